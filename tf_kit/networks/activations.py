@@ -1,0 +1,193 @@
+"""Activation functions: what they pass forward, and what they let the gradient pass back (topic 02).
+
+Each activation is a Keras layer with its own `derivative`, so the forward formula and the factor f'(z) of
+backpropagation stand side by side. Three measures turn the lecture's remarks about them into numbers:
+`saturated_fraction`, `dead_fraction` and `output_mean`.
+
+Reference: Glorot, Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks;
+Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic models.
+"""
+
+import keras
+from keras import ops
+
+from tf_kit._checks import number
+
+
+class ActivationLayer(keras.layers.Layer):
+    """An elementwise function f with its derivative; the base of the activations of this wing.
+
+    A subclass gives `call(inputs)`, which is α = f(z), and `derivative(z)`, which is f'(z). Neither has
+    weights or state, and both work on any shape.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def derivative(self, z):
+        """f'(z), elementwise, in the dtype and shape of `z`."""
+        raise NotImplementedError(f"{type(self).__name__} has no derivative(z)")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Sigmoid(ActivationLayer):
+    """Logistic sigmoid: any real number into (0, 1).
+
+    The historical choice, read as a firing rate or a probability. It saturates at both ends, its slope is at
+    most 1/4, and its output is never negative, so it is not zero-centred. The same in training and inference.
+
+        σ(z)  = 1 / (1 + exp(−z))                                        (1)
+        σ'(z) = σ(z) · σ(−z)                                             (2)
+
+    where z = `inputs`, any shape. (2) equals σ(z)·(1 − σ(z)), but keeps its digits where σ(z) rounds to 1.
+
+    Input shape: any. Output shape: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import Sigmoid
+        >>> f = Sigmoid()
+        >>> [round(float(a), 4) for a in f(np.array([-1e4, -1.0, 0.0, 1.0]))]
+        [0.0, 0.2689, 0.5, 0.7311]
+        >>> float(f.derivative(0.0))
+        0.25
+
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, section 6.3.2.
+    """
+
+    def call(self, inputs):
+        return ops.sigmoid(inputs)  # (1)
+
+    def derivative(self, z):
+        """σ'(z), in (0, 1/4]."""
+        return ops.sigmoid(z) * ops.sigmoid(ops.negative(z))  # (2)
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Tanh(ActivationLayer):
+    """Hyperbolic tangent: any real number into (−1, 1).
+
+    A sigmoid scaled to be zero-centred, with a largest slope of 1. It saturates as the sigmoid does. The same
+    in training and inference.
+
+        tanh(z)  = 2·σ(2z) − 1                                           (1)
+        tanh'(z) = 1 − tanh²(z) = 4·σ(2z)·σ(−2z)                         (2)
+
+    where z = `inputs`, any shape. The second form of (2) is computed: it keeps its digits where tanh rounds
+    to ±1.
+
+    Input shape: any. Output shape: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import Tanh
+        >>> f = Tanh()
+        >>> [round(float(a), 4) for a in f(np.array([-1e4, 0.0, 1.0]))]
+        [-1.0, 0.0, 0.7616]
+        >>> round(float(f.derivative(1.0)), 4)
+        0.42
+
+    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.4.
+    """
+
+    def call(self, inputs):
+        return ops.tanh(inputs)  # (1)
+
+    def derivative(self, z):
+        """tanh'(z), in (0, 1]."""
+        double = 2 * ops.convert_to_tensor(z)
+        return 4 * ops.sigmoid(double) * ops.sigmoid(-double)  # (2)
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class ReLU(ActivationLayer):
+    """Rectified linear unit: the positive part.
+
+    Does not saturate for z > 0 and costs one comparison. A unit whose z is negative on every example passes
+    no gradient and stays so: it has died (see `dead_fraction`). The same in training and inference.
+
+        f(z)  = max(0, z)                                                (1)
+        f'(z) = 1 if z > 0, else 0                                       (2)
+
+    where z = `inputs`, any shape.
+
+    Input shape: any. Output shape: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import ReLU
+        >>> f = ReLU()
+        >>> [float(a) for a in f(np.array([-2.0, 0.0, 3.0]))]
+        [0.0, 0.0, 3.0]
+        >>> [float(a) for a in f.derivative([-2.0, 0.0, 3.0])]
+        [0.0, 0.0, 1.0]
+
+    Convention: f'(0) = 0, the slope on the left, as TensorFlow and PyTorch have it.
+    Reference: Nair, Hinton, 2010, Rectified linear units improve restricted Boltzmann machines; the factor of
+    6 in training time against tanh is Krizhevsky, Sutskever, Hinton, 2012, figure 1.
+    """
+
+    def call(self, inputs):
+        return ops.relu(inputs)  # (1)
+
+    def derivative(self, z):
+        """f'(z), 0 or 1."""
+        z = ops.convert_to_tensor(z)
+        return ops.where(z > 0, ops.ones_like(z), ops.zeros_like(z))  # (2)
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class LeakyReLU(ActivationLayer):
+    """Rectified linear unit that leaks: a small slope instead of zero for negative z.
+
+    Cannot die, since some gradient passes everywhere. The same in training and inference.
+
+        f(z)  = z if z > 0, else a·z                                     (1)
+        f'(z) = 1 if z > 0, else a                                       (2)
+
+    where z = `inputs`, any shape, and a = `negative_slope`.
+
+    Args:
+        negative_slope: slope for z < 0, at least 0. Defaults to 0.01.
+
+    Input shape: any. Output shape: the same.
+
+    Raises:
+        ValueError: when `negative_slope` is negative or not a number.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import LeakyReLU
+        >>> f = LeakyReLU(negative_slope=0.5)
+        >>> [float(a) for a in f(np.array([-2.0, 0.0, 3.0]))]
+        [-1.0, 0.0, 3.0]
+        >>> [float(a) for a in f.derivative([-2.0, 0.0, 3.0])]
+        [0.5, 0.5, 1.0]
+
+    Convention: f'(0) = a, the slope on the left, as TensorFlow and PyTorch have it. Keras's own layer
+    has a = 0.3 unless told otherwise, the slide and PyTorch 0.01.
+    Reference: Maas, Hannun, Ng, 2013, section 2.
+    """
+
+    def __init__(self, negative_slope: float = 0.01, **kwargs):
+        super().__init__(**kwargs)
+        self.negative_slope = number("LeakyReLU.negative_slope", negative_slope, at_least=0)
+
+    def call(self, inputs):
+        # ops.leaky_relu rounds the slope to float32 even where z is float64.
+        return ops.where(inputs > 0, inputs, self.negative_slope * inputs)  # (1)
+
+    def derivative(self, z):
+        """f'(z), a or 1."""
+        z = ops.convert_to_tensor(z)
+        return ops.where(z > 0, ops.ones_like(z), self.negative_slope * ops.ones_like(z))  # (2)
+
+    def get_config(self):
+        return {**super().get_config(), "negative_slope": self.negative_slope}
+
+
+ACTIVATIONS = {"sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU, "leaky_relu": LeakyReLU}
