@@ -1,0 +1,201 @@
+"""A split: images and their classes as arrays; how examples are divided, and whose labels are withheld."""
+
+import dataclasses
+import numbers
+
+import numpy as np
+
+from tf_kit._checks import count, number, refuse
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One part of a data set: examples, their classes, and examples whose class is withheld.
+
+    Args:
+        x: float32 (n, h, w, c) in [0, 1], or (n, 2) for points in the plane.
+        y: int64 (n,), classes from 0 to num_classes − 1.
+        class_names: one name a class.
+        unlabelled_x: float32 (m, h, w, c), examples that lost their label; m = 0 unless `labels` is given.
+
+    Example:
+
+        >>> import numpy as np
+        >>> part = Split(np.zeros((3, 8, 8, 1), "float32"), np.array([0, 1, 1]), ("cat", "dog"))
+        >>> len(part), part.num_classes, part.unlabelled_x.shape
+        (3, 2, (0, 8, 8, 1))
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    class_names: tuple
+    unlabelled_x: np.ndarray = None
+
+    def __post_init__(self):
+        if self.unlabelled_x is None:
+            object.__setattr__(self, "unlabelled_x", self.x[:0])
+
+    def __len__(self):
+        return len(self.y)
+
+    def __repr__(self):
+        rest = f", {len(self.unlabelled_x)} unlabelled" if len(self.unlabelled_x) else ""
+        return f"Split({len(self)} of shape {self.x.shape[1:]} in {self.num_classes} classes{rest})"
+
+    @property
+    def num_classes(self):
+        return len(self.class_names)
+
+    @property
+    def all_x(self):
+        """`x` and `unlabelled_x` together: what unsupervised pretraining may look at."""
+        return np.concatenate([self.x, self.unlabelled_x]) if len(self.unlabelled_x) else self.x
+
+
+def stratified(y, sizes, rng):
+    """Indices of disjoint parts of the given sizes, each with the classes in the proportion of the whole.
+
+    Each example gets the rank it drew within its class, divided by the size of the class; parts are cut from
+    the examples sorted by this number.
+
+    Args:
+        y: int (n,), classes.
+        sizes: sizes of the parts, which together hold n examples.
+        rng: NumPy generator.
+
+    Returns:
+        a list of int arrays, each ascending.
+
+    Example:
+
+        >>> y = np.repeat([0, 1], [4, 8])
+        >>> [np.bincount(y[part]).tolist() for part in stratified(y, (6, 3, 3), np.random.default_rng(0))]
+        [[2, 4], [1, 2], [1, 2]]
+    """
+    rank, size = _rank_in_class(y, rng)
+    order = np.argsort((rank + 0.5) / size, kind="stable")
+    return [np.sort(part) for part in np.split(order, np.cumsum(sizes)[:-1])]
+
+
+def withhold(split, labels, seed):
+    """The split with the labels of all but a few examples withheld, evenly over the classes.
+
+    The order in which examples would lose their labels depends on the seed alone, so the 100 that are kept
+    lie within the 1000 that are kept with the same seed.
+
+    Args:
+        split: a `Split` with all its labels.
+        labels: how many keep theirs, an int from num_classes to n, or a fraction in (0, 1]; None for all.
+        seed: whole number.
+
+    Returns:
+        `Split` with the chosen examples in `x`, `y` and the others in `unlabelled_x`, in their old order.
+
+    Raises:
+        ValueError: where fewer labels are asked for than there are classes, or more than examples.
+
+    Example:
+
+        >>> y = np.repeat([0, 1, 2], [10, 20, 70])
+        >>> whole = Split(np.zeros((100, 2), "float32"), y, ("a", "b", "c"))
+        >>> few = withhold(whole, 0.3, seed=0)
+        >>> np.bincount(few.y).tolist(), len(few.unlabelled_x)
+        ([10, 10, 10], 70)
+    """
+    if labels is None:
+        return split
+    kept = _how_many(labels, len(split), split.num_classes)
+    rank, _ = _rank_in_class(split.y, np.random.default_rng((seed, _LABELS)))
+    order = np.argsort(rank, kind="stable")
+    labelled, rest = np.sort(order[:kept]), np.sort(order[kept:])
+    return dataclasses.replace(split, x=split.x[labelled], y=split.y[labelled], unlabelled_x=split.x[rest])
+
+
+_LABELS = 1  # sets these draws apart from those that divide the examples
+
+
+def _rank_in_class(y, rng):
+    """For each example its random rank among those of its class, from 0, and how many they are."""
+    shuffled = rng.permutation(len(y))
+    by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
+    _, start, size = np.unique(y[by_class], return_index=True, return_counts=True)
+    rank, of = np.empty(len(y), int), np.empty(len(y), int)
+    rank[by_class] = np.arange(len(y)) - np.repeat(start, size)
+    of[by_class] = np.repeat(size, size)
+    return rank, of
+
+
+def _how_many(labels, n, num_classes):
+    if isinstance(labels, numbers.Integral):
+        kept = count("load.labels", labels)
+    else:
+        remedy = "A whole number counts labels"
+        kept = round(number("load.labels", labels, above=0, at_most=1, remedy=remedy) * n)
+    if not num_classes <= kept <= n:
+        refuse(
+            "load.labels",
+            f"keep from {num_classes} (one a class) to {n} labels (all of train)",
+            f"labels={labels!r}, which keeps {kept}",
+            "labels=None keeps all",
+        )
+    return kept
+
+
+def check_images(x, y=None, *, num_classes=None, interval=None, name="x"):
+    """Arrays that can be trained on, or one line that says what is wrong with them.
+
+    Args:
+        x: images (n, h, w, c), or (n, h, w), which gains c = 1.
+        y: classes (n,), or None.
+        num_classes: classes lie in 0 … num_classes − 1; None allows any that are not negative.
+        interval: `(low, high)` in which all values must lie; None allows any finite value.
+        name: how the arrays are called in the message: a file, or an argument.
+
+    Returns:
+        `x` float32 (n, h, w, c) and, where `y` is given, the pair `x`, `y` with `y` int64.
+
+    Raises:
+        ValueError: no examples, another rank, not numbers, NaN or infinity, values outside `interval`,
+        classes that are not whole, out of range, or not one an example.
+
+    Example:
+
+        >>> check_images(np.zeros((5, 8, 8))).shape
+        (5, 8, 8, 1)
+        >>> check_images(np.full((5, 8, 8, 1), 255), interval=(0, 1), name="photos.npy")
+        Traceback (most recent call last):
+        tf_kit._checks.InputError: `photos.npy` must have values in [0, 1]. Received: values ...
+    """
+    x = np.asarray(x)
+    if x.ndim not in (3, 4):
+        refuse(name, "be images of shape (n, height, width, channels)", f"shape {x.shape}")
+    if x.size == 0:
+        refuse(name, "hold at least one example", f"shape {x.shape}")
+    if x.dtype.kind not in "buif":
+        refuse(name, "hold numbers", f"dtype {x.dtype}")
+    x = (x if x.ndim == 4 else x[..., None]).astype("float32", copy=False)
+    low, high = float(x.min()), float(x.max())
+    if not np.isfinite(low + high):
+        bad = int((~np.isfinite(x)).any(axis=(1, 2, 3)).sum())
+        refuse(name, "hold finite numbers", f"NaN or infinity in {bad} of {len(x)} examples")
+    if interval and not interval[0] <= low <= high <= interval[1]:
+        refuse(
+            name,
+            f"have values in [{interval[0]}, {interval[1]}]",
+            f"values from {low:g} to {high:g}",
+            "Divide images of bytes by 255",
+        )
+    return x if y is None else (x, _check_classes(y, len(x), num_classes, name))
+
+
+def _check_classes(y, n, num_classes, name):
+    y = np.asarray(y)
+    name = f"{name}: y"
+    if y.shape != (n,):
+        refuse(name, f"hold one class for each of {n} examples", f"shape {y.shape}")
+    if y.dtype.kind not in "buif" or (y != np.floor(y)).any():
+        refuse(name, "hold whole numbers", f"dtype {y.dtype}, first {y[:3].tolist()}")
+    above = "" if num_classes is None else f" and below {num_classes}"
+    if y.min() < 0 or (num_classes is not None and y.max() >= num_classes):
+        refuse(name, f"hold classes of at least 0{above}", f"classes from {y.min():g} to {y.max():g}")
+    return y.astype("int64")
