@@ -1,0 +1,169 @@
+"""Figures from plain arrays. The only file that sees matplotlib."""
+
+import math
+import os
+from pathlib import Path
+
+import matplotlib
+
+if not os.environ.get("DISPLAY") and "MPLBACKEND" not in os.environ and "JPY_PARENT_PID" not in os.environ:
+    matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+# Okabe and Ito's colours, told apart by the colour-blind; dashes and markers tell them apart in print
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    "font.size": 13,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "lines.linewidth": 2.2,
+    "legend.frameon": False,
+    "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+}
+
+
+def save(figure, path):
+    """Writes a figure as PNG, whole or not at all, and closes it. Returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.stem}.partial{path.suffix}")
+    figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
+    unfinished.replace(path)
+    plt.close(figure)
+    return path
+
+
+def curves(series, x_label="epoch", y_label="", title="", log_y=False):
+    """Lines over epochs.
+
+    Args:
+        series: name → values (n,), or name → (x, values).
+        x_label, y_label, title: text of the axes and the figure.
+        log_y: whether the vertical axis is logarithmic.
+
+    Returns:
+        The figure.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
+        for i, (name, values) in enumerate(series.items()):
+            x, values = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
+            few = MARKERS[i % len(MARKERS)] if len(values) <= 40 else None
+            axes.plot(x, values, label=name, color=COLORS[i % len(COLORS)], marker=few, markersize=5)
+        axes.set(xlabel=x_label, ylabel=y_label, title=title)
+        if log_y:
+            axes.set_yscale("log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(series) > 1:
+            axes.legend()
+        return figure
+
+
+def panels(groups, x_label="epoch", title=""):
+    """One small plot for each group of curves, side by side.
+
+    Args:
+        groups: panel title → {name → values (n,)}.
+        x_label, title: text of all horizontal axes and of the figure.
+    """
+    with plt.rc_context({**STYLE, "font.size": 11}):
+        columns = min(len(groups), 3)
+        rows = math.ceil(len(groups) / columns)
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(4.6 * columns, 3.4 * rows), layout="constrained", squeeze=False
+        )
+        for axes in grid.flat[len(groups) :]:
+            axes.set_visible(False)
+        for axes, (name, series) in zip(grid.flat, groups.items(), strict=False):
+            for i, (label, values) in enumerate(series.items()):
+                axes.plot(np.arange(1, len(values) + 1), values, label=label, color=COLORS[i % len(COLORS)])
+            axes.set(xlabel=x_label, title=name)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.legend(fontsize=10)
+        figure.suptitle(title)
+        return figure
+
+
+def tiles(images, columns=10, title="", labels=None, symmetric=False):
+    """Images in a grid, each on its own grey scale.
+
+    Args:
+        images: (n, h, w) or (n, h, w, c).
+        columns: images in a row.
+        title: text above.
+        labels: a word under each image.
+        symmetric: whether zero is mid-grey, for weights.
+    """
+    images = np.asarray(images, "float32")
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    rows = math.ceil(len(images) / columns)
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(0.85 * columns, (1.15 if labels is not None else 0.85) * rows + (0.6 if title else 0)),
+            layout="constrained",
+            squeeze=False,
+        )
+        for i, axes in enumerate(grid.flat):
+            axes.axis("off")
+            if i >= len(images):
+                continue
+            high = np.abs(images[i]).max() or 1
+            limits = {"vmin": -high, "vmax": high} if symmetric else {"vmin": 0, "vmax": max(images[i].max(), 1e-6)}
+            axes.imshow(images[i], cmap="gray", interpolation="nearest", **limits)
+            if labels is not None:
+                axes.set_title(str(labels[i]), fontsize=10, y=-0.35)
+        if title:
+            figure.suptitle(title)
+        return figure
+
+
+def filters(kernel, image_shape, count=100, title="first-layer filters"):
+    """Incoming weights of the units of a dense layer as images, the strongest units first.
+
+    Args:
+        kernel: (features, units).
+        image_shape: (h, w) or (h, w, c) with h·w·c = features.
+        count: units shown.
+    """
+    kernel = np.asarray(kernel)
+    strongest = np.argsort(-np.linalg.norm(kernel, axis=0))[:count]
+    images = kernel[:, np.sort(strongest)].T.reshape(-1, *image_shape)
+    if images.ndim == 4 and images.shape[-1] > 1:
+        images = images.mean(-1)
+    return tiles(images, columns=min(20, max(1, len(images))), title=title, symmetric=True)
+
+
+def errors_by_system(names, errors, reference=None, title=""):
+    """Test error of several systems: a dot for each seed, a bar for the mean, a diamond for a published figure.
+
+    Args:
+        names: (n,) names of the systems.
+        errors: (n, seeds) test errors, percent.
+        reference: (n,) published errors, percent, or None.
+        title: text above.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(9, 0.75 * len(names) + 1.6), layout="constrained")
+        for row, values in enumerate(errors):
+            axes.barh(row, np.mean(values), height=0.55, color=COLORS[5], alpha=0.6)
+            jitter = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
+            axes.plot(values, row + np.asarray(jitter), "o", color=COLORS[0], label="each seed" if not row else None)
+            axes.text(np.max(values), row, f"  {np.mean(values):.2f} %", va="center")
+        if reference is not None:
+            axes.plot(reference, range(len(names)), "D", color=COLORS[1], label="Bengio et al. 2007")
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.2 * max(np.max(errors), *(reference if reference is not None else [0])))
+        axes.set(xlabel="test error, %", title=title)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) > 3 else -0.3), ncol=2)
+        return figure

@@ -1,0 +1,199 @@
+"""Autoencoders: learn to represent by learning to reconstruct."""
+
+import keras
+from keras import ops
+
+from tf_kit import _checks
+from tf_kit.pretraining.pretrainer import Pretrainer, first_examples, is_array
+from tf_kit.pretraining.stages import dense_stages
+
+LOSSES = ("auto", "cross_entropy", "squared_error")
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Autoencoder(Pretrainer):
+    """Autoencoder (auto-associator): an encoder and a decoder trained to reproduce the input.
+
+    The hidden layer has to keep what is needed to rebuild x. With one dense layer and tied weights,
+
+        h = f(W x + b)                                                      (1)
+        z = Wᵀ h + b′,  x̂ = σ(z) or z                                       (2)
+        ℓ = −Σ_j [x_j log x̂_j + (1 − x_j) log(1 − x̂_j)]   (cross-entropy)    (3)
+        ℓ = ½ Σ_j (x_j − x̂_j)²                            (squared error)    (4)
+
+    where W (units, features) is the encoder's kernel transposed, b (units,) its bias and b′ (features,) the
+    decoder's. A deep encoder is mirrored layer by layer. Both losses sum over features and average over
+    examples.
+
+    Args:
+        encoder: one `Dense` or a sequence of dense layers; with `decoder`, any Keras layer or model.
+        decoder: Keras layer or model from representation to the flattened input's logits (cross-entropy) or
+            values (squared error). Defaults to the mirrored encoder.
+        tied: whether the mirrored decoder uses the encoder's own weights, transposed. Defaults to True.
+        loss: `"cross_entropy"` for inputs in [0, 1], `"squared_error"` for any, `"auto"` decides by the range of
+            the data that `fit` sees first. Defaults to `"auto"`.
+        seed: seed of the decoder's initial weights, the data order and the corruption.
+
+    Raises:
+        InputError: if the encoder cannot be mirrored and no decoder is given, or for cross-entropy with data
+            outside [0, 1].
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tf_kit import networks
+    >>> x = np.eye(4, dtype="float32").repeat(50, axis=0)
+    >>> model = Autoencoder(networks.mlp((3,), num_classes=None), seed=0)
+    >>> model.compile(keras.optimizers.Adam(0.05))
+    >>> history = model.fit(x, batch_size=20, epochs=30, verbose=0).history
+    >>> history["loss"][-1] < 0.5 * history["loss"][0]
+    True
+
+    Slide: "stacked autoencoders" are trained one layer at a time: see `pretrain_greedily`.
+    Reference: Bengio, Lamblin, Popovici, Larochelle 2007, "Greedy Layer-Wise Training of Deep Networks", sec. 3;
+    Hinton, Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural Networks".
+    """
+
+    def __init__(self, encoder, decoder=None, tied=True, loss="auto", seed=0, **kwargs):
+        super().__init__(encoder, seed=seed, **kwargs)
+        self.decoder = decoder
+        self.tied = tied
+        self.loss_name = _checks.choice(f"{type(self).__name__}.loss", loss, LOSSES)
+
+    def build(self, input_shape):
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        if self.decoder is not None:
+            self.decoder.build(self.encoder.compute_output_shape(input_shape))
+            self.built = True
+            return
+        self._stages = dense_stages(self.encoder)
+        self._biases, self._kernels = [], []
+        for i, stage in enumerate(self._stages):
+            units, features = stage.dense.units, stage.dense.kernel.shape[0]
+            self._biases.append(self.add_weight(shape=(features,), initializer="zeros", name=f"decoder_bias_{i}"))
+            if not self.tied:
+                glorot = keras.initializers.GlorotUniform(seed=self.seed + i)
+                self._kernels.append(
+                    self.add_weight(shape=(units, features), initializer=glorot, name=f"decoder_kernel_{i}")
+                )
+        self.built = True
+
+    def corrupt(self, x, random):
+        """What the encoder sees in training: `x` itself. `DenoisingAutoencoder` overrides it."""
+        return x
+
+    def decode(self, h):
+        """Logits (cross-entropy) or values (squared error) of the flattened input, (n, features)."""
+        if self.decoder is not None:
+            z = self.decoder(h)
+            return ops.reshape(z, (ops.shape(z)[0], -1))
+        a = h
+        for i in reversed(range(len(self._stages))):
+            kernel = ops.transpose(self._stages[i].dense.kernel) if self.tied else self._kernels[i]
+            z = ops.matmul(a, ops.cast(kernel, a.dtype)) + ops.cast(self._biases[i], a.dtype)  # (2)
+            a = self._stages[i - 1].activate(z) if i else z
+        return a
+
+    def reconstruct(self, x):
+        """x̂ in the shape of `x`, float32."""
+        x = ops.convert_to_tensor(x)
+        z = ops.cast(self.decode(self(x, training=False)), "float32")
+        x_hat = ops.sigmoid(z) if self.resolve_loss(x) == "cross_entropy" else z
+        return ops.reshape(x_hat, ops.shape(x))
+
+    def per_example(self, x, y, random, training):
+        if not self.built:
+            self.build(x.shape)
+        seen = self.corrupt(x, random) if training else x
+        z = self.decode(self.encoder(seen, training=training))  # (1)
+        return {"loss": reconstruction_loss(x, z, self.resolve_loss(x))}, None
+
+    def resolve_loss(self, x):
+        """The loss in use; `"auto"` is settled by the first data that come by."""
+        if self.loss_name == "auto":
+            low, high = float(ops.min(x)), float(ops.max(x))
+            self.loss_name = "cross_entropy" if low >= 0 and high <= 1 else "squared_error"
+        return self.loss_name
+
+    def fit(self, x=None, *args, **kwargs):
+        sample = x if is_array(x) else first_examples(x, count=1024)[0]
+        if self.resolve_loss(sample) == "cross_entropy" and not (ops.min(sample) >= 0 and ops.max(sample) <= 1):
+            _checks.refuse(
+                f"{type(self).__name__}.loss",
+                'be "squared_error" for data outside [0, 1]',
+                f"loss='cross_entropy', data in [{float(ops.min(sample)):.3g}, {float(ops.max(sample)):.3g}]",
+            )
+        return super().fit(x, *args, **kwargs)
+
+    def get_config(self):
+        decoder = self.decoder and keras.saving.serialize_keras_object(self.decoder)
+        return {**super().get_config(), "decoder": decoder, "tied": self.tied, "loss": self.loss_name}
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class DenoisingAutoencoder(Autoencoder):
+    """Denoising autoencoder: reconstructs the clean input from a corrupted one.
+
+    A wide hidden layer could copy its input; it cannot copy what it does not see. With m_j = 1 with probability
+    `rate`, independently for each feature j of each example and anew in each step,
+
+        x̃_j = (1 − m_j) x_j                               (masking)          (1)
+        x̃_j = x_j + rate · n_j,  n_j ~ N(0, 1)            (gaussian)         (2)
+        x̃_j = (1 − m_j) x_j + m_j s_j,  s_j ∈ {0, 1}      (salt_and_pepper)  (3)
+
+    and the loss is the autoencoder's, between x and the reconstruction from x̃. At inference nothing is corrupted.
+
+    Args:
+        encoder, decoder, tied, loss, seed: as in `Autoencoder`.
+        rate: probability that a feature is corrupted, in [0, 1); for gaussian corruption the standard deviation
+            of the noise. Defaults to 0.25.
+        corruption: `"masking"`, `"gaussian"` or `"salt_and_pepper"`. Defaults to `"masking"`.
+
+    Reference: Vincent, Larochelle, Lajoie, Bengio, Manzagol 2010, "Stacked Denoising Autoencoders", sec. 3.
+    """
+
+    def __init__(
+        self, encoder, decoder=None, tied=True, loss="auto", rate=0.25, corruption="masking", seed=0, **kwargs
+    ):
+        super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
+        self.corruption = _checks.choice(
+            "DenoisingAutoencoder.corruption", corruption, ("masking", "gaussian", "salt_and_pepper")
+        )
+        below = None if corruption == "gaussian" else 1
+        self.rate = _checks.number("DenoisingAutoencoder.rate", rate, at_least=0, below=below)
+
+    def corrupt(self, x, random):
+        x = ops.convert_to_tensor(x)
+        if self.corruption == "gaussian":
+            return x + ops.cast(self.rate * random.normal(x.shape[1:]), x.dtype)  # (2)
+        masked = random.uniform(x.shape[1:]) < self.rate
+        if self.corruption == "masking":
+            return ops.where(masked, ops.zeros_like(x), x)  # (1)
+        salt = ops.cast(random.uniform(x.shape[1:]) < 0.5, x.dtype)
+        return ops.where(masked, salt, x)  # (3)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "corruption": self.corruption}
+
+
+def reconstruction_loss(x, z, loss):
+    """Reconstruction loss of each example, summed over features, (n,) float32.
+
+    Args:
+        x: inputs, (n, …).
+        z: (n, features): logits for `"cross_entropy"`, values for `"squared_error"`.
+        loss: `"cross_entropy"` or `"squared_error"`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> reconstruction_loss(np.ones((1, 2), "float32"), np.zeros((1, 2), "float32"), "squared_error").numpy()
+    array([1.], dtype=float32)
+    """
+    z = ops.cast(z, "float32")
+    x = ops.reshape(ops.cast(x, "float32"), ops.shape(z))
+    if loss == "cross_entropy":
+        # softplus(z) − x z is (3) of `Autoencoder` with x̂ = σ(z), finite for any z
+        return ops.sum(ops.binary_crossentropy(x, z, from_logits=True), axis=-1)
+    return 0.5 * ops.sum(ops.square(x - z), axis=-1)

@@ -1,0 +1,160 @@
+"""Greedy layer-wise pretraining: one layer at a time, each on the output of those below."""
+
+import inspect
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tf_kit import _checks
+from tf_kit.pretraining.autoencoder import Autoencoder, DenoisingAutoencoder
+from tf_kit.pretraining.pretrainer import check_arrays, first_examples, is_array
+from tf_kit.pretraining.rbm import RBM
+from tf_kit.pretraining.representation import represent
+from tf_kit.pretraining.stages import dense_stages
+from tf_kit.pretraining.transfer import Classifier
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Supervised(Classifier):
+    """Supervised block of greedy pretraining: the layer under an output layer of its own, trained on the labels.
+
+    The output layer is thrown away afterwards; the layer stays.
+
+    Reference: Bengio, Lamblin, Popovici, Larochelle 2007, "Greedy Layer-Wise Training of Deep Networks", sec. 4.
+    """
+
+
+def pretrain_greedily(
+    encoder,
+    x,
+    y=None,
+    block=DenoisingAutoencoder,
+    epochs=10,
+    batch_size=128,
+    optimizer=None,
+    seed=0,
+    fit=None,
+    verbose=0,
+    **block_arguments,
+):
+    """Trains the dense layers of `encoder` one after another, in place.
+
+    With x⁰ = x and f_l the l-th dense layer with its activation, for l = 1 … L
+
+        θ_l ← argmin over θ_l of the block's loss on x^{l−1}                             (1)
+        x^l = f_l(x^{l−1}; θ_l)                                                          (2)
+
+    where (2) is computed once for all examples, not again in every step. The block holds the very layer of the
+    encoder; what the block adds (decoder, visible bias, output layer) is returned with it. Works under the
+    `tf.distribute` strategy in whose scope it is called. A last layer named `logits` (the head of
+    `networks.mlp(…, num_classes=K)`) is left alone.
+
+    Args:
+        encoder: sequence of dense layers; it is built from `x` if it is not built yet.
+        x: array (n, …), or a `tf.data.Dataset` of batches (`(x, y)` pairs for `Supervised`). Of a data set,
+            each layer's output is kept in a temporary file, never in memory as a whole.
+        y: labels (n,), needed by `Supervised` only.
+        block: `Autoencoder`, `DenoisingAutoencoder`, `RBM`, `Supervised`, or any `Pretrainer` class that takes
+            `encoder` and `seed`. Defaults to `DenoisingAutoencoder`.
+        epochs: passes per layer: one number, or one for each layer. Defaults to 10.
+        batch_size: examples a step. Defaults to 128.
+        optimizer: a Keras optimizer; each layer trains with a fresh copy of it. Defaults to stochastic gradient
+            descent at 0.05 for `RBM` and to Adam at 0.001 for the others.
+        seed: seed of all layers' training; layer l uses a seed derived from it.
+        fit: called as `fit(block, x, y, stage="layer 1", epochs=…, batch_size=…)` in place of `block.fit`;
+            `Run.fit` here makes the pretraining resumable.
+        verbose: as in `keras.Model.fit`.
+        **block_arguments: passed to each block: `rate=0.25`, `gibbs_steps=1`, …
+
+    Returns:
+        The trained blocks, bottom first, each with its `.history`.
+
+    Raises:
+        InputError: for an encoder without dense layers, labels missing for `Supervised`, or a number of epochs
+            that fits no layer.
+
+    Example:
+
+    >>> from tf_kit import data, networks
+    >>> train, val, test = data.load("digits", seed=0)
+    >>> encoder = networks.mlp((32, 16), num_classes=None, seed=0)
+    >>> blocks = pretrain_greedily(encoder, train.x, epochs=2)
+    >>> [block.encoder.layers[-2].units for block in blocks]
+    [32, 16]
+
+    Reference: Hinton, Osindero, Teh 2006; Bengio, Lamblin, Popovici, Larochelle 2007, algorithms 2 to 5.
+    """
+    stages = dense_stages(encoder)
+    epochs = _epochs_per_stage(epochs, len(stages))
+    _check_block(block, x, y)
+    if is_array(x):
+        check_arrays("pretrain_greedily", x, y)
+    if not encoder.built:
+        sample = x[:1] if is_array(x) else first_examples(x)[0]
+        encoder.build((None, *sample.shape[1:]))
+    optimizer = keras.optimizers.get(optimizer) if optimizer is not None else _default_optimizer(block)
+    if issubclass(block, Supervised):
+        block_arguments.setdefault("num_classes", _num_classes(x, y))
+
+    blocks = []
+    scratch = None if is_array(x) else tempfile.mkdtemp(prefix="tf_kit-greedy-")
+    try:
+        for depth, stage in enumerate(stages, start=1):
+            part = keras.Sequential(stage.layers, name=f"stage_{depth}")
+            trainer = block(encoder=part, seed=_stage_seed(seed, depth), **block_arguments)
+            trainer.compile(optimizer=type(optimizer).from_config(optimizer.get_config()))
+            arguments = {"epochs": epochs[depth - 1], "batch_size": batch_size, "verbose": verbose}
+            if not is_array(x):
+                arguments.pop("batch_size")
+            if fit is None:
+                trainer.fit(x, y, **arguments)  # (1)
+            else:
+                fit(trainer, x, y, stage=f"layer {depth}", **arguments)
+            blocks.append(trainer)
+            if depth < len(stages):
+                x = represent(part, x, scratch and Path(scratch) / f"layer-{depth}")  # (2)
+    finally:
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return blocks
+
+
+def _epochs_per_stage(epochs, num_stages):
+    if np.ndim(epochs) == 0:
+        return [_checks.count("pretrain_greedily.epochs", epochs)] * num_stages
+    if len(epochs) != num_stages:
+        _checks.refuse(
+            "pretrain_greedily.epochs", f"be one number or {num_stages}, one for each layer", f"epochs={epochs!r}"
+        )
+    return [_checks.count("pretrain_greedily.epochs", each) for each in epochs]
+
+
+def _check_block(block, x, y):
+    takes_encoder = inspect.isclass(block) and "encoder" in inspect.signature(block.__init__).parameters
+    if not takes_encoder:
+        _checks.refuse(
+            "pretrain_greedily.block",
+            "be a class that wraps an encoder: Autoencoder, DenoisingAutoencoder, RBM or Supervised",
+            f"block={getattr(block, '__name__', block)!r}",
+        )
+    if issubclass(block, Supervised) and y is None and is_array(x):
+        _checks.refuse("pretrain_greedily.y", "hold the labels when block=Supervised", "y=None")
+
+
+def _default_optimizer(block):
+    return keras.optimizers.SGD(0.05) if issubclass(block, RBM) else keras.optimizers.Adam(0.001)
+
+
+def _num_classes(x, y):
+    if y is None:
+        y = np.concatenate([np.asarray(batch[1]) for batch in x])
+    return int(np.max(y)) + 1
+
+
+def _stage_seed(seed, depth):
+    """A seed for one layer, so that no two layers share their corruption or their order."""
+    return int(np.random.SeedSequence([seed, depth]).generate_state(1)[0])
+

@@ -1,0 +1,287 @@
+"""The base of everything in this wing that trains: exact in its seed and its examples, blind to replicas."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tf_kit import _checks, data
+from tf_kit.pretraining.randomness import ExampleRandom
+
+
+class Trainer(keras.Model):
+    """A Keras model whose training is a function of its seed and its data alone.
+
+    A subclass says what each example costs, in `per_example`; this class turns that into `fit` and `evaluate`.
+    For a global batch B, shared by R replicas that hold the parts B_1 … B_R,
+
+        J = 1/|B| Σ_r Σ_{i ∈ B_r} ℓ_i + penalties                                          (1)
+        g = Σ_r ∂/∂θ [ 1/|B| Σ_{i ∈ B_r} ℓ_i + penalties / R ]                             (2)
+
+    so that neither an uneven last batch nor the number of replicas changes a step. Gradients are clipped after
+    the sum (2). What is random about an example comes from `ExampleRandom`. Arrays are shuffled anew in each
+    epoch, in an order that is a function of the seed and the epoch, so `fit(..., initial_epoch=e)` continues as
+    the uninterrupted `fit` would have.
+
+    Args:
+        seed: seed of the data order and of all that is random in training.
+    """
+
+    def __init__(self, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = _checks.count(f"{type(self).__name__}.seed", seed, at_least=0)
+        self._means = {}
+
+    def per_example(self, x, y, random, training):
+        """What each example of a batch costs.
+
+        Args:
+            x: inputs, (n, …).
+            y: targets, (n, …), or None.
+            random: `ExampleRandom` of this step.
+            training: whether this is a training step.
+
+        Returns:
+            A dictionary of (n,) arrays, `"loss"` among them, whose means over the epoch are reported; and the
+            outputs that compiled metrics compare with `y`, or None.
+        """
+        raise NotImplementedError
+
+    @property
+    def trained_variables(self):
+        """The variables that a step changes. All trainable ones, unless a subclass says otherwise."""
+        return self.trainable_variables
+
+    def prepare(self, x, y=None):
+        """Creates all variables (weights, optimizer slots, metrics) from a few examples. `fit` calls it."""
+        with self.distribute_strategy.scope():
+            values, _ = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
+            self.built = True
+            for name in values:
+                if name not in self._means:
+                    self._means[name] = keras.metrics.Mean(name=name)
+            if self.compiled and not self.optimizer.built:
+                self.optimizer.build(self.trained_variables)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        **kwargs,
+    ):
+        """Trains, as `keras.Model.fit`. Arrays are shuffled by `seed` and epoch; data sets are taken as they come."""
+        if is_array(x):
+            x, y = check_arrays(type(self).__name__, x, y)
+            batch_size = _checks.count("fit.batch_size", 32 if batch_size is None else batch_size)
+            if validation_split and validation_data is None:
+                kept = math.floor(len(x) * (1 - validation_split))
+                validation_data = (x[kept:], y[kept:]) if y is not None else (x[kept:],)
+                x, y = x[:kept], y[:kept] if y is not None else None
+            self.prepare(x[:1], y[:1] if y is not None else None)
+            steps_per_epoch = math.ceil(len(x) / batch_size)
+            self._refuse_straddling_epochs(steps_per_epoch)
+            x = data.minibatches(
+                x,
+                y,
+                batch_size=batch_size,
+                seed=self.seed,
+                epochs=epochs,
+                first_epoch=initial_epoch,
+                shuffle=shuffle,
+            )
+        else:
+            self.prepare(*first_examples(x))
+        if validation_data is not None:
+            kwargs.setdefault("validation_batch_size", max(batch_size or 0, 1024))
+        return super().fit(
+            x,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            **kwargs,
+        )
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
+        if not self._means:
+            self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
+        return super().evaluate(x, y, batch_size=batch_size or 1024, **kwargs)
+
+    def train_step(self, batch):
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        place = _Place(x)
+        random = ExampleRandom(
+            self.seed, self.optimizer.iterations.value, place.count, place.offset, place.total
+        )
+        with tf.GradientTape() as tape:
+            values, outputs = self.per_example(x, y, random, training=True)
+            values = _weigh(values, weights)
+            penalty = sum(self.losses, start=0.0)
+            objective = ops.sum(values["loss"]) / place.total_float + penalty / place.num_replicas  # (2)
+            scaled = self.optimizer.scale_loss(objective)
+        variables = self.trained_variables
+        gradients = tape.gradient(scaled, variables)
+        self.optimizer.apply(self._sum_then_clip(gradients, place), variables)
+        return self._report(values, penalty, y, outputs, weights, place)
+
+    def test_step(self, batch):
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        place = _Place(x)
+        random = ExampleRandom(self.seed, 0, place.count, place.offset, place.total)
+        values, outputs = self.per_example(x, y, random, training=False)
+        return self._report(
+            _weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place
+        )
+
+    def _sum_then_clip(self, gradients, place):
+        """Gradients that the optimizer's own sum over replicas turns into the clipped sum."""
+        if place.num_replicas == 1:
+            return gradients
+        gradients = place.context.all_reduce("SUM", gradients)
+        return [gradient / place.num_replicas for gradient in self.optimizer._clip_gradients(gradients)]
+
+    def _report(self, values, penalty, y, outputs, weights, place):
+        names = sorted(values)
+        sums = place.sum(ops.stack([ops.sum(ops.cast(values[name], "float32")) for name in names]))
+        for i, name in enumerate(names):
+            mean = sums[i] / place.total_float  # (1)
+            if name == "loss":
+                mean = mean + ops.cast(penalty, "float32")
+            self._means[name].update_state(mean, sample_weight=place.total_float)
+        if outputs is not None and self._compile_metrics is not None:
+            self._compile_metrics.update_state(
+                place.gather(y), place.gather(outputs), place.gather(weights) if weights is not None else None
+            )
+        return self.get_metrics_result()
+
+    def _refuse_straddling_epochs(self, steps_per_epoch):
+        if steps_per_epoch % self.steps_per_execution:
+            _checks.refuse(
+                "compile.steps_per_execution",
+                f"divide the {steps_per_epoch} steps of an epoch, so that no execution straddles two epochs",
+                f"steps_per_execution={self.steps_per_execution}",
+                "Choose a divisor, or another batch size",
+            )
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: `prepare` has built everything. (Keras would average a batch over replicas here, which fails
+        for a batch that the replicas do not share evenly.)"""
+
+    def get_config(self):
+        return {"name": self.name, "seed": self.seed}
+
+
+class Pretrainer(Trainer):
+    """Base of the pretraining methods: wraps an `encoder` and trains it in place.
+
+    `model(x)` is the encoder's representation; after `fit` the encoder is read back as `.encoder` and goes on to
+    `finetune`, `linear_probe` or `knn_accuracy`.
+
+    Args:
+        encoder: a Keras layer or model.
+        seed: seed of the data order and of all that is random in training.
+    """
+
+    def __init__(self, encoder, seed=0, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        if not isinstance(encoder, keras.layers.Layer):
+            _checks.refuse(
+                f"{type(self).__name__}.encoder",
+                "be a Keras layer or model",
+                f"{type(encoder).__name__}",
+                "networks.mlp(units, num_classes=None) makes one",
+            )
+        self.encoder = encoder
+
+    def call(self, x, training=False):
+        return self.encoder(x, training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "encoder": keras.saving.serialize_keras_object(self.encoder)}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = ("encoder", "decoder", "projector", "predictor", "augment")
+        config = {
+            name: keras.saving.deserialize_keras_object(value) if name in parts and value else value
+            for name, value in config.items()
+        }
+        return cls(**config)
+
+
+class _Place:
+    """Where this replica's examples lie in the global batch, and sums over replicas."""
+
+    def __init__(self, x):
+        self.context = tf.distribute.get_replica_context()
+        self.num_replicas = self.context.num_replicas_in_sync if self.context else 1
+        self.count = tf.shape(tf.nest.flatten(x)[0])[0]
+        if self.num_replicas == 1:
+            self.offset, self.total = 0, self.count
+        else:
+            counts = self.context.all_gather(self.count[None], axis=0)
+            self.offset = tf.reduce_sum(counts[: self.context.replica_id_in_sync_group])
+            self.total = tf.reduce_sum(counts)
+        self.total_float = tf.cast(self.total, tf.float32)
+
+    def sum(self, value):
+        return value if self.num_replicas == 1 else self.context.all_reduce("SUM", value)
+
+    def gather(self, value):
+        return value if self.num_replicas == 1 else self.context.all_gather(value, axis=0)
+
+
+def _weigh(values, weights):
+    if weights is None:
+        return values
+    return {name: value * ops.cast(weights, value.dtype) for name, value in values.items()}
+
+
+def is_array(x):
+    """Whether `x` is an array (NumPy's, a tensor, a memory map) and not a data set or a generator.
+
+    >>> is_array(np.zeros(3)), is_array([1, 2])
+    (True, False)
+    """
+    return hasattr(x, "shape") and hasattr(x, "__getitem__")
+
+
+def first_examples(dataset, count=1):
+    """The first `count` examples of a data set as (x, y), y None where there is none."""
+    if not isinstance(dataset, tf.data.Dataset):
+        _checks.refuse("x", "be an array or a tf.data.Dataset of batches", type(dataset).__name__)
+    for batch in dataset.take(1):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        return x[:count], None if y is None else y[:count]
+    _checks.refuse("x", "hold at least one batch", "an empty data set")
+
+
+def check_arrays(subject, x, y=None):
+    """`x` and `y` as they came, or `InputError` for what cannot be trained on: empty, NaN, unequal lengths."""
+    if len(x.shape) < 2 or x.shape[0] == 0:
+        _checks.refuse(
+            f"{subject}.x", "have shape (examples, features…) with at least one example", f"x.shape={tuple(x.shape)}"
+        )
+    if y is not None and len(y) != len(x):
+        _checks.refuse(f"{subject}.y", "have one target for each example", f"{len(x)} examples, {len(y)} targets")
+    if isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating) and not np.isfinite(np.sum(x)):
+        bad = int(np.count_nonzero(~np.isfinite(x)))
+        if bad:
+            _checks.refuse(
+                f"{subject}.x", "be finite", f"{bad} values that are NaN or infinite", "Remove or replace them"
+            )
+    return x, y

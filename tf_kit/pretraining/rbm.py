@@ -1,0 +1,305 @@
+"""Restricted Boltzmann machine: energy, Gibbs sampling, contrastive divergence."""
+
+import keras
+from keras import ops
+
+from tf_kit import _checks
+from tf_kit.pretraining.pretrainer import Pretrainer
+from tf_kit.pretraining.randomness import ExampleRandom
+from tf_kit.pretraining.stages import dense_stages
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class RBM(Pretrainer):
+    """Restricted Boltzmann machine, trained by (persistent) contrastive divergence.
+
+    Visible units v (features,) and binary hidden units h (units,) without links inside a layer:
+
+        E(v, h) = −bᵀv − cᵀh − vᵀW h                        (bernoulli visible units)   (1)
+        E(v, h) = ½‖v − b‖² − cᵀh − vᵀW h                   (gaussian, unit variance)   (2)
+        P(v, h) = exp(−E(v, h)) / Z                                                     (3)
+        F(v) = −log Σ_h exp(−E(v, h)) = −bᵀv − Σ_j softplus(c_j + (vᵀW)_j)              (4)
+        P(h_j = 1 | v) = σ(c_j + (vᵀW)_j)                                               (5)
+        P(v_i = 1 | h) = σ(b_i + (W h)_i),  or  v ~ N(b + W h, I)                       (6)
+
+    (with ½‖v − b‖² for −bᵀv in (4) when the visible units are gaussian). The gradient of the negative
+    log-likelihood is ∂F(v)/∂θ minus its mean under the model. Contrastive divergence takes for that mean the end
+    ṽ of a Gibbs chain of k steps, which starts at the data (CD-k) or where the last update left it (persistent,
+    PCD-k), and which is a constant for the gradient:
+
+        ℓ = F(v) − F(ṽ)                                                                 (7)
+
+    The value of (7) is no measure of progress; look at the monitor instead. Inputs in [0, 1] are taken as
+    probabilities of the visible units. W and c are the kernel and bias of `encoder`, a sigmoid `Dense`, so that
+    training the machine trains that layer of a network in place.
+
+    Args:
+        num_hidden: hidden units; needed when no encoder is given.
+        gibbs_steps: k. Defaults to 1.
+        persistent: whether the chains go on from update to update. Defaults to False.
+        encoder: a `Dense` with sigmoid, or a sequence with one such stage.
+        visible: `"bernoulli"` for inputs in [0, 1], `"gaussian"` for standardised ones.
+        num_chains: persistent chains. Defaults to 100.
+        seed: seed of the weights, the chains and the data order.
+
+    Attributes:
+        monitor: `"reconstruction"` (cross-entropy or squared error of v against its one-step reconstruction,
+            lower is better) for CD, `"pseudo_likelihood"` (`pseudo_log_likelihood`, higher is better) for PCD.
+
+    Raises:
+        InputError: if the encoder's activation is not a sigmoid: hidden units are Bernoulli variables.
+
+    Example:
+
+    >>> import numpy as np
+    >>> x = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1]], 100, axis=0).astype("float32")
+    >>> rbm = RBM(num_hidden=2, seed=0)
+    >>> rbm.compile(keras.optimizers.SGD(0.3, momentum=0.5))
+    >>> _ = rbm.fit(x, batch_size=20, epochs=40, verbose=0)
+    >>> seen, unseen = rbm.free_energy(np.array([[1, 1, 0, 0], [1, 0, 1, 0]], "float32")).numpy()
+    >>> bool(seen < unseen)
+    True
+
+    Reference: Hinton 2002, "Training Products of Experts by Minimizing Contrastive Divergence"; Tieleman 2008,
+    "Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient"; Hinton 2010, "A
+    Practical Guide to Training Restricted Boltzmann Machines".
+    """
+
+    def __init__(
+        self,
+        num_hidden=None,
+        gibbs_steps=1,
+        persistent=False,
+        encoder=None,
+        visible="bernoulli",
+        num_chains=100,
+        seed=0,
+        **kwargs,
+    ):
+        if encoder is None:
+            small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)  # Hinton 2010, section 8
+            units = _checks.count("RBM.num_hidden", num_hidden, remedy="Or give an encoder")
+            encoder = keras.Sequential(
+                [
+                    keras.layers.Flatten(),
+                    keras.layers.Dense(units, activation="sigmoid", kernel_initializer=small, name="hidden"),
+                ]
+            )
+        super().__init__(encoder, seed=seed, **kwargs)
+        stages = dense_stages(self.encoder)
+        name = stages[0].activation_name
+        if len(stages) != 1 or name != "sigmoid":
+            _checks.refuse(
+                "RBM.encoder",
+                "be one sigmoid layer, since hidden units are Bernoulli variables",
+                f"{len(stages)} dense layers, activation {name!r}",
+                "Use DenoisingAutoencoder for other activations, pretrain_greedily for several layers",
+            )
+        self._dense = stages[0].dense
+        self.num_hidden = self._dense.units
+        self.gibbs_steps = _checks.count("RBM.gibbs_steps", gibbs_steps)
+        self.persistent = bool(persistent)
+        self.visible = _checks.choice("RBM.visible", visible, ("bernoulli", "gaussian"))
+        self.num_chains = _checks.count("RBM.num_chains", num_chains)
+        self.monitor = "pseudo_likelihood" if self.persistent and visible == "bernoulli" else "reconstruction"
+        self._chains = None
+
+    def build(self, input_shape):
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        self.num_visible = self._dense.kernel.shape[0]
+        self.visible_bias = self.add_weight(shape=(self.num_visible,), initializer="zeros", name="visible_bias")
+        if self.persistent:
+            self._chains = self.add_weight(
+                shape=(self.num_chains, self.num_visible),
+                initializer=keras.initializers.RandomUniform(0, 1, seed=self.seed),
+                trainable=False,
+                aggregation="only_first_replica",
+                name="chains",
+            )
+        self.built = True
+
+    def _flat(self, v):
+        v = ops.cast(v, "float32")
+        if not self.built:
+            self.build(tuple(v.shape))
+        return ops.reshape(v, (-1, self.num_visible))
+
+    def _hidden_logits(self, v):
+        return self._product(v, self._dense.kernel) + self._dense.bias
+
+    def _product(self, a, b):
+        """a b in the compute dtype (bfloat16 under mixed precision), returned in float32."""
+        return ops.cast(ops.matmul(ops.cast(a, self.compute_dtype), ops.cast(b, self.compute_dtype)), "float32")
+
+    def energy(self, v, h):
+        """E(v, h), (n,): equation (1) or (2). v (n, …), h (n, units)."""
+        v = self._flat(v)
+        interaction = ops.sum(self._hidden_logits(v) * h, axis=-1)
+        return self._visible_energy(v) - interaction  # (1), (2)
+
+    def free_energy(self, v):
+        """F(v), (n,): equation (4). v (n, …)."""
+        v = self._flat(v)
+        return self._free_energy(v, self._hidden_logits(v))
+
+    def _free_energy(self, v, hidden_logits):
+        return self._visible_energy(v) - ops.sum(ops.softplus(hidden_logits), axis=-1)  # (4)
+
+    def _visible_energy(self, v):
+        if self.visible == "gaussian":
+            return 0.5 * ops.sum(ops.square(v - self.visible_bias), axis=-1)
+        return -ops.matmul(v, self.visible_bias)
+
+    def hidden_probabilities(self, v):
+        """P(h = 1 | v), (n, units): equation (5)."""
+        return ops.sigmoid(self._hidden_logits(self._flat(v)))
+
+    def visible_means(self, h):
+        """Mean of v given h, (n, features): equation (6)."""
+        z = self._product(h, ops.transpose(self._dense.kernel)) + self.visible_bias
+        return z if self.visible == "gaussian" else ops.sigmoid(z)
+
+    def gibbs_step(self, v, random):
+        """One step v → h → v of the chain. Returns the new v, (n, features), sampled.
+
+        Args:
+            v: (n, …).
+            random: `ExampleRandom`, or anything with its `uniform` and `normal`.
+        """
+        return self._gibbs_from(self._hidden_logits(self._flat(v)), random.uniform, random.normal)
+
+    def _gibbs_from(self, hidden_logits, uniform, normal):
+        h = ops.cast(uniform((self.num_hidden,)) < ops.sigmoid(hidden_logits), "float32")  # (5)
+        mean = self.visible_means(h)  # (6)
+        if self.visible == "gaussian":
+            return mean + normal((self.num_visible,))
+        return ops.cast(uniform((self.num_visible,)) < mean, "float32")
+
+    def gibbs(self, v, num_steps, seed=0):
+        """v after `num_steps` Gibbs steps from `v`, (n, features)."""
+        v = self._flat(v)
+        for step in range(_checks.count("RBM.num_steps", num_steps)):
+            v = self.gibbs_step(v, ExampleRandom(seed, step, len(v)))
+        return v
+
+    def reconstruct(self, x):
+        """Mean of v given the probabilities of h given x, in the shape of `x`."""
+        return ops.reshape(self.visible_means(self.hidden_probabilities(x)), ops.shape(x))
+
+    def pseudo_log_likelihood(self, v, random=None, seed=0):
+        """Stochastic estimate of Σ_i log P(v_i | v_−i) of each example, (n,): one random unit stands for all.
+
+            PL(v) ≈ D · log σ(F(v with unit i flipped) − F(v)),  i ~ U{1 … D}
+
+        D = features. Bernoulli visible units only; inputs are rounded to 0 and 1.
+
+        Reference: Marlin, Swersky, Chen, de Freitas 2010; scikit-learn's `BernoulliRBM.score_samples`.
+        """
+        if self.visible != "bernoulli":
+            _checks.refuse("RBM.visible", 'be "bernoulli" for the pseudo-likelihood', f"visible={self.visible!r}")
+        v = ops.round(self._flat(v))
+        random = random or ExampleRandom(seed, 0, len(v))
+        place = ops.cast(random.uniform(()) * self.num_visible, "int32")
+        chosen = ops.one_hot(place, self.num_visible, dtype="float32")
+        change = chosen * (1 - 2 * v)
+        logits = self._hidden_logits(v)
+        # flipping unit i moves the hidden logits by ±W_i, a row of the kernel: no second product with W
+        moved = logits + ops.sum(change, -1, keepdims=True) * ops.take(self._dense.kernel, place, axis=0)
+        difference = self._free_energy(v + change, moved) - self._free_energy(v, logits)
+        return self.num_visible * ops.log_sigmoid(difference)
+
+    def per_example(self, x, y, random, training):
+        v = self._flat(x)
+        logits = self._hidden_logits(v)
+        start = ops.stop_gradient(logits)
+        if training and self.persistent:
+            uniform, normal = self._shared(random)
+            chain = ops.convert_to_tensor(self._chains)
+            for _ in range(self.gibbs_steps):
+                chain = self._gibbs_from(ops.stop_gradient(self._hidden_logits(chain)), uniform, normal)
+            chain = ops.stop_gradient(chain)
+            self._chains.assign(chain)
+            negative = ops.mean(self.free_energy(chain))
+        else:
+            chain = self._gibbs_from(start, random.uniform, random.normal)
+            for _ in range(self.gibbs_steps - 1):
+                chain = self._gibbs_from(self._hidden_logits(chain), random.uniform, random.normal)
+            negative = self.free_energy(ops.stop_gradient(chain))
+        loss = self._free_energy(v, logits) - negative  # (7)
+        return {"loss": loss, self.monitor: ops.stop_gradient(self._progress(v, start, random))}, None
+
+    def _progress(self, v, hidden_logits, random):
+        if self.monitor == "pseudo_likelihood":
+            return self.pseudo_log_likelihood(v, random)
+        mean = self.visible_means(ops.sigmoid(hidden_logits))
+        if self.visible == "gaussian":
+            return 0.5 * ops.sum(ops.square(v - mean), axis=-1)
+        return ops.sum(ops.binary_crossentropy(v, mean), axis=-1)
+
+    def _shared(self, random):
+        """Draws for the persistent chains, which every replica runs alike."""
+
+        def uniform(shape):
+            return random.shared_uniform((self.num_chains, *shape))
+
+        def normal(shape):
+            return random.shared_normal((self.num_chains, *shape))
+
+        return uniform, normal
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "gibbs_steps": self.gibbs_steps,
+            "persistent": self.persistent,
+            "visible": self.visible,
+            "num_chains": self.num_chains,
+        }
+
+
+class DeepBeliefNetwork:
+    """Deep belief network: a stack of RBMs, of which the top one is undirected and the lower ones generate downward.
+
+        P(v, h¹, …, h^L) = P(v | h¹) … P(h^{L−2} | h^{L−1}) P(h^{L−1}, h^L)
+
+    Args:
+        rbms: trained machines from the bottom to the top, as `pretrain_greedily(..., block=RBM)` returns them.
+
+    Reference: Hinton, Osindero, Teh 2006, "A Fast Learning Algorithm for Deep Belief Nets".
+    """
+
+    def __init__(self, rbms):
+        self.rbms = list(rbms)
+        if not self.rbms or not all(isinstance(rbm, RBM) for rbm in self.rbms):
+            kinds = [type(rbm).__name__ for rbm in self.rbms]
+            _checks.refuse("DeepBeliefNetwork.rbms", "be a list of RBMs, bottom first", f"{kinds}")
+
+    def represent(self, v):
+        """Probabilities of the units below the top machine's hidden layer, (n, features of the top machine)."""
+        for rbm in self.rbms[:-1]:
+            v = rbm.hidden_probabilities(v)
+        return v
+
+    def sample(self, count, num_steps=200, start=None, seed=0):
+        """Samples of the visible layer: Gibbs sampling in the top RBM, then one pass down. (count, features)
+
+        Args:
+            count: samples.
+            num_steps: Gibbs steps in the top machine. Defaults to 200.
+            start: visible examples at whose representation the chains start. Defaults to random units.
+            seed: seed of the chains.
+        """
+        count = _checks.count("DeepBeliefNetwork.count", count)
+        top = self.rbms[-1]
+        if start is None:
+            v = ops.round(ExampleRandom(seed, 2**31, count).uniform((top.num_visible,)))
+        else:
+            v = self.represent(start[:count])
+        v = top.gibbs(v, num_steps, seed=seed)
+        v = top.visible_means(top.hidden_probabilities(v))
+        for depth, rbm in enumerate(reversed(self.rbms[:-1]), start=1):
+            random = ExampleRandom(seed, 2**31 + depth, count)
+            h = ops.cast(random.uniform((rbm.num_hidden,)) < v, "float32")
+            v = rbm.visible_means(h)
+        return v

@@ -1,0 +1,30 @@
+"""What a layer makes of a whole set of examples."""
+
+import numpy as np
+from keras import ops
+
+from tf_kit.pretraining.pretrainer import is_array
+
+
+def represent(layer, x, cache=None, batch_size=1024):
+    """f(x) for all examples, in inference mode: an array for an array, a data set for a data set.
+
+    Args:
+        layer: layer or model f.
+        x: array (n, …) or `tf.data.Dataset` of batches.
+        cache: file in which a data set's output is kept, so that f runs once for each example.
+        batch_size: examples at a time, for arrays.
+    """
+    if is_array(x):
+        parts = [
+            ops.convert_to_numpy(ops.cast(layer(x[i : i + batch_size], training=False), "float32"))
+            for i in range(0, len(x), batch_size)
+        ]
+        return np.concatenate(parts)
+
+    def map_batch(*batch):
+        h = ops.cast(layer(batch[0], training=False), "float32")
+        return (h, *batch[1:]) if len(batch) > 1 else h
+
+    mapped = x.map(map_batch)
+    return mapped.cache(str(cache)) if cache else mapped

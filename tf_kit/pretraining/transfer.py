@@ -1,0 +1,165 @@
+"""From a pretrained encoder to a classifier: fine-tuning, linear probe, nearest neighbours."""
+
+import keras
+import numpy as np
+from keras import ops
+from sklearn.neighbors import KNeighborsClassifier
+
+from tf_kit import _checks
+from tf_kit.pretraining.pretrainer import Trainer, is_array
+from tf_kit.pretraining.representation import represent
+from tf_kit.pretraining.stages import HEAD
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Classifier(Trainer):
+    """An encoder under an output layer of logits, trained on labels.
+
+        z = V r + a,  r = encoder(x)                                        (1)
+        ℓ = −log softmax(z)_y                                               (2)
+
+    Reports `loss` (2) and `accuracy`, means over examples.
+
+    Args:
+        encoder: Keras layer or model; trained in place unless `frozen`.
+        num_classes: classes; labels are 0 … num_classes − 1.
+        frozen: whether only the output layer is trained and the encoder runs in inference mode: a linear probe.
+        seed: seed of the output layer's weights and the data order.
+
+    Reference: Bengio, Lamblin, Popovici, Larochelle 2007; for the probe Alain, Bengio 2016, "Understanding
+    intermediate layers using linear classifier probes".
+    """
+
+    def __init__(self, encoder, num_classes, frozen=False, seed=0, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.num_classes = _checks.count("Classifier.num_classes", num_classes, at_least=2)
+        self.frozen = bool(frozen)
+        self.encoder = encoder
+        last = encoder.layers[-1] if isinstance(encoder, keras.Model) and encoder.layers else None
+        if last is not None and last.name == HEAD:
+            if last.units != num_classes:
+                _checks.refuse(
+                    "Classifier.num_classes",
+                    f"be the {last.units} outputs that the network already has",
+                    f"num_classes={num_classes}",
+                    "Or leave the head out: networks.mlp(units, num_classes=None)",
+                )
+            self.head = None  # the network brings its own
+        else:
+            glorot = keras.initializers.GlorotUniform(seed=seed)
+            self.head = keras.layers.Dense(num_classes, kernel_initializer=glorot, name=HEAD)
+
+    def build(self, input_shape):
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        if self.head is not None:
+            self.head.build(self.encoder.compute_output_shape(input_shape))
+        self.built = True
+
+    @property
+    def trained_variables(self):
+        if not self.frozen:
+            return self.trainable_variables
+        return (self.head or self.encoder.layers[-1]).trainable_variables
+
+    def call(self, x, training=False):
+        if self.head is None:
+            z = self.encoder(x, training=training and not self.frozen)
+        else:
+            r = self.encoder(x, training=training and not self.frozen)
+            z = self.head(ops.stop_gradient(r) if self.frozen else r)  # (1)
+        return ops.cast(z, "float32")
+
+    def per_example(self, x, y, random, training):
+        z = self(x, training=training)
+        y = ops.reshape(y, (-1,))
+        loss = ops.sparse_categorical_crossentropy(y, z, from_logits=True)  # (2)
+        right = ops.cast(ops.equal(ops.cast(y, "int64"), ops.cast(ops.argmax(z, -1), "int64")), "float32")
+        return {"loss": loss, "accuracy": right}, z
+
+    def fit(self, x=None, y=None, **kwargs):
+        if is_array(x) and y is None:
+            _checks.refuse(f"{type(self).__name__}.fit.y", "hold the labels", "y=None")
+        if y is not None and not (np.min(y) >= 0 and np.max(y) < self.num_classes):
+            _checks.refuse(
+                f"{type(self).__name__}.fit.y",
+                f"be class numbers 0 … {self.num_classes - 1}",
+                f"labels from {np.min(y)} to {np.max(y)}",
+            )
+        return super().fit(x, y, **kwargs)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "num_classes": self.num_classes,
+            "frozen": self.frozen,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})
+
+
+def finetune(encoder, num_classes, learning_rate=0.001, seed=0):
+    """A classifier on the encoder whose every layer goes on learning: supervised fine-tuning.
+
+    Args:
+        encoder: pretrained layer or model, trained in place.
+        num_classes: classes.
+        learning_rate: of Adam, with which the classifier comes compiled; compile again for another optimizer.
+        seed: seed of the output layer's weights and the data order.
+
+    Returns:
+        A compiled `Classifier`; call `fit(x, y, …)`.
+
+    Example:
+
+    >>> from tf_kit import data, networks
+    >>> train, val, test = data.load("digits", seed=0)
+    >>> classifier = finetune(networks.mlp((64,), num_classes=None), num_classes=10)
+    >>> _ = classifier.fit(train.x, train.y, batch_size=32, epochs=10, verbose=0)
+    >>> classifier.evaluate(val.x, val.y, return_dict=True, verbose=0)["accuracy"] > 0.8
+    True
+    """
+    classifier = Classifier(encoder, num_classes, seed=seed)
+    classifier.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    return classifier
+
+
+def linear_probe(encoder, num_classes, learning_rate=0.01, seed=0):
+    """A classifier on the frozen encoder: how linearly separable is what it has learned?
+
+    The encoder runs in inference mode and none of its variables change.
+
+    Args, Returns: as for `finetune`.
+    """
+    classifier = Classifier(encoder, num_classes, frozen=True, seed=seed)
+    classifier.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    return classifier
+
+
+def knn_accuracy(encoder, train, test, k=20):
+    """Share of test examples whose class wins the vote of their k nearest training examples.
+
+    Nearest by the cosine of the representations; no parameter is fitted.
+
+    Args:
+        encoder: layer or model.
+        train: what votes: an object with `.x` and `.y`.
+        test: what is classified: likewise.
+        k: neighbours. Defaults to 20.
+
+    Returns:
+        Accuracy in [0, 1].
+
+    Reference: Wu, Xiong, Yu, Lin 2018, "Unsupervised Feature Learning via Non-Parametric Instance
+    Discrimination" (there with weighted votes).
+    """
+    k = _checks.count("knn_accuracy.k", k)
+    if k > len(train.x):
+        _checks.refuse("knn_accuracy.k", f"be at most the {len(train.x)} training examples", f"k={k}")
+    voters, queries = (represent(encoder, split.x).reshape(len(split.x), -1) for split in (train, test))
+    vote = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(voters, train.y)
+    return float(vote.score(queries, test.y))
+
