@@ -32,7 +32,13 @@ class Trainer(keras.Model):
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.seed = _checks.count(f"{type(self).__name__}.seed", seed, at_least=0)
-        self._means = {}
+        self._means = _Means()
+
+    @property
+    def metrics(self):
+        """Means over examples of what `per_example` reports, then the metrics given to `compile`."""
+        compiled = [self._compile_metrics] if self.compiled and self._compile_metrics is not None else []
+        return [*self._means.by_name.values(), *compiled]
 
     def per_example(self, x, y, random, training):
         """What each example of a batch costs.
@@ -59,9 +65,7 @@ class Trainer(keras.Model):
         with self.distribute_strategy.scope():
             values, _ = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
             self.built = True
-            for name in values:
-                if name not in self._means:
-                    self._means[name] = keras.metrics.Mean(name=name)
+            self._means.create(values)
             if self.compiled and not self.optimizer.built:
                 self.optimizer.build(self.trained_variables)
 
@@ -112,12 +116,13 @@ class Trainer(keras.Model):
             validation_data=validation_data,
             initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch,
+            shuffle=False,
             **kwargs,
         )
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
-        if not self._means:
+        if not self._means.by_name:
             self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
         return super().evaluate(x, y, batch_size=batch_size or 1024, **kwargs)
 
@@ -155,13 +160,13 @@ class Trainer(keras.Model):
         return [gradient / place.num_replicas for gradient in self.optimizer._clip_gradients(gradients)]
 
     def _report(self, values, penalty, y, outputs, weights, place):
-        names = sorted(values)
+        names = list(self._means.by_name)
         sums = place.sum(ops.stack([ops.sum(ops.cast(values[name], "float32")) for name in names]))
         for i, name in enumerate(names):
             mean = sums[i] / place.total_float  # (1)
             if name == "loss":
                 mean = mean + ops.cast(penalty, "float32")
-            self._means[name].update_state(mean, sample_weight=place.total_float)
+            self._means.by_name[name].update_state(mean, sample_weight=place.total_float)
         if outputs is not None and self._compile_metrics is not None:
             self._compile_metrics.update_state(
                 place.gather(y), place.gather(outputs), place.gather(weights) if weights is not None else None
@@ -221,6 +226,18 @@ class Pretrainer(Trainer):
             for name, value in config.items()
         }
         return cls(**config)
+
+
+class _Means:
+    """Metrics that appear when the first example is seen. (A dictionary would be tracked, and locked, by Keras.)"""
+
+    def __init__(self):
+        self.by_name = {}
+
+    def create(self, names):
+        for name in sorted(names, key=lambda name: (name != "loss", name)):
+            if name not in self.by_name:
+                self.by_name[name] = keras.metrics.Mean(name=name)
 
 
 class _Place:
