@@ -1,0 +1,95 @@
+"""LARS: momentum whose rate is set for each layer by the norms of its weights and gradient."""
+
+import keras
+from keras import ops
+
+from tf_kit._checks import number
+from tf_kit.optimizers._optimizer import Optimizer
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class LARS(Optimizer):
+    """Layer-wise adaptive rate scaling: each layer moves by the same fraction of its own norm.
+
+    For large minibatches (thousands of examples, as SimCLR and BYOL train), where one rate is too large for
+    the layers whose gradient is large beside their weights. For each variable of two or more axes
+
+        λ = η ‖w‖ / (‖ĝ‖ + β ‖w‖)                                        (1)
+        v ← α v + ε λ (ĝ + β w)                                          (2)
+        w ← w − v                                                        (3)
+
+    where ε = learning_rate, η = trust_coefficient, α = momentum, β = l2, the norms run over all of the
+    variable's entries, and v has its shape and starts from zero. Biases and the γ and β of batch norm
+    (one axis or none) keep λ = 1 and β = 0, which is momentum alone; so does λ where (1) would be 0 or 0/0.
+
+    Args:
+        learning_rate: ε, at least 0, or a schedule; most use a warmup. Defaults to 0.3, which SimCLR takes
+            for 256 examples and multiplies as the minibatch grows.
+        momentum: α, in [0, 1). Defaults to 0.9.
+        trust_coefficient: η, above 0. Defaults to 0.001.
+        l2: β, at least 0: the penalty β/2 ‖w‖², whose gradient is added here. Defaults to 0.0005.
+        exclude_1d: leave variables of one axis or none to momentum alone. Defaults to True.
+        **kwargs: what every Keras optimizer takes, see `SGD`.
+
+    Raises:
+        ValueError: an argument is outside its range.
+
+    Example:
+        >>> import keras
+        >>> from tf_kit import optimizers
+        >>> w = keras.Variable([[3.0, 4.0]])           # ‖w‖ = 5
+        >>> optimizer = optimizers.LARS(learning_rate=1.0, trust_coefficient=0.1, l2=0.0)
+        >>> optimizer.apply([keras.ops.array([[0.0, 200.0]])], [w])
+        >>> print(w.numpy().round(4))                  # a step of 0.1·5, whatever the gradient's norm
+        [[3.  3.5]]
+
+    Convention: the paper calls β "weight decay"; it passes through the gradient and the velocity, so it is an
+    `l2` here. The `weight_decay` of `**kwargs` is decoupled as in every Keras optimizer, and touches all
+    variables.
+    Reference: You, Gitman, Ginsburg, 2017, Large batch training of convolutional networks, algorithm 1; the
+    exclusions and the rate: Chen et al., 2020, A simple framework for contrastive learning, appendix B.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.3,
+        momentum: float = 0.9,
+        trust_coefficient: float = 0.001,
+        l2: float = 0.0005,
+        exclude_1d: bool = True,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.momentum = number("LARS.momentum", momentum, at_least=0, below=1)
+        self.trust_coefficient = number("LARS.trust_coefficient", trust_coefficient, above=0)
+        self.l2 = number("LARS.l2", l2, at_least=0)
+        self.exclude_1d = bool(exclude_1d)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        v = self._velocities[self._get_variable_index(variable)]
+        g = ops.cast(gradient, v.dtype)
+        rate = ops.cast(learning_rate, v.dtype)
+        if len(variable.shape) >= 2 or not self.exclude_1d:
+            w = ops.cast(variable, v.dtype)
+            weight_norm = ops.sqrt(ops.sum(w * w))
+            scale = ops.sqrt(ops.sum(g * g)) + self.l2 * weight_norm
+            usable = (weight_norm > 0) & (scale > 0)
+            trust = self.trust_coefficient * weight_norm / ops.where(usable, scale, 1.0)  # (1)
+            g = ops.where(usable, trust, 1.0) * (g + self.l2 * w)
+        self.assign(v, self.momentum * v + rate * g)  # (2)
+        self.assign_sub(variable, v)  # (3)
+
+    def get_config(self):
+        own = {
+            "momentum": self.momentum,
+            "trust_coefficient": self.trust_coefficient,
+            "l2": self.l2,
+            "exclude_1d": self.exclude_1d,
+        }
+        return {**super().get_config(), **own}
