@@ -1,0 +1,296 @@
+"""The lecture's headline table: five systems, with and without pretraining, on the same split and budget.
+
+Slide: "Backpropagation does not work well"; Bengio, Lamblin, Popovici, Larochelle 2007, "Greedy Layer-Wise
+Training of Deep Networks", table 1.
+"""
+
+import dataclasses
+import math
+import time
+
+import keras
+import numpy as np
+
+from tf_kit import _checks, data, networks, plotting
+from tf_kit.pretraining import RBM, Classifier, DenoisingAutoencoder, Supervised, pretrain_greedily
+from tf_kit.progress import Progress
+from tf_kit.runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """One row of the table: how its layers are pretrained, and what the paper measured on MNIST (percent)."""
+
+    name: str
+    block: type | None
+    deep: bool
+    paper: dict
+
+
+SYSTEMS = {
+    "dbn": System(
+        "DBN, unsupervised pre-training", RBM, True, {"train": 0.0, "valid": 1.2, "test": 1.2}
+    ),
+    "autoencoder": System(
+        "Deep net, auto-associator pre-training",
+        DenoisingAutoencoder,
+        True,
+        {"train": 0.0, "valid": 1.4, "test": 1.4},
+    ),
+    "supervised": System(
+        "Deep net, supervised pre-training", Supervised, True, {"train": 0.0, "valid": 1.7, "test": 2.0}
+    ),
+    "deep": System("Deep net, no pre-training", None, True, {"train": 0.004, "valid": 2.1, "test": 2.4}),
+    "shallow": System("Shallow net, no pre-training", None, False, {"train": 0.004, "valid": 1.8, "test": 1.9}),
+}
+SPLITS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Hyper-parameters of the table for one data set; every system gets the same fine-tuning budget.
+
+    Attributes:
+        layers: hidden layers of the deep nets; the shallow net has one.
+        units: sigmoid units in each hidden layer.
+        epochs: epochs of fine-tuning, for every system; the best one on validation is kept.
+        pretrain_epochs: epochs for each layer, by system.
+        batch_size: examples a step.
+        learning_rates: Adam's rates for fine-tuning, decaying to zero over the epochs by a cosine; each is
+            tried from the same pretrained weights, and the best on validation is kept.
+        pretrain_learning_rates: by system; Adam's, for "dbn" plain stochastic gradient descent's.
+        rate: probability that the denoising auto-associator masks a feature.
+        gibbs_steps: k of contrastive divergence.
+    """
+
+    layers: int = 3
+    units: int = 200
+    epochs: int = 30
+    pretrain_epochs: dict = dataclasses.field(
+        default_factory=lambda: {"dbn": 30, "autoencoder": 30, "supervised": 15}
+    )
+    batch_size: int = 32
+    learning_rates: tuple = (0.001, 0.003)
+    pretrain_learning_rates: dict = dataclasses.field(
+        default_factory=lambda: {"dbn": 0.1, "autoencoder": 0.001, "supervised": 0.001}
+    )
+    rate: float = 0.25
+    gibbs_steps: int = 1
+
+
+# Chosen on the validation sets only.
+SMALL = Settings()
+LARGE = Settings(
+    units=1000,
+    epochs=20,
+    pretrain_epochs={"dbn": 10, "autoencoder": 10, "supervised": 5},
+    batch_size=128,
+    learning_rates=(0.001,),
+)
+
+
+def settings_for(num_examples, **changes):
+    """The settings for a training set of this size, with `changes` that are not None.
+
+    >>> settings_for(1197).units, settings_for(50_000).units, settings_for(50_000, units=500).units
+    (200, 1000, 500)
+    """
+    base = LARGE if num_examples >= 10_000 else SMALL
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if "pretrain_epochs" in changes:
+        changes["pretrain_epochs"] = dict.fromkeys(base.pretrain_epochs, changes["pretrain_epochs"])
+    return dataclasses.replace(base, **changes)
+
+
+def run_table(name="digits", seeds=3, out=None, resume=False, systems=None, data_dir=None, quiet=False, **changes):
+    """Trains every system with every seed and collects the errors.
+
+    Each seed fixes the initial weights, the order of the examples and all that is random in pretraining; the
+    split of the data is the same for all. Learning rate and epoch are chosen on the validation set. The test
+    set is used once for each system and seed, after all is chosen.
+
+    Args:
+        name: data set, as for `data.load`.
+        seeds: how many seeds, 0 … seeds − 1.
+        out: run folder.
+        resume: whether to go on with the run in `out`.
+        systems: names out of `SYSTEMS`. Defaults to all.
+        data_dir: folder of prepared data sets.
+        quiet: whether to show no progress.
+        **changes: fields of `Settings` to change.
+
+    Returns:
+        The results as written to `results.json`.
+    """
+    seeds = _checks.count("table.seeds", seeds)
+    systems = [_checks.choice("table.systems", system, tuple(SYSTEMS)) for system in systems or SYSTEMS]
+    train, val, test = data.load(name, seed=0, **({"data_dir": data_dir} if data_dir else {}))
+    settings = settings_for(len(train), **changes)
+    options = {"command": "table", "data": name, "systems": systems, **dataclasses.asdict(settings)}
+    progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
+    run = Run(out, options, resume=resume, progress=progress)
+    began = time.perf_counter()
+    rows = {system: [] for system in systems}
+    for seed in range(seeds):
+        for system in systems:
+            rows[system].append(_train(run, system, seed, settings, (train, val, test), options))
+    progress.close()
+
+    results = summarize(name, (train, val, test), rows, settings)
+    results["seconds"] = round(time.perf_counter() - began, 1)
+    plotting.save(_figure(results), run.folder / "figures" / "table.png")
+    (run.folder / "table.txt").write_text(format_table(results) + "\n", encoding="utf-8")
+    run.finish(results)
+    return results
+
+
+def _train(run, system, seed, settings, splits, options):
+    """One cell of work: pretrain, fine-tune with each learning rate, keep the best on validation, test once."""
+    child = Run(
+        run.folder / f"{system}-seed-{seed}", {**options, "seed": seed}, resume=True, progress=run.progress
+    )
+    if child.results:
+        run.progress.skip(_cost(system, settings))
+        return child.results
+    train, val, test = splits
+    row, keyed = SYSTEMS[system], f"{system}, seed {seed}"
+    units = (settings.units,) * (settings.layers if row.deep else 1)
+    encoder = networks.mlp(units, num_classes=None, input_shape=train.x.shape[1:], seed=seed)
+    began = time.perf_counter()
+
+    def fit(block, x, y, stage, **arguments):
+        return child.fit(block, x, y, stage=f"{keyed}, {stage}", cost=_LAYER_COST, **arguments)
+
+    if row.block:
+        rate = settings.pretrain_learning_rates[system]
+        extra = {"rate": settings.rate} if row.block is DenoisingAutoencoder else {}
+        extra |= {"gibbs_steps": settings.gibbs_steps} if row.block is RBM else {}
+        pretrain_greedily(
+            encoder,
+            train.x,
+            train.y if row.block is Supervised else None,
+            block=row.block,
+            epochs=settings.pretrain_epochs[system],
+            batch_size=settings.batch_size,
+            optimizer=keras.optimizers.SGD(rate) if row.block is RBM else keras.optimizers.Adam(rate),
+            seed=seed,
+            fit=fit,
+            **extra,
+        )
+    child.draw(encoder, train.x.shape[1:])
+    start = encoder.get_weights()
+
+    best = None
+    for learning_rate in settings.learning_rates:
+        encoder.set_weights(start)
+        classifier = Classifier(encoder, train.num_classes, seed=seed)
+        steps = settings.epochs * math.ceil(len(train) / settings.batch_size)
+        decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        classifier.compile(optimizer=keras.optimizers.Adam(decay))
+        history = child.fit(
+            classifier,
+            train.x,
+            train.y,
+            stage=f"{keyed}, fine-tuning at {learning_rate:g}",
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            validation_data=(val.x, val.y),
+            keep_best="val_accuracy",
+            cost=1.0 if row.deep else 1 / settings.layers,
+        )
+        at = history["best_epoch"] - 1
+        found = (history["val_accuracy"][at], -history["val_loss"][at])
+        if best is None or found > best["found"]:
+            best = {
+                "found": found,
+                "classifier": classifier,
+                "weights": classifier.get_weights(),
+                "learning_rate": learning_rate,
+                "epoch": history["best_epoch"],
+            }
+    classifier = best["classifier"]
+    classifier.set_weights(best["weights"])
+    errors = {
+        split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
+        for split, part in zip(SPLITS, (train, val, test), strict=True)
+    }
+    child.finish(
+        {
+            "errors": {split: round(error, 6) for split, error in errors.items()},
+            "learning_rate": best["learning_rate"],
+            "epoch": best["epoch"],
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+    )
+    keras.backend.clear_session()
+    return child.results
+
+
+_LAYER_COST = 0.6  # of an epoch that pretrains one layer, against one that fine-tunes the deep net
+
+
+def _cost(system, settings):
+    row = SYSTEMS[system]
+    pretraining = settings.pretrain_epochs[system] * settings.layers * _LAYER_COST if row.block else 0
+    tuning = settings.epochs * len(settings.learning_rates) * (1.0 if row.deep else 1 / settings.layers)
+    return pretraining + tuning
+
+
+def summarize(name, splits, rows, settings):
+    """Mean and standard deviation over seeds of each system's errors, as written to `results.json`.
+
+    The standard deviation is that of a sample (n − 1), None for one seed.
+    """
+    table = {}
+    for system, results in rows.items():
+        table[system] = {"name": SYSTEMS[system].name}
+        for split in SPLITS:
+            errors = [result["errors"][split] for result in results]
+            table[system][split] = {
+                "mean": float(np.mean(errors)),
+                "std": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
+                "seeds": errors,
+            }
+        table[system]["learning_rate"] = [result["learning_rate"] for result in results]
+        table[system]["epoch"] = [result["epoch"] for result in results]
+        table[system]["seconds"] = [result["seconds"] for result in results]
+        if name == "mnist":
+            table[system]["paper"] = SYSTEMS[system].paper
+    return {
+        "data": name,
+        "examples": dict(zip(SPLITS, map(len, splits), strict=True)),
+        "settings": dataclasses.asdict(settings),
+        "systems": table,
+    }
+
+
+def format_table(results):
+    """The table as text, errors in percent, mean ± standard deviation over seeds."""
+    systems = results["systems"]
+    seeds = len(next(iter(systems.values()))["test"]["seeds"])
+    sizes = " / ".join(f"{results['examples'][split]:,}" for split in SPLITS)
+    plural = "s" if seeds > 1 else ""
+    paper = any("paper" in row for row in systems.values())
+    lines = [f"{results['data']}, {sizes} examples, {seeds} seed{plural}: error in %", ""]
+    head = f"{'':40}" + "".join(f"{split:>15}" for split in SPLITS)
+    lines.append(head + ("     Bengio et al. 2007" if paper else ""))
+    for row in systems.values():
+        line = f"{row['name']:40}"
+        for split in SPLITS:
+            mean, std = row[split]["mean"], row[split]["std"]
+            line += f"{mean:.2f} ± {std:.2f}".rjust(15) if std is not None else f"{mean:.2f}".rjust(15)
+        if paper:
+            line += "     " + "  ".join(f"{row['paper'][split]:g}" for split in SPLITS)
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _figure(results):
+    rows = list(results["systems"].values())
+    paper = [row["paper"]["test"] for row in rows] if all("paper" in row for row in rows) else None
+    return plotting.errors_by_system(
+        [row["name"].replace(", ", ",\n") for row in rows],
+        [row["test"]["seeds"] for row in rows],
+        reference=paper,
+        title=f"Pretraining on {results['data']}",
+    )
