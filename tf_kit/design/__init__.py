@@ -1,1 +1,5 @@
-""""""
+"""Design: what is decided around a network: its inputs, batches, curves, hyper-parameters and memory."""
+
+from tf_kit.design.preprocessing import PCAWhitening, Standardize, ZCAWhitening, condition_number
+
+__all__ = ["PCAWhitening", "Standardize", "ZCAWhitening", "condition_number"]
