@@ -118,7 +118,11 @@ def tiles(images, columns=10, title="", labels=None, symmetric=False):
             if i >= len(images):
                 continue
             high = np.abs(images[i]).max() or 1
-            limits = {"vmin": -high, "vmax": high} if symmetric else {"vmin": 0, "vmax": max(images[i].max(), 1e-6)}
+            limits = (
+                {"vmin": -high, "vmax": high}
+                if symmetric
+                else {"vmin": 0, "vmax": max(images[i].max(), 1e-6)}
+            )
             axes.imshow(images[i], cmap="gray", interpolation="nearest", **limits)
             if labels is not None:
                 axes.set_title(str(labels[i]), fontsize=10, y=-0.35)
@@ -157,7 +161,9 @@ def errors_by_system(names, errors, reference=None, title=""):
         for row, values in enumerate(errors):
             axes.barh(row, np.mean(values), height=0.55, color=COLORS[5], alpha=0.6)
             jitter = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
-            axes.plot(values, row + np.asarray(jitter), "o", color=COLORS[0], label="each seed" if not row else None)
+            axes.plot(
+                values, row + np.asarray(jitter), "o", color=COLORS[0], label="each seed" if not row else None
+            )
             axes.text(np.max(values), row, f"  {np.mean(values):.2f} %", va="center")
         if reference is not None:
             axes.plot(reference, range(len(names)), "D", color=COLORS[1], label="Bengio et al. 2007")

@@ -1,11 +1,11 @@
 """A run and its folder: config, history, checkpoints, events, figures; start, and resume after a kill.
 
-    RUN/config.json           what was asked for, and with which versions
-    RUN/history.csv           stage, epoch, seconds, every metric
-    RUN/events/               the same for TensorBoard
-    RUN/checkpoints/STAGE/    the last finished epoch: weights, optimizer, random state
-    RUN/figures/              curves and first-layer filters
-    RUN/results.json          what came out; written last, so a run that has it is finished
+RUN/config.json           what was asked for, and with which versions
+RUN/history.csv           stage, epoch, seconds, every metric
+RUN/events/               the same for TensorBoard
+RUN/checkpoints/STAGE/    the last finished epoch: weights, optimizer, random state
+RUN/figures/              curves and first-layer filters
+RUN/results.json          what came out; written last, so a run that has it is finished
 """
 
 import csv
@@ -53,7 +53,9 @@ class Run:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 write_json(config, {"options": self._options, **_circumstances()})
             except OSError as error:
-                _checks.refuse("--out", "be a folder that can be written", f"{self.folder}", error.strerror or "")
+                _checks.refuse(
+                    "--out", "be a folder that can be written", f"{self.folder}", error.strerror or ""
+                )
 
     def _check_same_run(self, config, resume):
         if not resume:
@@ -272,7 +274,9 @@ def read_json(path, what):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        _checks.refuse(what, "be a readable JSON file of a run", f"{path}", "Start a new run in another folder")
+        _checks.refuse(
+            what, "be a readable JSON file of a run", f"{path}", "Start a new run in another folder"
+        )
 
 
 def _replacing(path):

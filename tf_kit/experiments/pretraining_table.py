@@ -28,9 +28,7 @@ class System:
 
 
 SYSTEMS = {
-    "dbn": System(
-        "DBN, unsupervised pre-training", RBM, True, {"train": 0.0, "valid": 1.2, "test": 1.2}
-    ),
+    "dbn": System("DBN, unsupervised pre-training", RBM, True, {"train": 0.0, "valid": 1.2, "test": 1.2}),
     "autoencoder": System(
         "Deep net, auto-associator pre-training",
         DenoisingAutoencoder,
@@ -41,7 +39,9 @@ SYSTEMS = {
         "Deep net, supervised pre-training", Supervised, True, {"train": 0.0, "valid": 1.7, "test": 2.0}
     ),
     "deep": System("Deep net, no pre-training", None, True, {"train": 0.004, "valid": 2.1, "test": 2.4}),
-    "shallow": System("Shallow net, no pre-training", None, False, {"train": 0.004, "valid": 1.8, "test": 1.9}),
+    "shallow": System(
+        "Shallow net, no pre-training", None, False, {"train": 0.004, "valid": 1.8, "test": 1.9}
+    ),
 }
 SPLITS = ("train", "valid", "test")
 
@@ -102,7 +102,9 @@ def settings_for(num_examples, **changes):
     return dataclasses.replace(base, **changes)
 
 
-def run_table(name="digits", seeds=3, out=None, resume=False, systems=None, data_dir=None, quiet=False, **changes):
+def run_table(
+    name="digits", seeds=3, out=None, resume=False, systems=None, data_dir=None, quiet=False, **changes
+):
     """Trains every system with every seed and collects the errors.
 
     Each seed fixes the initial weights, the order of the examples and all that is random in pretraining; the

@@ -71,7 +71,9 @@ class Autoencoder(Pretrainer):
         self._biases, self._kernels = [], []
         for i, stage in enumerate(self._stages):
             units, features = stage.dense.units, stage.dense.kernel.shape[0]
-            self._biases.append(self.add_weight(shape=(features,), initializer="zeros", name=f"decoder_bias_{i}"))
+            self._biases.append(
+                self.add_weight(shape=(features,), initializer="zeros", name=f"decoder_bias_{i}")
+            )
             if not self.tied:
                 glorot = keras.initializers.GlorotUniform(seed=self.seed + i)
                 self._kernels.append(
@@ -118,7 +120,9 @@ class Autoencoder(Pretrainer):
 
     def fit(self, x=None, *args, **kwargs):
         sample = x if is_array(x) else first_examples(x, count=1024)[0]
-        if self.resolve_loss(sample) == "cross_entropy" and not (ops.min(sample) >= 0 and ops.max(sample) <= 1):
+        if self.resolve_loss(sample) == "cross_entropy" and not (
+            ops.min(sample) >= 0 and ops.max(sample) <= 1
+        ):
             _checks.refuse(
                 f"{type(self).__name__}.loss",
                 'be "squared_error" for data outside [0, 1]',

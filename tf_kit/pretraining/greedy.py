@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tf_kit import _checks
-from tf_kit.pretraining.autoencoder import Autoencoder, DenoisingAutoencoder
+from tf_kit.pretraining.autoencoder import DenoisingAutoencoder
 from tf_kit.pretraining.pretrainer import check_arrays, first_examples, is_array
 from tf_kit.pretraining.rbm import RBM
 from tf_kit.pretraining.representation import represent
@@ -127,7 +127,9 @@ def _epochs_per_stage(epochs, num_stages):
         return [_checks.count("pretrain_greedily.epochs", epochs)] * num_stages
     if len(epochs) != num_stages:
         _checks.refuse(
-            "pretrain_greedily.epochs", f"be one number or {num_stages}, one for each layer", f"epochs={epochs!r}"
+            "pretrain_greedily.epochs",
+            f"be one number or {num_stages}, one for each layer",
+            f"epochs={epochs!r}",
         )
     return [_checks.count("pretrain_greedily.epochs", each) for each in epochs]
 
@@ -157,4 +159,3 @@ def _num_classes(x, y):
 def _stage_seed(seed, depth):
     """A seed for one layer, so that no two layers share their corruption or their order."""
     return int(np.random.SeedSequence([seed, depth]).generate_state(1)[0])
-

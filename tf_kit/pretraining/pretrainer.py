@@ -148,9 +148,7 @@ class Trainer(keras.Model):
         place = _Place(x)
         random = ExampleRandom(self.seed, 0, place.count, place.offset, place.total)
         values, outputs = self.per_example(x, y, random, training=False)
-        return self._report(
-            _weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place
-        )
+        return self._report(_weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place)
 
     def _sum_then_clip(self, gradients, place):
         """Gradients that the optimizer's own sum over replicas turns into the clipped sum."""
@@ -291,14 +289,21 @@ def check_arrays(subject, x, y=None):
     """`x` and `y` as they came, or `InputError` for what cannot be trained on: empty, NaN, unequal lengths."""
     if len(x.shape) < 2 or x.shape[0] == 0:
         _checks.refuse(
-            f"{subject}.x", "have shape (examples, features…) with at least one example", f"x.shape={tuple(x.shape)}"
+            f"{subject}.x",
+            "have shape (examples, features…) with at least one example",
+            f"x.shape={tuple(x.shape)}",
         )
     if y is not None and len(y) != len(x):
-        _checks.refuse(f"{subject}.y", "have one target for each example", f"{len(x)} examples, {len(y)} targets")
+        _checks.refuse(
+            f"{subject}.y", "have one target for each example", f"{len(x)} examples, {len(y)} targets"
+        )
     if isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating) and not np.isfinite(np.sum(x)):
         bad = int(np.count_nonzero(~np.isfinite(x)))
         if bad:
             _checks.refuse(
-                f"{subject}.x", "be finite", f"{bad} values that are NaN or infinite", "Remove or replace them"
+                f"{subject}.x",
+                "be finite",
+                f"{bad} values that are NaN or infinite",
+                "Remove or replace them",
             )
     return x, y

@@ -108,7 +108,9 @@ class RBM(Pretrainer):
         if not self.encoder.built:
             self.encoder.build(input_shape)
         self.num_visible = self._dense.kernel.shape[0]
-        self.visible_bias = self.add_weight(shape=(self.num_visible,), initializer="zeros", name="visible_bias")
+        self.visible_bias = self.add_weight(
+            shape=(self.num_visible,), initializer="zeros", name="visible_bias"
+        )
         if self.persistent:
             self._chains = self.add_weight(
                 shape=(self.num_chains, self.num_visible),
@@ -130,7 +132,9 @@ class RBM(Pretrainer):
 
     def _product(self, a, b):
         """a b in the compute dtype (bfloat16 under mixed precision), returned in float32."""
-        return ops.cast(ops.matmul(ops.cast(a, self.compute_dtype), ops.cast(b, self.compute_dtype)), "float32")
+        return ops.cast(
+            ops.matmul(ops.cast(a, self.compute_dtype), ops.cast(b, self.compute_dtype)), "float32"
+        )
 
     def energy(self, v, h):
         """E(v, h), (n,): equation (1) or (2). v (n, …), h (n, units)."""
@@ -197,7 +201,9 @@ class RBM(Pretrainer):
         Reference: Marlin, Swersky, Chen, de Freitas 2010; scikit-learn's `BernoulliRBM.score_samples`.
         """
         if self.visible != "bernoulli":
-            _checks.refuse("RBM.visible", 'be "bernoulli" for the pseudo-likelihood', f"visible={self.visible!r}")
+            _checks.refuse(
+                "RBM.visible", 'be "bernoulli" for the pseudo-likelihood', f"visible={self.visible!r}"
+            )
         v = ops.round(self._flat(v))
         random = random or ExampleRandom(seed, 0, len(v))
         place = ops.cast(random.uniform(()) * self.num_visible, "int32")

@@ -162,4 +162,3 @@ def knn_accuracy(encoder, train, test, k=20):
     voters, queries = (represent(encoder, split.x).reshape(len(split.x), -1) for split in (train, test))
     vote = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(voters, train.y)
     return float(vote.score(queries, test.y))
-

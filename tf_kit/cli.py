@@ -1,0 +1,239 @@
+"""The command tf-kit.
+
+Nothing heavy is imported before a command needs it: `tf-kit --help` answers at once. Exit status: 0 done, 2 bad
+arguments or input (one line on stderr), 1 anything else.
+"""
+
+import importlib
+import os
+import sys
+
+import click
+
+from tf_kit import __version__
+from tf_kit._checks import InputError
+
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    help="Folder of prepared tensorflow-datasets sets. Defaults to TFDS_DATA_DIR.",
+)
+DATA = click.option(
+    "--data", default="digits", show_default=True, help="Data set; `tf-kit data list` shows some."
+)
+SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+OUT = click.option("--out", type=click.Path(), help="Run folder. [default: runs/<command>-<data>]")
+RESUME = click.option("--resume", is_flag=True, help="Go on with the run in the folder, if it holds one.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tf-kit")
+def cli():
+    """A course on neural networks that runs: pretraining, optimizers, regularization, in Keras 3."""
+
+
+@cli.command()
+@DATA
+@DATA_DIR
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many seeds: 0, 1, …")
+@click.option(
+    "--systems", help="Rows to compute, separated by commas: dbn,autoencoder,supervised,deep,shallow."
+)
+@click.option("--units", type=click.IntRange(1), help="Units in each hidden layer.")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs of fine-tuning, the same for every system.")
+@click.option("--pretrain-epochs", type=click.IntRange(1), help="Epochs of pretraining for each layer.")
+@click.option("--batch-size", type=click.IntRange(1), help="Examples a step.")
+@click.option("--learning-rates", help="Fine-tuning rates to choose from on validation, separated by commas.")
+@OUT
+@RESUME
+def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes):
+    """The lecture's five-row table: what pretraining buys.
+
+    Trains a deep belief network, a net with auto-associator pretraining, one with supervised pretraining, one
+    without and a shallow one, all on the same split with the same fine-tuning budget; prints training,
+    validation and test error. Learning rate and epoch are chosen on the validation set.
+    """
+    _import_tensorflow()
+    from tf_kit.experiments import format_table, run_table
+
+    if learning_rates is not None:
+        changes["learning_rates"] = _numbers("--learning-rates", learning_rates)
+    systems = systems.split(",") if systems else None
+    out = out or f"runs/table-{data}"
+    results = run_table(
+        data, seeds=seeds, out=out, resume=resume, systems=systems, data_dir=data_dir, **changes
+    )
+    click.echo(format_table(results))
+    click.echo(f"\n{results['seconds']:.0f} s; figures, history and results in {out}")
+
+
+@cli.command()
+@click.argument("method", metavar="METHOD")
+@DATA
+@DATA_DIR
+@click.option("--units", default="200,200,200", show_default=True, help="Units of each hidden layer.")
+@click.option("--activation", default="sigmoid", show_default=True, help="sigmoid, tanh, relu or leaky_relu.")
+@click.option(
+    "--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes for each layer."
+)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Examples a step.")
+@click.option("--learning-rate", type=float, help="[default: 0.1 for rbm, 0.001 for the others]")
+@click.option(
+    "--rate", type=float, default=0.25, show_default=True, help="Share of features denoising masks."
+)
+@click.option(
+    "--gibbs-steps", type=click.IntRange(1), default=1, show_default=True, help="k of CD-k, for rbm."
+)
+@click.option("--persistent", is_flag=True, help="Persistent chains, for rbm.")
+@click.option("--labels", help="Labels that supervised may use: a number, or a fraction such as 0.1.")
+@SEED
+@OUT
+@RESUME
+def pretrain(method, data, labels, units, out, **options):
+    """Pretrain an encoder layer by layer on unlabelled data.
+
+    METHOD is autoencoder, denoising, rbm (a deep belief network) or supervised. The run folder then holds the
+    encoder, figures of its filters and of what it reconstructs, and the curves.
+    """
+    _import_tensorflow()
+    from tf_kit.experiments import pipeline
+
+    units = [int(number) for number in _numbers("--units", units, whole=True)]
+    out = out or f"runs/{method}-{data}"
+    results = pipeline.pretrain(method, data, out=out, units=units, labels=_labels(labels), **options)
+    for stage, metrics in results["layers"].items():
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
+        click.echo(f"{stage}: {shown}")
+    click.echo(f"encoder, curves and filters in {out}; next: tf-kit finetune {out}")
+
+
+@cli.command()
+@click.argument("run", type=click.Path())
+@click.option("--labels", help="Labels to use: a number, or a fraction such as 0.1. [default: all]")
+@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--learning-rate", type=float, default=0.001, show_default=True)
+@SEED
+@RESUME
+def finetune(run, labels, **options):
+    """Train the pretrained encoder of RUN on labels; the best epoch on validation is tested once."""
+    _import_tensorflow()
+    from tf_kit.experiments import pipeline
+
+    _say_errors(pipeline.finetune_run(run, labels=_labels(labels), **options))
+
+
+@cli.command()
+@click.argument("run", type=click.Path())
+@click.option("--labels", help="Labels to use: a number, or a fraction such as 0.1. [default: all]")
+@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--learning-rate", type=float, default=0.01, show_default=True)
+@click.option(
+    "--k", type=click.IntRange(1), default=20, show_default=True, help="Nearest neighbours that vote."
+)
+@SEED
+@RESUME
+def probe(run, labels, **options):
+    """Judge the frozen encoder of RUN: a linear classifier on it, and its nearest neighbours."""
+    _import_tensorflow()
+    from tf_kit.experiments import pipeline
+
+    _say_errors(pipeline.probe_run(run, labels=_labels(labels), **options))
+
+
+def _say_errors(results):
+    click.echo(f"{results['labels']:,} labels, best epoch {results['best_epoch']}; error in %")
+    for split, error in results["error"].items():
+        click.echo(f"  {split:26}{error:6.2f}")
+
+
+@cli.command()
+@DATA_DIR
+def doctor(data_dir):
+    """Say what this machine has: versions, devices, data."""
+    import platform
+    from importlib import metadata
+
+    _import_tensorflow()
+    import tensorflow as tf
+
+    from tf_kit import data
+
+    packages = ("tf-kit", "tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
+    click.echo(f"python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in packages:
+        click.echo(f"{package} {metadata.version(package)}")
+    cores = os.cpu_count()
+    gpus = tf.config.list_physical_devices("GPU")
+    click.echo(f"devices: {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}, {cores} processor cores")
+    for gpu in gpus:
+        click.echo(f"  {tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)}")
+    found = ", ".join(str(row.name) for row in data.available(data_dir=data_dir))
+    click.echo(f"data: {found}")
+
+
+def _numbers(option, text, whole=False):
+    try:
+        numbers = tuple((int if whole else float)(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(0 < number < float("inf") for number in numbers):
+        kind = "whole numbers" if whole else "numbers"
+        raise InputError(f"`{option}` must be positive {kind} separated by commas. Received: {text!r}.")
+    return numbers
+
+
+def _labels(text):
+    """A count ("1000") as int, a fraction ("0.1") as float, None as None."""
+    if text is None:
+        return None
+    try:
+        return int(text) if text.strip().isdigit() else float(text)
+    except ValueError:
+        raise InputError(
+            f"`--labels` must be a number of labels or a fraction in (0, 1]. Received: {text!r}."
+        ) from None
+
+
+def main():
+    """Entry point: runs the command and turns a user's mistake into one line and exit status 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        status = 0
+    except click.ClickException as error:
+        status = _fail(_one_line(error))
+    except InputError as error:
+        status = _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("tf-kit: interrupted; --resume goes on after the last finished epoch", err=True)
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _import_tensorflow():
+    """Imports TensorFlow with standard error closed: it greets with lines that no setting turns off."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        importlib.import_module("tensorflow")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _fail(line):
+    click.echo(f"tf-kit: {' '.join(line.split())}", err=True)
+    return 2
+
+
+def _one_line(error):
+    """What click says of a wrong argument, with where to look."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "tf-kit"
+    return f"{error.format_message().rstrip('.')}. See `{command} --help`."
