@@ -1,0 +1,150 @@
+"""Batch normalisation: the slide's algorithm, with masks, on any axis, over the batch of all replicas.
+
+The last step can undo the first three: γ = √(σ²_B + ε) with β = μ_B gives the input back.
+
+Reference: Ioffe and Szegedy 2015
+"""
+
+import keras
+from keras import ops
+
+from tf_kit._checks import number, refuse
+from tf_kit.regularization._tensorflow import sum_over_replicas
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class BatchNorm(keras.layers.Layer):
+    """Normalises each feature by the mean and variance of the minibatch, then scales and shifts it.
+
+    In training the statistics are those of the current batch, and gradients flow through them; at inference
+    they are the moving averages gathered in training. Under a distribution strategy the batch is the global
+    batch: counts and sums are added over replicas, so replicas with unequal numbers of examples give exactly
+    what one device gives. A layer with `trainable = False` works as in inference.
+
+        μ_B  = 1/m Σ x                                                   (1)
+        σ²_B = 1/m Σ (x − μ_B)²                                          (2)
+        x̂    = (x − μ_B) / √(σ²_B + ε)                                   (3)
+        y    = γ x̂ + β                                                   (4)
+        moving ← ρ moving + (1 − ρ) (μ_B, σ²_B)                          (5)
+
+    where the sums run over all axes but `axis`, m counts the entries that are not masked, ε = `epsilon`,
+    ρ = `momentum`; γ, β, the moving mean and variance have one entry a feature.
+
+    Args:
+        momentum: ρ, in [0, 1). Defaults to 0.99.
+        epsilon: ε, above 0. Defaults to 1e-3.
+        axis: the axis of the features, not the first. Defaults to -1.
+        center, scale: whether β and γ are used. Default to True.
+
+    Call arguments:
+        inputs: tensor (n, …) of rank 2 or more.
+        training: use and update the statistics of the batch, or use the moving ones.
+        mask: booleans of the inputs' shape without the feature axis; entries that are False are left out of
+            the statistics (they are still normalised).
+
+    Output shape: that of the inputs.
+
+    Raises: ValueError: when `momentum` or `epsilon` is out of range, the feature axis has no fixed size, or
+        the mask another shape.
+
+    Example:
+        >>> layer = BatchNorm(epsilon=1e-6)
+        >>> layer(ops.array([[1.0, 10000.0], [3.0, 10002.0]]), training=True).numpy().round(3).tolist()
+        [[-1.0, -1.0], [1.0, 1.0]]
+        >>> [round(float(mean), 2) for mean in layer.moving_mean.numpy()]
+        [0.02, 100.01]
+
+    Convention: σ²_B divides by m everywhere, as in Keras; PyTorch and the paper's algorithm 2 put m / (m − 1)
+        on the moving variance. PyTorch's `momentum` is 1 − ρ. Keras synchronises replicas only with
+        `synchronized=True`, and not with a mask.
+    Reference: Ioffe and Szegedy 2015, algorithm 1
+    """
+
+    def __init__(self, momentum=0.99, epsilon=1e-3, axis=-1, center=True, scale=True, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = number("BatchNorm.momentum", momentum, at_least=0, below=1)
+        self.epsilon = number("BatchNorm.epsilon", epsilon, above=0)
+        self.axis = int(axis)
+        self.center = bool(center)
+        self.scale = bool(scale)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        rank = len(input_shape)
+        feature_axis = self.axis % rank if -rank <= self.axis < rank else 0
+        if feature_axis == 0 or input_shape[feature_axis] is None:
+            remedy = "Keep examples on axis 0 and give the feature axis a fixed size"
+            received = f"axis={self.axis} with input shape {tuple(input_shape)}"
+            refuse("BatchNorm.axis", "be a feature axis of the inputs", received, remedy)
+        shape = (input_shape[feature_axis],)
+        self._reduced = tuple(axis for axis in range(rank) if axis != feature_axis)
+        self._shape = tuple(shape[0] if axis == feature_axis else 1 for axis in range(rank))
+        self._feature_axis = feature_axis
+        self.gamma = self.add_weight(shape, "ones", name="gamma", autocast=False) if self.scale else None
+        self.beta = self.add_weight(shape, "zeros", name="beta", autocast=False) if self.center else None
+        self.moving_mean = self.add_weight(
+            shape, "zeros", name="moving_mean", trainable=False, autocast=False
+        )
+        self.moving_variance = self.add_weight(
+            shape, "ones", name="moving_variance", trainable=False, autocast=False
+        )
+
+    def call(self, inputs, training=None, mask=None):
+        x = ops.cast(inputs, self.variable_dtype)  # statistics in half precision would overflow
+        if training and self.trainable:
+            # A first mean, a constant, only says where the data lie: seen from there (1) and (2) lose no
+            # digits.
+            origin, counted = self._origin(x, mask)
+            m = ops.maximum(counted, 1)
+            x = x - ops.reshape(origin, self._shape)
+            seen = self._unmasked(x, mask)
+            total, squares = sum_over_replicas([self._sum(seen), self._sum(ops.square(seen))])
+            mean = total / m  # (1)
+            variance = ops.maximum(squares / m - ops.square(mean), 0)  # (2)
+            self._remember(origin + mean, variance, counted)
+        else:
+            mean = ops.convert_to_tensor(self.moving_mean)
+            variance = ops.convert_to_tensor(self.moving_variance)
+        deviation = ops.sqrt(variance + self.epsilon)
+        outputs = (x - ops.reshape(mean, self._shape)) / ops.reshape(deviation, self._shape)  # (3)
+        if self.scale:
+            outputs = outputs * ops.reshape(self.gamma, self._shape)
+        if self.center:
+            outputs = outputs + ops.reshape(self.beta, self._shape)  # (4)
+        return ops.cast(outputs, inputs.dtype)
+
+    def _origin(self, x, mask):
+        """The mean of the global batch as a constant, and the number of entries it runs over."""
+        entries = ops.ones_like(ops.take(x, [0], axis=self._feature_axis))
+        counted = ops.sum(self._unmasked(entries, mask))
+        total, counted = sum_over_replicas([self._sum(self._unmasked(x, mask)), counted])
+        return ops.stop_gradient(total / ops.maximum(counted, 1)), counted
+
+    def _unmasked(self, x, mask):
+        if mask is None:
+            return x
+        if len(mask.shape) != len(x.shape) - 1:
+            received = f"mask of shape {tuple(mask.shape)} with inputs of shape {tuple(x.shape)}"
+            refuse("BatchNorm.mask", "have the inputs' shape without the feature axis", received)
+        return ops.where(ops.expand_dims(mask, self._feature_axis), x, ops.zeros_like(x))
+
+    def _sum(self, x):
+        return ops.sum(x, axis=self._reduced)
+
+    def _remember(self, mean, variance, counted):
+        rho = ops.where(counted > 0, self.momentum, 1.0)  # a batch without entries teaches nothing
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(rho * moving + (1 - rho) * ops.stop_gradient(value))  # (5)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "axis": self.axis,
+            "center": self.center,
+            "scale": self.scale,
+        }
