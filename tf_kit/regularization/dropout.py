@@ -1,0 +1,204 @@
+"""Dropout on units and on weights, as layers. How the thinned networks vote is in `voting`.
+
+`rate` is always the probability of dropping. What is kept is scaled up by 1 / (1 − rate) while training
+("inverted" scaling), so the trained weights are used as they are for prediction.
+
+Slide: p is the probability of *keeping* a neuron on one slide, of *dropping* it (0.2 / 0.5) on the next, and
+α of keeping it (0.8 / 0.5) on the third. α = 0.8 for input units is `Dropout(rate=0.2)`; passed on as the
+rate it drops 80 % of the input. The third slide's prediction, "weights going out from a unit are multiplied
+by α", belongs to training without scaling; with inverted scaling the multiplication is already in the weights
+and is not repeated.
+
+Reference: Srivastava et al. 2014, sections 4 and 10; Wan et al. 2013
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from tf_kit._checks import choice, count, number
+from tf_kit.regularization._tensorflow import place_in_global_batch
+
+_KEEPS = "rate is the probability of dropping: for a probability α of keeping, pass 1 − α"
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Dropout(keras.layers.Layer):
+    """Sets each unit of each example to zero with probability `rate` while training.
+
+    A new mask is drawn for every example at every step, so each example trains another thinned network and
+    all of them share their weights. At inference the input passes unchanged.
+
+        m ~ Bernoulli(1 − r), one for each element                       (1)
+        y = m · x / (1 − r)                                              (2)
+
+    where r = `rate`; the expectation of y over masks is x, its variance x² r / (1 − r).
+
+    Args:
+        rate: probability of dropping, in [0, 1); 0.2 for input units, 0.5 for hidden ones are usual.
+        seed: whole number that fixes the masks, or None for masks that differ from run to run. The state of
+            the generator is saved with the model. Under a distribution strategy the masks of the global batch
+            are drawn, and each replica takes those of its own examples: the number of replicas changes
+                nothing.
+
+    Call arguments:
+        inputs: tensor of any rank, (n, …).
+        training: draw a mask, or pass the input on.
+
+    Output shape: that of the inputs.
+
+    Raises: ValueError: when `rate` is outside [0, 1).
+
+    Example:
+        >>> layer = Dropout(0.25, seed=0)
+        >>> outputs = layer(np.ones((1000, 100)), training=True).numpy()
+        >>> sorted(set(outputs.ravel().tolist()))
+        [0.0, 1.3333333730697632]
+        >>> bool(abs((outputs == 0).mean() - 0.25) < 0.01)
+        True
+
+    Convention: as in Keras and PyTorch (p); Srivastava et al. write p for the probability of keeping.
+    Slide: p keeps on one slide and drops on the next, α keeps on the third; see the module.
+    Reference: Srivastava et al. 2014, section 4; Goodfellow, Bengio, Courville 2016, section 7.12
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = number("Dropout.rate", rate, at_least=0, below=1, remedy=_KEEPS)
+        self.seed = seed if seed is None else count("Dropout.seed", seed, at_least=0)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self.supports_masking = True
+
+    def call(self, inputs, training=False):
+        if not training or self.rate == 0:
+            return inputs
+        kept = _kept_for_each_example(inputs, ops.shape(inputs)[1:], self.rate, self.seed_generator)  # (1)
+        return ops.where(kept, inputs / (1 - self.rate), ops.zeros_like(inputs))  # (2)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class DropConnect(keras.layers.Dense):
+    """A dense layer that drops weights instead of units while training.
+
+    Dropout on the inputs drops all the weights of a unit together; here each weight has its own mask, so a
+    unit loses a different part of its inputs than its neighbour does. The bias counts as one more weight.
+
+        M ~ Bernoulli(1 − r), one for each weight                        (1)
+        u = ((M ∘ W)ᵀ v + m ∘ b) / (1 − r),   y = a(u)                   (2)
+
+    At inference either the mean of u is used, or the mean of y under a Gaussian with u's own moments:
+
+        μ = Wᵀ v + b,   s² = r / (1 − r) · ((W ∘ W)ᵀ (v ∘ v) + b ∘ b)    (3)
+        "mean":      y = a(μ)                                            (4)
+        "gaussian":  y = E a(u),  u ~ N(μ, s²)                           (5)
+
+    where v are the inputs, a = `activation`, r = `rate`.
+
+    Args:
+        units: number of outputs.
+        rate: probability of dropping a weight, in [0, 1).
+        activation, use_bias, kernel_initializer, …: as in `keras.layers.Dense`.
+        per_example: True draws a mask for every example, as in the paper, which takes n · in · units numbers
+            of memory; False draws one for the batch. Defaults to False.
+        inference: "mean" or "gaussian". Defaults to "mean".
+        num_points: nodes of the quadrature that integrates (5). Defaults to 32.
+        seed: whole number that fixes the masks, or None.
+
+    Input shape: (n, …, in).
+    Output shape: (n, …, units).
+
+    Raises: ValueError: when `rate` is outside [0, 1), or "gaussian" is asked of an activation that mixes
+        units.
+
+    Example:
+        >>> layer = DropConnect(1, rate=0.5, use_bias=False, kernel_initializer="ones", seed=0)
+        >>> layer(np.ones((1, 4))).numpy().tolist()
+        [[4.0]]
+        >>> drawn = [layer(np.ones((1, 4)), training=True).numpy().item() for _ in range(50)]
+        >>> sorted(set(drawn))
+        [0.0, 2.0, 4.0, 6.0, 8.0]
+
+    Convention: the paper does not scale in training and multiplies μ by the probability of keeping; it
+        averages over random draws of u where (5) is integrated here by Gauss–Hermite quadrature, so
+        prediction has no randomness. A Gaussian for each unit by itself says nothing about units together,
+        hence no softmax.
+    Reference: Wan, Zeiler, Zhang, LeCun, Fergus 2013, sections 3 and 3.2
+    """
+
+    def __init__(
+        self, units, rate, *, per_example=False, inference="mean", num_points=32, seed=None, **kwargs
+    ):
+        super().__init__(units, **kwargs)
+        self.rate = number("DropConnect.rate", rate, at_least=0, below=1, remedy=_KEEPS)
+        self.per_example = bool(per_example)
+        allowed = ("mean",) if self.activation is keras.activations.softmax else ("mean", "gaussian")
+        remedy = "" if len(allowed) > 1 else "a softmax mixes units: give it a layer of its own"
+        self.inference = choice("DropConnect.inference", inference, allowed, remedy)
+        self.num_points = count("DropConnect.num_points", num_points)
+        self.seed = seed if seed is None else count("DropConnect.seed", seed, at_least=0)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+
+    def call(self, inputs, training=False):
+        if training and self.rate > 0:
+            return self.thinned(inputs, self.per_example)
+        if self.inference == "gaussian" and self.rate > 0:
+            return self._expected(inputs)
+        return super().call(inputs)  # (4)
+
+    def thinned(self, inputs, per_example):
+        """One random thinned network, or one for every example: equations (1) and (2)."""
+        shape = ops.shape(self.kernel)
+        if per_example:
+            kept = _kept_for_each_example(inputs, shape, self.rate, self.seed_generator)
+            product = "n...i,nio->n...o"
+        else:
+            kept = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
+            product = "n...i,io->n...o"
+        kernel = ops.cast(kept, self.kernel.dtype) * self.kernel / (1 - self.rate)  # (1)
+        outputs = ops.einsum(product, inputs, ops.cast(kernel, inputs.dtype))
+        if self.use_bias:
+            if per_example:
+                kept = _kept_for_each_example(inputs, (self.units,), self.rate, self.seed_generator)
+                kept = ops.reshape(kept, (-1, *[1] * (len(inputs.shape) - 2), self.units))
+            else:
+                kept = keras.random.uniform((self.units,), seed=self.seed_generator) >= self.rate
+            outputs += ops.cast(kept, outputs.dtype) * ops.cast(self.bias, outputs.dtype) / (1 - self.rate)
+        return self.activation(outputs)  # (2)
+
+    def _expected(self, inputs):
+        mean = ops.matmul(inputs, self.kernel)
+        variance = ops.matmul(ops.square(inputs), ops.square(self.kernel))
+        if self.use_bias:
+            mean, variance = mean + self.bias, variance + ops.square(self.bias)
+        deviation = ops.sqrt(self.rate / (1 - self.rate) * variance)  # (3)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(self.num_points)
+        weights = weights / weights.sum()
+        values = [
+            float(w) * self.activation(mean + float(z) * deviation)
+            for z, w in zip(nodes, weights, strict=True)
+        ]
+        return sum(values)  # (5)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "per_example": self.per_example,
+            "inference": self.inference,
+            "num_points": self.num_points,
+            "seed": self.seed,
+        }
+
+
+def _kept_for_each_example(inputs, shape, rate, seed_generator):
+    """True with probability 1 − rate, (n, *shape): this replica's rows of one draw for the global batch."""
+    num_examples = ops.shape(inputs)[0]
+    first, total = place_in_global_batch(num_examples)
+    draws = keras.random.uniform((total, *shape), dtype="float32", seed=seed_generator)
+    return draws[first : first + num_examples] >= rate
