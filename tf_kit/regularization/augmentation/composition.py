@@ -1,0 +1,103 @@
+"""Augmentations one after the other, and three ready rows of them."""
+
+import keras
+from keras import ops
+
+from tf_kit._checks import choice, refuse
+from tf_kit.regularization.augmentation.base import Augmentation
+from tf_kit.regularization.augmentation.colour import ColorJitter
+from tf_kit.regularization.augmentation.draws import absorb
+from tf_kit.regularization.augmentation.geometry import (
+    GeometricAugmentation,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    product,
+    resample,
+)
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Composition(Augmentation):
+    """Augmentations in a row, as one layer; `compose(first, second, …)` makes it.
+
+    The parts draw from keys of their own, so the same augmentation twice does two things. Neighbours that
+    move
+    pixels are multiplied into one map and resampled once: that is faster, blurs once, and what one of them
+    moved over the edge the next can bring back.
+
+    Args:
+        parts: list of augmentations.
+        seed: as in `Augmentation`; the parts' own seeds are not used.
+
+    Raises: ValueError: when there is no part, or one is not an augmentation.
+    """
+
+    def __init__(self, parts, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        parts = list(parts)
+        wrong = [type(part).__name__ for part in parts if not isinstance(part, Augmentation)]
+        if wrong or not parts:
+            remedy = "Wrap another Keras layer in a subclass of Augmentation"
+            refuse("compose", "be given augmentations", ", ".join(wrong) or "nothing", remedy)
+        self.parts = parts
+
+    def distort(self, images, key):
+        maps = None
+        for position, part in enumerate(self.parts):
+            part_key = key_of_part(key, position)
+            if isinstance(part, GeometricAugmentation):
+                later = part.maps(part_key, *images.shape[1:3])
+                maps = later if maps is None else product(maps, later)
+                continue
+            images, maps = images if maps is None else resample(images, maps), None
+            images = part.distort(images, part_key)
+        return images if maps is None else resample(images, maps)
+
+    def get_config(self):
+        parts = [keras.saving.serialize_keras_object(part) for part in self.parts]
+        return {**super().get_config(), "parts": parts}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = [keras.saving.deserialize_keras_object(part) for part in config.pop("parts")]
+        return cls(parts, **config)
+
+
+def compose(*parts, seed=None):
+    """One augmentation that applies `parts` from first to last.
+
+    Example:
+        >>> from tf_kit.regularization import example_keys
+        >>> augment = compose(RandomFlip(), RandomCrop(2), ColorJitter(0.5))
+        >>> augment.augment(ops.ones((4, 8, 8, 3)), example_keys(0, 0, range(4))).shape
+        TensorShape([4, 8, 8, 3])
+    """
+    return Composition(parts, seed=seed)
+
+
+def preset(name, seed=None):
+    """A row of augmentations that keeps the labels of a kind of images.
+
+    "digits": small turns and shifts, no flips; "fashion": flips and shifts (clothes stand upright);
+    "natural": resized crops, flips and colours, for photographs in RGB.
+
+    Raises: ValueError: when `name` is none of these.
+
+    Example:
+        >>> [type(part).__name__ for part in preset("digits").parts]
+        ['RandomRotation', 'RandomCrop']
+    """
+    choice("preset.name", name, ("digits", "fashion", "natural"))
+    if name == "digits":
+        return compose(RandomRotation(15), RandomCrop(2), seed=seed)
+    if name == "fashion":
+        return compose(RandomFlip(), RandomCrop(2), seed=seed)
+    return compose(RandomResizedCrop((0.5, 1.0)), RandomFlip(), ColorJitter(0.5, 0.8), seed=seed)
+
+
+def key_of_part(key, position):
+    """The keys (n, 2) that the part at `position` of a composition draws from."""
+    key = ops.cast(key, "int64")
+    return ops.stack([absorb(key[:, 0], position), key[:, 1]], axis=1)

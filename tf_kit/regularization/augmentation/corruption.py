@@ -1,0 +1,143 @@
+"""Augmentations that take detail away: added noise, a hole, a blur."""
+
+import keras
+from keras import ops
+
+from tf_kit._checks import count, number, refuse
+from tf_kit.regularization.augmentation.base import Augmentation
+from tf_kit.regularization.augmentation.draws import normal, stream, uniform
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class AddNoise(Augmentation):
+    """Adds Gaussian noise to every value.
+
+    For a linear model with squared error, training under noise of variance σ² is ridge regression with the
+    penalty σ² Σ w² on the mean of squares: noise is a norm penalty in another coat.
+
+        y = x + σ z,   z ~ N(0, 1)                                       (1)
+
+    Args:
+        stddev: σ, at least 0, in units of the images; the result is not clipped.
+        seed: as in `Augmentation`.
+
+    Raises: ValueError: when `stddev` is negative.
+
+    Example:
+        >>> from tf_kit.regularization import example_keys
+        >>> noise = AddNoise(0.1).augment(ops.zeros((100, 8, 8, 1)), example_keys(0, 0, range(100)))
+        >>> round(float(ops.std(noise)), 2)
+        0.1
+
+    Reference: Bishop 1995, Training with noise is equivalent to Tikhonov regularization
+    """
+
+    def __init__(self, stddev, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.stddev = number("AddNoise.stddev", stddev, at_least=0)
+
+    def distort(self, images, key):
+        height, width, channels = images.shape[1:]
+        noise = normal(stream(key, "noise"), height * width * channels)
+        return images + ops.cast(self.stddev * ops.reshape(noise, ops.shape(images)), images.dtype)  # (1)
+
+    def get_config(self):
+        return {**super().get_config(), "stddev": self.stddev}
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Cutout(Augmentation):
+    """Sets a square to zero, its centre anywhere in the image, so that it may hang over the edge.
+
+        y = 0 where −size/2 <= x − cx < size/2 in both directions, else the image     (1)
+
+    Args:
+        size: side of the square, pixels, at least 1; 16 is usual for 32 × 32 images.
+        seed: as in `Augmentation`.
+
+    Raises: ValueError: when `size` is not a whole number of at least 1.
+
+    Example:
+        >>> from tf_kit.regularization import example_keys
+        >>> holes = Cutout(2).augment(ops.ones((200, 5, 5, 1)), example_keys(0, 0, range(200)))
+        >>> sorted({int(hole) for hole in 25 - ops.sum(holes, axis=(1, 2, 3))})
+        [1, 2, 4]
+
+    Reference: DeVries and Taylor 2017
+    """
+
+    def __init__(self, size, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.size = count("Cutout.size", size)
+
+    def distort(self, images, key):
+        height, width = images.shape[1:3]
+        draws = uniform(stream(key, "cutout"), 2)
+        rows = self._hole(ops.floor(draws[:, :1] * height), height)
+        columns = self._hole(ops.floor(draws[:, 1:] * width), width)
+        hole = rows[:, :, None, None] & columns[:, None, :, None]
+        return ops.where(hole, ops.zeros_like(images), images)  # (1)
+
+    def _hole(self, centre, length):
+        first = centre - self.size // 2
+        places = ops.arange(length, dtype="float32")[None]
+        return (places >= first) & (places < first + self.size)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class GaussianBlur(Augmentation):
+    """Blurs each image, with a probability, by a Gaussian of a width of its own.
+
+        w(t) ∝ exp(−t² / 2 s²),  t = −r … r,  s ~ U(sigma)               (1)
+        y = rows and columns convolved with w, the image mirrored at its edges     (2)
+
+    Args:
+        sigma: (lo, hi), pixels, 0 < lo <= hi. Defaults to (0.1, 2).
+        probability: of an image being blurred, in [0, 1]. Defaults to 0.5.
+        radius: r, pixels, or None for a twentieth of the height, at least 1. Defaults to None.
+        seed: as in `Augmentation`.
+
+    Raises: ValueError: when an argument is out of range, or the images are smaller than `radius`.
+
+    Example:
+        >>> from tf_kit.regularization import example_keys
+        >>> dot = ops.reshape(ops.eye(5)[2], (1, 1, 5, 1)) * ops.ones((1, 5, 1, 1))
+        >>> y = GaussianBlur((1.0, 1.0), probability=1.0, radius=1).augment(dot, example_keys(0, 0, [0]))
+        >>> [round(float(value), 3) for value in y[0, 0, :, 0]]
+        [0.0, 0.274, 0.452, 0.274, 0.0]
+
+    Reference: Chen et al. 2020, appendix A
+    """
+
+    def __init__(self, sigma=(0.1, 2.0), probability=0.5, radius=None, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        if not (isinstance(sigma, (tuple, list)) and len(sigma) == 2):
+            refuse("GaussianBlur.sigma", "be a pair (lo, hi)", f"sigma={sigma!r}")
+        low = number("GaussianBlur.sigma[0]", sigma[0], above=0)
+        self.sigma = (low, number("GaussianBlur.sigma[1]", sigma[1], at_least=low))
+        self.probability = number("GaussianBlur.probability", probability, at_least=0, at_most=1)
+        self.radius = radius if radius is None else count("GaussianBlur.radius", radius)
+
+    def distort(self, images, key):
+        height, width = images.shape[1:3]
+        radius = self.radius or max(1, height // 20)
+        if radius > min(height, width):
+            received = f"radius={radius} with images of shape {tuple(images.shape)}"
+            refuse("GaussianBlur.radius", "be at most the images' height and width", received)
+        draws = uniform(stream(key, "blur"), 2)
+        s = self.sigma[0] + (self.sigma[1] - self.sigma[0]) * draws[:, :1]
+        t = ops.arange(-radius, radius + 1, dtype="float32")[None]
+        weights = ops.softmax(-ops.square(t) / (2 * ops.square(s)))[:, :, None, None, None]  # (1)
+        x = ops.cast(images, "float32")
+        x = ops.pad(x, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="symmetric")
+        x = sum(weights[:, i] * x[:, i : i + height] for i in range(2 * radius + 1))
+        x = sum(weights[:, i] * x[:, :, i : i + width] for i in range(2 * radius + 1))  # (2)
+        blurred = draws[:, 1] < self.probability
+        return ops.where(blurred[:, None, None, None], ops.cast(x, images.dtype), images)
+
+    def get_config(self):
+        config = {"sigma": self.sigma, "probability": self.probability, "radius": self.radius}
+        return {**super().get_config(), **config}

@@ -1,0 +1,65 @@
+"""Which classes survive an augmentation, in the eyes of a trained classifier."""
+
+import numpy as np
+
+from tf_kit._checks import count, refuse
+from tf_kit.regularization.augmentation.draws import example_keys
+
+
+def label_preserving(classifier, x, y, augmentation, *, num_draws=5, seed=0, batch_size=256):
+    """For each class, how often an augmented example is still recognised.
+
+    Only examples that the classifier gets right without augmentation are asked, so its own errors do not
+    count against the augmentation. Near 1 the augmentation preserves the class; where it falls, look: a
+    classifier that never saw such a view may also just not know it.
+
+        s(c) = mean over examples x of class c with f(x) = c, and over draws a, of [f(a(x)) = c]     (1)
+
+    Args:
+        classifier: a trained Keras model, or any function, from images to scores (n, num_classes).
+        x: images (n, height, width, channels).
+        y: classes (n,), whole numbers.
+        augmentation: an `Augmentation`.
+        num_draws: augmented copies of each example. Defaults to 5.
+        seed: whole number that fixes the draws. Defaults to 0.
+        batch_size: images a forward pass. Defaults to 256.
+
+    Returns: float array (num_classes,), s(c); nan where the classifier gets no example of the class right.
+
+    Raises: ValueError: when x and y differ in length.
+
+    Example: a classifier that sees whether the left or the right half is brighter
+        >>> from tf_kit.regularization import AddNoise, RandomFlip
+        >>> x = np.zeros((400, 4, 4, 1), "float32")
+        >>> x[:200, :, :2], x[200:, :, 2:] = 1, 1
+        >>> y = np.repeat([0, 1], 200)
+        >>> def classifier(images):
+        ...     left, right = np.asarray(images)[:, :, :2], np.asarray(images)[:, :, 2:]
+        ...     return np.stack([left.sum((1, 2, 3)), right.sum((1, 2, 3))], axis=1)
+        >>> label_preserving(classifier, x, y, AddNoise(0.1)).tolist()
+        [1.0, 1.0]
+        >>> label_preserving(classifier, x, y, RandomFlip()).round(1).tolist()
+        [0.5, 0.5]
+    """
+    num_draws = count("label_preserving.num_draws", num_draws)
+    x, y = np.asarray(x), np.asarray(y)
+    if len(x) != len(y):
+        refuse("label_preserving: x and y", "be of equal length", f"{len(x)} and {len(y)}")
+    scores = _scores(classifier, x, batch_size)
+    num_classes = scores.shape[1]
+    right = np.flatnonzero(scores.argmax(axis=1) == y)
+    survived = np.zeros(len(right))
+    for draw in range(num_draws):
+        for first in range(0, len(right), batch_size):
+            index = right[first : first + batch_size]
+            views = augmentation.augment(x[index], example_keys(seed, draw, index))
+            decided = _scores(classifier, views, batch_size).argmax(axis=1)
+            survived[first : first + batch_size] += decided == y[index]
+    asked = np.bincount(y[right], minlength=num_classes)
+    kept = np.bincount(y[right], weights=survived / num_draws, minlength=num_classes)
+    return np.where(asked > 0, kept / np.maximum(asked, 1), np.nan)  # (1)
+
+
+def _scores(classifier, x, batch_size):
+    batches = [np.asarray(classifier(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
+    return np.concatenate(batches)
