@@ -9,12 +9,108 @@ back-propagating errors.
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from tf_kit._checks import choice, count, refuse
-from tf_kit.networks.activations import ACTIVATIONS
+from tf_kit.networks.activations import ACTIVATIONS, ActivationLayer
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Threshold(ActivationLayer):
+    """Step function of the first perceptrons: 1 from 0 on, 0 below.
+
+    Its true slope is 0 wherever it has one, so gradient descent could not train through it. Backward it is
+    therefore taken for the identity (a straight-through estimate), which makes stochastic gradient descent on
+    ½(h − y)² the perceptron learning rule (see `Perceptron`). The same in training and inference.
+
+        f(z)  = 1 if z ≥ 0, else 0                                       (1)
+        f'(z) = 1, by convention                                         (2)
+
+    where z = `inputs`, any shape, finite.
+
+    Input shape: any. Output shape: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import Threshold
+        >>> [float(a) for a in Threshold()(np.array([-0.5, 0.0, 0.5]))]
+        [0.0, 1.0, 1.0]
+
+    Reference: Rosenblatt, 1958; Bengio, Léonard, Courville, 2013, Estimating or propagating gradients through
+    stochastic neurons, section 4, for the straight-through estimate.
+    """
+
+    def call(self, inputs):
+        step = ops.cast(inputs >= 0, inputs.dtype)  # (1)
+        return step + (inputs - ops.stop_gradient(inputs))  # (2): adds 0, passes the gradient
+
+    def derivative(self, z):
+        """1, the slope that backpropagation is given here."""
+        return ops.ones_like(z)  # (2)
+
+
+UNIT_ACTIVATIONS = {"threshold": Threshold, **ACTIVATIONS}
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Perceptron(keras.layers.Layer):
+    """Perceptron: one unit, a weighted sum of its inputs and a function of that sum.
+
+    Solves exactly the two-class problems that a hyperplane separates: AND and OR, not XOR. With "threshold"
+    it is Rosenblatt's perceptron; with "sigmoid", logistic regression. Weights start at 0: one unit alone has
+    no symmetry to break. The same in training and inference.
+
+        h = f(w · x + b)                                                 (1)
+
+    and, for "threshold", stochastic gradient descent with batches of one on ½(h − y)² is the perceptron
+    learning rule,
+
+        w ← w + η (y − h) x,   b ← b + η (y − h)                         (2)
+
+    where x = `inputs`, w (d, 1) and b (1,) are the weights, f = `activation`, y is 0 or 1.
+
+    Args:
+        activation: "threshold", "sigmoid", "tanh", "relu" or "leaky_relu". Defaults to "threshold".
+
+    Input shape: (…, d). Output shape: (…, 1).
+
+    Raises:
+        ValueError: when `activation` is another name.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from tf_kit.networks import Perceptron, SquaredError
+        >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
+        >>> model = keras.Sequential([keras.Input([2]), Perceptron("threshold")])
+        >>> model.compile(keras.optimizers.SGD(1.0), SquaredError())
+        >>> _ = model.fit(x, np.array([[0], [0], [0], [1]]), batch_size=1, epochs=10, verbose=0)
+        >>> [int(h) for h in model(x)[:, 0]]
+        [0, 0, 0, 1]
+
+    Reference: Rosenblatt, 1958, The perceptron; Minsky, Papert, 1969, Perceptrons, for what it cannot do.
+    """
+
+    def __init__(self, activation: str = "threshold", **kwargs):
+        super().__init__(**kwargs)
+        self.activation = choice("Perceptron.activation", activation, tuple(UNIT_ACTIVATIONS))
+        self.function = UNIT_ACTIVATIONS[activation](dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], 1), initializer="zeros", name="kernel")
+        self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")
+
+    def call(self, inputs):
+        return self.function(ops.matmul(inputs, self.kernel) + self.bias)  # (1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 1)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation}
 
 
 def mlp(
@@ -118,3 +214,148 @@ def _factory(activation):
         suffix = names.get(activation, activation.__name__.lower())
         return lambda name: activation(name=f"{name}_{suffix}")
     return lambda name: activation()
+
+
+class Propagation(NamedTuple):
+    """What `forward` returns: `z` is [z^(2), …, z^(L)], `activations` is [α^(1), …, α^(L)]."""
+
+    z: list
+    activations: list
+
+
+def forward(model: keras.Sequential, x) -> Propagation:
+    """Forward propagation that keeps every weighted sum and every activation.
+
+    For looking inside: the hidden units as learned non-linear features, the z that an activation sees, the
+    values that backpropagation needs again. Runs in inference mode, so dropout is off.
+
+        α^(1)   = x, as it enters the first dense layer                  (1)
+        z^(l+1) = W^(l) α^(l) + b^(l)                                    (2)
+        α^(l+1) = f(z^(l+1))                                             (3)
+
+    where f is all that stands between one dense layer and the next: the activation layer, in inference mode;
+    nothing behind the logits, so there α^(L) = z^(L).
+
+    Args:
+        model: a `keras.Sequential` of dense layers with separate activation layers, as `mlp` builds it.
+        x: examples, (n, …).
+
+    Returns:
+        (z, activations): lists of tensors (n, units). `activations` is one longer than `z`: its first is
+        α^(1), its last the output, and activations[l + 1] = f(z[l]).
+
+    Raises:
+        ValueError: when `model` is not a `keras.Sequential`, or a dense layer hides its z behind its own
+            activation.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import forward, xnor_network
+        >>> z, activations = forward(xnor_network(), np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))
+        >>> np.array(activations[1], int).tolist()                       # the hidden units: AND, NOR
+        [[0, 1], [0, 0], [0, 0], [1, 0]]
+        >>> np.array(z[1][:, 0], int).tolist()                           # what the output unit thresholds
+        [10, -10, -10, 10]
+
+    Reference: Rumelhart, Hinton, Williams, 1986, equations 1 and 2.
+    """
+    if not isinstance(model, keras.Sequential):
+        refuse("forward.model", "be a keras.Sequential", repr(model), "Build it with networks.mlp")
+    z, activations = [], []
+    alpha = ops.convert_to_tensor(x)
+    for layer in model.layers:
+        dense = isinstance(layer, keras.layers.Dense)
+        if dense and layer.activation is not keras.activations.linear:
+            received = f"{layer.name} with activation={layer.activation.__name__!r}"
+            refuse(
+                "forward.model", "have linear dense layers", received, "Put the activation in its own layer"
+            )
+        if dense:
+            activations.append(alpha)  # (1), (3)
+        alpha = layer(alpha, training=False)
+        if dense:
+            z.append(alpha)  # (2)
+    return Propagation(z, [*activations, alpha])
+
+
+def xnor_network(activation: str = "threshold") -> keras.Sequential:
+    """The XNOR network of the slides: two hidden units and one output unit, weights set by hand.
+
+    No single unit can give XNOR, since no line separates (0, 0) and (1, 1) from (0, 1) and (1, 0). Two hidden
+    units make features of the inputs that a line does separate.
+
+        z_1 = f(20 x_1 + 20 x_2 − 30)          x_1 AND x_2               (1)
+        z_2 = f(−20 x_1 − 20 x_2 + 10)         neither                   (2)
+        h   = f(20 z_1 + 20 z_2 − 10)          z_1 OR z_2                (3)
+
+        x_1  x_2    z_1  z_2    h
+        0    0      0    1      1
+        0    1      0    0      0
+        1    0      0    0      0
+        1    1      1    0      1
+
+    The weights are large so that "sigmoid" gives the same table to within 0.0001.
+
+    Args:
+        activation: f, "threshold" or "sigmoid". Defaults to "threshold".
+
+    Returns:
+        A `keras.Sequential`: (n, 2) of zeros and ones to (n, 1). `forward(model, x)` shows z_1 and z_2.
+
+    Raises:
+        ValueError: when `activation` is another name.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import xnor_network
+        >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> [round(float(h), 3) for h in xnor_network("sigmoid")(x)[:, 0]]
+        [1.0, 0.0, 0.0, 1.0]
+
+    Convention: the slide writes z for what these hidden units give; elsewhere z is what enters f.
+    Reference: Rumelhart, Hinton, Williams, 1986, for XOR with hidden units.
+    """
+    return _two_hidden_units("xnor", activation, output_kernel=[[20], [20]], output_bias=[-10])
+
+
+def xor_network(activation: str = "threshold") -> keras.Sequential:
+    """The XOR network: the hidden units of `xnor_network`, and an output unit that negates.
+
+        h = f(−20 z_1 − 20 z_2 + 10)           neither z_1 nor z_2       (1)
+
+    where z_1, z_2 are equations (1) and (2) of `xnor_network`.
+
+    Args:
+        activation: f, "threshold" or "sigmoid". Defaults to "threshold".
+
+    Returns:
+        A `keras.Sequential`: (n, 2) of zeros and ones to (n, 1).
+
+    Raises:
+        ValueError: when `activation` is another name.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import xor_network
+        >>> [int(h) for h in xor_network()(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))[:, 0]]
+        [0, 1, 1, 0]
+
+    Reference: Minsky, Papert, 1969, Perceptrons, for why one unit is not enough.
+    """
+    return _two_hidden_units("xor", activation, output_kernel=[[-20], [-20]], output_bias=[10])  # (1)
+
+
+def _two_hidden_units(name, activation, output_kernel, output_bias):
+    choice(f"{name}_network.activation", activation, ("threshold", "sigmoid"))
+    unit = UNIT_ACTIVATIONS[activation]
+    layers = [
+        keras.Input([2]),
+        keras.layers.Dense(2, name="hidden_1"),
+        unit(name=f"hidden_1_{activation}"),
+        keras.layers.Dense(1, name="output"),
+        unit(name=f"output_{activation}"),
+    ]
+    model = keras.Sequential(layers, name=name)
+    and_neither = [[20, -20], [20, -20]]  # columns: the units z_1, z_2
+    model.set_weights([np.array(each) for each in (and_neither, [-30, 10], output_kernel, output_bias)])
+    return model

@@ -1,0 +1,263 @@
+"""Costs: squared error and cross-entropy, from logits, with the penalty on the weights (topic 03).
+
+The cost of the lecture is a mean over examples plus a penalty,
+
+    J(W, b) = 1/N Σ_{n=1}^{N} L(h(x_n), y_n) + λ/2 Σ_l Σ_i Σ_j (W_ji^(l))²
+
+The losses L are Keras losses, `l2_penalty` is the second term, `cost` is all of J.
+
+Slide: for classification the minus sign of L is missing, both with and without the penalty. What is printed
+is the log-likelihood; minimising it drives the likelihood of the targets down.
+Slide: the sums run to M and are divided by N. Both are the number of examples here: with M ≠ N the gradient,
+and so the step, is M/N times as long while the penalty keeps its size.
+
+Reference: Bishop, 2006, Pattern Recognition and Machine Learning, section 5.2; Goodfellow, Bengio, Courville,
+2016, Deep Learning, sections 6.2.2 and 7.1.1.
+"""
+
+import keras
+from keras import ops
+
+from tf_kit._checks import choice, number, refuse
+from tf_kit.networks.activations import ACTIVATIONS
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class SquaredError(keras.losses.Loss):
+    """Squared error: half the squared distance between output and target.
+
+    The cost of regression. Behind a sigmoid it is a poor cost of classification: its gradient carries the
+    factor σ'(z), which vanishes where the unit is confidently wrong.
+
+        L(h, y) = 1/2 ‖h − y‖²,   h = f(z)                               (1)
+        ∂L/∂z   = (h − y) f'(z)                                          (2)
+
+    where z = `y_pred` and y = `y_true`, both (n, …), and f = `activation`, or the identity. The sum in ‖·‖²
+    runs over all axes but the first; the mean over the n examples.
+
+    Args:
+        activation: applied to the outputs first: None, "sigmoid", "tanh", "relu" or "leaky_relu". Give it
+            when the model ends in logits and the targets lie in the range of f. Defaults to None.
+        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none".
+
+    Raises:
+        ValueError: when `activation` is another name, or the shapes of outputs and targets differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import SquaredError
+        >>> float(SquaredError()(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[3.0, 4.0], [1.0, 1.0]])))
+        6.25
+
+    Convention: Keras's `MeanSquaredError` has no 1/2 and divides by the number of outputs as well.
+    Slide: the average over N of a sum to M; here both are the number of examples.
+    Reference: Bishop, 2006, equation 5.11.
+    """
+
+    def __init__(
+        self,
+        activation: str | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str = "squared_error",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.activation = choice("SquaredError.activation", activation, (None, *ACTIVATIONS))
+        self.function = ACTIVATIONS[activation](dtype=self.dtype) if activation else None
+
+    def call(self, y_true, y_pred):
+        h = self.function(y_pred) if self.function else y_pred
+        error = h - _aligned("SquaredError.y_true", y_true, y_pred)
+        return ops.sum(ops.square(_rows(error)), axis=-1) / 2  # (1): (n, …) -> (n,)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation}
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class SigmoidCrossEntropy(keras.losses.Loss):
+    """Binary cross-entropy of sigmoid units, from logits.
+
+    The cost of yes-or-no questions: one output for two classes, or several outputs that are answered
+    independently, as in medical diagnosis where each output stands for one disease. It is the negative
+    log-likelihood of the targets.
+
+        L(z, y) = −Σ_k [ y_k log σ(z_k) + (1 − y_k) log(1 − σ(z_k)) ]    (1)
+                = Σ_k [ y_k softplus(−z_k) + (1 − y_k) softplus(z_k) ]   (2)
+        ∂L/∂z_k = σ(z_k) − y_k                                           (3)
+
+    where z = `y_pred` are logits and y = `y_true` are targets in [0, 1], both (n, …), and
+    softplus(z) = log(1 + exp(z)). (2) is computed: it is finite for logits of any size and keeps its digits
+    where σ(z) rounds to 0 or 1. The sum over k runs over all axes but the first; the mean over the n examples.
+
+    Args:
+        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none".
+
+    Raises:
+        ValueError: when the shapes of logits and targets differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import SigmoidCrossEntropy
+        >>> loss = SigmoidCrossEntropy()
+        >>> float(loss(np.array([1.0, 0.0]), np.array([1e4, 1e4])))          # right: 0, wrong: 10000
+        5000.0
+
+    Convention: Keras's `BinaryCrossentropy` divides by the number of outputs; equal to this for one output.
+    Slide: the minus sign of (1) is missing, and the average over N is of a sum to M.
+    Reference: Bishop, 2006, equation 5.21.
+    """
+
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "sigmoid_cross_entropy", dtype=None
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        z, y = y_pred, _aligned("SigmoidCrossEntropy.y_true", y_true, y_pred)
+        each = y * ops.softplus(-z) + (1 - y) * ops.softplus(z)  # (2)
+        return ops.sum(_rows(each), axis=-1)  # (n, …) -> (n,)
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class SoftmaxCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of a softmax over exclusive classes, from logits.
+
+    The cost of "which one of K classes". Targets may be class labels or probabilities (one-hot rows); which
+    of the two is read from the shape.
+
+        L(z, y) = −Σ_k y_k log softmax(z)_k                              (1)
+                = Σ_k y_k ( log Σ_j exp(z_j) − z_k )                     (2)
+        ∂L/∂z_k = softmax(z)_k − y_k         for y that sums to 1        (3)
+
+    where z = `y_pred` are logits (n, …, K) and y = `y_true` are labels 0 … K − 1 of shape (n, …) or
+    (n, …, 1), or probabilities (n, …, K). (2) is computed with the largest logit subtracted: finite for logits
+    of any size. The mean runs over the n examples, and over the axes between n and K if there are any. A label
+    outside 0 … K − 1 gives nan.
+
+    Args:
+        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none".
+
+    Raises:
+        ValueError: when the targets have neither the shape of labels nor that of probabilities.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import SoftmaxCrossEntropy
+        >>> z = np.array([[0.0, 0.0, 0.0, 0.0], [1e4, 0.0, 0.0, 0.0]])
+        >>> round(float(SoftmaxCrossEntropy()(np.array([2, 0]), z)), 4)      # (log 4 + 0) / 2
+        0.6931
+
+    Convention: with labels equal to Keras's `SparseCategoricalCrossentropy(from_logits=True)`, with
+    probabilities to `CategoricalCrossentropy(from_logits=True)`.
+    Slide: printed for two classes only and without the minus sign; for K = 2 this is `SigmoidCrossEntropy` of
+    the difference of the two logits.
+    Reference: Bishop, 2006, equation 5.24.
+    """
+
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "softmax_cross_entropy", dtype=None
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        z, num_classes = y_pred, y_pred.shape[-1]
+        log_softmax = z - ops.logsumexp(z, axis=-1, keepdims=True)
+        if len(y_true.shape) == len(z.shape) and y_true.shape[-1] == num_classes:
+            return -ops.sum(y_true * log_softmax, axis=-1)  # (2): (n, …, K) -> (n, …)
+        labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., :1])[..., 0]
+        y = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=z.dtype)
+        losses = -ops.sum(y * log_softmax, axis=-1)  # (2): (n, …, K) -> (n, …)
+        known = ops.logical_and(labels >= 0, labels < num_classes)
+        return ops.where(known, losses, float("nan"))
+
+
+def l2_penalty(weights, l2: float):
+    """The penalty on the weights, a term of the cost.
+
+        penalty = λ/2 Σ_l Σ_i Σ_j (W_ji^(l))²                            (1)
+
+    where W^(l) are `weights`, λ = `l2`. Its gradient is λW: without it in the backward pass, weights do not
+    decay (see `backpropagate`).
+
+    Args:
+        weights: arrays, tensors or variables, of any shape. Biases are left out on the slide.
+        l2: λ, at least 0.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        ValueError: when `l2` is negative or not a number.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import l2_penalty
+        >>> float(l2_penalty([np.array([[1.0, 2.0]]), np.array([[2.0]])], l2=0.5))
+        2.25
+
+    Convention: Keras's `regularizers.L2(l2)` has no 1/2: give it λ/2 for the same penalty.
+    Reference: Goodfellow, Bengio, Courville, 2016, equations 7.1 and 7.2.
+    """
+    l2 = number("l2_penalty.l2", l2, at_least=0)
+    return l2 / 2 * sum(ops.sum(ops.square(ops.convert_to_tensor(each))) for each in weights)  # (1)
+
+
+def cost(model: keras.Model, x, y, loss: keras.losses.Loss, l2: float = 0.0):
+    """The cost J of the lecture: the mean loss over the examples plus the penalty on the weights.
+
+        J(W, b) = 1/N Σ_{n=1}^{N} L(h(x_n), y_n) + λ/2 Σ_l Σ_i Σ_j (W_ji^(l))²      (1)
+
+    where h = `model` in inference mode, L = `loss`, λ = `l2`, N is the number of rows of `x` and `y`, and
+    W^(l) are the trainable matrices of the model: kernels, not biases or the gains of batch normalisation.
+
+    Args:
+        model: any Keras model.
+        x, y: examples and targets, as `loss` wants them.
+        loss: a Keras loss, such as `SoftmaxCrossEntropy()`.
+        l2: λ, at least 0. Defaults to 0.
+
+    Returns:
+        A scalar tensor, differentiable by the weights. Penalties that the model adds itself
+        (`model.losses`) are not in it.
+
+    Raises:
+        ValueError: when `l2` is negative or not a number.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import SoftmaxCrossEntropy, cost, mlp
+        >>> model = mlp(units=(3,), num_classes=4, input_shape=(2,))
+        >>> model.set_weights([np.ones((2, 3)), np.zeros(3), np.ones((3, 4)), np.zeros(4)])
+        >>> J = cost(model, np.ones((5, 2)), np.zeros(5), SoftmaxCrossEntropy(), l2=0.1)
+        >>> round(float(J), 4), round(float(np.log(4) + 0.1 / 2 * (2 * 3 + 3 * 4)), 4)
+        (2.2863, 2.2863)
+
+    Slide: the minus sign of the classification loss and the number of examples; see the head of this module.
+    Reference: Goodfellow, Bengio, Courville, 2016, equation 7.1.
+    """
+    outputs = model(x, training=False)
+    matrices = [each for each in model.trainable_variables if len(each.shape) >= 2]
+    return loss(y, outputs) + l2_penalty(matrices, number("cost.l2", l2, at_least=0))  # (1)
+
+
+def _rows(values):
+    """(n,) or (n, …) to (n, everything else)."""
+    return ops.reshape(values, (ops.shape(values)[0], -1))
+
+
+def _aligned(subject, y_true, y_pred):
+    """`y_true` in the shape of `y_pred`; (n,) and (n, 1) count as equal, nothing else is broadcast."""
+    if len(y_true.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
+        y_true = ops.expand_dims(y_true, -1)
+    elif len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    sides = zip(y_true.shape, y_pred.shape, strict=False)
+    if len(y_true.shape) != len(y_pred.shape) or any(
+        None not in pair and pair[0] != pair[1] for pair in sides
+    ):
+        received = f"targets {tuple(y_true.shape)} for outputs {tuple(y_pred.shape)}"
+        refuse(
+            subject, "have one target for each output", received, "keras.ops.one_hot turns labels into rows"
+        )
+    return y_true
