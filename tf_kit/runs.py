@@ -15,6 +15,7 @@ import platform
 import re
 import shutil
 import time
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -200,15 +201,15 @@ class _StageState:
 
     def restore_last(self, model):
         if self.epoch:
-            model.load_weights(self._file("epoch", self.epoch))
+            load_variables(model, self._file("epoch", self.epoch))
 
     def restore_best(self, model):
-        model.load_weights(self._file("best", self.best_epoch))
+        load_variables(model, self._file("best", self.best_epoch))
 
     def save(self, model, stage, epoch, logs):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
-        self._save_weights(model, self._file("epoch", epoch))
+        save_variables(model, self._file("epoch", epoch))
         if self.keep_best and self._is_best(logs):
             self.best_epoch = epoch
             shutil.copyfile(self._file("epoch", epoch), _replacing(self._file("best", epoch)))
@@ -217,7 +218,7 @@ class _StageState:
         record = {"stage": stage, "epoch": epoch, "history": self.history, "best_epoch": self.best_epoch}
         write_json(self.folder / "state.json", record)
         kept = {self._file("epoch", epoch), self._file("best", self.best_epoch or 0)}
-        for path in set(self.folder.glob("*.weights.h5")) - kept:
+        for path in set(self.folder.glob("*.npz")) - kept:
             path.unlink()
 
     def _is_best(self, logs):
@@ -229,13 +230,7 @@ class _StageState:
         return not earlier or self._sign * logs[self.keep_best] > max(self._sign * value for value in earlier)
 
     def _file(self, kind, epoch):
-        return self.folder / f"{kind}-{epoch:05d}.weights.h5"
-
-    @staticmethod
-    def _save_weights(model, path):
-        unfinished = path.with_name(f"unfinished-{path.name}")
-        model.save_weights(unfinished)
-        unfinished.replace(path)
+        return self.folder / f"{kind}-{epoch:05d}.npz"
 
 
 class _Recorder(keras.callbacks.Callback):
@@ -262,6 +257,44 @@ class _Recorder(keras.callbacks.Callback):
         self._writer.close()
 
 
+def save_variables(model, path):
+    """Writes every variable that training changes, whole or not at all: weights, optimizer slots, random state.
+
+    (Keras's own weight files leave out the state of random generators, so dropout would not continue exactly.)
+    """
+    arrays = [variable.numpy() for variable in _variables(model)]
+    arrays = [array.astype("float32") if array.dtype.name == "bfloat16" else array for array in arrays]
+    unfinished = _replacing(path)
+    with unfinished.open("wb") as file:
+        np.savez(file, *arrays)
+    unfinished.replace(path)
+
+
+def load_variables(model, path):
+    """Gives the variables of `model` the values that `save_variables` wrote, or `InputError` if they do not fit."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = [file[f"arr_{i}"] for i in range(len(file.files))]
+    except (OSError, ValueError, zipfile.BadZipFile):
+        _checks.refuse(
+            "checkpoint", "be a readable .npz file", f"{path}", "Start a new run in another folder"
+        )
+    variables = _variables(model)
+    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+        _checks.refuse(
+            "checkpoint",
+            "hold the variables of this model",
+            f"{path} with {len(arrays)} arrays for {len(variables)} variables",
+            "Start a new run in another folder",
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _variables(model):
+    return [*model.variables, *(model.optimizer.variables if model.optimizer is not None else ())]
+
+
 def write_json(path, content):
     """Writes a JSON file, whole or not at all."""
     unfinished = _replacing(Path(path))
@@ -280,6 +313,7 @@ def read_json(path, what):
 
 
 def _replacing(path):
+    """Where the new content of `path` is written before it takes its place in one rename."""
     return path.with_name(f".{path.name}.unfinished")
 
 

@@ -143,7 +143,7 @@ def run_table(
     plotting.save(_figure(results), run.folder / "figures" / "table.png")
     (run.folder / "table.txt").write_text(format_table(results) + "\n", encoding="utf-8")
     run.finish(results)
-    return results
+    return run.results
 
 
 def _train(run, system, seed, settings, splits, options):

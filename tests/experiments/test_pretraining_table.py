@@ -1,0 +1,149 @@
+"""The five-row table: chosen on validation, tested once, the same again after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tf_kit import pretraining
+from tf_kit._checks import InputError
+from tf_kit.experiments import format_table, pretraining_table, run_table
+
+TINY = {"units": 8, "layers": 2, "epochs": 2, "pretrain_epochs": 1, "batch_size": 128}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    out = tmp_path_factory.mktemp("table") / "run"
+    return run_table("digits", seeds=2, out=out, quiet=True, learning_rates=(0.001, 0.01), **TINY), out
+
+
+def test_all_rows_all_splits(table):
+    results, out = table
+    assert list(results["systems"]) == ["dbn", "autoencoder", "supervised", "deep", "shallow"]
+    for system, row in results["systems"].items():
+        for split in ("train", "valid", "test"):
+            each = [
+                json.loads((out / f"{system}-seed-{seed}" / "results.json").read_text())["errors"][split]
+                for seed in (0, 1)
+            ]
+            assert row[split]["seeds"] == each
+            np.testing.assert_allclose(row[split]["mean"], np.mean(each))
+            np.testing.assert_allclose(row[split]["std"], np.std(each, ddof=1))
+            assert all(0 <= error <= 100 for error in each)
+        assert all(rate in (0.001, 0.01) for rate in row["learning_rate"])
+        assert "paper" not in row, "the paper's figures are for MNIST"
+    assert json.loads((out / "results.json").read_text()) == results
+    assert (out / "figures" / "table.png").stat().st_size > 5000
+
+
+def test_the_table_as_text(table):
+    lines = format_table(table[0]).splitlines()
+    assert lines[0] == "digits, 1,197 / 300 / 300 examples, 2 seeds: error in %"
+    assert len(lines) == 8
+    assert "±" in lines[-1]
+    assert lines[-1].startswith("Shallow net, no pre-training")
+
+
+def test_paper_figures_stand_beside_mnist(table):
+    rows = {
+        system: [
+            json.loads((table[1] / f"{system}-seed-0" / "results.json").read_text()),
+        ]
+        for system in pretraining_table.SYSTEMS
+    }
+    results = pretraining_table.summarize("mnist", ([0], [0], [0]), rows, pretraining_table.SMALL)
+    text = format_table(results)
+    assert "Bengio et al. 2007" in text
+    assert "0.004  2.1  2.4" in text
+    assert "±" not in text, "one seed has no spread"
+
+
+def test_the_test_set_is_seen_once_for_each_system_and_seed(tmp_path, monkeypatch):
+    evaluate, sizes = pretraining.Classifier.evaluate, []
+
+    def counting(self, x=None, y=None, **kwargs):
+        if not kwargs.get("_use_cached_eval_dataset"):
+            sizes.append(float(np.sum(x)))
+        return evaluate(self, x, y, **kwargs)
+
+    monkeypatch.setattr(pretraining.Classifier, "evaluate", counting)
+    run_table(
+        "digits",
+        seeds=1,
+        out=tmp_path / "r",
+        systems=["shallow"],
+        quiet=True,
+        learning_rates=(0.001, 0.01),
+        **TINY,
+    )
+    assert len(sizes) == len(set(sizes)) == 3, "train, validation and test, each once"
+
+
+def test_learning_rate_is_chosen_on_validation(tmp_path):
+    results = run_table(
+        "digits",
+        seeds=1,
+        out=tmp_path / "r",
+        systems=["shallow"],
+        quiet=True,
+        learning_rates=(1e-9, 0.03),
+        **TINY,
+    )
+    assert results["systems"]["shallow"]["learning_rate"] == [0.03]
+
+
+def test_unknown_system_and_seeds(tmp_path):
+    with pytest.raises(InputError, match="systems='deeep'"):
+        run_table("digits", out=tmp_path / "r", systems=["deeep"])
+    with pytest.raises(InputError, match="seeds"):
+        run_table("digits", out=tmp_path / "r", seeds=0)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_killed_table_resumes_to_the_same_table(table, tmp_path):
+    """SIGKILL in the middle of a fine-tuning; the resumed run gives the numbers of the uninterrupted one."""
+    results, _ = table
+    code = (
+        "import sys, tf_kit.experiments as e; "
+        f"e.run_table('digits', seeds=2, out=sys.argv[1], resume=True, quiet=True, learning_rates=(.001, .01), **{TINY})"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "run").glob("supervised-seed-0/checkpoints/*/state.json")):
+        assert process.poll() is None, "finished before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "run" / "results.json").exists()
+    resumed = run_table(
+        "digits", seeds=2, out=tmp_path / "run", resume=True, quiet=True, learning_rates=(0.001, 0.01), **TINY
+    )
+    for system, row in resumed["systems"].items():
+        for split in ("train", "valid", "test"):
+            assert row[split] == results["systems"][system][split], (system, split)
+
+
+def test_mnist_runs_through_the_same_code(mnist_dir, tmp_path):
+    results = run_table(
+        "mnist",
+        seeds=1,
+        out=tmp_path / "run",
+        data_dir=mnist_dir,
+        systems=["shallow"],
+        quiet=True,
+        units=16,
+        epochs=1,
+        batch_size=512,
+        learning_rates=(0.01,),
+    )
+    assert results["examples"] == {"train": 50_000, "valid": 10_000, "test": 10_000}
+    assert results["systems"]["shallow"]["test"]["mean"] < 25
+    assert results["systems"]["shallow"]["paper"]["test"] == 1.9
