@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts.layer import check_layer
 from design.twins import wrong_twin
 from keras import ops
 from oracles import design as oracle
@@ -361,12 +362,7 @@ def test_saved_model_keeps_what_was_learned(new, tmp_path):
 
 @pytest.mark.parametrize("new", LAYERS)
 def test_contract(new):
-    layer = pytest.importorskip("contracts.layer")
-
-    def factory():
-        return new().adapt(ellipsoid())
-
-    layer.check_layer(factory, ellipsoid(n=6).astype("float32"))
+    check_layer(lambda: new().adapt(ellipsoid()), ellipsoid(n=6).astype("float32"))
 
 
 @pytest.mark.parametrize("new", LAYERS)

@@ -2,13 +2,35 @@
 
 from tf_kit.design.memory import LayerBill, MemoryBill, memory_bill
 from tf_kit.design.preprocessing import PCAWhitening, Standardize, ZCAWhitening, condition_number
+from tf_kit.design.search import (
+    IntUniform,
+    LogUniform,
+    Results,
+    Trial,
+    Uniform,
+    grid,
+    grow,
+    random,
+    successive_halving,
+    try_all,
+)
 
 __all__ = [
+    "IntUniform",
     "LayerBill",
+    "LogUniform",
     "MemoryBill",
     "PCAWhitening",
+    "Results",
     "Standardize",
+    "Trial",
+    "Uniform",
     "ZCAWhitening",
     "condition_number",
+    "grid",
+    "grow",
     "memory_bill",
+    "random",
+    "successive_halving",
+    "try_all",
 ]

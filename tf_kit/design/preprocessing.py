@@ -166,6 +166,8 @@ class Standardize(_Adapted):
         self.supports_masking = True
 
     def build(self, input_shape):
+        if self.built:  # by adapt
+            return
         rank = len(input_shape)
         axes = {side + rank if side < 0 else side for side in self.axis}
         if not axes or min(axes) < 1 or max(axes) >= rank:
@@ -222,6 +224,8 @@ class _Whitening(_Adapted):
         return num_features
 
     def build(self, input_shape):
+        if self.built:  # by adapt
+            return
         self._feature_shape = tuple(input_shape[1:])
         if not self._feature_shape or None in self._feature_shape:
             refuse(
