@@ -261,9 +261,10 @@ class _Place:
 
 
 def _weigh(values, weights):
+    """The weights of examples scale their part of the objective; what else is reported stays a plain mean."""
     if weights is None:
         return values
-    return {name: value * ops.cast(weights, value.dtype) for name, value in values.items()}
+    return {**values, "loss": values["loss"] * ops.cast(weights, values["loss"].dtype)}
 
 
 def is_array(x):
