@@ -154,8 +154,22 @@ class Trainer(keras.Model):
         """Gradients that the optimizer's own sum over replicas turns into the clipped sum."""
         if place.num_replicas == 1:
             return gradients
-        gradients = place.context.all_reduce("SUM", gradients)
-        return [gradient / place.num_replicas for gradient in self.optimizer._clip_gradients(gradients)]
+        reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        sums = place.context.all_reduce("SUM", [gradients[i] for i in reached])
+        for i, gradient in zip(reached, self._clip(sums), strict=True):
+            gradients[i] = gradient / place.num_replicas
+        return gradients
+
+    def _clip(self, gradients):
+        """Clipped as the optimizer would; under loss scaling the scale is taken off and put on again."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", None)
+        if optimizer is None:
+            return self.optimizer._clip_gradients(gradients)
+        scale = self.optimizer.scale_loss(1.0)
+        finite = self.optimizer.check_finite(gradients)
+        clipped = optimizer._clip_gradients([gradient / scale for gradient in gradients])
+        # what is not finite must stay so: the optimizer looks for it, and clipping by value would hide it
+        return [ops.where(finite, c * scale, g) for c, g in zip(clipped, gradients, strict=True)]
 
     def _report(self, values, penalty, y, outputs, weights, place):
         names = list(self._means.by_name)
