@@ -63,11 +63,25 @@ class Trainer(keras.Model):
     def prepare(self, x, y=None):
         """Creates all variables (weights, optimizer slots, metrics) from a few examples. `fit` calls it."""
         with self.distribute_strategy.scope():
-            values, _ = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
+            values, outputs = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
             self.built = True
             self._means.create(values)
+            self._build_compiled_metrics(y, outputs)
             if self.compiled and not self.optimizer.built:
                 self.optimizer.build(self.trained_variables)
+
+    def _build_compiled_metrics(self, y, outputs):
+        metrics = self._compile_metrics if self.compiled else None
+        if metrics is None or metrics.built:
+            return
+        if outputs is None or y is None:
+            _checks.refuse(
+                "compile.metrics",
+                f"be left out: {type(self).__name__} has no outputs to compare with targets",
+                "metrics",
+                "What it reports is in the history: " + ", ".join(self._means.by_name),
+            )
+        metrics.build(ops.convert_to_tensor(y), outputs)
 
     def fit(
         self,
@@ -122,8 +136,7 @@ class Trainer(keras.Model):
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
-        if not self._means.by_name:
-            self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
+        self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
         return super().evaluate(x, y, batch_size=batch_size or 1024, **kwargs)
 
     def train_step(self, batch):
