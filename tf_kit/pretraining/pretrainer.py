@@ -62,6 +62,13 @@ class Trainer(keras.Model):
 
     def prepare(self, x, y=None):
         """Creates all variables (weights, optimizer slots, metrics) from a few examples. `fit` calls it."""
+        if self.compiled and self._compile_loss is not None:
+            _checks.refuse(
+                "compile.loss",
+                f"be left out: {type(self).__name__} brings its own",
+                f"loss={self._compile_loss._user_loss!r}",
+                "compile(optimizer) is enough",
+            )
         with self.distribute_strategy.scope():
             values, outputs = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
             self.built = True
