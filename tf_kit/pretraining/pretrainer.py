@@ -149,9 +149,10 @@ class Trainer(keras.Model):
     def train_step(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         place = _Place(x)
-        random = ExampleRandom(
-            self.seed, self.optimizer.iterations.value, place.count, place.offset, place.total
-        )
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        # not `iterations`, which counts updates: each step of an accumulated update has draws of its own
+        step = optimizer._iterations.value
+        random = ExampleRandom(self.seed, step, place.count, place.offset, place.total)
         with tf.GradientTape() as tape:
             values, outputs = self.per_example(x, y, random, training=True)
             values = _weigh(values, weights)
