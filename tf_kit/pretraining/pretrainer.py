@@ -114,6 +114,13 @@ class Trainer(keras.Model):
                 validation_data = (x[kept:], y[kept:]) if y is not None else (x[kept:],)
                 x, y = x[:kept], y[:kept] if y is not None else None
             self.prepare(x[:1], y[:1] if y is not None else None)
+            if steps_per_epoch is not None:
+                _checks.refuse(
+                    "fit.steps_per_epoch",
+                    "be left out for arrays: an epoch visits every example once",
+                    f"steps_per_epoch={steps_per_epoch}",
+                    "Give a tf.data.Dataset for shorter epochs",
+                )
             steps_per_epoch = math.ceil(len(x) / batch_size)
             self._refuse_straddling_epochs(steps_per_epoch)
             x = data.minibatches(
