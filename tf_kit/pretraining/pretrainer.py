@@ -62,6 +62,7 @@ class Trainer(keras.Model):
 
     def prepare(self, x, y=None):
         """Creates all variables (weights, optimizer slots, metrics) from a few examples. `fit` calls it."""
+        self._refuse_what_replicas_cannot()
         if self.compiled and self._compile_loss is not None:
             _checks.refuse(
                 "compile.loss",
@@ -221,6 +222,22 @@ class Trainer(keras.Model):
                 f"steps_per_execution={self.steps_per_execution}",
                 "Choose a divisor, or another batch size",
             )
+
+    def _refuse_what_replicas_cannot(self):
+        if not self.compiled or self.distribute_strategy.num_replicas_in_sync == 1:
+            return
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        given = {
+            "compile.steps_per_execution": (self.steps_per_execution, 1),
+            "optimizer.gradient_accumulation_steps": (optimizer.gradient_accumulation_steps, None),
+        }
+        for subject, (value, needed) in given.items():
+            if value != needed:
+                _checks.refuse(
+                    subject,
+                    f"be {needed} where several replicas train, since Keras fails there otherwise",
+                    f"{subject.split('.')[1]}={value}",
+                )
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: `prepare` has built everything. (Keras would average a batch over replicas here, which fails
