@@ -243,6 +243,11 @@ class Trainer(keras.Model):
         """Nothing: `prepare` has built everything. (Keras would average a batch over replicas here, which fails
         for a batch that the replicas do not share evenly.)"""
 
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:  # Keras would make slots for all trainable variables, and not find them in the file
+            self.optimizer.build(self.trained_variables)
+
     def get_config(self):
         return {"name": self.name, "seed": self.seed}
 
