@@ -9,6 +9,7 @@ from keras import ops
 
 from tf_kit import _checks, data
 from tf_kit.pretraining.randomness import ExampleRandom
+from tf_kit.pretraining.stages import HEAD
 
 
 class Trainer(keras.Model):
@@ -271,6 +272,14 @@ class Pretrainer(Trainer):
                 "be a Keras layer or model",
                 f"{type(encoder).__name__}",
                 "networks.mlp(units, num_classes=None) makes one",
+            )
+        last = encoder.layers[-1:] if isinstance(encoder, keras.Model) else []
+        if last and last[0].name == HEAD:
+            _checks.refuse(
+                f"{type(self).__name__}.encoder",
+                "end in the representation",
+                f"a network that ends in the layer {HEAD!r}",
+                "networks.mlp(units, num_classes=None) leaves it out, pretrain_greedily passes it by",
             )
         self.encoder = encoder
 
