@@ -112,23 +112,29 @@ class Autoencoder(Pretrainer):
         return {"loss": reconstruction_loss(x, z, self.resolve_loss(x))}, None
 
     def resolve_loss(self, x):
-        """The loss in use; `"auto"` is settled by the first data that come by."""
-        if self.loss_name == "auto":
-            low, high = float(ops.min(x)), float(ops.max(x))
-            self.loss_name = "cross_entropy" if low >= 0 and high <= 1 else "squared_error"
-        return self.loss_name
+        """The loss in use; `"auto"` goes by the range of `x` until `fit` or `evaluate` settles it."""
+        if self.loss_name != "auto":
+            return self.loss_name
+        return "cross_entropy" if ops.min(x) >= 0 and ops.max(x) <= 1 else "squared_error"
 
-    def fit(self, x=None, *args, **kwargs):
+    def _settle_loss(self, x):
         sample = x if is_array(x) else first_examples(x, count=1024)[0]
-        if self.resolve_loss(sample) == "cross_entropy" and not (
-            ops.min(sample) >= 0 and ops.max(sample) <= 1
-        ):
+        self.loss_name = self.resolve_loss(sample)
+        outside = not (ops.min(sample) >= 0 and ops.max(sample) <= 1)
+        if self.loss_name == "cross_entropy" and outside:
             _checks.refuse(
                 f"{type(self).__name__}.loss",
                 'be "squared_error" for data outside [0, 1]',
                 f"loss='cross_entropy', data in [{float(ops.min(sample)):.3g}, {float(ops.max(sample)):.3g}]",
             )
+
+    def fit(self, x=None, *args, **kwargs):
+        self._settle_loss(x)
         return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        self._settle_loss(x)
+        return super().evaluate(x, *args, **kwargs)
 
     def get_config(self):
         decoder = self.decoder and keras.saving.serialize_keras_object(self.decoder)
