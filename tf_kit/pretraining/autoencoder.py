@@ -176,7 +176,7 @@ class DenoisingAutoencoder(Autoencoder):
     def corrupt(self, x, random):
         x = ops.convert_to_tensor(x)
         if self.corruption == "gaussian":
-            return x + ops.cast(self.rate * random.normal(x.shape[1:]), x.dtype)  # (2)
+            return ops.cast(x, "float32") + self.rate * random.normal(x.shape[1:])  # (2)
         masked = random.uniform(x.shape[1:]) < self.rate
         if self.corruption == "masking":
             return ops.where(masked, ops.zeros_like(x), x)  # (1)
