@@ -133,7 +133,8 @@ class Autoencoder(Pretrainer):
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
-        self._settle_loss(x)
+        if is_array(x) or self.loss_name == "auto":
+            self._settle_loss(x)
         return super().evaluate(x, *args, **kwargs)
 
     def get_config(self):

@@ -152,7 +152,9 @@ class Trainer(keras.Model):
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
-        self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
+        metrics = self._compile_metrics if self.compiled else None
+        if not self._means.by_name or (metrics is not None and not metrics.built):
+            self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
         return super().evaluate(x, y, batch_size=batch_size or 1024, **kwargs)
 
     def train_step(self, batch):
