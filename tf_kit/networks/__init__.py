@@ -1,13 +1,18 @@
 """Networks: units, activations, losses, backpropagation, and how gradients flow through depth."""
 
-from tf_kit.networks.activations import ActivationLayer, LeakyReLU, ReLU, Sigmoid, Tanh
-from tf_kit.networks.losses import (
-    SigmoidCrossEntropy,
-    SoftmaxCrossEntropy,
-    SquaredError,
-    cost,
-    l2_penalty,
+from tf_kit.networks.activations import (
+    ActivationLayer,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    dead_fraction,
+    output_mean,
+    saturated_fraction,
 )
+from tf_kit.networks.backpropagation import backpropagate, gradient_check
+from tf_kit.networks.gradient_flow import gradient_norm_by_depth, gradient_norms, initialize
+from tf_kit.networks.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, cost, l2_penalty
 from tf_kit.networks.perceptron import (
     Perceptron,
     Propagation,
@@ -30,10 +35,18 @@ __all__ = [
     "SquaredError",
     "Tanh",
     "Threshold",
+    "backpropagate",
     "cost",
+    "dead_fraction",
     "forward",
+    "gradient_check",
+    "gradient_norm_by_depth",
+    "gradient_norms",
+    "initialize",
     "l2_penalty",
     "mlp",
+    "output_mean",
+    "saturated_fraction",
     "xnor_network",
     "xor_network",
 ]

@@ -9,9 +9,10 @@ Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic
 """
 
 import keras
+import numpy as np
 from keras import ops
 
-from tf_kit._checks import number
+from tf_kit._checks import number, refuse
 
 
 class ActivationLayer(keras.layers.Layer):
@@ -191,3 +192,157 @@ class LeakyReLU(ActivationLayer):
 
 
 ACTIVATIONS = {"sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU, "leaky_relu": LeakyReLU}
+
+
+def saturated_fraction(model, x, slope: float = 0.01):
+    """Fraction of activations through which almost no gradient passes.
+
+    A unit saturates on an example where its activation is flat: both ends of sigmoid and tanh, the negative
+    side of ReLU. There backpropagation multiplies δ by next to nothing.
+
+        saturated fraction = 1/(N·D) #{ (n, i) : |f'(z_ni)| < slope }    (1)
+
+    where z is what enters the activation layer, N the examples, D its units. With the default slope the sigmoid
+    saturates beyond |z| = 4.6, tanh beyond 3.0, leaky ReLU with a = 0.01 never.
+
+    Args:
+        model: a model with activation layers of this wing, as `mlp` builds it; or one such layer.
+        x: examples for the model, (n, …); or z for the layer, any shape.
+        slope: derivative below which a unit counts as saturated, above 0. Defaults to 0.01.
+
+    Returns:
+        A dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the
+        layers; for one layer the fraction alone.
+
+    Raises:
+        ValueError: when `slope` is not above 0, or there is no activation layer to measure.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import Sigmoid, saturated_fraction
+        >>> saturated_fraction(Sigmoid(), np.array([-10.0, -1.0, 1.0, 10.0]))
+        0.5
+
+    Reference: Glorot, Bengio, 2010, section 3.
+    """
+    slope = number("saturated_fraction.slope", slope, above=0)
+    return _measure("saturated_fraction", model, x, lambda _, slopes: np.mean(np.abs(slopes) < slope))  # (1)
+
+
+def dead_fraction(model, x):
+    """Fraction of units that pass no gradient on any example.
+
+    A dead unit gives the same output whatever the input and cannot learn its way back: its δ is 0 on every
+    example. This is how ReLU units end after too large a step. Sigmoid and tanh never die in exact arithmetic.
+
+        dead fraction = 1/D #{ i : f'(z_ni) = 0 for all n }              (1)
+
+    where z is what enters the activation layer, D the number of its units. The units are the last axis; all
+    other axes count as examples, so a channel of an image is dead when it is so at every position.
+
+    Args:
+        model: a model with activation layers of this wing, as `mlp` builds it; or one such layer.
+        x: examples for the model, (n, …); or z for the layer, (n, …, D). Use many: with few examples a rarely
+            active unit looks dead.
+
+    Returns:
+        A dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the
+        layers; for one layer the fraction alone.
+
+    Raises:
+        ValueError: when there is no activation layer to measure.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import ReLU, dead_fraction
+        >>> dead_fraction(ReLU(), np.array([[-1.0, -1.0], [-2.0, 3.0]]))    # the first unit is dead
+        0.5
+
+    Reference: Maas, Hannun, Ng, 2013, section 2.
+    """
+
+    def fraction(_, slopes):
+        by_unit = slopes.reshape(-1, slopes.shape[-1])
+        return np.mean(np.all(by_unit == 0, axis=0))  # (1)
+
+    return _measure("dead_fraction", model, x, fraction)
+
+
+def output_mean(model, x):
+    """Mean output of an activation layer: how far it is from zero-centred.
+
+    A layer whose outputs are all positive forces the gradients of one unit's incoming weights in the next layer
+    to share a sign, so a step moves them all up or all down, and descent zigzags.
+
+        output mean = 1/(N·D) Σ_n Σ_i f(z_ni)                            (1)
+
+    where z is what enters the activation layer, N the examples, D its units.
+
+    Args:
+        model: a model with activation layers of this wing, as `mlp` builds it; or one such layer.
+        x: examples for the model, (n, …); or z for the layer, any shape.
+
+    Returns:
+        A dictionary from the name of each activation layer to the mean, in the order of the layers; for one
+        layer the mean alone.
+
+    Raises:
+        ValueError: when there is no activation layer to measure.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import Sigmoid, Tanh, output_mean
+        >>> z = np.array([-1.0, 1.0])
+        >>> output_mean(Sigmoid(), z), output_mean(Tanh(), z)
+        (0.5, 0.0)
+
+    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.3.
+    """
+    return _measure("output_mean", model, x, lambda outputs, _: np.mean(outputs))  # (1)
+
+
+def _measure(subject, model, x, measure):
+    """`measure(f(z), f'(z))` in float64, for one activation layer or all of a model."""
+    if isinstance(model, ActivationLayer):
+        z = ops.convert_to_tensor(np.asarray(x, "float64"))
+        # `call` itself: the layer's __call__ would round z to its own dtype first.
+        return float(measure(ops.convert_to_numpy(model.call(z)), ops.convert_to_numpy(model.derivative(z))))
+    found = dict(_activation_layers(model))
+    if not found:
+        requirement = "have activation layers of tf_kit.networks"
+        refuse(f"{subject}.model", requirement, repr(model), "networks.mlp builds such models")
+    entered = _inputs_of(found.values(), model, x)
+    return {name: _measure(subject, layer, entered[id(layer)], measure) for name, layer in found.items()}
+
+
+def _activation_layers(model, prefix=""):
+    """(name, layer) for every activation layer of a model, models inside it opened."""
+    for layer in model.layers:
+        if isinstance(layer, ActivationLayer):
+            yield prefix + layer.name, layer
+        elif isinstance(layer, keras.Model):
+            yield from _activation_layers(layer, f"{prefix}{layer.name}/")
+
+
+def _inputs_of(layers, model, x):
+    """What enters each of the layers while the model computes x once: {id(layer): z}."""
+    entered = {}
+
+    def listening(layer):
+        original = layer.call
+
+        def call(inputs):
+            entered[id(layer)] = ops.convert_to_numpy(inputs)
+            return original(inputs)
+
+        return call
+
+    layers = list(layers)
+    try:
+        for layer in layers:
+            layer.call = listening(layer)
+        model(x, training=False)
+    finally:
+        for layer in layers:
+            layer.__dict__.pop("call", None)
+    return entered

@@ -1,0 +1,218 @@
+"""Gradient flow: how much of the gradient reaches each layer, by depth, activation and initial weights (topic 16).
+
+Each layer multiplies δ by Wᵀ and by f'(z). If that product is below 1 the gradient vanishes with depth, if it
+is above 1 it explodes; the scale of the initial weights and the slope of the activation decide which.
+
+Reference: Hochreiter, 1991, Untersuchungen zu dynamischen neuronalen Netzen; Glorot, Bengio, 2010,
+Understanding the difficulty of training deep feedforward neural networks.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from tf_kit._checks import choice, count, refuse
+from tf_kit.networks.perceptron import mlp
+
+INITIALIZATIONS = {
+    # Uniform in ±1/√fan_in has the variance (1/3)/fan_in.
+    "uniform": lambda seed: keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed),
+    "lecun": lambda seed: keras.initializers.LecunNormal(seed=seed),
+    "glorot": lambda seed: keras.initializers.GlorotUniform(seed=seed),
+    "he": lambda seed: keras.initializers.HeNormal(seed=seed),
+    "orthogonal": lambda seed: keras.initializers.Orthogonal(seed=seed),
+}
+
+
+def gradient_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
+    """Euclidean norm of the gradient of the cost, for each layer of a model.
+
+    Shows where the gradient gets lost. Early layers with norms far below those of late layers hardly learn.
+    The model runs in inference mode and is left as it was: weights, moving statistics, compiled loss and
+    optimizer.
+
+        g^(l)    = ∂J/∂θ^(l),   J = 1/N Σ_n L(h(x_n), y_n) + penalties   (1)
+        norm^(l) = √(Σ_i (g_i^(l))²)                                     (2)
+
+    where h = `model`, L = `loss`, θ^(l) are all trainable weights of layer l, biases included, and penalties
+    are those the model adds itself (`model.losses`).
+
+    Args:
+        model: any Keras model.
+        x, y: one batch of examples and targets, as `loss` wants them.
+        loss: a Keras loss, such as `SoftmaxCrossEntropy()`, or a name that `compile` knows.
+
+    Returns:
+        A dictionary from the name of each layer with trainable weights to its norm, in the order of the layers.
+        Layers of a model inside the model are named "inner/layer".
+
+    Raises:
+        ValueError: when the model has no trainable weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import SoftmaxCrossEntropy, gradient_norms, mlp
+        >>> model = mlp(units=(50,) * 4, num_classes=3, activation="sigmoid", input_shape=(8,))
+        >>> x = np.random.default_rng(0).normal(size=(16, 8))
+        >>> norms = gradient_norms(model, x, np.arange(16) % 3, SoftmaxCrossEntropy())
+        >>> list(norms)
+        ['hidden_1', 'hidden_2', 'hidden_3', 'hidden_4', 'logits']
+        >>> norms["hidden_1"] < 0.01 * norms["logits"]
+        True
+
+    Reference: Glorot, Bengio, 2010, section 4.2 and figure 7.
+    """
+    if not model.built:
+        model(x[:1])
+    if not model.trainable_variables:
+        refuse("gradient_norms.model", "have trainable weights", repr(model))
+    recorder = _Recorder()
+    probe = _InferenceMode(model)
+    probe.compile(recorder, loss, run_eagerly=True, jit_compile=False, auto_scale_loss=False)
+    probe.train_on_batch(x, y)
+    squares = {
+        id(variable): 0.0 if gradient is None else float(ops.sum(ops.square(ops.cast(gradient, "float32"))))
+        for variable, gradient in zip(probe.trainable_variables, recorder.gradients, strict=True)
+    }  # (1)
+    return {
+        name: float(np.sqrt(sum(squares[id(each)] for each in layer.trainable_variables)))
+        for name, layer in _layers_with_weights(model)
+    }  # (2)
+
+
+class _Recorder(keras.optimizers.Optimizer):
+    """Keeps the gradients and changes nothing: the way to a gradient that every Keras backend offers."""
+
+    def __init__(self):
+        super().__init__(learning_rate=0.0)
+        self.gradients = None
+
+    def apply(self, grads, trainable_variables=None):
+        self.gradients = list(grads)
+
+
+class _InferenceMode(keras.Model):
+    """Calls a model with training=False even in a training step."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def call(self, inputs):
+        return self.model(inputs, training=False)
+
+
+def _layers_with_weights(model, prefix=""):
+    """(name, layer) for the layers that own trainable weights, models inside opened."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers_with_weights(layer, f"{prefix}{layer.name}/")
+        elif layer.trainable_variables:
+            yield prefix + layer.name, layer
+
+
+def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.Model:
+    """Sets every dense kernel of a model anew from a named distribution, and its biases to 0.
+
+    For comparing initialisations on the same network.
+
+        "uniform"      W ~ U(−1/√n_in, 1/√n_in)                          (1)
+        "lecun"        Var W = 1/n_in, normal                            (2)
+        "glorot"       W ~ U(−√(6/(n_in + n_out)), √(6/(n_in + n_out)))  (3)
+        "he"           Var W = 2/n_in, normal                            (4)
+        "orthogonal"   Wᵀ W = I or W Wᵀ = I                              (5)
+
+    where n_in and n_out are the inputs and outputs of the layer. (1) is the "uniform distribution" of the
+    slides in its usual scale; (2) keeps the variance of a linear unit's output, (3) balances outputs and
+    gradients for tanh, (4) doubles it for the half that ReLU cuts off, (5) keeps every length. The normal ones
+    are cut off at two standard deviations and rescaled.
+
+    Args:
+        model: a built Keras model; changed in place.
+        initialization: one of the names above.
+        seed: a whole number that fixes the weights; each layer draws from its own. Defaults to 0.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: when the name is unknown, or the model has no dense layer with weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import initialize, mlp
+        >>> model = initialize(mlp(units=(400,), input_shape=(100,)), "uniform")
+        >>> round(float(np.max(np.abs(model.get_weights()[0]))), 2)
+        0.1
+
+    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.6, for (2); Glorot, Bengio,
+    2010, equations 1 and 16, for (1) and (3); He, Zhang, Ren, Sun, 2015, Delving deep into rectifiers, equation
+    10, for (4); Saxe, McClelland, Ganguli, 2014, Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks, for (5).
+    """
+    choice("initialize.initialization", initialization, tuple(INITIALIZATIONS))
+    seed = count("initialize.seed", seed, at_least=0)
+    found = [layer for _, layer in _layers_with_weights(model) if isinstance(layer, keras.layers.Dense)]
+    if not found:
+        refuse("initialize.model", "have dense layers with weights", repr(model), "Build it first")
+    seeds = np.random.SeedSequence(seed).generate_state(len(found))
+    for layer, layer_seed in zip(found, seeds, strict=True):
+        draw = INITIALIZATIONS[initialization](int(layer_seed))
+        layer.kernel.assign(draw(layer.kernel.shape, dtype=layer.kernel.dtype))
+        if layer.use_bias:
+            layer.bias.assign(ops.zeros_like(layer.bias))
+    return model
+
+
+def gradient_norm_by_depth(
+    x,
+    y,
+    loss,
+    depth: int = 10,
+    units: int = 100,
+    activation="sigmoid",
+    initialization="glorot",
+    seed: int = 0,
+) -> dict[str, float]:
+    """Gradient norm of each layer of a new, untrained multilayer perceptron.
+
+    The measurement behind "δ may vanish after repeated multiplication": build a network of `depth` equal hidden
+    layers, draw its weights, and measure once. Compare activations and initialisations by calling it again.
+
+        δ^(l) = (W^(l)ᵀ δ^(l+1)) f'(z^(l))                               (1)
+
+    where each factor f' is at most 1/4 for "sigmoid" and 1 for the others.
+
+    Args:
+        x, y: one batch of examples (n, …) and targets for `loss`.
+        loss: a Keras loss, such as `SoftmaxCrossEntropy()`.
+        depth: number of hidden layers. Defaults to 10.
+        units: units of each hidden layer. Defaults to 100.
+        activation: as for `mlp`. Defaults to "sigmoid".
+        initialization: as for `initialize`. Defaults to "glorot".
+        seed: a whole number that fixes the weights. Defaults to 0.
+
+    Returns:
+        A dictionary `hidden_1`, …, `hidden_<depth>`, `logits` to the norm of the gradient there. The number of
+        logits is the largest label + 1, or the number of columns of y.
+
+    Raises:
+        ValueError: when an argument is outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import SoftmaxCrossEntropy, gradient_norm_by_depth
+        >>> x, y = np.random.default_rng(0).normal(size=(32, 20)), np.arange(32) % 4
+        >>> for activation, initialization in (("sigmoid", "glorot"), ("relu", "he")):
+        ...     norms = gradient_norm_by_depth(x, y, SoftmaxCrossEntropy(), 8, 50, activation, initialization)
+        ...     print(activation, norms["hidden_1"] > 0.1 * norms["hidden_8"])
+        sigmoid False
+        relu True
+
+    Reference: Glorot, Bengio, 2010, figure 7.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    depth = count("gradient_norm_by_depth.depth", depth)
+    outputs = y.shape[1] if y.ndim == 2 else int(y.max()) + 1
+    model = mlp([units] * depth, outputs, activation, x.shape[1:], seed)
+    return gradient_norms(initialize(model, initialization, seed), x, y, loss)
