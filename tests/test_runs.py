@@ -195,7 +195,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
         with pytest.raises(InputError, match="new or empty folder"):
             quiet_run(tmp_path / "full", resume=resume)
     assert (tmp_path / "full" / "thesis.tex").read_text() == "precious"
-    with pytest.raises(InputError, match="new or empty folder|can be written"):
+    with pytest.raises(InputError, match=r"new or empty folder|can be written"):
         quiet_run(tmp_path / "full" / "thesis.tex" / "run")
 
 

@@ -148,6 +148,50 @@ def _say_errors(results):
         click.echo(f"  {split:26}{error:6.2f}")
 
 
+@cli.group()
+def data():
+    """List, download and import data sets."""
+
+
+@data.command("list")
+@DATA_DIR
+def list_data(data_dir):
+    """The data sets at hand. Every other image set of tensorflow-datasets works by its name, once downloaded."""
+    from tf_kit.data import available
+
+    click.echo(f"{'name':24}{'kind':12}{'examples':>10}  {'shape':16}{'classes':>7}{'MB':>8}")
+    for row in available(data_dir=data_dir):
+        shape = "×".join("?" if size < 0 else str(size) for size in row.shape) if row.shape else "not images"
+        examples = f"{row.examples:,}" if row.examples is not None else "?"
+        size = f"{row.size_bytes / 1e6:.1f}" if row.size_bytes else ""
+        line = f"{row.name:24}{row.kind:12}{examples:>10}  {shape:16}{row.num_classes or '':>7}{size:>8}"
+        click.echo(line.rstrip() + (f"  {row.problem}" if row.problem else ""))
+
+
+@data.command("get")
+@click.argument("name")
+@DATA_DIR
+def get_data(name, data_dir):
+    """Download and prepare the data set NAME of tensorflow-datasets."""
+    _import_tensorflow()
+    from tf_kit.data import get
+
+    folder = get(name, data_dir=data_dir)
+    click.echo(f"{name} is in {folder}" if folder else f"{name} comes with the kit")
+
+
+@data.command("import")
+@click.argument("name")
+@click.argument("folder", type=click.Path())
+@DATA_DIR
+def import_data(name, folder, data_dir):
+    """Prepare the data set NAME from its original raw files in FOLDER, without a network."""
+    _import_tensorflow()
+    from tf_kit.data import import_raw
+
+    click.echo(f"{name} is in {import_raw(name, folder, data_dir=data_dir)}")
+
+
 @cli.command()
 @DATA_DIR
 def doctor(data_dir):
@@ -158,9 +202,10 @@ def doctor(data_dir):
     _import_tensorflow()
     import tensorflow as tf
 
-    from tf_kit import data
+    from tf_kit.data import available
 
-    packages = ("tf-kit", "tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
+    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
+    click.echo(f"tf-kit {__version__}")
     click.echo(f"python {platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in packages:
         click.echo(f"{package} {metadata.version(package)}")
@@ -169,7 +214,7 @@ def doctor(data_dir):
     click.echo(f"devices: {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}, {cores} processor cores")
     for gpu in gpus:
         click.echo(f"  {tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)}")
-    found = ", ".join(str(row.name) for row in data.available(data_dir=data_dir))
+    found = ", ".join(str(row.name) for row in available(data_dir=data_dir))
     click.echo(f"data: {found}")
 
 

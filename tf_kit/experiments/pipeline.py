@@ -71,9 +71,15 @@ def pretrain(
     block = METHODS[method]
     learning_rate = LEARNING_RATES[method] if learning_rate is None else learning_rate
     learning_rate = _checks.number("pretrain.learning_rate", learning_rate, above=0)
-    if block is RBM and activation != "sigmoid":
-        _checks.refuse("pretrain.activation", "be 'sigmoid' for rbm", f"activation={activation!r}")
+    extra = {}
+    if block is DenoisingAutoencoder:
+        extra = {"rate": rate}
+    if block is RBM:
+        extra = {"gibbs_steps": gibbs_steps, "persistent": persistent}
     train, _, _ = _load(name, data_dir, labels=labels)
+    needed = {"num_classes": train.num_classes} if block is Supervised else {}
+    rehearsal = networks.mlp(units[:1], num_classes=None, activation=activation)
+    block(encoder=rehearsal, **extra, **needed)  # refuses what it cannot take before a folder is made
     options = {
         "command": "pretrain",
         "method": method,
@@ -87,11 +93,6 @@ def pretrain(
         "labels": labels,
         "seed": seed,
     }
-    extra = {}
-    if block is DenoisingAutoencoder:
-        extra = {"rate": rate}
-    if block is RBM:
-        extra = {"gibbs_steps": gibbs_steps, "persistent": persistent}
     run = Run(out, options | extra, resume=resume)
     if run.results:
         return run.results

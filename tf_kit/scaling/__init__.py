@@ -1,1 +1,1 @@
-""""""
+"""Scaling: more devices, smaller models, less energy."""

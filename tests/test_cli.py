@@ -1,0 +1,158 @@
+"""The command line as a stranger types it: help at once, one line for a mistake, nothing half-written."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tf_kit import cli
+
+TINY = ["--epochs", "1", "--batch-size", "256"]
+
+
+def type_command(*arguments, cwd=None, timeout=120, **environment):
+    """Runs `tf-kit …` in a process of its own."""
+    code = "from tf_kit.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=timeout,
+        env={**os.environ, **environment},
+    )
+
+
+def run_main(monkeypatch, capsys, *arguments):
+    """Runs `tf-kit …` here. Returns exit status, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["tf-kit", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    captured = capsys.readouterr()
+    return exit_.value.code or 0, captured.out, captured.err
+
+
+def test_help_is_light_and_quick():
+    code = "import sys; from tf_kit.cli import cli; cli(['--help'], standalone_mode=False); "
+    code += "print(sorted(sys.modules.keys() & {'tensorflow', 'keras', 'numpy', 'matplotlib', 'sklearn'}))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]", "help must import nothing heavy"
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        type_command("--help")
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 0.5
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, tf_kit; print(sorted(sys.modules.keys() & {'tensorflow', 'keras', 'numpy', 'matplotlib'}))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
+
+
+def test_every_command_has_help(monkeypatch, capsys):
+    for command in cli.cli.commands:
+        status, out, _ = run_main(monkeypatch, capsys, command, "--help")
+        assert status == 0
+        assert re.search(r"\n {2}[A-Z]\w+", out), f"{command} does not say what it does"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["tabel"], "tabel"),
+        (["table", "--sedes", "2"], "--sedes"),
+        (["table", "--seeds", "0"], "--seeds"),
+        (["table", "--seeds", "many"], "many"),
+        (["table", "--data", "diggits"], "diggits"),
+        (["table", "--data", "titanic"], "titanic"),
+        (["table", "--systems", "dbn,deeep"], "deeep"),
+        (["table", "--learning-rates", "0.1,fast"], "0.1,fast"),
+        (["table", "--learning-rates", "-1"], "-1"),
+        (["table", "--out", "/dev/null/run"], "/dev/null/run"),
+        (["pretrain", "simclrr"], "simclrr"),
+        (["pretrain", "rbm", "--activation", "relu"], "relu"),
+        (["pretrain", "rbm", "--units", "0"], "'0'"),
+        (["pretrain", "denoising", "--rate", "1.5"], "rate=1.5"),
+        (["pretrain", "autoencoder", "--learning-rate", "-0.1"], "learning_rate=-0.1"),
+        (["pretrain", "supervised", "--labels", "half"], "half"),
+        (["pretrain", "supervised", "--labels", "5000"], "5000"),
+        (["finetune", "no-such-run"], "no-such-run"),
+        (["probe", "."], "encoder.keras"),
+        (["data", "import", "mnist", "no-such-folder"], "no-such-folder"),
+        (["data", "get", "mnits"], "mnits"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, expected, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "empty"))
+    status, out, err = run_main(monkeypatch, capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert expected in err
+    assert err.startswith("tf-kit: ")
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == [], "nothing half-written is left behind"
+
+
+def test_a_mistake_in_a_process_of_its_own(tmp_path):
+    """TensorFlow greets on standard error when it is imported; the user must see one line only."""
+    result = type_command("table", "--systems", "dbn,deeep", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run_main(monkeypatch, capsys, "pretrain", "rbm", "--units", "16,8", *TINY, "--out", "r")
+    assert status == 0
+    assert "reconstruction" in out
+    for name in ("encoder.keras", "history.csv", "results.json", "config.json"):
+        assert (tmp_path / "r" / name).is_file(), name
+    for name in ("curves", "filters", "reconstructions", "samples"):
+        assert (tmp_path / "r" / "figures" / f"{name}.png").is_file(), name
+
+    status, out, _ = run_main(monkeypatch, capsys, "finetune", "r", "--labels", "0.5", *TINY)
+    assert status == 0
+    assert "598 labels" in out
+    results = json.loads((tmp_path / "r" / "finetune-0.5-seed-0" / "results.json").read_text())
+    assert f"{results['error']['test']:.2f}" in out
+
+    status, out, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY)
+    assert status == 0
+    assert "nearest neighbours" in out
+
+    status, _, err = run_main(monkeypatch, capsys, "probe", "r", *TINY)
+    assert status == 2
+    assert "--resume" in err
+    status, again, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--resume")
+    assert (status, again) == (0, out)
+
+
+def test_table_prints_the_table(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["table", "--systems", "shallow,deep", "--seeds", "2", "--units", "8", *TINY]
+    status, out, _ = run_main(monkeypatch, capsys, *arguments)
+    assert status == 0
+    assert "±" in out
+    assert "Deep net, no pre-training" in out
+    assert (tmp_path / "runs" / "table-digits" / "figures" / "table.png").is_file()
+
+
+def test_data_list_and_doctor(monkeypatch, capsys):
+    status, out, _ = run_main(monkeypatch, capsys, "data", "list")
+    assert status == 0
+    assert re.search(r"^digits +embedded +1,797 +8×8×1 +10", out, re.MULTILINE)
+    status, out, _ = run_main(monkeypatch, capsys, "doctor")
+    assert status == 0
+    assert "keras" in out
+    assert "digits" in out
