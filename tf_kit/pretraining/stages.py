@@ -79,7 +79,7 @@ def dense_stages(encoder):
     elif isinstance(encoder, keras.Model) and len(encoder.inputs or ()) == 1 and _is_chain(encoder):
         layers = [layer for layer in encoder.layers if not isinstance(layer, keras.layers.InputLayer)]
     else:
-        _refuse(encoder, f"a {type(encoder).__name__}")
+        _refuse(encoder, f"a {type(encoder).__name__} that is none")
     starts = [
         i for i, layer in enumerate(layers) if isinstance(layer, keras.layers.Dense) and layer.name != HEAD
     ]
@@ -96,7 +96,11 @@ def dense_stages(encoder):
 
 
 def _is_chain(model):
-    return all(len(operations) == 1 for operations in model._operations_by_depth.values())
+    """Whether a functional model is layer after layer, with no branch and no bare `keras.ops` between them."""
+    return all(
+        len(operations) == 1 and isinstance(operations[0], keras.layers.Layer)
+        for operations in model._operations_by_depth.values()
+    )
 
 
 def _refuse(encoder, received):
