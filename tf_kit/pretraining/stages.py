@@ -39,12 +39,9 @@ class Stage:
     @property
     def activation_name(self):
         """Lower-case name of the activation: "sigmoid", "relu", …, or "linear"."""
-        names = [self.dense.activation.__name__.lower()]
-        for layer in self.after:
-            if isinstance(layer, keras.layers.Activation):
-                names.append(layer.activation.__name__.lower())
-            elif is_elementwise(layer):
-                names.append(type(layer).__name__.lower())
+        functions = [self.dense.activation, *filter(is_elementwise, self.after)]
+        functions = [f.activation if isinstance(f, keras.layers.Activation) else f for f in functions]
+        names = [getattr(f, "__name__", type(f).__name__).lower() for f in functions]
         names = [name for name in names if name != "linear"]
         return "+".join(names) or "linear"
 
