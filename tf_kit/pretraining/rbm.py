@@ -6,7 +6,7 @@ from keras import ops
 from tf_kit import _checks
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.randomness import ExampleRandom
-from tf_kit.pretraining.stages import dense_stages
+from tf_kit.pretraining.stages import dense_stages, is_elementwise, is_random, is_reshaping
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -94,6 +94,22 @@ class RBM(Pretrainer):
                 "be one sigmoid layer, since hidden units are Bernoulli variables",
                 f"{len(stages)} dense layers, activation {name!r}",
                 "Use DenoisingAutoencoder for other activations, pretrain_greedily for several layers",
+            )
+        strange = [
+            layer.name
+            for layer in (*stages[0].before, *stages[0].after)
+            if not (
+                is_reshaping(layer)
+                or is_random(layer)
+                or (layer in stages[0].after and is_elementwise(layer))
+            )
+        ]
+        if strange:
+            _checks.refuse(
+                "RBM.encoder",
+                "hold nothing but a dense layer and its sigmoid, as the energy knows no more",
+                f"layers {strange}",
+                "Apply them to the data first, or use DenoisingAutoencoder",
             )
         self._dense = stages[0].dense
         self.num_hidden = self._dense.units

@@ -48,10 +48,19 @@ class Stage:
 
 def is_elementwise(layer):
     """Whether a layer is an activation: no weights, no randomness, values in place."""
+    has_weights = layer.weights or type(layer).build is not keras.layers.Layer.build
+    return not (has_weights or is_random(layer) or is_reshaping(layer))
+
+
+def is_random(layer):
+    """Whether a layer changes its inputs at random, in training only: dropout, noise."""
     random = (keras.layers.Dropout, keras.layers.GaussianNoise, keras.layers.GaussianDropout)
-    reshaping = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.InputLayer)
-    is_random = isinstance(layer, random) or "seed" in layer.get_config()
-    return not (layer.weights or is_random or isinstance(layer, reshaping))
+    return isinstance(layer, random) or "seed" in layer.get_config()
+
+
+def is_reshaping(layer):
+    """Whether a layer gives its inputs another shape and leaves their values."""
+    return isinstance(layer, keras.layers.Flatten | keras.layers.Reshape | keras.layers.InputLayer)
 
 
 def dense_stages(encoder):
