@@ -5,7 +5,7 @@ from keras import ops
 
 from tf_kit import _checks
 from tf_kit.pretraining.pretrainer import Pretrainer, first_examples, is_array
-from tf_kit.pretraining.stages import dense_stages
+from tf_kit.pretraining.stages import check_flat, dense_stages
 
 LOSSES = ("auto", "cross_entropy", "squared_error")
 
@@ -68,6 +68,7 @@ class Autoencoder(Pretrainer):
             self.built = True
             return
         self._stages = dense_stages(self.encoder)
+        check_flat(f"{type(self).__name__}.encoder", self._stages[0], input_shape)
         self._biases, self._kernels = [], []
         for i, stage in enumerate(self._stages):
             units, features = stage.dense.units, stage.dense.kernel.shape[0]

@@ -6,7 +6,7 @@ from keras import ops
 from tf_kit import _checks
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.randomness import ExampleRandom
-from tf_kit.pretraining.stages import dense_stages, is_elementwise, is_random, is_reshaping
+from tf_kit.pretraining.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -111,7 +111,7 @@ class RBM(Pretrainer):
                 f"layers {strange}",
                 "Apply them to the data first, or use DenoisingAutoencoder",
             )
-        self._dense = stages[0].dense
+        self._stage, self._dense = stages[0], stages[0].dense
         self.num_hidden = self._dense.units
         self.gibbs_steps = _checks.count("RBM.gibbs_steps", gibbs_steps)
         self.persistent = bool(persistent)
@@ -123,6 +123,7 @@ class RBM(Pretrainer):
     def build(self, input_shape):
         if not self.encoder.built:
             self.encoder.build(input_shape)
+        check_flat("RBM.encoder", self._stage, input_shape)
         self.num_visible = self._dense.kernel.shape[0]
         self.visible_bias = self.add_weight(
             shape=(self.num_visible,), initializer="zeros", name="visible_bias"
@@ -141,7 +142,7 @@ class RBM(Pretrainer):
         v = ops.cast(v, "float32")
         if not self.built:
             self.build(tuple(v.shape))
-        return ops.reshape(v, (-1, self.num_visible))
+        return ops.reshape(v, (ops.shape(v)[0], self.num_visible))
 
     def _hidden_logits(self, v):
         return self._product(v, self._dense.kernel) + self._dense.bias

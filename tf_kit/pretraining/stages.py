@@ -1,6 +1,7 @@
 """The dense layers of an encoder, one stage each: what greedy pretraining walks through."""
 
 import dataclasses
+import math
 
 import keras
 
@@ -61,6 +62,18 @@ def is_random(layer):
 def is_reshaping(layer):
     """Whether a layer gives its inputs another shape and leaves their values."""
     return isinstance(layer, keras.layers.Flatten | keras.layers.Reshape | keras.layers.InputLayer)
+
+
+def check_flat(subject, stage, input_shape):
+    """Refuses inputs that do not reach the dense layer feature by feature, as behind a convolution."""
+    features, width = math.prod(input_shape[1:]), stage.dense.kernel.shape[0]
+    if features != width:
+        _checks.refuse(
+            subject,
+            "lead from its flattened inputs straight to a dense layer",
+            f"inputs of {features} features and a dense layer on {width}",
+            "Autoencoder takes any encoder together with a decoder",
+        )
 
 
 def dense_stages(encoder):
