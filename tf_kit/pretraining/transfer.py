@@ -53,7 +53,15 @@ class Classifier(Trainer):
         if not self.encoder.built:
             self.encoder.build(input_shape)
         if self.head is not None:
-            self.head.build(self.encoder.compute_output_shape(input_shape))
+            shape = self.encoder.compute_output_shape(input_shape)
+            if len(shape) != 2:
+                _checks.refuse(
+                    f"{type(self).__name__}.encoder",
+                    "give one vector for each example",
+                    f"outputs of shape {tuple(shape)}",
+                    "End it in Flatten or GlobalAveragePooling2D",
+                )
+            self.head.build(shape)
         self.built = True
 
     @property
@@ -77,16 +85,27 @@ class Classifier(Trainer):
         right = ops.cast(ops.equal(ops.cast(y, "int64"), ops.cast(ops.argmax(z, -1), "int64")), "float32")
         return {"loss": loss, "accuracy": right}, z
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self._check_labels("fit", x, y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        self._check_labels("evaluate", x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _check_labels(self, method, x, y):
+        subject = f"{type(self).__name__}.{method}.y"
         if is_array(x) and y is None:
-            _checks.refuse(f"{type(self).__name__}.fit.y", "hold the labels", "y=None")
-        if y is not None and not (np.min(y) >= 0 and np.max(y) < self.num_classes):
-            _checks.refuse(
-                f"{type(self).__name__}.fit.y",
-                f"be class numbers 0 … {self.num_classes - 1}",
-                f"labels from {np.min(y)} to {np.max(y)}",
-            )
-        return super().fit(x, y, **kwargs)
+            _checks.refuse(subject, "hold the labels", "y=None")
+        if y is None or not len(y):
+            return
+        labels = np.asarray(y)
+        wanted = f"be class numbers 0 … {self.num_classes - 1}, shape (n,)"
+        if labels.size != len(labels):
+            remedy = "np.argmax(y, axis=-1) makes class numbers of one-hot rows"
+            _checks.refuse(subject, wanted, f"y.shape={labels.shape}", remedy)
+        if not (labels.min() >= 0 and labels.max() < self.num_classes and np.all(labels == labels.round())):
+            _checks.refuse(subject, wanted, f"labels from {labels.min()} to {labels.max()}")
 
     def get_config(self):
         return {
