@@ -142,8 +142,14 @@ def _check_block(block, x, y):
             "be a class that wraps an encoder: Autoencoder, DenoisingAutoencoder, RBM or Supervised",
             f"block={getattr(block, '__name__', block)!r}",
         )
-    if issubclass(block, Supervised) and y is None and is_array(x):
+    if not issubclass(block, Supervised):
+        return
+    if is_array(x) and y is None:
         _checks.refuse("pretrain_greedily.y", "hold the labels when block=Supervised", "y=None")
+    if not is_array(x) and first_examples(x)[1] is None:
+        _checks.refuse(
+            "pretrain_greedily.x", "be a data set of (x, y) when block=Supervised", "batches without labels"
+        )
 
 
 def _default_optimizer(block):

@@ -135,6 +135,8 @@ class Trainer(keras.Model):
                 shuffle=shuffle,
             )
         else:
+            if y is not None:
+                _checks.refuse("fit.y", "come in the data set, as pairs (x, y)", "both a data set and y")
             self.prepare(*first_examples(x))
         if validation_data is not None:
             kwargs.setdefault("validation_batch_size", max(batch_size or 0, 1024))
