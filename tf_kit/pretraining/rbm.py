@@ -305,7 +305,10 @@ class DeepBeliefNetwork:
         return v
 
     def sample(self, count, num_steps=200, start=None, seed=0):
-        """Samples of the visible layer: Gibbs sampling in the top RBM, then one pass down. (count, features)
+        """Samples of the visible layer: Gibbs sampling in the top RBM, then one pass down.
+
+        Hidden layers are sampled; of the visible units the means are returned, (count, features), which make
+        the better pictures. Binary images are `samples > uniform random numbers`.
 
         Args:
             count: samples.
@@ -318,6 +321,12 @@ class DeepBeliefNetwork:
         if start is None:
             v = ops.round(ExampleRandom(seed, 2**31, count).uniform((top.num_visible,)))
         else:
+            if len(start) < count:
+                _checks.refuse(
+                    "DeepBeliefNetwork.start",
+                    f"hold an example for each of the {count} samples",
+                    f"{len(start)} examples",
+                )
             v = self.represent(start[:count])
         v = top.gibbs(v, num_steps, seed=seed)
         v = top.visible_means(top.hidden_probabilities(v))
