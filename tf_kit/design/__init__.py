@@ -1,6 +1,15 @@
 """Design: what is decided around a network: its inputs, batches, curves, hyper-parameters and memory."""
 
 from tf_kit.design.memory import LayerBill, MemoryBill, memory_bill
+from tf_kit.design.minibatch import (
+    GradientVariance,
+    gradient_variance,
+    minibatch_variance,
+    minibatches,
+    name_descent,
+    num_steps,
+    steps_per_epoch,
+)
 from tf_kit.design.preprocessing import PCAWhitening, Standardize, ZCAWhitening, condition_number
 from tf_kit.design.search import (
     IntUniform,
@@ -16,6 +25,7 @@ from tf_kit.design.search import (
 )
 
 __all__ = [
+    "GradientVariance",
     "IntUniform",
     "LayerBill",
     "LogUniform",
@@ -27,10 +37,16 @@ __all__ = [
     "Uniform",
     "ZCAWhitening",
     "condition_number",
+    "gradient_variance",
     "grid",
     "grow",
     "memory_bill",
+    "minibatch_variance",
+    "minibatches",
+    "name_descent",
+    "num_steps",
     "random",
+    "steps_per_epoch",
     "successive_halving",
     "try_all",
 ]
