@@ -148,6 +148,86 @@ def _say_errors(results):
         click.echo(f"  {split:26}{error:6.2f}")
 
 
+class _Lectures(click.Group):
+    """`lecture NN` and `lecture NAME` are commands whose options come from the demo's `Config`."""
+
+    def get_command(self, context, name):
+        command = super().get_command(context, name)
+        if command is not None:
+            return command
+        from tf_kit import lectures
+
+        demo = lectures.find(name)
+        _import_tensorflow()
+        module = lectures.load(demo)
+        return click.Command(
+            name,
+            params=[*lectures.options_of(module.Config), *_lecture_options()],
+            callback=lambda **options: _run_lecture(demo, module, **options),
+            help=module.__doc__,
+            short_help=demo.question,
+        )
+
+
+def _lecture_options():
+    return [
+        click.Option(["--quick"], is_flag=True, help="A smaller run of the same demo."),
+        click.Option(["--out"], default="figures", show_default=True, help="Folder for the figure."),
+        click.Option(
+            ["--notebook"], is_flag=True, help="Write the demo as a notebook into the folder instead."
+        ),
+    ]
+
+
+def _run_lecture(demo, module, quick, out, notebook, **changes):
+    from tf_kit import lectures
+
+    if notebook:
+        click.echo(f"{lectures.write_notebook(demo, out)}")
+    else:
+        try:
+            lectures.perform(module, lectures.configure(module, quick, **changes), out)
+        except AssertionError as error:
+            click.echo(f"tf-kit: the claim does not hold: {error}", err=True)
+            raise SystemExit(1) from None
+
+
+@cli.group(cls=_Lectures, subcommand_metavar="list | all | NN | NAME")
+def lecture():
+    """Run a demo of the lecture: it asks one question, answers it and checks the answer."""
+
+
+@lecture.command("list")
+def list_lectures():
+    """The demos: number, topic, expected time, question."""
+    from tf_kit import lectures
+
+    for demo in lectures.demos():
+        click.echo(f"{demo.number}  {demo.topic:16}{demo.seconds:>5g} s  {demo.title}: {demo.question}")
+
+
+@lecture.command("all")
+@click.option("--quick", is_flag=True, help="A smaller run of each demo.")
+@click.option("--out", default="figures", show_default=True, help="Folder for the figures.")
+def all_lectures(quick, out):
+    """Run every demo, one after another; the exit status is 1 if a claim does not hold."""
+    from tf_kit import lectures
+
+    _import_tensorflow()
+    failed = []
+    for demo in lectures.demos():
+        click.echo(f"\n{demo.number} {demo.title}")
+        module = lectures.load(demo)
+        try:
+            lectures.perform(module, lectures.configure(module, quick), out)
+        except AssertionError as error:
+            failed.append(demo.number)
+            click.echo(f"the claim does not hold: {error}", err=True)
+    if failed:
+        click.echo(f"tf-kit: {len(failed)} claims do not hold: {', '.join(failed)}", err=True)
+        raise SystemExit(1)
+
+
 @cli.group()
 def data():
     """List, download and import data sets."""

@@ -29,14 +29,23 @@ STYLE = {
 }
 
 
-def save(figure, path):
+def show(figure):
+    """Shows a figure where it can be seen: in a notebook, or in a window. Returns whether it could."""
+    if matplotlib.get_backend().lower() == "agg":
+        return False
+    plt.show(block=False)
+    return True
+
+
+def save(figure, path, close=True):
     """Writes a figure as PNG, whole or not at all, and closes it. Returns the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.partial{path.suffix}")
     figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
     unfinished.replace(path)
-    plt.close(figure)
+    if close:
+        plt.close(figure)
     return path
 
 
@@ -172,4 +181,40 @@ def errors_by_system(names, errors, reference=None, title=""):
         axes.set_xlim(0, 1.2 * max(np.max(errors), *(reference if reference is not None else [0])))
         axes.set(xlabel="test error, %", title=title)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) > 3 else -0.3), ncol=2)
+        return figure
+
+
+def depth_and_filters(curves, kernels, image_shape, count=16):
+    """Test error by depth on the left, first-layer filters on the right.
+
+    Args:
+        curves: name → (depths (n,), errors (n, seeds), percent).
+        kernels: name → (features, units); the same units are shown of each.
+        image_shape: (h, w) with h·w = features.
+        count: filters shown of each kernel.
+    """
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(13, 5), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+        axes = left.subplots()
+        for i, (name, (depths, errors)) in enumerate(curves.items()):
+            color = COLORS[i]
+            axes.plot(depths, errors.mean(axis=1), marker=MARKERS[i], markersize=9, label=name, color=color)
+            for depth, values in zip(depths, errors, strict=True):
+                axes.plot([depth] * len(values), values, ".", color=color, alpha=0.5)
+        axes.set(xlabel="hidden layers", ylabel="test error, %", ylim=(0, None))
+        axes.set_xticks(list(next(iter(curves.values()))[0]))
+        axes.legend()
+        last = list(kernels.values())[-1]
+        chosen = np.sort(np.argsort(-np.linalg.norm(last, axis=0))[:count])
+        columns = 4
+        blocks = right.subfigures(1, len(kernels))
+        for block, (name, kernel) in zip(np.atleast_1d(blocks), kernels.items(), strict=True):
+            block.suptitle(name)
+            grid = block.subplots(-(-count // columns), columns, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
+            for axes, unit in zip(grid.flat, chosen, strict=False):
+                image = kernel[:, unit].reshape(image_shape)
+                high = np.abs(image).max() or 1
+                axes.imshow(image, cmap="gray", vmin=-high, vmax=high)
+                axes.axis("off")
         return figure

@@ -1,0 +1,78 @@
+# %%
+"""What does greedy pretraining buy as a network gets deeper?
+
+Sigmoid networks of one to four hidden layers are trained twice with the same fine-tuning: from random weights, and
+from weights that denoising auto-associators have learned layer by layer without looking at a label.
+
+Claim: without pretraining the deepest net is worse than with it; pretrained, depth costs nothing: the deepest net
+is no worse than the shallow one by more than two points. The filters show why: what the first layer learned from
+unlabelled images is local strokes, and fine-tuning hardly changes it.
+
+Slide: "Backpropagation does not work well", "Layer-wise Pre-training", "Unsupervised Pretraining".
+Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio 2010, "Why Does Unsupervised Pre-training Help Deep
+Learning?"
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tf_kit import data, experiments, lectures, plotting
+
+TITLE = "Greedy layer-wise pretraining"
+SECONDS = 90
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
+    depths: int = lectures.option(4, "hidden layers of the deepest net")
+    seeds: int = lectures.option(3, "networks of each kind")
+    units: int = lectures.option(100, "units in each hidden layer")
+    pretrain_epochs: int = lectures.option(15, "passes for each layer without labels")
+    epochs: int = lectures.option(15, "passes with labels")
+
+    @classmethod
+    def quick(cls):
+        return cls(seeds=1, pretrain_epochs=10, epochs=10)
+
+
+# %%
+def run(config):
+    depths = range(1, config.depths + 1)
+    splits = data.load(config.data, seed=0)
+    results = experiments.error_by_depth(
+        splits, tuple(depths), config.seeds, config.units, config.pretrain_epochs, config.epochs
+    )
+    return {**results, "image_shape": splits[0].x.shape[1:]}
+
+
+# %%
+def check(results):
+    without, with_ = results["without"].mean(axis=1), results["with"].mean(axis=1)
+    deepest = results["depths"][-1]
+    assert with_[-1] < without[-1], f"pretrained {with_[-1]:.2f} %, not pretrained {without[-1]:.2f} %"
+    assert with_[-1] < with_[0] + 2, f"{deepest} layers {with_[-1]:.2f} %, one layer {with_[0]:.2f} %"
+    random, pretrained, tuned = (results["filters"][name] for name in ("random", "pretrained", "tuned"))
+    learned, changed = np.linalg.norm(pretrained - random), np.linalg.norm(tuned - pretrained)
+    assert changed < learned, f"pretraining moved the filters by {learned:.1f}, fine-tuning by {changed:.1f}"
+    return (
+        f"With {deepest} hidden layers the test error is {without[-1]:.1f} % without pretraining and "
+        f"{with_[-1]:.1f} % with it; pretraining moved the first layer {learned / changed:.1f} times as far as "
+        "fine-tuning did."
+    )
+
+
+# %%
+def plot(results):
+    curves = {
+        "without pretraining": (results["depths"], results["without"]),
+        "with pretraining": (results["depths"], results["with"]),
+    }
+    return plotting.depth_and_filters(curves, results["filters"], results["image_shape"][:2])
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
