@@ -8,11 +8,12 @@ from tf_kit.pretraining import Classifier, DenoisingAutoencoder, pretrain_greedi
 
 
 def error_by_depth(
-    splits, depths=(1, 2, 3, 4), seeds=3, units=100, pretrain_epochs=15, epochs=15, batch_size=32, rate=0.25
+    splits, depths=(1, 2, 3, 4), seeds=3, units=100, pretrain_epochs=15, epochs=15, batch_size=32, rate=0.1
 ):
     """Trains sigmoid nets of each depth from random weights and from denoising auto-associators.
 
-    Both get the same fine-tuning: `epochs` of Adam at 0.003, falling to zero by a cosine. Nothing is chosen
+    Both get the same fine-tuning: `epochs` of Adam at 0.003, falling to zero by a cosine (pretraining: Adam at
+    0.003, constant). Nothing is chosen
     by its error: each net is tested once, at the end.
 
     Args:
@@ -50,6 +51,7 @@ def error_by_depth(
                         block=DenoisingAutoencoder,
                         epochs=pretrain_epochs,
                         batch_size=batch_size,
+                        optimizer=keras.optimizers.Adam(0.003),
                         seed=seed,
                         rate=rate,
                     )
