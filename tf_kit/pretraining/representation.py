@@ -27,4 +27,9 @@ def represent(layer, x, cache=None, batch_size=1024):
         return (h, *batch[1:]) if len(batch) > 1 else h
 
     mapped = x.map(map_batch)
-    return mapped.cache(str(cache)) if cache else mapped
+    if cache:
+        mapped = mapped.cache(str(cache))
+        mapped.reduce(
+            0, lambda batches, *_: batches + 1
+        )  # a file that a reader leaves half full is thrown away
+    return mapped
