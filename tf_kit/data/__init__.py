@@ -4,7 +4,21 @@
 """
 
 from tf_kit.data.batches import epoch_order, minibatches
-from tf_kit.data.load import load
+from tf_kit.data.catalogue import Available, available
+from tf_kit.data.fetch import get
+from tf_kit.data.loading import load, stream
+from tf_kit.data.raw import import_raw
 from tf_kit.data.splits import Split, check_images
 
-__all__ = ["Split", "check_images", "epoch_order", "load", "minibatches"]
+__all__ = [
+    "Available",
+    "Split",
+    "available",
+    "check_images",
+    "epoch_order",
+    "get",
+    "import_raw",
+    "load",
+    "minibatches",
+    "stream",
+]

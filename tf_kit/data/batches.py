@@ -65,7 +65,7 @@ def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuff
     whole = n // batch_size * batch_size
 
     def order(epoch):
-        return _order(n, seed, epoch) if shuffle else tf.range(n)  # (1)
+        return draw_order(n, seed, epoch) if shuffle else tf.range(n)  # (1)
 
     def cut(order):  # (2)
         batches = tf.data.Dataset.from_tensor_slices(tf.reshape(order[:whole], (-1, batch_size)))
@@ -117,14 +117,16 @@ def epoch_order(n, seed, epoch):
     seed = count("epoch_order.seed", seed, at_least=0)
     epoch = count("epoch_order.epoch", epoch, at_least=0)
     with tf.device("CPU"):
-        return _order(n, seed, epoch).numpy()
+        return draw_order(n, seed, epoch).numpy()
 
 
-def _order(n, seed, epoch):
+def draw_order(n, seed, epoch, block=0):
+    """`epoch_order` as a TensorFlow operation; `block` tells apart the blocks of an epoch that is streamed."""
     import tensorflow as tf
 
     pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    pair = tf.random.experimental.stateless_fold_in(pair, _STREAM, alg="philox")
+    stream = tf.cast(_STREAM + block, tf.int32)  # a number of another dtype would give other draws
+    pair = tf.random.experimental.stateless_fold_in(pair, stream, alg="philox")
     keys = tf.random.stateless_uniform((n,), pair, minval=None, maxval=None, dtype=tf.int64, alg="philox")
     return tf.argsort(keys)
 

@@ -7,10 +7,10 @@ from tf_kit.data.splits import Split, stratified
 DIGITS_SIZES = (1197, 300, 300)
 
 
-def digits(seed):
+def digits(seed=0):
     """Train, val and test of the digits, 1197 / 300 / 300, drawn by the seed with the classes in proportion.
 
-    >>> [len(part) for part in digits(seed=0)]
+    >>> [len(part) for part in digits()]
     [1197, 300, 300]
 
     Reference: Alpaydin and Kaynak, 1998, "Cascading Classifiers", the test half of their set

@@ -1,0 +1,207 @@
+"""`load` and `stream`: what a name gives, from scikit-learn and from disk."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from oracles.data import class_counts
+
+from tf_kit.data import available, load, minibatches, stream
+
+
+def test_digits():
+    parts = load("digits", seed=0)
+    assert [part.x.shape for part in parts] == [(n, 8, 8, 1) for n in (1197, 300, 300)]
+    for part in parts:
+        assert (part.x.dtype, part.y.dtype) == (np.float32, np.int64)
+        assert 0 <= part.x.min() < part.x.max() <= 1
+        assert part.class_names == tuple("0123456789")
+        expected = np.array([178, 182, 177, 183, 181, 182, 181, 179, 174, 180]) * len(part) / 1797
+        np.testing.assert_allclose(class_counts(part.y, 10), expected, atol=1)
+    images = {x.tobytes() for part in parts for x in part.x}
+    assert len(images) == 1797
+
+
+def test_digits_are_sklearn_s():
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    classes = {
+        image.tobytes(): c for image, c in zip((raw.images / 16).astype("float32"), raw.target, strict=True)
+    }
+    for part in load("digits", seed=5):
+        assert [classes[x[..., 0].tobytes()] for x in part.x] == part.y.tolist()
+
+
+def test_seeds_divide_digits_differently():
+    one, same, other = (load("digits", seed=seed)[2].x for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_labels_of_digits():
+    train, val, _ = load("digits", labels=0.1)
+    assert (len(train), len(train.unlabelled_x), len(val)) == (120, 1077, 300)
+    assert class_counts(train.y, 10) == [12] * 10
+
+
+def test_loading_digits_needs_no_tensorflow():
+    program = "import sys; from tf_kit import data; data.load('digits'); print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_mnist_is_in_the_order_of_its_files(mnist_dir):
+    import tensorflow_datasets as tfds
+
+    parts = load("mnist", data_dir=mnist_dir, seed=4)
+    assert [part.x.shape for part in parts] == [(n, 28, 28, 1) for n in (50_000, 10_000, 10_000)]
+    train, val, test = parts
+    for instruction, part, of in (
+        ("train[:300]", train, slice(300)),
+        ("train[49700:50000]", train, slice(49_700, None)),
+        ("train[50000:50300]", val, slice(300)),
+        ("train[59700:]", val, slice(9_700, None)),
+        ("test[:300]", test, slice(300)),
+        ("test[9700:]", test, slice(9_700, None)),
+    ):
+        raw = tfds.load("mnist", split=instruction, data_dir=mnist_dir, download=False, batch_size=-1)
+        np.testing.assert_array_equal(part.x[of] * 255, raw["image"])
+        np.testing.assert_array_equal(part.y[of], raw["label"])
+
+
+def test_a_prepared_set(tiny_dir, raw_arrays):
+    images, labels, test_images, test_labels = raw_arrays("tf_kit_tiny")
+    train, val, test = load("tf_kit_tiny", data_dir=tiny_dir, download=False)
+    np.testing.assert_allclose(train.x, images[:50] / 255, rtol=1e-6)
+    np.testing.assert_allclose(val.x, images[50:] / 255, rtol=1e-6)
+    np.testing.assert_allclose(test.x, test_images / 255, rtol=1e-6)
+    np.testing.assert_array_equal(np.concatenate([train.y, val.y]), labels)
+    np.testing.assert_array_equal(test.y, test_labels)
+    assert train.class_names == ("ant", "bee", "cow", "dog")
+
+
+def test_data_dir_goes_before_the_environment(tiny_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tiny_dir))
+    assert len(load("tf_kit_tiny", download=False)[2]) == 10
+    with pytest.raises(ValueError, match=r"must be prepared in .*/elsewhere"):
+        load("tf_kit_tiny", data_dir=tmp_path / "elsewhere", download=False)
+
+
+def test_images_are_scaled(tiny_dir):
+    train = load("tf_kit_tiny", data_dir=tiny_dir, image_size=(3, 5))[0]
+    whole = load("tf_kit_tiny", data_dir=tiny_dir)[0]
+    assert train.x.shape == (50, 3, 5, 3)
+    np.testing.assert_allclose(train.x.mean(), whole.x.mean(), atol=0.01)
+    assert load("tf_kit_tiny", data_dir=tiny_dir, image_size=4)[1].x.shape == (10, 4, 4, 3)
+
+
+def streamed(data_dir, **options):
+    options = {"batch_size": 8, "data_dir": data_dir} | options
+    return [(x.numpy(), y.numpy()) for x, y in stream("tf_kit_tiny", **options)]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_stream_in_order_is_the_array(tiny_dir, split):
+    part = dict(zip(("train", "val", "test"), load("tf_kit_tiny", data_dir=tiny_dir), strict=True))[split]
+    batches = streamed(tiny_dir, split=split, shuffle_buffer=1)
+    assert [len(y) for _, y in batches] == [8] * (len(part) // 8) + [len(part) % 8]
+    np.testing.assert_allclose(np.concatenate([x for x, _ in batches]), part.x, rtol=1e-6)
+    np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), part.y)
+
+
+def test_a_stream_shuffled_whole_equals_minibatches(tiny_dir):
+    train = load("tf_kit_tiny", data_dir=tiny_dir)[0]
+    batches = streamed(tiny_dir, epochs=2, seed=3)
+    expected = list(minibatches(train.x, train.y, batch_size=8, epochs=2, seed=3))
+    for (x, y), (expected_x, expected_y) in zip(batches, expected, strict=True):
+        np.testing.assert_allclose(x, expected_x, rtol=1e-6)
+        np.testing.assert_array_equal(y, expected_y)
+
+
+def test_a_stream_shuffled_in_blocks_resumes_and_loses_nothing(tiny_dir):
+    import tensorflow as tf
+
+    whole = streamed(tiny_dir, epochs=3, shuffle_buffer=20)
+    tf.random.set_seed(99)
+    tail = streamed(tiny_dir, epochs=3, first_epoch=2, shuffle_buffer=20)
+    assert len(tail) == 7
+    for (x, _), (expected, _) in zip(tail, whole[14:], strict=True):
+        np.testing.assert_array_equal(x, expected)
+    train = load("tf_kit_tiny", data_dir=tiny_dir)[0].x
+    epochs = np.split(np.concatenate([x for x, _ in whole]), 3)
+    for epoch in epochs:
+        block = {x.tobytes() for x in epoch[:20]}
+        assert block == {x.tobytes() for x in train[:20]}
+        assert {x.tobytes() for x in epoch} == {x.tobytes() for x in train}
+    assert (epochs[0] != epochs[1]).any()
+
+
+def test_a_stream_of_an_embedded_set():
+    train = load("digits", seed=2)[0]
+    x, y = next(iter(stream("digits", batch_size=1197, seed=2, shuffle_buffer=1)))
+    np.testing.assert_array_equal(x, train.x)
+    np.testing.assert_array_equal(y, train.y)
+
+
+def test_available_lists_what_is_here(tiny_dir):
+    found = {each.name: each for each in available(tiny_dir)}
+    assert list(found) == ["digits", "xor", "two_moons", "spirals", "bars_and_stripes", "tf_kit_tiny"]
+    tiny = found["tf_kit_tiny"]
+    assert (tiny.kind, tiny.version, tiny.examples, tiny.shape, tiny.num_classes) == (
+        "prepared",
+        "1.0.0",
+        70,
+        (6, 5, 3),
+        4,
+    )
+    assert tiny.size_bytes == sum(path.stat().st_size for path in tiny.folder.iterdir()) > 70 * 6 * 5 * 3
+    (tiny.folder / "features.json").unlink()
+    assert "features.json` must" in available(tiny_dir)[-1].problem
+
+
+def test_available_lists_sets_that_are_not_images(mnist_dir):
+    found = {each.name: each for each in available(mnist_dir)}
+    assert found["mnist"].examples == 70_000
+    assert found["tiny_shakespeare"].shape is None if "tiny_shakespeare" in found else True
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("digits", {"seed": -1}, "seed=-1"),
+        ("digits", {"labels": 5}, "labels=5"),
+        ("digits", {"noise": 0.1}, "digits has no parameters. Received: noise"),
+        ("digits", {"image_size": 16}, "Received: image_size"),
+        ("xor", {"arms": 3}, "xor has the parameters n, noise. Received: arms"),
+        ("mnist", {"noise": 0.1}, "noise for 'mnist'"),
+        ("mnist", {"image_size": 0}, "image_size=0"),
+        ("mnist", {"image_size": (1, 2, 3)}, "pair"),
+        ("mnits", {}, "'mnits'. Close to it: mnist"),
+        ("two-moons", {}, "Close to it: two_moons"),
+        ("../mnist", {}, "'../mnist'"),
+        ("tiny_shakespeare", {}, "images with one class each. Received: 'tiny_shakespeare'"),
+        ("mnist", {}, "tf-kit data import mnist FOLDER.*TFDS_DATA_DIR"),
+    ],
+)
+def test_refusals_in_one_line(name, given, says, tmp_path):
+    with pytest.raises(ValueError, match=says) as caught:
+        load(name, data_dir=tmp_path, download=False, **given)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_set_larger_than_memory_names_stream(tiny_dir):
+    with pytest.raises(ValueError, match=r"GiB as float32. `data.stream` reads it"):
+        load("tf_kit_tiny", data_dir=tiny_dir, image_size=1_000_000)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"split": "validation"}, {"batch_size": 0}, {"epochs": 1, "first_epoch": 1}, {"shuffle_buffer": 0}],
+)
+def test_stream_refuses(given):
+    key = next(iter(given))
+    with pytest.raises(ValueError, match=f"`stream.{key}` must"):
+        stream("digits", **({"batch_size": 8} | given))

@@ -1,0 +1,191 @@
+"""Data sets that tensorflow-datasets has prepared in a folder: finding, describing and reading them.
+
+A prepared set is the folder NAME/VERSION, or NAME/CONFIG/VERSION, with `dataset_info.json`, `features.json` and
+record files. Finding and describing one reads the two JSON files only, without TensorFlow.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+
+from tf_kit._checks import refuse
+
+NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.\-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_AGAIN = "Delete its folder, then `tf-kit data get` or `tf-kit data import` it again"
+_LIST = "`tf-kit data list` shows the sets of this machine"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What the JSON files of a prepared set say.
+
+    Args:
+        name: with its config, if it has one.
+        examples: number of examples of each split, by its name.
+        shape: of an image, −1 where it varies; None if this is not image classification.
+        num_classes: None if this is not image classification.
+        image, label: keys of the two features.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    size_bytes: int
+    examples: dict
+    shape: tuple | None
+    num_classes: int | None
+    image: str | None
+    label: str | None
+
+
+def folders(data_dir=None):
+    """Where prepared sets are looked for: `data_dir`, or else TFDS_DATA_DIR and then tensorflow-datasets' own.
+
+    The first of them is where a download goes.
+
+    >>> [str(folder) for folder in folders("shelf")]
+    ['shelf']
+    """
+    if data_dir:
+        return [Path(data_dir).expanduser()]
+    given = os.environ.get("TFDS_DATA_DIR")
+    own = Path("~/tensorflow_datasets").expanduser()
+    return [Path(given).expanduser(), own] if given else [own]
+
+
+def find(name, data_dir=None):
+    """Folder of the newest prepared version of a set, or None.
+
+    Args:
+        name: `name`, `name/config` or `name/config:1.2.3`.
+        data_dir: as for `folders`.
+
+    Raises:
+        ValueError: where several configs are prepared and the name gives none.
+    """
+    wanted = NAME.fullmatch(name)
+    for folder in folders(data_dir) if wanted else ():
+        home = folder / wanted["name"]
+        config = wanted["config"] or _default_config(home)
+        found = versions(home / config) if config else versions(home)
+        if not found and not config:
+            configs = sorted(each.name for each in _subfolders(home) if versions(each))
+            if len(configs) > 1:
+                options = ", ".join(f"{name}/{each}" for each in configs)
+                refuse("load.name", f"name one config of {name}", repr(name), f"Prepared are {options}")
+            found = versions(home / configs[0]) if configs else []
+        found = [each for each in found if wanted["version"] in (None, each.name)]
+        if found:
+            return found[-1]
+    return None
+
+
+def versions(home):
+    """Version folders in `home`, oldest first."""
+    found = [each for each in _subfolders(home) if _VERSION.fullmatch(each.name)]
+    return sorted(found, key=lambda each: tuple(map(int, each.name.split("."))))
+
+
+def describe(folder):
+    """`Prepared` of the set in a version folder.
+
+    Raises:
+        ValueError: where a JSON file is missing or damaged, naming it.
+    """
+    info, features = _json(folder / "dataset_info.json"), _json(folder / "features.json")
+    try:
+        supervised = [each["featureKey"] for each in info.get("supervisedKeys", {})["tuple"]["items"]]
+    except (KeyError, TypeError):
+        supervised = None
+    try:
+        keys = image_and_label(features["featuresDict"]["features"], supervised)
+        examples = {each["name"]: sum(map(int, each["shardLengths"])) for each in info["splits"]}
+        name, version = info["name"], info["version"]
+    except (KeyError, TypeError, ValueError) as error:
+        damaged(folder / "dataset_info.json", f"{type(error).__name__} at {error}")
+    image, label, shape, num_classes = keys or (None,) * 4
+    return Prepared(
+        name=f"{name}/{info['configName']}" if "configName" in info else name,
+        version=version,
+        folder=folder,
+        size_bytes=sum(each.stat().st_size for each in folder.iterdir() if each.is_file()),
+        examples=examples,
+        shape=shape,
+        num_classes=num_classes,
+        image=image,
+        label=label,
+    )
+
+
+def image_and_label(features, supervised):
+    """Keys of the image and of its class, the image's shape and the number of classes; None if there are none.
+
+    Args:
+        features: features as in `features.json`.
+        supervised: the pair of keys that the set itself calls input and target, or None.
+    """
+    images = [key for key, each in features.items() if "image" in each]
+    labels = [key for key, each in features.items() if "classLabel" in each]
+    if supervised and len(supervised) == 2 and supervised[0] in images and supervised[1] in labels:
+        images, labels = supervised[:1], supervised[1:]
+    if len(images) != 1 or len(labels) != 1:
+        return None
+    shape = tuple(map(int, features[images[0]]["image"]["shape"]["dimensions"]))
+    num_classes = int(features[labels[0]]["classLabel"]["numClasses"])
+    return (images[0], labels[0], shape, num_classes) if len(shape) == 3 else None
+
+
+def parts(info):
+    """Which examples are train, val and test, as split instructions of tensorflow-datasets.
+
+    The set's own validation split if it has one, or else the last sixth of train: of MNIST's 60,000 the last
+    10,000. A set without a test split is tested on its validation split, or else on another sixth of train.
+
+    >>> parts({"train": 60_000, "test": 10_000})
+    {'train': 'train[:50000]', 'val': 'train[50000:60000]', 'test': 'test'}
+    >>> parts({"train": 60, "validation": 10})
+    {'train': 'train[:50]', 'val': 'train[50:60]', 'test': 'validation'}
+    >>> parts({"train": 60})
+    {'train': 'train[:40]', 'val': 'train[40:50]', 'test': 'train[50:60]'}
+    """
+    n, sixth = info["train"], info["train"] // 6
+    own = [name for name in ("validation", "test") if name in info]
+    if own == ["validation", "test"]:
+        return {"train": "train", "val": "validation", "test": "test"}
+    if own:
+        return {"train": f"train[:{n - sixth}]", "val": f"train[{n - sixth}:{n}]", "test": own[0]}
+    cut = n - 2 * sixth, n - sixth
+    return {"train": f"train[:{cut[0]}]", "val": f"train[{cut[0]}:{cut[1]}]", "test": f"train[{cut[1]}:{n}]"}
+
+
+def damaged(path, received):
+    """Raises `InputError` about a file of a prepared set."""
+    refuse(path, "be a whole file of a prepared data set", received, _AGAIN)
+
+
+def not_images(name):
+    """Raises `InputError` about a set that is not image classification."""
+    refuse("load.name", "name a set of images with one class each", f"{name!r}, which is not one", _LIST)
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        damaged(path, "no such file")
+    except (OSError, ValueError) as error:
+        damaged(path, f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def _default_config(home):
+    try:
+        return json.loads((home / ".config" / "metadata.json").read_text())["default_config_name"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _subfolders(home):
+    return [each for each in home.iterdir() if each.is_dir()] if home.is_dir() else []

@@ -1,0 +1,221 @@
+"""Reading prepared sets with TensorFlow: whole, into arrays, or as a stream that is never whole in memory."""
+
+import contextlib
+import os
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from tf_kit._checks import refuse
+from tf_kit.data import prepared
+from tf_kit.data.batches import draw_order
+from tf_kit.data.splits import Split
+
+_RECORD_OVERHEAD = 16  # bytes: a length, its checksum, and the checksum of the content
+
+
+def read(folder, image_size=None):
+    """Train, val and test of a prepared set, as arrays.
+
+    Args:
+        folder: version folder of a prepared set.
+        image_size: `(height, width)` to scale the images to, or None.
+
+    Returns:
+        three `Split`.
+
+    Raises:
+        ValueError: damaged files; images of varying size without `image_size`; more than the memory holds.
+    """
+    import tensorflow as tf
+
+    builder, info = open_prepared(folder)
+    shape = _shape(info, image_size)
+    _check_memory(info, shape)
+    names = tuple(builder.info.features[info.label].names)
+    splits = []
+    for part in _parts(builder, info).values():
+        n = builder.info.splits[part].num_examples
+        x, y, start = np.empty((n, *shape), "float32"), np.empty(n, "int64"), 0
+        examples = _examples(builder, info, part)
+        if image_size:
+            examples = examples.map(lambda x, y: (_resized(x, image_size), y), tf.data.AUTOTUNE)
+        with reading(folder):
+            for images, classes in examples.batch(500).prefetch(2).as_numpy_iterator():
+                stop = start + len(classes)
+                np.divide(images, _white(images.dtype), out=x[start:stop])
+                y[start:stop], start = classes, stop
+        splits.append(Split(x, y, names))
+    return tuple(splits)
+
+
+def batches(folder, split, *, batch_size, seed, epochs, first_epoch, shuffle_buffer, image_size):
+    """`tf.data.Dataset` of minibatches `(x, y)` of one split of a prepared set; the work of `stream`."""
+    import tensorflow as tf
+
+    builder, info = open_prepared(folder)
+    _shape(info, image_size)
+    part = _parts(builder, info)[split]
+    n = builder.info.splits[part].num_examples
+    encoded = _examples(builder, info, part, encoded=True)  # small, so the blocks to shuffle are small too
+    feature = builder.info.features[info.image]
+
+    def decode(image, label):
+        return _resized(feature.decode_example(image), image_size), label
+
+    def scale(images, classes):
+        return tf.cast(images, tf.float32) / _white(images.dtype.as_numpy_dtype), classes
+
+    def shuffle(epoch):
+        def mix(block, examples):
+            order = draw_order(tf.shape(examples[1])[0], seed, epoch, block)
+            return tf.nest.map_structure(lambda each: tf.gather(each, order), examples)
+
+        return encoded.batch(shuffle_buffer).enumerate().map(mix).prefetch(1).unbatch()
+
+    def one(epoch):
+        examples = shuffle(epoch) if shuffle_buffer > 1 else encoded
+        examples = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return examples.batch(batch_size).map(scale, num_parallel_calls=tf.data.AUTOTUNE)
+
+    stream = tf.data.Dataset.range(first_epoch, epochs).flat_map(one)
+    steps = (epochs - first_epoch) * -(-n // batch_size)
+    stream = stream.apply(tf.data.experimental.assert_cardinality(steps))
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return stream.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def open_prepared(folder):
+    """The builder and the `Prepared` of a version folder whose files are all there and whole.
+
+    Raises:
+        ValueError: naming the file that is missing or cut off, or because it is not image classification.
+    """
+    import tensorflow_datasets as tfds
+
+    info = prepared.describe(folder)
+    if info.shape is None or "train" not in info.examples:
+        prepared.not_images(info.name)
+    builder = tfds.builder_from_directory(folder)
+    if "tfrecord" in str(builder.info.file_format).lower():
+        for split in builder.info.splits.values():
+            _check_files(split)
+    return builder, info
+
+
+@contextlib.contextmanager
+def reading(folder):
+    """Turns TensorFlow's error about a damaged record into one line that names its file."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for path in sorted(folder.glob("*.tfrecord*")):
+            try:
+                for _ in tf.data.TFRecordDataset(str(path)).batch(1000):
+                    pass
+            except tf.errors.OpError as cause:
+                prepared.damaged(path, _what(cause))
+        prepared.damaged(folder, _what(error))
+
+
+def _what(error):
+    """The sentence within TensorFlow's message, without the names of its nodes."""
+    return re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error.message).splitlines()[0]).strip()
+
+
+def _parts(builder, info):
+    """`prepared.parts`, where a test split without labels, class −1, does not count."""
+    examples = dict(info.examples)
+    if "test" in examples:
+        with reading(info.folder):
+            first = next(iter(_examples(builder, info, "test", encoded=True).take(1)), (None, 0))
+        if first[1] < 0:
+            del examples["test"]
+    return prepared.parts(examples)
+
+
+def _examples(builder, info, part, encoded=False):
+    """`tf.data.Dataset` of `(image, class)` in the order in which they were written; images in bytes if encoded."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(
+        split=part,
+        decoders={info.image: tfds.decode.SkipDecoding()} if encoded else None,
+        read_config=tfds.ReadConfig(try_autocache=False),
+        shuffle_files=False,
+    )
+    return dataset.map(lambda example: (example[info.image], example[info.label]), tf.data.AUTOTUNE)
+
+
+def _resized(image, image_size):
+    """`image` scaled to `(height, width)`, of its own dtype; as it is where that is its size or None."""
+    import tensorflow as tf
+
+    if image_size is None or image_size == tuple(image.shape[:2]):
+        return image
+    kind = image.dtype
+    image = tf.image.resize(image, image_size, antialias=True)
+    return tf.cast(tf.round(image), kind) if kind.is_integer else image
+
+
+def _white(dtype):
+    """The value that becomes 1."""
+    return np.float32(np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)
+
+
+def _shape(info, image_size):
+    if image_size is None and min(info.shape) < 1:
+        refuse(
+            "load.image_size",
+            "be given for images of varying size",
+            f"image_size=None for {info.name}, whose images are {info.shape}",
+            "`image_size=(64, 64)` scales all to 64×64",
+        )
+    return (*image_size, info.shape[2]) if image_size else info.shape
+
+
+def _check_memory(info, shape):
+    if not hasattr(os, "sysconf"):
+        return
+    need = 4 * sum(info.examples.values()) * int(np.prod(shape))
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > 0.8 * have:
+        refuse(
+            "load.name",
+            f"name a set that fits into the memory of {have / 2**30:.0f} GiB",
+            f"{info.name}, {need / 2**30:.0f} GiB as float32",
+            "`data.stream` reads it in minibatches; a smaller `image_size` shrinks it",
+        )
+
+
+def _check_files(split):
+    paths = [Path(path) for path in split.filepaths]
+    for path in paths:
+        if not path.exists():
+            prepared.damaged(path, "no such file")
+    expected = split.num_bytes + _RECORD_OVERHEAD * split.num_examples
+    if sum(path.stat().st_size for path in paths) == expected:
+        return
+    for path, records in zip(paths, split.shard_lengths, strict=True):  # only now read them: it takes a while
+        whole = _whole_records(path)
+        if whole != records:
+            prepared.damaged(path, f"{whole} whole records of {records}, in {path.stat().st_size} bytes")
+
+
+def _whole_records(path):
+    """Number of records of a TFRecord file up to where it is cut off, by their lengths alone."""
+    size, found = path.stat().st_size, 0
+    with open(path, "rb") as file:
+        while (start := file.tell()) + _RECORD_OVERHEAD <= size:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if start + _RECORD_OVERHEAD + length > size:
+                break
+            file.seek(start + _RECORD_OVERHEAD + length)
+            found += 1
+    return found
