@@ -173,18 +173,18 @@ def errors_by_system(names, errors, reference=None, title=""):
             axes.plot(
                 values, row + np.asarray(jitter), "o", color=COLORS[0], label="each seed" if not row else None
             )
-            axes.text(np.max(values), row, f"  {np.mean(values):.2f} %", va="center")
+            axes.text(1.0, row, f"{np.mean(values):.2f} %", va="center", transform=axes.get_yaxis_transform())
         if reference is not None:
             axes.plot(reference, range(len(names)), "D", color=COLORS[1], label="Bengio et al. 2007")
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.2 * max(np.max(errors), *(reference if reference is not None else [0])))
+        axes.set_xlim(0, 1.05 * max(np.max(errors), *(reference if reference is not None else [0])))
         axes.set(xlabel="test error, %", title=title)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) > 3 else -0.3), ncol=2)
         return figure
 
 
-def depth_and_filters(curves, kernels, image_shape, count=16):
+def depth_and_filters(curves, kernels, image_shape, count=12):
     """Test error by depth on the left, first-layer filters on the right.
 
     Args:
@@ -207,14 +207,15 @@ def depth_and_filters(curves, kernels, image_shape, count=16):
         axes.legend()
         last = list(kernels.values())[-1]
         chosen = np.sort(np.argsort(-np.linalg.norm(last, axis=0))[:count])
-        columns = 4
-        blocks = right.subfigures(1, len(kernels))
-        for block, (name, kernel) in zip(np.atleast_1d(blocks), kernels.items(), strict=True):
-            block.suptitle(name)
-            grid = block.subplots(-(-count // columns), columns, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
+        columns = 6
+        rows = -(-len(chosen) // columns)
+        for block, (name, kernel) in zip(right.subfigures(len(kernels), 1), kernels.items(), strict=True):
+            block.suptitle(name, x=0.02, ha="left", fontsize=13)
+            grid = block.subplots(rows, columns, squeeze=False)
+            for axes in grid.flat:
+                axes.axis("off")
             for axes, unit in zip(grid.flat, chosen, strict=False):
                 image = kernel[:, unit].reshape(image_shape)
                 high = np.abs(image).max() or 1
                 axes.imshow(image, cmap="gray", vmin=-high, vmax=high)
-                axes.axis("off")
         return figure
