@@ -17,13 +17,14 @@ import numpy as np
 from keras import ops
 
 from tf_kit._checks import choice, count, number
+from tf_kit.regularization._seeded import SavesItsSeed
 from tf_kit.regularization._tensorflow import place_in_global_batch
 
 _KEEPS = "rate is the probability of dropping: for a probability α of keeping, pass 1 − α"
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
-class Dropout(keras.layers.Layer):
+class Dropout(SavesItsSeed, keras.layers.Layer):
     """Sets each unit of each example to zero with probability `rate` while training.
 
     A new mask is drawn for every example at every step, so each example trains another thinned network and
@@ -38,8 +39,7 @@ class Dropout(keras.layers.Layer):
         rate: probability of dropping, in [0, 1); 0.2 for input units, 0.5 for hidden ones are usual.
         seed: whole number that fixes the masks, or None for masks that differ from run to run. The state of
             the generator is saved with the model. Under a distribution strategy the masks of the global batch
-            are drawn, and each replica takes those of its own examples: the number of replicas changes
-                nothing.
+            are drawn, and each replica takes those of its own examples: the number of replicas changes nothing.
 
     Call arguments:
         inputs: tensor of any rank, (n, …).
@@ -83,7 +83,7 @@ class Dropout(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
-class DropConnect(keras.layers.Dense):
+class DropConnect(SavesItsSeed, keras.layers.Dense):
     """A dense layer that drops weights instead of units while training.
 
     Dropout on the inputs drops all the weights of a unit together; here each weight has its own mask, so a

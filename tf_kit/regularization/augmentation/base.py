@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from tf_kit._checks import count, refuse
+from tf_kit.regularization._seeded import SavesItsSeed
 from tf_kit.regularization._tensorflow import compiled, place_in_global_batch
 from tf_kit.regularization.augmentation.draws import example_keys
 
 
-class Augmentation(keras.layers.Layer):
+class Augmentation(SavesItsSeed, keras.layers.Layer):
     """A random transformation of images, drawn for each example by itself. Subclasses give `distort`.
 
     Use it in one of three ways:
