@@ -90,7 +90,7 @@ class BatchNorm(keras.layers.Layer):
         )
 
     def call(self, inputs, training=None, mask=None):
-        x = ops.cast(inputs, self.variable_dtype)  # statistics in half precision would overflow
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))  # sums of halves overflow
         if training and self.trainable:
             # A first mean, a constant, only says where the data lie: seen from there (1) and (2) lose no
             # digits.
@@ -103,14 +103,14 @@ class BatchNorm(keras.layers.Layer):
             variance = ops.maximum(squares / m - ops.square(mean), 0)  # (2)
             self._remember(origin + mean, variance, counted)
         else:
-            mean = ops.convert_to_tensor(self.moving_mean)
-            variance = ops.convert_to_tensor(self.moving_variance)
+            mean = ops.cast(self.moving_mean, x.dtype)
+            variance = ops.cast(self.moving_variance, x.dtype)
         deviation = ops.sqrt(variance + self.epsilon)
         outputs = (x - ops.reshape(mean, self._shape)) / ops.reshape(deviation, self._shape)  # (3)
         if self.scale:
-            outputs = outputs * ops.reshape(self.gamma, self._shape)
+            outputs = outputs * ops.cast(ops.reshape(self.gamma, self._shape), x.dtype)
         if self.center:
-            outputs = outputs + ops.reshape(self.beta, self._shape)  # (4)
+            outputs = outputs + ops.cast(ops.reshape(self.beta, self._shape), x.dtype)  # (4)
         return ops.cast(outputs, inputs.dtype)
 
     def _origin(self, x, mask):
@@ -132,9 +132,10 @@ class BatchNorm(keras.layers.Layer):
         return ops.sum(x, axis=self._reduced)
 
     def _remember(self, mean, variance, counted):
-        rho = ops.where(counted > 0, self.momentum, 1.0)  # a batch without entries teaches nothing
+        rho = ops.where(counted > 0, ops.cast(self.momentum, mean.dtype), 1)  # no entries teach nothing
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(rho * moving + (1 - rho) * ops.stop_gradient(value))  # (5)
+            old = ops.cast(moving, value.dtype)
+            moving.assign(rho * old + (1 - rho) * ops.stop_gradient(value))  # (5)
 
     def compute_output_shape(self, input_shape):
         return input_shape
