@@ -14,6 +14,11 @@ from tf_kit.regularization.dropout import DropConnect, Dropout
 
 _ELEMENTWISE = (Dropout, keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)
 
+_OF_REGRESSION = {
+    *("mse", "mean_squared_error", "squared_error", "mae", "mean_absolute_error", "huber", "huber_loss"),
+    *("log_cosh", "msle", "mean_squared_logarithmic_error", "mape", "mean_absolute_percentage_error"),
+}
+
 
 def predict_by_mask_sampling(model, x, num_masks=20, seed=0, *, from_logits=None, batch_size=256):
     """The averaged probabilities of `num_masks` thinned networks.
@@ -35,7 +40,7 @@ def predict_by_mask_sampling(model, x, num_masks=20, seed=0, *, from_logits=None
         seed: whole number; the same seed gives the same masks. Defaults to 0.
         from_logits: whether the outputs are logits, to be turned into probabilities (softmax over the last
             axis, or sigmoid for one output) before they are averaged. Defaults to what the compiled loss
-            says, and where it says nothing, to whether the last layer has no activation.
+            says, and where it says nothing, to whether the last layer is linear.
         batch_size: examples a forward pass; only memory depends on it. Defaults to 256.
 
     Returns: float array, shape of the model's output.
@@ -122,11 +127,10 @@ def _probabilities(model, outputs, from_logits):
 
 def _ends_in_logits(model):
     loss = getattr(model, "loss", None)
-    if isinstance(loss, str):
-        loss = keras.losses.get(loss)
     if hasattr(loss, "from_logits"):
         return bool(loss.from_logits)
-    if isinstance(loss, (keras.losses.MeanSquaredError, keras.losses.MeanAbsoluteError, keras.losses.Huber)):
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    if name in _OF_REGRESSION:
         return False
     last = model
     while getattr(last, "layers", None):
