@@ -59,7 +59,7 @@ class L2(keras.regularizers.Regularizer):
 class L1(keras.regularizers.Regularizer):
     """Sum of absolute values: pulls every weight towards zero with the same force; small ones reach it.
 
-    Plain gradient steps jump to and fro around zero, by η λ at most; add `SoftThreshold` to land on it.
+    Plain gradient steps jump to and fro around zero, by about η λ; add `SoftThreshold` to land on it.
 
         penalty = λ Σ |w|                                                (1)
 

@@ -1,0 +1,78 @@
+"""The wing's layers on a strategy of so many logical CPU devices: python on_replicas.py REPLICAS OUT.npz
+
+One strategy a process: two of different size clash. Batches of 5 are dealt out to two replicas as 3 and 2, and
+the last of 11 examples as 1 and 0.
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_kit.regularization import AddNoise, BatchNorm, DropConnect, Dropout, RandomFlip
+
+rng = np.random.default_rng(11)
+X = (rng.normal(size=(11, 4, 3)) * [1, 5, 0.1] + [0, 100, -1]).astype("float32")
+SLOPES = rng.normal(size=X.shape).astype("float32")
+VISIBLE = rng.random(X.shape[:2]) < 0.7
+
+
+def results(strategy):
+    """What every layer gave for the 11 examples, in their order, and the state it was left in."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        plain, masked = BatchNorm(momentum=0.5, name="plain"), BatchNorm(momentum=0.5, name="masked")
+        dropping = (
+            Dropout(0.5, seed=1),
+            DropConnect(5, 0.5, seed=2),
+            DropConnect(5, 0.5, per_example=True, seed=3),
+        )
+        moving = RandomFlip("both", seed=4), AddNoise(1.0, seed=5)
+        alone = keras.layers.BatchNormalization(momentum=0.5)  # Keras's default: each replica for itself
+        for layer in (plain, masked, *dropping, alone):
+            layer.build(X.shape)
+        plain.gamma.assign([1.0, 2.0, 3.0])
+
+    def step(x, slopes, visible):
+        found = {"alone": alone(x, training=True)}
+        for layer, arguments in ((plain, {}), (masked, {"mask": visible})):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=True, **arguments)
+                loss = tf.reduce_sum(tf.sin(y) * slopes)
+            dx, dgamma = tape.gradient(loss, [x, layer.gamma.value])
+            found |= {f"{layer.name} y": y, f"{layer.name} dx": dx, f"{layer.name} dgamma": dgamma[None]}
+        for i, layer in enumerate(dropping):
+            found[f"dropping {i}"] = layer(x, training=True)
+        for i, layer in enumerate(moving):
+            found[f"moving {i}"] = layer(x[..., None], training=True)
+        return found
+
+    dataset = tf.data.Dataset.from_tensor_slices((X, SLOPES, VISIBLE)).batch(5)
+    run = tf.function(lambda *batch: strategy.run(step, batch), reduce_retracing=True)
+    gathered = {}
+    for batch in strategy.experimental_distribute_dataset(dataset):
+        for name, value in run(*batch).items():
+            parts = np.concatenate([np.asarray(part) for part in strategy.experimental_local_results(value)])
+            gathered.setdefault(name, []).append(
+                parts.sum(axis=0, keepdims=True) if "dgamma" in name else parts
+            )
+    found = {name: np.concatenate(parts) for name, parts in gathered.items()}
+    for layer in (plain, masked):
+        for moving_value in (layer.moving_mean, layer.moving_variance):
+            copies = strategy.experimental_local_results(moving_value.value)
+            found[f"{layer.name} {moving_value.name}"] = np.stack([np.asarray(copy) for copy in copies])
+    return found
+
+
+def main(num_replicas, out):
+    devices = [tf.config.LogicalDeviceConfiguration()] * num_replicas
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num_replicas)])
+    assert strategy.num_replicas_in_sync == num_replicas
+    np.savez(out, **results(strategy))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
