@@ -11,7 +11,7 @@ from tf_kit.networks.activations import (
     saturated_fraction,
 )
 from tf_kit.networks.backpropagation import backpropagate, gradient_check
-from tf_kit.networks.gradient_flow import gradient_norm_by_depth, gradient_norms, initialize
+from tf_kit.networks.gradient_flow import delta_norms, gradient_norm_by_depth, gradient_norms, initialize
 from tf_kit.networks.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, cost, l2_penalty
 from tf_kit.networks.perceptron import (
     Perceptron,
@@ -38,6 +38,7 @@ __all__ = [
     "backpropagate",
     "cost",
     "dead_fraction",
+    "delta_norms",
     "forward",
     "gradient_check",
     "gradient_norm_by_depth",

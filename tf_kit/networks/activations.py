@@ -8,6 +8,8 @@ Reference: Glorot, Bengio, 2010, Understanding the difficulty of training deep f
 Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic models.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import ops
@@ -312,7 +314,11 @@ def _measure(subject, model, x, measure):
         requirement = "have activation layers of tf_kit.networks"
         refuse(f"{subject}.model", requirement, repr(model), "networks.mlp builds such models")
     entered = _inputs_of(found.values(), model, x)
-    return {name: _measure(subject, layer, entered[id(layer)], measure) for name, layer in found.items()}
+    return {
+        name: _measure(subject, layer, entered[id(layer)], measure)
+        for name, layer in found.items()
+        if id(layer) in entered
+    }
 
 
 def _activation_layers(model, prefix=""):
@@ -328,21 +334,30 @@ def _inputs_of(layers, model, x):
     """What enters each of the layers while the model computes x once: {id(layer): z}."""
     entered = {}
 
-    def listening(layer):
-        original = layer.call
-
-        def call(inputs):
+    def listen(layer, call):
+        def listening(inputs):
             entered[id(layer)] = ops.convert_to_numpy(inputs)
-            return original(inputs)
+            return call(inputs)
 
-        return call
+        return listening
 
+    with intercepted(layers, listen):
+        model(x, training=False)
+    return entered
+
+
+@contextlib.contextmanager
+def intercepted(layers, wrap):
+    """While open, each layer computes wrap(layer, its own call) instead of its own call.
+
+    This reaches inside any model; a second graph to the inside would need a functional model in which each
+    layer is used once.
+    """
     layers = list(layers)
     try:
         for layer in layers:
-            layer.call = listening(layer)
-        model(x, training=False)
+            layer.call = wrap(layer, layer.call)
+        yield
     finally:
         for layer in layers:
             layer.__dict__.pop("call", None)
-    return entered

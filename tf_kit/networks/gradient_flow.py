@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit._checks import choice, count, refuse
+from tf_kit.networks.activations import intercepted
 from tf_kit.networks.perceptron import mlp
 
 INITIALIZATIONS = {
@@ -27,7 +28,8 @@ INITIALIZATIONS = {
 def gradient_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
     """Euclidean norm of the gradient of the cost, for each layer of a model.
 
-    Shows where the gradient gets lost. Early layers with norms far below those of late layers hardly learn.
+    Shows where the gradient gets lost: a layer with a norm far below the others hardly learns. See
+    `delta_norms` for what is carried from layer to layer.
     The model runs in inference mode and is left as it was: weights, moving statistics, compiled loss and
     optimizer.
 
@@ -66,18 +68,98 @@ def gradient_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
         model(x[:1])
     if not model.trainable_variables:
         refuse("gradient_norms.model", "have trainable weights", repr(model))
+    gradients = _gradients(model, x, y, loss)  # (1)
+    return {
+        name: _norm([gradients[id(each)] for each in layer.trainable_variables])  # (2)
+        for name, layer in _layers_with_weights(model)
+    }
+
+
+def delta_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
+    """Euclidean norm of δ, the gradient of the cost by what a layer computes, for each layer of a model.
+
+    The quantity that backpropagation carries from layer to layer, and so the one that vanishes. The gradient
+    by the weights, δ αᵀ, can hide it: with too small weights α shrinks on the way forward just as δ does on
+    the way back, and their product has the same size in every layer. The model runs in inference mode and is
+    left as it was.
+
+        δ_n^(l) = ∂J/∂z_n^(l),   J = 1/N Σ_n L(h(x_n), y_n)              (1)
+        norm^(l) = √(Σ_n ‖δ_n^(l)‖²)                                     (2)
+
+    where h = `model`, L = `loss`, and z_n^(l) is what the layer gives for example n.
+
+    Args:
+        model: any Keras model whose layers with a kernel (dense, convolution) are linear, with the activation
+            in a layer of its own, as `mlp` builds it.
+        x, y: one batch of examples and targets, as `loss` wants them.
+        loss: a Keras loss, such as `SoftmaxCrossEntropy()`, or a name that `compile` knows.
+
+    Returns:
+        A dictionary from the name of each layer with a kernel to its norm, in the order of the layers.
+
+    Raises:
+        ValueError: when no layer has a kernel, or one has its own activation.
+
+    Example:
+        >>> import numpy as np
+        >>> from tf_kit.networks import SoftmaxCrossEntropy, delta_norms, initialize, mlp
+        >>> model = initialize(mlp(units=(50,) * 10, num_classes=3, activation="tanh", input_shape=(8,)), "uniform")
+        >>> x = np.random.default_rng(0).normal(size=(16, 8))
+        >>> norms = delta_norms(model, x, np.arange(16) % 3, SoftmaxCrossEntropy())
+        >>> norms["hidden_1"] < 0.05 * norms["hidden_10"]
+        True
+
+    Reference: Glorot, Bengio, 2010, section 4.2, equations 6 to 9 and figures 7 and 8.
+    """
+    if not model.built:
+        model(x[:1])
+    layers = {name: layer for name, layer in _layers_with_weights(model) if hasattr(layer, "kernel")}
+    if not layers:
+        refuse("delta_norms.model", "have a layer with a trainable kernel", repr(model))
+    for name, layer in layers.items():
+        if getattr(layer, "activation", keras.activations.linear) is not keras.activations.linear:
+            received = f"{name} with activation={layer.activation.__name__!r}"
+            refuse("delta_norms.model", "have linear layers", received, "Put the activation in its own layer")
+    shapes = {}
+
+    def measure(layer, call):
+        def measuring(inputs, **options):
+            outputs = call(inputs, **options)
+            shapes[id(layer)] = outputs.shape
+            return outputs
+
+        return measuring
+
+    with intercepted(layers.values(), measure):
+        model(x, training=False)
+    # ∂J/∂z is the gradient by an offset of zeros that is added to z.
+    offsets = {key: keras.Variable(np.zeros(shape, "float32")) for key, shape in shapes.items()}
+
+    def add(layer, call):
+        def adding(inputs, **options):
+            outputs = call(inputs, **options)
+            return outputs + ops.cast(offsets[id(layer)], outputs.dtype)
+
+        return adding
+
+    with intercepted(layers.values(), add):
+        gradients = _gradients(model, x, y, loss, list(offsets.values()))  # (1)
+    return {name: _norm([gradients[id(offsets[id(layer)])]]) for name, layer in layers.items()}  # (2)
+
+
+def _gradients(model, x, y, loss, offsets=()):
+    """∂J/∂v for every trainable variable v of the model and every offset: {id(v): gradient or None}."""
     recorder = _Recorder()
-    probe = _InferenceMode(model)
+    probe = _InferenceMode(model, offsets)
     probe.compile(recorder, loss, run_eagerly=True, jit_compile=False, auto_scale_loss=False)
     probe.train_on_batch(x, y)
-    squares = {
-        id(variable): 0.0 if gradient is None else float(ops.sum(ops.square(ops.cast(gradient, "float32"))))
-        for variable, gradient in zip(probe.trainable_variables, recorder.gradients, strict=True)
-    }  # (1)
-    return {
-        name: float(np.sqrt(sum(squares[id(each)] for each in layer.trainable_variables)))
-        for name, layer in _layers_with_weights(model)
-    }  # (2)
+    pairs = zip(probe.trainable_variables, recorder.gradients, strict=True)
+    return {id(variable): gradient for variable, gradient in pairs}
+
+
+def _norm(gradients):
+    known = [each for each in gradients if each is not None]
+    return float(np.sqrt(sum(float(ops.sum(ops.square(ops.cast(each, "float32")))) for each in known)))
 
 
 class _Recorder(keras.optimizers.Optimizer):
@@ -92,11 +174,12 @@ class _Recorder(keras.optimizers.Optimizer):
 
 
 class _InferenceMode(keras.Model):
-    """Calls a model with training=False even in a training step."""
+    """Calls a model with training=False even in a training step; owns the offsets, so they have gradients."""
 
-    def __init__(self, model):
+    def __init__(self, model, offsets):
         super().__init__()
         self.model = model
+        self.offsets = offsets
 
     def call(self, inputs):
         return self.model(inputs, training=False)
@@ -171,13 +254,15 @@ def gradient_norm_by_depth(
     depth: int = 10,
     units: int = 100,
     activation="sigmoid",
-    initialization="glorot",
+    initialization: str = "glorot",
+    of: str = "deltas",
     seed: int = 0,
 ) -> dict[str, float]:
     """Gradient norm of each layer of a new, untrained multilayer perceptron.
 
-    The measurement behind "δ may vanish after repeated multiplication": build a network of `depth` equal hidden
-    layers, draw its weights, and measure once. Compare activations and initialisations by calling it again.
+    The measurement behind "δ may vanish after repeated multiplication": build a network of `depth` equal
+    hidden layers, draw its weights, and measure once. Compare activations and initialisations by calling it
+    again.
 
         δ^(l) = (W^(l)ᵀ δ^(l+1)) f'(z^(l))                               (1)
 
@@ -190,11 +275,12 @@ def gradient_norm_by_depth(
         units: units of each hidden layer. Defaults to 100.
         activation: as for `mlp`. Defaults to "sigmoid".
         initialization: as for `initialize`. Defaults to "glorot".
+        of: "deltas" for `delta_norms`, "weights" for `gradient_norms`. Defaults to "deltas".
         seed: a whole number that fixes the weights. Defaults to 0.
 
     Returns:
-        A dictionary `hidden_1`, …, `hidden_<depth>`, `logits` to the norm of the gradient there. The number of
-        logits is the largest label + 1, or the number of columns of y.
+        A dictionary `hidden_1`, …, `hidden_<depth>`, `logits` to the norm there. The number of logits is the
+        largest label + 1, or the number of columns of y.
 
     Raises:
         ValueError: when an argument is outside its range.
@@ -203,16 +289,19 @@ def gradient_norm_by_depth(
         >>> import numpy as np
         >>> from tf_kit.networks import SoftmaxCrossEntropy, gradient_norm_by_depth
         >>> x, y = np.random.default_rng(0).normal(size=(32, 20)), np.arange(32) % 4
-        >>> for activation, initialization in (("sigmoid", "glorot"), ("relu", "he")):
+        >>> for activation, initialization in (("sigmoid", "glorot"), ("tanh", "uniform"), ("relu", "he")):
         ...     norms = gradient_norm_by_depth(x, y, SoftmaxCrossEntropy(), 8, 50, activation, initialization)
-        ...     print(activation, norms["hidden_1"] > 0.1 * norms["hidden_8"])
-        sigmoid False
-        relu True
+        ...     print(activation, initialization, norms["hidden_1"] > 0.1 * norms["hidden_8"])
+        sigmoid glorot False
+        tanh uniform False
+        relu he True
 
     Reference: Glorot, Bengio, 2010, figure 7.
     """
     x, y = np.asarray(x), np.asarray(y)
     depth = count("gradient_norm_by_depth.depth", depth)
+    measures = {"deltas": delta_norms, "weights": gradient_norms}
+    measure = measures[choice("gradient_norm_by_depth.of", of, tuple(measures))]
     outputs = y.shape[1] if y.ndim == 2 else int(y.max()) + 1
     model = mlp([units] * depth, outputs, activation, x.shape[1:], seed)
-    return gradient_norms(initialize(model, initialization, seed), x, y, loss)
+    return measure(initialize(model, initialization, seed), x, y, loss)

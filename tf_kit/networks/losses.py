@@ -165,7 +165,7 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
         log_softmax = z - ops.logsumexp(z, axis=-1, keepdims=True)
         if len(y_true.shape) == len(z.shape) and y_true.shape[-1] == num_classes:
             return -ops.sum(y_true * log_softmax, axis=-1)  # (2): (n, …, K) -> (n, …)
-        labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., :1])[..., 0]
+        labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., 0])
         y = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=z.dtype)
         losses = -ops.sum(y * log_softmax, axis=-1)  # (2): (n, …, K) -> (n, …)
         known = ops.logical_and(labels >= 0, labels < num_classes)
@@ -236,9 +236,10 @@ def cost(model: keras.Model, x, y, loss: keras.losses.Loss, l2: float = 0.0):
     Slide: the minus sign of the classification loss and the number of examples; see the head of this module.
     Reference: Goodfellow, Bengio, Courville, 2016, equation 7.1.
     """
+    l2 = number("cost.l2", l2, at_least=0)
     outputs = model(x, training=False)
     matrices = [each for each in model.trainable_variables if len(each.shape) >= 2]
-    return loss(y, outputs) + l2_penalty(matrices, number("cost.l2", l2, at_least=0))  # (1)
+    return loss(ops.convert_to_tensor(y), outputs) + l2_penalty(matrices, l2)  # (1)
 
 
 def _rows(values):
@@ -248,15 +249,14 @@ def _rows(values):
 
 def _aligned(subject, y_true, y_pred):
     """`y_true` in the shape of `y_pred`; (n,) and (n, 1) count as equal, nothing else is broadcast."""
-    if len(y_true.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
+    given, wanted = tuple(y_true.shape), tuple(y_pred.shape)
+    if len(given) == len(wanted) - 1 and wanted[-1] == 1:
         y_true = ops.expand_dims(y_true, -1)
-    elif len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
+    elif len(given) == len(wanted) + 1 and given[-1] == 1:
         y_true = ops.squeeze(y_true, -1)
-    sides = zip(y_true.shape, y_pred.shape, strict=False)
-    if len(y_true.shape) != len(y_pred.shape) or any(
-        None not in pair and pair[0] != pair[1] for pair in sides
-    ):
-        received = f"targets {tuple(y_true.shape)} for outputs {tuple(y_pred.shape)}"
+    sides = zip(y_true.shape, wanted, strict=False)
+    if len(y_true.shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
+        received = f"targets {given} for outputs {wanted}"
         refuse(
             subject, "have one target for each output", received, "keras.ops.one_hot turns labels into rows"
         )

@@ -1,0 +1,295 @@
+"""Losses and cost: values, gradients, stability, and what the printed forms do wrong."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracles import networks as oracle
+
+from tf_kit.networks import Perceptron, losses, mlp
+from tf_kit.networks.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, cost, l2_penalty
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(scale=2, size=(6, 4))
+LABELS = np.array([0, 3, 1, 1, 2, 0])
+ONE_HOT = np.eye(4)[LABELS]
+SOFT = RNG.dirichlet(np.ones(4), size=6)
+
+
+def assert_matches_oracle(name):
+    """Every example's loss, by the loop over its outputs."""
+    loss, targets, expected = {
+        "squared": (SquaredError, SOFT, [oracle.squared_error(z, y) for z, y in zip(Z, SOFT, strict=True)]),
+        "squared sigmoid": (
+            lambda **rest: SquaredError("sigmoid", **rest),
+            SOFT,
+            [oracle.squared_error(map(oracle.sigmoid, z), y) for z, y in zip(Z, SOFT, strict=True)],
+        ),
+        "sigmoid": (
+            SigmoidCrossEntropy,
+            SOFT,
+            [oracle.sigmoid_cross_entropy(map(oracle.sigmoid, z), y) for z, y in zip(Z, SOFT, strict=True)],
+        ),
+        "softmax": (
+            SoftmaxCrossEntropy,
+            SOFT,
+            [oracle.softmax_cross_entropy(oracle.softmax(z), y) for z, y in zip(Z, SOFT, strict=True)],
+        ),
+        "softmax labels": (
+            SoftmaxCrossEntropy,
+            LABELS,
+            [oracle.softmax_cross_entropy(oracle.softmax(z), y) for z, y in zip(Z, ONE_HOT, strict=True)],
+        ),
+    }[name]
+    np.testing.assert_allclose(loss(reduction="none", dtype="float64")(targets, Z), expected, rtol=1e-12)
+
+
+NAMES = ["squared", "squared sigmoid", "sigmoid", "softmax", "softmax labels"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_oracle(name):
+    assert_matches_oracle(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "old", "new"),
+    [
+        ("squared", SquaredError, "/ 2", "/ 1"),
+        ("squared sigmoid", SquaredError, "self.function(y_pred) if", "y_pred if"),
+        ("sigmoid", SigmoidCrossEntropy, "softplus(-z)", "softplus(z)"),
+        ("softmax", SoftmaxCrossEntropy, "return -ops", "return ops"),
+        ("softmax labels", SoftmaxCrossEntropy, "losses = -ops", "losses = ops"),
+        ("softmax", SoftmaxCrossEntropy, "axis=-1, keepdims", "axis=0, keepdims"),
+    ],
+)
+def test_oracle_rejects_the_wrong_twin(wrong_twin, name, owner, old, new):
+    wrong_twin(owner, "call", old, new)
+    with pytest.raises(AssertionError):
+        assert_matches_oracle(name)
+
+
+def gradient(loss, y, z):
+    z = tf.constant(z, "float64")
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = loss(y, z)
+    return tape.gradient(value, z).numpy()
+
+
+def test_gradients_are_those_of_the_docstrings():
+    """For the mean over 6 examples, at z = 0 too, where a formula with |z| goes wrong."""
+    z = Z.copy()
+    z[0] = 0
+    probability = 1 / (1 + np.exp(-z))
+    softmax = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    options = {"reduction": "sum_over_batch_size", "dtype": "float64"}
+    expected = (probability - SOFT) * probability * (1 - probability) / 6
+    np.testing.assert_allclose(gradient(SquaredError("sigmoid", **options), SOFT, z), expected, atol=1e-14)
+    np.testing.assert_allclose(
+        gradient(SigmoidCrossEntropy(**options), SOFT, z), (probability - SOFT) / 6, atol=1e-14
+    )
+    for y in (SOFT, LABELS):
+        rows = y if y.ndim == 2 else ONE_HOT
+        np.testing.assert_allclose(
+            gradient(SoftmaxCrossEntropy(**options), y, z), (softmax - rows) / 6, atol=1e-14
+        )
+
+
+def test_squared_error_behind_a_sigmoid_forgives_confident_mistakes():
+    """At z = −20 with y = 1 the gradient of squared error is 2e−9, that of cross-entropy −1."""
+    z, y = np.array([[-20.0]]), np.array([[1.0]])
+    assert abs(gradient(SquaredError("sigmoid", dtype="float64"), y, z)[0, 0]) < 1e-8
+    np.testing.assert_allclose(gradient(SigmoidCrossEntropy(dtype="float64"), y, z), -1, rtol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_stable_for_large_logits(dtype):
+    """Right answers cost 0, wrong ones the size of the logit; gradients finite."""
+    z = np.array([[1e4], [-1e4], [1e4], [-1e4]])
+    y = np.array([[1.0], [0.0], [0.0], [1.0]])
+    sigmoid = SigmoidCrossEntropy(reduction="none", dtype=dtype)
+    np.testing.assert_array_equal(sigmoid(y, z), [0, 0, 1e4, 1e4])
+    np.testing.assert_array_equal(gradient(sigmoid, y, z), [[0], [0], [1], [-1]])
+    z = np.array([[1e4, -1e4], [1e4, -1e4]])
+    softmax = SoftmaxCrossEntropy(reduction="none", dtype=dtype)
+    np.testing.assert_array_equal(softmax(np.array([0, 1]), z), [0, 2e4])
+    np.testing.assert_array_equal(gradient(softmax, np.array([0, 1]), z), [[0, 0], [1, -1]])
+    squared = SquaredError("sigmoid", reduction="none", dtype=dtype)
+    np.testing.assert_array_equal(squared(np.array([[0.0, 0.0]]), z[:1]), [0.5])
+    np.testing.assert_array_equal(gradient(squared, np.array([[0.0, 0.0]]), z[:1]), [[0, 0]])
+
+
+def test_small_losses_keep_their_digits():
+    """log(1 + e^(−20)) = 2.06e−9 in float32, where 1 + e^(−20) rounds to 1."""
+    value = SigmoidCrossEntropy()(np.array([[1.0]]), np.array([[20.0]], "float32"))
+    np.testing.assert_allclose(value, np.exp(-20), rtol=1e-5)
+
+
+def test_two_classes_of_a_softmax_are_one_sigmoid():
+    y = np.array([0, 1, 1, 0, 1, 0])
+    softmax = SoftmaxCrossEntropy(dtype="float64")(y, Z[:, :2])
+    sigmoid = SigmoidCrossEntropy(dtype="float64")(y, Z[:, 1:2] - Z[:, :1])
+    np.testing.assert_allclose(softmax, sigmoid, rtol=1e-12)
+
+
+def test_softmax_ignores_an_offset():
+    loss = SoftmaxCrossEntropy(dtype="float64")
+    np.testing.assert_allclose(loss(LABELS, Z + 1e4), loss(LABELS, Z), rtol=1e-10)
+
+
+def test_equal_logits_cost_log_of_the_number_of_classes():
+    np.testing.assert_allclose(SoftmaxCrossEntropy()(LABELS, np.full((6, 4), 7.0)), np.log(4), rtol=1e-6)
+
+
+def test_reference_is_keras():
+    """Equal where the conventions agree; a factor of the number of outputs, or that over 2, where not."""
+    k = keras.losses
+    pairs = [
+        (SoftmaxCrossEntropy()(LABELS, Z), k.SparseCategoricalCrossentropy(from_logits=True)(LABELS, Z)),
+        (SoftmaxCrossEntropy()(SOFT, Z), k.CategoricalCrossentropy(from_logits=True)(SOFT, Z)),
+        (SigmoidCrossEntropy()(SOFT, Z), 4 * k.BinaryCrossentropy(from_logits=True)(SOFT, Z)),
+        (SquaredError()(SOFT, Z), 4 / 2 * k.MeanSquaredError()(SOFT, Z)),
+    ]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [SquaredError(), SigmoidCrossEntropy()])
+def test_one_column_and_no_column_are_the_same(loss):
+    y, z = SOFT[:, 0], Z[:, :1]
+    expected = float(loss(y[:, None], z))
+    np.testing.assert_allclose(loss(y, z), expected)
+    np.testing.assert_allclose(loss(y[:, None], z[:, 0]), expected)
+    np.testing.assert_allclose(SoftmaxCrossEntropy()(LABELS[:, None], Z), SoftmaxCrossEntropy()(LABELS, Z))
+
+
+def test_softmax_over_sequences_averages_the_steps():
+    z, y = Z.reshape(2, 3, 4), LABELS.reshape(2, 3)
+    np.testing.assert_allclose(SoftmaxCrossEntropy()(y, z), SoftmaxCrossEntropy()(LABELS, Z), rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+def test_a_label_outside_the_classes_shows(label):
+    each = SoftmaxCrossEntropy(reduction="none")(np.array([0, label, 1, 1, 2, 0]), Z)
+    np.testing.assert_array_equal(np.isnan(each), [False, True, False, False, False, False])
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        (SquaredError(), LABELS),
+        (SquaredError(), SOFT.T),
+        (SigmoidCrossEntropy(), SOFT[:, :3]),
+        (SoftmaxCrossEntropy(), SOFT[:, :3]),
+        (SoftmaxCrossEntropy(), LABELS[:3]),
+    ],
+)
+def test_targets_of_another_shape_are_refused(loss, y):
+    shape = str(y.shape).replace("(", r"\(").replace(")", r"\)")
+    message = (
+        rf"`{type(loss).__name__}.y_true` must have one target for each output. Received: targets {shape}"
+    )
+    with pytest.raises(ValueError, match=message):
+        loss(y, Z)
+
+
+def test_squared_error_refuses():
+    with pytest.raises(
+        ValueError, match=r"`SquaredError.activation` must be one of None, .*activation='softmax'"
+    ):
+        SquaredError("softmax")
+
+
+# The penalty and the cost
+
+
+def assert_penalty_matches_oracle():
+    weights = [RNG.normal(size=(3, 2)), RNG.normal(size=(1, 3))]
+    np.testing.assert_allclose(losses.l2_penalty(weights, 0.3), oracle.penalty(weights, 0.3), rtol=1e-12)
+
+
+def test_penalty_matches_the_oracle():
+    assert_penalty_matches_oracle()
+
+
+def test_penalty_rejects_the_wrong_twin(wrong_twin):
+    wrong_twin(losses, "l2_penalty", "l2 / 2", "l2 / 1")
+    with pytest.raises(AssertionError):
+        assert_penalty_matches_oracle()
+
+
+def test_penalty_is_half_of_keras_regularizer():
+    weight = RNG.normal(size=(3, 2)).astype("float32")
+    np.testing.assert_allclose(l2_penalty([weight], 0.3), keras.regularizers.L2(0.3 / 2)(weight), rtol=1e-6)
+
+
+def test_cost_is_mean_loss_and_penalty_of_the_kernels():
+    """Biases and the gains of batch normalisation stay out of the penalty; dropout is off."""
+    dense = [keras.layers.Dense(4, name="first"), keras.layers.Dense(4, name="second")]
+    between = [keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+    model = keras.Sequential([keras.Input([3]), dense[0], *between, dense[1]])
+    model.set_weights([RNG.uniform(0.5, 1, each.shape) for each in model.get_weights()])
+    x = RNG.normal(size=(6, 3)).astype("float32")
+    outputs = model(x, training=False).numpy().astype("float64")
+    each = [oracle.softmax_cross_entropy(oracle.softmax(z), y) for z, y in zip(outputs, ONE_HOT, strict=True)]
+    kernels = [layer.get_weights()[0] for layer in dense]
+    expected = np.mean(each) + oracle.penalty(kernels, 0.2)
+    np.testing.assert_allclose(cost(model, x, LABELS, SoftmaxCrossEntropy(), l2=0.2), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("l2", [-0.1, float("inf"), None])
+def test_penalty_and_cost_refuse(l2):
+    with pytest.raises(ValueError, match=rf"`l2_penalty.l2` must be a number in \[0, inf\).*l2={l2}"):
+        l2_penalty([np.ones(2)], l2)
+    with pytest.raises(ValueError, match=rf"`cost.l2` must be a number in \[0, inf\).*l2={l2}"):
+        cost(mlp((2,), 2, input_shape=(1,)), np.ones((1, 1)), [0], SoftmaxCrossEntropy(), l2)
+
+
+# Slides
+
+
+class Printed(SigmoidCrossEntropy):
+    """The classification cost as printed: y log h + (1 − y) log(1 − h), no minus sign."""
+
+    def call(self, y_true, y_pred):
+        return -super().call(y_true, y_pred)
+
+
+def test_slide_minimising_the_printed_cost_drives_the_likelihood_down():
+    x = RNG.normal(size=(30, 2)).astype("float32")
+    y = (x[:, :1] > 0).astype("float32")
+
+    def mean_log_likelihood_after_training(loss):
+        unit = keras.Sequential([keras.Input([2]), Perceptron("sigmoid")])
+        logits = keras.Sequential([keras.Input([2]), keras.layers.Dense(1, kernel_initializer="zeros")])
+        logits.compile(keras.optimizers.SGD(0.5), loss)
+        for _ in range(10):
+            logits.train_on_batch(x, y)
+        unit.set_weights(logits.get_weights())
+        h = unit(x).numpy().astype("float64")
+        return np.mean(y * np.log(h) + (1 - y) * np.log(1 - h))
+
+    start = np.log(0.5)
+    assert mean_log_likelihood_after_training(SigmoidCrossEntropy()) > start + 0.3
+    assert mean_log_likelihood_after_training(Printed()) < start - 0.3
+
+
+def test_slide_a_sum_to_m_averaged_over_n_weighs_the_penalty_wrong():
+    """Ridge regression h = w x on N examples has its minimum at w = Σxy / (Σx² + λN).
+
+    The same data twice, M = 2N examples, are the same problem. The cost here is flat at that w; the printed
+    one, a sum to M over N, still falls there.
+    """
+    x, y, l2 = RNG.normal(size=(20, 1)), RNG.normal(size=(20, 1)), 0.3
+    w = np.sum(x * y) / (np.sum(x**2) + l2 * len(x))
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1, use_bias=False, dtype="float64")])
+    model.set_weights([np.array([[w]])])
+    twice = np.concatenate([x, x]), np.concatenate([y, y])
+    loss = SquaredError(dtype="float64")
+    with tf.GradientTape(persistent=True) as tape:
+        ours = cost(model, *twice, loss, l2)
+        printed = 2 * cost(model, *twice, loss) + l2_penalty(model.trainable_variables, l2)
+    kernel = model.trainable_variables[0].value
+    np.testing.assert_allclose(tape.gradient(ours, kernel), 0, atol=1e-7)
+    assert abs(float(tape.gradient(printed, kernel)[0, 0])) > 0.5 * l2 * abs(w)
