@@ -22,7 +22,9 @@ class SGD(Optimizer):
     Args:
         learning_rate: ε, at least 0, or a schedule. Defaults to 0.01.
         **kwargs: what every Keras optimizer takes: `weight_decay`, `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `gradient_accumulation_steps`, `loss_scale_factor`, `name`.
+            `global_clipnorm`, `use_ema`, `gradient_accumulation_steps`, `loss_scale_factor`, `name`. And
+            `jit_update`: True compiles the update of all weights into one kernel, for CPUs; the same numbers
+            up to rounding.
 
     Raises:
         ValueError: `learning_rate` is neither a number of at least 0 nor a schedule.
