@@ -15,26 +15,33 @@ def _gzipped(array):
     return gzip.compress(buffer.getvalue(), mtime=0)
 
 
-def _raw(seed):
+def _raw(seed, test_labels=None):
     """Raw files of 60 and 10 images of 6×5×3 bytes in 4 classes."""
     rng = np.random.default_rng(seed)
     files = {}
     for split, n in (("train", 60), ("test", 10)):
         files[f"{split}-images.npy.gz"] = _gzipped(rng.integers(0, 256, (n, 6, 5, 3), dtype="uint8"))
-        files[f"{split}-labels.npy.gz"] = _gzipped(np.arange(n) % 4)
+        labels = np.arange(n) % 4 if split == "train" or test_labels is None else np.full(n, test_labels)
+        files[f"{split}-labels.npy.gz"] = _gzipped(labels)
     return files
 
 
-RAW = {"tf_kit_tiny": _raw(0), "tf_kit_other": _raw(1)}
+RAW = {
+    "tf_kit_tiny": _raw(0),
+    "tf_kit_other": _raw(1),
+    "tf_kit_withheld": _raw(2, test_labels=-1),  # as the test sets of competitions
+    "tf_kit_varying": _raw(3),
+}
 
 
 @pytest.fixture(scope="session")
 def tiny():
-    """Two data sets known to tensorflow-datasets, whose raw files have the same names: {name: {file: bytes}}."""
+    """Data sets known to tensorflow-datasets, whose raw files have the same names: {name: {file: bytes}}."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.checksums import UrlInfo
 
     class FromRaw(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        image_shape = (6, 5, 3)
         VERSION = tfds.core.Version("1.0.0")
 
         @property
@@ -48,7 +55,7 @@ def tiny():
 
         def _info(self):
             features = {
-                "image": tfds.features.Image(shape=(6, 5, 3)),
+                "image": tfds.features.Image(shape=self.image_shape),
                 "label": tfds.features.ClassLabel(names=["ant", "bee", "cow", "dog"]),
             }
             return tfds.core.DatasetInfo(
@@ -80,16 +87,33 @@ def tiny():
     class TfKitOther(FromRaw):
         name = "tf_kit_other"
 
+    class TfKitWithheld(FromRaw):
+        name = "tf_kit_withheld"
+
+    class TfKitVarying(FromRaw):
+        name = "tf_kit_varying"
+        image_shape = (None, None, 3)
+
     return RAW
 
 
 @pytest.fixture
-def raw_folder(tiny, tmp_path):
-    folder = tmp_path / "raw"
-    folder.mkdir()
-    for file, content in tiny["tf_kit_tiny"].items():
-        (folder / file).write_bytes(content)
-    return folder
+def write_raw(tiny, tmp_path):
+    """Writes the raw files of a data set into a folder of its own."""
+
+    def write(name):
+        folder = tmp_path / f"raw-{name}"
+        folder.mkdir()
+        for file, content in tiny[name].items():
+            (folder / file).write_bytes(content)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def raw_folder(write_raw):
+    return write_raw("tf_kit_tiny")
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from oracles.data import class_counts
 
-from tf_kit.data import available, load, minibatches, stream
+from tf_kit.data import available, import_raw, load, minibatches, stream
 
 
 def test_digits():
@@ -97,6 +98,29 @@ def test_images_are_scaled(tiny_dir):
     assert load("tf_kit_tiny", data_dir=tiny_dir, image_size=4)[1].x.shape == (10, 4, 4, 3)
 
 
+def test_a_test_split_without_labels_is_not_used(write_raw, tmp_path, raw_arrays):
+    import_raw("tf_kit_withheld", write_raw("tf_kit_withheld"), data_dir=tmp_path)
+    parts = load("tf_kit_withheld", data_dir=tmp_path)
+    assert [len(part) for part in parts] == [40, 10, 10]
+    images, labels = raw_arrays("tf_kit_withheld")[:2]
+    np.testing.assert_allclose(np.concatenate([part.x for part in parts]), images / 255, rtol=1e-6)
+    np.testing.assert_array_equal(np.concatenate([part.y for part in parts]), labels)
+
+
+def test_images_of_varying_size_need_a_size(write_raw, tmp_path):
+    import_raw("tf_kit_varying", write_raw("tf_kit_varying"), data_dir=tmp_path)
+    assert available(tmp_path)[-1].shape == (-1, -1, 3)
+    for read in (load, lambda name, **options: stream(name, batch_size=8, **options)):
+        with pytest.raises(ValueError, match=r"image_size=None for tf_kit_varying"):
+            read("tf_kit_varying", data_dir=tmp_path)
+    train = load("tf_kit_varying", data_dir=tmp_path, image_size=(6, 4))[0]
+    x, _ = next(
+        iter(stream("tf_kit_varying", batch_size=50, data_dir=tmp_path, image_size=(6, 4), shuffle_buffer=1))
+    )
+    assert train.x.shape == (50, 6, 4, 3)
+    np.testing.assert_allclose(x, train.x, rtol=1e-6)
+
+
 def streamed(data_dir, **options):
     options = {"batch_size": 8, "data_dir": data_dir} | options
     return [(x.numpy(), y.numpy()) for x, y in stream("tf_kit_tiny", **options)]
@@ -181,6 +205,8 @@ def test_available_lists_sets_that_are_not_images(mnist_dir):
         ("mnits", {}, "'mnits'. Close to it: mnist"),
         ("two-moons", {}, "Close to it: two_moons"),
         ("../mnist", {}, "'../mnist'"),
+        (Path("mnist"), {}, "a string"),
+        (["mnist"], {}, "a string"),
         ("tiny_shakespeare", {}, "images with one class each. Received: 'tiny_shakespeare'"),
         ("mnist", {}, "tf-kit data import mnist FOLDER.*TFDS_DATA_DIR"),
     ],

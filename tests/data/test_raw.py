@@ -8,36 +8,26 @@ import pytest
 
 from tf_kit.data import fetch, import_raw, load, raw
 
-
-def import_both(tmp_path, tiny):
-    for name, files in tiny.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        for file, content in files.items():
-            (folder / file).write_bytes(content)
-        import_raw(name, folder, data_dir=tmp_path / "prepared")
+TWO = ("tf_kit_tiny", "tf_kit_other")
 
 
-def test_sets_whose_raw_files_share_names_are_not_mixed(tmp_path, tiny, raw_arrays):
-    import_both(tmp_path, tiny)
-    for name in tiny:
+def test_sets_whose_raw_files_share_names_are_not_mixed(tmp_path, write_raw, raw_arrays):
+    for name in TWO:
+        import_raw(name, write_raw(name), data_dir=tmp_path / "prepared")
+    for name in TWO:
         train, val, _ = load(name, data_dir=tmp_path / "prepared", download=False)
         images = raw_arrays(name)[0]
         np.testing.assert_allclose(np.concatenate([train.x, val.x]), images / 255, rtol=1e-6)
     assert sorted(os.listdir(tmp_path / "prepared")) == ["tf_kit_other", "tf_kit_tiny"]
 
 
-def test_one_extraction_folder_for_all_sets_would_mix_them(tmp_path, tiny, raw_arrays):
+def test_one_extraction_folder_for_all_sets_would_mix_them(tmp_path, write_raw, raw_arrays):
     """Wrong twin: tensorflow-datasets' own way with hand-placed files gives the second set the first one's images."""
     import tensorflow_datasets as tfds
 
-    for name, files in tiny.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        for file, content in files.items():
-            (folder / file).write_bytes(content)
+    for name in TWO:
         builder = tfds.builder(name, data_dir=tmp_path / "prepared")
-        config = tfds.download.DownloadConfig(manual_dir=folder, try_download_gcs=False)
+        config = tfds.download.DownloadConfig(manual_dir=write_raw(name), try_download_gcs=False)
         builder.download_and_prepare(download_dir=tmp_path / "shared", download_config=config)
     other = load("tf_kit_other", data_dir=tmp_path / "prepared", download=False)[0]
     np.testing.assert_allclose(other.x, raw_arrays("tf_kit_tiny")[0][:50] / 255, rtol=1e-6)

@@ -1,7 +1,5 @@
 """Minibatches of arrays in an order that depends on the seed and the epoch alone."""
 
-import numpy as np
-
 from tf_kit._checks import count, refuse
 
 _STREAM = 0x5F10  # sets these draws apart from others that are made from (seed, epoch)
@@ -137,7 +135,7 @@ def _common_length(arrays):
         refuse("minibatches.x", "hold at least one example", f"shapes {shapes}")
     if len({shape[0] for shape in shapes}) > 1:
         refuse("minibatches", "be given arrays of one length", f"shapes {shapes}")
-    return int(np.int64(shapes[0][0]))
+    return shapes[0][0]
 
 
 def _options():

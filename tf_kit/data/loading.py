@@ -49,6 +49,7 @@ def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=
         >>> load("spirals", n=300, arms=3, noise=0.0)[0]
         Split(200 of shape (2,) in 3 classes)
     """
+    _check_name("load", name)
     seed = count("load.seed", seed, at_least=0)
     if name in BUILT_IN:
         train, val, test = BUILT_IN[name](seed, **_parameters(name, parameters, image_size))
@@ -106,6 +107,7 @@ def stream(
         (200, 8, 8, 1) int64
         (100, 8, 8, 1) int64
     """
+    _check_name("stream", name)
     choice("stream.split", split, ("train", "val", "test"))
     seed = count("stream.seed", seed, at_least=0)
     batch_size = count("stream.batch_size", batch_size)
@@ -119,6 +121,11 @@ def stream(
         return minibatches(part.x, part.y, shuffle=shuffle_buffer > 1, **order)
     folder, size = _locate(name, parameters, data_dir, download, image_size)
     return reading.batches(folder, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
+
+
+def _check_name(function, name):
+    if not isinstance(name, str):
+        refuse(f"{function}.name", "be a string", f"name={name!r}")
 
 
 def _parameters(name, parameters, image_size):

@@ -188,4 +188,7 @@ def _default_config(home):
 
 
 def _subfolders(home):
-    return [each for each in home.iterdir() if each.is_dir()] if home.is_dir() else []
+    try:
+        return [each for each in home.iterdir() if each.is_dir()]
+    except OSError:
+        return []
