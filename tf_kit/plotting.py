@@ -219,3 +219,127 @@ def depth_and_filters(curves, kernels, image_shape, count=12):
                 high = np.abs(image).max() or 1
                 axes.imshow(image, cmap="gray", vmin=-high, vmax=high)
         return figure
+
+
+def graphs(panels, width=4.4):
+    """Lines side by side, each panel with its own axes; a name has one colour in all panels.
+
+    Panels with the same names share one legend below them.
+
+    Args:
+        panels: dictionaries, one a panel:
+            series: name → (x, y), drawn as a line with markers where there are few points.
+            title, x_label, y_label: text.
+            log: "x", "y" or "xy" for logarithmic axes.
+            x_limits, y_limits: (low, high).
+            level: (value, text) of a dashed horizontal line.
+            note: (x, y, text), words at a place given in parts of the axes.
+        width: inches of one panel.
+    """
+    order = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
+    shared = len(panels) > 1 and len({tuple(panel["series"]) for panel in panels}) == 1
+    with plt.rc_context(STYLE):
+        figure, row = plt.subplots(
+            1, len(panels), figsize=(width * len(panels), 4.6), layout="constrained", squeeze=False
+        )
+        for axes, panel in zip(row[0], panels, strict=True):
+            for name, (x, y) in panel["series"].items():
+                i = order.index(name)
+                few = MARKERS[i % len(MARKERS)] if len(x) <= 40 else None
+                style = "--" if i % 2 and few is None else "-"
+                axes.plot(x, y, style, label=name, color=COLORS[i % len(COLORS)], marker=few, markersize=5)
+            axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
+            axes.set(xlim=panel.get("x_limits"), ylim=panel.get("y_limits"))
+            log = panel.get("log", "")
+            if "x" in log:
+                axes.set_xscale("log")
+            if "y" in log:
+                axes.set_yscale("log")
+            if "level" in panel:
+                value, text = panel["level"]
+                axes.axhline(value, color="0.4", linestyle=":", linewidth=1.6)
+                axes.annotate(
+                    text,
+                    (1, value),
+                    (0, 4),
+                    axes.get_yaxis_transform(),
+                    "offset points",
+                    ha="right",
+                    color="0.3",
+                )
+            if "note" in panel:
+                x, y, text = panel["note"]
+                axes.text(x, y, text, transform=axes.transAxes, va="top", color="0.25")
+            if not shared and len(panel["series"]) > 1:
+                axes.legend(fontsize=11)
+        if shared:
+            handles, names = row[0, 0].get_legend_handles_labels()
+            figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        return figure
+
+
+def regions(panels, point_labels=("0", "1")):
+    """Decision regions in the plane side by side: two classes of points, what is called 1, lines across.
+
+    Args:
+        panels: dictionaries, one a panel:
+            points: (n, 2). classes: (n,) of 0 and 1.
+            score: (m, m), in [0, 1], over the square of `limits`, rows along the second axis; 1/2 is the border.
+            lines: name → (a, b, c) of the line a x₁ + b x₂ + c = 0.
+            limits: (low, high) of both axes. title, x_label, y_label: text.
+        point_labels: names of the classes in the legend.
+    """
+    shades = matplotlib.colors.LinearSegmentedColormap.from_list("classes", ["#A6D3F0", "#FFFFFF", "#F3C9A5"])
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure, row = plt.subplots(
+            1, len(panels), figsize=(4.4 * len(panels), 5.1), layout="constrained", squeeze=False
+        )
+        shown = {}
+        for axes, panel in zip(row[0], panels, strict=True):
+            low, high = panel["limits"]
+            grid = np.linspace(low, high, len(panel["score"]))
+            axes.pcolormesh(grid, grid, panel["score"], cmap=shades, vmin=0, vmax=1, shading="nearest")
+            axes.contour(grid, grid, panel["score"], levels=[0.5], colors="black", linewidths=2.2)
+            for i, (name, (a, b, c)) in enumerate(panel.get("lines", {}).items()):
+                ends = np.array([low - 1, high + 1], float)
+                x, y = (ends, -(a * ends + c) / b) if abs(b) > abs(a) else (-(b * ends + c) / a, ends)
+                (shown[name],) = axes.plot(x, y, "--", color=COLORS[2 + i], linewidth=2.6)
+            for value, label in enumerate(point_labels):
+                chosen = np.asarray(panel["points"])[np.asarray(panel["classes"]) == value]
+                (shown[label],) = axes.plot(
+                    *chosen.T, MARKERS[value], color=COLORS[value], markersize=5, alpha=0.7
+                )
+            axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=panel.get("title"))
+            axes.set(xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=len(shown))
+        return figure
+
+
+def stacked_bars(panels, x_label="", y_label="", width=4.8):
+    """Bars made of parts, panel beside panel.
+
+    Args:
+        panels: title → (names of the bars, {part: heights (n,)}).
+        x_label, y_label: text of all horizontal axes and of the first vertical one.
+        width: inches of one panel.
+    """
+    with plt.rc_context(STYLE):
+        figure, row = plt.subplots(
+            1, len(panels), figsize=(width * len(panels), 4.8), layout="constrained", squeeze=False
+        )
+        for axes, (title, (names, parts)) in zip(row[0], panels.items(), strict=True):
+            bottom = np.zeros(len(names))
+            for i, (part, heights) in enumerate(parts.items()):
+                hatch = ("", "//", "..", "xx", "\\\\")[i % 5]
+                color = COLORS[i % len(COLORS)]
+                axes.bar(names, heights, 0.7, bottom, color=color, hatch=hatch, edgecolor="white", label=part)
+                bottom = bottom + np.asarray(heights)
+            for i, total in enumerate(bottom):
+                axes.annotate(f"{total:.3g}", (i, total), (0, 3), textcoords="offset points", ha="center")
+            axes.set(title=title, xlabel=x_label)
+            axes.grid(axis="x", visible=False)
+            axes.margins(y=0.1)
+        row[0, 0].set_ylabel(y_label)
+        handles, parts = row[0, 0].get_legend_handles_labels()
+        figure.legend(handles, parts, loc="outside lower center", ncols=len(parts))
+        return figure
