@@ -1,10 +1,10 @@
-"""Every class of the wing keeps the contract of optimizers or of schedules."""
+"""Every class of the wing keeps the contract of optimizers, and the contract notices one that does not."""
 
 import functools
 
 import keras
 import pytest
-from contracts.optimizer import check_optimizer
+from contracts import optimizer as contract
 
 from tf_kit import optimizers
 
@@ -18,4 +18,30 @@ FACTORIES = {
 
 @pytest.mark.parametrize("name", FACTORIES)
 def test_keeps_the_contract(name, tmp_path):
-    check_optimizer(FACTORIES[name], tmp_path / "model.keras")
+    contract.check_optimizer(FACTORIES[name], tmp_path / "model.keras")
+
+
+def nothing(*_):
+    """Stands in for a method that was forgotten."""
+
+
+@pytest.mark.parametrize(
+    ("check", "method", "broken"),
+    [
+        (contract.check_config, "get_config", keras.optimizers.Optimizer.get_config),
+        (contract.check_schedule, "_get_current_learning_rate", lambda self: 0.1),
+        (contract.check_clipping, "_clip_gradients", lambda self, gradients: gradients),
+        (contract.check_weight_decay, "_apply_weight_decay", nothing),
+        (contract.check_average, "_update_model_variables_moving_average", nothing),
+        (contract.check_accumulation, "_backend_reset_gradient_accumulators", nothing),
+        (contract.check_embedding, "apply", keras.optimizers.Optimizer.apply),
+        (contract.check_half_precision, "add_variable", keras.optimizers.Optimizer.add_variable),
+    ],
+)
+def test_the_contract_notices(check, method, broken):
+    class Broken(optimizers.Adam):
+        pass
+
+    setattr(Broken, method, broken)
+    with pytest.raises((AssertionError, TypeError)):
+        check(Broken)

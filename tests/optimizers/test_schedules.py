@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts.optimizer import twin
 from oracles import optimizers as oracle
 
 from tf_kit import optimizers
@@ -39,6 +40,26 @@ def test_equals_the_formula(name):
     graph = tf.function(schedule)
     in_graph = [float(graph(tf.constant(k, tf.int64))) for k in range(30)]
     np.testing.assert_allclose(in_graph, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "wrong"),
+    [
+        ("RobbinsMonro", "-self.power", "self.power"),
+        ("RobbinsMonro", "1 + ", ""),
+        ("LinearDecay", "(1 - a)", "(1 + a)"),
+        ("LinearDecay", "1.0)  # (1)", "2.0)  # (1)"),
+        ("WarmupCosine", "ops.cos", "ops.sin"),
+        ("WarmupCosine", "(k - self.warmup_steps)", "k"),
+        ("WarmupCosine", "rising, falling", "falling, rising"),
+    ],
+)
+def test_wrong_twin_leaves_the_formula(name, token, wrong):
+    schedule_class, formula, arguments = CASES[name]
+    schedule = twin(schedule_class, "__call__", token, wrong)(**arguments)
+    expected = [formula(k, **arguments) for k in range(30)]
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        np.testing.assert_allclose(values(schedule, 30), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", CASES)
