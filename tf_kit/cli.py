@@ -77,7 +77,7 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
     "--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes for each layer."
 )
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Examples a step.")
-@click.option("--learning-rate", type=float, help="[default: 0.1 for rbm, 0.001 for the others]")
+@click.option("--learning-rate", type=float, help="[default: 0.05 for rbm, 0.001 for the others]")
 @click.option(
     "--rate", type=float, default=0.25, show_default=True, help="Share of features denoising masks."
 )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tf_kit import _checks, data, networks, plotting
+from tf_kit.experiments.pretraining_table import pretraining_optimizer
 from tf_kit.pretraining import (
     RBM,
     Autoencoder,
@@ -25,7 +26,7 @@ METHODS = {
     "rbm": RBM,
     "supervised": Supervised,
 }
-LEARNING_RATES = {"autoencoder": 0.001, "denoising": 0.001, "rbm": 0.1, "supervised": 0.001}
+LEARNING_RATES = {"autoencoder": 0.001, "denoising": 0.001, "rbm": 0.05, "supervised": 0.001}
 
 
 def pretrain(
@@ -57,7 +58,7 @@ def pretrain(
         units: units of each hidden layer.
         activation: of the hidden layers; `rbm` needs `sigmoid`.
         epochs, batch_size: passes per layer, examples a step.
-        learning_rate: of Adam, for `rbm` of plain stochastic gradient descent. Defaults by method.
+        learning_rate: of Adam, for `rbm` of momentum 0.9. Defaults by method.
         rate: share of the features that `denoising` masks.
         gibbs_steps, persistent: of `rbm`.
         labels: how many training examples keep their label, a number or a fraction; for `supervised`.
@@ -106,9 +107,7 @@ def pretrain(
         block=block,
         epochs=epochs,
         batch_size=batch_size,
-        optimizer=keras.optimizers.SGD(learning_rate)
-        if block is RBM
-        else keras.optimizers.Adam(learning_rate),
+        optimizer=pretraining_optimizer(block, learning_rate),
         seed=seed,
         fit=run.fit,
         **extra,

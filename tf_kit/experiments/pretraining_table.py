@@ -11,7 +11,7 @@ import time
 import keras
 import numpy as np
 
-from tf_kit import _checks, data, networks, plotting
+from tf_kit import _checks, data, networks, optimizers, plotting
 from tf_kit.pretraining import RBM, Classifier, DenoisingAutoencoder, Supervised, pretrain_greedily
 from tf_kit.progress import Progress
 from tf_kit.runs import Run
@@ -58,24 +58,26 @@ class Settings:
         batch_size: examples a step.
         learning_rates: Adam's rates for fine-tuning, decaying to zero over the epochs by a cosine; each is
             tried from the same pretrained weights, and the best on validation is kept.
-        pretrain_learning_rates: by system; Adam's, for "dbn" plain stochastic gradient descent's.
+        pretrain_learning_rates: by system; Adam's, for "dbn" that of momentum 0.9.
         rate: probability that the denoising auto-associator masks a feature.
         gibbs_steps: k of contrastive divergence.
+        jit_update: whether Adam's update of all weights is compiled into one kernel; pays for large nets.
     """
 
     layers: int = 3
-    units: int = 200
+    units: int = 256
     epochs: int = 30
     pretrain_epochs: dict = dataclasses.field(
-        default_factory=lambda: {"dbn": 30, "autoencoder": 30, "supervised": 15}
+        default_factory=lambda: {"dbn": 20, "autoencoder": 20, "supervised": 10}
     )
     batch_size: int = 32
-    learning_rates: tuple = (0.001, 0.003)
+    learning_rates: tuple = (0.006,)
     pretrain_learning_rates: dict = dataclasses.field(
-        default_factory=lambda: {"dbn": 0.1, "autoencoder": 0.001, "supervised": 0.001}
+        default_factory=lambda: {"dbn": 0.1, "autoencoder": 0.003, "supervised": 0.003}
     )
-    rate: float = 0.25
+    rate: float = 0.1
     gibbs_steps: int = 1
+    jit_update: bool = False
 
 
 # Chosen on the validation sets only.
@@ -85,7 +87,10 @@ LARGE = Settings(
     epochs=20,
     pretrain_epochs={"dbn": 10, "autoencoder": 10, "supervised": 5},
     batch_size=128,
-    learning_rates=(0.001,),
+    learning_rates=(0.0005, 0.001),
+    pretrain_learning_rates={"dbn": 0.05, "autoencoder": 0.001, "supervised": 0.001},
+    rate=0.3,
+    jit_update=True,
 )
 
 
@@ -93,7 +98,7 @@ def settings_for(num_examples, **changes):
     """The settings for a training set of this size, with `changes` that are not None.
 
     >>> settings_for(1197).units, settings_for(50_000).units, settings_for(50_000, units=500).units
-    (200, 1000, 500)
+    (256, 1000, 500)
     """
     base = LARGE if num_examples >= 10_000 else SMALL
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -174,7 +179,7 @@ def _train(run, system, seed, settings, splits, options):
             block=row.block,
             epochs=settings.pretrain_epochs[system],
             batch_size=settings.batch_size,
-            optimizer=keras.optimizers.SGD(rate) if row.block is RBM else keras.optimizers.Adam(rate),
+            optimizer=pretraining_optimizer(row.block, rate, settings.jit_update),
             seed=seed,
             fit=fit,
             **extra,
@@ -188,7 +193,7 @@ def _train(run, system, seed, settings, splits, options):
         classifier = Classifier(encoder, train.num_classes, seed=seed)
         steps = settings.epochs * math.ceil(len(train) / settings.batch_size)
         decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-        classifier.compile(optimizer=keras.optimizers.Adam(decay))
+        classifier.compile(optimizer=optimizers.Adam(decay, jit_update=settings.jit_update))
         history = child.fit(
             classifier,
             train.x,
@@ -226,6 +231,13 @@ def _train(run, system, seed, settings, splits, options):
     )
     keras.backend.clear_session()
     return child.results
+
+
+def pretraining_optimizer(block, learning_rate, jit_update=False):
+    """What trains a block: momentum 0.9 for RBMs, as Hinton 2010 (section 9) ends with; Adam for the others."""
+    if block is RBM:
+        return optimizers.Momentum(learning_rate, momentum=0.9)
+    return optimizers.Adam(learning_rate, jit_update=jit_update)
 
 
 _LAYER_COST = 0.6  # of an epoch that pretrains one layer, against one that fine-tunes the deep net
