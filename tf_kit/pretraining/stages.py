@@ -95,7 +95,11 @@ def dense_stages(encoder):
         return [Stage((), encoder, ())]
     if isinstance(encoder, keras.Sequential):
         layers = list(encoder.layers)
-    elif isinstance(encoder, keras.Model) and len(encoder.inputs or ()) == 1 and _is_chain(encoder):
+    elif (
+        isinstance(encoder, keras.Model)
+        and len(getattr(encoder, "inputs", None) or ()) == 1
+        and _is_chain(encoder)
+    ):
         layers = [layer for layer in encoder.layers if not isinstance(layer, keras.layers.InputLayer)]
     else:
         _refuse(encoder, f"a {type(encoder).__name__} that is none")
