@@ -238,7 +238,7 @@ def graphs(panels, width=4.4):
     """
     order = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
     shared = len(panels) > 1 and len({tuple(panel["series"]) for panel in panels}) == 1
-    with plt.rc_context(STYLE):
+    with plt.rc_context({**STYLE, "font.size": 15}):
         figure, row = plt.subplots(
             1, len(panels), figsize=(width * len(panels), 4.6), layout="constrained", squeeze=False
         )
@@ -271,7 +271,7 @@ def graphs(panels, width=4.4):
                 x, y, text = panel["note"]
                 axes.text(x, y, text, transform=axes.transAxes, va="top", color="0.25")
             if not shared and len(panel["series"]) > 1:
-                axes.legend(fontsize=11)
+                axes.legend(fontsize=13)
         if shared:
             handles, names = row[0, 0].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=len(names))
@@ -290,7 +290,7 @@ def regions(panels, point_labels=("0", "1")):
         point_labels: names of the classes in the legend.
     """
     shades = matplotlib.colors.LinearSegmentedColormap.from_list("classes", ["#A6D3F0", "#FFFFFF", "#F3C9A5"])
-    with plt.rc_context({**STYLE, "axes.grid": False}):
+    with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 15}):
         figure, row = plt.subplots(
             1, len(panels), figsize=(4.4 * len(panels), 5.1), layout="constrained", squeeze=False
         )
@@ -310,6 +310,7 @@ def regions(panels, point_labels=("0", "1")):
                     *chosen.T, MARKERS[value], color=COLORS[value], markersize=5, alpha=0.7
                 )
             axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=panel.get("title"))
+            axes.locator_params(nbins=4)
             axes.set(xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
         figure.legend(shown.values(), shown, loc="outside lower center", ncols=len(shown))
         return figure
@@ -323,7 +324,7 @@ def stacked_bars(panels, x_label="", y_label="", width=4.8):
         x_label, y_label: text of all horizontal axes and of the first vertical one.
         width: inches of one panel.
     """
-    with plt.rc_context(STYLE):
+    with plt.rc_context({**STYLE, "font.size": 15}):
         figure, row = plt.subplots(
             1, len(panels), figsize=(width * len(panels), 4.8), layout="constrained", squeeze=False
         )
