@@ -1,0 +1,165 @@
+# %%
+"""What can one layer not separate, and which hidden units solve it?
+
+XOR: points near the corners of the unit square, class 1 where exactly one coordinate is near 1. One unit draws one
+line, so every line is tried. Two hidden units draw two; they are set by hand as on the slide, and learned from
+random weights.
+
+Claim: the best of all lines gets three corners of four, 75 %; the network of the slide gets all of them; training
+finds such hidden units too, but not from every start.
+
+Slide: "Approximating non-linear functions", "Non-linear feature learning", review question 1.
+Reference: Minsky, Papert 1969, "Perceptrons"; Rumelhart, Hinton, Williams 1986, "Learning representations by
+back-propagating errors".
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tf_kit import data, lectures, networks, plotting
+
+TITLE = "What one layer cannot separate"
+SECONDS = 25
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    noise: float = lectures.option(0.1, "standard deviation of the points around their corner")
+    starts: int = lectures.option(10, "random starts of the two hidden units")
+    epochs: int = lectures.option(100, "passes over the 400 training points")
+    seed: int = lectures.option(0, "seed of the points; the starts follow it")
+
+    @classmethod
+    def quick(cls):
+        return cls(starts=4, epochs=60)
+
+
+# %% [markdown]
+# One unit computes f(w·x + b): its border is the line w·x + b = 0. No training is needed to see what it can do at
+# best: turn a line full circle, shift it past every point, and count.
+
+
+# %%
+def best_line(x, y, directions=360):
+    """The line with most points on the right side, and its share of them.
+
+    Returns (a, b, c), with a x₁ + b x₂ + c > 0 where it says class 1, and the share.
+    """
+    angles = 2 * np.pi * np.arange(directions) / directions
+    normals = np.stack([np.cos(angles), np.sin(angles)])  # they point to class 1
+    along = x @ normals  # (n, directions): how far each point lies that way
+    order = np.argsort(along, axis=0)
+    along, ones = np.take_along_axis(along, order, 0), y[order]
+    right = np.cumsum(1 - ones, axis=0) + ones.sum(axis=0) - np.cumsum(ones, axis=0)
+    between = np.diff(along, axis=0) > 1e-9  # a line cannot pass between equal points
+    cut, turn = np.unravel_index(np.argmax(right[:-1] * between), between.shape)
+    border = (along[cut, turn] + along[cut + 1, turn]) / 2
+    return (*normals[:, turn], -border), right[cut, turn] / len(x)
+
+
+# %% [markdown]
+# Two hidden units draw two lines. What they give, (z₁, z₂), is a new pair of features of each point; in those a
+# single line is enough, and that line is the output unit.
+
+
+# %%
+def train(points, start, epochs):
+    """A network with two hidden units, trained from random weights."""
+    model = networks.mlp((2,), num_classes=1, activation="sigmoid", input_shape=(2,), seed=start)
+    model.compile(keras.optimizers.Adam(0.1), networks.SigmoidCrossEntropy())
+    model.fit(points.x, points.y, batch_size=50, epochs=epochs, shuffle=False, verbose=0)
+    return model
+
+
+def accuracy(model, points, border):
+    """Share of points on the right side; `border` is the output at which yes begins."""
+    return float(np.mean((np.array(model(points.x))[:, 0] > border) == points.y))
+
+
+def pictured(model, points, limits=(-0.2, 1.2), resolution=141):
+    """What the figure needs of a trained network: its border in the plane and in the hidden units' plane."""
+    side = np.linspace(*limits, resolution)
+    plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    W, b, V, a = (np.asarray(each, "float64") for each in model.get_weights())  # kernels are (in, out)
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    return {
+        "limits": limits,
+        "hidden": np.array(networks.forward(model, points.x).activations[1]),
+        "lines": [(*W[:, unit], b[unit]) for unit in range(2)],
+        "in_plane": sigmoid(sigmoid(plane @ W + b) @ V + a).reshape(resolution, resolution),
+        "in_hidden": sigmoid(plane @ V + a).reshape(resolution, resolution),
+    }
+
+
+def run(config):
+    train_points, _, test_points = data.load("xor", seed=config.seed, noise=config.noise)
+    line, line_accuracy = best_line(test_points.x.astype("float64"), test_points.y)
+    by_hand = accuracy(networks.xor_network(), test_points, border=0.5)
+    models = [train(train_points, config.seed + start, config.epochs) for start in range(config.starts)]
+    learned = [accuracy(model, test_points, border=0.0) for model in models]  # logits: yes begins at 0
+    return {
+        "line": line,
+        "line_accuracy": line_accuracy,
+        "by_hand": by_hand,
+        "learned": learned,
+        "x": test_points.x,
+        "y": test_points.y,
+        **pictured(models[int(np.argmax(learned))], test_points),
+    }
+
+
+# %%
+def check(results):
+    learned = np.array(results["learned"])
+    solved = int(np.sum(learned > 0.99))
+    assert results["line_accuracy"] < 0.8, f"a line separates {100 * results['line_accuracy']:.0f} %"
+    assert results["by_hand"] > 0.99, f"the hand-set network is right on {100 * results['by_hand']:.0f} %"
+    assert solved, f"no start solved it: {100 * learned.max():.0f} % at best"
+    return (
+        f"The best of all lines is right on {100 * results['line_accuracy']:.0f} % of the points, the slide's two "
+        f"hidden units on {100 * results['by_hand']:.0f} %; training found such units from {solved} of "
+        f"{len(learned)} random starts, the others ended at {100 * learned.min():.0f} % or more."
+    )
+
+
+# %%
+def plot(results):
+    limits, shown = results["limits"], {"points": results["x"], "classes": results["y"]}
+    side = np.linspace(*limits, len(results["in_plane"]))
+    x1, x2 = np.meshgrid(side, side)
+    a, b, c = results["line"]
+    inputs = {"limits": limits, "x_label": "$x_1$", "y_label": "$x_2$"}
+    one = {
+        **shown,
+        **inputs,
+        "score": 1 / (1 + np.exp(-50 * (a * x1 + b * x2 + c))),
+        "title": f"best single line: {100 * results['line_accuracy']:.0f} %",
+    }
+    two = {
+        **shown,
+        **inputs,
+        "score": results["in_plane"],
+        "lines": dict(zip(("hidden unit $z_1$", "hidden unit $z_2$"), results["lines"], strict=True)),
+        "title": f"two hidden units: {100 * max(results['learned']):.0f} %",
+    }
+    features = {
+        "points": results["hidden"],
+        "classes": results["y"],
+        "limits": limits,
+        "x_label": "$z_1$",
+        "y_label": "$z_2$",
+        "score": results["in_hidden"],
+        "title": "what the output unit sees",
+    }
+    return plotting.regions([one, two, features], point_labels=("class 0", "class 1"))
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
