@@ -1,0 +1,185 @@
+"""Autoencoders and Boltzmann machines as float64 NumPy loops, from the papers; nothing here knows tf_kit.
+
+Matrices lie as in the papers of each method: an RBM's W is (visible, hidden); an autoencoder's W is
+(units, features), one row a unit.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+
+def all_binary(n):
+    """The 2ⁿ vectors of n binary units, (2ⁿ, n)."""
+    return np.array(list(itertools.product((0.0, 1.0), repeat=n)))
+
+
+# Restricted Boltzmann machine (Hinton 2002): everything by enumeration of the states.
+
+
+def energy(v, h, W, b, c, visible="bernoulli"):
+    """E(v, h) of one pair of vectors, term by term."""
+    total = 0.0
+    for i in range(len(v)):
+        total += 0.5 * (v[i] - b[i]) ** 2 if visible == "gaussian" else -b[i] * v[i]
+        for j in range(len(h)):
+            total -= v[i] * W[i, j] * h[j]
+    for j in range(len(h)):
+        total -= c[j] * h[j]
+    return total
+
+
+def free_energy(v, W, b, c, visible="bernoulli"):
+    """−log Σ_h exp(−E(v, h)) by the sum over all h."""
+    return -math.log(sum(math.exp(-energy(v, h, W, b, c, visible)) for h in all_binary(len(c))))
+
+
+def hidden_given_visible(v, W, b, c, visible="bernoulli"):
+    """P(h_j = 1 | v) as the share of the h with h_j = 1 in all h, (hidden,)."""
+    states = all_binary(len(c))
+    weights = np.array([math.exp(-energy(v, h, W, b, c, visible)) for h in states])
+    return weights @ states / weights.sum()
+
+
+def visible_given_hidden(h, W, b, c):
+    """P(v_i = 1 | h) of binary visible units, likewise."""
+    states = all_binary(len(b))
+    weights = np.array([math.exp(-energy(v, h, W, b, c)) for v in states])
+    return weights @ states / weights.sum()
+
+
+def joint(W, b, c):
+    """P(v, h) of all states, (2^visible, 2^hidden), in the order of `all_binary`."""
+    weights = [[math.exp(-energy(v, h, W, b, c)) for h in all_binary(len(c))] for v in all_binary(len(b))]
+    return np.array(weights) / np.sum(weights)
+
+
+def gibbs_transition(W, b, c):
+    """T[v, v′] = Σ_h P(v′ | h) P(h | v), (2^visible, 2^visible)."""
+    p = joint(W, b, c)
+    h_given_v, v_given_h = p / p.sum(1, keepdims=True), p / p.sum(0, keepdims=True)
+    return h_given_v @ v_given_h.T
+
+
+def likelihood_gradient(data, W, b, c):
+    """∂/∂(W, b, c) of −mean log P(v) over the data: E over data minus E over the model, by enumeration."""
+    visible, hidden, p = all_binary(len(b)), all_binary(len(c)), joint(W, b, c)
+    dW, db, dc = np.zeros_like(W), np.zeros_like(b), np.zeros_like(c)
+    for k, v in enumerate(visible):
+        for m, h in enumerate(hidden):
+            dW += p[k, m] * np.outer(v, h)
+            db += p[k, m] * v
+            dc += p[k, m] * h
+    for v in data:
+        probability = hidden_given_visible(v, W, b, c)
+        dW -= np.outer(v, probability) / len(data)
+        db -= v / len(data)
+        dc -= probability / len(data)
+    return dW, db, dc
+
+
+def mean_pseudo_log_likelihood(data, W, b, c):
+    """Mean over binary examples of Σ_i log P(v_i | v_−i), from the closed form of F: for larger machines."""
+
+    def free(v):
+        return -v @ b - np.logaddexp(0, v @ W + c).sum(axis=1)
+
+    total = np.zeros(len(data))
+    for i in range(data.shape[1]):
+        other = data.copy()
+        other[:, i] = 1 - other[:, i]
+        total -= np.logaddexp(0, free(data) - free(other))  # log σ(F(other) − F(data))
+    return total.mean()
+
+
+def pseudo_log_likelihood(v, W, b, c):
+    """Σ_i log P(v_i | v_−i) of one binary vector, unit after unit."""
+    total = 0.0
+    for i in range(len(v)):
+        other = v.copy()
+        other[i] = 1 - v[i]
+        here = math.exp(-free_energy(v, W, b, c))
+        total += math.log(here / (here + math.exp(-free_energy(other, W, b, c))))
+    return total
+
+
+# Autoencoders (Vincent et al. 2010).
+
+
+def sigmoid(z):
+    return 1 / (1 + math.exp(-z))
+
+
+def affine(W, b, x):
+    return [sum(W[i][j] * x[j] for j in range(len(x))) + b[i] for i in range(len(b))]
+
+
+def propagate(x, layers):
+    """One example through layers (W, b, f), one unit at a time."""
+    for W, b, f in layers:
+        x = [f(z) for z in affine(W, b, x)]
+    return x
+
+
+def cross_entropy(x, z):
+    total = 0.0
+    for j in range(len(x)):
+        x_hat = sigmoid(z[j])
+        total -= x[j] * math.log(x_hat) + (1 - x[j]) * math.log(1 - x_hat)
+    return total
+
+
+def squared_error(x, z):
+    return 0.5 * sum((x[j] - z[j]) ** 2 for j in range(len(x)))
+
+
+def autoencoder_cost(xs, encoder, decoder, loss):
+    """Mean over examples of the loss, which sums over features; the decoder's last f is the identity."""
+    return sum(loss(x, propagate(propagate(x, encoder), decoder)) for x in xs) / len(xs)
+
+
+def central_differences(function, array, step=1e-5):
+    """∂function/∂array; `array` is changed in place and put back."""
+    gradient = np.zeros_like(array)
+    for place in np.ndindex(array.shape):
+        kept = array[place]
+        array[place] = kept + step
+        above = function()
+        array[place] = kept - step
+        gradient[place] = (above - function()) / (2 * step)
+        array[place] = kept
+    return gradient
+
+
+def principal_subspace(x, rank):
+    """Orthogonal projection on the span of the first `rank` principal axes of centred x."""
+    _, _, axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    return axes[:rank].T @ axes[:rank]
+
+
+# Classifiers on a representation.
+
+
+def softmax_cost(r, V, a, labels):
+    """Mean of −log softmax(V r + a)_y; V is (classes, features)."""
+    total = 0.0
+    for features, label in zip(r, labels, strict=True):
+        z = affine(V, a, features)
+        total += math.log(sum(math.exp(each) for each in z)) - z[label]
+    return total / len(r)
+
+
+def nearest_neighbour_votes(voters, labels, queries, k):
+    """Class of each query by the vote of its k neighbours nearest by cosine; of equal votes the lowest class."""
+    answers = []
+    for query in queries:
+        cosines = [
+            sum(q * v for q, v in zip(query, voter, strict=True))
+            / math.sqrt(sum(q * q for q in query) * sum(v * v for v in voter))
+            for voter in voters
+        ]
+        nearest = sorted(range(len(voters)), key=lambda i: -cosines[i])[:k]
+        votes = {label: sum(labels[i] == label for i in nearest) for label in sorted(set(labels))}
+        answers.append(max(votes, key=lambda label: (votes[label], -label)))
+    return np.array(answers)

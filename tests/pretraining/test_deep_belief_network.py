@@ -1,0 +1,121 @@
+"""Deep belief network: the pass down, and what a trained network dreams."""
+
+import keras
+import numpy as np
+import pytest
+
+from tf_kit import data, networks
+from tf_kit.pretraining import RBM, DeepBeliefNetwork, pretrain_greedily
+
+
+def machine(W, b, c, **arguments):
+    W = np.asarray(W, "float32")
+    model = RBM(num_hidden=W.shape[1], **arguments)
+    model.build((None, W.shape[0]))
+    model.encoder.layers[-1].set_weights([W, np.asarray(c)])
+    model.visible_bias.assign(b)
+    return model
+
+
+def copier(order=(0, 1, 2)):
+    """A machine whose visible unit i is its hidden unit order[i]."""
+    W = 60 * np.eye(3)[list(order)]
+    return machine(W, np.full(3, -30.0), np.full(3, -30.0))
+
+
+def clamped(state):
+    """A machine whose visible units are always in `state`."""
+    return machine(np.zeros((3, 2)), 60 * np.array(state) - 30, np.zeros(2))
+
+
+@pytest.fixture(scope="module")
+def bars_and_stripes():
+    """All 28 images of 4×4, and a network of two machines trained on them."""
+    keras.utils.set_random_seed(0)
+    images = np.concatenate([split.x for split in data.load("bars_and_stripes", size=4)])
+    blocks = pretrain_greedily(
+        networks.mlp((30, 20), num_classes=None, seed=0),
+        np.tile(images, (100, 1, 1, 1)),
+        block=RBM,
+        gibbs_steps=5,
+        epochs=8,
+        batch_size=28,
+        optimizer=keras.optimizers.SGD(0.1, momentum=0.5),
+    )
+    return images, DeepBeliefNetwork(blocks)
+
+
+def share_that_are(images, samples):
+    known = {tuple(image) for image in images.reshape(len(images), -1).astype(int)}
+    return np.mean([tuple(sample) in known for sample in samples.astype(int)])
+
+
+def test_a_trained_network_dreams_of_bars_and_stripes(bars_and_stripes):
+    images, network = bars_and_stripes
+    means = np.asarray(network.sample(500, num_steps=100, seed=1))
+    assert means.shape == (500, 16)
+    binary = np.random.default_rng(0).random(means.shape) < means
+    # 28 of 65,536 images are bars or stripes: a coin for each pixel gives one in 2,300
+    assert share_that_are(images, np.round(means)) > 0.6
+    assert share_that_are(images, binary) > 0.4
+    seen = {tuple(each) for each in np.round(means).astype(int)}
+    assert sum(tuple(image) in seen for image in images.reshape(28, 16).astype(int)) > 14
+
+
+def test_samples_are_fixed_by_the_seed(bars_and_stripes):
+    _, network = bars_and_stripes
+    first, again, other = (np.asarray(network.sample(9, num_steps=3, seed=seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.all(np.any(first != other, axis=1))
+
+
+def test_chains_start_at_examples(bars_and_stripes):
+    """After one step from an example the sample is nearer to it than to others; after many it has left."""
+    images, network = bars_and_stripes
+    flat = images.reshape(28, 16)
+
+    def distance(num_steps):
+        samples = np.asarray(network.sample(28, num_steps=num_steps, start=images, seed=0))
+        own = np.abs(samples - flat).mean()
+        return own / np.abs(samples[:, None] - flat[None]).mean()
+
+    assert distance(1) < 0.3
+    assert distance(1) < 0.5 * distance(200)
+
+
+def test_representation_is_that_of_the_machines_below_the_top(bars_and_stripes):
+    images, network = bars_and_stripes
+    below = network.rbms[0].hidden_probabilities(images)
+    np.testing.assert_array_equal(network.represent(images), below)
+    assert below.shape == (28, network.rbms[1].num_visible)
+
+
+@pytest.mark.parametrize("state", [(1, 0, 0), (0, 1, 0)])
+def test_the_pass_down_goes_through_every_machine_from_the_top(state):
+    lower, upper = (1, 2, 0), (0, 2, 1)
+    network = DeepBeliefNetwork([copier(lower), copier(upper), clamped(state)])
+    down = np.array(state)[list(upper)][list(lower)]
+    assert not np.array_equal(down, np.array(state)[list(lower)][list(upper)])
+    np.testing.assert_allclose(network.sample(5, num_steps=2), np.tile(down, (5, 1)), atol=1e-6)
+
+
+def test_one_machine_is_a_network_too():
+    np.testing.assert_allclose(DeepBeliefNetwork([clamped((0, 1, 1))]).sample(2), [[0, 1, 1]] * 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rbms", "says"), [([], r"Received: \[\]"), ([keras.layers.Dense(2)], r"Received: \['Dense'\]")]
+)
+def test_machines_are_needed(rbms, says):
+    with pytest.raises(ValueError, match=says):
+        DeepBeliefNetwork(rbms)
+
+
+def test_refusals():
+    network = DeepBeliefNetwork([copier()])
+    with pytest.raises(ValueError, match="count=0"):
+        network.sample(0)
+    with pytest.raises(ValueError, match="2 examples"):
+        network.sample(3, start=np.zeros((2, 3), "float32"))
+    with pytest.raises(ValueError, match="num_steps=0"):
+        network.sample(1, num_steps=0)
