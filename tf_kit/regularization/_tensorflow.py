@@ -47,7 +47,7 @@ def compiled(function):
         if kernel is None:
             import tensorflow as tf
 
-            kernel = tf.function(function, jit_compile=True)
+            kernel = tf.function(function, jit_compile=True, autograph=False)
         return kernel(*tensors)
 
     return run

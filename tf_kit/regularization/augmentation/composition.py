@@ -43,6 +43,10 @@ class Composition(Augmentation):
             refuse("compose", "be given augmentations", ", ".join(wrong) or "nothing", remedy)
         self.parts = parts
 
+    def build(self, input_shape):
+        for part in self.parts:
+            part.build(input_shape)
+
     def distort(self, images, key):
         maps = None
         for position, part in enumerate(self.parts):
@@ -57,6 +61,8 @@ class Composition(Augmentation):
 
     def get_config(self):
         parts = [keras.saving.serialize_keras_object(part) for part in self.parts]
+        for part in parts:
+            part.pop("build_config", None)  # which is there or not, as the part was called or not
         return {**super().get_config(), "parts": parts}
 
     @classmethod

@@ -18,6 +18,7 @@ Reference: Steele, Lea, Flood 2014, figure 17; Salmon et al. 2011 for counters i
 import math
 import zlib
 
+import keras
 from keras import ops
 
 from tf_kit._checks import refuse
@@ -60,9 +61,10 @@ def stream(key, purpose):
     Raises: ValueError: when `key` is not an integer tensor of shape (n, 2).
     """
     key = ops.convert_to_tensor(key)
-    if len(key.shape) != 2 or key.shape[1] != 2 or "int" not in str(key.dtype):
+    dtype = keras.backend.standardize_dtype(key.dtype)
+    if len(key.shape) != 2 or key.shape[1] != 2 or "int" not in dtype:
         remedy = "Make it with example_keys(seed, step, index)"
-        refuse("key", "be integers of shape (n, 2)", f"{key.dtype} of shape {tuple(key.shape)}", remedy)
+        refuse("key", "be integers of shape (n, 2)", f"{dtype} of shape {tuple(key.shape)}", remedy)
     key = ops.cast(key, "int64")
     state = ops.zeros_like(key[:, :1])
     for value in (key[:, :1], key[:, 1:], zlib.crc32(purpose.encode())):

@@ -1,0 +1,120 @@
+"""What every augmentation owes: per-example draws that no batch changes, and the contract of layers."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from contracts.layer import check_config_round_trip, check_keras_file, check_layer
+
+from tf_kit.regularization import (
+    AddNoise,
+    Augmentation,
+    ColorJitter,
+    Cutout,
+    GaussianBlur,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    compose,
+    example_keys,
+)
+
+N = 6
+IMAGES = np.random.default_rng(9).random((N, 8, 6, 3)).astype("float32")
+KEYS = np.asarray(example_keys(0, 0, range(N)))
+
+EVERY = {
+    "RandomFlip": lambda: RandomFlip("both", seed=1),
+    "RandomCrop": lambda: RandomCrop(2, seed=1),
+    "RandomRotation": lambda: RandomRotation(30, seed=1),
+    "RandomResizedCrop": lambda: RandomResizedCrop(seed=1),
+    "RandomBrightness": lambda: RandomBrightness(0.5, seed=1),
+    "RandomContrast": lambda: RandomContrast(0.5, seed=1),
+    "ColorJitter": lambda: ColorJitter(0.5, seed=1),
+    "AddNoise": lambda: AddNoise(0.5, seed=1),
+    "Cutout": lambda: Cutout(3, seed=1),
+    "GaussianBlur": lambda: GaussianBlur((0.5, 2.0), seed=1),
+    "Composition": lambda: compose(RandomFlip(), RandomCrop(1), AddNoise(0.1), seed=1),
+}
+
+
+@pytest.fixture(params=EVERY)
+def make(request):
+    return EVERY[request.param]
+
+
+@pytest.mark.parametrize("name", ["RandomRotation", "GaussianBlur", "Composition"])
+def test_contract(name):
+    """The whole contract for one of a kind; what each adds to it, its config, is checked for all."""
+    check_layer(EVERY[name], IMAGES[:4, :4, :3], training_random=True)
+
+
+def test_config_and_file(make):
+    check_config_round_trip(make, IMAGES)
+    check_keras_file(make, IMAGES)
+
+
+def test_an_example_s_view_depends_on_its_key_alone(make):
+    """Shuffled images with shuffled keys give shuffled views; a part of the batch gives a part of the views."""
+    layer, order = make(), np.random.default_rng(1).permutation(N)
+    views = np.asarray(layer.augment(IMAGES, KEYS))
+    assert np.abs(views - IMAGES).max() > 1e-3
+    np.testing.assert_allclose(layer.augment(IMAGES[order], KEYS[order]), views[order], atol=1e-6)
+    np.testing.assert_allclose(layer.augment(IMAGES[2:4], KEYS[2:4]), views[2:4], atol=1e-6)
+
+
+def test_the_layer_s_own_keys_are_its_seed_call_and_place():
+    layer = AddNoise(1.0, seed=4)
+    first, second = layer(IMAGES, training=True), layer(IMAGES, training=True)
+    for call, views in ((0, first), (1, second)):
+        np.testing.assert_array_equal(views, layer.augment(IMAGES, example_keys(4, call, range(N))))
+    np.testing.assert_array_equal(layer(IMAGES), IMAGES)
+
+
+def test_keys_in_a_pipeline_do_not_depend_on_batches():
+    layer = compose(RandomFlip(), RandomRotation(20), AddNoise(0.1))
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(N), IMAGES))
+    expected = layer.augment(IMAGES, example_keys(7, 2, range(N)))
+    for batch_size in (4, N):
+        mapped = dataset.batch(batch_size).map(lambda index, x: layer.augment(x, example_keys(7, 2, index)))
+        np.testing.assert_allclose(np.concatenate(list(mapped.as_numpy_iterator())), expected, atol=1e-6)
+
+
+def test_inside_a_compiled_train_step():
+    """In a model, jitted whole, with a last batch of another size."""
+    model = keras.Sequential([RandomCrop(1), RandomFlip(), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", jit_compile=True)
+    history = model.fit(IMAGES, np.zeros((N, 2)), batch_size=4, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_exports_with_a_model(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((8, 6, 3)), RandomFlip(), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    model.export(tmp_path / "model", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.serve(IMAGES), model.predict(IMAGES, verbose=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "received"),
+    [
+        (lambda: RandomFlip().augment((255 * IMAGES).astype("uint8"), KEYS), "uint8 of shape"),
+        (lambda: RandomFlip().augment(IMAGES[..., 0], KEYS), r"float32 of shape \(6, 8, 6\)"),
+        (lambda: RandomFlip().augment(IMAGES, KEYS[:, 0]), r"int64 of shape \(6,\)"),
+        (lambda: RandomFlip().augment(IMAGES, KEYS.astype("float32")), r"float32 of shape \(6, 2\)"),
+        (lambda: RandomFlip(seed=-1), "seed=-1"),
+    ],
+)
+def test_errors(call, received):
+    with pytest.raises(ValueError, match=f"Received: {received}"):
+        call()
+
+
+def test_an_augmentation_must_give_distort():
+    with pytest.raises(NotImplementedError, match="gives no distort"):
+        Augmentation().augment(IMAGES, KEYS)

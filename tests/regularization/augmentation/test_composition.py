@@ -1,0 +1,97 @@
+"""Augmentations in a row, with one resampling for neighbours that move pixels."""
+
+import numpy as np
+import pytest
+from design.twins import wrong_twin
+from oracles import regularization as oracle
+
+from tf_kit.regularization import (
+    AddNoise,
+    ColorJitter,
+    Dropout,
+    RandomCrop,
+    RandomFlip,
+    compose,
+    example_keys,
+    preset,
+)
+from tf_kit.regularization.augmentation import composition
+
+N = 8
+IMAGES = np.random.default_rng(9).random((N, 7, 5, 3)).astype("float32")
+KEYS = [oracle.example_key(2, 1, index) for index in range(N)]
+
+
+def part_uniforms(position, purpose, count):
+    return [oracle.uniforms((oracle.absorb(first, position), index), purpose, count) for first, index in KEYS]
+
+
+def check_in_a_row(module):
+    """First the flip, then the jitter, then the shift, each from keys of its own."""
+    layer = module.compose(RandomFlip("both"), ColorJitter(0.5), RandomCrop(2))
+    got = layer.augment(IMAGES, example_keys(2, 1, range(N)))
+    draws = zip(
+        *(part_uniforms(*each) for each in ((0, "flip", 2), (1, "jitter", 5), (2, "crop", 2))), strict=True
+    )
+    expected = [
+        oracle.crop(oracle.jitter(oracle.flip(image, flip, "both"), jitter, 0.5, 1.0), crop, 2)
+        for image, (flip, jitter, crop) in zip(IMAGES.astype("float64"), draws, strict=True)
+    ]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def check_fused(module):
+    """A shift, then a flip, resampled once: the shift is the one before the flip."""
+    layer = module.compose(RandomCrop(2), RandomFlip("both"))
+    got = layer.augment(IMAGES, example_keys(2, 1, range(N)))
+    draws = zip(part_uniforms(0, "crop", 2), part_uniforms(1, "flip", 2), strict=True)
+    expected = [
+        oracle.flip(oracle.crop(image, crop, 2), flip, "both")
+        for image, (crop, flip) in zip(IMAGES, draws, strict=True)
+    ]
+    np.testing.assert_array_equal(got, np.float32(expected))
+
+
+@pytest.mark.parametrize("check", [check_in_a_row, check_fused])
+def test_equals_one_after_the_other(check):
+    check(composition)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (check_in_a_row, "absorb(key[:, 0], position)", "absorb(key[:, 0], 0)"),
+        (check_in_a_row, "return images if maps is None else resample(images, maps)", "return images"),
+        (check_fused, "product(maps, later)", "product(later, maps)"),
+        (check_fused, "product(maps, later)", "later"),
+    ],
+)
+def test_wrong_twin(check, right, wrong):
+    with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
+        check(wrong_twin(composition, right, wrong))
+
+
+def test_the_same_part_twice_draws_twice():
+    noise = compose(AddNoise(1.0), AddNoise(1.0)).augment(
+        np.zeros((500, 2, 2, 1), "float32"), example_keys(0, 0, range(500))
+    )
+    assert np.var(noise) == pytest.approx(2, rel=0.2)  # equal draws would give 4
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion", "natural"])
+def test_presets(name):
+    layer = preset(name, seed=3)
+    views = layer(IMAGES, training=True)
+    np.testing.assert_array_equal(views, preset(name, seed=3)(IMAGES, training=True))
+    flips = [type(part) for part in layer.parts].count(RandomFlip)
+    assert flips == (0 if name == "digits" else 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "received"),
+    [(lambda: compose(), "nothing"), (lambda: compose(RandomFlip(), Dropout(0.5)), "Dropout"),
+     (lambda: preset("letters"), "name='letters'")],
+)  # fmt: skip
+def test_errors(make, received):
+    with pytest.raises(ValueError, match=f"Received: {received}"):
+        make()
