@@ -3,8 +3,12 @@
     python tests/benchmarks/optimizers.py [--rounds 40] [--batch 128] [--units 1000]
 
 An MLP 784-1000-1000-1000-10 (2.8 million weights) on random images. The optimizers take turns, a few steps
-each, so that whatever else the machine does falls on all of them; compare within one run only. About a minute.
-The best time is what a quiet machine needs, the median what this one needed.
+each, so that whatever else the machine does falls on all of them; compare within one run only. About two
+minutes. The best time is what a quiet machine needs, the median what this one needed.
+
+Seen on two busy cores, 60 rounds, plain / jit_update, median of the rounds: Adam 1.24 at 128 examples a batch
+and 1.33 at 32, AdamW with clipping and averaging 1.22 and 1.31, RMSProp 1.12 and 1.28, LARS 0.82 and 0.75.
+Adam as written here took 1.08 and 1.11 times Keras's, with jit_update 0.90 and 0.82 times.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """The optimizers of the lecture as Keras optimizers, and the schedules of their learning rates.
 
 Each goes into `compile(optimizer=…)`, saves, loads and clips as any Keras optimizer, and its `update_step`
-reads as the lecture's equations. `import tf_kit.optimizers` is enough for a saved model to find them.
+reads as the lecture's equations. `import tf_kit.optimizers` is enough for a saved model to find them. The
+slots of float16 and bfloat16 weights are float32, and the gradient of an embedding is the sum over repeated rows.
 """
 
 from tf_kit.optimizers.adagrad import AdaGrad

@@ -47,7 +47,8 @@ class LARS(Optimizer):
     `l2` here. The `weight_decay` of `**kwargs` is decoupled as in every Keras optimizer, and touches all
     variables.
     Reference: You, Gitman, Ginsburg, 2017, Large batch training of convolutional networks, algorithm 1; the
-    exclusions and the rate: Chen et al., 2020, A simple framework for contrastive learning, appendix B.
+    rate: Chen et al., 2020, A simple framework for contrastive learning of visual representations; the
+    exclusions: Grill et al., 2020, Bootstrap your own latent, implementation details.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class Momentum(Optimizer):
         [ 0.54 -1.08]
 
     Convention: "velocity" is `keras.optimizers.SGD(momentum=α)`. PyTorch's SGD is neither: v ← α v + ĝ and
-    θ ← θ − ε v, which is (3) and (4) with the rate divided by 1 − α.
+    θ ← θ − ε v, which is (3) and (4) at the rate ε/(1 − α).
     Slide: the lecture prints (1) and (3) under one name, with one letter for the rate. They differ: at the
     same rate (3) is 1/(1 − α) times slower, and no factor makes them equal while the rate changes.
     Reference: Polyak, 1964, Some methods of speeding up the convergence of iteration methods.
