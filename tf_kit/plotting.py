@@ -246,15 +246,14 @@ def graphs(panels, width=4.4):
             for name, (x, y) in panel["series"].items():
                 i = order.index(name)
                 few = MARKERS[i % len(MARKERS)] if len(x) <= 40 else None
-                style = "--" if i % 2 and few is None else "-"
+                style = "--" if i % 2 else "-"
                 axes.plot(x, y, style, label=name, color=COLORS[i % len(COLORS)], marker=few, markersize=5)
             axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
-            axes.set(xlim=panel.get("x_limits"), ylim=panel.get("y_limits"))
-            log = panel.get("log", "")
-            if "x" in log:
-                axes.set_xscale("log")
-            if "y" in log:
-                axes.set_yscale("log")
+            for axis in panel.get("log", ""):
+                axes.set(**{f"{axis}scale": "log"})
+            for axis in "xy":
+                if f"{axis}_limits" in panel:
+                    axes.set(**{f"{axis}lim": panel[f"{axis}_limits"]})
             if "level" in panel:
                 value, text = panel["level"]
                 axes.axhline(value, color="0.4", linestyle=":", linewidth=1.6)
