@@ -30,6 +30,8 @@ class Trainer(keras.Model):
         seed: seed of the data order and of all that is random in training.
     """
 
+    takes_loss = False  # whether `compile(loss=…)` may replace the loss that the class brings
+
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.seed = _checks.count(f"{type(self).__name__}.seed", seed, at_least=0)
@@ -64,7 +66,7 @@ class Trainer(keras.Model):
     def prepare(self, x, y=None):
         """Creates all variables (weights, optimizer slots, metrics) from a few examples. `fit` calls it."""
         self._refuse_what_replicas_cannot()
-        if self.compiled and self._compile_loss is not None:
+        if self.compiled and self._compile_loss is not None and not self.takes_loss:
             _checks.refuse(
                 "compile.loss",
                 f"be left out: {type(self).__name__} brings its own",

@@ -18,7 +18,8 @@ class Classifier(Trainer):
         z = V r + a,  r = encoder(x)                                        (1)
         ℓ = −log softmax(z)_y                                               (2)
 
-    Reports `loss` (2) and `accuracy`, means over examples.
+    Reports `loss` (2) and `accuracy`, means over examples. `compile(optimizer)` is enough; a Keras loss given to
+    `compile` replaces (2), and must take logits.
 
     Args:
         encoder: Keras layer or model; trained in place unless `frozen`.
@@ -29,6 +30,8 @@ class Classifier(Trainer):
     Reference: Bengio, Lamblin, Popovici, Larochelle 2007; for the probe Alain, Bengio 2016, "Understanding
     intermediate layers using linear classifier probes".
     """
+
+    takes_loss = True
 
     def __init__(self, encoder, num_classes, frozen=False, seed=0, **kwargs):
         super().__init__(seed=seed, **kwargs)
@@ -48,6 +51,22 @@ class Classifier(Trainer):
         else:
             glorot = keras.initializers.GlorotUniform(seed=seed)
             self.head = keras.layers.Dense(num_classes, kernel_initializer=glorot, name=HEAD)
+
+    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
+        """As `keras.Model.compile`; without `loss` it is the cross-entropy (2). Accuracy is always reported."""
+        loss = keras.losses.get(loss)
+        config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+        named = getattr(loss, "__name__", "")
+        if config.get("from_logits") is False or named.endswith("crossentropy"):
+            _checks.refuse(
+                f"{type(self).__name__}.compile.loss",
+                "take logits",
+                named or type(loss).__name__,
+                "Give it from_logits=True, or leave the loss out",
+            )
+        if isinstance(metrics, list | tuple):
+            metrics = [metric for metric in metrics if metric not in ("accuracy", "acc")] or None
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
     def build(self, input_shape):
         if not self.encoder.built:
@@ -81,9 +100,18 @@ class Classifier(Trainer):
     def per_example(self, x, y, random, training):
         z = self(x, training=training)
         y = ops.reshape(y, (-1,))
-        loss = ops.sparse_categorical_crossentropy(y, z, from_logits=True)  # (2)
+        loss = self._loss_of_each(y, z)
         right = ops.cast(ops.equal(ops.cast(y, "int64"), ops.cast(ops.argmax(z, -1), "int64")), "float32")
         return {"loss": loss, "accuracy": right}, z
+
+    def _loss_of_each(self, y, z):
+        given = self._compile_loss._user_loss if self.compiled and self._compile_loss is not None else None
+        if given is None:
+            return ops.sparse_categorical_crossentropy(y, z, from_logits=True)  # (2)
+        losses = ops.convert_to_tensor(
+            given.call(y, z) if isinstance(given, keras.losses.Loss) else given(y, z)
+        )
+        return ops.mean(ops.reshape(losses, (ops.shape(z)[0], -1)), axis=-1)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         self._check_labels("fit", x, y)
