@@ -1,0 +1,105 @@
+"""What every pretrainer owes its user, checked for one class by `check_pretrainer`.
+
+A `factory(encoder, seed)` returns the pretrainer around a Keras encoder; `x` are inputs (n, …) that it can
+learn from, with labels `y` that it is not shown.
+"""
+
+import json
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+
+from tf_kit import networks, optimizers
+from tf_kit.pretraining import knn_accuracy
+
+
+def encoder(units=8, seed=0):
+    return networks.mlp((units,), num_classes=None, seed=seed)
+
+
+def representation(model, x):
+    return keras.ops.convert_to_numpy(model(x))
+
+
+def check_config(factory):
+    """The config is JSON, and gives the same pretrainer back, by class and through Keras."""
+    model = factory(encoder(), seed=3)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    for again in (type(model).from_config(model.get_config()), keras.saving.deserialize_keras_object(config)):
+        assert type(again) is type(model)
+        assert again.get_config() == model.get_config()
+        assert again.seed == 3
+
+
+def check_saving(factory, x, path):
+    """A trained pretrainer comes back from its file with the same outputs, and goes on to the last bit."""
+    model = factory(encoder(), seed=0)
+    model.compile(optimizers.Adam(0.01))
+    model.fit(x, batch_size=32, verbose=0)
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(representation(loaded, x), representation(model, x))
+    histories = [each.fit(x, batch_size=32, verbose=0).history for each in (model, loaded)]
+    assert histories[0] == histories[1]
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def check_encoder(factory, x):
+    """`model(x)` is the representation of the very encoder that was given; inference changes nothing."""
+    given = encoder()
+    model = factory(given, seed=0)
+    model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
+    assert model.encoder is given
+    losses = [model.evaluate(x, verbose=0, return_dict=True)["loss"] for _ in range(2)]
+    assert losses[0] == losses[1]
+    before = model.get_weights()
+    np.testing.assert_array_equal(representation(model, x), representation(given, x))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), representation(model, x))
+    model.evaluate(x, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    model.fit(x, batch_size=32, verbose=0)
+    assert any(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+    np.testing.assert_array_equal(representation(model, x), representation(given, x))
+
+
+def check_seed(factory, x):
+    """The same seed gives the same weights to the last bit, whatever global seed is set; another one others."""
+
+    def train(seed, global_seed):
+        keras.utils.set_random_seed(global_seed)
+        model = factory(encoder(seed=0), seed=seed)
+        model.compile(keras.optimizers.SGD(0.05), run_eagerly=True)
+        history = model.fit(x, batch_size=32, epochs=2, verbose=0).history
+        return history, np.concatenate([each.ravel() for each in model.get_weights()])
+
+    (history, weights), (again, same), (_, others) = train(1, 0), train(1, 99), train(2, 0)
+    assert history == again
+    np.testing.assert_array_equal(weights, same)
+    assert np.any(weights != others)
+
+
+def check_learning(factory, x, y, epochs, optimizer, gain):
+    """Neighbours in the trained representation share their class more often than in the untrained one, by `gain`."""
+    half = len(x) // 2
+    train, test = SimpleNamespace(x=x[:half], y=y[:half]), SimpleNamespace(x=x[half:], y=y[half:])
+    given = encoder()
+    untrained = knn_accuracy(given, train, test, k=5)
+    model = factory(given, seed=0)
+    model.compile(optimizer)
+    losses = model.fit(train.x, batch_size=32, epochs=epochs, verbose=0).history["loss"]
+    assert np.all(np.isfinite(losses))
+    trained = knn_accuracy(model.encoder, train, test, k=5)
+    assert trained > untrained + gain, (untrained, trained)
+
+
+def check_pretrainer(factory, x, y, path, epochs=15, optimizer=None, gain=0.05):
+    """Every check above; `path` is a file name ending in `.keras` that may be written."""
+    check_config(factory)
+    check_saving(factory, x[:64], path)
+    check_encoder(factory, x[:40])
+    check_seed(factory, x[:40])
+    check_learning(factory, x, y, epochs, optimizer or optimizers.Adam(0.01), gain)
