@@ -34,8 +34,7 @@ class EarlyStopping(keras.callbacks.Callback):
         verbose: 1 prints a line when training ends. Defaults to 0.
 
     Attributes after training:
-        best_epoch: index of the best epoch, from 0, as in `History.history[monitor]`; None if none was
-            finite.
+        best_epoch: index of the best epoch, from 0, as in `History.history`; None if no value was finite.
         best_value: the monitored value there.
         stopped_epoch: index of the epoch after which training was stopped, or None if it ran to its end.
         num_epochs: `best_epoch + 1`, the number of epochs that gave the best weights.

@@ -193,8 +193,7 @@ def _with_fixed_masks(layer, place):
         if isinstance(layer, DropConnect):
             restart()
             return layer.thinned(inputs, per_example=False)
-        # For a given mask every dropout is y = a x + b, elementwise: b is its answer to 0, a + b its answer
-        # to 1.
+        # For a given mask every dropout is y = a x + b, elementwise: it answers 0 with b, and 1 with a + b.
         one_example = inputs[:1]
         restart()
         offset = draw(layer, ops.zeros_like(one_example), training=True)

@@ -17,7 +17,7 @@ from tf_kit.regularization.augmentation.geometry import (
     RandomResizedCrop,
     RandomRotation,
 )
-from tf_kit.regularization.augmentation.label_preserving import label_preserving
+from tf_kit.regularization.augmentation.labels import label_preserving
 
 __all__ = [
     "AddNoise",

@@ -10,7 +10,7 @@ from tf_kit.regularization.augmentation.draws import example_keys
 
 
 class Augmentation(SavesItsSeed, keras.layers.Layer):
-    """A random transformation of images, drawn for each example by itself. Subclasses give `distort`.
+    """A random transformation of images, drawn for each example by itself. Abstract: give it `distort`.
 
     Use it in one of three ways:
 
@@ -20,8 +20,7 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
 
     What happens to an example depends on its key alone: not on the batch it is in, its place there, or the
     replica. A layer's own keys are `example_keys(seed, number of the call, place in the global batch)`, so
-    they do not depend on the number of replicas either. On TensorFlow `augment` is one kernel compiled by
-    XLA.
+    they do not depend on the number of replicas either. On TensorFlow, XLA compiles `augment` into one kernel.
 
     Args:
         seed: whole number that fixes the layer's own draws, or None.
@@ -57,8 +56,7 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
 
         Returns: images of the same shape and dtype.
 
-        Raises: ValueError: when the images are not floats of rank 4, or the keys not integers of shape (n,
-            2).
+        Raises: ValueError: when the images are not floats of rank 4, or the keys not integers (n, 2).
         """
         images, key = ops.convert_to_tensor(images), ops.convert_to_tensor(key)
         if len(images.shape) != 4 or not keras.backend.is_float_dtype(images.dtype):
