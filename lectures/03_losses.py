@@ -1,0 +1,164 @@
+# %%
+"""Why cross-entropy and not squared error behind a sigmoid?
+
+One sigmoid unit answers whether a digit is even. It starts wrong and sure of it: its bias says "even" to every
+digit with the logit b. Both losses are trained by stochastic gradient descent, at each of several learning rates,
+until the training error is below 20 %; the fastest rate counts, for each loss and each b its own.
+
+Claim: where the unit is surely wrong, the gradient of cross-entropy is 1 and that of squared error almost 0. So
+cross-entropy turns round in a few epochs wherever it starts, and squared error needs at least three times as many
+from the surest start; the surer it starts, the longer it waits.
+
+Slide: "Multilayer Perceptron: Evaluation criterion".
+Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 6.2.2.2.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+
+from tf_kit import data, lectures, networks, plotting
+
+TITLE = "Cross-entropy behind a sigmoid"
+SECONDS = 15
+
+LOSSES = {  # both take logits
+    "cross-entropy": networks.SigmoidCrossEntropy,
+    "squared error": functools.partial(networks.SquaredError, "sigmoid"),
+}
+RATES = (1.0, 5.0, 25.0)
+ENOUGH = 20.0  # percent
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "data set: digits, mnist, or any image set with ten classes")
+    examples: int = lectures.option(1197, "training examples, at most")
+    sure: int = lectures.option(12, "largest logit b with which the unit starts, an even number")
+    epochs: int = lectures.option(25, "passes after which a run is given up")
+    seed: int = lectures.option(0, "seed of the split and of the weights")
+
+    @classmethod
+    def quick(cls):
+        return cls(epochs=8)
+
+
+# %% [markdown]
+# For target 1, the gradient by z is σ(z) − 1 for cross-entropy. Squared error has the factor σ'(z) besides, which
+# is almost 0 on both sides: where the answer is right, and where it is wrong.
+
+
+# %%
+def gradients(limit=12, points=2401):
+    """z, and for each loss the size of its slope there when the target is 1."""
+    z = np.linspace(-limit, limit, points)
+    slopes = {}
+    for name in LOSSES:
+        loss = LOSSES[name](reduction="none", dtype="float64")
+        slopes[name] = np.abs(np.gradient(np.array(loss(np.ones((points, 1)), z[:, None])), z))
+    return z, slopes
+
+
+# %%
+def wrong(y, z):
+    """Share of answers on the wrong side of the logit 0."""
+    return keras.ops.mean(keras.ops.cast((z > 0) != (y > 0.5), "float32"), axis=-1)
+
+
+class StopBelow(keras.callbacks.Callback):
+    """Ends training once few enough answers are wrong."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = 100 * logs["wrong"] < ENOUGH
+
+
+def errors_from(model, start, rate, x, y, config):
+    """Training error in percent after each epoch from the bias `start`."""
+    kernel, _ = networks.mlp((), 1, input_shape=x.shape[1:], seed=config.seed).get_weights()
+    model.set_weights([kernel, np.full(1, float(start))])
+    model.optimizer.learning_rate = rate
+    history = model.fit(
+        x, y, batch_size=32, epochs=config.epochs, callbacks=[StopBelow()], shuffle=False, verbose=0
+    )
+    return 100 * np.array(history.history["wrong"])
+
+
+def run(config):
+    train, _, _ = data.load(config.data, seed=config.seed)
+    x = train.x[: config.examples]
+    y = (train.y[: config.examples] % 2 == 0).astype("float32")[:, None]
+    z, slopes = gradients()
+    starts = list(range(0, config.sure + 1, 2))
+    results = {"z": z, "slopes": slopes, "starts": starts, "limit": config.epochs, "epochs": {}, "errors": {}}
+    for name in LOSSES:
+        model = networks.mlp((), 1, input_shape=x.shape[1:])
+        model.compile(keras.optimizers.SGD(RATES[0]), LOSSES[name](), metrics=[wrong])
+        results["epochs"][name] = []
+        for start in starts:
+            runs = [errors_from(model, start, rate, x, y, config) for rate in RATES]
+            fastest = min(runs, key=lambda errors: (len(errors), errors[-1]))
+            results["epochs"][name].append(len(fastest))
+        results["errors"][name] = fastest  # from the surest start
+    return results
+
+
+# %%
+def check(results):
+    z, slopes = results["z"], results["slopes"]
+    at = np.argmin(np.abs(z + 10))
+    sure = {name: slope[at] for name, slope in slopes.items()}
+    assert sure["cross-entropy"] > 0.99, f"cross-entropy has the slope {sure['cross-entropy']:.2g} at z = −10"
+    assert sure["squared error"] < 0.001, (
+        f"squared error has the slope {sure['squared error']:.2g} at z = −10"
+    )
+    entropy, squared = (np.array(results["epochs"][name]) for name in LOSSES)
+    assert entropy.max() <= 5, f"cross-entropy took {entropy.max()} epochs"
+    assert squared[-1] >= 3 * entropy[-1], f"squared error took {squared[-1]}, cross-entropy {entropy[-1]}"
+    more = "more than " if squared[-1] == results["limit"] else ""
+    return (
+        f"At z = −10 and target 1 the gradient is {sure['cross-entropy']:.2f} for cross-entropy and "
+        f"{sure['squared error']:.0e} for squared error. From an even start both get below {ENOUGH:g} % error, in "
+        f"{entropy[0]} and {squared[0]} epochs; from the wrong logit {results['starts'][-1]} it takes "
+        f"{entropy[-1]} epochs and {more}{squared[-1]}."
+    )
+
+
+# %%
+def plot(results):
+    z, starts = results["z"], results["starts"]
+    return plotting.graphs(
+        [
+            {
+                "series": {name: (z, slope) for name, slope in results["slopes"].items()},
+                "title": "gradient, target 1",
+                "x_label": "$z$: wrong < 0 < right",
+                "y_label": r"$|\partial L / \partial z|$",
+            },
+            {
+                "series": {
+                    name: (np.arange(1, len(each) + 1), each) for name, each in results["errors"].items()
+                },
+                "title": f"training from $b = {starts[-1]}$",
+                "x_label": "epoch",
+                "y_label": "training error, %",
+                "y_limits": (0, 60),
+                "level": (ENOUGH, f"{ENOUGH:g} %"),
+            },
+            {
+                "series": {name: (starts, each) for name, each in results["epochs"].items()},
+                "title": f"epochs until {ENOUGH:g} % error",
+                "x_label": "how sure of the wrong, $b$",
+                "y_limits": (0, 1.15 * results["limit"]),
+                "level": (results["limit"], "given up"),
+            },
+        ],
+        width=4.8,
+    )
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
