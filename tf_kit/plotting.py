@@ -343,3 +343,41 @@ def stacked_bars(panels, x_label="", y_label="", width=4.8):
         handles, parts = row[0, 0].get_legend_handles_labels()
         figure.legend(handles, parts, loc="outside lower center", ncols=len(parts))
         return figure
+
+
+def measures_by_name(names, measures):
+    """Several measures of the same things side by side: a bar and its number for each, a dot for each seed.
+
+    Args:
+        names: (n,) names of the rows, first on top.
+        measures: label of the horizontal axis → values (n,) or (n, seeds). A measure whose label ends in "%" is
+            drawn from a little below its lowest value, the others from 0.
+    """
+    with plt.rc_context({**STYLE, "font.size": 15}):
+        figure, grid = plt.subplots(
+            1,
+            len(measures),
+            figsize=(14, 0.62 * len(names) + 1.3),
+            layout="constrained",
+            sharey=True,
+            squeeze=False,
+        )
+        rows = np.arange(len(names))
+        for i, (axes, (label, values)) in enumerate(zip(grid[0], measures.items(), strict=True)):
+            values = np.asarray(values, float).reshape(len(names), -1)
+            means = values.mean(axis=1)
+            axes.barh(rows, means, height=0.6, color=COLORS[i], alpha=0.55)
+            if values.shape[1] > 1:
+                for row, each in zip(rows, values, strict=True):
+                    axes.plot(each, [row] * len(each), "o", color=COLORS[6], markersize=5)
+            low = max(0.0, 2 * values.min() - 100) if label.endswith("%") else 0.0
+            high = values.max() + 0.02 * (values.max() - low)
+            for row, mean in zip(rows, means, strict=True):
+                text = f"{mean:.1f}" if mean >= 9.95 else f"{mean:.2g}"
+                beside = max(mean, values[row].max()) if values.shape[1] > 1 else mean
+                axes.text(beside + 0.03 * (high - low), row, text, va="center")
+            axes.set(xlabel=label, xlim=(low, high + 0.25 * (high - low)))
+            axes.grid(axis="y", visible=False)
+        grid[0][0].set_yticks(rows, names)
+        grid[0][0].invert_yaxis()
+        return figure

@@ -1,0 +1,135 @@
+# %%
+"""What do pruning, int8 and distillation cost in accuracy, and what do they save in bytes and joules?
+
+A network of two hidden layers is trained, then made smaller in three ways: its kernels are rounded to 8 bits; most
+of its weights are removed, by magnitude, and the rest trained on; and a student of a few hidden units learns from
+its answers. The student is shown all training images without labels; beside it the same small network learns from
+the few labels it would have without a teacher, and from all of them.
+
+Claim: 8 bits cost less than a point of accuracy, and the file is at least three times shorter. A twentieth of the
+weights, trained on, stays within three points; with 8 bits each, a prediction costs less than a tenth of the energy.
+A student taught without any label beats the same network with few labels by more than three points.
+
+The file is the real one on disk. Joules are estimated for one prediction on a chip of 45 nm, from its operations
+and the bytes it moves: nearly all is the fetching of weights. Pruned networks are billed on a chip that skips zeros.
+
+Slide: "Compressing deep model size", "Energy-efficient deep learning".
+Reference: Han, Mao, Dally 2016, "Deep Compression"; Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural
+Network"; Horowitz 2014, "Computing's energy problem"
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tf_kit import data, lectures, networks, plotting, scaling
+
+TITLE = "Compression and energy"
+SECONDS = 25
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
+    seeds: int = lectures.option(3, "networks of each kind")
+    units: int = lectures.option(300, "units in each of the two hidden layers of the large network")
+    student_units: int = lectures.option(16, "hidden units of the small network")
+    sparsity: float = lectures.option(0.95, "share of the weights that are pruned")
+    labels: int = lectures.option(100, "labels of the small network that has no teacher")
+    epochs: int = lectures.option(20, "passes over the training set for each network")
+
+    @classmethod
+    def quick(cls):
+        return cls(seeds=1)
+
+
+# %%
+def train(model, x, y, epochs, learning_rate, **compiled):
+    model.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=8, **compiled)
+    model.fit(x, y, batch_size=64, epochs=epochs, verbose=0)
+    return model
+
+
+def classify(model, x, y, epochs, learning_rate):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return train(model, x, y, epochs, learning_rate, loss=loss)
+
+
+def compressed(config, split, seed):
+    """Name → network, each trained from the same seed."""
+    keras.utils.set_random_seed(seed)
+    shape, num_classes = split.x.shape[1:], split.num_classes
+    few = slice(0, config.labels)
+    few_epochs = config.epochs * len(split) // config.labels  # as many updates as with all labels
+
+    def small():
+        return networks.mlp((config.student_units,), num_classes, "relu", shape, seed)
+
+    large = networks.mlp((config.units, config.units), num_classes, "relu", shape, seed)
+    classify(large, split.x, split.y, config.epochs, 0.002)
+    pruned = scaling.prune(large, config.sparsity)
+    classify(pruned, split.x, split.y, config.epochs // 2, 0.002)
+    student = small()
+    train(scaling.distill(large, student, temperature=2.0, alpha=0.0), split.x, None, config.epochs, 0.01)
+    return {
+        "large, 32 bits": large,
+        "8 bits": scaling.quantize(large),
+        f"{config.sparsity:.0%} pruned": pruned,
+        f"{config.sparsity:.0%} pruned, 8 bits": scaling.quantize(pruned),
+        "small, taught without labels": student,
+        f"small, {config.labels} labels": classify(small(), split.x[few], split.y[few], few_epochs, 0.01),
+        "small, all labels": classify(small(), split.x, split.y, config.epochs, 0.01),
+    }
+
+
+def accuracy(model, split):
+    answers = np.argmax(model.predict(split.x, batch_size=1024, verbose=0), axis=1)
+    return 100 * np.mean(answers == split.y)
+
+
+def run(config):
+    split, _, test = data.load(config.data, seed=0)
+    runs = [compressed(config, split, seed) for seed in range(config.seeds)]
+    bills = [scaling.energy_bill(m, 1, training=False, skip_zeros=True) for m in runs[0].values()]
+    return {
+        "names": list(runs[0]),
+        "accuracy": np.array([[accuracy(models[name], test) for models in runs] for name in runs[0]]),
+        "file_bytes": np.array([scaling.size_on_disk(model) for model in runs[0].values()]),
+        "joules": np.array([bill.total_joules for bill in bills]),
+        "memory_share": bills[0].memory_joules / bills[0].total_joules,
+    }
+
+
+# %%
+def check(results):
+    large, int8, pruned, both, taught, few, _ = results["accuracy"].mean(axis=1)
+    file_bytes, joules = results["file_bytes"], results["joules"]
+    assert int8 > large - 1, f"{int8:.1f} % with 8 bits, {large:.1f} % with 32"
+    assert file_bytes[1] < file_bytes[0] / 3, f"files of {file_bytes[1]} and {file_bytes[0]} bytes"
+    assert pruned > large - 3, f"{pruned:.1f} % pruned, {large:.1f} % before"
+    assert both > large - 3, f"{both:.1f} % pruned with 8 bits, {large:.1f} % before"
+    assert joules[3] < joules[0] / 10, f"{joules[3]:.1e} J and {joules[0]:.1e} J"
+    assert taught > few + 3, f"{taught:.1f} % taught without labels, {few:.1f} % with few labels"
+    return (
+        f"Accuracy is {large:.1f} %, {int8:.1f} % with 8 bits, {both:.1f} % pruned with 8 bits; the file shrinks "
+        f"{file_bytes[0] / file_bytes[1]:.1f} and {file_bytes[0] / file_bytes[3]:.1f} times, the joules "
+        f"{joules[0] / joules[1]:.1f} and {joules[0] / joules[3]:.1f} times. A small network reaches {taught:.1f} % "
+        f"taught without labels, {few:.1f} % with few. {results['memory_share']:.0%} of the energy moves bytes."
+    )
+
+
+# %%
+def plot(results):
+    measures = {
+        "test accuracy, %": results["accuracy"],
+        "file, kB": results["file_bytes"] / 1e3,
+        "energy of a prediction, µJ": results["joules"] * 1e6,
+    }
+    return plotting.measures_by_name(results["names"], measures)
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
