@@ -183,3 +183,27 @@ def nearest_neighbour_votes(voters, labels, queries, k):
         votes = {label: sum(labels[i] == label for i in nearest) for label in sorted(set(labels))}
         answers.append(max(votes, key=lambda label: (votes[label], -label)))
     return np.array(answers)
+
+
+# Minibatch training, for the cost ℓ_i = ½‖x_i − w‖² with its penalty l2·‖w‖².
+
+
+def fit_centre(x, orders, batch_size, learning_rate, l2=0.0, weights=None, clip=math.inf):
+    """w after each epoch of gradient descent from 0, and the mean over the epoch's examples of what each cost
+    in the step that used it, penalty included. `orders` holds one permutation an epoch."""
+    w = np.zeros(x.shape[1])
+    weights = np.ones(len(x)) if weights is None else weights
+    path, means = [], []
+    for order in orders:
+        total = 0.0
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            gradient = 2 * l2 * w
+            for i in batch:
+                gradient = gradient + weights[i] * (w - x[i]) / len(batch)
+                total += weights[i] * 0.5 * np.sum((x[i] - w) ** 2) + l2 * np.sum(w**2)
+            norm = np.sqrt(np.sum(gradient**2))
+            w = w - learning_rate * gradient * min(1.0, clip / norm)
+        path.append(w)
+        means.append(total / len(order))
+    return np.array(path), np.array(means)
