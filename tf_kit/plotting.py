@@ -251,6 +251,8 @@ def graphs(panels, width=4.4):
             axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
             for axis in panel.get("log", ""):
                 axes.set(**{f"{axis}scale": "log"})
+            if all(np.asarray(x).dtype.kind in "iu" for x, _ in panel["series"].values()):
+                axes.xaxis.get_major_locator().set_params(integer=True)
             for axis in "xy":
                 if f"{axis}_limits" in panel:
                     axes.set(**{f"{axis}lim": panel[f"{axis}_limits"]})
@@ -377,6 +379,8 @@ def measures_by_name(names, measures):
                 beside = max(mean, values[row].max()) if values.shape[1] > 1 else mean
                 axes.text(beside + 0.03 * (high - low), row, text, va="center")
             axes.set(xlabel=label, xlim=(low, high + 0.25 * (high - low)))
+            ticks = matplotlib.ticker.MaxNLocator(4).tick_values(low, high)
+            axes.set_xticks([tick for tick in ticks if low <= tick <= high])
             axes.grid(axis="y", visible=False)
         grid[0][0].set_yticks(rows, names)
         grid[0][0].invert_yaxis()
