@@ -26,6 +26,8 @@ import tensorflow as tf
 from tf_kit import _checks, plotting
 from tf_kit.progress import Progress
 
+MONITORS = ("reconstruction", "pseudo_likelihood")  # an RBM's loss is no measure of progress, these are
+
 
 class Run:
     """A folder that holds everything about one run.
@@ -168,7 +170,8 @@ class Run:
         groups = {}
         for stage, history in self.history().items():
             series = {name: values for name, values in history.items() if name != "seconds"}
-            groups[stage] = {name: v for name, v in series.items() if "accuracy" not in name} or series
+            told = [name for name in series if name in MONITORS] or [n for n in series if "accuracy" not in n]
+            groups[stage] = {name: series[name] for name in told}
         if groups:
             plotting.save(plotting.panels(groups), self.folder / "figures" / "curves.png")
         if encoder is not None and image_shape is not None:
