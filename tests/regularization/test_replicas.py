@@ -27,7 +27,7 @@ def one_and_two_replicas(tmp_path_factory):
 def test_two_replicas_give_what_one_device_gives(one_and_two_replicas):
     one, two = one_and_two_replicas
     names = sorted(set(one) - {"alone"})
-    assert len(names) == 15
+    assert len(names) == 13
     for name in names:
         expected, got = one[name], two[name]
         if "moving_" in name:  # one copy a replica, and they agree

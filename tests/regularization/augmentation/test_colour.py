@@ -14,7 +14,7 @@ IMAGES = np.random.default_rng(9).random((N, 4, 3, 3)).astype("float32")
 
 
 def check(augmentation, slow, purpose, count, images=IMAGES, **arguments):
-    got = augmentation.augment(images, example_keys(2, 1, range(N)))
+    got = augmentation.distort(ops.convert_to_tensor(images), example_keys(2, 1, range(N)))
     keys = [oracle.example_key(2, 1, index) for index in range(N)]
     expected = [
         slow(image, oracle.uniforms(key, purpose, count), **arguments)

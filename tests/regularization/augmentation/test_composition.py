@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from design.twins import wrong_twin
+from keras import ops
 from oracles import regularization as oracle
 
 from tf_kit.regularization import (
@@ -29,7 +30,7 @@ def part_uniforms(position, purpose, count):
 def check_in_a_row(module):
     """First the flip, then the brightness, then the shift, each from keys of its own."""
     layer = module.compose(RandomFlip("both"), RandomBrightness(0.5), RandomCrop(2))
-    got = layer.augment(IMAGES, example_keys(2, 1, range(N)))
+    got = layer.distort(ops.convert_to_tensor(IMAGES), example_keys(2, 1, range(N)))
     draws = zip(
         *(part_uniforms(*each) for each in ((0, "flip", 2), (1, "brightness", 1), (2, "crop", 2))),
         strict=True,
@@ -44,7 +45,7 @@ def check_in_a_row(module):
 def check_fused(module):
     """A shift, then a flip, resampled once: the shift is the one before the flip."""
     layer = module.compose(RandomCrop(2), RandomFlip("both"))
-    got = layer.augment(IMAGES, example_keys(2, 1, range(N)))
+    got = layer.distort(ops.convert_to_tensor(IMAGES), example_keys(2, 1, range(N)))
     draws = zip(part_uniforms(0, "crop", 2), part_uniforms(1, "flip", 2), strict=True)
     expected = [
         oracle.flip(oracle.crop(image, crop, 2), flip, "both")

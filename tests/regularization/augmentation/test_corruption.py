@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from design.twins import wrong_twin
+from keras import ops
 from oracles import regularization as oracle
 
 from tf_kit.regularization import AddNoise, Cutout, GaussianBlur, example_keys
@@ -14,7 +15,7 @@ KEYS = [oracle.example_key(2, 1, index) for index in range(N)]
 
 
 def augmented(layer):
-    return layer.augment(IMAGES, example_keys(2, 1, range(N)))
+    return layer.distort(ops.convert_to_tensor(IMAGES), example_keys(2, 1, range(N)))
 
 
 def check_noise(module):

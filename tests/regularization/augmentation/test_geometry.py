@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(9).random((N, *SHAPE)).astype("float32")
 
 
 def check(augmentation, slow, purpose, count, **arguments):
-    got = augmentation.augment(IMAGES, example_keys(2, 1, range(N)))
+    got = augmentation.distort(ops.convert_to_tensor(IMAGES), example_keys(2, 1, range(N)))
     keys = [oracle.example_key(2, 1, index) for index in range(N)]
     expected = [
         slow(image, oracle.uniforms(key, purpose, count), **arguments)
