@@ -251,7 +251,8 @@ def graphs(panels, width=4.4):
             axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
             for axis in panel.get("log", ""):
                 axes.set(**{f"{axis}scale": "log"})
-            if all(np.asarray(x).dtype.kind in "iu" for x, _ in panel["series"].values()):
+            whole = all(np.asarray(x).dtype.kind in "iu" for x, _ in panel["series"].values())
+            if whole and "x" not in panel.get("log", ""):
                 axes.xaxis.get_major_locator().set_params(integer=True)
             for axis in "xy":
                 if f"{axis}_limits" in panel:
