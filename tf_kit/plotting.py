@@ -245,7 +245,7 @@ def graphs(panels, width=4.4):
         for axes, panel in zip(row[0], panels, strict=True):
             for name, (x, y) in panel["series"].items():
                 i = order.index(name)
-                few = MARKERS[i % len(MARKERS)] if len(x) <= 40 else None
+                few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None
                 style = "--" if i % 2 else "-"
                 axes.plot(x, y, style, label=name, color=COLORS[i % len(COLORS)], marker=few, markersize=5)
             axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
