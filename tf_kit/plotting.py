@@ -341,6 +341,7 @@ def stacked_bars(panels, x_label="", y_label="", width=4.8):
                 axes.annotate(f"{total:.3g}", (i, total), (0, 3), textcoords="offset points", ha="center")
             axes.set(title=title, xlabel=x_label)
             axes.grid(axis="x", visible=False)
+            axes.set_axisbelow(True)
             axes.margins(y=0.1)
         row[0, 0].set_ylabel(y_label)
         handles, parts = row[0, 0].get_legend_handles_labels()
