@@ -1,0 +1,137 @@
+# %%
+"""Does the bill of memory match the real variables, and what is in the slide's 168 MB?
+
+The bill is counted without running anything: for ResNet-50, the 50-layer network of the slide, and for the kit's
+multilayer perceptron, at growing minibatches, with Adam. For the perceptron every entry is then compared with what
+TensorFlow really holds after a step: its weights, the gradients of that step, the optimizer's variables, the
+activations.
+
+Claim: the bill equals the real bytes. ResNet-50 has the slide's 26 million weights and 16 million activations,
+168 MB together, but that is one example read forward; training it with 32 takes more than ten times as much. In
+ResNet-50 the activations outgrow all else; in the perceptron the weights, gradients and slots do.
+
+Slide: "High memory requirements".
+Reference: He, Zhang, Ren, Sun 2016, "Deep residual learning for image recognition", table 1.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_kit import design, lectures, networks, plotting
+
+TITLE = "The bill of memory"
+SECONDS = 6
+
+PARTS = ("weights", "gradients", "slots", "inputs", "activations")
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    units: int = lectures.option(1000, "units in each of the perceptron's two hidden layers")
+    optimizer: str = lectures.option("adam", "any Keras optimizer by name: sgd, adam, adagrad, …")
+    largest: int = lectures.option(128, "largest minibatch, at least 32; the others are each a quarter of it")
+    image: int = lectures.option(224, "side of the images that ResNet-50 reads")
+
+    @classmethod
+    def quick(cls):
+        return cls(largest=32)
+
+
+# %%
+def parts_of(bill):
+    return {part: getattr(bill, f"{part}_bytes") for part in PARTS}
+
+
+def perceptron(config):
+    return networks.mlp((config.units,) * 2, num_classes=10, input_shape=(28, 28, 1))
+
+
+# %% [markdown]
+# The witness: one real step of the perceptron, and the size of every array that it made.
+
+
+# %%
+def held(model, optimizer, batch_size):
+    """Bytes of the arrays of one training step, read from the arrays themselves."""
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.random((batch_size, *model.input_shape[1:]), "float32"))
+    y = rng.integers(0, 10, batch_size)
+    with tf.GradientTape() as tape:
+        J = networks.SoftmaxCrossEntropy()(y, model(x, training=True))
+    gradients = tape.gradient(J, model.trainable_variables)
+    optimizer = keras.optimizers.get(optimizer)
+    optimizer.apply(gradients, model.trainable_variables)
+
+    def size(arrays):
+        return sum(np.asarray(each).nbytes for each in arrays)
+
+    return {
+        "weights": size(model.variables),
+        "gradients": size(gradients),
+        "slots": size(optimizer.variables),
+        "inputs": size([x]),
+        # f works in place on z, so a layer leaves one array
+        "activations": size(networks.forward(model, x).z),
+    }
+
+
+def run(config):
+    deep = keras.applications.ResNet50(weights=None, input_shape=(config.image, config.image, 3))
+    wide = perceptron(config)
+    sizes = [config.largest]
+    while sizes[0] >= 4:
+        sizes.insert(0, sizes[0] // 4)
+    bills = {
+        name: {size: parts_of(design.memory_bill(model, size, config.optimizer)) for size in sizes}
+        for name, model in (("ResNet-50", deep), ("perceptron", wide))
+    }
+    one = design.memory_bill(deep, 1)
+    return {
+        "bills": bills,
+        "weights": one.num_weights,
+        "activations": one.num_activations,
+        "slide_bytes": one.weights_bytes + one.activations_bytes,
+        "image": config.image,
+        "held": held(wide, config.optimizer, config.largest),
+    }
+
+
+# %%
+def check(results):
+    billed = list(results["bills"]["perceptron"].values())[-1]
+    assert billed == results["held"], f"billed {billed}, held {results['held']}"
+    assert round(results["weights"] / 1e6) == 26, f"{results['weights']:,} weights"
+    if results["image"] == 224:
+        assert round(results["activations"] / 1e6) == 16, f"{results['activations']:,} activations"
+        assert round(results["slide_bytes"] / 1e6) == 168, f"{results['slide_bytes']:,} bytes"
+    size, of_deep = list(results["bills"]["ResNet-50"].items())[-1]
+    total = sum(of_deep.values())
+    assert of_deep["activations"] > total / 2, "the activations should be most of ResNet-50's memory"
+    assert billed["activations"] < sum(billed.values()) / 2, "and less than half of the perceptron's"
+    assert total > 10 * results["slide_bytes"], f"training takes only {total:,} bytes"
+    return (
+        f"ResNet-50: {results['weights'] / 1e6:.1f} M weights and {results['activations'] / 1e6:.1f} M activations, "
+        f"{results['slide_bytes'] / 1e6:.0f} MB for one example read forward; training on {size} takes "
+        f"{total / 1e9:.1f} GB, of which activations {of_deep['activations'] / total:.0%}. The perceptron's bill, "
+        f"{sum(billed.values()) / 1e6:.1f} MB, equals what TensorFlow holds to the byte; there activations are "
+        f"{billed['activations'] / sum(billed.values()):.0%}."
+    )
+
+
+# %%
+def plot(results):
+    panels = {}
+    for name, unit, scale in (("ResNet-50", "GB", 1e9), ("perceptron", "MB", 1e6)):
+        bills = results["bills"][name]
+        heights = {part: [bill[part] / scale for bill in bills.values()] for part in PARTS}
+        panels[f"{name}, {unit}"] = ([str(size) for size in bills], heights)
+    return plotting.stacked_bars(panels, x_label="examples in a minibatch", width=5.6)
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
