@@ -1,0 +1,146 @@
+"""The runner of the demos: found by number and name, configured by their `Config`, honest about a claim that fails."""
+
+import json
+import sys
+
+import pytest
+
+from tf_kit import cli, lectures
+from tf_kit._checks import InputError
+
+DEMO = '''# %%
+"""Is two a prime?
+
+Claim: yes.
+"""
+
+import dataclasses
+
+from tf_kit import lectures, plotting
+
+TITLE = "Primes"
+SECONDS = 1
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    number: int = lectures.option(2, "what is asked about")
+    loud: bool = lectures.option(False, "whether to shout")
+
+    @classmethod
+    def quick(cls):
+        return cls(number=3)
+
+
+def run(config):
+    return {"number": config.number, "divisors": sum(config.number % i == 0 for i in range(1, config.number + 1))}
+
+
+def check(results):
+    assert results["divisors"] == 2, f"{results['number']} has {results['divisors']} divisors"
+    return f"{results['number']} is a prime."
+
+
+def plot(results):
+    return plotting.curves({"divisors": [1.0, results["divisors"]]})
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
+'''
+
+
+@pytest.fixture
+def prime(tmp_path, monkeypatch):
+    folder = tmp_path / "lectures"
+    folder.mkdir()
+    (folder / "03_primes.py").write_text(DEMO)
+    monkeypatch.setattr(lectures, "folder", lambda: folder)
+    return folder / "03_primes.py"
+
+
+def type_in(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["tf-kit", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    captured = capsys.readouterr()
+    return exit_.value.code or 0, captured.out.splitlines(), captured.err
+
+
+@pytest.mark.parametrize("name", ["3", "03", "primes", "03_primes"])
+def test_a_demo_asks_first_and_answers_last(prime, monkeypatch, capsys, tmp_path, name):
+    status, out, _ = type_in(monkeypatch, capsys, "lecture", name, "--out", tmp_path / "figures")
+    assert status == 0
+    assert out[0] == "Is two a prime? (about 1 s)"
+    assert out[-1].startswith("2 is a prime. (0 s; figure: ")
+    assert (tmp_path / "figures" / "03_primes.png").stat().st_size > 1000
+
+
+def test_quick_and_options_reach_the_config(prime, monkeypatch, capsys, tmp_path):
+    _, out, _ = type_in(monkeypatch, capsys, "lecture", "3", "--quick", "--out", tmp_path)
+    assert out[-1].startswith("3 is a prime.")
+    _, out, _ = type_in(monkeypatch, capsys, "lecture", "3", "--quick", "--number", "7", "--out", tmp_path)
+    assert out[-1].startswith("7 is a prime.")
+
+
+def test_a_claim_that_fails_is_said_with_status_1(prime, monkeypatch, capsys, tmp_path):
+    status, _, err = type_in(monkeypatch, capsys, "lecture", "3", "--number", "9", "--out", tmp_path)
+    assert status == 1
+    assert err == "tf-kit: the claim does not hold: 9 has 3 divisors\n"
+    prime.write_text(DEMO.replace("(2, ", "(4, "))
+    status, _, err = type_in(monkeypatch, capsys, "lecture", "all", "--out", tmp_path)
+    assert status == 1
+    assert "1 claims do not hold: 03" in err
+
+
+def test_list_reads_without_running(prime, monkeypatch, capsys):
+    prime.write_text(DEMO + "\nraise RuntimeError('imported')\n")
+    status, out, _ = type_in(monkeypatch, capsys, "lecture", "list")
+    assert status == 0
+    assert out == ["03  primes              1 s  Primes: Is two a prime?"]
+
+
+def test_help_shows_each_field(prime, monkeypatch, capsys):
+    status, out, _ = type_in(monkeypatch, capsys, "lecture", "primes", "--help")
+    assert status == 0
+    text = " ".join(" ".join(out).split())
+    assert "--number INTEGER what is asked about [default: 2]" in text
+    assert "--loud / --no-loud" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(["primse"], "Did you mean primes?"), (["99"], "'99'"), (["3", "--number", "two"], "'two'")],
+)
+def test_a_mistake_is_one_line(prime, monkeypatch, capsys, arguments, expected):
+    status, out, err = type_in(monkeypatch, capsys, "lecture", *arguments)
+    assert (status, out) == (2, [])
+    assert len(err.splitlines()) == 1
+    assert expected in err
+
+
+def test_a_notebook_is_written(prime, monkeypatch, capsys, tmp_path):
+    pytest.importorskip("jupytext", reason="needs the labs extra")
+    status, out, _ = type_in(
+        monkeypatch, capsys, "lecture", "3", "--notebook", "--out", tmp_path / "notebooks"
+    )
+    assert status == 0
+    notebook = json.loads((tmp_path / "notebooks" / "03_primes.ipynb").read_text())
+    assert out == [str(tmp_path / "notebooks" / "03_primes.ipynb")]
+    assert notebook["nbformat"] == 4
+    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
+    assert any("class Config" in source for source in sources)
+    assert any("lectures.main(globals())" in source for source in sources)
+
+
+def test_unknown_demo_is_an_input_error(prime):
+    with pytest.raises(InputError, match="lecture list"):
+        lectures.find("nonsense")
+
+
+def test_the_real_demos_are_found():
+    found = lectures.demos()
+    assert [demo.number for demo in found] == sorted({demo.number for demo in found})
+    assert {"greedy", "optimizers", "dropout"} <= {demo.topic for demo in found}
