@@ -37,13 +37,14 @@ ENOUGH = 20.0  # percent
 class Config:
     data: str = lectures.option("digits", "data set: digits, mnist, or any image set with ten classes")
     examples: int = lectures.option(1197, "training examples, at most")
-    sure: int = lectures.option(12, "largest logit b with which the unit starts, an even number")
+    sure: int = lectures.option(12, "largest logit b with which the unit starts")
+    apart: int = lectures.option(2, "distance between the logits it starts with, from 0")
     epochs: int = lectures.option(25, "passes after which a run is given up")
     seed: int = lectures.option(0, "seed of the split and of the weights")
 
     @classmethod
     def quick(cls):
-        return cls(epochs=6)
+        return cls(apart=6, epochs=6)
 
 
 # %% [markdown]
@@ -91,7 +92,7 @@ def run(config):
     x = train.x[: config.examples]
     y = (train.y[: config.examples] % 2 == 0).astype("float32")[:, None]
     z, slopes = gradients()
-    starts = list(range(0, config.sure + 1, 2))
+    starts = list(range(0, config.sure + 1, config.apart))
     results = {"z": z, "slopes": slopes, "starts": starts, "limit": config.epochs, "epochs": {}, "errors": {}}
     for name in LOSSES:
         model = networks.mlp((), 1, input_shape=x.shape[1:])
@@ -120,8 +121,8 @@ def check(results):
     more = "more than " if squared[-1] == results["limit"] else ""
     return (
         f"At z = −10 and target 1 the gradient is {sure['cross-entropy']:.2f} for cross-entropy and "
-        f"{sure['squared error']:.0e} for squared error. From an even start both get below {ENOUGH:g} % error, in "
-        f"{entropy[0]} and {squared[0]} epochs; from the wrong logit {results['starts'][-1]} it takes "
+        f"{sure['squared error']:.0e} for squared error. From b = 0 both get below {ENOUGH:g} % error, in "
+        f"{entropy[0]} and {squared[0]} epochs; from b = {results['starts'][-1]} it takes "
         f"{entropy[-1]} epochs and {more}{squared[-1]}."
     )
 
