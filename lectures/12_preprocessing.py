@@ -50,7 +50,7 @@ def versions(x):
     standardize = design.Standardize(dtype="float64").adapt(varies)
     pca = design.PCAWhitening(dtype="float64").adapt(varies)
     whitened = np.array(pca(varies))
-    stddev = np.array(pca.stddev)
+    stddev = pca.stddev.numpy()
     return {
         "pixels": varies,
         "centred": varies - varies.mean(axis=0),

@@ -1,0 +1,213 @@
+"""Every demo at quick size: its claim, its figure, its words, and that it opens as a notebook.
+
+A demo that is added to the folder is tested by being there; it runs once for all tests of this file.
+"""
+
+import copy
+import dataclasses
+import functools
+import inspect
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from tf_kit import lectures, plotting
+
+DEMOS = lectures.demos()
+every_demo = pytest.mark.parametrize("demo", DEMOS, ids=lambda demo: f"{demo.number}_{demo.topic}")
+
+
+@functools.cache
+def module_of(demo):
+    return lectures.load(demo)
+
+
+@functools.cache
+def results_of(demo):
+    module = module_of(demo)
+    return module.run(module.Config.quick())
+
+
+def equal(first, second):
+    """Whether two results are the same numbers, through dictionaries, lists and tuples."""
+    if isinstance(first, dict):
+        return list(first) == list(second) and all(equal(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(equal, first, second))
+    return np.array_equal(first, second)
+
+
+def test_there_are_demos():
+    assert DEMOS
+    assert len({demo.number for demo in DEMOS}) == len({demo.topic for demo in DEMOS}) == len(DEMOS)
+
+
+@every_demo
+def test_claim_holds(demo):
+    answer = module_of(demo).check(results_of(demo))
+    assert answer.endswith(".")
+    assert any(letter.isdigit() for letter in answer), "an answer has numbers"
+    assert "\n" not in answer
+
+
+@every_demo
+def test_check_leaves_the_results_alone(demo):
+    """So that `plot` sees what `run` gave, whichever is called first."""
+    before = copy.deepcopy(results_of(demo))
+    module_of(demo).check(results_of(demo))
+    assert equal(results_of(demo), before)
+
+
+@every_demo
+def test_figure_is_drawn(demo, tmp_path):
+    figure = module_of(demo).plot(results_of(demo))
+    for axes in figure.get_axes():
+        assert axes.has_data() or not axes.axison or not axes.get_visible(), "an empty panel"
+    path = plotting.save(figure, tmp_path / "figure.png")
+    image = matplotlib.image.imread(path)[..., :3]
+    height, width, _ = image.shape
+    assert width >= 800
+    assert height >= 300
+    inked = np.mean(image.min(axis=2) < 0.95)
+    assert inked > 0.01, f"only {inked:.1%} of the figure is not white"
+    assert len(np.unique((255 * image).astype("uint8").reshape(-1, 3), axis=0)) > 20
+
+
+@every_demo
+def test_words(demo):
+    text = module_of(demo).__doc__
+    assert demo.question.endswith("?")
+    assert demo.question == lectures.question(text)
+    for heading in ("Claim:", "Reference:"):
+        assert f"\n{heading}" in text, f"{demo.path.name} has no {heading}"
+    assert demo.title
+    assert 0 < demo.seconds <= 600
+    assert demo.path.read_text(encoding="utf-8").startswith("# %%\n"), "the first cell"
+
+
+@every_demo
+def test_config_explains_itself(demo):
+    config = module_of(demo).Config
+    for field in dataclasses.fields(config):
+        assert field.metadata.get("help"), f"--{field.name} has no help"
+        assert field.default is not dataclasses.MISSING
+    assert isinstance(config.quick(), config)
+    assert config.quick() != config()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.quick().anything = 1
+
+
+@every_demo
+def test_functions_take_what_the_runner_gives(demo):
+    module = module_of(demo)
+    for name, argument in (("run", "config"), ("check", "results"), ("plot", "results")):
+        assert list(inspect.signature(getattr(module, name)).parameters) == [argument]
+
+
+@pytest.mark.parametrize("topic", ["backpropagation", "gradient_flow", "preprocessing"])
+def test_same_config_same_numbers(topic):
+    demo = lectures.find(topic)
+    module = module_of(demo)
+    assert equal(module.run(module.Config.quick()), results_of(demo))
+
+
+def one_line_is_enough(results):
+    results["line_accuracy"] = 1.0
+
+
+def no_start_succeeds(results):
+    results["learned"] = [0.75 for _ in results["learned"]]
+
+
+def sigmoid_as_fast(results):
+    results["epochs"]["sigmoid"] = results["epochs"]["ReLU"]
+
+
+def losses_swapped(results):
+    results["epochs"] = dict(zip(results["epochs"], reversed(results["epochs"].values()), strict=True))
+
+
+def squared_error_without_slope(results):
+    """As if its gradient were h − y."""
+    results["slopes"]["squared error"] = results["slopes"]["cross-entropy"]
+
+
+def printed_gradient(results):
+    errors = results["errors"]
+    errors["δ, corrected"] = errors["as printed: no $λW$"]
+
+
+def symmetry_breaks_itself(results):
+    results["apart"]["equal weights"] = results["apart"]["random weights"]
+
+
+def divided_by_the_eigenvalue(results):
+    for table in ("condition", "shares"):
+        results[table]["whitened"] = results[table]["as printed"]
+
+
+def bill_without_gradients(results):
+    for bill in results["bills"]["perceptron"].values():
+        bill["gradients"] = 0
+
+
+def initializations_swapped(results):
+    norms = results["norms"]
+    norms["relu", "he"], norms["relu", "uniform"] = norms["relu", "uniform"], norms["relu", "he"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "twin"),
+    [
+        ("perceptron", one_line_is_enough),
+        ("perceptron", no_start_succeeds),
+        ("activations", sigmoid_as_fast),
+        ("losses", losses_swapped),
+        ("losses", squared_error_without_slope),
+        ("backpropagation", printed_gradient),
+        ("backpropagation", symmetry_breaks_itself),
+        ("preprocessing", divided_by_the_eigenvalue),
+        ("memory", bill_without_gradients),
+        ("gradient_flow", initializations_swapped),
+    ],
+)
+def test_claim_can_fail(topic, twin):
+    demo = lectures.find(topic)
+    wrong = copy.deepcopy(results_of(demo))
+    twin(wrong)
+    with pytest.raises(AssertionError):
+        module_of(demo).check(wrong)
+
+
+@every_demo
+def test_opens_as_notebook(demo, tmp_path):
+    jupytext = pytest.importorskip("jupytext", reason="needs the labs extra: jupytext")
+    path = lectures.write_notebook(demo, tmp_path)
+    assert path == tmp_path / f"{demo.path.stem}.ipynb"
+    notebook = jupytext.read(path)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(code) >= 5, "the cells: install, imports, Config, run, check, plot, main"
+    for source in code:
+        compile(source.replace("# %pip", "#"), path.name, "exec")
+    assert "lectures.main(globals())" in code[-1]
+    assert any(lectures.question(source.strip('"')) == demo.question for source in code)
+    assert notebook.metadata["kernelspec"]["name"] == "python3"
+
+
+def test_notebook_runs_from_top_to_bottom(tmp_path):
+    """One demo, the shortest, in a kernel of its own."""
+    pytest.importorskip("jupytext", reason="needs the labs extra: jupytext")
+    nbclient = pytest.importorskip("nbclient", reason="needs the labs extra: nbclient")
+    pytest.importorskip("ipykernel", reason="needs the labs extra: a kernel to run notebooks in")
+    import nbformat
+
+    demo = min(DEMOS, key=lambda demo: demo.seconds)
+    notebook = nbformat.read(lectures.write_notebook(demo, tmp_path), as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert demo.question in printed
+    assert list((tmp_path / "figures").glob("*.png"))
