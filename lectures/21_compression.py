@@ -26,7 +26,7 @@ import numpy as np
 from tf_kit import data, lectures, networks, plotting, scaling
 
 TITLE = "Compression and energy"
-SECONDS = 25
+SECONDS = 20
 
 
 # %%
@@ -62,7 +62,7 @@ def compressed(config, split, seed):
     keras.utils.set_random_seed(seed)
     shape, num_classes = split.x.shape[1:], split.num_classes
     few = slice(0, config.labels)
-    few_epochs = config.epochs * len(split) // config.labels  # as many updates as with all labels
+    few_epochs = 4 * config.epochs  # its epochs are short
 
     def small():
         return networks.mlp((config.student_units,), num_classes, "relu", shape, seed)
@@ -85,8 +85,7 @@ def compressed(config, split, seed):
 
 
 def accuracy(model, split):
-    answers = np.argmax(model.predict(split.x, batch_size=1024, verbose=0), axis=1)
-    return 100 * np.mean(answers == split.y)
+    return 100 * np.mean(np.argmax(model(split.x), axis=1) == split.y)
 
 
 def run(config):
