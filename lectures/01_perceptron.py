@@ -98,8 +98,10 @@ def pictured(model, points, limits=(-0.2, 1.2), resolution=141):
 
 
 def run(config):
-    train_points, _, test_points = data.load("xor", seed=config.seed, noise=config.noise)
-    line, line_accuracy = best_line(test_points.x.astype("float64"), test_points.y)
+    parts = data.load("xor", seed=config.seed, noise=config.noise)
+    train_points, _, test_points = parts
+    x = np.concatenate([part.x for part in parts]).astype("float64")  # 150 points at each corner
+    line, line_accuracy = best_line(x, np.concatenate([part.y for part in parts]))
     by_hand = accuracy(networks.xor_network(), test_points, border=0.5)
     models = [train(train_points, config.seed + start, config.epochs) for start in range(config.starts)]
     learned = [accuracy(model, test_points, border=0.0) for model in models]  # logits: yes begins at 0
