@@ -169,6 +169,7 @@ def plot(results):
                 "series": errors,
                 "title": "training error, %",
                 "x_label": "epoch",
+                "x_limits": (0, 4 + max(len(each) for each in results["errors"].values())),
                 "y_limits": (0, 100),
                 "level": (error, f"{error:g} %"),
             },
