@@ -21,14 +21,14 @@ import numpy as np
 from tf_kit import data, lectures, networks, plotting
 
 TITLE = "What one layer cannot separate"
-SECONDS = 25
+SECONDS = 20
 
 
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
     noise: float = lectures.option(0.1, "standard deviation of the points around their corner")
-    starts: int = lectures.option(10, "random starts of the two hidden units")
+    starts: int = lectures.option(6, "random starts of the two hidden units")
     epochs: int = lectures.option(100, "passes over the 400 training points")
     seed: int = lectures.option(0, "seed of the points; the starts follow it")
 
