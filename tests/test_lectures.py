@@ -143,4 +143,4 @@ def test_unknown_demo_is_an_input_error(prime):
 def test_the_real_demos_are_found():
     found = lectures.demos()
     assert [demo.number for demo in found] == sorted({demo.number for demo in found})
-    assert {"greedy", "optimizers", "dropout"} <= {demo.topic for demo in found}
+    assert {"perceptron", "dropout", "greedy"} <= {demo.topic for demo in found}

@@ -109,7 +109,7 @@ def _brief(logs):
 def _duration(seconds):
     """
     >>> _duration(5.4), _duration(125), _duration(7300)
-    ('5.4 s', '2 min 05 s', '2 h 02 min')
+    ('5.4 s', '2 min 05 s', '2 h 01 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
