@@ -113,28 +113,27 @@ def tiles(images, columns=10, title="", labels=None, symmetric=False):
     images = np.asarray(images, "float32")
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
+    height, width = images.shape[1:3]
+    gap = max(1, width // 8)
     rows = math.ceil(len(images) / columns)
+    below = round(0.35 * height) if labels is not None else 0
+    step_y, step_x = height + gap + below, width + gap
+    # one picture of all tiles: a hundred axes would take seconds to draw
+    mosaic = np.full((rows * step_y, columns * step_x, *images.shape[3:]), np.nan, "float32")
+    for i, image in enumerate(images):
+        y, x = step_y * (i // columns), step_x * (i % columns)
+        high = np.abs(image).max() or 1
+        scaled = 0.5 + image / (2 * high) if symmetric else np.clip(image / max(image.max(), 1e-6), 0, 1)
+        mosaic[y : y + height, x : x + width] = scaled
     with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure, grid = plt.subplots(
-            rows,
-            columns,
-            figsize=(0.85 * columns, (1.15 if labels is not None else 0.85) * rows + (0.6 if title else 0)),
-            layout="constrained",
-            squeeze=False,
-        )
-        for i, axes in enumerate(grid.flat):
-            axes.axis("off")
-            if i >= len(images):
-                continue
-            high = np.abs(images[i]).max() or 1
-            limits = (
-                {"vmin": -high, "vmax": high}
-                if symmetric
-                else {"vmin": 0, "vmax": max(images[i].max(), 1e-6)}
-            )
-            axes.imshow(images[i], cmap="gray", interpolation="nearest", **limits)
-            if labels is not None:
-                axes.set_title(str(labels[i]), fontsize=10, y=-0.35)
+        size = (0.85 * columns, 0.85 * columns * mosaic.shape[0] / mosaic.shape[1] + (0.6 if title else 0))
+        figure, axes = plt.subplots(figsize=size, layout="constrained")
+        shown = np.nan_to_num(mosaic, nan=1.0) if mosaic.ndim == 3 else np.ma.masked_invalid(mosaic)
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.axis("off")
+        for i, label in enumerate(labels if labels is not None else ()):
+            y, x = step_y * (i // columns) + height, step_x * (i % columns) + width / 2
+            axes.text(x, y, str(label), ha="center", va="top", fontsize=10)
         if title:
             figure.suptitle(title)
         return figure
