@@ -10,6 +10,7 @@ from tf_kit.design.minibatch import (
     num_steps,
     steps_per_epoch,
 )
+from tf_kit.design.monitoring import Diagnosis, TrainingMonitor, diagnose, read_history
 from tf_kit.design.preprocessing import PCAWhitening, Standardize, ZCAWhitening, condition_number
 from tf_kit.design.search import (
     IntUniform,
@@ -25,6 +26,7 @@ from tf_kit.design.search import (
 )
 
 __all__ = [
+    "Diagnosis",
     "GradientVariance",
     "IntUniform",
     "LayerBill",
@@ -33,10 +35,12 @@ __all__ = [
     "PCAWhitening",
     "Results",
     "Standardize",
+    "TrainingMonitor",
     "Trial",
     "Uniform",
     "ZCAWhitening",
     "condition_number",
+    "diagnose",
     "gradient_variance",
     "grid",
     "grow",
@@ -46,6 +50,7 @@ __all__ = [
     "name_descent",
     "num_steps",
     "random",
+    "read_history",
     "steps_per_epoch",
     "successive_halving",
     "try_all",

@@ -18,15 +18,15 @@ class GradientProbe:
         self._recorder = Recorder()
         self._wrapper = InferenceMode(model)
         self._wrapper.compile(self._recorder, loss, jit_compile=False, auto_scale_loss=False)
-        self._state = model.non_trainable_variables
+        self._model = model
 
     def __call__(self, x, y):
         """The cost, with the model's own penalties, and one float64 gradient for each trainable variable."""
         # A layer may draw random numbers even at inference.
-        before = [ops.convert_to_numpy(variable) for variable in self._state]
+        before = [(each, ops.convert_to_numpy(each)) for each in self._model.non_trainable_variables]
         self._wrapper.reset_metrics()
-        cost = self._wrapper.train_on_batch(x, y)
-        for variable, value in zip(self._state, before, strict=True):
+        cost = self._wrapper.train_on_batch(x, y, return_dict=True)["loss"]
+        for variable, value in before:
             variable.assign(value)
         return float(cost), [
             ops.convert_to_numpy(each).astype("float64") for each in self._recorder.gradients
@@ -36,6 +36,7 @@ class GradientProbe:
 class Recorder(keras.optimizers.Optimizer):
     def __init__(self):
         super().__init__(learning_rate=0.0)
+        self.gradients = []
 
     def build(self, variables):
         if not self.built:
