@@ -1,0 +1,224 @@
+"""Topic 21: the loss of distillation, its limits, and that it trains the student alone."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from design.twins import wrong_twin
+from keras import layers
+from oracles import scaling as oracle
+
+from tf_kit.scaling import distill, distillation_loss
+from tf_kit.scaling.compression import distillation
+
+rng = np.random.default_rng(23)
+LABELS = np.array([0, 3, 1, 2, 2])
+TEACHER, STUDENT = rng.normal(size=(2, 5, 4)) * 3
+X = rng.normal(size=(32, 6)).astype("float32")
+Y = rng.integers(4, size=32)
+
+
+def network(seed=0, **settings):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((6,)), layers.Dense(4, name="logits", **settings)])
+
+
+def compiled(model, optimizer=None, **kwargs):
+    model.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=True, **kwargs)
+    return model
+
+
+def gradient(loss):
+    """∂ Σ J / ∂ z at the student's logits."""
+    logits = tf.constant(STUDENT)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = tf.reduce_sum(loss(logits))
+    return tape.gradient(value, logits).numpy()
+
+
+def check_equals_the_paper(module):
+    for temperature, alpha in ((1.0, 0.3), (4.0, 0.1), (0.5, 0.9)):
+        value = module.distillation_loss(LABELS, TEACHER, tf.constant(STUDENT), temperature, alpha)
+        expected = oracle.distillation_loss(LABELS, TEACHER, STUDENT, temperature, alpha)
+        np.testing.assert_allclose(value, expected, rtol=1e-10)
+
+
+def check_hot_teacher_is_regression(module):
+    """T → ∞: the gradient tends to (z − v)/K of the centred logits (equation 4 of the paper, times T²)."""
+    found = gradient(lambda logits: module.distillation_loss(LABELS, TEACHER, logits, 1e4, 0.0))
+    centred = [each - each.mean(axis=1, keepdims=True) for each in (STUDENT, TEACHER)]
+    np.testing.assert_allclose(found, (centred[0] - centred[1]) / 4, atol=1e-3)
+
+
+def check_labels_alone(module):
+    """α = 1 is the plain cross-entropy, α = 0 at T = 1 that with the teacher's probabilities."""
+    plain = keras.ops.sparse_categorical_crossentropy(LABELS, tf.constant(STUDENT), from_logits=True)
+    value = module.distillation_loss(LABELS, TEACHER, tf.constant(STUDENT), 5.0, 1.0)
+    np.testing.assert_allclose(value, plain, rtol=1e-10)
+    taught = keras.ops.categorical_crossentropy(
+        tf.nn.softmax(TEACHER), tf.constant(STUDENT), from_logits=True
+    )
+    value = module.distillation_loss(LABELS, TEACHER, tf.constant(STUDENT), 1.0, 0.0)
+    np.testing.assert_allclose(value, taught, rtol=1e-10)
+
+
+def check_step(module):
+    """A step of gradient descent on the model is that on the mean of the loss and the student's penalty."""
+    settings = {"kernel_regularizer": keras.regularizers.L2(0.1)}
+    penalties = {f"{name}_regularizer": keras.regularizers.L2(100.0) for name in ("kernel", "activity")}
+    teacher, student = network(1, **penalties), network(2, **settings)
+    kernel, bias = (each.astype("float64") for each in student.get_weights())
+    model = compiled(module.distill(teacher, student, 3.0, 0.4), keras.optimizers.SGD(0.5))
+    history = model.fit(X, Y, batch_size=32, verbose=0).history
+
+    kernel, bias = tf.Variable(kernel), tf.Variable(bias)
+    with tf.GradientTape() as tape:
+        logits = tf.constant(X, tf.float64) @ kernel + bias
+        losses = distillation_loss(Y, np.asarray(teacher(X), "float64"), logits, 3.0, 0.4)
+        value = tf.reduce_mean(losses) + 0.1 * tf.reduce_sum(kernel**2)
+    slope = tape.gradient(value, kernel)
+    np.testing.assert_allclose(history["loss"], value.numpy()[None], rtol=1e-5)
+    np.testing.assert_allclose(student.layers[0].kernel, kernel - 0.5 * slope, atol=1e-5)
+
+
+CHECKS = [check_equals_the_paper, check_hot_teacher_is_regression, check_labels_alone, check_step]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_check(check):
+    check(distillation)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (check_equals_the_paper, "temperature**2 * soft", "temperature * soft"),
+        (check_equals_the_paper, "student_logits / temperature)", "student_logits)"),
+        (check_equals_the_paper, "return -ops.sum(probabilities", "return ops.sum(probabilities"),
+        (check_hot_teacher_is_regression, "temperature**2 * soft", "soft"),
+        (
+            check_hot_teacher_is_regression,
+            "ops.softmax(teacher_logits / temperature)",
+            "ops.softmax(teacher_logits)",
+        ),
+        (check_labels_alone, "alpha * hard + (1 - alpha)", "(1 - alpha) * hard + alpha"),
+        (check_step, "labels, teacher_logits = ops.split", "teacher_logits, labels = ops.split"),
+        (check_step, "return self.student.losses", "return super().losses"),
+    ],
+)
+def test_wrong_twin(check, right, wrong):
+    with pytest.raises(AssertionError):
+        check(wrong_twin(distillation, right, wrong))
+
+
+def test_temperature_keeps_the_size_of_the_gradient():
+    sizes = [
+        np.abs(gradient(lambda logits, t=t: distillation_loss(LABELS, TEACHER, logits, t, 0.0))).mean()
+        for t in (10.0, 1000.0)
+    ]
+    np.testing.assert_allclose(sizes[0], sizes[1], rtol=0.5)
+
+
+def test_gradient_by_differences():
+    found = gradient(lambda logits: distillation_loss(LABELS, TEACHER, logits, 2.5, 0.3))
+    for index in ((0, 0), (2, 3), (4, 1)):
+        step = np.zeros_like(STUDENT)
+        step[index] = 1e-5
+        ends = [oracle.distillation_loss(LABELS, TEACHER, STUDENT + s, 2.5, 0.3).sum() for s in (step, -step)]
+        np.testing.assert_allclose(found[index], (ends[0] - ends[1]) / 2e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [LABELS[:, None], np.eye(4)[LABELS]])
+def test_labels_may_be_columns_or_probabilities(labels):
+    value = distillation_loss(labels, TEACHER, tf.constant(STUDENT))
+    np.testing.assert_allclose(value, distillation_loss(LABELS, TEACHER, tf.constant(STUDENT)), rtol=1e-10)
+
+
+def test_large_logits():
+    value = distillation_loss(LABELS, 1e4 * TEACHER, tf.constant(1e4 * STUDENT, tf.float32), 1.0, 0.5)
+    assert np.all(np.isfinite(value))
+    assert np.all(np.asarray(value) >= 0)
+
+
+def test_the_teacher_stays_as_it_is():
+    teacher = keras.Sequential(
+        [keras.Input((6,)), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(4)]
+    )
+    before = teacher.get_weights()
+    trainable = len(teacher.trainable_variables)
+    model = compiled(distill(teacher, network()))
+    model.fit(X, Y, epochs=2, verbose=0)
+    for old, now in zip(before, teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(now, old)
+    assert len(teacher.trainable_variables) == trainable  # not frozen behind its owner's back
+    assert len(model.trainable_variables) == 2
+
+
+def test_the_student_learns_what_the_teacher_knows():
+    teacher, student = network(1), network(2)
+    model = distill(teacher, student, temperature=2.0, alpha=0.0)
+    model.compile(keras.optimizers.Adam(0.1))
+    model.fit(np.tile(X, (160, 1)), verbose=0)
+    np.testing.assert_allclose(np.ptp(teacher(X) - student(X), axis=1), 0, atol=0.05)
+
+
+def test_metrics_compare_labels_and_logits():
+    model = compiled(distill(network(1), network(2), alpha=0.5), metrics=["accuracy"])
+    scores = model.evaluate(X, Y, verbose=0, return_dict=True)
+    np.testing.assert_allclose(scores["accuracy"], np.mean(np.argmax(network(2)(X), axis=1) == Y))
+    expected = distillation_loss(Y, network(1)(X), network(2)(X), alpha=0.5)
+    np.testing.assert_allclose(scores["loss"], np.mean(expected), rtol=1e-5)
+
+
+def test_sample_weights():
+    model = compiled(distill(network(1), network(2)))
+    weight = np.arange(32) / 32
+    expected = np.mean(weight * np.asarray(distillation_loss(Y, network(1)(X), network(2)(X))))
+    np.testing.assert_allclose(model.evaluate(X, Y, sample_weight=weight, verbose=0), expected, rtol=1e-5)
+
+
+def test_file_and_resumed_training(tmp_path):
+    model = compiled(
+        distill(network(1), network(2), 3.0, 0.2), keras.optimizers.Adam(0.1), metrics=["accuracy"]
+    )
+    model.fit(X, Y, shuffle=False, verbose=0)
+    model.save(tmp_path / "distiller.keras")
+    loaded = keras.models.load_model(tmp_path / "distiller.keras")
+    assert (loaded.temperature, loaded.alpha) == (3.0, 0.2)
+    np.testing.assert_array_equal(loaded(X), model(X))
+    for each in (model, loaded):
+        each.fit(X, Y, shuffle=False, verbose=0)
+    np.testing.assert_allclose(loaded.student.get_weights()[0], model.student.get_weights()[0], atol=1e-6)
+    np.testing.assert_array_equal(loaded.teacher.get_weights()[0], model.teacher.get_weights()[0])
+
+
+def test_mixed_precision():
+    model = compiled(distill(network(1), network(2, dtype="mixed_bfloat16")))
+    expected = np.mean(distillation_loss(Y, network(1)(X), network(2)(X)))
+    np.testing.assert_allclose(model.evaluate(X, Y, verbose=0), expected, rtol=0.02)
+
+
+def softmax_model():
+    return keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="softmax")])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: distill(network(), network(), temperature=0), "above|temperature=0"),
+        (lambda: distill(network(), network(), alpha=1.1), "alpha=1.1"),
+        (lambda: distill(softmax_model(), network()), r"distill.teacher.*end in logits"),
+        (lambda: distill(network(), softmax_model()), r"distill.student.*end in logits"),
+        (
+            lambda: distill(network(), keras.Sequential([keras.Input((6,)), layers.Dense(3)])),
+            "4 logits as the teacher does.*3 logits",
+        ),
+        (lambda: distill(network(), network()).compile("sgd", "mse"), "be left out.*loss='mse'"),
+        (lambda: compiled(distill(network(), network())).fit(X, verbose=0), r"no labels.*alpha=0\.1"),
+        (lambda: distillation_loss(LABELS, TEACHER, STUDENT, temperature=-1.0), r"temperature=-1\.0"),
+    ],
+)
+def test_refuses(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
