@@ -288,7 +288,7 @@ class GradualPruning(keras.callbacks.Callback):
         self._prune_if_due()
 
     def _prune_if_due(self):
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         if step < self.begin_step:
             return
         due = step - (step - self.begin_step) % self.frequency if step < self.end_step else self.end_step
