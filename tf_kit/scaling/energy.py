@@ -4,7 +4,7 @@ A multiply-accumulate costs a picojoule or a few; fetching one of its operands f
 as much. So what saves energy is to move fewer bytes: fewer weights, fewer bits, larger minibatches.
 
 The estimate is a lower bound for comparing networks on one imagined chip: processor logic, memory at rest,
-leakage, cooling and power supplies are left out, and a real machine spends some ten to a thousand times as much.
+leakage, cooling and power supplies are left out, and a real machine spends far more.
 `measured_joules` reads what the processor spent, where the machine tells.
 
 Reference: Horowitz, 2014, Computing's energy problem (and what we can do about it), ISSCC, figure 1.1.9;
@@ -156,7 +156,7 @@ def energy_bill(
 
     where n = `batch_size`, positions are the places where a kernel is applied, and update = 3 weights + 2 slots ·
     weights: read gradient and weight, write the weight, read and write each slot. In each product a layer's
-    weights, inputs and outputs (or their gradients) cross the memory once; activations functions, normalisation,
+    weights, inputs and outputs (or their gradients) cross the memory once; activation functions, normalisation,
     pooling and sums are taken to be fused with it and cost nothing. P = 2 for a layer that is not trainable.
 
     Args:
