@@ -386,3 +386,50 @@ def measures_by_name(names, measures):
         grid[0][0].set_yticks(rows, names)
         grid[0][0].invert_yaxis()
         return figure
+
+
+def valley_paths(hessian, paths, steps):
+    """Trajectories of optimizers over the contours of a quadratic, one panel each, and a panel of steps.
+
+    Args:
+        hessian: (2, 2), H of the loss ½ θᵀ H θ.
+        paths: name → (n, 2), the places visited, start first.
+        steps: name of a kind of bars → one number for each path.
+    """
+    with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 15}):
+        columns = math.ceil((len(paths) + 1) / 2)
+        figure = plt.figure(figsize=(4.3 * columns, 8), layout="constrained")
+        above, below = figure.subfigures(2, 1)
+        rest = len(paths) - columns
+        left, right = below.subfigures(1, 2, width_ratios=(rest, columns - rest))
+        places = [*above.subplots(1, columns), *left.subplots(1, rest, squeeze=False)[0]]
+        visited = np.concatenate([*paths.values(), np.zeros((1, 2))])
+        low, high = visited.min(axis=0), visited.max(axis=0)
+        middle, reach = (low + high) / 2, 0.58 * (high - low).max()
+        x, y = (np.linspace(m - reach, m + reach, 201) for m in middle)
+        plane = np.stack(np.meshgrid(x, y), axis=-1)
+        loss = np.einsum("...i,ij,...j->...", plane, hessian, plane) / 2
+        levels = loss.max() * np.linspace(0, 1, 14)[1:] ** 3
+        for axes, (name, path) in zip(places, paths.items(), strict=True):
+            axes.contour(x, y, loss, levels=levels, colors="0.72", linewidths=1)
+            axes.plot(*path.T, "o-", color=COLORS[0], linewidth=1.8, markersize=4)
+            axes.plot(*path[0], "s", color=COLORS[1], markersize=11)
+            axes.plot(0, 0, "*", color=COLORS[6], markersize=17)
+            axes.set(xlim=x[[0, -1]], ylim=y[[0, -1]], aspect="equal", xticks=[], yticks=[])
+            axes.set_title(f"{name}: {len(path) - 1} steps", fontsize=17)
+            axes.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
+        axes, thick = right.subplots(), 0.8 / len(steps)
+        for i, (kind, counts) in enumerate(steps.items()):
+            rows = np.arange(len(counts)) + (i - (len(steps) - 1) / 2) * thick
+            look = {"color": COLORS[i], "hatch": ("", "//")[i % 2], "edgecolor": "white"}
+            axes.barh(rows, counts, thick, label=kind, **look)
+            for row, count in zip(rows, counts, strict=True):
+                axes.annotate(
+                    str(count), (count, row), (3, 0), textcoords="offset points", va="center", size=12
+                )
+        axes.set_yticks(range(len(paths)), [name.replace(" + ", " +\n") for name in paths], fontsize=13)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.set_title("steps to the minimum", fontsize=17)
+        right.legend(fontsize=13, loc="outside lower center", ncols=len(steps))
+        return figure
