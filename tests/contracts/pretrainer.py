@@ -35,7 +35,7 @@ def check_config(factory):
 def check_saving(factory, x, path):
     """A trained pretrainer comes back from its file with the same outputs, and goes on to the last bit."""
     model = factory(encoder(), seed=0)
-    model.compile(optimizers.Adam(0.01))
+    model.compile(optimizers.Adam(0.01), run_eagerly=True)
     model.fit(x, batch_size=32, verbose=0)
     model.save(path)
     loaded = keras.saving.load_model(path)

@@ -1,7 +1,6 @@
 """Greedy layer-wise pretraining: the encoder's own layers, one at a time, each input computed once."""
 
 import tempfile
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -265,7 +264,7 @@ def test_supervised_layers_learn_labels_that_reconstruction_cannot_see():
     for block in (Supervised, Autoencoder):
         encoder = networks.mlp((3,), num_classes=None, activation="tanh", seed=0)
         pretrain_greedily(
-            encoder, x, y if block is Supervised else None, block=block, epochs=30, batch_size=20,
+            encoder, x, y if block is Supervised else None, block=block, epochs=20, batch_size=20,
             optimizer=keras.optimizers.Adam(0.05), **({} if block is Supervised else {"loss": "squared_error"}),
         )  # fmt: skip
         h = np.asarray(encoder(x))
@@ -312,19 +311,3 @@ def test_refusals(arguments, says):
     arguments = {"encoder": networks.mlp((5, 4), None), "x": examples()} | arguments
     with pytest.raises(ValueError, match=says):
         pretrain_greedily(**arguments)
-
-
-def test_a_run_takes_the_place_of_fit(tmp_path):
-    """`Run.fit` as `fit`: the second time it loads the finished layers."""
-    from tf_kit.runs import Run
-
-    def train(resume):
-        encoder = networks.mlp((5, 4), num_classes=None, seed=0)
-        run = Run(tmp_path / "run", {"seed": 0}, resume=resume)
-        pretrain_greedily(encoder, examples(), epochs=2, fit=run.fit)
-        run.progress.close()
-        return encoder.get_weights()
-
-    for ours, theirs in zip(train(False), train(True), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert (Path(tmp_path) / "run" / "checkpoints" / "layer-2").is_dir()

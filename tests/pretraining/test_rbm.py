@@ -306,17 +306,17 @@ def test_training_raises_the_likelihood(arguments):
 
 
 def test_at_least_as_good_as_scikit_learn():
-    """32 hidden units, 5 passes over binarised digits in minibatches of 20 at rate 0.1, for both; the exact
+    """32 hidden units, 3 passes over binarised digits in minibatches of 20 at rate 0.1, for both; the exact
     mean pseudo-likelihood of the training set. scikit-learn runs persistent chains, as many as the minibatch."""
     x = (data.load("digits", seed=0)[0].x.reshape(-1, 64) > 0.5).astype("float32")
-    theirs = BernoulliRBM(32, learning_rate=0.1, batch_size=20, n_iter=5, random_state=0).fit(x)
+    theirs = BernoulliRBM(32, learning_rate=0.1, batch_size=20, n_iter=3, random_state=0).fit(x)
     bar = oracle.mean_pseudo_log_likelihood(
         x.astype("float64"), theirs.components_.T, theirs.intercept_visible_, theirs.intercept_hidden_
     )
     for arguments in ({}, {"persistent": True, "num_chains": 20}):
         ours = RBM(32, seed=0, **arguments)
         ours.compile(keras.optimizers.SGD(0.1))
-        ours.fit(x, batch_size=20, epochs=5, verbose=0)
+        ours.fit(x, batch_size=20, epochs=3, verbose=0)
         W, c = (np.asarray(each, "float64") for each in ours.encoder.layers[-1].get_weights())
         b = np.asarray(ours.visible_bias, "float64")
         assert oracle.mean_pseudo_log_likelihood(x.astype("float64"), W, b, c) > bar
