@@ -22,7 +22,7 @@ import numpy as np
 from tf_kit import lectures, optimizers, plotting
 
 TITLE = "Optimizers in a narrow valley"
-SECONDS = 15
+SECONDS = 10
 
 MAKE = {
     "SGD": optimizers.SGD,

@@ -1,0 +1,169 @@
+# %%
+"""How does the gradient's noise fall with the batch size, and which step sizes let SGD converge?
+
+First a network's gradients are measured: how far, on average, is the gradient of a minibatch from that of all
+examples? Then stochastic gradient descent with one example a step runs on a problem whose minimum is known, the mean
+image of the data, with rates that stay constant, fall as Robbins and Monro ask, or fall too fast.
+
+Claim: the squared distance of the gradients falls as σ²/B · (N − B)/(N − 1): while B is much smaller than N,
+four times the examples halve the noise. A constant rate η hovers at ησ²/(2 − η) from the minimum and stays there; powers 3/4 and 1 of the step
+keep coming closer; power 2 comes to rest on the way.
+
+Slide: "Stochastic Gradient Descent (SGD)", "Minibatch".
+Reference: Robbins, Monro 1951, "A stochastic approximation method"; Bottou, Curtis, Nocedal 2018, "Optimization
+methods for large-scale machine learning", sections 4 and 5.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tf_kit import data, lectures, networks, plotting
+from tf_kit.design import gradient_variance, minibatch_variance
+from tf_kit.optimizers import RobbinsMonro
+
+TITLE = "Minibatches and step sizes"
+SECONDS = 10
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
+    examples: int = lectures.option(500, "examples that count as the training set of the network")
+    draws: int = lectures.option(200, "minibatches of each size")
+    steps: int = lectures.option(100_000, "steps of SGD, one example each")
+    runs: int = lectures.option(20, "runs of SGD that are averaged")
+    seed: int = lectures.option(0, "seed of all draws")
+
+    @classmethod
+    def quick(cls):
+        return cls(examples=300, draws=60, steps=10_000)
+
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+# %% [markdown]
+# The gradient of a minibatch is a mean over B examples drawn from N. Its variance is that of a sample mean, whatever
+# the network: σ²/B, and less near B = N, where nothing is left to chance.
+
+
+# %%
+def gradient_noise(train, config):
+    """Measured and predicted squared distance of minibatch gradients, for the initial weights of a network."""
+    model = networks.mlp((32,), train.num_classes, "relu", train.x.shape[1:], config.seed)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    x, y = train.x[: config.examples], train.y[: config.examples]
+    sizes = [size for size in SIZES if size < len(x)]
+    return gradient_variance(model, x, y, loss, sizes, config.draws, seed=config.seed), len(x)
+
+
+# %% [markdown]
+# SGD on L(θ) = ½ mean over examples of ‖θ − x‖²: one example gives the gradient θ − x, and the minimum is the mean
+# image. The rate is η₀ (1 + k/τ)^(−p). `RobbinsMonro` refuses powers outside (1/2, 1], so p = 2 is computed here.
+#
+# The two conditions are sufficient, not necessary. They cut between p = 0 and p = 3/4, and between 1 and 2.
+
+
+# %%
+def rates(steps, initial=0.2, delay=10.0):
+    """What the schedules give for each step: name → (steps,)."""
+    k = np.arange(steps)
+    return {
+        "constant 0.2": np.full(steps, initial),
+        "constant 0.02": np.full(steps, initial / 10),
+        "power 3/4": np.array(RobbinsMonro(initial, 0.75, delay)(k), "float64"),
+        "power 1": np.array(RobbinsMonro(initial, 1.0, delay)(k), "float64"),
+        "power 2: too fast": initial * (1 + k / delay) ** -2,
+    }
+
+
+def distances(x, rate, runs, seed, marks):
+    """Mean squared distance from the mean image after each of the steps `marks`, over runs from a black image."""
+    rng = np.random.default_rng(seed)
+    minimum, theta, found = x.mean(axis=0), np.zeros((runs, x.shape[1])), []
+    wanted = set(marks.tolist())
+    for k, eta in enumerate(rate, start=1):
+        gradient = theta - x[rng.integers(len(x), size=runs)]
+        theta -= eta * gradient
+        if k in wanted:
+            found.append(((theta - minimum) ** 2).sum(axis=1).mean())
+    return np.array(found)
+
+
+def run(config):
+    train, _, _ = data.load(config.data, seed=0)
+    noise, n = gradient_noise(train, config)
+    x = train.x.reshape(len(train), -1).astype("float64")
+    variance = x.var(axis=0).sum()
+    marks = np.unique(np.logspace(0, np.log10(config.steps), 120).astype(int))
+    return {
+        "noise": noise,
+        "n": n,
+        "marks": marks,
+        "variance": variance,
+        "distances": {
+            name: distances(x, rate, config.runs, config.seed, marks) / variance
+            for name, rate in rates(config.steps).items()
+        },
+    }
+
+
+# %%
+def check(results):
+    noise = results["noise"]
+    off = np.abs(noise.measured - noise.theory) / noise.standard_error
+    assert off.max() < 4, f"gradient variance is {off.max():.1f} standard errors from theory"
+    late = {name: each[-20:].mean() for name, each in results["distances"].items()}
+    earlier = {name: each[-40:-20].mean() for name, each in results["distances"].items()}
+    for name, eta in (("constant 0.2", 0.2), ("constant 0.02", 0.02)):
+        hover = eta / (2 - eta)
+        assert 0.7 < late[name] / hover < 1.4, (
+            f"{name} hovers at {late[name]:.3g} σ², theory says {hover:.3g} σ²"
+        )
+    for name in ("power 3/4", "power 1"):
+        assert late[name] < 0.6 * earlier[name], (
+            f"{name} comes no closer: {earlier[name]:.2g}, {late[name]:.2g}"
+        )
+        assert late[name] < late["constant 0.02"], (
+            f"{name} is at {late[name]:.2g}, farther than a constant rate"
+        )
+    stuck = late["power 2: too fast"]
+    assert stuck > 0.8 * earlier["power 2: too fast"], "power 2 has not come to rest"
+    assert stuck > 10 * late["power 1"], (
+        f"power 2 rests at {stuck:.2g} σ², power 1 is at {late['power 1']:.2g} σ²"
+    )
+    listed = ", ".join(f"{name} {value:.2g}" for name, value in late.items())
+    ratio = noise.measured[0] / noise.measured[-1]
+    return (
+        f"From 1 to {noise.batch_sizes[-1]} examples the gradient's variance falls {ratio:.0f}-fold (theory "
+        f"{noise.theory[0] / noise.theory[-1]:.0f}). Squared distance from the minimum towards the end of "
+        f"{results['marks'][-1]:,} steps, in σ²: {listed}."
+    )
+
+
+# %%
+def plot(results):
+    noise, n = results["noise"], results["n"]
+    sizes = np.unique(np.logspace(0, np.log10(0.95 * n), 100).astype(int))
+    predicted = [minibatch_variance(noise.example_variance, int(size), n) for size in sizes]
+    gradients = {
+        "series": {"theory": (sizes, predicted), "measured": (noise.batch_sizes, noise.measured)},
+        "title": "variance of the gradient",
+        "x_label": f"batch size (of {n})",
+        "log": "xy",
+    }
+    descent = {
+        "series": {name: (results["marks"], each) for name, each in results["distances"].items()},
+        "title": "squared distance from the minimum, σ²",
+        "x_label": "step",
+        "log": "xy",
+    }
+    return plotting.graphs([gradients, descent], width=6.6)
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
