@@ -63,7 +63,7 @@ def check_example_variance(module):
 def check_measured(module, replace):
     x, y, weights = tiny(n=20)
     found = module.gradient_variance(
-        linear_model(weights), x, y, "mse", (1, 5, 15), num_draws=300, replace=replace
+        linear_model(weights), x, y, "mse", (1, 5, 15), num_draws=150, replace=replace
     )
     away = np.abs(found.measured - found.theory) / found.standard_error
     np.testing.assert_array_less(away, 4)

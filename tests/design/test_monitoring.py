@@ -89,13 +89,20 @@ def check_losses_and_errors(module):
         np.testing.assert_allclose(history[name], [math.nan, *expected], rtol=1e-6, err_msg=name)
 
 
+def check_accuracies(module):
+    logs = {"val_binary_accuracy": 0.25, "loss": 3.0, "binary_accuracy": 0.75}
+    for ordered in (logs, dict(reversed(logs.items()))):
+        assert (module._error(ordered, ""), module._error(ordered, "val_")) == (0.25, 0.75)
+    assert module._error({"loss": 3.0, "val_acc": 0.25}, "") is None
+
+
 def check_nothing_changes(module):
     x, y = examples()
     results = []
     for watched in (False, True):
         model = network()
         callbacks = [module.TrainingMonitor(x[:9], y[:9])] if watched else []
-        log = model.fit(x, y, epochs=3, batch_size=16, validation_split=0.2, verbose=0, callbacks=callbacks)
+        log = model.fit(x, y, epochs=2, batch_size=16, validation_split=0.2, verbose=0, callbacks=callbacks)
         values = [keras.ops.convert_to_numpy(each) for each in model.variables + model.optimizer.variables]
         results.append((values, log.history, keras.random.uniform(()), np.random.random()))
     (plain, log, *draws), (watched, watched_log, *watched_draws) = results
@@ -106,7 +113,13 @@ def check_nothing_changes(module):
     np.testing.assert_array_equal(draws, watched_draws)
 
 
-CHECKS = [check_gradient_norms, check_update_ratio, check_losses_and_errors, check_nothing_changes]
+CHECKS = [
+    check_gradient_norms,
+    check_update_ratio,
+    check_losses_and_errors,
+    check_accuracies,
+    check_nothing_changes,
+]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -121,8 +134,9 @@ def test_record(check):
         (check_gradient_norms, 'f"{prefix}{layer.name}/"', '""'),
         (check_update_ratio, "new - old for", "new + old for"),
         (check_update_ratio, "/ (_norm(self._before[name])", "/ (_norm(after)"),
-        (check_losses_and_errors, "return 1 - value", "return value"),
-        (check_losses_and_errors, "if name.startswith(prefix) and (prefix or not", "if True and (prefix or not"),
+        (check_accuracies, "return 1 - value", "return value"),
+        (check_accuracies, "if name.startswith(prefix) and (prefix or not", "if True and (prefix or not"),
+        (check_accuracies, "(prefix or not", "(True or not"),
         (check_losses_and_errors, "self._record(epoch + 1,", "self._record(epoch,"),
         (check_nothing_changes, "cost, gradients = self._probe(self.x, self.y)",
          "cost, gradients = self._probe(self.x, self.y); self.model(self.x, training=True)"),

@@ -294,6 +294,12 @@ def test_seconds_are_measured():
 # Processes.
 
 
+def test_another_process_imports_what_it_evaluates():
+    (trial,) = try_all(trials.parabola, [{"x": 5}], processes=2)  # spawned, so with nothing inherited
+    assert (trial.score, trial.error) == (4, "")
+
+
+@pytest.mark.usefixtures("forked")
 def test_other_processes_give_the_same_results():
     candidates = [{"x": x} for x in range(5)]
     here = try_all(trials.parabola, candidates)
