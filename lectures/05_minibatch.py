@@ -5,9 +5,9 @@ First a network's gradients are measured: how far, on average, is the gradient o
 examples? Then stochastic gradient descent with one example a step runs on a problem whose minimum is known, the mean
 image of the data, with rates that stay constant, fall as Robbins and Monro ask, or fall too fast.
 
-Claim: the squared distance of the gradients falls as σ²/B · (N − B)/(N − 1): while B is much smaller than N,
-four times the examples halve the noise. A constant rate η hovers at ησ²/(2 − η) from the minimum and stays there; powers 3/4 and 1 of the step
-keep coming closer; power 2 comes to rest on the way.
+Claim: the squared distance of the gradients falls as σ²/B · (N − B)/(N − 1): while B is much smaller than N, four
+times the examples halve the noise. A constant rate η hovers at ησ²/(2 − η) from the minimum and stays there; powers
+3/4 and 1 of the step keep coming closer; power 2 comes to rest on the way.
 
 Slide: "Stochastic Gradient Descent (SGD)", "Minibatch".
 Reference: Robbins, Monro 1951, "A stochastic approximation method"; Bottou, Curtis, Nocedal 2018, "Optimization
