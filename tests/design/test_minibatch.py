@@ -8,12 +8,12 @@ from oracles import design as oracle
 
 from tf_kit.design import (
     _gradients,
+    epochs_to_steps,
     gradient_variance,
     minibatch,
     minibatch_variance,
     minibatches,
     name_descent,
-    num_steps,
     steps_per_epoch,
 )
 from tf_kit.design._gradients import GradientProbe, flat
@@ -81,9 +81,9 @@ def check_with_replacement(module):
 def check_steps(module):
     delivered = list(minibatches(np.arange(23), batch_size=5, epochs=3))
     assert module.steps_per_epoch(23, 5) == 5
-    assert module.num_steps(3, 23, 5) == len(delivered) == 15
+    assert module.epochs_to_steps(3, 23, 5) == len(delivered) == 15
     assert module.steps_per_epoch(23, 5, drop_remainder=True) == 4
-    assert module.num_steps(3, 20, 5) == module.num_steps(3, 20, 5, drop_remainder=True) == 12
+    assert module.epochs_to_steps(3, 20, 5) == module.epochs_to_steps(3, 20, 5, drop_remainder=True) == 12
 
 
 def check_names(module):
@@ -141,7 +141,7 @@ def test_num_steps_counts_the_updates_of_fit():
     model = linear_model(weights)
     model.compile("sgd", "mse")
     model.fit(x, y, batch_size=5, epochs=2, verbose=0)
-    assert int(model.optimizer.iterations) == num_steps(2, 23, 5) == 2 * steps_per_epoch(23, 5)
+    assert int(model.optimizer.iterations) == epochs_to_steps(2, 23, 5) == 2 * steps_per_epoch(23, 5)
 
 
 def test_minibatches_are_those_of_the_data():
@@ -287,7 +287,7 @@ X = np.zeros((4, 1))
         (lambda: steps_per_epoch(0, 5), "num_examples=0"),
         (lambda: steps_per_epoch(4, 2.5), "batch_size=2.5"),
         (lambda: steps_per_epoch(4, 5, drop_remainder=True), "batch_size=5"),
-        (lambda: num_steps(0, 4, 2), "epochs=0"),
+        (lambda: epochs_to_steps(0, 4, 2), "epochs=0"),
         (lambda: name_descent(5, 4), "batch_size=5"),
     ],
 )

@@ -3,11 +3,11 @@
 from tf_kit.design.memory import LayerBill, MemoryBill, memory_bill
 from tf_kit.design.minibatch import (
     GradientVariance,
+    epochs_to_steps,
     gradient_variance,
     minibatch_variance,
     minibatches,
     name_descent,
-    num_steps,
     steps_per_epoch,
 )
 from tf_kit.design.monitoring import Diagnosis, TrainingMonitor, diagnose, read_history
@@ -41,6 +41,7 @@ __all__ = [
     "ZCAWhitening",
     "condition_number",
     "diagnose",
+    "epochs_to_steps",
     "gradient_variance",
     "grid",
     "grow",
@@ -48,7 +49,6 @@ __all__ = [
     "minibatch_variance",
     "minibatches",
     "name_descent",
-    "num_steps",
     "random",
     "read_history",
     "steps_per_epoch",

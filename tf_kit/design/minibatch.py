@@ -11,7 +11,8 @@ shuffled minibatches themselves are `minibatches`, and the step sizes with which
 `tf_kit.optimizers.RobbinsMonro`.
 
 Slide: "Batch size: the number of times the entire training set pass through the neural network" repeats the
-definition of the number of epochs. The batch size is the number of examples in one update; see `num_steps`.
+definition of the number of epochs. The batch size is the number of examples in one update; see
+`epochs_to_steps`.
 
 Reference: Bottou, 2010, Large-scale machine learning with stochastic gradient descent; Bottou, Curtis,
 Nocedal, 2018, Optimization methods for large-scale machine learning, section 5.
@@ -30,11 +31,11 @@ from tf_kit.design._gradients import GradientProbe, flat
 
 __all__ = [
     "GradientVariance",
+    "epochs_to_steps",
     "gradient_variance",
     "minibatch_variance",
     "minibatches",
     "name_descent",
-    "num_steps",
     "steps_per_epoch",
 ]
 
@@ -225,7 +226,7 @@ def steps_per_epoch(num_examples: int, batch_size: int, drop_remainder: bool = F
     return n // b if drop_remainder else -(-n // b)  # (1)
 
 
-def num_steps(epochs: int, num_examples: int, batch_size: int, drop_remainder: bool = False) -> int:
+def epochs_to_steps(epochs: int, num_examples: int, batch_size: int, drop_remainder: bool = False) -> int:
     """Updates in a whole training run: what a learning rate schedule counts.
 
     Three numbers that a run is described by, each with its own meaning: the batch size is the number of
@@ -244,16 +245,15 @@ def num_steps(epochs: int, num_examples: int, batch_size: int, drop_remainder: b
         ValueError: when a number is out of range.
 
     Example:
-        >>> from tf_kit.design import num_steps
-        >>> num_steps(epochs=10, num_examples=1197, batch_size=32)
+        >>> from tf_kit.design import epochs_to_steps
+        >>> epochs_to_steps(epochs=10, num_examples=1197, batch_size=32)
         380
 
     Slide: "Batch size: the number of times the entire training set pass through the neural network" defines
     the epochs. Five passes asked for by `batch_size=5` are one pass in updates of five examples.
     """
-    return count("num_steps.epochs", epochs) * steps_per_epoch(
-        num_examples, batch_size, drop_remainder
-    )  # (1)
+    epochs = count("epochs_to_steps.epochs", epochs)
+    return epochs * steps_per_epoch(num_examples, batch_size, drop_remainder)  # (1)
 
 
 def name_descent(batch_size: int, num_examples: int) -> str:
