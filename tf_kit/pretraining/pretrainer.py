@@ -21,10 +21,11 @@ class Trainer(keras.Model):
         J = 1/|B| Σ_r Σ_{i ∈ B_r} ℓ_i + penalties                                          (1)
         g = Σ_r ∂/∂θ [ 1/|B| Σ_{i ∈ B_r} ℓ_i + penalties / R ]                             (2)
 
-    so that neither an uneven last batch nor the number of replicas changes a step. Gradients are clipped after
-    the sum (2). What is random about an example comes from `ExampleRandom`. Arrays are shuffled anew in each
-    epoch, in an order that is a function of the seed and the epoch, so `fit(..., initial_epoch=e)` continues as
-    the uninterrupted `fit` would have.
+    where ℓ_i is multiplied by its example's weight if the batches of a data set are (x, y, weights); what else is
+    reported stays a plain mean. So neither an uneven last batch nor the number of replicas changes a step.
+    Gradients are clipped after the sum (2). What is random about an example comes from `ExampleRandom`. Arrays
+    are shuffled anew in each epoch, in an order that is a function of the seed and the epoch, so
+    `fit(..., initial_epoch=e)` continues as the uninterrupted `fit` would have.
 
     Args:
         seed: seed of the data order and of all that is random in training.
