@@ -433,3 +433,21 @@ def valley_paths(hessian, paths, steps):
         axes.set_title("steps to the minimum", fontsize=17)
         right.legend(fontsize=13, loc="outside lower center", ncols=len(steps))
         return figure
+
+
+def add_moments(figure, panel, moments):
+    """Adds vertical lines with words to one panel of a figure of `graphs`. Returns the figure.
+
+    Args:
+        figure: as `graphs` returns it.
+        panel: index of the panel.
+        moments: words → x of the line.
+    """
+    axes = figure.axes[panel]
+    for i, (words, x) in enumerate(moments.items()):
+        axes.axvline(x, color="0.35", linestyle=("--", ":")[i % 2], linewidth=1.8)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        look = {"va": "top", "color": "0.2", "size": 14, "bbox": box}
+        place = (x, 0.97 - 0.12 * i)
+        axes.annotate(words, place, (6, 0), axes.get_xaxis_transform(), "offset points", **look)
+    return figure
