@@ -13,7 +13,7 @@ RUNS = {
     "good": ("healthy", {"validate": True}),
     "learning rate 5": ("diverging", {"activation": "tanh", "optimizer": lambda: SGD(5.0)}),
     "learning rate 0.0003": ("too slow", {"optimizer": lambda: SGD(3e-4)}),
-    "60 examples": ("overfitting", {"num_examples": 60, "epochs": 14, "batch_size": 4, "validate": True}),
+    "60 examples": ("overfitting", {"num_examples": 60, "epochs": 12, "batch_size": 8, "validate": True}),
     "seven sigmoid layers": (
         "saturated",
         {"activation": "sigmoid", "units": (30,) * 7, "optimizer": lambda: SGD(0.05, momentum=0.9)},
@@ -33,10 +33,10 @@ class Run:
         self,
         activation="relu",
         units=(40, 40),
-        optimizer=lambda: Adam(2e-3),
+        optimizer=lambda: Adam(5e-3),
         num_examples=600,
         epochs=10,
-        batch_size=32,
+        batch_size=64,
         bias=0.0,
         validate=False,
     ):
