@@ -10,8 +10,8 @@ how large the gradient and the steps are in each layer. `diagnose` reads such a 
     overfitting  the validation loss turns up or stays far above the training loss
     healthy      none of these
 
-Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, sections 11.4.1 and 11.5 ("compare the magnitude
-of parameter gradients to the magnitude of the parameters themselves", about 1 % a minibatch, after Bottou).
+Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, section 11.4.1 (learning rates and their curves)
+and section 11.5 (a step should move the weights by about 1 %, a figure of Bottou's).
 """
 
 import csv as csv_files
@@ -39,7 +39,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         update_ratio_l  = ‖Δθ_l‖ / ‖θ_l‖      in the epoch's first step   (2)
 
     where θ_l are the trainable weights of layer l as one vector, J = the compiled loss plus penalties. A ratio
-    about 1e-3 is usual; below 1e-5 the layer hardly learns, above 1e-1 it is thrown about.
+    of 1e-3 to 1e-2 is usual; below 1e-5 the layer hardly learns, above 1e-1 it is thrown about.
 
     After `fit`, `history` maps each name to a float64 array of E + 1 values, one before training and one after
     each of the E epochs; what does not exist before training is NaN there:
