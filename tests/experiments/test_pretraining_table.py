@@ -110,8 +110,8 @@ def test_a_killed_table_resumes_to_the_same_table(table, tmp_path):
     """SIGKILL in the middle of a fine-tuning; the resumed run gives the numbers of the uninterrupted one."""
     results, _ = table
     code = (
-        "import sys, tf_kit.experiments as e; "
-        f"e.run_table('digits', seeds=2, out=sys.argv[1], resume=True, quiet=True, learning_rates=(.001, .01), **{TINY})"
+        "import sys, tf_kit.experiments as e; e.run_table('digits', seeds=2, out=sys.argv[1], "
+        f"resume=True, quiet=True, learning_rates=(.001, .01), **{TINY})"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

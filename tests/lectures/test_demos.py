@@ -30,7 +30,9 @@ def results_of(demo):
 
 
 def equal(first, second):
-    """Whether two results are the same numbers, through dictionaries, lists and tuples."""
+    """Whether two results are the same numbers, through dictionaries, lists, tuples and dataclasses."""
+    if dataclasses.is_dataclass(first):
+        return type(first) is type(second) and equal(vars(first), vars(second))
     if isinstance(first, dict):
         return list(first) == list(second) and all(equal(first[key], second[key]) for key in first)
     if isinstance(first, list | tuple):

@@ -43,10 +43,8 @@ def variance_over_all_batches(gradients, batch_size, replace):
     """E‖g_B − ḡ‖² over every batch that can be drawn, each as likely as any other."""
     indices = range(len(gradients))
     mean = sum(gradients) / len(gradients)
-    if replace:
-        batches = itertools.product(indices, repeat=batch_size)
-    else:
-        batches = itertools.combinations(indices, batch_size)
+    with_replacement = itertools.product(indices, repeat=batch_size)
+    batches = with_replacement if replace else itertools.combinations(indices, batch_size)
     total = number = 0
     for batch in batches:
         error = sum(gradients[i] for i in batch) / batch_size - mean
