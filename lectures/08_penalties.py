@@ -7,8 +7,8 @@ the step that l1 asks for and stops at zero.
 
 Claim: l2 makes weights smaller and none zero. l1 takes a third of them or more to exactly zero, if its step may stop
 there; in the loss it leaves them jumping to and fro around zero, by the size of one step. Elastic net zeroes and
-shrinks at once. Max-norm zeroes nothing: it holds the norm of each unit below its bound. The test error is printed beside, without a claim: the digits are hardly
-overfitted, and no penalty is needed for them.
+shrinks at once. Max-norm zeroes nothing: it holds the norm of each unit below its bound. The test
+error is printed beside, without a claim: the digits are hardly overfitted, and no penalty is needed for them.
 
 Slide: "Regularization in Deep Learning": norm penalty, weight decay, l_2, l_1.
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 7.1; Zou, Hastie 2005, "Regularization and
