@@ -122,7 +122,7 @@ class Run:
         folder = self.folder / "checkpoints" / _slug(stage)
         folder.mkdir(parents=True, exist_ok=True)
         state = _StageState(folder, keep_best, best_is)
-        model.prepare(*_first(x, y))
+        model.prepare_from(x, y)
         state.restore_last(model)
         if state.epoch:
             self.progress.skip(state.epoch, cost)
@@ -318,12 +318,6 @@ def read_json(path, what):
 def _replacing(path):
     """Where the new content of `path` is written before it takes its place in one rename."""
     return path.with_name(f".{path.name}.unfinished")
-
-
-def _first(x, y):
-    from tf_kit.pretraining.pretrainer import first_examples, is_array
-
-    return (x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)
 
 
 def _slug(stage):

@@ -49,7 +49,7 @@ class Autoencoder(Pretrainer):
     >>> history["loss"][-1] < 0.5 * history["loss"][0]
     True
 
-    Slide: "stacked autoencoders" are trained one layer at a time: see `pretrain_greedily`.
+    Convention: the lecture's "stacked autoencoders" are trained one layer at a time: see `pretrain_greedily`.
     Reference: Bengio, Lamblin, Popovici, Larochelle 2007, "Greedy Layer-Wise Training of Deep Networks", sec. 3;
     Hinton, Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural Networks".
     """

@@ -82,6 +82,10 @@ class Trainer(keras.Model):
             if self.compiled and not self.optimizer.built:
                 self.optimizer.build(self.trained_variables)
 
+    def prepare_from(self, x, y=None):
+        """`prepare` with the first example of arrays or of a data set."""
+        self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
+
     def _build_compiled_metrics(self, y, outputs):
         metrics = self._compile_metrics if self.compiled else None
         if metrics is None or metrics.built:
@@ -118,7 +122,7 @@ class Trainer(keras.Model):
                 kept = math.floor(len(x) * (1 - validation_split))
                 validation_data = (x[kept:], y[kept:]) if y is not None else (x[kept:],)
                 x, y = x[:kept], y[:kept] if y is not None else None
-            self.prepare(x[:1], y[:1] if y is not None else None)
+            self.prepare_from(x, y)
             if steps_per_epoch is not None:
                 _checks.refuse(
                     "fit.steps_per_epoch",
@@ -140,7 +144,7 @@ class Trainer(keras.Model):
         else:
             if y is not None:
                 _checks.refuse("fit.y", "come in the data set, as pairs (x, y)", "both a data set and y")
-            self.prepare(*first_examples(x))
+            self.prepare_from(x)
         if validation_data is not None:
             kwargs.setdefault("validation_batch_size", max(batch_size or 0, 1024))
         return super().fit(
@@ -159,7 +163,7 @@ class Trainer(keras.Model):
         """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
         metrics = self._compile_metrics if self.compiled else None
         if not self._means.by_name or (metrics is not None and not metrics.built):
-            self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
+            self.prepare_from(x, y)
         return super().evaluate(x, y, batch_size=batch_size or 1024, **kwargs)
 
     def train_step(self, batch):
