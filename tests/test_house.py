@@ -25,7 +25,7 @@ ARROWS = {
     "regularization": {"data"},
     "scaling": {"data"},
     "design": {"data", "networks"},
-    "pretraining": {"data", "networks"},
+    "pretraining": {"data", "networks", "regularization"},  # for projectors' batch norm and examples' keys
     "runs": {"plotting", "progress", "pretraining"},
     "experiments": {"data", "plotting", "progress", "runs", *TOPICS},
     "lectures": {"data", "plotting", "progress", "runs", "experiments", *TOPICS},

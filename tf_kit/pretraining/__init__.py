@@ -1,25 +1,37 @@
 """Pretraining: learn from unlabelled data first, then fine-tune on labels."""
 
 from tf_kit.pretraining.autoencoder import Autoencoder, DenoisingAutoencoder, reconstruction_loss
+from tf_kit.pretraining.bootstrap import BYOL
 from tf_kit.pretraining.greedy import Supervised, pretrain_greedily
+from tf_kit.pretraining.joint_embedding import BarlowTwins, SimCLR, VICReg, projection_head
+from tf_kit.pretraining.joint_embedding_losses import barlow_twins, byol, nt_xent, vicreg
 from tf_kit.pretraining.pretrainer import Pretrainer, Trainer
 from tf_kit.pretraining.randomness import ExampleRandom
 from tf_kit.pretraining.rbm import RBM, DeepBeliefNetwork
 from tf_kit.pretraining.transfer import Classifier, finetune, knn_accuracy, linear_probe
 
 __all__ = [
+    "BYOL",
     "RBM",
     "Autoencoder",
+    "BarlowTwins",
     "Classifier",
     "DeepBeliefNetwork",
     "DenoisingAutoencoder",
     "ExampleRandom",
     "Pretrainer",
+    "SimCLR",
     "Supervised",
     "Trainer",
+    "VICReg",
+    "barlow_twins",
+    "byol",
     "finetune",
     "knn_accuracy",
     "linear_probe",
+    "nt_xent",
     "pretrain_greedily",
+    "projection_head",
     "reconstruction_loss",
+    "vicreg",
 ]

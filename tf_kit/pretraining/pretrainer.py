@@ -302,12 +302,11 @@ class Pretrainer(Trainer):
 
     @classmethod
     def from_config(cls, config):
-        parts = ("encoder", "decoder", "projector", "predictor", "augment")
-        config = {
-            name: keras.saving.deserialize_keras_object(value) if name in parts and value else value
-            for name, value in config.items()
-        }
-        return cls(**config)
+        def part(value):
+            saved = isinstance(value, dict) and {"class_name", "config"} <= value.keys()
+            return keras.saving.deserialize_keras_object(value) if saved else value
+
+        return cls(**{name: part(value) for name, value in config.items()})
 
 
 class _Means:

@@ -26,10 +26,15 @@ class ExampleRandom:
     """
 
     def __init__(self, seed, step, count, offset=0, total=None):
-        self._seed, self._step = seed, tf.cast(step, tf.int64)
+        self.seed, self.step = seed, tf.cast(step, tf.int64)
         self._count, self._offset = count, offset
         self._total = count if total is None else total
         self._num_draws = 0
+
+    @property
+    def index(self):
+        """The place of each example in the global batch, int64, (count,)."""
+        return tf.cast(self._offset, tf.int64) + tf.range(tf.cast(self._count, tf.int64))
 
     def uniform(self, shape):
         """Uniform numbers in [0, 1), float32, shape (count, *shape)."""
@@ -53,4 +58,4 @@ class ExampleRandom:
 
     def _key(self):
         self._num_draws += 1
-        return tf.stack([tf.constant(self._seed + (self._num_draws << 32), tf.int64), self._step])
+        return tf.stack([tf.constant(self.seed + (self._num_draws << 32), tf.int64), self.step])
