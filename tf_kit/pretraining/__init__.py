@@ -5,6 +5,13 @@ from tf_kit.pretraining.bootstrap import BYOL
 from tf_kit.pretraining.greedy import Supervised, pretrain_greedily
 from tf_kit.pretraining.joint_embedding import BarlowTwins, SimCLR, VICReg, projection_head
 from tf_kit.pretraining.joint_embedding_losses import barlow_twins, byol, nt_xent, vicreg
+from tf_kit.pretraining.masked import (
+    MaskedAutoencoder,
+    MaskedTokens,
+    MaskedVectors,
+    PatchEncoder,
+    TokenEncoder,
+)
 from tf_kit.pretraining.pretrainer import Pretrainer, Trainer
 from tf_kit.pretraining.randomness import ExampleRandom
 from tf_kit.pretraining.rbm import RBM, DeepBeliefNetwork
@@ -19,9 +26,14 @@ __all__ = [
     "DeepBeliefNetwork",
     "DenoisingAutoencoder",
     "ExampleRandom",
+    "MaskedAutoencoder",
+    "MaskedTokens",
+    "MaskedVectors",
+    "PatchEncoder",
     "Pretrainer",
     "SimCLR",
     "Supervised",
+    "TokenEncoder",
     "Trainer",
     "VICReg",
     "barlow_twins",

@@ -1,0 +1,103 @@
+"""Masked vectors: some features of an example are hidden, and predicted from the others, by any encoder."""
+
+import math
+
+import keras
+from keras import ops
+
+from tf_kit import _checks
+from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
+from tf_kit.pretraining.masked.patches import hide
+from tf_kit.pretraining.randomness import ExampleRandom
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class MaskedVectors(Autoencoder):
+    """Masked autoencoder for plain vectors: predicts hidden features from seen ones, with any encoder.
+
+    Exactly round(`mask_ratio` · F) of the F features of each example are hidden, anew in each step; the encoder
+    finds a trained value in their place.
+
+        x̃_j = (1 − m_j) x_j + m_j t_j                                       (1)
+        z = decoder(encoder(x̃))                                             (2)
+        ℓ = 1/|M| Σ_{j ∈ M} ℓ_j(x_j, z_j),   M = {j : m_j = 1}              (3)
+
+    where ℓ_j is the j-th term of the autoencoder's loss and t (F,) starts at 0. `DenoisingAutoencoder` hides
+    features too, but is judged by all of them, with M = {1 … F} and a sum in (3): there most of the loss is
+    about copying what is seen. Evaluation hides too (as in step 0).
+
+    Args:
+        encoder, decoder, tied, loss: as in `Autoencoder`.
+        mask_ratio: share of the features that is hidden, in (0, 1); at least one is hidden and one seen.
+            Defaults to 0.5.
+        seed: seed of the masks, the decoder's initial weights and the data order.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tf_kit import networks
+    >>> x = np.eye(2, dtype="float32").repeat(3, axis=1).repeat(100, axis=0)  # three equal features, twice
+    >>> model = MaskedVectors(networks.mlp((8,), num_classes=None), mask_ratio=0.5)
+    >>> model.compile(keras.optimizers.Adam(0.03))
+    >>> loss = model.fit(x, batch_size=20, epochs=15, verbose=0).history["loss"]
+    >>> loss[-1] < 0.2 * loss[0]
+    True
+
+    Reference: He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners"; for corrupted features Vincent
+    et al. 2010, "Stacked Denoising Autoencoders".
+    """
+
+    def __init__(self, encoder, decoder=None, tied=True, loss="auto", mask_ratio=0.5, seed=0, **kwargs):
+        super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
+        self.mask_ratio = _checks.number("MaskedVectors.mask_ratio", mask_ratio, above=0, below=1)
+
+    def build(self, input_shape):
+        self.mask_values = self.add_weight(
+            shape=tuple(input_shape[1:]), initializer="zeros", name="mask_values"
+        )
+        super().build(input_shape)
+
+    def draw_masked(self, x, random=None):
+        """Which features are hidden, True = hidden, in the shape of `x`.
+
+        Args:
+            x: (n, …).
+            random: `ExampleRandom` of the step. Defaults to that of step 0.
+        """
+        random = ExampleRandom(self.seed, 0, len(x)) if random is None else random
+        features = math.prod(x.shape[1:])
+        visible = min(max(features - round(self.mask_ratio * features), 1), features - 1)
+        return ops.reshape(hide(random.uniform((features,)), visible)[2], (-1, *x.shape[1:]))
+
+    def cover(self, x, masked):
+        """x̃, in the shape of `x`: what the encoder sees."""
+        return ops.where(masked, ops.cast(self.mask_values, x.dtype), x)  # (1)
+
+    def per_example(self, x, y, random, training):
+        x = ops.cast(x, "float32")
+        if not self.built:
+            self.build(x.shape)
+        masked = self.draw_masked(x, random)
+        z = self.decode(self.encoder(self.cover(x, masked), training=training))  # (2)
+        loss = reconstruction_loss(ops.reshape(x, (-1, 1)), ops.reshape(z, (-1, 1)), self.resolve_loss(x))
+        weights = ops.reshape(ops.cast(masked, "float32"), ops.shape(z))
+        total = ops.sum(weights * ops.reshape(loss, ops.shape(z)), axis=-1)
+        return {"loss": total / ops.sum(weights, axis=-1)}, None  # (3)
+
+    def reconstruct(self, x, masked=None):
+        """x with its hidden features as the model sees them, the others their own; float32.
+
+        Args:
+            x: (n, …).
+            masked: True = hidden, in the shape of `x`, any number. Defaults to `draw_masked(x)`.
+        """
+        x = ops.cast(x, "float32")
+        if not self.built:
+            self.build(x.shape)
+        masked = ops.convert_to_tensor(self.draw_masked(x) if masked is None else masked, dtype="bool")
+        z = ops.cast(self.decode(self.encoder(self.cover(x, masked), training=False)), "float32")
+        x_hat = ops.sigmoid(z) if self.resolve_loss(x) == "cross_entropy" else z
+        return ops.where(masked, ops.reshape(x_hat, ops.shape(x)), x)
+
+    def get_config(self):
+        return {**super().get_config(), "mask_ratio": self.mask_ratio}
