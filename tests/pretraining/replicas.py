@@ -4,6 +4,7 @@
 1 + 0 + 0 + 0. TensorFlow bears strategies of one size only in a process, so each size has its own.
 """
 
+import inspect
 import os
 import sys
 
@@ -14,25 +15,31 @@ import numpy as np
 from design.twins import wrong_twin
 from keras import ops
 
-from tf_kit import networks
+from tf_kit import networks, regularization
 from tf_kit.pretraining import (
+    BYOL,
     RBM,
     Autoencoder,
+    BarlowTwins,
     Classifier,
     DenoisingAutoencoder,
     Supervised,
+    VICReg,
+    joint_embedding,
     pretrain_greedily,
     pretrainer,
 )
+from tf_kit.regularization.augmentation import draws
 
 ADAM, SGD = keras.optimizers.Adam, keras.optimizers.SGD
 X = np.random.default_rng(0).random((19, 6)).astype("float32")
+IMAGES = X.reshape(19, 2, 3, 1)
 Y = np.arange(19) % 3
 
 
-def fit(model, optimizer, y=None, metrics=None, **arguments):
+def fit(model, optimizer, y=None, metrics=None, x=X, **arguments):
     model.compile(optimizer, metrics=metrics)
-    return model, model.fit(X, y, batch_size=9, epochs=2, verbose=0, **arguments).history
+    return model, model.fit(x, y, batch_size=9, epochs=2, verbose=0, **arguments).history
 
 
 def encoder(*units):
@@ -74,6 +81,38 @@ def supervised():
     )
 
 
+def noisy(x, key):
+    """A view made by a plain function of keys: noise on each feature."""
+    return x + 0.1 * draws.normal(draws.stream(key, "noise"), x.shape[1])
+
+
+def joint(method, projector=(4,), x=X, augment=noisy, **arguments):
+    """With dropout in the encoder, and views drawn anew in each step."""
+    hidden = networks.mlp((8,), num_classes=None, activation="relu", seed=0).layers[1:]
+    layers = [keras.layers.Flatten(), regularization.Dropout(0.3, seed=1), *hidden]
+    model = method(keras.Sequential(layers), projector=projector, augment=augment)
+    return fit(model, SGD(0.02), x=x, **arguments)
+
+
+def simclr(module=joint_embedding):
+    return joint(module.SimCLR)
+
+
+def byol():
+    """With batch norm in the predictor."""
+    return joint(BYOL)
+
+
+def barlow():
+    """With batch norm, with an augmentation that XLA compiles, and validated."""
+    augment = regularization.compose(regularization.RandomFlip(), regularization.AddNoise(0.1))
+    return joint(BarlowTwins, (6, 4), IMAGES, augment, validation_data=(IMAGES[:7],))
+
+
+def vicreg():
+    return joint(VICReg)
+
+
 def half_precision():
     """Gradients are clipped as they are without their loss scale."""
     keras.config.set_dtype_policy("mixed_float16")
@@ -100,15 +139,28 @@ def centre(module=pretrainer):
 
 MAIN = {
     each.__name__: each
-    for each in (autoencoder, denoising, contrastive_divergence, persistent_chains, supervised)
+    for each in (
+        autoencoder,
+        denoising,
+        contrastive_divergence,
+        persistent_chains,
+        supervised,
+        simclr,
+        byol,
+        barlow,
+        vicreg,
+    )
 }
 METHODS = MAIN | {"half_precision": half_precision, "centre": centre}  # the last two on two replicas only
-TWINS = {  # of `centre`: what one replica never shows
-    "mean of means": ('ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
-    "penalty for each replica": ("penalty / place.num_replicas", "penalty"),
-    "clip before the sum": ('"SUM", [gradients[i] for i in reached]', '"SUM", self._clip(gradients)'),
-    "own random numbers": ("step, place.count, place.offset, place.total)", "step, place.count)"),
-    "history of one replica": ("sums = place.sum(ops", "sums = (ops"),
+TWINS = {  # name → (method, right, wrong): what one replica never shows
+    "mean of means": (centre, 'ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
+    "penalty for each replica": (centre, "penalty / place.num_replicas", "penalty"),
+    "clip before the sum": (centre, '"SUM", [gradients[i] for i in reached]', '"SUM", self._clip(gradients)'),
+    "own random numbers": (centre, "step, place.count, place.offset, place.total)", "step, place.count)"),
+    "history of one replica": (centre, "sums = place.sum(ops", "sums = (ops"),
+    "negatives of one replica": (simclr, "if replica is None or", "if True or"),
+    "anchors in other places": (simclr, "every[:, 1], random.index", "every[:, 1], random.index * 0"),
+    "views of one replica": (simclr, "+ view, random.index", "+ view, random.index * 0"),
 }  # fmt: skip
 
 
@@ -149,8 +201,9 @@ def main(num_replicas, path):
         arrays = train_all(METHODS if num_replicas == 2 else MAIN)
         if num_replicas == 2:
             arrays |= dict(refusals())
-            for name, (right, wrong) in TWINS.items():
-                arrays |= record(f"twin {name}", centre(wrong_twin(pretrainer, right, wrong)))
+            for name, (method, right, wrong) in TWINS.items():
+                module = inspect.signature(method).parameters["module"].default
+                arrays |= record(f"twin {name}", method(wrong_twin(module, right, wrong)))
         np.savez(path, **arrays)
 
 

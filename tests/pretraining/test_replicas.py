@@ -55,8 +55,9 @@ CASES = [(method, count) for method in replicas.METHODS for count in (1, 2, 4)]
     ("method", "count"), [case for case in CASES if case[0] in replicas.MAIN or case[1] == 2]
 )
 def test_the_same_on_any_number_of_replicas(trained, method, count):
-    """Weights within 1e-6, which leaves room for sums in another order (6e-8 seen). Half precision rounds every
-    example's part of a sum to 11 bits, in another order too: 2e-5 seen."""
+    """Weights within 1e-6, which leaves room for sums in another order (6e-8 seen; 4e-7 where batch norm or a
+    correlation divides by a small deviation). Half precision rounds every example's part of a sum to 11 bits, in
+    another order too: 2e-5 seen."""
     alone, shared = of(trained[0], method), of(trained[count], method)
     assert alone.keys() == shared.keys()
     assert any("/weight/" in name for name in alone)
@@ -74,8 +75,9 @@ def test_one_replica_is_no_strategy(trained, method):
 
 @pytest.mark.parametrize("name", replicas.TWINS)
 def test_wrong_twin(trained, name):
-    right, twin = of(trained[0], "centre"), of(trained[2], f"twin {name}")
-    difference = [np.abs(twin[each.replace("centre", f"twin {name}")] - right[each]).max() for each in right]
+    method = replicas.TWINS[name][0].__name__
+    right, twin = of(trained[0], method), of(trained[2], f"twin {name}")
+    difference = [np.abs(twin[each.replace(method, f"twin {name}")] - right[each]).max() for each in right]
     assert max(difference) > 1e-3
 
 

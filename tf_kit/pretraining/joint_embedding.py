@@ -323,4 +323,4 @@ def gather(z):
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return z
-    return replica.all_gather(z, axis=0)
+    return ops.reshape(replica.all_gather(z, axis=0), (-1, *z.shape[1:]))  # for its static shape
