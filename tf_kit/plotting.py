@@ -220,7 +220,7 @@ def depth_and_filters(curves, kernels, image_shape, count=12):
         return figure
 
 
-def graphs(panels, width=4.4):
+def graphs(panels, width=4.4, columns=None):
     """Lines side by side, each panel with its own axes; a name has one colour in all panels.
 
     Panels with the same names share one legend below them.
@@ -233,15 +233,21 @@ def graphs(panels, width=4.4):
             x_limits, y_limits: (low, high).
             level: (value, text) of a dashed horizontal line.
             note: (x, y, text), words at a place given in parts of the axes.
+            legend: place of the panel's own legend, as matplotlib names it.
         width: inches of one panel.
+        columns: panels in a row. Defaults to all.
     """
+    columns = min(columns or len(panels), len(panels))
+    rows = math.ceil(len(panels) / columns)
     order = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
     shared = len(panels) > 1 and len({tuple(panel["series"]) for panel in panels}) == 1
     with plt.rc_context({**STYLE, "font.size": 15}):
-        figure, row = plt.subplots(
-            1, len(panels), figsize=(width * len(panels), 4.6), layout="constrained", squeeze=False
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(width * columns, 4.6 * rows), layout="constrained", squeeze=False
         )
-        for axes, panel in zip(row[0], panels, strict=True):
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, panel in zip(grid.flat, panels, strict=False):
             for name, (x, y) in panel["series"].items():
                 i = order.index(name)
                 few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None
@@ -272,9 +278,9 @@ def graphs(panels, width=4.4):
                 x, y, text = panel["note"]
                 axes.text(x, y, text, transform=axes.transAxes, va="top", color="0.25")
             if not shared and len(panel["series"]) > 1:
-                axes.legend(fontsize=13)
+                axes.legend(fontsize=13, loc=panel.get("legend", "best"))
         if shared:
-            handles, names = row[0, 0].get_legend_handles_labels()
+            handles, names = grid[0, 0].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         return figure
 
@@ -451,3 +457,74 @@ def add_moments(figure, panel, moments):
         place = (x, 0.97 - 0.12 * i)
         axes.annotate(words, place, (6, 0), axes.get_xaxis_transform(), "offset points", **look)
     return figure
+
+
+def trials_and_best(places, curves, labels, curve_labels):
+    """Where searches put their trials, and what the best of them reaches by the number of trials.
+
+    Args:
+        places: title → (x (n,), y (n,), value (n,)) of the trials of one search, the x axis logarithmic.
+        curves: name → (x (m,), values (m, searches)); the mean is drawn, with its standard error.
+        labels: words for x, y and value of `places`.
+        curve_labels: words for x and y of `curves`.
+    """
+    with plt.rc_context({**STYLE, "font.size": 15}):
+        figure, row = plt.subplots(
+            1, len(places) + 1, figsize=(5.2 * (len(places) + 1), 5), layout="constrained"
+        )
+        everything = np.concatenate([value for *_, value in places.values()])
+        scale = matplotlib.colors.Normalize(everything.min(), everything.max())
+        for axes, (title, (x, y, value)) in zip(row, places.items(), strict=False):
+            dots = axes.scatter(
+                x, y, 90, value, cmap="cividis_r", norm=scale, edgecolors="black", linewidths=0.6
+            )
+            best = int(np.argmin(value))
+            axes.plot(x[best], y[best], "*", color=COLORS[1], markersize=22, markeredgecolor="black")
+            axes.set(xscale="log", xlabel=labels[0], ylabel=labels[1])
+            axes.set_title(title, fontsize=14)
+        figure.colorbar(dots, ax=list(row[: len(places)]), label=labels[2], shrink=0.9)
+        for i, (name, (x, values)) in enumerate(curves.items()):
+            error = values.std(axis=1, ddof=1) / math.sqrt(values.shape[1])
+            look = {"color": COLORS[i], "marker": MARKERS[i], "markersize": 9, "capsize": 5, "label": name}
+            row[-1].errorbar(x, values.mean(axis=1), error, **look)
+        row[-1].set(xlabel=curve_labels[0], ylabel=curve_labels[1], ylim=(0, None))
+        row[-1].set_xticks(next(iter(curves.values()))[0])
+        row[-1].legend()
+        return figure
+
+
+def curves_and_heatmap(curves, labels, table, rows, columns, title):
+    """Means over seeds by size on the left, a table of parts of 1 as numbers and shades on the right.
+
+    Args:
+        curves: name → (sizes (n,), values (n, seeds)), the horizontal axis logarithmic.
+        labels: words for the two axes and above the legend.
+        table: (r, c) in [0, 1], shown as percent.
+        rows, columns: names of the rows and columns of the table.
+        title: words above the table.
+    """
+    with plt.rc_context({**STYLE, "font.size": 15}):
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(14.5, 5.2), layout="constrained", width_ratios=(1, 1.4)
+        )
+        for i, (name, (sizes, values)) in enumerate(curves.items()):
+            look = {"color": COLORS[i], "marker": MARKERS[i], "markersize": 9}
+            left.plot(sizes, values.mean(axis=1), label=name, **look)
+            for size, each in zip(sizes, values, strict=True):
+                left.plot([size] * len(each), each, ".", color=COLORS[i], alpha=0.6)
+        left.set(xscale="log", xlabel=labels[0], ylabel=labels[1], ylim=(0, None))
+        left.set_xticks(sizes, [str(size) for size in sizes])
+        left.minorticks_off()
+        left.legend(title=labels[2])
+        right.grid(visible=False)
+        right.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for i, j in np.ndindex(*table.shape):
+            color = "black" if table[i, j] > 0.5 else "white"
+            words = f"{100 * table[i, j]:.0f}" if np.isfinite(table[i, j]) else "–"
+            right.text(j, i, words, ha="center", va="center", color=color)
+        right.set_xticks(range(len(columns)), columns)
+        right.set_yticks(range(len(rows)), rows)
+        right.set_title(title, fontsize=16)
+        right.spines[:].set_visible(False)
+        right.tick_params(length=0)
+        return figure

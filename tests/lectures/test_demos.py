@@ -159,6 +159,58 @@ def initializations_swapped(results):
     norms["relu", "he"], norms["relu", "uniform"] = norms["relu", "uniform"], norms["relu", "he"]
 
 
+def too_fast_as_good(results):
+    distances = results["distances"]
+    distances["power 2: too fast"] = distances["power 1"]
+
+
+def turned_valley_as_easy(results):
+    results["steps"]["AdaGrad", "turned"] = results["steps"]["AdaGrad", "along an axis"]
+
+
+def stopping_is_another_penalty(results):
+    results["quadratic"]["difference"] = 1e-3
+
+
+def penalties_swapped(results):
+    weights = results["weights"]
+    weights["l2"], weights["l1, stops at 0"] = weights["l1, stops at 0"], weights["l2"]
+
+
+def augmentation_is_worthless(results):
+    results["errors"]["turned anew"] = results["errors"]["as they are"]
+
+
+def sixes_survive(results):
+    results["kept"]["half a turn"] = np.ones(10)
+
+
+def masks_agree_less(results):
+    results["agreement"] = results["agreement"] - 0.2
+
+
+def normalization_does_not_help(results):
+    results["errors"]["with BatchNorm"] = results["errors"]["without"]
+
+
+def shift_by_the_moving_mean(results):
+    results["undo"]["undone"] = results["undo"]["given"] + 0.1
+
+
+def curves_swapped(results):
+    noisy, healthy = results["noisy"]["found"], results["healthy"]["found"]
+    results["noisy"]["found"], results["healthy"]["found"] = healthy, noisy
+
+
+def grid_and_random_swapped(results):
+    best = results["best"]
+    best["grid"], best["random"] = best["random"], best["grid"]
+
+
+def pruning_costs_as_much(results):
+    results["joules"][3] = results["joules"][0]
+
+
 @pytest.mark.parametrize(
     ("topic", "twin"),
     [
@@ -169,9 +221,21 @@ def initializations_swapped(results):
         ("losses", squared_error_without_slope),
         ("backpropagation", printed_gradient),
         ("backpropagation", symmetry_breaks_itself),
+        ("minibatch", too_fast_as_good),
+        ("optimizers", turned_valley_as_easy),
+        ("early_stopping", stopping_is_another_penalty),
+        ("penalties", penalties_swapped),
+        ("augmentation", augmentation_is_worthless),
+        ("augmentation", sixes_survive),
+        ("dropout", masks_agree_less),
+        ("batch_norm", normalization_does_not_help),
+        ("batch_norm", shift_by_the_moving_mean),
         ("preprocessing", divided_by_the_eigenvalue),
+        ("monitoring", curves_swapped),
+        ("search", grid_and_random_swapped),
         ("memory", bill_without_gradients),
         ("gradient_flow", initializations_swapped),
+        ("compression", pruning_costs_as_much),
     ],
 )
 def test_claim_can_fail(topic, twin):

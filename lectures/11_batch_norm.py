@@ -1,0 +1,168 @@
+# %%
+"""How far can the learning rate rise with batch normalisation, and which γ and β undo it?
+
+The same deep network is trained with and without `BatchNorm` behind each of its linear layers, by plain gradient
+descent on minibatches, from the same weights, at learning rates from far too small to far too large. Then a trained
+layer is given the γ and β that turn its normalisation off.
+
+Claim: the learning rates that train the network well in the epochs given cover a range at least five times as wide
+with batch normalisation as without, and the largest of them is at least five times larger. With γ = √(σ² + ε) and β = μ
+of its minibatch the layer returns what it was given: the last step can undo the first three.
+
+Slide: "Batch normalization".
+Reference: Ioffe and Szegedy 2015, "Batch Normalization", section 3 and algorithm 1.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tf_kit import data, lectures, networks, plotting
+from tf_kit.regularization import BatchNorm
+
+TITLE = "Batch normalisation"
+SECONDS = 45
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
+    examples: int = lectures.option(1000, "training examples")
+    layers: int = lectures.option(4, "hidden layers")
+    units: int = lectures.option(50, "ReLU units in each hidden layer")
+    epochs: int = lectures.option(15, "passes over the training examples")
+    rates: int = lectures.option(9, "learning rates, from 0.001 to 10 in equal factors")
+    seeds: int = lectures.option(2, "networks of each kind at each rate")
+
+    @classmethod
+    def quick(cls):
+        return cls(rates=5, seeds=1)
+
+
+# %%
+def network(config, split, normalized):
+    layers = [keras.Input(split.x.shape[1:]), keras.layers.Flatten()]
+    for _ in range(config.layers):
+        layers.append(keras.layers.Dense(config.units))
+        layers += [BatchNorm(momentum=0.9)] if normalized else []
+        layers.append(networks.ReLU())
+    model = keras.Sequential([*layers, keras.layers.Dense(split.num_classes)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(), loss, metrics=["accuracy"])
+    return model
+
+
+def draw_weights(model, seed):
+    """New weights for all layers, the same for the linear layers of both kinds of network."""
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    for k, layer in enumerate(dense):
+        kernel = keras.initializers.GlorotUniform(seed=100 * seed + k)(layer.kernel.shape)
+        layer.set_weights([kernel, np.zeros(layer.units)])
+    for layer in model.layers:
+        if isinstance(layer, BatchNorm):
+            zeros, ones = np.zeros(layer.gamma.shape), np.ones(layer.gamma.shape)
+            layer.set_weights([ones, zeros, zeros, ones])
+
+
+def error_at(model, learning_rate, config, split, test, seed):
+    """Test error in percent after training at this rate; NaN weights err as guessing does."""
+    draw_weights(model, seed)
+    model.optimizer.learning_rate.assign(learning_rate)
+    batches = data.minibatches(split.x, split.y, batch_size=50, seed=seed, epochs=config.epochs)
+    model.fit(batches, verbose=0, shuffle=False)
+    return 100 * (1 - model.evaluate(test.x, test.y, batch_size=2000, verbose=0)[1])
+
+
+# %% [markdown]
+# The last step of the slide is y = γ x̂ + β with x̂ = (x − μ)/√(σ² + ε), so γ = √(σ² + ε) and β = μ give x.
+
+
+# %%
+def undone(model, x):
+    """What the first normalisation is given, and what it returns before and after it is undone."""
+    layer = next(each for each in model.layers if isinstance(each, BatchNorm))
+    for each in model.layers[: model.layers.index(layer)]:
+        x = each(x)
+    z = np.asarray(x)
+    trained = np.asarray(layer(z, training=True))
+    layer.gamma.assign(np.sqrt(z.var(axis=0) + layer.epsilon))
+    layer.beta.assign(z.mean(axis=0))
+    return {"given": z, "as trained": trained, "undone": np.asarray(layer(z, training=True))}
+
+
+def run(config):
+    rates = np.geomspace(1e-3, 10, config.rates)
+    splits = [data.load(config.data, seed=seed, labels=config.examples) for seed in range(config.seeds)]
+    models = {
+        "without": network(config, splits[0][0], normalized=False),
+        "with BatchNorm": network(config, splits[0][0], normalized=True),
+    }
+    errors = {name: np.empty((config.rates, config.seeds)) for name in models}
+    for name, model in models.items():
+        for seed, (train, _, test) in enumerate(splits):
+            for i, rate in enumerate(rates):
+                errors[name][i, seed] = error_at(model, rate, config, train, test, seed)
+    train, _, test = splits[0]
+    error_at(models["with BatchNorm"], 0.1, config, train, test, seed=0)
+    return {"rates": rates, "errors": errors, "undo": undone(models["with BatchNorm"], train.x[:100])}
+
+
+# %%
+GOOD = 15  # percent; guessing errs on 90
+
+
+def working(results):
+    """The lowest and the highest rate at which the mean error is good, for each kind of network."""
+    found = {}
+    for name, errors in results["errors"].items():
+        good = results["rates"][errors.mean(axis=1) < GOOD]
+        found[name] = (good.min(), good.max()) if len(good) else (np.nan, np.nan)
+    return found
+
+
+def check(results):
+    ranges = working(results)
+    (low, high), (low_with, high_with) = ranges["without"], ranges["with BatchNorm"]
+    assert high_with > 5 * high, f"largest rates: {high:g} without, {high_with:g} with"
+    assert high_with / low_with > 5 * high / low, f"ranges: {ranges}"
+    without = f"from {low:.3g} to {high:.3g}" if high > low else f"of {low:.3g}"
+    z, undo = results["undo"]["given"], results["undo"]
+    trained, apart = (np.abs(undo[name] - z).max() for name in ("as trained", "undone"))
+    assert trained > 0.1 * np.abs(z).max(), "the layer was the identity from the start"
+    assert apart < 1e-5 * max(np.abs(z).max(), 1), f"off by {apart:.2g}"
+    best = {name: errors.mean(axis=1).min() for name, errors in results["errors"].items()}
+    return (
+        f"The network errs on less than {GOOD} % at a learning rate {without} without batch normalisation "
+        f"(at best {best['without']:.1f} %), and from {low_with:.3g} to {high_with:.3g} with it (at best "
+        f"{best['with BatchNorm']:.1f} %). γ = √(σ² + ε) and β = μ undo it to {apart:.0e}."
+    )
+
+
+# %%
+def plot(results):
+    series = {name: (results["rates"], errors.mean(axis=1)) for name, errors in results["errors"].items()}
+    z, undo = results["undo"]["given"], results["undo"]
+    unit = int(z.var(axis=0).argmax())
+    order = np.argsort(z[:, unit])
+    layer = {name: (z[order, unit], undo[name][order, unit]) for name in ("as trained", "undone")}
+    return plotting.graphs(
+        [
+            {
+                "series": series,
+                "x_label": "learning rate",
+                "y_label": "test error, %",
+                "log": "x",
+                "y_limits": (0, 105),
+                "legend": "lower left",
+            },
+            {"series": layer, "x_label": "into a normalised unit", "y_label": "out of it"},
+        ],
+        width=6,
+    )
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())

@@ -1,0 +1,200 @@
+# %%
+"""Does random search find better hyper-parameters than a grid of the same size?
+
+A small network has three hyper-parameters, of which the learning rate matters most by far. A grid of 27 trials tries
+three learning rates, each nine times over; 27 random trials try 27. Both search the same ranges, again and again
+with the ranges shifted, so that the grid is not lucky or unlucky with its places; the best trial on validation is
+what a search is worth.
+
+Claim: with equal budgets, random search finds the network with the lower validation error on the mean over the
+searches, and with few trials the gap is largest. The learning rate explains more of the differences between trials
+than both other hyper-parameters together.
+
+Slide: "Hyper-parameters", grid search and randomized search.
+Reference: Bergstra and Bengio 2012, "Random Search for Hyper-Parameter Optimization".
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_kit import data, design, lectures, networks, plotting
+
+TITLE = "Random search and grid search"
+SECONDS = 40
+
+SPAN = 6.0  # powers of ten that a search allows the learning rate
+SHIFT = SPAN / 4  # how far the range may lie from its middle, 0.01: half the step of the coarsest grid
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "data set: digits, or any image set")
+    searches: int = lectures.option(12, "searches of each kind and budget")
+    largest: int = lectures.option(4, "values of each hyper-parameter in the largest grid, at least 3")
+    labels: int = lectures.option(300, "training examples")
+    units: int = lectures.option(32, "hidden units")
+    steps: int = lectures.option(60, "steps of gradient descent of one trial")
+
+    @classmethod
+    def quick(cls):
+        return cls(searches=10, largest=3)
+
+
+# %% [markdown]
+# One trial: gradient descent with momentum from the same initial weights. The hyper-parameters are tensors, so the
+# training is compiled once for all trials.
+
+
+# %%
+class Trials:
+    """Trains a network with the candidate's hyper-parameters; calling it returns the validation error, percent."""
+
+    def __init__(self, config):
+        train, val, _ = data.load(config.data, seed=0, labels=config.labels)
+        self.val = val.x, val.y
+        self.model = networks.mlp((config.units,), train.num_classes, "tanh", train.x.shape[1:])
+        self.start = self.model.get_weights()
+        x, y = tf.constant(train.x), tf.constant(train.y)
+        kernels = [w.name == "kernel" for w in self.model.trainable_variables]
+
+        def cost(theta, l2):
+            logits, _ = self.model.stateless_call(theta, [], x)
+            J = tf.reduce_mean(keras.ops.sparse_categorical_crossentropy(y, logits, from_logits=True))
+            return J + l2 / 2 * sum(
+                tf.reduce_sum(w**2) for w, used in zip(theta, kernels, strict=True) if used
+            )
+
+        @tf.function
+        def descend(theta, learning_rate, l2, momentum):
+            v = [tf.zeros_like(w) for w in theta]
+            for _ in tf.range(config.steps):
+                with tf.GradientTape() as tape:
+                    tape.watch(theta)
+                    J = cost(theta, l2)
+                g = tape.gradient(J, theta)
+                v = [momentum * each - learning_rate * gradient for each, gradient in zip(v, g, strict=True)]
+                theta = [w + each for w, each in zip(theta, v, strict=True)]
+            return theta
+
+        self.descend = descend
+
+    def __call__(self, candidate):
+        chosen = [tf.constant(candidate[name], tf.float32) for name in ("learning_rate", "l2", "momentum")]
+        theta = self.descend([tf.constant(w) for w in self.start], *chosen)
+        logits, _ = self.model.stateless_call(theta, [], self.val[0])
+        return 100 * float(np.mean(np.argmax(logits, axis=-1) != self.val[1]))
+
+
+# %% [markdown]
+# Nobody knows beforehand where in the range the good learning rates lie, so each search has it elsewhere. The grid
+# takes the middles of equal parts of each range.
+
+
+# %%
+def ranges(shift):
+    """What a search may try, with the middle of the learning rate's range so many powers of ten from 0.01."""
+    low = -2 - SPAN / 2 + shift
+    return {
+        "learning_rate": design.LogUniform(10**low, 10 ** (low + SPAN)),
+        "l2": design.LogUniform(1e-7, 1e-2),
+        "momentum": design.Uniform(0.0, 0.95),
+    }
+
+
+def middles(of, parts):
+    """The middles of equal parts of a range, on its own scale."""
+    places = (np.arange(parts) + 0.5) / parts
+    if isinstance(of, design.LogUniform):
+        return list(of.low * (of.high / of.low) ** places)
+    return list(of.low + (of.high - of.low) * places)
+
+
+def search(evaluate, parts, shift, seed):
+    """The trials of a grid of so many values for each hyper-parameter, and of as many random ones."""
+    space = ranges(shift)
+    grid = design.grid({name: middles(of, parts) for name, of in space.items()})
+    return {
+        "grid": design.try_all(evaluate, grid),
+        "random": design.try_all(evaluate, design.random(space, len(grid), seed=seed)),
+    }
+
+
+def explained(trials, name, parts=10):
+    """Part of the variance of the validation error that a hyper-parameter alone explains.
+
+    Var(mean of the error in each of the equally filled parts of the range) / Var(error).
+    """
+    order = np.argsort([trial.candidate[name] for trial in trials])
+    errors = np.array([trial.score for trial in trials])
+    means = [each.mean() for each in np.array_split(errors[order], parts)]
+    return float(np.var(means) / np.var(errors))
+
+
+def run(config):
+    evaluate = Trials(config)
+    shifts = np.linspace(-SHIFT, SHIFT, config.searches)
+    best, everything = {"grid": {}, "random": {}}, []
+    for parts in range(2, config.largest + 1):
+        found = [search(evaluate, parts, shift, seed) for seed, shift in enumerate(shifts)]
+        for kind, of in best.items():
+            of[parts**3] = np.array([results[kind].best.score for results in found])
+        everything += [trial for results in found for trial in results["random"]]
+        if parts == 3:
+            middle = found[len(found) // 2]
+            shown = {
+                kind: {name: np.array([trial.candidate[name] for trial in trials]) for name in ranges(0)}
+                | {"error": np.array([trial.score for trial in trials])}
+                for kind, trials in middle.items()
+            }
+    return {
+        "best": best,
+        "shown": shown,
+        "explained": {name: explained(everything, name) for name in ranges(0)},
+    }
+
+
+# %%
+def check(results):
+    means = {kind: {n: errors.mean() for n, errors in of.items()} for kind, of in results["best"].items()}
+    gaps = {n: means["grid"][n] - means["random"][n] for n in means["grid"]}
+    smallest, *_, largest = gaps
+    assert all(gap > 0 for gap in gaps.values()), f"grid error minus random error: {gaps}"
+    assert gaps[smallest] > gaps[largest], f"the gap does not close: {gaps}"
+    parts = results["explained"]
+    assert parts["learning_rate"] > parts["l2"] + parts["momentum"], f"explained: {parts}"
+    listed = "; ".join(
+        f"{n} trials: grid {means['grid'][n]:.1f} %, random {means['random'][n]:.1f} %" for n in gaps
+    )
+    return (
+        f"Validation error of the best network, mean of {len(results['best']['grid'][smallest])} searches: {listed}. "
+        f"The learning rate alone explains {parts['learning_rate']:.0%} of the differences between trials, "
+        f"momentum {parts['momentum']:.0%}, l2 {parts['l2']:.0%}."
+    )
+
+
+# %%
+def plot(results):
+    places = {
+        f"{kind}: {len(np.unique(of['learning_rate']))} learning rates in {len(of['error'])} trials": (
+            of["learning_rate"],
+            of["momentum"],
+            of["error"],
+        )
+        for kind, of in results["shown"].items()
+    }
+    curves = {kind: (np.array(list(of)), np.stack(list(of.values()))) for kind, of in results["best"].items()}
+    return plotting.trials_and_best(
+        places,
+        curves,
+        ("learning rate", "momentum", "validation error, %"),
+        ("trials", "error of the best, %"),
+    )
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
