@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pretraining import replicas
 
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).resolve().parents[1]
 
 
