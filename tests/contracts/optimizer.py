@@ -6,7 +6,6 @@ it must give a rate at which a small model trains.
 
 import inspect
 import json
-import textwrap
 
 import keras
 import numpy as np
@@ -57,15 +56,6 @@ def feed(optimizer, start, gradients, dtype=None):
         optimizer.apply([ops.convert_to_tensor(part) for part in make_variables(gradient, dtype)], variables)
         path.append(read(variables))
     return np.array(path), variables
-
-
-def twin(right, method, token, wrong):
-    """The class `right` with one token of one method changed, once: a test that it passes tests nothing."""
-    source = textwrap.dedent(inspect.getsource(getattr(right, method)))
-    assert token in source, f"{token!r} does not stand in {right.__name__}.{method}"
-    namespace = dict(vars(inspect.getmodule(right)))
-    exec(source.replace(token, wrong, 1), namespace)
-    return type(right.__name__, (right,), {method: namespace[method]})
 
 
 def _start(seed=0):

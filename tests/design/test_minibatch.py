@@ -3,7 +3,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from oracles import design as oracle
 
 from tf_kit.design import (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from contracts.layer import check_layer
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from keras import ops
 from oracles import design as oracle
 from sklearn.decomposition import PCA

@@ -8,8 +8,8 @@ import sys
 import keras
 import numpy as np
 import pytest
+from contracts.twins import wrong_twin
 from design import trials
-from design.twins import wrong_twin
 from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 

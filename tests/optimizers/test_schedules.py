@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.optimizer import twin
+from contracts.twins import wrong_class
 from oracles import optimizers as oracle
 
 from tf_kit import optimizers
@@ -56,7 +56,7 @@ def test_equals_the_formula(name):
 )
 def test_wrong_twin_leaves_the_formula(name, token, wrong):
     schedule_class, formula, arguments = CASES[name]
-    schedule = twin(schedule_class, "__call__", token, wrong)(**arguments)
+    schedule = wrong_class(schedule_class, "__call__", token, wrong)(**arguments)
     expected = [formula(k, **arguments) for k in range(30)]
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         np.testing.assert_allclose(values(schedule, 30), expected, rtol=1e-5, atol=1e-7)

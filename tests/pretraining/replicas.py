@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from keras import ops
 
 from tf_kit import networks, regularization

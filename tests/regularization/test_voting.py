@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from oracles import regularization as oracle
 
 from tf_kit.regularization import (

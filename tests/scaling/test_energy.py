@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from keras import layers
 from oracles import scaling as oracle
 

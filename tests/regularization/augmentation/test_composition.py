@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
 

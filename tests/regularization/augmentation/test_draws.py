@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from oracles import regularization as oracle
 
 from tf_kit.regularization import example_keys

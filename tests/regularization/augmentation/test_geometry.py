@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from contracts.layer import check_layer
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from keras import layers
 from oracles import scaling as oracle
 
