@@ -1,7 +1,7 @@
 """tf_kit: one lecture on neural networks, made executable in Keras 3 on TensorFlow.
 
 The wings of the package are the parts of the lecture: `networks`, `optimizers`, `regularization`,
-`design`, `pretraining`, `scaling`; around them `data`, `runs`, `experiments`, `plotting`. A wing is imported
+`design`, `pretraining`, `scaling`; around them `data`, `runs`, `experiments`, `grading`, `plotting`. A wing is imported
 when its name is first used, so `import tf_kit` alone costs nothing.
 """
 
@@ -13,6 +13,7 @@ _WINGS = (
     "data",
     "design",
     "experiments",
+    "grading",
     "networks",
     "optimizers",
     "plotting",

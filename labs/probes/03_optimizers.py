@@ -1,0 +1,44 @@
+"""What is measured of an answer to the lab on optimizers. Public: it runs beside the student's objects."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def momentum(namespace, case):
+    return walk(namespace["Momentum"](rate_of(case), momentum=case["momentum"]), case)
+
+
+def walk(optimizer, case):
+    """Two variables after every step along given gradients, eagerly or in a compiled graph.
+
+    The gradients do not depend on the variables, so that a wrong step does not move the ones after it.
+    """
+    variables = [keras.Variable(start, dtype=case["dtype"]) for start in (case["matrix"], case["vector"])]
+    optimizer.build(variables)
+    gradients = [
+        [ops.convert_to_tensor(g, dtype=case["dtype"]) for g in pair]
+        for pair in zip(case["matrix_gradients"], case["vector_gradients"], strict=True)
+    ]
+    step = optimizer.apply
+    if case["compiled"]:
+        import tensorflow as tf
+
+        step = tf.function(lambda *pair: optimizer.apply(list(pair)), autograph=False)
+    path = []
+    for pair in gradients:
+        step(*pair) if case["compiled"] else step(pair)
+        path.append([np.array(variable) for variable in variables])
+    return {
+        "matrix": np.stack([pair[0] for pair in path]),
+        "vector": np.stack([pair[1] for pair in path]),
+        "gradients": np.concatenate([np.ravel(g) for pair in gradients for g in pair]),
+    }
+
+
+def rate_of(case):
+    """The learning rate, or a schedule that has another one at every step."""
+    if "rates" not in case:
+        return case["learning_rate"]
+    rates = [float(rate) for rate in case["rates"]]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(list(range(len(rates) - 1)), rates)

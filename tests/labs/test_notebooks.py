@@ -1,0 +1,41 @@
+"""The student notebooks are what the labs' sources say, and hold nothing that a student should find alone."""
+
+import nbformat
+import pytest
+
+from tf_kit.grading import labs, notebooks
+
+LABS = labs.labs()
+by_name = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+
+
+@by_name
+def test_notebook_is_fresh(lab):
+    fresh = notebooks.text_of(notebooks.student_notebook(lab))
+    assert lab.notebook_path.read_text(encoding="utf-8") == fresh, (
+        "stale: run `python -m tf_kit.grading.notebooks`"
+    )
+
+
+@by_name
+def test_notebook_shows_no_solution(lab):
+    text = "\n".join(cell.source for cell in nbformat.read(lab.notebook_path, as_version=4).cells)
+    assert "SOLUTION" not in text
+    assert "### STUB" not in text
+    for id in lab.exercises:
+        assert lab.stub(id).strip() in text
+        assert lab.solution(id).strip() not in text
+
+
+@by_name
+def test_every_exercise_has_its_parts(lab):
+    assert list(lab.exercises) == list(lab.cells), "EXERCISES and the marked cells, in the same order"
+    for exercise in lab.exercises.values():
+        assert len(exercise.mistakes) >= 5, exercise.id
+        assert len(exercise.variants) >= 3, exercise.id
+        assert len({mistake.sentence for mistake in exercise.mistakes}) == len(exercise.mistakes)
+
+
+def test_ids_are_unique():
+    ids = [id for lab in LABS for id in lab.exercises]
+    assert len(ids) == len(set(ids))

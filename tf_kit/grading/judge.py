@@ -1,0 +1,262 @@
+"""Comparing an answer's arrays with what is expected. NumPy only; nothing of a student's runs here."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tf_kit.grading.exercise import Between, Close, Holds
+
+STATUSES = ("ok", "wrong", "error", "timeout", "memory", "crashed", "forbidden", "missing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What an answer raised on a case instead of returning arrays."""
+
+    kind: str
+    message: str
+    line: int | None = None
+    text: str = ""
+
+    @property
+    def unwritten(self):
+        return self.kind == "NotImplementedError"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be in one case."""
+
+    case: int
+    about: str
+    part: str
+    name: str
+    what: str
+
+
+@dataclasses.dataclass
+class Verdict:
+    """What an answer earns and why."""
+
+    exercise: str
+    points: int
+    maximum: int
+    status: str
+    earned: dict[str, int]
+    findings: list[Finding]
+    sentence: str = ""
+
+
+def judge(exercise, cases, outputs):
+    """Compares the outputs of all cases with the reference.
+
+    Args:
+        exercise: the `Exercise`.
+        cases: what the probe was given.
+        outputs: for each case the probe's dict of arrays, or a `Failure`.
+
+    Returns:
+        A `Verdict` with status "ok", "wrong" or "error"; every part is all or nothing.
+    """
+    findings, failed = [], False
+    for i, (case, output) in enumerate(zip(cases, outputs, strict=True)):
+        part, about = exercise.part_of(case), str(case.get("about", f"case {i + 1}"))
+        if isinstance(output, Failure):
+            failed = True
+            findings.append(
+                Finding(i, about, part, "", f"raised {output.kind}: {output.message}".rstrip(": "))
+            )
+            continue
+        expected = exercise.reference(case)
+        for name, value in expected.items():
+            what = compare(exercise, case, name, value, output)
+            if what:
+                findings.append(Finding(i, about, part, name, what))
+    lost = {finding.part for finding in findings}
+    earned = {part: 0 if part in lost else points for part, points in exercise.parts_points().items()}
+    status = "ok" if not findings else "error" if failed else "wrong"
+    return Verdict(exercise.id, sum(earned.values()), exercise.points, status, earned, findings)
+
+
+def compare(exercise, case, name, expected, output):
+    """What is wrong with one array of an answer, in one sentence; "" if nothing is."""
+    if name not in output:
+        return "was not returned"
+    got = output[name]
+    if isinstance(expected, Holds):
+        return "" if _holds(expected, got) else f"it must {expected.what}; {_described(got)}"
+    if isinstance(expected, Between):
+        return _between(got, expected)
+    if not isinstance(expected, Close):
+        expected = Close(expected)
+    return _close(exercise, case, got, expected)
+
+
+def _holds(expected, got):
+    with np.errstate(all="ignore"):
+        try:
+            return bool(expected.test(got))
+        except Exception:  # a property of an array of another shape or kind does not hold
+            return False
+
+
+def _between(got, expected):
+    low, high = np.asarray(expected.low), np.asarray(expected.high)
+    if got.dtype.kind not in "biuf":
+        return f"expected real numbers, got dtype {got.dtype}"
+    shape = np.broadcast_shapes(low.shape, high.shape)
+    if shape and got.shape != shape:
+        return f"expected shape {shape}, got {got.shape}"
+    outside = ~((got >= low) & (got <= high))
+    if not outside.any():
+        return ""
+    at = _first(outside)
+    low, high = (np.broadcast_to(bound, got.shape)[at] for bound in (low, high))
+    return f"{_place(at)}got {_number(got[at])}, expected between {_number(low)} and {_number(high)}"
+
+
+def _close(exercise, case, got, expected):
+    value = np.asarray(expected.value)
+    dtype = case.get("dtype") if expected.dtype == "of the case" else expected.dtype
+    if value.dtype.kind in "biuUS":
+        if value.dtype.kind != got.dtype.kind and not (value.dtype.kind in "biu" and got.dtype.kind in "iu"):
+            return f"expected {value.dtype.name} values, got dtype {got.dtype}"
+        if got.shape != value.shape:
+            return f"expected shape {value.shape}, got {got.shape}"
+        unequal = got != value
+        if not unequal.any():
+            return ""
+        at = _first(unequal)
+        return f"{_place(at)}got {got[at]}, expected {value[at]}"
+    if got.dtype.kind not in "biuf":
+        return f"expected real numbers, got dtype {got.dtype}"
+    if got.shape != value.shape:
+        return f"expected shape {value.shape}, got {got.shape}"
+    if dtype is not None and got.dtype.name != dtype:
+        return f"expected dtype {dtype}, got {got.dtype.name}"
+    rtol, atol = exercise.tolerance(dtype)
+    rtol = rtol if expected.rtol is None else expected.rtol
+    atol = atol if expected.atol is None else expected.atol
+    with np.errstate(all="ignore"):
+        got = got.astype("float64")
+        apart = ~np.isclose(got, value, rtol=rtol, atol=atol, equal_nan=True)
+        if not apart.any():
+            return ""
+        return _difference(got, value.astype("float64"), apart)
+
+
+def _difference(got, value, apart):
+    """Finiteness, the worst element, and the median ratio: what tells a missing factor from a wrong formula."""
+    notes = []
+    unexpected = ~np.isfinite(got) & np.isfinite(value)
+    if unexpected.any():
+        notes.append(f"{unexpected.sum()} of {got.size} not finite")
+    distance = np.where(apart, np.abs(got - value), -1.0)
+    distance = np.where(apart & ~np.isfinite(distance), np.inf, distance)
+    at = np.unravel_index(int(np.argmax(distance)), distance.shape) if got.shape else ()
+    notes.append(f"{_place(at)}got {_number(got[at])}, expected {_number(value[at])}")
+    if got.size > 1:
+        notes.append(f"{apart.sum()} of {got.size} differ")
+    usable = np.isfinite(got) & np.isfinite(value) & (np.abs(value) > 1e-12)
+    if usable.any():
+        ratio = float(np.median(got[usable] / value[usable]))
+        if abs(ratio - 1) > 1e-3:
+            notes.append(f"median of got/expected {_number(ratio)}")
+    return "; ".join(notes)
+
+
+def _first(mask):
+    return tuple(int(i) for i in np.argwhere(mask)[0])
+
+
+def _place(at):
+    return f"at [{', '.join(str(int(i)) for i in at)}] " if len(at) else ""
+
+
+def _number(value):
+    """
+    >>> _number(0.1 + 0.2), _number(1e-9), _number(float("nan"))
+    ('0.3', '1e-09', 'nan')
+    """
+    value = float(value)
+    return f"{value:.6g}" if math.isfinite(value) else str(value)
+
+
+def _described(got):
+    finite = got.dtype.kind not in "fc" or bool(np.isfinite(got).all())
+    return f"it has shape {got.shape}, dtype {got.dtype}{'' if finite else ', not all finite'}"
+
+
+def same(exercise, case, one, other):
+    """Whether two answers do the same on a case, so that one is known by the other.
+
+    Arrays that are compared elementwise must be near each other; what is random must pass or fail alike; of two
+    failures the kind must agree.
+    """
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        return isinstance(one, Failure) and isinstance(other, Failure) and one.kind == other.kind
+    for name, expected in exercise.reference(case).items():
+        if (name in one) != (name in other):
+            return False
+        if name not in one:
+            continue
+        if isinstance(expected, Between | Holds):
+            verdicts = [_side(each[name], expected) for each in (one, other)]
+            if verdicts[0] != verdicts[1]:
+                return False
+        elif not _alike(exercise, case, expected, one[name], other[name]):
+            return False
+    return True
+
+
+def _side(got, expected):
+    """Below, inside or above the bounds, element by element; or whether the property holds."""
+    if isinstance(expected, Holds):
+        return _holds(expected, got)
+    if got.dtype.kind not in "biuf":
+        return str(got.dtype)
+    try:
+        below, above = got < np.asarray(expected.low), got > np.asarray(expected.high)
+    except ValueError:
+        return got.shape
+    return (below * -1 + above * 1 + np.isnan(got.astype("float64")) * 9).tolist()
+
+
+def _alike(exercise, case, expected, one, other):
+    if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
+        return False
+    if one.dtype.kind not in "f":
+        return bool((one == other).all())
+    if one.dtype != other.dtype:
+        return False
+    rtol, atol = exercise.tolerance(case.get("dtype"))
+    if isinstance(expected, Close):
+        rtol = rtol if expected.rtol is None else expected.rtol
+        atol = atol if expected.atol is None else expected.atol
+    with np.errstate(all="ignore"):
+        one, other = one.astype("float64"), other.astype("float64")
+        return bool(np.isclose(one, other, rtol=rtol, atol=atol, equal_nan=True).all())
+
+
+def matching(exercise, cases, outputs, run):
+    """The sentence of the first known mistake that does on every case what the answer did; "" if none does.
+
+    Args:
+        exercise: the `Exercise`.
+        cases, outputs: as in `judge`.
+        run: `run(mistake, index)` returns what a mistake does on the case of that index, as `outputs` holds it.
+    """
+    order = sorted(range(len(cases)), key=lambda i: not _fails(exercise, cases[i], outputs[i]))
+    for mistake in exercise.mistakes:
+        if all(same(exercise, cases[i], outputs[i], run(mistake, i)) for i in order):
+            return mistake.sentence
+    return ""
+
+
+def _fails(exercise, case, output):
+    if isinstance(output, Failure):
+        return True
+    return any(
+        compare(exercise, case, name, value, output) for name, value in exercise.reference(case).items()
+    )

@@ -1,0 +1,90 @@
+"""Student notebooks, generated from the labs' sources: without solutions, tests or outputs.
+
+python -m tf_kit.grading.notebooks         writes every lab's notebook into labs/notebooks
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from tf_kit.grading import labs
+
+INSTALL = """# In an environment without the kit, such as a fresh Colab, this installs it.
+try:
+    import tf_kit
+except ModuleNotFoundError:
+    %pip install --quiet {requirement}"""
+REQUIREMENT = "tf-kit"
+
+
+def student_notebook(lab, requirement=REQUIREMENT):
+    """The notebook that a student gets: prose, stubs, and a mark in each cell that is to be answered.
+
+    Args:
+        lab: the `Lab`.
+        requirement: what `%pip install` is given where the kit is missing: a name, an address or a wheel.
+
+    Returns:
+        An nbformat notebook. The mark is the cell's first line, `# exercise: momentum (3 points)`, and its metadata.
+    """
+    import jupytext
+    import nbformat
+
+    source = jupytext.reads(lab.source.read_text(encoding="utf-8"), fmt="py:percent")
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata["tf_kit"] = {"lab": lab.name}
+    notebook.cells.append(_code("install", INSTALL.format(requirement=requirement)))
+    for i, cell in enumerate(source.cells):
+        if cell.cell_type == "markdown":
+            notebook.cells.append(nbformat.v4.new_markdown_cell(cell.source, id=f"text-{i}"))
+        elif "exercise" in cell.metadata:
+            notebook.cells.append(answer_cell(lab, cell.metadata["exercise"]))
+        else:
+            notebook.cells.append(_code(f"code-{i}", cell.source))
+    nbformat.validate(notebook)
+    return notebook
+
+
+def answer_cell(lab, id):
+    """The cell of an exercise with its stub, marked by its first line and its metadata."""
+    cell = _code(f"exercise-{id}".replace("_", "-"), f"{mark(lab.exercises[id])}\n{lab.stub(id).rstrip()}")
+    cell.metadata["tf_kit"] = {"exercise": id, "points": lab.exercises[id].points}
+    return cell
+
+
+def mark(exercise):
+    """The first line of an exercise's cell in the student notebook."""
+    return f"# exercise: {exercise.id} ({exercise.points} point{'s' if exercise.points != 1 else ''})"
+
+
+def write(notebook, path):
+    """Writes a notebook, the same bytes for the same notebook. Returns the path."""
+    import nbformat
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    return path
+
+
+def text_of(notebook):
+    """What `write` writes, to tell whether a notebook on the disk is stale."""
+    import nbformat
+
+    return nbformat.writes(notebook) + "\n"
+
+
+def _code(id, source):
+    import nbformat
+
+    if not re.fullmatch(r"[a-zA-Z0-9-]{1,64}", id):
+        id = re.sub(r"[^a-zA-Z0-9-]", "-", id)[:64]
+    return nbformat.v4.new_code_cell(source, id=id)
+
+
+if __name__ == "__main__":
+    for each in labs.labs():
+        print(write(student_notebook(each), each.notebook_path))
+    sys.exit(0)
