@@ -156,3 +156,4 @@ def test_data_list_and_doctor(monkeypatch, capsys):
     assert status == 0
     assert "keras" in out
     assert "digits" in out
+    assert "strategy: " in out

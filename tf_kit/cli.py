@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it: `tf-kit --help` answers at 
 arguments or input (one line on stderr), 1 anything else.
 """
 
+import functools
 import importlib
 import os
 import sys
@@ -26,6 +27,32 @@ OUT = click.option("--out", type=click.Path(), help="Run folder. [default: runs/
 RESUME = click.option("--resume", is_flag=True, help="Go on with the run in the folder, if it holds one.")
 
 
+def on_replicas(command):
+    """Gives a command that trains `--replicas` and `--strategy`, and runs it in the scope of the strategy."""
+
+    @click.option(
+        "--replicas",
+        type=click.IntRange(1),
+        help="Devices that share each batch; the results stay the same. [default: all GPUs; without one, 1]",
+    )
+    @click.option(
+        "--strategy",
+        type=click.Choice(["auto", "none", "mirrored", "multiworker"]),
+        default="auto",
+        show_default=True,
+        help="Devices of this machine, or of all that TF_CONFIG or Slurm names.",
+    )
+    @functools.wraps(command)
+    def run(*arguments, replicas, strategy, **options):
+        _import_tensorflow()
+        from tf_kit import scaling
+
+        with scaling.strategy(strategy, replicas).scope():
+            return command(*arguments, **options)
+
+    return run
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tf-kit")
 def cli():
@@ -46,6 +73,7 @@ def cli():
 @click.option("--learning-rates", help="Fine-tuning rates to choose from on validation, separated by commas.")
 @OUT
 @RESUME
+@on_replicas
 def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes):
     """The lecture's five-row table: what pretraining buys.
 
@@ -53,7 +81,6 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
     without and a shallow one, all on the same split with the same fine-tuning budget; prints training,
     validation and test error. Learning rate and epoch are chosen on the validation set.
     """
-    _import_tensorflow()
     from tf_kit.experiments import format_table, run_table
 
     if learning_rates is not None:
@@ -89,13 +116,13 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @SEED
 @OUT
 @RESUME
+@on_replicas
 def pretrain(method, data, labels, units, out, **options):
     """Pretrain an encoder layer by layer on unlabelled data.
 
     METHOD is autoencoder, denoising, rbm (a deep belief network) or supervised. The run folder then holds the
     encoder, figures of its filters and of what it reconstructs, and the curves.
     """
-    _import_tensorflow()
     from tf_kit.experiments import pipeline
 
     units = [int(number) for number in _numbers("--units", units, whole=True)]
@@ -115,9 +142,9 @@ def pretrain(method, data, labels, units, out, **options):
 @click.option("--learning-rate", type=float, default=0.001, show_default=True)
 @SEED
 @RESUME
+@on_replicas
 def finetune(run, labels, **options):
     """Train the pretrained encoder of RUN on labels; the best epoch on validation is tested once."""
-    _import_tensorflow()
     from tf_kit.experiments import pipeline
 
     _say_errors(pipeline.finetune_run(run, labels=_labels(labels), **options))
@@ -134,9 +161,9 @@ def finetune(run, labels, **options):
 )
 @SEED
 @RESUME
+@on_replicas
 def probe(run, labels, **options):
     """Judge the frozen encoder of RUN: a linear classifier on it, and its nearest neighbours."""
-    _import_tensorflow()
     from tf_kit.experiments import pipeline
 
     _say_errors(pipeline.probe_run(run, labels=_labels(labels), **options))
@@ -275,7 +302,7 @@ def import_data(name, folder, data_dir):
 @cli.command()
 @DATA_DIR
 def doctor(data_dir):
-    """Say what this machine has: versions, devices, data."""
+    """Say what this machine has: versions, devices, the strategy that training would choose, data."""
     import platform
     from importlib import metadata
 
@@ -283,6 +310,7 @@ def doctor(data_dir):
     import tensorflow as tf
 
     from tf_kit.data import available
+    from tf_kit.scaling.parallel import plan
 
     packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
     click.echo(f"tf-kit {__version__}")
@@ -294,6 +322,7 @@ def doctor(data_dir):
     click.echo(f"devices: {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}, {cores} processor cores")
     for gpu in gpus:
         click.echo(f"  {tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)}")
+    click.echo(f"strategy: {plan()}")
     found = ", ".join(str(row.name) for row in available(data_dir=data_dir))
     click.echo(f"data: {found}")
 

@@ -28,6 +28,7 @@ from tf_kit.scaling.energy import (
     energy_bill,
     measured_joules,
 )
+from tf_kit.scaling.parallel import strategy
 
 __all__ = [
     "CONSTANTS",
@@ -54,4 +55,5 @@ __all__ = [
     "quantize",
     "quantize_weights",
     "size_on_disk",
+    "strategy",
 ]

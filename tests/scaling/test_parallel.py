@@ -1,0 +1,151 @@
+"""Which devices are chosen, and what is refused."""
+
+import json
+import os
+import re
+
+import pytest
+import tensorflow as tf
+
+from tf_kit._checks import InputError
+from tf_kit.scaling import parallel, strategy
+from tf_kit.scaling.cluster import Cluster, cluster
+
+
+def tf_config(index=1, task="worker", **jobs):
+    jobs = jobs or {"worker": ["a:1", "b:1"]}
+    return json.dumps({"cluster": jobs, "task": {"type": task, "index": index}})
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with so many GPUs, and an environment of our own."""
+
+    def prepare(gpus=0, **environment):
+        monkeypatch.setattr(
+            parallel.tf.config, "list_physical_devices", lambda kind: [kind] * (gpus if kind == "GPU" else 1)
+        )
+        for name in [name for name in os.environ if name.startswith(("SLURM", "TF_CONFIG"))]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("gpus", "arguments", "chosen"),
+    [
+        (0, (), "none, 1 replica: CPU:0"),
+        (1, (), "none, 1 replica: GPU:0"),
+        (2, (), "mirrored, 2 replicas: GPU:0, GPU:1"),
+        (4, ("auto", 2), "mirrored, 2 replicas: GPU:0, GPU:1"),
+        (4, ("auto", 1), "none, 1 replica: GPU:0"),
+        (4, ("none",), "none, 1 replica: GPU:0"),
+        (0, ("auto", 2), "mirrored, 2 replicas: CPU:0, CPU:1"),
+        (0, ("mirrored",), "mirrored, 1 replica: CPU:0"),
+    ],
+)
+def test_plan(machine, gpus, arguments, chosen):
+    machine(gpus)
+    assert str(parallel.plan(*arguments)) == chosen
+
+
+def test_plan_of_several_machines(machine):
+    machine(2, TF_CONFIG=tf_config())
+    expected = "multiworker, 2 replicas: GPU:0, GPU:1, on each of 2 workers; this is worker 1, b:1"
+    assert str(parallel.plan()) == str(parallel.plan("multiworker")) == expected
+    assert parallel.plan("mirrored").cluster is None
+    machine(0, TF_CONFIG=tf_config(0, worker=["a:1"]))
+    assert parallel.plan().name == "none"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "arguments", "says"),
+    [
+        (0, ("tpu",), "one of 'auto', 'none', 'mirrored', 'multiworker'. Received: name='tpu'"),
+        (0, ("mirrored", 0), "replicas=0"),
+        (2, ("mirrored", 3), "at most the 2 visible GPUs. Received: replicas=3. Hide them"),
+        (0, ("none", 2), "be 1 without a strategy. Received: replicas=2"),
+        (0, ("multiworker",), "without TF_CONFIG"),
+    ],
+)
+def test_refusals(machine, gpus, arguments, says):
+    machine(gpus)
+    with pytest.raises(InputError, match=re.escape(says)):
+        parallel.plan(*arguments)
+
+
+def test_refuses_more_replicas_on_a_worker_without_gpu(machine):
+    machine(0, TF_CONFIG=tf_config())
+    with pytest.raises(InputError, match="on a worker without a GPU"):
+        parallel.plan("auto", 2)
+
+
+def test_devices_cannot_be_made_once_tensorflow_runs(monkeypatch):
+    monkeypatch.setattr(parallel, "_sizes", set())
+    tf.zeros(()).numpy()
+    with pytest.raises(
+        InputError, match=r"1 device that this process has\. Received: replicas=3\. Call strategy"
+    ):
+        strategy("mirrored", replicas=3)
+
+
+def test_a_second_size_is_refused(monkeypatch):
+    monkeypatch.setattr(parallel, "_sizes", {4})
+    with pytest.raises(InputError, match=r"be 4 as before in this process.*replicas=2"):
+        strategy("mirrored", replicas=2)
+
+
+def test_none_changes_nothing():
+    assert strategy("none") is tf.distribute.get_strategy()
+
+
+SLURM = {
+    "SLURM_PROCID": "3",
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_NODELIST": "n[9-10],x",
+    "SLURM_STEP_TASKS_PER_NODE": "1(x2),2",
+    "SLURM_JOB_ID": "1002",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, None),
+        ({"TF_CONFIG": "  "}, None),
+        ({"TF_CONFIG": '{"task": {"type": "worker", "index": 0}}'}, None),
+        ({"TF_CONFIG": tf_config()}, Cluster(("a:1", "b:1"), 1)),
+        ({"TF_CONFIG": tf_config(0, chief=["c:1"], worker=["a:1"])}, Cluster(("c:1", "a:1"), 1)),
+        ({"TF_CONFIG": tf_config(0, "chief", chief=["c:1"], worker=["a:1"])}, Cluster(("c:1", "a:1"), 0)),
+        (SLURM, Cluster(("n9:12032", "n10:12032", "x:12032", "x:12033"), 3)),
+        (SLURM | {"TF_CONFIG": tf_config()}, Cluster(("a:1", "b:1"), 1)),
+        (SLURM | {"SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, None),  # the script of sbatch: one process
+    ],
+)
+def test_cluster(environment, found):
+    assert cluster(environment) == found
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"TF_CONFIG": "{"}, "be JSON"),
+        ({"TF_CONFIG": "[1]"}, "be JSON"),
+        ({"TF_CONFIG": tf_config(2)}, "which of the cluster's workers"),
+        ({"TF_CONFIG": tf_config(0, ps=["a:1"], worker=["b:1"])}, r"\['ps'\]"),
+        (SLURM | {"SLURM_STEP_NODELIST": "n[9-10]"}, "place the 4 tasks"),
+        (SLURM | {"SLURM_PROCID": "4"}, "place the 4 tasks"),
+    ],
+)
+def test_cluster_refuses(environment, says):
+    with pytest.raises(InputError, match=says):
+        cluster(environment)
+
+
+def test_resolver():
+    resolver = Cluster(("a:1", "b:2"), 1).resolver()
+    assert resolver.cluster_spec().as_dict() == {"worker": ["a:1", "b:2"]}
+    assert (resolver.task_type, resolver.task_id) == ("worker", 1)
