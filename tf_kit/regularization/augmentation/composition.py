@@ -1,9 +1,13 @@
 """Augmentations one after the other, and three ready rows of them."""
 
+from functools import partial
+from itertools import groupby
+
 import keras
 from keras import ops
 
 from tf_kit._checks import choice, refuse
+from tf_kit.regularization._tensorflow import compiled
 from tf_kit.regularization.augmentation.base import Augmentation
 from tf_kit.regularization.augmentation.colour import ColorJitter
 from tf_kit.regularization.augmentation.draws import absorb
@@ -22,10 +26,10 @@ from tf_kit.regularization.augmentation.geometry import (
 class Composition(Augmentation):
     """Augmentations in a row, as one layer; `compose(first, second, …)` makes it.
 
-    The parts draw from keys of their own, so the same augmentation twice does two things. Neighbours that
-    move
+    The parts draw from keys of their own, so the same augmentation twice does two things. Neighbours that move
     pixels are multiplied into one map and resampled once: that is faster, blurs once, and what one of them
-    moved over the edge the next can bring back.
+    moved over the edge the next can bring back. XLA compiles each such row of neighbours and each other part by
+    itself: in one kernel of all, whatever averages over an image would resample it anew for every pixel it writes.
 
     Args:
         parts: list of augmentations.
@@ -42,22 +46,27 @@ class Composition(Augmentation):
             remedy = "Wrap another Keras layer in a subclass of Augmentation"
             refuse("compose", "be given augmentations", ", ".join(wrong) or "nothing", remedy)
         self.parts = parts
+        self._run = self.distort
+        self._stages = [compiled(stage) for stage in self._divide()]
 
     def build(self, input_shape):
         for part in self.parts:
             part.build(input_shape)
 
     def distort(self, images, key):
-        maps = None
-        for position, part in enumerate(self.parts):
-            part_key = key_of_part(key, position)
-            if isinstance(part, GeometricAugmentation):
-                later = part.maps(part_key, *images.shape[1:3])
-                maps = later if maps is None else product(maps, later)
-                continue
-            images, maps = images if maps is None else resample(images, maps), None
-            images = part.distort(images, part_key)
-        return images if maps is None else resample(images, maps)
+        for stage in self._stages:
+            images = stage(images, key)
+        return images
+
+    def _divide(self):
+        """The parts as functions (images, key), neighbours that move pixels as one."""
+        stages = []
+        for moving, row in groupby(
+            enumerate(self.parts), lambda each: isinstance(each[1], GeometricAugmentation)
+        ):
+            row = list(row)
+            stages += [partial(_move, row)] if moving else [partial(_distort, *each) for each in row]
+        return stages
 
     def get_config(self):
         parts = [keras.saving.serialize_keras_object(part) for part in self.parts]
@@ -69,6 +78,19 @@ class Composition(Augmentation):
     def from_config(cls, config):
         parts = [keras.saving.deserialize_keras_object(part) for part in config.pop("parts")]
         return cls(parts, **config)
+
+
+def _move(row, images, key):
+    """What a row of (position, augmentation) that move pixels does, with one resampling."""
+    maps = None
+    for position, part in row:
+        later = part.maps(key_of_part(key, position), *images.shape[1:3])
+        maps = later if maps is None else product(maps, later)
+    return resample(images, maps)
+
+
+def _distort(position, part, images, key):
+    return part.distort(images, key_of_part(key, position))
 
 
 def compose(*parts, seed=None):
