@@ -5,6 +5,8 @@ Layers are numbered from 0 here: weights[l][i][j] leads from unit j of layer l t
 
 import math
 
+import numpy as np
+
 
 def sigmoid(z):
     return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
@@ -98,3 +100,22 @@ def perceptron_rule(x, y, learning_rate, epochs):
                 w[i] += learning_rate * (target - h) * example[i]
             b += learning_rate * (target - h)
     return w, b
+
+
+def strided_convolution(image, kernel, bias):
+    """Windows of 3×3 pixels, two apart: (h, w, d) → (⌈h/2⌉, ⌈w/2⌉, c), zeros outside the image.
+
+    The windows of a side of even length begin on its first pixel, those of an odd one a pixel before it.
+    """
+    height, width = image.shape[:2]
+    out = np.zeros((-(-height // 2), -(-width // 2), kernel.shape[-1]))
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = np.array(bias, "float64")
+            for u in range(3):
+                for v in range(3):
+                    y, x = 2 * i + u - height % 2, 2 * j + v - width % 2
+                    if 0 <= y < height and 0 <= x < width:
+                        total = total + image[y, x].astype("float64") @ kernel[u, v].astype("float64")
+            out[i, j] = total
+    return out

@@ -11,6 +11,7 @@ from tf_kit.networks.activations import (
     saturated_fraction,
 )
 from tf_kit.networks.backpropagation import backpropagate, gradient_check
+from tf_kit.networks.convolutional import cnn
 from tf_kit.networks.gradient_flow import delta_norms, gradient_norm_by_depth, gradient_norms, initialize
 from tf_kit.networks.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, cost, l2_penalty
 from tf_kit.networks.perceptron import (
@@ -36,6 +37,7 @@ __all__ = [
     "Tanh",
     "Threshold",
     "backpropagate",
+    "cnn",
     "cost",
     "dead_fraction",
     "delta_norms",

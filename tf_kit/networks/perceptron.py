@@ -169,7 +169,7 @@ def mlp(
         num_classes = count("mlp.num_classes", num_classes, remedy="None leaves the layer of logits out")
     elif not units:
         refuse("mlp.units", "name a hidden layer when num_classes is None", "units=()", "Give units=(1000,)")
-    new_activation = _factory(activation)
+    new_activation = hidden_activation("mlp", activation)
     # One seed a layer; the first ones stay the same however many are asked for.
     seeds = np.random.SeedSequence(count("mlp.seed", seed, at_least=0)).generate_state(len(units) + 1)
 
@@ -197,17 +197,22 @@ def _sequence(subject, value):
     return value
 
 
-def _factory(activation):
-    """`activation` as a function from the name of a hidden layer to a new activation layer."""
+def hidden_activation(network, activation):
+    """`activation` as a function from the name of a hidden layer to a new activation layer.
+
+    Args:
+        network: whose argument it is, for the message: "mlp".
+        activation: as in `mlp`.
+    """
     if isinstance(activation, keras.layers.Layer):
         refuse(
-            "mlp.activation",
+            f"{network}.activation",
             "be a name, a layer class or a function that returns a new layer, one for each hidden layer",
             f"the single layer {activation!r}",
             "Give the class, or lambda: the layer",
         )
     if not callable(activation):
-        choice("mlp.activation", activation, tuple(ACTIVATIONS), remedy="A layer class is allowed too")
+        choice(f"{network}.activation", activation, tuple(ACTIVATIONS), remedy="A layer class is allowed too")
         return lambda name: ACTIVATIONS[activation](name=f"{name}_{activation}")
     if inspect.isclass(activation):
         names = {each: name for name, each in ACTIVATIONS.items()}

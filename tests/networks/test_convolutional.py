@@ -1,0 +1,103 @@
+"""Convolutional network: its formula, its layers, its seeds."""
+
+import keras
+import numpy as np
+import pytest
+from oracles import networks as oracle
+
+from tf_kit import data
+from tf_kit.networks import cnn, convolutional
+from tf_kit.regularization import BatchNorm
+
+
+def check_formula(module, side=8):
+    """Equations (1) to (4), in loops: two convolutions, a dense layer, logits."""
+    model = module.cnn((2, 3), units=(4,), num_classes=5, activation="tanh", input_shape=(side, side, 2))
+    weights = model.get_weights()
+    for bias in weights[1::2]:
+        bias[...] = np.linspace(-0.3, 0.3, len(bias))
+    model.set_weights(weights)
+    x = np.random.default_rng(0).normal(size=(3, side, side, 2)).astype("float32")
+    for image, logits in zip(x, model(x).numpy(), strict=True):
+        a = image.astype("float64")
+        for kernel, bias in zip(weights[0:4:2], weights[1:4:2], strict=True):
+            a = np.tanh(oracle.strided_convolution(a, kernel, bias))
+        assert a.size == len(weights[4]), "not as many places as the formula has"
+        a = np.tanh(a.ravel() @ weights[4] + weights[5])
+        np.testing.assert_allclose(logits, a @ weights[6] + weights[7], atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_equals_the_formula(side):
+    check_formula(convolutional, side)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("size, 3, 2,", "size, 3, 1,"), ("convolution, *after(name)", "convolution")]
+)
+def test_wrong_twins_do_not(right, wrong, wrong_twin):
+    wrong_twin(convolutional, "cnn", right, wrong)
+    with pytest.raises((AssertionError, ValueError)):
+        check_formula(convolutional)
+
+
+def test_layout():
+    model = cnn((4, 8), units=(6,), num_classes=3, normalization=BatchNorm, input_shape=(28, 28, 1))
+    kinds = [type(layer).__name__ for layer in model.layers]
+    block = ["BatchNorm", "ReLU"]
+    assert kinds == ["Conv2D", *block, "Conv2D", *block, "Flatten", "Dense", *block, "Dense"]
+    named = [layer.name for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense", "ReLU")]
+    assert named == [
+        "conv_1", "conv_1_relu", "conv_2", "conv_2_relu", "hidden_1", "hidden_1_relu", "logits"
+    ]  # fmt: skip
+    assert model.get_layer("conv_2").output.shape == (None, 7, 7, 8)
+    assert not any(layer.use_bias for layer in model.layers[:-1] if hasattr(layer, "use_bias"))
+
+
+def test_the_seed_alone_fixes_the_weights():
+    first = cnn((2, 3), num_classes=4, input_shape=(8, 8, 1), seed=3)
+    keras.utils.set_random_seed(99)
+    encoder = cnn((2, 3), num_classes=None, seed=3)
+    encoder.build((None, 8, 8, 1))
+    for ours, theirs in zip(encoder.get_weights(), first.get_weights(), strict=False):
+        np.testing.assert_array_equal(ours, theirs)
+    other = cnn((2, 3), num_classes=4, input_shape=(8, 8, 1), seed=4)
+    assert np.all(other.get_weights()[0] != first.get_weights()[0])
+
+
+def test_initial_kernels_are_he_normal():
+    """Var W = 2 / (9 · 32), within five standard errors; keras cuts the normal at two deviations and rescales."""
+    kernel = cnn((64,), (), None, input_shape=(8, 8, 32)).get_weights()[0]
+    expected = 2 / (9 * 32)
+    assert abs(kernel.var() - expected) < 5 * expected * np.sqrt(2 / kernel.size)
+
+
+def test_saves_and_learns(tmp_path):
+    train, val, _ = data.load("digits", seed=0)
+    model = cnn((8, 16), normalization=BatchNorm, input_shape=(8, 8, 1))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.003), loss, metrics=["accuracy"])
+    model.fit(train.x, train.y, batch_size=64, epochs=10, verbose=0)
+    assert model.evaluate(val.x, val.y, verbose=0)[1] > 0.93
+    model.save(tmp_path / "cnn.keras")
+    loaded = keras.models.load_model(tmp_path / "cnn.keras")
+    np.testing.assert_array_equal(loaded(val.x[:5]), model(val.x[:5]))
+
+
+@pytest.mark.parametrize(
+    ("given", "received"),
+    [
+        ({"filters": ()}, "filters=()"),
+        ({"filters": 16}, "filters=16"),
+        ({"filters": (16, 0)}, "filters=0"),
+        ({"units": "128"}, "units='128'"),
+        ({"num_classes": 0}, "num_classes=0"),
+        ({"activation": "softmaxx"}, "activation='softmaxx'"),
+        ({"normalization": "batch"}, "'batch'"),
+        ({"input_shape": (28, 28)}, r"input_shape=\(28, 28\)"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_errors(given, received):
+    with pytest.raises(ValueError, match=f"Received: .*{received}"):
+        cnn(**given)
