@@ -81,7 +81,10 @@ def test_wrong_twin(check, right, wrong):
 def test_a_row_costs_what_its_parts_cost():
     """One kernel of all would resample an image anew for each of its pixels, and take twenty times as long."""
     parts = RandomRotation(15), RandomResizedCrop((0.5, 1.0)), RandomContrast(0.5)
-    images, keys = np.random.default_rng(0).random((256, 28, 28, 1), "float32"), example_keys(0, 0, range(256))
+    images, keys = (
+        np.random.default_rng(0).random((256, 28, 28, 1), "float32"),
+        example_keys(0, 0, range(256)),
+    )
 
     def seconds(augmentation):
         augmentation.augment(images, keys)

@@ -105,24 +105,38 @@ def compose(*parts, seed=None):
     return Composition(parts, seed=seed)
 
 
-def preset(name, seed=None):
+def preset(name, seed=None, strong=False):
     """A row of augmentations that keeps the labels of a kind of images.
 
     "digits": small turns and shifts, no flips; "fashion": flips and shifts (clothes stand upright);
     "natural": resized crops, flips and colours, for photographs in RGB.
+
+    Args:
+        name: one of these.
+        seed: as in `Augmentation`.
+        strong: for the two views of joint embedding, which learns from what it must see through: closer crops in
+            place of the shifts, brightness, contrast and colour. Too much for training on labels.
 
     Raises: ValueError: when `name` is none of these.
 
     Example:
         >>> [type(part).__name__ for part in preset("digits").parts]
         ['RandomRotation', 'RandomCrop']
+        >>> [type(part).__name__ for part in preset("digits", strong=True).parts]
+        ['RandomRotation', 'RandomResizedCrop', 'ColorJitter']
     """
     choice("preset.name", name, ("digits", "fashion", "natural"))
-    if name == "digits":
-        return compose(RandomRotation(15), RandomCrop(2), seed=seed)
-    if name == "fashion":
-        return compose(RandomFlip(), RandomCrop(2), seed=seed)
-    return compose(RandomResizedCrop((0.5, 1.0)), RandomFlip(), ColorJitter(0.5, 0.8), seed=seed)
+    weak = {
+        "digits": (RandomRotation(15), RandomCrop(2)),
+        "fashion": (RandomFlip(), RandomCrop(2)),
+        "natural": (RandomResizedCrop((0.5, 1.0)), RandomFlip(), ColorJitter(0.5, 0.8)),
+    }
+    far = {
+        "digits": (RandomRotation(15), RandomResizedCrop((0.5, 1.0)), ColorJitter(0.5)),
+        "fashion": (RandomFlip(), RandomResizedCrop((0.4, 1.0)), ColorJitter(0.5)),
+        "natural": (RandomResizedCrop((0.2, 1.0)), RandomFlip(), ColorJitter(1.0, 0.8)),
+    }
+    return compose(*(far if strong else weak)[name], seed=seed)
 
 
 def key_of_part(key, position):
