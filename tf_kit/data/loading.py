@@ -4,13 +4,10 @@ import inspect
 import numbers
 
 from tf_kit._checks import choice, count, refuse
-from tf_kit.data import fetch, reading
+from tf_kit.data import fetch, folder, prepared, reading
 from tf_kit.data.batches import minibatches
 from tf_kit.data.catalogue import BUILT_IN
 from tf_kit.data.splits import withhold
-
-# A user's own folder of images will be one more source beside BUILT_IN and the prepared sets, in a module of its
-# own that returns three `Split`.
 
 
 def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=None, **parameters):
@@ -22,15 +19,20 @@ def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=
     downloaded otherwise. Its test split is the test split; its validation split is its own, or else the last
     sixth of train: MNIST is train[:50000], train[50000:] and test, in the order of its files, for every seed.
 
+    A path is a folder of images (png, jpeg, bmp, gif). Where each class has a subfolder they have labels; where
+    they lie flat they have none, and are in `.unlabelled_x` of the three splits. Validation and test are a sixth
+    each, drawn by the seed. All images are scaled to one size; they are grey if all files are, else in colour.
+
     Args:
         name: see above; `name/config:version` for sets that have them.
-        seed: whole number: which digits go where, which points are made, which labels are kept.
+        seed: whole number: which digits or files go where, which points are made, which labels are kept.
         labels: how many examples of train keep their label, an int, or a fraction of train in (0, 1]; evenly
             over the classes, and fewer always lie within more. The others are in `train.unlabelled_x`.
         data_dir: folder of prepared sets; None for TFDS_DATA_DIR and tensorflow-datasets' own.
         download: False never touches the network.
-        image_size: `(height, width)` or one int for both, to which prepared images are scaled; needed where
-            their size varies.
+        image_size: `(height, width)` or one int for both, to which images are scaled; needed where those of a
+            prepared set vary in size. A folder's images have their median size otherwise, with a longer side of
+            at most 64 pixels.
         **parameters: of a generated set, such as `n` and `noise`: see `tf_kit.data.generated`.
 
     Returns:
@@ -53,9 +55,16 @@ def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=
     seed = count("load.seed", seed, at_least=0)
     if name in BUILT_IN:
         train, val, test = BUILT_IN[name](seed, **_parameters(name, parameters, image_size))
+    elif _is_folder(name, data_dir):
+        train, val, test = folder.read(name, seed, _size(name, parameters, image_size))
+        if labels is not None and not train.num_classes:
+            remedy = "Put the images of each class into a subfolder of its own"
+            refuse(
+                "load.labels", "be None for images without classes", f"labels={labels!r} for {name!r}", remedy
+            )
     else:
-        folder, size = _locate(name, parameters, data_dir, download, image_size)
-        train, val, test = reading.read(folder, size)
+        place, size = _locate(name, parameters, data_dir, download, image_size)
+        train, val, test = reading.read(place, size)
     return withhold(train, labels, seed), val, test
 
 
@@ -77,7 +86,8 @@ def stream(
 
     Examples are read in the order of their files and shuffled within blocks of `shuffle_buffer`, by the seed and
     the epoch alone as in `minibatches`; tensorflow-datasets has shuffled them once when it wrote the files. No
-    more than two blocks of still compressed images are held.
+    more than two blocks of still compressed images are held. Of a folder of images only the names are held, and
+    shuffled as a whole.
 
         order of block k in epoch e = argsort of random keys from (seed, e, k)
 
@@ -95,7 +105,8 @@ def stream(
         **parameters: as for `load`.
 
     Returns:
-        `tf.data.Dataset` of `(x, y)`, x float32 (batch, h, w, c) in [0, 1], y int64 (batch,).
+        `tf.data.Dataset` of `(x, y)`, x float32 (batch, h, w, c) in [0, 1], y int64 (batch,); of `x` alone for a
+        folder without classes.
 
     Raises:
         ValueError: as for `load`.
@@ -119,8 +130,11 @@ def stream(
         splits = BUILT_IN[name](seed, **_parameters(name, parameters, image_size))
         part = splits[("train", "val", "test").index(split)]
         return minibatches(part.x, part.y, shuffle=shuffle_buffer > 1, **order)
-    folder, size = _locate(name, parameters, data_dir, download, image_size)
-    return reading.batches(folder, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
+    if _is_folder(name, data_dir):
+        size = _size(name, parameters, image_size)
+        return folder.batches(name, split, shuffle=shuffle_buffer > 1, image_size=size, **order)
+    place, size = _locate(name, parameters, data_dir, download, image_size)
+    return reading.batches(place, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
 
 
 def _check_name(function, name):
@@ -139,16 +153,31 @@ def _parameters(name, parameters, image_size):
     return parameters
 
 
+def _is_folder(name, data_dir):
+    """Whether a name that is not built in is that of a directory, and of no prepared set."""
+    if folder.is_folder(name):
+        return prepared.find(name, data_dir) is None
+    if name.startswith(("/", "~", "./")):
+        refuse("load.name", "be a data set or a folder of images", f"{name!r}, which does not exist")
+    return False
+
+
 def _locate(name, parameters, data_dir, download, image_size):
     """Folder of a prepared set, which is downloaded if need be, and the image size as a pair or None."""
+    size = _size(name, parameters, image_size)
+    return (fetch.get if download else fetch.on_disk)(name, data_dir=data_dir), size
+
+
+def _size(name, parameters, image_size):
+    """The image size as a pair or None, where no parameters of generated sets are given."""
     if parameters:
         allowed = "seed, labels, data_dir, download, image_size"
         refuse(
             "load", f"be given no other arguments than {allowed}", f"{next(iter(parameters))} for {name!r}"
         )
-    if image_size is not None:
-        pair = (image_size,) * 2 if isinstance(image_size, numbers.Number) else tuple(image_size)
-        if len(pair) != 2:
-            refuse("load.image_size", "be one number or a pair (height, width)", f"image_size={image_size}")
-        image_size = tuple(count("load.image_size", each) for each in pair)
-    return (fetch.get if download else fetch.on_disk)(name, data_dir=data_dir), image_size
+    if image_size is None:
+        return None
+    pair = (image_size,) * 2 if isinstance(image_size, numbers.Number) else tuple(image_size)
+    if len(pair) != 2:
+        refuse("load.image_size", "be one number or a pair (height, width)", f"image_size={image_size}")
+    return tuple(count("load.image_size", each) for each in pair)
