@@ -82,6 +82,24 @@ def test_every_command_has_help(monkeypatch, capsys):
         (["pretrain", "autoencoder", "--learning-rate", "-0.1"], "learning_rate=-0.1"),
         (["pretrain", "supervised", "--labels", "half"], "half"),
         (["pretrain", "supervised", "--labels", "5000"], "5000"),
+        (["pretrain", "rbm", "--temperature", "0.5"], "--temperature"),
+        (["pretrain", "rbm", "--augment", "digits"], "--augment"),
+        (["pretrain", "rbm", "--encoder", "cnn"], "encoder='cnn'"),
+        (["pretrain", "rbm", "--patch-size", "2"], "--patch-size"),
+        (["pretrain", "simclr", "--encoder", "rnn"], "encoder='rnn'"),
+        (["pretrain", "simclr", "--augment", "letters"], "augment='letters'"),
+        (["pretrain", "simclr", "--temperature", "0"], "temperature=0"),
+        (["pretrain", "simclr", "--filters", "16,wide"], "16,wide"),
+        (["pretrain", "simclr", "--data", "xor"], "(2,)"),
+        (["pretrain", "byol", "--momentum", "1.5"], "momentum=1.5"),
+        (["pretrain", "mae", "--encoder", "cnn"], "encoder='cnn'"),
+        (["pretrain", "mae", "--patch-size", "3"], "patch_size=3"),
+        (["pretrain", "mae", "--mask-ratio", "1"], "mask_ratio=1"),
+        (["pretrain", "masked", "--mask-ratio", "0"], "mask_ratio=0"),
+        (["labels", "--methods", "simclr,moco"], "moco"),
+        (["labels", "--labels", "50,few"], "few"),
+        (["labels", "--labels", "5"], "labels=5"),
+        (["labels", "--labels", "5000"], "labels=5000"),
         (["finetune", "no-such-run"], "no-such-run"),
         (["probe", "."], "encoder.keras"),
         (["data", "import", "mnist", "no-such-folder"], "no-such-folder"),
@@ -136,6 +154,50 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
     assert "--resume" in err
     status, again, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--resume")
     assert (status, again) == (0, out)
+
+
+@pytest.mark.parametrize(
+    ("method", "figures"),
+    [
+        ("simclr", {"curves", "views"}),
+        ("byol", {"curves", "views"}),
+        ("barlow", {"curves", "views"}),
+        ("vicreg", {"curves", "views"}),
+        ("mae", {"curves", "reconstructions"}),
+        ("masked", {"curves", "reconstructions", "filters"}),
+    ],
+)
+def test_whole_encoders_go_the_same_way(method, figures, monkeypatch, capsys, tmp_path):
+    """Pretrain, probe: each with an encoder of its own kind, read back from the run folder."""
+    monkeypatch.chdir(tmp_path)
+    small = ["--width", "16", "--depth", "1"] if method == "mae" else ["--units", "16"]
+    status, out, err = run_main(monkeypatch, capsys, "pretrain", method, *small, *TINY, "--out", "r")
+    assert status == 0, err
+    assert "pretraining: loss" in out
+    assert {path.stem for path in (tmp_path / "r" / "figures").iterdir()} == figures
+    assert list(json.loads((tmp_path / "r" / "results.json").read_text())["stages"]) == ["pretraining"]
+    status, out, err = run_main(monkeypatch, capsys, "probe", "r", "--labels", "100", *TINY)
+    assert status == 0, err
+    assert "nearest neighbours" in out
+
+
+def test_finetune_goes_on_with_convolutions(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--filters", "4,8", "--units", "16", "--augment", "none"]
+    status, _, err = run_main(monkeypatch, capsys, "pretrain", "vicreg", *sizes, *TINY, "--out", "r")
+    assert status == 0, err
+    status, out, err = run_main(monkeypatch, capsys, "finetune", "r", "--epochs", "15")
+    assert status == 0, err
+    assert float(re.search(r"test +([\d.]+)", out)[1]) < 12, out
+
+
+def test_labels_prints_the_table(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--methods", "masked", "--seeds", "1", "--labels", "50", "--steps", "20"]
+    status, out, err = run_main(monkeypatch, capsys, "labels", *arguments, "--pretrain-epochs", "1")
+    assert status == 0, err
+    assert "from scratch" in out
+    assert (tmp_path / "runs" / "labels-digits" / "figures" / "label_efficiency.png").is_file()
 
 
 def test_table_prints_the_table(monkeypatch, capsys, tmp_path):

@@ -98,40 +98,55 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.argument("method", metavar="METHOD")
 @DATA
 @DATA_DIR
-@click.option("--units", default="200,200,200", show_default=True, help="Units of each hidden layer.")
-@click.option("--activation", default="sigmoid", show_default=True, help="sigmoid, tanh, relu or leaky_relu.")
+@click.option("--encoder", help="mlp, cnn or vit. [default: by method]")
+@click.option("--units", help="mlp, cnn: units of each dense layer. [default: 200,200,200; 128]")
+@click.option("--activation", help="mlp, cnn: sigmoid, tanh, relu or leaky_relu. [default: by method]")
+@click.option("--filters", help="cnn: filters of each layer. [default: by image size]")
+@click.option("--patch-size", type=click.IntRange(1), help="vit: pixels a side. [default: by image size]")
+@click.option("--width", type=click.IntRange(1), help="vit: length of a token. [default: 64]")
+@click.option("--depth", type=click.IntRange(1), help="vit: blocks. [default: 2]")
 @click.option(
-    "--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes for each layer."
+    "--augment", help="Views: none, digits, fashion or natural. [default: by the data set's name and colours]"
 )
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Examples a step.")
-@click.option("--learning-rate", type=float, help="[default: 0.05 for rbm, 0.001 for the others]")
-@click.option(
-    "--rate", type=float, default=0.25, show_default=True, help="Share of features denoising masks."
-)
-@click.option(
-    "--gibbs-steps", type=click.IntRange(1), default=1, show_default=True, help="k of CD-k, for rbm."
-)
-@click.option("--persistent", is_flag=True, help="Persistent chains, for rbm.")
-@click.option("--labels", help="Labels that supervised may use: a number, or a fraction such as 0.1.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes, for each layer if it goes layer by layer.")
+@click.option("--batch-size", type=click.IntRange(1), help="Examples a step. [default: by method]")
+@click.option("--learning-rate", type=float, help="[default: by method]")
+@click.option("--rate", type=float, help="denoising: share of the features it masks. [default: 0.25]")
+@click.option("--gibbs-steps", type=click.IntRange(1), help="rbm: k of CD-k. [default: 1]")
+@click.option("--persistent", is_flag=True, default=None, help="rbm: persistent chains.")
+@click.option("--labels", help="supervised: labels it may use, a number, or a fraction such as 0.1.")
+@click.option("--temperature", type=float, help="simclr: τ. [default: 0.2]")
+@click.option("--momentum", type=float, help="byol: of the teacher. [default: 0.99]")
+@click.option("--redundancy-weight", type=float, help="barlow: λ. [default: 0.005]")
+@click.option("--variance-weight", type=float, help="vicreg: μ; at 0 it collapses. [default: 25]")
+@click.option("--mask-ratio", type=float, help="mae, masked: share that is hidden. [default: by method]")
 @SEED
 @OUT
 @RESUME
 @on_replicas
-def pretrain(method, data, labels, units, out, **options):
-    """Pretrain an encoder layer by layer on unlabelled data.
+def pretrain(method, data, labels, units, filters, out, **options):
+    """Pretrain an encoder on unlabelled images.
 
-    METHOD is autoencoder, denoising, rbm (a deep belief network) or supervised. The run folder then holds the
-    encoder, figures of its filters and of what it reconstructs, and the curves.
+    METHOD is one of
+
+    \b
+      autoencoder, denoising, rbm, supervised   layer by layer (rbm: a deep belief network)
+      simclr, byol, barlow, vicreg              two views of an image agree
+      mae, masked                               hidden patches, hidden features are filled in
+
+    The run folder then holds the encoder, the curves, and figures of what was learned: filters, views,
+    reconstructions.
     """
     from tf_kit.experiments import pipeline
 
-    units = [int(number) for number in _numbers("--units", units, whole=True)]
+    options["units"] = units and _numbers("--units", units, whole=True)
+    options["filters"] = filters and _numbers("--filters", filters, whole=True)
     out = out or f"runs/{method}-{data}"
-    results = pipeline.pretrain(method, data, out=out, units=units, labels=_labels(labels), **options)
-    for stage, metrics in results["layers"].items():
+    results = pipeline.pretrain(method, data, out=out, labels=_labels(labels), **options)
+    for stage, metrics in results["stages"].items():
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
         click.echo(f"{stage}: {shown}")
-    click.echo(f"encoder, curves and filters in {out}; next: tf-kit finetune {out}")
+    click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {out}")
 
 
 @cli.command()
@@ -167,6 +182,55 @@ def probe(run, labels, **options):
     from tf_kit.experiments import pipeline
 
     _say_errors(pipeline.probe_run(run, labels=_labels(labels), **options))
+
+
+@cli.command()
+@DATA
+@DATA_DIR
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many seeds: 0, 1, …")
+@click.option("--methods", help="Methods of `tf-kit pretrain`, separated by commas. [default: all]")
+@click.option("--labels", help="Numbers of labels, separated by commas; all is one. [default: by data set]")
+@click.option("--steps", type=click.IntRange(1), help="Least steps of a fine-tuning.")
+@click.option("--pretrain-epochs", type=click.IntRange(1), help="Epochs of pretraining, of each layer.")
+@click.option(
+    "--pretrainings", type=click.IntRange(1), help="Encoders for each method, which the seeds share in turn."
+)
+@click.option("--learning-rates", help="Fine-tuning rates to choose from on validation, separated by commas.")
+@click.option(
+    "--val-labels", type=click.IntRange(1), help="Validation images that choose, with their labels."
+)
+@OUT
+@RESUME
+@on_replicas
+def labels(data, data_dir, seeds, methods, labels, learning_rates, out, resume, **changes):
+    """How many labels is pretraining worth? Every method against training from scratch.
+
+    Pretrains on the images of train, fine-tunes with few and with many labels (the same steps, learning rates
+    and choices on validation for every row), and prints test accuracy of fine-tuning, of a linear probe and of
+    nearest neighbours.
+    """
+    from tf_kit.experiments import format_labels, run_label_efficiency
+
+    if learning_rates is not None:
+        changes["learning_rates"] = _numbers("--learning-rates", learning_rates)
+    if labels is not None:
+        parts = [part.strip() for part in labels.split(",")]
+        counts = iter(
+            _numbers("--labels", ",".join(each for each in parts if each != "all") or "1", whole=True)
+        )
+        changes["labels"] = tuple(None if part == "all" else next(counts) for part in parts)
+    out = out or f"runs/labels-{data}"
+    results = run_label_efficiency(
+        data,
+        seeds=seeds,
+        out=out,
+        resume=resume,
+        methods=methods.split(",") if methods else None,
+        data_dir=data_dir,
+        **changes,
+    )
+    click.echo(format_labels(results))
+    click.echo(f"\n{results['seconds']:.0f} s; figure, encoders and results in {out}")
 
 
 def _say_errors(results):

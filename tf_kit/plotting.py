@@ -228,6 +228,7 @@ def graphs(panels, width=4.4, columns=None):
     Args:
         panels: dictionaries, one a panel:
             series: name → (x, y), drawn as a line with markers where there are few points.
+            spread: name → (n,), half the length of a bar at each point.
             title, x_label, y_label: text.
             log: "x", "y" or "xy" for logarithmic axes.
             x_limits, y_limits: (low, high).
@@ -252,7 +253,12 @@ def graphs(panels, width=4.4, columns=None):
                 i = order.index(name)
                 few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None
                 style = "--" if i % 2 else "-"
-                axes.plot(x, y, style, label=name, color=COLORS[i % len(COLORS)], marker=few, markersize=5)
+                color = COLORS[i % len(COLORS)]
+                axes.plot(x, y, style, label=name, color=color, marker=few, markersize=5)
+                if "spread" in panel:
+                    axes.errorbar(
+                        x, y, panel["spread"][name], fmt="none", ecolor=color, capsize=3, elinewidth=1.2
+                    )
             axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
             for axis in panel.get("log", ""):
                 axes.set(**{f"{axis}scale": "log"})

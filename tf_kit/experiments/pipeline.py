@@ -5,28 +5,21 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tf_kit import _checks, data, networks, plotting
-from tf_kit.experiments.pretraining_table import pretraining_optimizer
+from tf_kit import _checks, data, plotting
+from tf_kit.experiments import methods
 from tf_kit.pretraining import (
     RBM,
-    Autoencoder,
     DeepBeliefNetwork,
-    DenoisingAutoencoder,
+    ExampleRandom,
+    MaskedAutoencoder,
+    MaskedVectors,
     Supervised,
     finetune,
     knn_accuracy,
     linear_probe,
-    pretrain_greedily,
 )
+from tf_kit.pretraining.joint_embedding import JointEmbedding
 from tf_kit.runs import Run, read_json
-
-METHODS = {
-    "autoencoder": Autoencoder,
-    "denoising": DenoisingAutoencoder,
-    "rbm": RBM,
-    "supervised": Supervised,
-}
-LEARNING_RATES = {"autoencoder": 0.001, "denoising": 0.001, "rbm": 0.05, "supervised": 0.001}
 
 
 def pretrain(
@@ -34,100 +27,112 @@ def pretrain(
     name="digits",
     out=None,
     resume=False,
-    units=(200, 200, 200),
-    activation="sigmoid",
-    epochs=20,
-    batch_size=32,
+    encoder=None,
+    augment=None,
+    epochs=None,
+    batch_size=None,
     learning_rate=None,
-    rate=0.25,
-    gibbs_steps=1,
-    persistent=False,
     labels=None,
     seed=0,
     data_dir=None,
+    **options,
 ):
-    """Pretrains the dense layers of an encoder greedily and keeps it as `encoder.keras` in the run folder.
+    """Pretrains an encoder and keeps it as `encoder.keras` in the run folder.
 
     The methods that need no labels see all training images, labelled or not; `supervised` only the labelled.
 
     Args:
-        method: `autoencoder`, `denoising`, `rbm` or `supervised`.
+        method: one of `methods.METHODS`.
         name: data set, as for `data.load`.
         out: run folder.
         resume: whether to go on with the run in `out`.
-        units: units of each hidden layer.
-        activation: of the hidden layers; `rbm` needs `sigmoid`.
-        epochs, batch_size: passes per layer, examples a step.
-        learning_rate: of Adam, for `rbm` of momentum 0.9. Defaults by method.
-        rate: share of the features that `denoising` masks.
-        gibbs_steps, persistent: of `rbm`.
+        encoder: "mlp", "cnn" or "vit". Defaults to the method's usual one.
+        augment: what makes the views of a joint-embedding method: "none", "digits", "fashion" or "natural".
+            Defaults to what suits the data set, see `methods.augmentation`.
+        epochs, batch_size, learning_rate: passes (for each layer of a greedy method), examples a step, rate of
+            Adam, for `rbm` of momentum 0.9. Default by method.
         labels: how many training examples keep their label, a number or a fraction; for `supervised`.
         seed: seed of the run.
         data_dir: folder of prepared data sets.
+        **options: the encoder's sizes (`units`, `activation`, `filters`, `patch_size`, `width`, `depth`) and the
+            method's own arguments (`rate`, `gibbs_steps`, `mask_ratio`, `temperature`, …); None chooses.
 
     Returns:
-        The results as written to `results.json`: last value of each layer's loss and monitor.
+        The results as written to `results.json`: last value of each stage's loss and monitor.
     """
-    _checks.choice("pretrain.method", method, tuple(METHODS))
-    block = METHODS[method]
-    learning_rate = LEARNING_RATES[method] if learning_rate is None else learning_rate
+    chosen = methods.find(method)
+    sizes = {each: options.pop(each, None) for each in methods.SIZES}
+    own = methods.options_of(method, options)
+    epochs = _checks.count("pretrain.epochs", chosen.epochs if epochs is None else epochs)
+    batch_size = _checks.count("pretrain.batch_size", chosen.batch_size if batch_size is None else batch_size)
+    learning_rate = chosen.learning_rate if learning_rate is None else learning_rate
     learning_rate = _checks.number("pretrain.learning_rate", learning_rate, above=0)
-    extra = {}
-    if block is DenoisingAutoencoder:
-        extra = {"rate": rate}
-    if block is RBM:
-        extra = {"gibbs_steps": gibbs_steps, "persistent": persistent}
     train, _, _ = _load(name, data_dir, labels=labels)
-    needed = {"num_classes": train.num_classes} if block is Supervised else {}
-    rehearsal = networks.mlp(units[:1], num_classes=None, activation=activation)
-    block(encoder=rehearsal, **extra, **needed)  # refuses what it cannot take before a folder is made
-    options = {
+    shape = train.x.shape[1:]
+    sizes = methods.encoder_options(method, encoder, shape, sizes)
+    if augment is not None and not chosen.views:
+        _checks.refuse("--augment", f"be left out for {method}, which makes no views", f"augment={augment!r}")
+    views = methods.augmentation(name, shape, augment) if chosen.views else None
+    network = methods.make_encoder(shape, **sizes, seed=seed)
+    _rehearse(method, sizes, shape, own, views, train)  # refuses what it cannot take before a folder is made
+    settings = {
         "command": "pretrain",
         "method": method,
         "data": name,
         "data_dir": data_dir and str(data_dir),
-        "units": list(units),
-        "activation": activation,
+        "encoder": sizes,
+        "augment": augment if augment is not None else views and "of the data set",
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "labels": labels,
         "seed": seed,
     }
-    run = Run(out, options | extra, resume=resume)
+    run = Run(out, settings | own, resume=resume)
     if run.results:
         return run.results
-    encoder = networks.mlp(
-        units, num_classes=None, activation=activation, input_shape=train.x.shape[1:], seed=seed
-    )
-    blocks = pretrain_greedily(
-        encoder,
-        train.x if block is Supervised else train.all_x,
-        train.y if block is Supervised else None,
-        block=block,
+    supervised = chosen.kind is Supervised
+    trained = methods.train(
+        method,
+        network,
+        train.x if supervised else train.all_x,
+        train.y if supervised else None,
         epochs=epochs,
         batch_size=batch_size,
-        optimizer=pretraining_optimizer(block, learning_rate),
-        seed=seed,
+        learning_rate=learning_rate,
+        options=own,
         fit=run.fit,
-        **extra,
+        augment=views,
+        seed=seed,
     )
     run.progress.close()
-    run.draw(encoder, train.x.shape[1:])
-    _draw_what_was_learned(run, blocks, train.x)
-    _save_model(encoder, run.folder / "encoder.keras")
+    run.draw(network if sizes["kind"] == "mlp" else None, shape)
+    draw_what_was_learned(run.folder / "figures", trained, train.all_x[:40])
+    save_model(network, run.folder / "encoder.keras")
     history = run.history()
     run.finish(
         {
             "method": method,
             "data": name,
-            "layers": {
+            "stages": {
                 stage: {metric: values[-1] for metric, values in metrics.items()}
                 for stage, metrics in history.items()
             },
         }
     )
     return run.results
+
+
+def _rehearse(method, sizes, shape, options, augment, train):
+    """Builds a throw-away of what will be trained on one example, so that it refuses before a folder is made."""
+    chosen = methods.find(method)
+    if chosen.greedy:
+        needed = {"num_classes": train.num_classes} if chosen.kind is Supervised else {}
+        sizes = sizes | {"units": sizes["units"][:1]}
+        chosen.kind(encoder=methods.make_encoder(shape, **sizes), **options, **needed)
+    else:
+        encoder = methods.make_encoder(shape, **sizes)
+        methods.make_pretrainer(method, encoder, options, augment).prepare_from(train.all_x[:2])
 
 
 def finetune_run(folder, labels=None, epochs=30, batch_size=32, learning_rate=0.001, seed=0, resume=False):
@@ -181,7 +186,7 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, res
         error = 1 - knn_accuracy(encoder, train, test, k=min(k, len(train)))
         results["error"]["test, nearest neighbours"] = round(100 * error, 4)
     run.draw()
-    _save_model(classifier, run.folder / "classifier.keras")
+    save_model(classifier, run.folder / "classifier.keras")
     run.finish(results)
     return run.results
 
@@ -203,25 +208,43 @@ def _encoder_of(folder):
     return keras.models.load_model(path), read_json(folder / "config.json", "config.json")["options"]
 
 
-def _save_model(model, path):
+def save_model(model, path):
     unfinished = path.with_name(f"unfinished-{path.name}")
     model.save(unfinished)
     unfinished.replace(path)
 
 
-def _draw_what_was_learned(run, blocks, x):
-    """Reconstructions by the first layer; samples, where the blocks are a deep belief network."""
-    first, shown = blocks[0], x[:10]
-    if hasattr(first, "reconstruct"):
-        both = np.concatenate([shown, keras.ops.convert_to_numpy(first.reconstruct(shown))])
-        figure = plotting.tiles(
-            both, columns=len(shown), title="examples and their reconstruction by layer 1"
-        )
-        plotting.save(figure, run.folder / "figures" / "reconstructions.png")
+def draw_what_was_learned(folder, trained, x):
+    """What the pretrainers make of images: views, what they fill in or reconstruct, samples.
+
+    Args:
+        folder: where the figures go.
+        trained: pretrainers, as `methods.train` returns them.
+        x: examples (n, …); nothing is drawn if they are no images.
+    """
+    first, shown = trained[0], x[:10]
+    if shown.ndim != 4:
+        return
+
+    def save(name, rows, title):
+        images = np.concatenate([keras.ops.convert_to_numpy(row) for row in rows])
+        figure = plotting.tiles(images.reshape(-1, *x.shape[1:]), columns=len(shown), title=title)
+        plotting.save(figure, folder / f"{name}.png")
+
+    if isinstance(first, MaskedAutoencoder | MaskedVectors):
+        vectors = isinstance(first, MaskedVectors)
+        masked = first.draw_masked(shown if vectors else len(shown))
+        seen = np.where(masked, 0.3, shown) if vectors else first.cover(shown, masked, 0.3)
+        title = "images, what the encoder sees of them, what the model fills in"
+        save("reconstructions", (shown, seen, first.reconstruct(shown, masked)), title)
+    elif hasattr(first, "reconstruct"):
+        title = "examples and their reconstruction by layer 1"
+        save("reconstructions", (shown, first.reconstruct(shown)), title)
+    elif isinstance(first, JointEmbedding):
+        views = keras.ops.convert_to_numpy(first.views(shown, ExampleRandom(first.seed, 0, len(shown))))
+        save("views", (shown, views[0::2], views[1::2]), "images, and two views of each")
     if isinstance(first, RBM):
-        samples = DeepBeliefNetwork(blocks).sample(40, num_steps=200, start=x[:40], seed=first.seed)
-        samples = keras.ops.convert_to_numpy(samples).reshape(-1, *x.shape[1:])
-        figure = plotting.tiles(
-            samples, title="samples of the deep belief network, 200 Gibbs steps from examples"
-        )
-        plotting.save(figure, run.folder / "figures" / "samples.png")
+        network = DeepBeliefNetwork(trained)
+        samples = network.sample(40, num_steps=200, start=np.resize(x, (40, *x.shape[1:])), seed=first.seed)
+        title = "samples of the deep belief network, 200 Gibbs steps from examples"
+        save("samples", [samples], title)

@@ -5,14 +5,14 @@ Training of Deep Networks", table 1.
 """
 
 import dataclasses
-import math
 import time
 
 import keras
-import numpy as np
 
-from tf_kit import _checks, data, networks, optimizers, plotting
-from tf_kit.pretraining import RBM, Classifier, DenoisingAutoencoder, Supervised, pretrain_greedily
+from tf_kit import _checks, data, networks, plotting
+from tf_kit.experiments.methods import optimizer_of
+from tf_kit.experiments.tuning import mean_and_std, over_seeds, tune
+from tf_kit.pretraining import RBM, DenoisingAutoencoder, Supervised, pretrain_greedily
 from tf_kit.progress import Progress
 from tf_kit.runs import Run
 
@@ -181,44 +181,25 @@ def _train(run, system, seed, settings, splits, options):
             block=row.block,
             epochs=settings.pretrain_epochs[system],
             batch_size=settings.batch_size,
-            optimizer=pretraining_optimizer(row.block, rate, settings.jit_update),
+            optimizer=optimizer_of(row.block, rate, jit_update=settings.jit_update),
             seed=seed,
             fit=fit,
             **extra,
         )
     child.draw(encoder, train.x.shape[1:])
-    start = encoder.get_weights()
-
-    best = None
-    for learning_rate in settings.learning_rates:
-        encoder.set_weights(start)
-        classifier = Classifier(encoder, train.num_classes, seed=seed)
-        steps = settings.epochs * math.ceil(len(train) / settings.batch_size)
-        decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-        classifier.compile(optimizer=optimizers.Adam(decay, jit_update=settings.jit_update))
-        history = child.fit(
-            classifier,
-            train.x,
-            train.y,
-            stage=f"{keyed}, fine-tuning at {learning_rate:g}",
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            validation_data=(val.x, val.y),
-            keep_best="val_accuracy",
-            cost=1.0 if row.deep else 1 / settings.layers,
-        )
-        at = history["best_epoch"] - 1
-        found = (history["val_accuracy"][at], -history["val_loss"][at])
-        if best is None or found > best["found"]:
-            best = {
-                "found": found,
-                "classifier": classifier,
-                "weights": classifier.get_weights(),
-                "learning_rate": learning_rate,
-                "epoch": history["best_epoch"],
-            }
-    classifier = best["classifier"]
-    classifier.set_weights(best["weights"])
+    classifier, chosen = tune(
+        child,
+        encoder,
+        train,
+        val,
+        learning_rates=settings.learning_rates,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        stage=f"{keyed}, fine-tuning",
+        seed=seed,
+        jit_update=settings.jit_update,
+        cost=1.0 if row.deep else 1 / settings.layers,
+    )
     errors = {
         split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
         for split, part in zip(SPLITS, (train, val, test), strict=True)
@@ -226,20 +207,13 @@ def _train(run, system, seed, settings, splits, options):
     child.finish(
         {
             "errors": {split: round(error, 6) for split, error in errors.items()},
-            "learning_rate": best["learning_rate"],
-            "epoch": best["epoch"],
+            "learning_rate": chosen["learning_rate"],
+            "epoch": chosen["epoch"],
             "seconds": round(time.perf_counter() - began, 1),
         }
     )
     keras.backend.clear_session()
     return child.results
-
-
-def pretraining_optimizer(block, learning_rate, jit_update=False):
-    """What trains a block: momentum 0.9 for RBMs, as Hinton 2010 (section 9) ends with; Adam for the others."""
-    if block is RBM:
-        return optimizers.Momentum(learning_rate, momentum=0.9)
-    return optimizers.Adam(learning_rate, jit_update=jit_update)
 
 
 _LAYER_COST = 0.6  # of an epoch that pretrains one layer, against one that fine-tunes the deep net
@@ -261,12 +235,7 @@ def summarize(name, splits, rows, settings):
     for system, results in rows.items():
         table[system] = {"name": SYSTEMS[system].name}
         for split in SPLITS:
-            errors = [result["errors"][split] for result in results]
-            table[system][split] = {
-                "mean": float(np.mean(errors)),
-                "std": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
-                "seeds": errors,
-            }
+            table[system][split] = over_seeds([result["errors"][split] for result in results])
         table[system]["learning_rate"] = [result["learning_rate"] for result in results]
         table[system]["epoch"] = [result["epoch"] for result in results]
         table[system]["seconds"] = [result["seconds"] for result in results]
@@ -293,8 +262,7 @@ def format_table(results):
     for row in systems.values():
         line = f"{row['name']:40}"
         for split in SPLITS:
-            mean, std = row[split]["mean"], row[split]["std"]
-            line += f"{mean:.2f} ± {std:.2f}".rjust(15) if std is not None else f"{mean:.2f}".rjust(15)
+            line += mean_and_std(row[split]).rjust(15)
         if paper:
             line += "     " + "  ".join(f"{row['paper'][split]:g}" for split in SPLITS)
         lines.append(line)
