@@ -8,10 +8,7 @@ from tf_kit import _checks
 from tf_kit.pretraining.masked.transformer import TokenEncoder
 from tf_kit.pretraining.pretrainer import Pretrainer, is_array
 
-MASK, RANDOM = (
-    0.8,
-    0.1,
-)  # the share of the chosen tokens that is masked, and that is replaced; the rest is kept
+MASK, RANDOM = 0.8, 0.1  # shares of the chosen tokens that are masked and replaced; the rest are kept
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -68,7 +65,8 @@ class MaskedTokens(Pretrainer):
                 "Give the encoder one token more",
             )
         apart = {self.mask_token, *self.specials, *({encoder.padding} - {None})}
-        self._ordinary = np.array([each for each in range(encoder.num_tokens) if each not in apart])
+        self._is_ordinary = np.array([each not in apart for each in range(encoder.num_tokens)])
+        self._ordinary = np.flatnonzero(self._is_ordinary)
         if not len(self._ordinary):
             _checks.refuse("MaskedTokens.specials", "leave ordinary tokens", f"specials={tuple(specials)}")
         glorot = keras.initializers.GlorotUniform(self.seed)
@@ -87,7 +85,7 @@ class MaskedTokens(Pretrainer):
             x: (n, length) integers.
             random: `ExampleRandom` of the step.
         """
-        ordinary = ops.any(ops.equal(x[..., None], ops.convert_to_tensor(self._ordinary, x.dtype)), axis=-1)
+        ordinary = ops.take(ops.convert_to_tensor(self._is_ordinary), x, axis=0)
         noise = ops.where(ordinary, random.uniform((x.shape[1],)), 2.0)  # others come last
         rank = ops.argsort(ops.argsort(noise, axis=-1), axis=-1)
         m = ops.sum(ops.cast(ordinary, "float32"), axis=-1, keepdims=True)
