@@ -19,8 +19,8 @@ def encode_in_chunks(encoder, x, chunk_size):
     back-propagated (2). That costs one more forward pass.
 
     Args:
-        encoder: built Keras layer or model that treats each row by itself; the state that a forward pass changes
-            (seeds of dropout) is changed once.
+        encoder: built Keras layer or model that treats each row by itself. What a forward pass changes (seeds of
+            dropout) is changed by (1) alone, once a chunk: each chunk has masks of its own.
         x: inputs (n, …), for which there is no gradient.
         chunk_size: rows of a chunk.
 
