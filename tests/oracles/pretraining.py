@@ -1,4 +1,4 @@
-"""Autoencoders and Boltzmann machines as float64 NumPy loops, from the papers; nothing here knows tf_kit.
+"""The methods of pretraining as float64 NumPy loops, from the papers; nothing here knows tf_kit.
 
 Matrices lie as in the papers of each method: an RBM's W is (visible, hidden); an autoencoder's W is
 (units, features), one row a unit.
@@ -183,6 +183,114 @@ def nearest_neighbour_votes(voters, labels, queries, k):
         votes = {label: sum(labels[i] == label for i in nearest) for label in sorted(set(labels))}
         answers.append(max(votes, key=lambda label: (votes[label], -label)))
     return np.array(answers)
+
+
+# Joint embedding: one pair of views, one feature, one entry of a matrix at a time.
+
+
+def cosine(u, v):
+    return sum(a * b for a, b in zip(u, v, strict=True)) / math.sqrt(
+        sum(a * a for a in u) * sum(b * b for b in v)
+    )
+
+
+def nt_xent(za, zb, temperature):
+    """Chen et al. 2020, equation 1 and the mean of algorithm 1 over all 2n anchors."""
+    z, n = [*za, *zb], len(za)
+    total = 0.0
+    for i in range(2 * n):
+        j = i + n if i < n else i - n
+        others = sum(math.exp(cosine(z[i], z[k]) / temperature) for k in range(2 * n) if k != i)
+        total -= math.log(math.exp(cosine(z[i], z[j]) / temperature) / others)
+    return total / (2 * n)
+
+
+def byol(prediction, target):
+    """Grill et al. 2020, equation 2: 2 − 2 cos, the mean over examples."""
+    return sum(2 - 2 * cosine(p, z) for p, z in zip(prediction, target, strict=True)) / len(prediction)
+
+
+def barlow_twins(za, zb, redundancy_weight):
+    """Zbontar et al. 2021, equations 1 and 2, with the batch normalisation of their code (ε = 1e-5)."""
+    n, d = za.shape
+    correlation = np.zeros((d, d))
+    for i in range(d):
+        for j in range(d):
+            a, b = za[:, i] - za[:, i].mean(), zb[:, j] - zb[:, j].mean()
+            deviations = math.sqrt((sum(a * a) / n + 1e-5) * (sum(b * b) / n + 1e-5))
+            correlation[i, j] = sum(a[m] * b[m] for m in range(n)) / n / deviations
+    on = sum((1 - correlation[i, i]) ** 2 for i in range(d))
+    off = sum(correlation[i, j] ** 2 for i in range(d) for j in range(d) if i != j)
+    return on + redundancy_weight * off
+
+
+def vicreg(za, zb, invariance_weight, variance_weight, covariance_weight):
+    """Bardes et al. 2022, equations 1 to 6 and algorithm 1, with the factors of their code (1/d in s, ½ in v)."""
+    n, d = za.shape
+    invariance = sum((za[i, j] - zb[i, j]) ** 2 for i in range(n) for j in range(d)) / (n * d)
+    variance = covariance = 0.0
+    for z in (za, zb):
+        matrix = np.zeros((d, d))
+        for row in z:
+            matrix += np.outer(row - z.mean(axis=0), row - z.mean(axis=0)) / (n - 1)
+        variance += sum(max(0.0, 1 - math.sqrt(matrix[j, j] + 1e-4)) for j in range(d)) / d
+        covariance += sum(matrix[j, k] ** 2 for j in range(d) for k in range(d) if j != k) / d
+    return invariance_weight * invariance + variance_weight * variance / 2 + covariance_weight * covariance
+
+
+# What tells collapse: one pair of examples at a time.
+
+
+def rankme(z):
+    """Garrido et al. 2023, equations 1 and 2: exp of the entropy of the singular values' shares."""
+    singular = [math.sqrt(max(value, 0.0)) for value in np.linalg.eigvalsh(z.T @ z)]
+    shares = [value / sum(singular) + 1e-7 for value in singular]
+    return math.exp(-sum(p * math.log(p) for p in shares))
+
+
+def squared_distance(u, v):
+    """Between directions: 2 − 2 cos."""
+    return 2 - 2 * cosine(u, v)
+
+
+def alignment(za, zb):
+    """Wang and Isola 2020, equation of section 4.1 with α = 2."""
+    return sum(squared_distance(a, b) for a, b in zip(za, zb, strict=True)) / len(za)
+
+
+def uniformity(z):
+    """Wang and Isola 2020, section 4.1 with t = 2: the log of the mean over all pairs."""
+    pairs = list(itertools.combinations(z, 2))
+    return math.log(sum(math.exp(-2 * squared_distance(u, v)) for u, v in pairs) / len(pairs))
+
+
+# Masked pretraining (He et al. 2022; Devlin et al. 2019; Vaswani et al. 2017).
+
+
+def patches_of(image, size):
+    """The patches of (h, w, c), row by row, each flattened pixel after pixel."""
+    height, width, channels = image.shape
+    return [
+        [image[y + i, x + j, c] for i in range(size) for j in range(size) for c in range(channels)]
+        for y in range(0, height, size)
+        for x in range(0, width, size)
+    ]
+
+
+def masked_patch_loss(targets, predictions, masked):
+    """Mean over the masked patches of the mean squared error of their pixels."""
+    errors = [
+        sum((t - p) ** 2 for t, p in zip(target, prediction, strict=True)) / len(target)
+        for target, prediction, hidden in zip(targets, predictions, masked, strict=True)
+        if hidden
+    ]
+    return sum(errors) / len(errors)
+
+
+def sine_cosine(place, width):
+    """The code of one place: sines, then cosines, of place / 10000^(2k/width)."""
+    angles = [place / 10000 ** (2 * k / width) for k in range(width // 2)]
+    return [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
 
 
 # Minibatch training, for the cost ℓ_i = ½‖x_i − w‖² with its penalty l2·‖w‖².
