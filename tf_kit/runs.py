@@ -134,7 +134,7 @@ class Run:
                 y,
                 epochs=epochs,
                 initial_epoch=state.epoch,
-                callbacks=[recorder, *callbacks, report],
+                callbacks=[*callbacks, recorder, report],  # what callbacks add to the logs is recorded too
                 verbose=verbose,
                 **arguments,
             )

@@ -207,7 +207,7 @@ def fit(y, num_classes=3):
 
 def neighbours(k):
     split = SimpleNamespace(x=examples(), y=LABELS)
-    return knn_accuracy(encoder(), split, split, k=k)
+    return knn_accuracy(encoder(), split, split, k=k)  # which share all examples
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,7 @@ def neighbours(k):
         (lambda: Classifier(keras.layers.Identity(), 3).prepare(np.zeros((1, 4, 2))), r"shape \(1, 4, 2\)"),
         (lambda: neighbours(0), "k=0"),
         (lambda: neighbours(41), "k=41"),
+        (lambda: neighbours(1), "40 of 40 test examples that are also in train"),
     ],
 )
 def test_refusals(act, says):

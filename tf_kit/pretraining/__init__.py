@@ -12,7 +12,10 @@ from tf_kit.pretraining.masked import (
     PatchEncoder,
     TokenEncoder,
 )
+from tf_kit.pretraining.monitors import CollapseMonitor, CollapseWarning, KNNMonitor
+from tf_kit.pretraining.overlap import find_overlap, refuse_overlap
 from tf_kit.pretraining.pretrainer import Pretrainer, Trainer
+from tf_kit.pretraining.quality import alignment, feature_deviation, rankme, uniformity
 from tf_kit.pretraining.randomness import ExampleRandom
 from tf_kit.pretraining.rbm import RBM, DeepBeliefNetwork
 from tf_kit.pretraining.transfer import Classifier, finetune, knn_accuracy, linear_probe
@@ -23,9 +26,12 @@ __all__ = [
     "Autoencoder",
     "BarlowTwins",
     "Classifier",
+    "CollapseMonitor",
+    "CollapseWarning",
     "DeepBeliefNetwork",
     "DenoisingAutoencoder",
     "ExampleRandom",
+    "KNNMonitor",
     "MaskedAutoencoder",
     "MaskedTokens",
     "MaskedVectors",
@@ -36,14 +42,20 @@ __all__ = [
     "TokenEncoder",
     "Trainer",
     "VICReg",
+    "alignment",
     "barlow_twins",
     "byol",
+    "feature_deviation",
+    "find_overlap",
     "finetune",
     "knn_accuracy",
     "linear_probe",
     "nt_xent",
     "pretrain_greedily",
     "projection_head",
+    "rankme",
     "reconstruction_loss",
+    "refuse_overlap",
+    "uniformity",
     "vicreg",
 ]

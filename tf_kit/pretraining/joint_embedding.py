@@ -88,6 +88,11 @@ class JointEmbedding(Pretrainer):
             check_chunkable(type(self).__name__, self.encoder)
         self.built = True
 
+    @property
+    def draws_by_itself(self):
+        """Whether `augment` is a layer that draws from a generator of its own and not from keys."""
+        return isinstance(self.augment, keras.layers.Layer) and not hasattr(self.augment, "augment")
+
     def views(self, x, random):
         """Two views of each example, (2n, …), those of an example side by side: equation (1).
 
@@ -98,7 +103,7 @@ class JointEmbedding(Pretrainer):
         x = ops.repeat(ops.convert_to_tensor(x), 2, axis=0)
         if self.augment is None:
             return x
-        if isinstance(self.augment, keras.layers.Layer) and not hasattr(self.augment, "augment"):
+        if self.draws_by_itself:
             return self.augment(x, training=True)
         keys = [example_keys(self.seed, 2 * random.step + view, random.index) for view in (0, 1)]
         augment = getattr(self.augment, "augment", self.augment)
@@ -130,7 +135,7 @@ class JointEmbedding(Pretrainer):
             received = f"chunk_size={self.chunk_size}"
             remedy = "More replicas make each one's part of the batch smaller"
             _checks.refuse(f"{name}.chunk_size", "be None where several replicas train", received, remedy)
-        if isinstance(self.augment, keras.layers.Layer) and not hasattr(self.augment, "augment"):
+        if self.draws_by_itself:
             _checks.refuse(
                 f"{name}.augment",
                 "draw from keys where several replicas train",
@@ -294,8 +299,9 @@ def projection_head(units=UNITS, seed=0, name=None):
 
         a⁰ = r;   aˡ = ReLU(BatchNorm(Wˡ aˡ⁻¹));   z = W^L a^{L−1}          (1)
 
-    There are no biases: batch norm takes them out again, and the losses do not see a shift that is the same for
-    all. The batch norm is that of the global batch on any number of replicas.
+    There are no biases: batch norm takes those of the hidden layers out again, Barlow Twins and VICReg do not see
+    that of the last, and SimCLR and BYOL, which see directions, gain nothing from one that all embeddings share.
+    The batch norm is that of the global batch on any number of replicas.
 
     Args:
         units: size of each layer, the embedding's last. Defaults to (256, 128).

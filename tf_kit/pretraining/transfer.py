@@ -6,6 +6,7 @@ from keras import ops
 from sklearn.neighbors import KNeighborsClassifier
 
 from tf_kit import _checks
+from tf_kit.pretraining.overlap import refuse_overlap
 from tf_kit.pretraining.pretrainer import Trainer, is_array
 from tf_kit.pretraining.representation import represent
 from tf_kit.pretraining.stages import HEAD
@@ -200,12 +201,21 @@ def knn_accuracy(encoder, train, test, k=20):
     Returns:
         Accuracy in [0, 1].
 
+    Raises:
+        InputError: if `k` is out of range, or a test example is also among the voters, see `refuse_overlap`.
+
     Reference: Wu, Xiong, Yu, Lin 2018, "Unsupervised Feature Learning via Non-Parametric Instance
     Discrimination" (there with weighted votes).
     """
     k = _checks.count("knn_accuracy.k", k)
     if k > len(train.x):
         _checks.refuse("knn_accuracy.k", f"be at most the {len(train.x)} training examples", f"k={k}")
+    refuse_overlap(train, test, ("train", "test"))
+    return share_of_votes_right(encoder, train, test, k)
+
+
+def share_of_votes_right(encoder, train, test, k):
+    """`knn_accuracy` of splits that have been looked at before."""
     voters, queries = (represent(encoder, split.x).reshape(len(split.x), -1) for split in (train, test))
     vote = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(voters, train.y)
     return float(vote.score(queries, test.y))

@@ -1,0 +1,215 @@
+"""Monitors: their numbers reach every record, they warn of a collapse at once, and they disturb nothing."""
+
+import csv
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from pretraining import methods
+
+from tf_kit import data, networks
+from tf_kit.pretraining import (
+    BYOL,
+    Autoencoder,
+    CollapseMonitor,
+    CollapseWarning,
+    KNNMonitor,
+    SimCLR,
+    VICReg,
+    alignment,
+    feature_deviation,
+    knn_accuracy,
+    rankme,
+    uniformity,
+)
+from tf_kit.pretraining.monitors import embeddings_of
+from tf_kit.progress import Progress
+from tf_kit.runs import Run
+
+ADAM = keras.optimizers.Adam
+NAMES = ["rankme", "feature_deviation", "uniformity", "alignment"]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", seed=0)[:2]
+
+
+def collapsing(method=VICReg, seed=0):
+    """Views must agree, and nothing else is asked: a constant does it."""
+    encoder = networks.mlp((64,), num_classes=None, seed=seed)
+    arguments = {"projector": (32,), "augment": methods.VIEWS, "seed": seed}
+    if method is VICReg:
+        model = VICReg(encoder, variance_weight=0, covariance_weight=0, **arguments)
+    else:  # the teacher is the student, and the student predicts nothing
+        model = BYOL(encoder, predictor=keras.layers.Identity(), momentum=0.0, **arguments)
+    model.compile(ADAM(0.01))
+    return model
+
+
+def fit(model, x, monitor, epochs=1, batch_size=32):
+    """The history, and the warnings of a collapse."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = model.fit(x, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[monitor]).history
+    return history, [each for each in caught if issubclass(each.category, CollapseWarning)]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_warns_of_a_collapse_within_an_epoch(digits, seed):
+    """And once only, however many epochs follow."""
+    train, val = digits
+    monitor = CollapseMonitor(val.x)
+    history, caught = fit(collapsing(seed=seed), train.x, monitor, epochs=2)
+    assert monitor.collapsed_in == 1
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith("epoch 1: the embeddings have collapsed")
+    assert f"{history['rankme'][0]:.2f} of 32" in message
+    assert history["feature_deviation"][1] < history["feature_deviation"][0] < 0.05
+    assert history["alignment"][1] < 0.01
+
+
+@pytest.mark.parametrize("name", methods.JOINT)
+def test_is_silent_on_a_healthy_run(digits, name):
+    train, val = digits
+    model = methods.JOINT[name](methods.dense_encoder(), augment=methods.VIEWS)
+    model.compile(ADAM(methods.LEARNING_RATE))
+    monitor = CollapseMonitor(val.x)
+    history, caught = fit(model, train.x, monitor, epochs=3, batch_size=128)
+    assert (caught, monitor.collapsed_in) == ([], None)
+    assert min(history["rankme"]) > 3
+    assert min(history["feature_deviation"]) > 0.2
+    assert max(history["uniformity"]) < -0.2
+
+
+def test_weights_that_are_not_finite_are_a_collapse(digits):
+    train, val = digits
+    model = SimCLR(networks.mlp((8,), num_classes=None))
+    model.compile(ADAM(0.01), run_eagerly=True)
+    model.prepare(train.x[:1])
+    model.projector.layers[0].kernel.assign(np.full(model.projector.layers[0].kernel.shape, np.nan))
+    monitor = CollapseMonitor(val.x[:50])
+    history, caught = fit(model, train.x[:50], monitor)
+    assert (len(caught), monitor.collapsed_in) == (1, 1)
+    assert np.all(np.isnan([history[name][0] for name in NAMES]))
+
+
+def test_a_second_training_is_watched_anew(digits):
+    train, val = digits
+    monitor = CollapseMonitor(val.x[:100])
+    collapsed = collapsing()
+    for _ in range(2):
+        assert len(fit(collapsed, train.x[:640], monitor)[1]) == 1
+
+
+def test_the_numbers_are_those_of_the_embeddings(digits):
+    train, val = digits
+    model = SimCLR(networks.mlp((8,), num_classes=None), projector=(6, 4), augment=methods.VIEWS)
+    model.compile(ADAM(0.01), run_eagerly=True)
+    history, _ = fit(model, train.x[:96], CollapseMonitor(val.x[:70]))
+    za, zb = embeddings_of(model, val.x[:70])
+    assert za.shape == zb.shape == (70, 4)
+    assert history["rankme"] == [rankme(za)]
+    assert history["feature_deviation"] == [feature_deviation(za)]
+    assert history["uniformity"] == [uniformity(za)]
+    assert history["alignment"] == [alignment(za, zb)]
+    in_parts = embeddings_of(model, val.x[:70], batch_size=32)
+    np.testing.assert_allclose(in_parts, (za, zb), rtol=1e-4, atol=1e-6)
+
+
+def test_without_views_the_representation_is_judged(digits):
+    train, val = digits
+    model = Autoencoder(networks.mlp((8,), num_classes=None))
+    model.compile(ADAM(0.01), run_eagerly=True)
+    history, _ = fit(model, train.x[:96], CollapseMonitor(val.x[:70]))
+    assert "alignment" not in history
+    assert history["rankme"] == [rankme(np.asarray(model.encoder(val.x[:70])))]
+
+
+def trained(callbacks, x, augment=methods.VIEWS):
+    keras.utils.set_random_seed(0)
+    model = SimCLR(methods.dense_encoder(), projector=(4,), augment=augment)
+    model.compile(ADAM(0.01), run_eagerly=True)
+    model.fit(x, batch_size=32, epochs=2, verbose=0, callbacks=callbacks)
+    return model.get_weights()
+
+
+@pytest.mark.parametrize("own_generator", [False, True])
+def test_watching_changes_nothing(digits, own_generator):
+    """No weight, no moving statistic, no random state, also of an augmentation with a generator of its own."""
+    train, val = digits
+    augment = keras.layers.GaussianNoise(0.1, seed=1) if own_generator else methods.VIEWS
+    watched = trained([CollapseMonitor(val.x[:50]), KNNMonitor(train, val)], train.x[:64], augment)
+    if own_generator:
+        augment = keras.layers.GaussianNoise(0.1, seed=1)
+    for ours, expected in zip(watched, trained([], train.x[:64], augment), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_neighbours_after_each_epoch(digits):
+    train, val = digits
+    model = SimCLR(networks.mlp((8,), num_classes=None), augment=methods.VIEWS)
+    model.compile(ADAM(0.01), run_eagerly=True)
+    history = model.fit(
+        train.x[:96], batch_size=32, epochs=2, verbose=0, callbacks=[KNNMonitor(train, val, k=5)]
+    )
+    accuracies = history.history["val_knn_accuracy"]
+    assert len(accuracies) == 2
+    assert accuracies[-1] == knn_accuracy(model.encoder, train, val, k=5)
+
+
+def test_every_record_has_them(digits, tmp_path):
+    """History, the run's CSV and TensorBoard events, Keras's CSVLogger; a resumed run goes on in them."""
+    train, val = digits
+
+    def pretrain(folder, epochs, resume=False):
+        model = SimCLR(networks.mlp((8,), num_classes=None), projector=(4,), augment=methods.VIEWS)
+        model.compile(ADAM(0.01), run_eagerly=True)
+        run = Run(tmp_path / folder, {"command": "test"}, resume, progress=Progress(quiet=True))
+        callbacks = [
+            CollapseMonitor(val.x[:50]),
+            KNNMonitor(train, val),
+            keras.callbacks.CSVLogger(tmp_path / f"{folder}.csv"),
+        ]
+        return run.fit(model, train.x[:64], stage="views", epochs=epochs, callbacks=callbacks)
+
+    names = {*NAMES, "val_knn_accuracy"}
+    history = pretrain("whole", 2)
+    assert names <= history.keys()
+    with (tmp_path / "whole" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in names:
+        assert [float(row[name]) for row in rows] == pytest.approx(history[name], rel=1e-4)
+    assert names <= set((tmp_path / "whole.csv").read_text().splitlines()[0].split(","))
+    (events,) = (tmp_path / "whole" / "events" / "views").glob("events*")
+    tags = {v.tag for event in tf.compat.v1.train.summary_iterator(str(events)) for v in event.summary.value}
+    assert names <= tags
+    pretrain("parts", 1)
+    resumed = pretrain("parts", 2, resume=True)
+    assert {name: resumed[name] for name in names} == {name: history[name] for name in names}
+
+
+def test_a_twin_of_byol_loses_directions(digits):
+    """Without predictor and teacher BYOL drifts towards collapse: its embeddings use ever fewer directions."""
+    train, val = digits
+    history, _ = fit(collapsing(BYOL), train.x, CollapseMonitor(val.x), epochs=3)
+    assert history["feature_deviation"][-1] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda train, val: KNNMonitor(train, val, k=0), "k=0"),
+        (lambda train, val: KNNMonitor(train, val, k=10_000), "k=10000"),
+        (lambda train, val: KNNMonitor(train, train), "1197 of 1197 val examples that are also in train"),
+        (lambda train, val: CollapseMonitor(val.x[:1]), "at least two examples"),
+        (lambda train, val: CollapseMonitor(val.x, min_rank=-1), "min_rank=-1"),
+        (lambda train, val: CollapseMonitor(val.x, min_deviation=-1), "min_deviation=-1"),
+    ],
+)
+def test_refusals(digits, act, says):
+    with pytest.raises(ValueError, match=says):
+        act(*digits)

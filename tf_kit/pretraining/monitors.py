@@ -1,0 +1,163 @@
+"""What to watch while a model pretrains, as Keras callbacks: neighbours that share a class, and collapse."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from tf_kit import _checks
+from tf_kit.pretraining.joint_embedding import JointEmbedding
+from tf_kit.pretraining.overlap import refuse_overlap
+from tf_kit.pretraining.quality import alignment, feature_deviation, rankme, uniformity
+from tf_kit.pretraining.randomness import ExampleRandom
+from tf_kit.pretraining.representation import represent
+from tf_kit.pretraining.transfer import share_of_votes_right
+
+
+class CollapseWarning(UserWarning):
+    """Embeddings use hardly any direction; what is learned from here on is not worth the time."""
+
+
+class KNNMonitor(keras.callbacks.Callback):
+    """Accuracy of nearest neighbours in the encoder's representation, after each epoch of pretraining.
+
+    Writes `val_knn_accuracy` into the logs, so that the History, `Run`'s files, and every callback that comes
+    after it (`CSVLogger`, `TensorBoard`, `EarlyStopping`) have it. No weight and no random state changes.
+
+    Args:
+        train: who votes: an object with `.x` and `.y`.
+        val: who is classified, likewise; none of `train`. Never the test split: choices are made on what is
+            watched.
+        k: neighbours, at most as many as vote. Defaults to 20.
+
+    Raises:
+        InputError: if `k` is out of range, or an example of `val` is also among those of `train`.
+
+    Example:
+
+    >>> from tf_kit import data, networks, pretraining
+    >>> train, val, test = data.load("digits", seed=0)
+    >>> model = pretraining.Autoencoder(networks.mlp((32,), num_classes=None))
+    >>> model.compile(keras.optimizers.Adam(0.003))
+    >>> watched = model.fit(train.x, epochs=2, verbose=0, callbacks=[KNNMonitor(train, val)])
+    >>> len(watched.history["val_knn_accuracy"])
+    2
+    """
+
+    def __init__(self, train, val, k=20):
+        super().__init__()
+        self.train, self.val = train, val
+        self.k = _checks.count("KNNMonitor.k", k)
+        if self.k > len(train.x):
+            _checks.refuse("KNNMonitor.k", f"be at most the {len(train.x)} voting examples", f"k={k}")
+        refuse_overlap(train, val, ("train", "val"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_knn_accuracy"] = share_of_votes_right(self.model.encoder, self.train, self.val, self.k)
+
+
+class CollapseMonitor(keras.callbacks.Callback):
+    """Watches for collapse: embeddings that become one point, or lie along one line, after each epoch.
+
+    Writes into the logs, as `KNNMonitor` does,
+
+        rankme, feature_deviation, uniformity     of the embeddings of the first views of `x`
+        alignment                                 between the embeddings of the two views
+
+    in inference mode, with the views of step 0. A method without views is judged by the representation of `x`
+    itself, without `alignment`. If
+
+        rankme < `min_rank`   or   feature_deviation < `min_deviation`      (1)
+
+    or a value is not finite, it warns once a training, and `collapsed_in` is the epoch, from 1.
+
+    Args:
+        x: examples, some hundreds; more than the embedding has features, so that their number does not bound the
+            rank. Validation images are a good choice.
+        min_rank: Defaults to 1.5, which no embedding reaches that uses two directions evenly.
+        min_deviation: Defaults to 0.05, a twentieth of even spread.
+
+    Attributes:
+        collapsed_in: epoch in which (1) first held, from 1; None while it has not.
+
+    Example: agreement is all that is asked for, and a constant gives it
+
+    >>> from tf_kit import data, networks, pretraining, regularization
+    >>> train, val, test = data.load("digits", seed=0)
+    >>> model = pretraining.VICReg(
+    ...     networks.mlp((64,), num_classes=None), projector=(32,), augment=regularization.preset("digits"),
+    ...     variance_weight=0, covariance_weight=0)
+    >>> model.compile(keras.optimizers.Adam(0.01))
+    >>> monitor = CollapseMonitor(val.x)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     watched = model.fit(train.x, batch_size=32, epochs=1, verbose=0, callbacks=[monitor])
+    >>> monitor.collapsed_in, [each.category.__name__ for each in caught]
+    (1, ['CollapseWarning'])
+
+    Reference: Garrido et al. 2023, "RankMe"; Chen, He 2021, "Exploring Simple Siamese Representation Learning";
+    Wang, Isola 2020, "Understanding Contrastive Representation Learning through Alignment and Uniformity on the
+    Hypersphere".
+    """
+
+    def __init__(self, x, min_rank=1.5, min_deviation=0.05):
+        super().__init__()
+        if len(x) < 2:
+            _checks.refuse("CollapseMonitor.x", "hold at least two examples", f"{len(x)}")
+        self.x = x
+        self.min_rank = _checks.number("CollapseMonitor.min_rank", min_rank, at_least=0)
+        self.min_deviation = _checks.number("CollapseMonitor.min_deviation", min_deviation, at_least=0)
+        self.collapsed_in = None
+
+    def on_train_begin(self, logs=None):
+        self.collapsed_in = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        za, zb = embeddings_of(self.model, self.x)
+        if np.all(np.isfinite(za)):
+            values = {
+                "rankme": rankme(za),
+                "feature_deviation": feature_deviation(za),
+                "uniformity": uniformity(za),
+            }
+            if zb is not None:
+                values["alignment"] = alignment(za, zb)
+            healthy = (
+                values["rankme"] >= self.min_rank and values["feature_deviation"] >= self.min_deviation
+            )  # (1)
+        else:
+            names = ["rankme", "feature_deviation", "uniformity"] + (["alignment"] if zb is not None else [])
+            values, healthy = dict.fromkeys(names, float("nan")), False
+        logs.update(values)
+        if self.collapsed_in is None and not healthy:
+            self.collapsed_in = epoch + 1
+            warnings.warn(
+                f"epoch {epoch + 1}: the embeddings have collapsed: effective rank {values['rankme']:.2f} of "
+                f"{za.shape[1]}, deviation {values['feature_deviation']:.2g} of 1. Look at the loss's weights, "
+                "the learning rate, and what keeps embeddings apart.",
+                CollapseWarning,
+                stacklevel=2,
+            )
+
+
+def embeddings_of(model, x, batch_size=1024):
+    """Embeddings of the two views of `x` that the model draws in step 0, (n, d) each, in inference mode.
+
+    Args:
+        model: a `Pretrainer`. One without views gives its representation, and None for the second view; so does one
+            whose augmentation draws from a generator of its own, which must not be disturbed, with its embedding.
+        x: examples (n, …).
+        batch_size: examples at a time.
+    """
+    if not isinstance(model, JointEmbedding):
+        r = represent(model.encoder, x, batch_size=batch_size)
+        return r.reshape(len(x), -1), None
+    if model.draws_by_itself:
+        return represent(model.embed, x, batch_size=batch_size), None
+    parts = []
+    for first in range(0, len(x), batch_size):
+        part = x[first : first + batch_size]
+        views = model.views(part, ExampleRandom(model.seed, 0, len(part), first, len(x)))
+        parts.append(ops.convert_to_numpy(model.embed(views)))
+    z = np.concatenate(parts)
+    return z[::2], z[1::2]
