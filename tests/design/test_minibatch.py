@@ -126,7 +126,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(minibatch, right, wrong))
 
 
-def test_batch_size_is_not_a_number_of_passes():
+def test_slide_batch_size_is_not_a_number_of_passes():
     """Slide: "Batch size: the number of times the entire training set pass through": that is the epochs."""
     x = np.arange(20)
     passes_wanted = 5

@@ -132,7 +132,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(preprocessing, right, wrong))
 
 
-def test_dividing_by_the_eigenvalue_turns_the_spread_around():
+def test_slide_dividing_by_the_eigenvalue_turns_the_spread_around():
     """Slide: "dividing every dimension by the corresponding eigenvalue" leaves variance 1/λ."""
     x = ellipsoid()
     layer = PCAWhitening(dtype="float64").adapt(x)

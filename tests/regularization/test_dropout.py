@@ -89,7 +89,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(dropout, right, wrong))
 
 
-def test_alpha_keeps_and_rate_drops():
+def test_slide_alpha_keeps_and_rate_drops():
     """Slide: "each unit has probability α to be included, 0.8 for input units": α passed as the rate drops 80 %."""
     alpha = 0.8
     printed = np.asarray(Dropout(alpha, seed=0)(ONES, training=True))
@@ -98,7 +98,7 @@ def test_alpha_keeps_and_rate_drops():
     assert np.mean(meant == 0) == pytest.approx(0.2, abs=0.01)
 
 
-def test_scaling_again_at_prediction_is_once_too_often():
+def test_slide_scaling_again_at_prediction_is_once_too_often():
     """Slide: "weights going out from a unit is multiplied by α": here the training already is in that scale."""
     outputs = np.asarray(Dropout(0.5, seed=0)(ONES, training=True))
     assert outputs.mean() == pytest.approx(ONES.mean(), abs=0.02)
