@@ -40,13 +40,33 @@ def test_norms_are_those_of_backpropagation():
     [
         ("gradient_norms", "layer.trainable_variables]", "layer.trainable_variables[:1]]"),
         ("_norm", "np.sqrt(", "abs("),
-        ("_norm", "ops.square(", "ops.abs("),
+        ("_norm", "each**2", "abs(each)"),
     ],
 )
 def test_norms_reject_the_wrong_twin(wrong_twin, name, old, new):
     wrong_twin(gradient_flow, name, old, new)
     with pytest.raises(AssertionError):
         assert_norms_are_those_of_backpropagation()
+
+
+def assert_norms_scale_with_the_loss(measure, scale):
+    model = mlp((6, 5), 4, "tanh", (20,))
+    loss = SoftmaxCrossEntropy()
+    norms = measure(model, X, Y, lambda y, z: scale * loss(y, z))
+    expected = [scale * norm for norm in measure(model, X, Y, loss).values()]
+    np.testing.assert_allclose(list(norms.values()), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+@pytest.mark.parametrize("measure", [gradient_norms, delta_norms])
+def test_norms_whose_squares_leave_single_precision(measure, scale):
+    assert_norms_scale_with_the_loss(measure, scale)
+
+
+def test_norms_squared_in_single_precision_are_rejected(wrong_twin):
+    wrong_twin(gradient_flow, "_norm", '"float64"', '"float32"')
+    with pytest.raises(AssertionError):
+        assert_norms_scale_with_the_loss(gradient_norms, 1e-30)
 
 
 def test_norms_of_any_model_and_loss():

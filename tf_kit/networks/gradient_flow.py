@@ -158,8 +158,9 @@ def _gradients(model, x, y, loss, offsets=()):
 
 
 def _norm(gradients):
-    known = [each for each in gradients if each is not None]
-    return float(np.sqrt(sum(float(ops.sum(ops.square(ops.cast(each, "float32")))) for each in known)))
+    """In float64, which holds the square of every float32; float32 itself loses the norms below 1e-19."""
+    known = [np.asarray(ops.convert_to_numpy(each), "float64") for each in gradients if each is not None]
+    return float(np.sqrt(sum(np.sum(each**2) for each in known)))
 
 
 class _Recorder(keras.optimizers.Optimizer):
