@@ -157,7 +157,7 @@ def plot(results):
     }
     descent = {
         "series": {name: (results["marks"], each) for name, each in results["distances"].items()},
-        "title": "squared distance from the minimum, σ²",
+        "title": "squared distance from the minimum, in σ²",
         "x_label": "step",
         "log": "xy",
     }

@@ -163,7 +163,8 @@ def plot(results):
         np.array(list(results["kept"].values())),
         list(results["kept"]),
         list(range(10)),
-        "digits still recognised, %",
+        "images still recognised, %",
+        "digit",
     )
 
 

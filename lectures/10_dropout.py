@@ -23,7 +23,7 @@ from tf_kit import data, lectures, plotting, pretraining
 from tf_kit.regularization import Dropout, predict_by_mask_sampling, predict_by_weight_scaling
 
 TITLE = "The two votes of dropout"
-SECONDS = 35
+SECONDS = 10
 
 
 # %%

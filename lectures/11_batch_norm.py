@@ -155,7 +155,7 @@ def plot(results):
                 "y_label": "test error, %",
                 "log": "x",
                 "y_limits": (0, 105),
-                "legend": "lower left",
+                "legend": "upper center",
             },
             {"series": layer, "x_label": "into a normalised unit", "y_label": "out of it"},
         ],

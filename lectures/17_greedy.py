@@ -27,7 +27,8 @@ SECONDS = 90
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    depths: int = lectures.option(4, "hidden layers of the deepest net")
+    depths: int = lectures.option(4, "hidden layers of the deepest net, at most")
+    every: int = lectures.option(1, "layers from one depth to the next, from one hidden layer on")
     seeds: int = lectures.option(3, "networks of each kind")
     units: int = lectures.option(100, "units in each hidden layer")
     pretrain_epochs: int = lectures.option(15, "passes for each layer without labels")
@@ -35,12 +36,12 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(seeds=1, pretrain_epochs=10, epochs=10)
+        return cls(every=3, seeds=1, pretrain_epochs=10, epochs=10)
 
 
 # %%
 def run(config):
-    depths = range(1, config.depths + 1)
+    depths = range(1, config.depths + 1, config.every)
     splits = data.load(config.data, seed=0)
     results = experiments.error_by_depth(
         splits, tuple(depths), config.seeds, config.units, config.pretrain_epochs, config.epochs

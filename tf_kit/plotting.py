@@ -478,6 +478,7 @@ def trials_and_best(places, curves, labels, curve_labels):
         figure, row = plt.subplots(
             1, len(places) + 1, figsize=(5.2 * (len(places) + 1), 5), layout="constrained"
         )
+        figure.get_layout_engine().set(w_pad=0.12)
         everything = np.concatenate([value for *_, value in places.values()])
         scale = matplotlib.colors.Normalize(everything.min(), everything.max())
         for axes, (title, (x, y, value)) in zip(row, places.items(), strict=False):
@@ -499,7 +500,7 @@ def trials_and_best(places, curves, labels, curve_labels):
         return figure
 
 
-def curves_and_heatmap(curves, labels, table, rows, columns, title):
+def curves_and_heatmap(curves, labels, table, rows, columns, title, x_label=""):
     """Means over seeds by size on the left, a table of parts of 1 as numbers and shades on the right.
 
     Args:
@@ -508,6 +509,7 @@ def curves_and_heatmap(curves, labels, table, rows, columns, title):
         table: (r, c) in [0, 1], shown as percent.
         rows, columns: names of the rows and columns of the table.
         title: words above the table.
+        x_label: word below its columns.
     """
     with plt.rc_context({**STYLE, "font.size": 15}):
         figure, (left, right) = plt.subplots(
@@ -529,6 +531,7 @@ def curves_and_heatmap(curves, labels, table, rows, columns, title):
             words = f"{100 * table[i, j]:.0f}" if np.isfinite(table[i, j]) else "–"
             right.text(j, i, words, ha="center", va="center", color=color)
         right.set_xticks(range(len(columns)), columns)
+        right.set_xlabel(x_label)
         right.set_yticks(range(len(rows)), rows)
         right.set_title(title, fontsize=16)
         right.spines[:].set_visible(False)
