@@ -13,8 +13,7 @@ def error_by_depth(
     """Trains sigmoid nets of each depth from random weights and from denoising auto-associators.
 
     Both get the same fine-tuning: `epochs` of Adam at 0.003, falling to zero by a cosine (pretraining: Adam at
-    0.003, constant). Nothing is chosen
-    by its error: each net is tested once, at the end.
+    0.003, constant). Nothing is chosen by its error: each net is tested once, at the end.
 
     Args:
         splits: train, val, test as `data.load` gives them.
