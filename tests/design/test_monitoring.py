@@ -225,11 +225,15 @@ def test_several_outputs_are_watched_by_their_compiled_losses():
 # Diagnoses of real runs.
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_diagnosis_of_real_runs(name):
+# The demo of this topic reads one run of each other kind.
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [("dead units", 1), *(pytest.param(name, 3, marks=pytest.mark.slow) for name in RUNS)],
+)
+def test_diagnosis_of_real_runs(name, seeds):
     expected, arguments = RUNS[name]
     run = Run(**arguments)
-    for seed in range(3):
+    for seed in range(seeds):
         watched, plain = run.histories(seed)
         found = diagnose(watched)
         assert found.name == expected, f"seed {seed}: {found}"
