@@ -13,8 +13,36 @@ import pytest
 from tf_kit import pretraining
 from tf_kit._checks import InputError
 from tf_kit.experiments import format_table, pretraining_table, run_table
+from tf_kit.progress import Progress
 
 TINY = {"units": 8, "layers": 2, "epochs": 2, "pretrain_epochs": 1, "batch_size": 128}
+
+
+BARS = []
+
+
+class Bar(Progress):
+    """A progress bar that remembers what it was promised and what it was told."""
+
+    def __init__(self, total, quiet):
+        super().__init__(total, quiet)
+        self.total, self.trained, self.skipped = total, 0.0, 0.0
+        BARS.append(self)
+
+    def start(self, stage, epochs, first_epoch=0, cost=1.0):
+        self.trained += (epochs - first_epoch) * cost
+        return super().start(stage, epochs, first_epoch, cost)
+
+    def skip(self, epochs, cost=1.0):
+        self.skipped += epochs * cost
+        super().skip(epochs, cost)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bar():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining_table, "Progress", Bar)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +68,12 @@ def test_all_rows_all_splits(table):
         assert "paper" not in row, "the paper's figures are for MNIST"
     assert json.loads((out / "results.json").read_text()) == results
     assert (out / "figures" / "table.png").stat().st_size > 5000
+
+
+def test_the_bar_ends_at_its_end(table):
+    np.testing.assert_allclose([BARS[0].trained, BARS[0].skipped], [BARS[0].total, 0])
+    run_table("digits", seeds=2, out=table[1], resume=True, quiet=True, learning_rates=(0.001, 0.01), **TINY)
+    np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [0, BARS[0].total])
 
 
 def test_the_table_as_text(table):

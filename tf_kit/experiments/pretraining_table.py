@@ -158,17 +158,18 @@ def _train(run, system, seed, settings, splits, options):
     child = Run(
         run.folder / f"{system}-seed-{seed}", {**options, "seed": seed}, resume=True, progress=run.progress
     )
+    row, keyed = SYSTEMS[system], f"{system}, seed {seed}"
     if child.results:
         run.progress.skip(_cost(system, settings))
         return child.results
     train, val, test = splits
-    row, keyed = SYSTEMS[system], f"{system}, seed {seed}"
+    pretraining_cost, tuning_cost = _epoch_costs(row, settings)
     units = (settings.units,) * (settings.layers if row.deep else 1)
     encoder = networks.mlp(units, num_classes=None, input_shape=train.x.shape[1:], seed=seed)
     began = time.perf_counter()
 
     def fit(block, x, y, stage, **arguments):
-        return child.fit(block, x, y, stage=f"{keyed}, {stage}", cost=_LAYER_COST, **arguments)
+        return child.fit(block, x, y, stage=f"{keyed}, {stage}", cost=pretraining_cost, **arguments)
 
     if row.block:
         rate = settings.pretrain_learning_rates[system]
@@ -198,7 +199,7 @@ def _train(run, system, seed, settings, splits, options):
         stage=f"{keyed}, fine-tuning",
         seed=seed,
         jit_update=settings.jit_update,
-        cost=1.0 if row.deep else 1 / settings.layers,
+        cost=tuning_cost,
     )
     errors = {
         split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
@@ -216,14 +217,17 @@ def _train(run, system, seed, settings, splits, options):
     return child.results
 
 
-_LAYER_COST = 0.6  # of an epoch that pretrains one layer, against one that fine-tunes the deep net
+def _epoch_costs(row, settings):
+    """What an epoch costs that pretrains a layer, and one that fine-tunes; 1 is fine-tuning the deep net."""
+    return 0.6, 1.0 if row.deep else 1 / settings.layers
 
 
 def _cost(system, settings):
+    """What a system costs with one seed, in the same unit."""
     row = SYSTEMS[system]
-    pretraining = settings.pretrain_epochs[system] * settings.layers * _LAYER_COST if row.block else 0
-    tuning = settings.epochs * len(settings.learning_rates) * (1.0 if row.deep else 1 / settings.layers)
-    return pretraining + tuning
+    pretraining_cost, tuning_cost = _epoch_costs(row, settings)
+    pretraining = settings.pretrain_epochs[system] * settings.layers * pretraining_cost if row.block else 0
+    return pretraining + settings.epochs * len(settings.learning_rates) * tuning_cost
 
 
 def summarize(name, splits, rows, settings):
