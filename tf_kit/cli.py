@@ -13,6 +13,7 @@ import click
 
 from tf_kit import __version__
 from tf_kit._checks import InputError
+from tf_kit.grading.commands import lab
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -57,6 +58,9 @@ def on_replicas(command):
 @click.version_option(__version__, prog_name="tf-kit")
 def cli():
     """A course on neural networks that runs: pretraining, optimizers, regularization, in Keras 3."""
+
+
+cli.add_command(lab)
 
 
 @cli.command()
@@ -366,7 +370,7 @@ def import_data(name, folder, data_dir):
 @cli.command()
 @DATA_DIR
 def doctor(data_dir):
-    """Say what this machine has: versions, devices, the strategy that training would choose, data."""
+    """Say what this machine has: versions, devices, the strategy of training, data, the sandbox of grading."""
     import platform
     from importlib import metadata
 
@@ -374,6 +378,7 @@ def doctor(data_dir):
     import tensorflow as tf
 
     from tf_kit.data import available
+    from tf_kit.grading import confinement
     from tf_kit.scaling.parallel import plan
 
     packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
@@ -389,6 +394,9 @@ def doctor(data_dir):
     click.echo(f"strategy: {plan()}")
     found = ", ".join(str(row.name) for row in available(data_dir=data_dir))
     click.echo(f"data: {found}")
+    parts = confinement.available()
+    there = ", ".join(part for part, is_there in parts.items() if is_there)
+    click.echo(f"sandbox for graded answers: {confinement.level_of(parts)} ({there or 'nothing'})")
 
 
 def _numbers(option, text, whole=False):

@@ -537,3 +537,57 @@ def curves_and_heatmap(curves, labels, table, rows, columns, title, x_label=""):
         right.spines[:].set_visible(False)
         right.tick_params(length=0)
         return figure
+
+
+def class_summary(title, points, mistakes):
+    """A class at a glance: how many students got how many points in each exercise, and what went wrong most often.
+
+    Args:
+        title: words above the figure.
+        points: exercise → (maximum, points of every student).
+        mistakes: ((exercise, sentence), count), the most frequent first; may be empty.
+    """
+    rows = max(len(points), 2) + 0.8 * len(mistakes)
+    with plt.rc_context({**STYLE, "font.size": 14}):
+        figure, panels = plt.subplots(
+            2 if mistakes else 1,
+            1,
+            figsize=(12, 1.8 + 0.75 * rows),
+            layout="constrained",
+            squeeze=False,
+            height_ratios=(len(points) + 1.2, 0.9 * len(mistakes) + 0.8) if mistakes else None,
+        )
+        top = panels[0, 0]
+        shades = ((0.0, "#D55E00", "none of the points"), (0.5, "#E69F00", "some"), (1.0, "#0072B2", "all"))
+        for i, (maximum, got) in enumerate(points.values()):
+            parts = np.array(got) / maximum
+            left = 0
+            for value, color, label in shades:
+                matches = (parts == value) if value in (0.0, 1.0) else (parts > 0) & (parts < 1)
+                count = int(matches.sum())
+                top.barh(i, count, left=left, color=color, label=label if i == 0 else None, height=0.7)
+                if count:
+                    top.text(left + count / 2, i, str(count), ha="center", va="center", color="white", weight="bold")
+                left += count
+        labels = [f"{name} ({maximum})" for name, (maximum, _) in points.items()]
+        top.set_yticks(range(len(labels)), labels)
+        top.invert_yaxis()
+        top.set_xlabel("students")
+        top.set_title(title, fontsize=16, pad=34)
+        top.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        top.grid(visible=False)
+        if mistakes:
+            bottom = panels[1, 0]
+            counts = [count for _, count in mistakes]
+            bottom.barh(range(len(counts)), counts, color="#56B4E9", height=0.35, align="edge")
+            for i, ((name, sentence), count) in enumerate(mistakes):
+                words = sentence if len(sentence) <= 100 else f"{sentence[:99]}…"
+                bottom.text(0, i - 0.08, f"{name}: {words}", ha="left", va="bottom", fontsize=12)
+                bottom.text(count, i + 0.17, f" {count}", va="center", fontsize=12)
+            bottom.set_ylim(len(counts) - 0.4, -0.6)
+            bottom.set_yticks([])
+            bottom.xaxis.get_major_locator().set_params(integer=True)
+            bottom.set_title("most frequent mistakes", loc="left", fontsize=14)
+            bottom.set_xlabel("students")
+            bottom.grid(visible=False)
+        return figure

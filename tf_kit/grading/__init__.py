@@ -10,6 +10,7 @@ _PLACES = {
     "Mistake": "exercise",
     "Variant": "exercise",
     "check": "check",
+    "points": "check",
 }
 __all__ = sorted(_PLACES)
 

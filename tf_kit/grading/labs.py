@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from tf_kit import _checks
+from tf_kit.grading import submissions
 from tf_kit.grading.slicing import Cell, Notebook
 
 _SOLUTION = re.compile(
@@ -161,6 +162,31 @@ def find(name):
     _checks.refuse(
         "lab", "be the number or the name of a lab", f"{name!r}", f"{hint}`tf-kit lab list` shows them"
     )
+
+
+def of_notebook(path):
+    """The lab that a notebook answers: what its metadata says, else the one most of whose answers it defines.
+
+    Raises:
+        ValueError: it answers no lab, or is not a notebook.
+    """
+    try:
+        cells = submissions.read(path)
+    except submissions.Unreadable as error:
+        _checks.refuse("NOTEBOOK", "be a notebook", f"{str(path)!r}", str(error))
+    marks = {mark for cell in cells for mark in cell.marks}
+    text = "\n".join(cell.source for cell in cells)
+
+    def answered(lab):
+        names = [name for exercise in lab.exercises.values() for name in exercise.defines]
+        return len(marks & set(lab.exercises)), sum(
+            bool(re.search(rf"^(?:class|def) +{name}\b|^{name} *=", text, re.MULTILINE)) for name in names
+        )
+
+    best = max(labs(), key=answered)
+    if answered(best) == (0, 0):
+        _checks.refuse("NOTEBOOK", "answer a lab", f"{str(path)!r}", "Name the lab by --lab")
+    return best
 
 
 def find_exercise(id):

@@ -47,6 +47,61 @@ def student_notebook(lab, requirement=REQUIREMENT):
     return notebook
 
 
+def released(lab, form="plain", requirement=REQUIREMENT):
+    """The student notebook, plain or in the format of nbgrader or otter.
+
+    Both run their tests in the student's process, where an answer can read them, change them or write its own mark;
+    their tests here are the visible cases. What counts should be graded by this kit.
+
+    Args:
+        lab: the `Lab`.
+        form: "plain", "nbgrader" (source version: `nbgrader generate_assignment` takes it) or "otter" (with its
+            tests in the metadata).
+        requirement: as for `student_notebook`.
+    """
+    import nbformat
+
+    notebook = student_notebook(lab, requirement)
+    if form == "plain":
+        return notebook
+    cells, tests = [], {}
+    for cell in notebook.cells:
+        cells.append(cell)
+        id = cell.metadata.get("tf_kit", {}).get("exercise")
+        if id is None:
+            continue
+        maximum = lab.exercises[id].points
+        call = f'points("{id}")'
+        if form == "nbgrader":
+            cell.metadata["nbgrader"] = _nbgrader(id, solution=True)
+            test = _code(f"test-{id}", f"from tf_kit.grading import points\n\n{call}")
+            test.metadata["nbgrader"] = _nbgrader(f"{id}_test", points=maximum)
+            cells.append(test)
+        else:
+            code = f">>> from tf_kit.grading import points\n>>> {call}\n{maximum}"
+            case = {"code": code, "hidden": False, "locked": False}
+            suite = {"cases": [case], "scored": True, "setup": "", "teardown": "", "type": "doctest"}
+            tests[id] = {"name": id, "points": maximum, "suites": [suite]}
+            cells.append(_code(f"otter-{id}", f'grader.check("{id}")'))
+    if form == "otter":
+        notebook.metadata["otter"] = {"OK_FORMAT": True, "tests": tests}
+        cells.insert(1, _code("otter", "import otter\n\ngrader = otter.Notebook()"))
+    notebook.cells = cells
+    nbformat.validate(notebook)
+    return notebook
+
+
+def _nbgrader(id, solution=False, points=None):
+    """nbgrader's metadata of a cell: one to be answered, or one whose last value is the points."""
+    described = {"grade": points is not None, "grade_id": id, "locked": not solution, "solution": solution}
+    return {
+        **described,
+        "schema_version": 3,
+        "task": False,
+        **({"points": points} if points is not None else {}),
+    }
+
+
 def answer_cell(lab, id):
     """The cell of an exercise with its stub, marked by its first line and its metadata."""
     cell = _code(f"exercise-{id}".replace("_", "-"), f"{mark(lab.exercises[id])}\n{lab.stub(id).rstrip()}")

@@ -3,7 +3,6 @@
 Nothing here knows what is expected.
 """
 
-import sys
 import traceback
 
 import numpy as np
@@ -63,12 +62,10 @@ def failure(error, code=""):
 def _brief(error, longest=300):
     if isinstance(error, SystemExit):
         return f"the answer left Python with sys.exit({error.code!r})"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except Exception:  # an exception that cannot say what it is
+        return ""
     # In graph mode the exception's own words come last, under a report of the traced code.
     message = lines[-1] if lines and lines[0].startswith("in user code") else lines[0] if lines else ""
     return message if len(message) <= longest else message[: longest - 1] + "…"
-
-
-def own_module(name):
-    """Whether a class or function was defined by an answer rather than imported by it."""
-    return name in ("__main__", CELL) or sys.modules.get(name) is None

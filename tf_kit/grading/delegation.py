@@ -1,0 +1,216 @@
+"""Answers that let others do the work, found by reading their code.
+
+This names the delegation to the student at once; `closing` is what makes it useless. Nothing is run here.
+"""
+
+import ast
+
+# Ways round every rule about names; no exercise needs them.
+_DETOURS = {
+    "eval",
+    "exec",
+    "compile",
+    "globals",
+    "__builtins__",
+    "builtins",
+    "ctypes",
+    "gc",
+    "sys.modules",
+    "sys.settrace",
+    "sys.setprofile",
+    "sys._getframe",
+    "inspect.currentframe",
+    "inspect.stack",
+    "subprocess",
+    "multiprocessing",
+    "socket",
+    "signal",
+    "atexit",
+    "runpy",
+    "pickle",
+    "importlib.util",
+    "importlib.reload",
+    "importlib.machinery",
+}
+_BARE = {"eval", "exec", "compile", "globals", "__builtins__"}
+_HANDLES = {
+    *("__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "__loader__", "__spec__"),
+    *("f_back", "f_globals", "f_locals", "tb_frame", "gi_frame", "cr_frame", "_ih", "_oh"),
+}
+_INTERNAL = ("keras.src", "keras.api", "tensorflow.python", "tensorflow.raw_ops", "tensorflow.compat")
+_KIT = "tf_kit"
+
+
+def findings(code, forbids=(), allows=(), bases=None, kit=("data",)):
+    """What an answer uses that it must not, as sentences.
+
+    Args:
+        code: the answer's code.
+        forbids: dotted names of what would do the work; of a module everything in it.
+        allows: dotted names that are open all the same.
+        bases: name of a class -> dotted name that it must derive from.
+        kit: modules of the kit that may be used.
+
+    >>> findings("import keras\\nclass Mine(keras.optimizers.Adam): pass", ["keras.optimizers"])
+    ['`keras.optimizers.Adam` does what the exercise asks for']
+    """
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    bases = dict(bases or {})
+    reader = _Reader([*forbids], [*allows, *bases.values()], kit)
+    try:
+        for _ in range(2):  # a function may use what is imported below it
+            reader.found.clear()
+            reader.visit(tree)
+    except RecursionError:
+        return ["the code is too deeply nested to be read"]
+    return list(dict.fromkeys(reader.found))
+
+
+class _Reader(ast.NodeVisitor):
+    """Follows names to the dotted names they were bound to."""
+
+    def __init__(self, forbids, allows, kit):
+        self._forbids = [_plain(name) for name in forbids]
+        self._allows = [_plain(name) for name in allows]
+        self._kit = kit
+        self._known = {}
+        self.found = []
+
+    def visit_Import(self, node):
+        for alias in node.names:
+            bound = alias.asname or alias.name.split(".")[0]
+            self._known[bound] = _plain(alias.name if alias.asname else bound)
+            self._judge(_plain(alias.name))
+
+    def visit_ImportFrom(self, node):
+        for alias in node.names:
+            name = f"{node.module or ''}.{alias.name}"
+            self._known[alias.asname or alias.name] = _plain(name)
+            self._judge(_plain(name if alias.name != "*" else node.module or ""))
+
+    def visit_Assign(self, node):
+        self.generic_visit(node)
+        name = self._dotted(node.value)
+        if name:
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    self._known[target.id] = name
+
+    def visit_Attribute(self, node):
+        if node.attr in _HANDLES:
+            self.found.append(f"`{node.attr}` is not allowed in an answer")
+        name = self._dotted(node)
+        if name:
+            self._judge(name)
+        else:
+            self.generic_visit(node)
+
+    def visit_Name(self, node):
+        if isinstance(node.ctx, ast.Load):
+            name = self._known.get(node.id) or (node.id if node.id in _BARE else "")
+            if name:
+                self._judge(name)
+
+    def visit_Subscript(self, node):
+        name = self._dotted(node)
+        if name:
+            self._judge(name)
+        self.generic_visit(node)
+
+    def visit_Call(self, node):
+        name = self._dotted(node)
+        if name:
+            self._judge(name)
+        called = self._called(node)
+        if called == "getattr" and len(node.args) > 1 and _constant(node.args[1]) is None:
+            owner = self._dotted(node.args[0])
+            if owner and owner.split(".")[0] in ("keras", "tensorflow", _KIT):
+                self.found.append(f"`getattr` with a computed name on `{owner}` is not allowed in an answer")
+        if called in ("__import__", "importlib.import_module") and (
+            not node.args or _constant(node.args[0]) is None
+        ):
+            self.found.append(f"`{called}` with a computed name is not allowed in an answer")
+        self.generic_visit(node)
+
+    def _called(self, node):
+        if isinstance(node.func, ast.Name):
+            return self._known.get(node.func.id, node.func.id)
+        return self._dotted(node.func)
+
+    def _dotted(self, node):
+        """The dotted name that an expression stands for, or ""."""
+        if isinstance(node, ast.Name):
+            return self._known.get(node.id, "")
+        if isinstance(node, ast.Attribute):
+            owner = self._dotted(node.value)
+            return _plain(f"{owner}.{node.attr}") if owner else ""
+        if isinstance(
+            node, ast.Subscript
+        ):  # vars(keras.optimizers)["Adam"], keras.optimizers.__dict__["Adam"]
+            key = _constant(node.slice)
+            owner = self._dotted(node.value).removesuffix(".__dict__")
+            return f"{owner}.{key}" if owner and isinstance(key, str) else ""
+        if isinstance(node, ast.Call):
+            called = self._called(node)
+            constants = [_constant(argument) for argument in node.args]
+            if called == "getattr" and len(node.args) > 1 and isinstance(constants[1], str):
+                owner = self._dotted(node.args[0])
+                return _plain(f"{owner}.{constants[1]}") if owner else ""
+            if called == "vars" and node.args:
+                return self._dotted(node.args[0])
+            if (
+                called in ("__import__", "importlib.import_module")
+                and constants
+                and isinstance(constants[0], str)
+            ):
+                return _plain(constants[0])
+        return ""
+
+    def _judge(self, name):
+        if any(_inside(name, allowed) for allowed in self._allows):
+            return
+        for forbidden in self._forbids:
+            # a module that is open in part may be named
+            if name == forbidden and any(_inside(allowed, forbidden) for allowed in self._allows):
+                continue
+            if _inside(name, forbidden):
+                self.found.append(f"`{name}` does what the exercise asks for")
+                return
+        if self._forbids and any(_inside(name, internal) for internal in _INTERNAL):
+            self.found.append(f"`{name}` is internal to the library and not allowed in an answer")
+        elif _inside(name, _KIT):
+            part = name.split(".")[1:2]
+            if part and part[0] not in self._kit:
+                self.found.append(f"`{name}` is part of the kit, and the kit answers this exercise")
+        elif any(_inside(name, detour) for detour in _DETOURS):
+            self.found.append(f"`{name}` is not allowed in an answer")
+
+
+def _plain(name):
+    """
+    >>> _plain("tf.keras.optimizers.Adam"), _plain("tf.nn.relu")
+    ('keras.optimizers.Adam', 'tensorflow.nn.relu')
+    """
+    if name == "tf" or name.startswith("tf."):
+        name = "tensorflow" + name[2:]
+    return name.replace("tensorflow.keras", "keras", 1) if name.startswith("tensorflow.keras") else name
+
+
+def _inside(name, parent):
+    return name == parent or name.startswith(parent + ".")
+
+
+def _constant(node):
+    """The value of a constant, of a sum of constant strings, or None."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = _constant(node.left), _constant(node.right)
+        return parts[0] + parts[1] if all(isinstance(part, str) for part in parts) else None
+    if isinstance(node, ast.JoinedStr):
+        parts = [_constant(p.value if isinstance(p, ast.FormattedValue) else p) for p in node.values]
+        return "".join(map(str, parts)) if None not in parts else None
+    return None

@@ -1,0 +1,233 @@
+"""What a class got, in the formats that teachers and platforms read. Everything comes from grades; nothing is rerun."""
+
+import csv
+import html
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from pathlib import Path
+
+from tf_kit.grading.judge import STATUSES
+
+_CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+def write(grades, lab, folder, manifest):
+    """Writes every report of a class into a folder.
+
+    Args:
+        grades: the `Grade` of each student.
+        lab: the `Lab`.
+        folder: gets `grades.csv`, `canvas.csv`, `moodle.csv`, `junit.xml`, `summary.txt`, `summary.png`,
+            `manifest.json`, and in `students/<name>/` a `results.json` (Gradescope's shape) and a `report.html`.
+        manifest: what the grades were made with: plain values.
+    """
+    folder = Path(folder)
+    grades = sorted(grades, key=lambda grade: grade.student)
+    _save(folder / "grades.csv", grades_csv(grades))
+    _save(folder / "canvas.csv", canvas_csv(grades, lab))
+    _save(folder / "moodle.csv", moodle_csv(grades))
+    _save(folder / "junit.xml", junit_xml(grades, lab))
+    _save(folder / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    _save(folder / "summary.txt", summary(grades, lab))
+    taken = set()
+    for grade in grades:
+        place = folder / "students" / _filename(grade.student, taken)
+        _save(place / "results.json", json.dumps(gradescope(grade), indent=2, ensure_ascii=False) + "\n")
+        _save(place / "report.html", page(grade, lab))
+
+
+def grades_csv(grades):
+    """student, lab, exercise, points, max, status: one line an answer."""
+    rows = [("student", "lab", "exercise", "points", "max", "status")]
+    for grade in grades:
+        rows += [(grade.student, grade.lab, r.exercise, r.points, r.maximum, r.status) for r in grade.results]
+    return _csv(rows)
+
+
+def canvas_csv(grades, lab):
+    """A gradebook import for Canvas: one line a student, the maximum in a second heading."""
+    rows = [("Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.title)]
+    rows.append(("    Points Possible", "", "", "", "", lab.points))
+    rows += [(grade.student, grade.number, "", "", "", grade.points) for grade in grades]
+    return _csv(rows)
+
+
+def moodle_csv(grades):
+    """Moodle's offline grading worksheet: the lines that the import reads."""
+    rows = [("Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Feedback comments")]
+    for grade in grades:
+        words = "; ".join(f"{r.title}: {r.points} of {r.maximum}, {r.status}" for r in grade.results)
+        identifier = f"Participant {grade.number}" if grade.number else grade.student
+        rows.append((identifier, grade.student, "Submitted for grading", grade.points, grade.maximum, words))
+    return _csv(rows)
+
+
+def gradescope(grade):
+    """`results.json` as Gradescope's autograder reads it."""
+    return {
+        "score": grade.points,
+        "max_score": grade.maximum,
+        "output": f"{grade.lab}: {grade.points} of {grade.maximum} points",
+        "stdout_visibility": "hidden",
+        "tests": [
+            {
+                "name": result.title,
+                "number": str(i),
+                "score": result.points,
+                "max_score": result.maximum,
+                "status": "passed" if result.status == "ok" else "failed",
+                "output": "\n".join([result.status, *_words(result)]),
+                "visibility": "visible",
+            }
+            for i, result in enumerate(grade.results, start=1)
+        ],
+    }
+
+
+def junit_xml(grades, lab):
+    """JUnit XML: a test suite for each student, a test for each exercise."""
+    suites = ElementTree.Element("testsuites", name=lab.name)
+    for grade in grades:
+        failed = sum(result.status in ("wrong", "forbidden", "missing") for result in grade.results)
+        broken = sum(result.status in ("error", "timeout", "memory", "crashed") for result in grade.results)
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=_clean(grade.student),
+            tests=str(len(grade.results)),
+            failures=str(failed),
+            errors=str(broken),
+        )
+        for result in grade.results:
+            test = ElementTree.SubElement(
+                suite, "testcase", classname=lab.name, name=result.exercise, time=f"{result.seconds:.3f}"
+            )
+            if result.status != "ok":
+                tag = "failure" if result.status in ("wrong", "forbidden", "missing") else "error"
+                message = f"{result.points} of {result.maximum} points: {result.status}"
+                element = ElementTree.SubElement(test, tag, type=result.status, message=message)
+                element.text = _clean("\n".join(_words(result)))
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def page(grade, lab):
+    """One HTML page for a student."""
+    rows = []
+    for result in grade.results:
+        words = "".join(f"<li>{_escaped(each)}</li>" for each in result.findings)
+        said = f"<p>{_escaped(result.sentence)}</p>" if result.sentence else ""
+        rows.append(
+            f'<section class="{result.status}"><h2>{_escaped(result.title)} '
+            f"<span>{result.points} of {result.maximum}, {result.status}</span></h2>{said}"
+            f"{f'<ul>{words}</ul>' if words else ''}</section>"
+        )
+    title = f"{_escaped(lab.title)}: {_escaped(grade.student)}"
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+h1 {{ font-size: 1.4rem }} h2 {{ font-size: 1.1rem; margin: 0 }} h2 span {{ font-weight: normal }}
+section {{ border-left: 4px solid #d55e00; padding: .3rem 1rem; margin: 1rem 0; overflow-wrap: anywhere }}
+section.ok {{ border-color: #0072b2 }} section.missing {{ border-color: #999 }}
+p, ul {{ margin: .3rem 0 }} li {{ font-family: ui-monospace, monospace; font-size: .9rem }}
+</style></head><body>
+<h1>{title}</h1>
+<p><strong>{grade.points} of {grade.maximum} points</strong></p>
+{"".join(rows)}
+</body></html>
+"""
+
+
+def summary(grades, lab):
+    """The class at a glance, as text of one screen: points by exercise, statuses, the most frequent mistakes."""
+    if not grades:
+        return f"{lab.title}: no submissions\n"
+    totals = [grade.points for grade in grades]
+    lines = [
+        f"{lab.title}: {len(grades)} submissions, mean {sum(totals) / len(totals):.1f} of {grades[0].maximum} points",
+        "",
+        f"{'exercise':28}{'points':>8}{'mean':>8}{'full':>7}  other statuses",
+    ]
+    for rows in _by_exercise(grades):
+        counted = Counter(result.status for result in rows)
+        others = ", ".join(f"{counted[status]} {status}" for status in STATUSES[1:] if counted[status])
+        mean = sum(result.points for result in rows) / len(rows)
+        full = sum(result.points == result.maximum for result in rows)
+        lines.append(f"{rows[0].title[:27]:28}{rows[0].maximum:>8}{mean:>8.2f}{full:>7}  {others}".rstrip())
+    frequent = frequent_mistakes(grades)
+    if frequent:
+        lines += ["", "most frequent mistakes"]
+        lines += [f"{count:>4}  {title}: {sentence}" for (title, sentence), count in frequent]
+    return "\n".join(lines) + "\n"
+
+
+def frequent_mistakes(grades, most=8):
+    """((title of the exercise, sentence), how often), the most frequent first."""
+    said = Counter(
+        (result.title, result.sentence)
+        for grade in grades
+        for result in grade.results
+        if result.status in ("wrong", "error") and result.sentence
+    )
+    return said.most_common(most)
+
+
+def points_by_exercise(grades):
+    """Title -> (maximum, points of every student): what the figure of the class draws."""
+    return {
+        rows[0].title: (rows[0].maximum, [result.points for result in rows]) for rows in _by_exercise(grades)
+    }
+
+
+def _by_exercise(grades):
+    return list(zip(*(grade.results for grade in grades), strict=True))
+
+
+def _words(result):
+    return [*([result.sentence] if result.sentence else []), *result.findings]
+
+
+def _escaped(text):
+    return html.escape(_clean(text))
+
+
+def _clean(text):
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _csv(rows):
+    """CSV whose cells no spreadsheet takes for a formula.
+
+    >>> _csv([("=1+1", -2)])
+    "'=1+1,-2\\n"
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for row in rows:
+        writer.writerow(
+            [
+                f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
+                for cell in row
+            ]
+        )
+    return buffer.getvalue()
+
+
+def _filename(student, taken):
+    """A folder's name for a student: no separators, no leading dot, none twice."""
+    name = re.sub(r"[^\w .-]", "_", student).strip(" .")[:100] or "student"
+    unique, i = name, 2
+    while unique.lower() in taken:
+        unique, i = f"{name}-{i}", i + 1
+    taken.add(unique.lower())
+    return unique
+
+
+def _save(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", errors="replace")
