@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
 
 from tf_kit import regularization

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 
 from tf_kit import regularization
 from tf_kit.pretraining import BYOL, BarlowTwins, SimCLR, VICReg, gradient_caching

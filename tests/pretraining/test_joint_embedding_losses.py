@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
 
 from tf_kit.pretraining import barlow_twins, byol, joint_embedding_losses, nt_xent, vicreg

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from design.twins import wrong_twin
+from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
 
 from tf_kit.pretraining import alignment, feature_deviation, quality, rankme, uniformity
