@@ -21,7 +21,10 @@ DATA_DIR = click.option(
     help="Folder of prepared tensorflow-datasets sets. Defaults to TFDS_DATA_DIR.",
 )
 DATA = click.option(
-    "--data", default="digits", show_default=True, help="Data set; `tf-kit data list` shows some."
+    "--data",
+    default="digits",
+    show_default=True,
+    help="Data set, `tf-kit data list` shows some; or a folder of images, in subfolders if they have classes.",
 )
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 OUT = click.option("--out", type=click.Path(), help="Run folder. [default: runs/<command>-<data>]")
@@ -90,7 +93,7 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
     if learning_rates is not None:
         changes["learning_rates"] = _numbers("--learning-rates", learning_rates)
     systems = systems.split(",") if systems else None
-    out = out or f"runs/table-{data}"
+    out = out or f"runs/table-{_last_part(data)}"
     results = run_table(
         data, seeds=seeds, out=out, resume=resume, systems=systems, data_dir=data_dir, **changes
     )
@@ -102,6 +105,7 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.argument("method", metavar="METHOD")
 @DATA
 @DATA_DIR
+@click.option("--image-size", help="Pixels a side, or height,width, that images are scaled to.")
 @click.option("--encoder", help="mlp, cnn or vit. [default: by method]")
 @click.option("--units", help="mlp, cnn: units of each dense layer. [default: 200,200,200; 128]")
 @click.option("--activation", help="mlp, cnn: sigmoid, tanh, relu or leaky_relu. [default: by method]")
@@ -128,7 +132,7 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @OUT
 @RESUME
 @on_replicas
-def pretrain(method, data, labels, units, filters, out, **options):
+def pretrain(method, data, labels, image_size, units, filters, out, **options):
     """Pretrain an encoder on unlabelled images.
 
     METHOD is one of
@@ -143,9 +147,12 @@ def pretrain(method, data, labels, units, filters, out, **options):
     """
     from tf_kit.experiments import pipeline
 
+    options["image_size"] = image_size and _numbers("--image-size", image_size, whole=True)
+    if image_size and len(options["image_size"]) == 1:
+        options["image_size"] *= 2
     options["units"] = units and _numbers("--units", units, whole=True)
     options["filters"] = filters and _numbers("--filters", filters, whole=True)
-    out = out or f"runs/{method}-{data}"
+    out = out or f"runs/{method}-{_last_part(data)}"
     results = pipeline.pretrain(method, data, out=out, labels=_labels(labels), **options)
     for stage, metrics in results["stages"].items():
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
@@ -223,7 +230,7 @@ def labels(data, data_dir, seeds, methods, labels, learning_rates, out, resume, 
             _numbers("--labels", ",".join(each for each in parts if each != "all") or "1", whole=True)
         )
         changes["labels"] = tuple(None if part == "all" else next(counts) for part in parts)
-    out = out or f"runs/labels-{data}"
+    out = out or f"runs/labels-{_last_part(data)}"
     results = run_label_efficiency(
         data,
         seeds=seeds,
@@ -397,6 +404,11 @@ def doctor(data_dir):
     parts = confinement.available()
     there = ", ".join(part for part, is_there in parts.items() if is_there)
     click.echo(f"sandbox for graded answers: {confinement.level_of(parts)} ({there or 'nothing'})")
+
+
+def _last_part(name):
+    """What a run on a data set is called: of a path to a folder its last part."""
+    return os.path.basename(os.path.normpath(name))
 
 
 def _numbers(option, text, whole=False):

@@ -107,7 +107,8 @@ class Run:
 
         Args:
             model: a compiled `pretraining.Trainer`.
-            x, y: training data.
+            x, y: training data. For a stream `x` is a function `(first_epoch, epochs)` that gives the data set of
+                those epochs; `steps_per_epoch` is then needed.
             stage: name of this training within the run.
             epochs: epochs of the whole stage.
             keep_best: metric (`"val_accuracy"`) at whose best epoch the weights are kept; None keeps the last.
@@ -122,6 +123,7 @@ class Run:
         folder = self.folder / "checkpoints" / _slug(stage)
         folder.mkdir(parents=True, exist_ok=True)
         state = _StageState(folder, keep_best, best_is)
+        x = x(min(state.epoch, epochs - 1), epochs) if callable(x) else x
         model.prepare_from(x, y)
         state.restore_last(model)
         if state.epoch:

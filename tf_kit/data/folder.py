@@ -135,7 +135,7 @@ def read(path, seed, image_size=None):
     return tuple(splits)
 
 
-def batches(path, split, *, batch_size, seed, epochs, first_epoch, shuffle, image_size=None):
+def batches(path, split, *, batch_size, seed, epochs, first_epoch, shuffle, split_seed, image_size=None):
     """`tf.data.Dataset` of minibatches of one split, decoded as they are needed; the work of `stream`.
 
     The names of all files are held and shuffled as a whole in each epoch, the images never: `(x, y)` with
@@ -146,7 +146,7 @@ def batches(path, split, *, batch_size, seed, epochs, first_epoch, shuffle, imag
     from tf_kit.data.batches import minibatches
 
     folder = scan(path, image_size)
-    part = parts(folder, seed)[("train", "val", "test").index(split)]
+    part = parts(folder, split_seed)[("train", "val", "test").index(split)]
     names = np.array([os.fsencode(file) for file in folder.files], dtype=object)[part]
     order = {"batch_size": batch_size, "seed": seed, "epochs": epochs, "first_epoch": first_epoch}
     labels = None if folder.y is None else folder.y[part].astype("int64")

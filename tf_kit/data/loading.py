@@ -55,7 +55,7 @@ def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=
     seed = count("load.seed", seed, at_least=0)
     if name in BUILT_IN:
         train, val, test = BUILT_IN[name](seed, **_parameters(name, parameters, image_size))
-    elif _is_folder(name, data_dir):
+    elif is_folder(name, data_dir):
         train, val, test = folder.read(name, seed, _size(name, parameters, image_size))
         if labels is not None and not train.num_classes:
             remedy = "Put the images of each class into a subfolder of its own"
@@ -80,6 +80,7 @@ def stream(
     data_dir=None,
     download=True,
     image_size=None,
+    split_seed=None,
     **parameters,
 ):
     """Minibatches of a split read from disk as they are needed, for sets that do not fit into memory
@@ -102,6 +103,7 @@ def stream(
         data_dir: as for `load`.
         download: as for `load`.
         image_size: as for `load`.
+        split_seed: seed of the division of a folder or of an embedded set, where it is not that of the orders.
         **parameters: as for `load`.
 
     Returns:
@@ -125,14 +127,16 @@ def stream(
     first_epoch = count("stream.first_epoch", first_epoch, at_least=0)
     epochs = count("stream.epochs", epochs, at_least=first_epoch + 1)
     shuffle_buffer = count("stream.shuffle_buffer", shuffle_buffer)
+    split_seed = seed if split_seed is None else count("stream.split_seed", split_seed, at_least=0)
     order = {"batch_size": batch_size, "seed": seed, "epochs": epochs, "first_epoch": first_epoch}
     if name in BUILT_IN:
-        splits = BUILT_IN[name](seed, **_parameters(name, parameters, image_size))
+        splits = BUILT_IN[name](split_seed, **_parameters(name, parameters, image_size))
         part = splits[("train", "val", "test").index(split)]
         return minibatches(part.x, part.y, shuffle=shuffle_buffer > 1, **order)
-    if _is_folder(name, data_dir):
+    if is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
-        return folder.batches(name, split, shuffle=shuffle_buffer > 1, image_size=size, **order)
+        whole = {"shuffle": shuffle_buffer > 1, "image_size": size, "split_seed": split_seed}
+        return folder.batches(name, split, **whole, **order)
     place, size = _locate(name, parameters, data_dir, download, image_size)
     return reading.batches(place, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
 
@@ -153,8 +157,10 @@ def _parameters(name, parameters, image_size):
     return parameters
 
 
-def _is_folder(name, data_dir):
-    """Whether a name that is not built in is that of a directory, and of no prepared set."""
+def is_folder(name, data_dir=None):
+    """Whether a name is the path of a directory, and none of a data set."""
+    if name in BUILT_IN:
+        return False
     if folder.is_folder(name):
         return prepared.find(name, data_dir) is None
     if name.startswith(("/", "~", "./")):

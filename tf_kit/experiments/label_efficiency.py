@@ -12,6 +12,7 @@ from tf_kit import _checks, data, design, plotting
 from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods as pretraining_methods
 from tf_kit.experiments import pipeline
+from tf_kit.experiments.training_data import refuse_without_labels
 from tf_kit.experiments.tuning import mean_and_std, over_seeds, tune
 from tf_kit.pretraining import Supervised, knn_accuracy
 from tf_kit.pretraining.representation import represent
@@ -140,6 +141,8 @@ def run_label_efficiency(
         for each in methods or pretraining_methods.METHODS
     ]
     splits = data.load(name, seed=0, data_dir=data_dir)
+    if not splits[0].num_classes:
+        refuse_without_labels(name)
     settings = _fitting(settings_for(len(splits[0]), **changes), splits)
     rows = _rows(names)
     options = {"command": "labels", "data": name, "data_dir": data_dir and str(data_dir), "methods": names}

@@ -248,19 +248,22 @@ def train(
     augment=None,
     seed=0,
     jit_update=False,
+    num_examples=None,
 ):
     """Pretrains `encoder` in place by the method `name`.
 
     Args:
         name: method.
         encoder: of a kind that the method takes.
-        x: examples (n, …). y: their labels, for `supervised`.
+        x: examples (n, …); or a function `(first_epoch, epochs)` that streams them, as for `Run.fit`.
+        y: their labels, for `supervised`.
         epochs, batch_size, learning_rate: of the training, for a greedy method of each layer.
         options: the method's own arguments, of `options_of`.
         fit: `Run.fit`, or a function of its signature.
         augment: what makes views.
         seed: of all that is random.
         jit_update: whether Adam's update of all weights is compiled.
+        num_examples: n, where they are streamed.
 
     Returns:
         The trained pretrainers: one a layer for greedy methods, or one.
@@ -269,7 +272,7 @@ def train(
     if method.greedy:
         return pretrain_greedily(
             encoder,
-            x,
+            x(0, 1) if callable(x) else x,
             y if method.kind is Supervised else None,
             block=method.kind,
             epochs=epochs,
@@ -280,7 +283,8 @@ def train(
             **options,
         )
     model = make_pretrainer(name, encoder, options, augment, seed)
-    steps = epochs * math.ceil(len(x) / batch_size)
-    model.compile(optimizer=optimizer_of(method.kind, learning_rate, steps, jit_update))
-    fit(model, x, stage="pretraining", epochs=epochs, batch_size=batch_size)
+    steps = math.ceil((num_examples if callable(x) else len(x)) / batch_size)
+    model.compile(optimizer=optimizer_of(method.kind, learning_rate, epochs * steps, jit_update))
+    portion = {"steps_per_epoch": steps} if callable(x) else {"batch_size": batch_size}
+    fit(model, x, stage="pretraining", epochs=epochs, **portion)
     return [model]

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 from tf_kit import _checks, data, plotting
+from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods
+from tf_kit.experiments.training_data import refuse_without_labels, training_data
 from tf_kit.pretraining import (
     RBM,
     DeepBeliefNetwork,
@@ -33,17 +35,19 @@ def pretrain(
     batch_size=None,
     learning_rate=None,
     labels=None,
+    image_size=None,
     seed=0,
     data_dir=None,
     **options,
 ):
     """Pretrains an encoder and keeps it as `encoder.keras` in the run folder.
 
-    The methods that need no labels see all training images, labelled or not; `supervised` only the labelled.
+    The methods that need no labels see all training images, labelled or not; `supervised` only the labelled. A
+    folder of images larger than `training_data.STREAM_ABOVE_BYTES` is read in minibatches, never as a whole.
 
     Args:
         method: one of `methods.METHODS`.
-        name: data set, as for `data.load`.
+        name: data set, or path of a folder of images, as for `data.load`.
         out: run folder.
         resume: whether to go on with the run in `out`.
         encoder: "mlp", "cnn" or "vit". Defaults to the method's usual one.
@@ -52,6 +56,7 @@ def pretrain(
         epochs, batch_size, learning_rate: passes (for each layer of a greedy method), examples a step, rate of
             Adam, for `rbm` of momentum 0.9. Default by method.
         labels: how many training examples keep their label, a number or a fraction; for `supervised`.
+        image_size: as for `data.load`.
         seed: seed of the run.
         data_dir: folder of prepared data sets.
         **options: the encoder's sizes (`units`, `activation`, `filters`, `patch_size`, `width`, `depth`) and the
@@ -67,8 +72,17 @@ def pretrain(
     batch_size = _checks.count("pretrain.batch_size", chosen.batch_size if batch_size is None else batch_size)
     learning_rate = chosen.learning_rate if learning_rate is None else learning_rate
     learning_rate = _checks.number("pretrain.learning_rate", learning_rate, above=0)
-    train, _, _ = _load(name, data_dir, labels=labels)
-    shape = train.x.shape[1:]
+    supervised = chosen.kind is Supervised
+    train = training_data(
+        name,
+        supervised=supervised,
+        labels=labels,
+        image_size=image_size,
+        data_dir=data_dir,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    shape = train.shown.shape[1:]
     sizes = methods.encoder_options(method, encoder, shape, sizes)
     if augment is not None and not chosen.views:
         _checks.refuse("--augment", f"be left out for {method}, which makes no views", f"augment={augment!r}")
@@ -78,8 +92,9 @@ def pretrain(
     settings = {
         "command": "pretrain",
         "method": method,
-        "data": name,
+        "data": name if train.image_size is None else str(Path(name).expanduser().resolve()),
         "data_dir": data_dir and str(data_dir),
+        "image_size": train.image_size or image_size,
         "encoder": sizes,
         "augment": augment if augment is not None else views and "of the data set",
         "epochs": epochs,
@@ -91,12 +106,11 @@ def pretrain(
     run = Run(out, settings | own, resume=resume)
     if run.results:
         return run.results
-    supervised = chosen.kind is Supervised
     trained = methods.train(
         method,
         network,
-        train.x if supervised else train.all_x,
-        train.y if supervised else None,
+        train.stream or train.x,
+        train.y,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -104,10 +118,11 @@ def pretrain(
         fit=run.fit,
         augment=views,
         seed=seed,
+        num_examples=train.num_examples,
     )
     run.progress.close()
     run.draw(network if sizes["kind"] == "mlp" else None, shape)
-    draw_what_was_learned(run.folder / "figures", trained, train.all_x[:40])
+    draw_what_was_learned(run.folder / "figures", trained, train.shown)
     save_model(network, run.folder / "encoder.keras")
     history = run.history()
     run.finish(
@@ -132,7 +147,7 @@ def _rehearse(method, sizes, shape, options, augment, train):
         chosen.kind(encoder=methods.make_encoder(shape, **sizes), **options, **needed)
     else:
         encoder = methods.make_encoder(shape, **sizes)
-        methods.make_pretrainer(method, encoder, options, augment).prepare_from(train.all_x[:2])
+        methods.make_pretrainer(method, encoder, options, augment).prepare_from(train.shown[:2])
 
 
 def finetune_run(folder, labels=None, epochs=30, batch_size=32, learning_rate=0.001, seed=0, resume=False):
@@ -159,7 +174,11 @@ def probe_run(folder, labels=None, epochs=30, batch_size=32, learning_rate=0.01,
 def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, resume, k=None):
     encoder, options = _encoder_of(folder)
     learning_rate = _checks.number(f"{kind}.learning_rate", learning_rate, above=0)
-    train, val, test = _load(options["data"], options.get("data_dir"), labels=labels)
+    where = {"data_dir": options.get("data_dir"), "image_size": options.get("image_size")}
+    train, val, test = data.load(options["data"], seed=0, **where)
+    if not train.num_classes:
+        refuse_without_labels(options["data"])
+    train = withhold(train, labels, seed=0)
     part = f"{kind}-{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
     chosen = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "labels": labels}
     run = Run(Path(folder) / part, {"command": kind, **chosen, "seed": seed}, resume=resume)
@@ -189,10 +208,6 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, res
     save_model(classifier, run.folder / "classifier.keras")
     run.finish(results)
     return run.results
-
-
-def _load(name, data_dir, labels=None):
-    return data.load(name, seed=0, data_dir=data_dir, labels=labels)
 
 
 def _encoder_of(folder):

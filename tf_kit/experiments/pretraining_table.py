@@ -11,6 +11,7 @@ import keras
 
 from tf_kit import _checks, data, networks, plotting
 from tf_kit.experiments.methods import optimizer_of
+from tf_kit.experiments.training_data import refuse_without_labels
 from tf_kit.experiments.tuning import mean_and_std, over_seeds, tune
 from tf_kit.pretraining import RBM, DenoisingAutoencoder, Supervised, pretrain_greedily
 from tf_kit.progress import Progress
@@ -133,6 +134,8 @@ def run_table(
     seeds = _checks.count("table.seeds", seeds)
     systems = [_checks.choice("table.systems", system, tuple(SYSTEMS)) for system in systems or SYSTEMS]
     splits = data.load(name, seed=0, data_dir=data_dir)
+    if not splits[0].num_classes:
+        refuse_without_labels(name)
     settings = settings_for(len(splits[0]), **changes)
     options = {"command": "table", "data": name, "systems": systems, **dataclasses.asdict(settings)}
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)

@@ -1,0 +1,162 @@
+"""Pretrain, fine-tune, probe in run folders: exact after a kill, from arrays as from files, on one's own images."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_kit import runs
+from tf_kit._checks import InputError
+from tf_kit.experiments import methods, pipeline, training_data
+
+TINY = {"epochs": 3, "batch_size": 16}
+SIZES = {"mlp": {"units": (8,)}, "cnn": {"filters": (4, 4), "units": (8,)}, "vit": {"width": 8, "depth": 1}}
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Forty grey images without classes: a bright square somewhere."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "squares").mkdir()
+    for i in range(40):
+        image = np.zeros((8, 8), "uint8")
+        y, x = rng.integers(0, 5, 2)
+        image[y : y + 3, x : x + 3] = 200
+        Image.fromarray(image).save(tmp_path / "squares" / f"{i:02}.png")
+    return tmp_path / "squares"
+
+
+@pytest.fixture
+def classes(flat, tmp_path):
+    """The same, and twice as bright ones, in two subfolders."""
+    for i, file in enumerate(sorted(flat.iterdir())):
+        image = np.asarray(Image.open(file))
+        for name, pixels in (("dim", image // 4), ("bright", image)):
+            (tmp_path / "lights" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "lights" / name / f"{i:02}.png")
+    return tmp_path / "lights"
+
+
+def pretrain(method, name, out, **options):
+    options = TINY | SIZES[methods.METHODS[method].encoders[0]] | options
+    pipeline.pretrain(method, str(name), out=out, **options)
+    return keras.models.load_model(out / "encoder.keras").get_weights()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the library catches it."""
+
+
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("byol", "mae", "simclr")]
+
+
+@pytest.mark.parametrize("method", ["masked", *SLOW])
+def test_a_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeypatch):
+    expected = pretrain(method, flat, tmp_path / "whole")
+    save = runs._StageState.save
+
+    def kill_in_the_third(self, model, stage, epoch, logs):
+        if epoch == 3:
+            raise Killed
+        save(self, model, stage, epoch, logs)
+
+    monkeypatch.setattr(runs._StageState, "save", kill_in_the_third)
+    with pytest.raises(Killed):
+        pretrain(method, flat, tmp_path / "killed")
+    monkeypatch.undo()
+    assert not (tmp_path / "killed" / "results.json").exists()
+    resumed = pretrain(method, flat, tmp_path / "killed", resume=True)
+    for ours, theirs in zip(resumed, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("method", ["masked", "supervised", *SLOW])
+def test_a_folder_that_is_streamed_trains_as_one_that_is_held(method, classes, tmp_path, monkeypatch):
+    """Whole encoders see the same batches to the bit; a greedy stream repeats its first epoch's order."""
+    options = {"epochs": 1} if methods.METHODS[method].greedy else {}
+    held = pretrain(method, classes, tmp_path / "held", **options)
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    monkeypatch.setattr(training_data.data, "load", None)
+    streamed = pretrain(method, classes, tmp_path / "streamed", **options)
+    for ours, theirs in zip(streamed, held, strict=True):
+        if methods.METHODS[method].greedy:
+            assert np.abs(ours - theirs).max() < 0.1, "another order, the same data"
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_a_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    expected = pretrain("simclr", flat, tmp_path / "whole")
+    fit = runs.Run.fit
+
+    def two_epochs(self, *arguments, epochs, **options):
+        fit(self, *arguments, epochs=2, **options)
+        raise Killed
+
+    monkeypatch.setattr(runs.Run, "fit", two_epochs)
+    with pytest.raises(Killed):
+        pretrain("simclr", flat, tmp_path / "killed")
+    monkeypatch.setattr(runs.Run, "fit", fit)
+    resumed = pretrain("simclr", flat, tmp_path / "killed", resume=True)
+    for ours, theirs in zip(resumed, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_fine_tuning_says_that_labels_are_missing(flat, tmp_path):
+    pretrain("masked", flat, tmp_path / "run", epochs=1)
+    for judge in (pipeline.finetune_run, pipeline.probe_run):
+        with pytest.raises(InputError, match=r"a subfolder of images for each class.*squares"):
+            judge(tmp_path / "run")
+    with pytest.raises(InputError, match="a subfolder of images for each class"):
+        pretrain("supervised", flat, tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "squares"]
+
+
+def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
+    """From another working directory too: the run remembers where the images lie and their size."""
+    monkeypatch.chdir(tmp_path)
+    pretrain("simclr", "lights", tmp_path / "run", augment="none", image_size=(12, 12))
+    monkeypatch.chdir("/")
+    results = pipeline.finetune_run(tmp_path / "run", epochs=15, labels=20, learning_rate=0.01)
+    assert results["labels"] == 20
+    assert results["error"]["test"] < 20
+
+
+@pytest.mark.slow
+def test_what_was_learned_is_drawn(flat, tmp_path):
+    for method, figures in {"barlow": {"curves", "views"}, "mae": {"curves", "reconstructions"}}.items():
+        pretrain(method, flat, tmp_path / method, epochs=1)
+        assert {path.stem for path in (tmp_path / method / "figures").iterdir()} == figures
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_each_method_takes_the_encoders_it_names(name):
+    method = methods.find(name)
+    for kind in method.encoders:
+        sizes = methods.encoder_options(name, kind, (8, 8, 1), {})
+        encoder = methods.make_encoder((8, 8, 1), **sizes)
+        if not method.greedy:
+            model = methods.make_pretrainer(name, encoder, method.options)
+            model.prepare(np.random.default_rng(0).random((4, 8, 8, 1), "float32"))
+            assert model.encoder is encoder
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "patch"),
+    [((8, 8, 1), (16, 32), 2), ((28, 28, 1), (16, 32, 64), 4), ((64, 48, 3), (16, 32, 64, 128), 4)],
+)
+def test_sizes_follow_the_images(shape, filters, patch):
+    assert methods.usual_sizes("cnn", shape)["filters"] == filters
+    assert methods.usual_sizes("vit", shape)["patch_size"] == patch
+
+
+def test_augmentation_follows_the_data():
+    def parts(*arguments):
+        return [type(part).__name__ for part in methods.augmentation(*arguments).parts]
+
+    assert "RandomFlip" not in parts("mnist", (28, 28, 1))
+    assert "RandomFlip" in parts("fashion_mnist", (28, 28, 1))
+    assert "ColorJitter" in parts("pets", (64, 64, 3))
+    assert methods.augmentation("mnist", (28, 28, 1), "none") is None

@@ -1,0 +1,98 @@
+"""What pretraining reads: the training images as arrays, or from disk as they are needed."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_kit import _checks, data
+from tf_kit.data import folder, loading
+
+STREAM_ABOVE_BYTES = 2**30  # a folder that takes more as float32 is read in minibatches, never as a whole
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """The images that a method may learn from.
+
+    Attributes:
+        x: (n, h, w, c), or None where they are streamed.
+        y: labels of the labelled ones, which then are `x`; or None.
+        shown: a few of them, for figures.
+        num_examples: n.
+        num_classes: 0 where nobody has named any.
+        stream: a function `(first_epoch, epochs)` that gives the data set of minibatches of those epochs, each in
+            an order of its own; None for arrays.
+        image_size: (height, width) that a folder's images are brought to; None for other data sets.
+    """
+
+    x: np.ndarray | None
+    y: np.ndarray | None
+    shown: np.ndarray
+    num_examples: int
+    num_classes: int
+    stream: Callable | None = None
+    image_size: tuple | None = None
+
+
+def training_data(
+    name, *, supervised=False, labels=None, image_size=None, data_dir=None, batch_size=32, seed=0
+):
+    """The training images of a data set or a folder, split as `data.load` does with seed 0.
+
+    Args:
+        name, labels, image_size, data_dir: as for `data.load`.
+        supervised: whether only the labelled images are wanted, with their labels.
+        batch_size, seed: of a stream.
+
+    Raises:
+        InputError: as `data.load`; or if labels are wanted of images without.
+    """
+    size = None
+    if loading.is_folder(name, data_dir):
+        found = folder.scan(name, _pair(image_size))
+        size = found.shape[:2]
+        if supervised and not found.class_names:
+            refuse_without_labels(name)
+        if found.size_bytes > STREAM_ABOVE_BYTES and labels is None:
+            return _streamed(name, found, supervised, batch_size, seed)
+    train, _, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=size or image_size)
+    if supervised:
+        return TrainingData(train.x, train.y, train.x[:40], len(train), train.num_classes, image_size=size)
+    x = train.all_x
+    return TrainingData(x, None, x[:40], len(x), train.num_classes, image_size=size)
+
+
+def _streamed(name, found, supervised, batch_size, seed):
+    def stream(first_epoch, epochs):
+        batches = data.stream(
+            name,
+            batch_size=batch_size,
+            seed=seed,
+            epochs=epochs,
+            first_epoch=first_epoch,
+            image_size=found.shape[:2],
+            split_seed=0,
+        )
+        return batches if supervised or found.y is None else batches.map(lambda x, y: x)
+
+    first = (batch[0] if supervised else batch for batch in stream(0, 1))
+    shown = np.concatenate([batch.numpy() for batch in itertools.islice(first, -(-40 // batch_size))])[:40]
+    num_examples = len(folder.parts(found, 0)[0])
+    classes = len(found.class_names)
+    return TrainingData(None, None, shown, num_examples, classes, stream, found.shape[:2])
+
+
+def refuse_without_labels(name):
+    """Raises `InputError` where labels are needed and a folder has none."""
+    _checks.refuse(
+        "--data",
+        "have labels for this: a subfolder of images for each class",
+        f"{name}, whose images have no classes",
+        "Sort some of them into subfolders named after their classes",
+    )
+
+
+def _pair(image_size):
+    return image_size if image_size is None or not np.isscalar(image_size) else (image_size,) * 2
