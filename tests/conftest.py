@@ -1,6 +1,8 @@
-"""What every test needs: a quiet TensorFlow, a fixed seed, and MNIST where this machine has it."""
+"""What every test needs: a quiet TensorFlow, a fixed seed, MNIST where this machine has it, and its turn."""
 
+import collections
 import os
+import re
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,6 +18,26 @@ def prepared_data_dir():
         if folder and (Path(folder) / "mnist").is_dir():
             return Path(folder)
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """Files of few tests come first: theirs are the long ones, and at the end processes would wait for them."""
+    tests = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: tests[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """`--dist loadfile`, except that each demo goes to a process as a file of its own would."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneDemoAtATime(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            demo = re.search(r"test_demos\.py::.*\[(?:\d\d_)?([a-z_]+)", nodeid)
+            return demo[1] if demo else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # it would put files of few tests last
+    return OneDemoAtATime(config, log)
 
 
 @pytest.fixture(autouse=True)
