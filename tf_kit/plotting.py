@@ -11,6 +11,7 @@ if not os.environ.get("DISPLAY") and "MPLBACKEND" not in os.environ and "JPY_PAR
 
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image  # draws matplotlib's own PNG files
 
 # Okabe and Ito's colours, told apart by the colour-blind; dashes and markers tell them apart in print
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -38,11 +39,17 @@ def show(figure):
 
 
 def save(figure, path, close=True):
-    """Writes a figure as PNG, whole or not at all, and closes it. Returns the path."""
+    """Writes a figure as PNG, whole or not at all, and closes it. Returns the path.
+
+    Without colour photographs in it a palette of 256 colours will do, and the file is a third as long.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.partial{path.suffix}")
     figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
+    if not any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images):
+        with Image.open(unfinished) as drawn:
+            drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(unfinished, optimize=True)
     unfinished.replace(path)
     if close:
         plt.close(figure)
@@ -421,7 +428,7 @@ def valley_paths(hessian, paths, steps):
         x, y = (np.linspace(m - reach, m + reach, 201) for m in middle)
         plane = np.stack(np.meshgrid(x, y), axis=-1)
         loss = np.einsum("...i,ij,...j->...", plane, hessian, plane) / 2
-        levels = loss.max() * np.linspace(0, 1, 14)[1:] ** 3
+        levels = loss.max() * np.linspace(0, 1, 11)[1:] ** 3
         for axes, (name, path) in zip(places, paths.items(), strict=True):
             axes.contour(x, y, loss, levels=levels, colors="0.72", linewidths=1)
             axes.plot(*path.T, "o-", color=COLORS[0], linewidth=1.8, markersize=4)
