@@ -114,14 +114,13 @@ def configure(module, quick=False, **changes):
     )
 
 
-def perform(module, config, out, seconds=None):
+def perform(module, config, out):
     """Asks, runs, checks, draws; prints the question first and the answer last.
 
     Args:
         module: a demo, as `load` returns it.
         config: its configuration.
         out: folder for the figure.
-        seconds: what to announce. Defaults to what the demo says of its full size.
 
     Returns:
         Path of the figure.
@@ -131,8 +130,8 @@ def perform(module, config, out, seconds=None):
     """
     from tf_kit import plotting
 
-    seconds = module.SECONDS if seconds is None else seconds
-    click.echo(f"{question(module.__doc__)} (about {seconds:g} s)")
+    size = "" if config == module.Config() else " at full size"
+    click.echo(f"{question(module.__doc__)} (about {module.SECONDS:g} s{size})")
     began = time.perf_counter()
     results = module.run(config)
     figure = module.plot(results)
