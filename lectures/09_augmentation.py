@@ -63,15 +63,26 @@ def turned_anew(batches, seed):
     return batches.enumerate().map(turn)
 
 
-def classifier(config, x, y, num_classes, seed, augmented):
-    """A network of one hidden layer, trained for a number of steps."""
-    encoder = networks.mlp((config.units,), None, "relu", x.shape[1:], seed)
-    model = Classifier(encoder, num_classes, seed=seed)
-    model.compile(keras.optimizers.Adam(0.002))
-    epochs = -(-config.steps // -(-len(x) // 32))
-    batches = data.minibatches(x, y, batch_size=32, seed=seed, epochs=epochs)
-    model.fit(turned_anew(batches, seed) if augmented else batches, verbose=0)
-    return model
+class Learner:
+    """A network of one hidden layer, compiled once and trained from the same weights each time."""
+
+    def __init__(self, config, split, seed):
+        encoder = networks.mlp((config.units,), None, "relu", split.x.shape[1:], seed)
+        self.model = Classifier(encoder, split.num_classes, seed=seed)
+        self.model.compile(keras.optimizers.Adam(0.002))
+        self.model.prepare(split.x[:1], split.y[:1])
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        self.first = [(variable, variable.numpy()) for variable in variables]
+        self.steps, self.seed = config.steps, seed
+
+    def learn(self, x, y, augmented):
+        """Trains for a number of steps. Returns the model."""
+        for variable, value in self.first:
+            variable.assign(value)
+        epochs = -(-self.steps // -(-len(x) // 32))
+        batches = data.minibatches(x, y, batch_size=32, seed=self.seed, epochs=epochs)
+        self.model.fit(turned_anew(batches, self.seed) if augmented else batches, verbose=0)
+        return self.model
 
 
 def error(model, x, y):
@@ -108,14 +119,13 @@ def run(config):
     errors = {name: np.empty((len(sizes), config.seeds)) for name in ("as they are", "turned anew")}
     for seed in range(config.seeds):
         train, _, test = data.load(config.data, seed=seed)
-        leaning = lean(test.x[:2000], seed)
+        leaning, learner = lean(test.x[:2000], seed), Learner(config, train, seed)
         for i, n in enumerate(sizes):
             for name, of in errors.items():
-                augmented = name == "turned anew"
-                model = classifier(config, train.x[:n], train.y[:n], train.num_classes, seed, augmented)
+                model = learner.learn(train.x[:n], train.y[:n], augmented=name == "turned anew")
                 of[i, seed] = error(model, leaning, test.y[:2000])
     train, val, test = data.load(config.data, seed=0)
-    upright = classifier(config, train.x, train.y, train.num_classes, 0, augmented=False)
+    upright = Learner(config, train, 0).learn(train.x, train.y, augmented=False)
     x, y = np.concatenate([val.x, test.x])[:2000], np.concatenate([val.y, test.y])[:2000]
     kept = {name: label_preserving(upright, x, y, each) for name, each in TRANSFORMATIONS.items()}
     sixes = x[y == 6]
