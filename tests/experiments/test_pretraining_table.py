@@ -140,6 +140,7 @@ def test_unknown_system_and_seeds(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_table_resumes_to_the_same_table(table, tmp_path):
     """SIGKILL in the middle of a fine-tuning; the resumed run gives the numbers of the uninterrupted one."""
     results, _ = table
