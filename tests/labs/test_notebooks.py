@@ -1,5 +1,8 @@
 """The student notebooks are what the labs' sources say, and hold nothing that a student should find alone."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 
@@ -39,3 +42,9 @@ def test_every_exercise_has_its_parts(lab):
 def test_ids_are_unique():
     ids = [id for lab in LABS for id in lab.exercises]
     assert len(ids) == len(set(ids))
+
+
+def test_check_is_a_function():
+    """In a fresh process: importing a submodule of that name would bind the module in its place."""
+    code = "from tf_kit.grading import check; assert callable(check), check"
+    subprocess.run([sys.executable, "-c", code], check=True)

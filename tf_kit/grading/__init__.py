@@ -9,8 +9,8 @@ _PLACES = {
     "Holds": "exercise",
     "Mistake": "exercise",
     "Variant": "exercise",
-    "check": "check",
-    "points": "check",
+    "check": "checking",
+    "points": "checking",
 }
 __all__ = sorted(_PLACES)
 

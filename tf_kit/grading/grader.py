@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit import __version__, _checks
-from tf_kit.grading import check, delegation, judge, submissions
+from tf_kit.grading import checking, delegation, judge, submissions
 from tf_kit.grading.children import Children, Job, Request, ZygoteDied, kit_of, may_share, opened_by
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.slicing import Notebook
@@ -79,7 +79,7 @@ class Grader:
         self.lab = lab
         self.seconds = seconds
         self._exercises = lab.exercises
-        self._visible = {id: check.visible_cases(exercise) for id, exercise in self._exercises.items()}
+        self._visible = {id: checking.visible_cases(exercise) for id, exercise in self._exercises.items()}
         self._hidden = {
             id: hidden_cases(lab, exercise, secret) if secret else []
             for id, exercise in self._exercises.items()
@@ -172,7 +172,9 @@ class Grader:
             self._mistakes[id] = None
             exercise, solution = self._exercises[id], self.lab.solution(id)
             requests = [
-                Request(exercise, check.code_of(self.lab, exercise, mistake.of(solution)), self._visible[id])
+                Request(
+                    exercise, checking.code_of(self.lab, exercise, mistake.of(solution)), self._visible[id]
+                )
                 for mistake in exercise.mistakes
             ]
             return ([Job(requests, key=id)] if requests else []), (None if requests else [])
@@ -348,7 +350,7 @@ class _Paper:
             sentence = judge.matching(exercise, cases, outputs, does)
         earned = dict(verdict.earned)
         findings = [
-            f"{finding.about}: {check.described(finding)}" for finding in verdict.findings[:MOST_SHOWN]
+            f"{finding.about}: {checking.described(finding)}" for finding in verdict.findings[:MOST_SHOWN]
         ]
         first = next((each for each in outputs if isinstance(each, Failure) and each.text), None)
         if first and not unwritten:

@@ -10,7 +10,7 @@ import dataclasses
 import sys
 import time
 
-from tf_kit.grading import check, labs
+from tf_kit.grading import checking, labs
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.probing import execute
 
@@ -43,8 +43,8 @@ def answers(lab, exercise):
 
 def run(lab, exercise):
     """Judges every answer to an exercise and returns a `Row` for each."""
-    cases = check.visible_cases(exercise)
-    known = check.KnownMistakes(lab, exercise, cases)
+    cases = checking.visible_cases(exercise)
+    known = checking.KnownMistakes(lab, exercise, cases)
     rows = []
     for kind, label, code in answers(lab, exercise):
         began = time.perf_counter()
@@ -61,7 +61,7 @@ def run(lab, exercise):
                 verdict.sentence,
                 fault,
                 seconds,
-                check.report(exercise, verdict),
+                checking.report(exercise, verdict),
             )
         )
     return rows
@@ -70,14 +70,14 @@ def run(lab, exercise):
 def _verdict(lab, exercise, cases, known, code):
     answer = lab.notebook({exercise.id: code}).answer(exercise.id, exercise.defines)
     if answer.status == "missing":
-        return check.missing(exercise, exercise.task)
+        return checking.missing(exercise, exercise.task)
     namespace = execute(answer.code)
     if isinstance(namespace, Failure):
         outputs = [namespace] * len(cases)
     else:
         probe = getattr(lab.probes, exercise.id)
-        outputs = [check._measure(probe, namespace, case) for case in cases]
-    return check.concluded(exercise, cases, outputs, known.does)
+        outputs = [checking._measure(probe, namespace, case) for case in cases]
+    return checking.concluded(exercise, cases, outputs, known.does)
 
 
 def _fault(kind, label, verdict):
