@@ -8,10 +8,12 @@ from tf_kit.data.catalogue import Available, available
 from tf_kit.data.fetch import get
 from tf_kit.data.loading import load, stream
 from tf_kit.data.raw import import_raw
+from tf_kit.data.sharing import Share
 from tf_kit.data.splits import Split, check_images
 
 __all__ = [
     "Available",
+    "Share",
     "Split",
     "available",
     "check_images",

@@ -5,7 +5,7 @@ from tf_kit._checks import count, refuse
 _STREAM = 0x5F10  # sets these draws apart from others that are made from (seed, epoch)
 
 
-def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuffle=True):
+def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuffle=True, share=None):
     """Minibatches of arrays, epoch after epoch, each epoch in an order of its own.
 
     Stochastic gradient descent takes its examples in a fresh random order each epoch. Here that order is a
@@ -26,6 +26,8 @@ def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuff
         epochs: the epoch to stop before, counted from 0 as in `model.fit`.
         first_epoch: the epoch to begin with; `model.fit` calls it `initial_epoch`.
         shuffle: False keeps the order of the arrays in every epoch.
+        share: a `Share`, for training on several machines: the replicas whose parts of each minibatch are read,
+            one element each, and nothing else is. None reads minibatches whole.
 
     Returns:
         `tf.data.Dataset` of (epochs − first_epoch)·⌈n/b⌉ elements `(x, y)`, or `x` where `y` is None. For
@@ -73,12 +75,13 @@ def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuff
         return tf.nest.map_structure(lambda array: tf.gather(array, indices), arrays)
 
     indices = tf.data.Dataset.range(first_epoch, epochs).map(order).prefetch(1).flat_map(cut)
+    if share is not None:
+        indices = share.of(indices)
     # The arrays travel as an element, not as a capture of `take`: a captured array is kept after training.
     held = tf.data.Dataset.from_tensors(arrays).repeat()
     batches = tf.data.Dataset.zip(indices, held).map(take, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = batches.apply(
-        tf.data.experimental.assert_cardinality((epochs - first_epoch) * -(-n // batch_size))
-    )
+    length = (epochs - first_epoch) * -(-n // batch_size) * (1 if share is None else share.count)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(length))
     return batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
 
 

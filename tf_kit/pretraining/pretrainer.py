@@ -1,5 +1,6 @@
 """The base of everything in this wing that trains: exact in its seed and its examples, blind to replicas."""
 
+import functools
 import math
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit import _checks, data
+from tf_kit.pretraining import workers
 from tf_kit.pretraining.randomness import ExampleRandom
 from tf_kit.pretraining.stages import HEAD
 
@@ -132,39 +134,53 @@ class Trainer(keras.Model):
                 )
             steps_per_epoch = math.ceil(len(x) / batch_size)
             self._refuse_straddling_epochs(steps_per_epoch)
-            x = data.minibatches(
-                x,
-                y,
-                batch_size=batch_size,
-                seed=self.seed,
-                epochs=epochs,
-                first_epoch=initial_epoch,
-                shuffle=shuffle,
-            )
+            options = {"batch_size": batch_size, "seed": self.seed, "first_epoch": initial_epoch, "epochs": epochs}
+            x = self._minibatches(x, y, shuffle=shuffle, **options)
         else:
             if y is not None:
                 _checks.refuse("fit.y", "come in the data set, as pairs (x, y)", "both a data set and y")
             self.prepare_from(x)
+            x = workers.in_order(self.distribute_strategy, x)
         if validation_data is not None:
             kwargs.setdefault("validation_batch_size", max(batch_size or 0, 1024))
-        return super().fit(
-            x,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_data=validation_data,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,
-            **kwargs,
-        )
+            batch_size = kwargs["validation_batch_size"]
+            validation_data = workers.in_order(self.distribute_strategy, validation_data, batch_size)
+        with workers.naming_the_lost(self.distribute_strategy):
+            return super().fit(
+                x,
+                epochs=epochs,
+                verbose=verbose if workers.is_chief(self.distribute_strategy) else 0,
+                callbacks=callbacks,
+                validation_data=validation_data,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                shuffle=False,
+                **kwargs,
+            )
+
+    def _minibatches(self, x, y, **options):
+        """Shuffled minibatches; on several machines each worker's part of them, after a look whether it is the same
+        data everywhere."""
+        strategy = self.distribute_strategy
+        if not workers.several(strategy):
+            return data.minibatches(x, y, **options)
+        workers.check_same_everywhere(f"{type(self).__name__}.fit.x", strategy, x, y, options)
+        # without an end, as `fit` counts the steps: else the workers would ask each other after every step
+        make = functools.partial(data.minibatches, x, y, **options)
+        return workers.distributed(strategy, lambda share: make(share=share).repeat())
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
         metrics = self._compile_metrics if self.compiled else None
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
-        return super().evaluate(x, y, batch_size=batch_size or 1024, **kwargs)
+        batch_size = batch_size or 1024
+        if workers.several(self.distribute_strategy):
+            given = x if y is None and not is_array(x) else (x, y, kwargs.pop("sample_weight", None))
+            x, y = workers.in_order(self.distribute_strategy, given, batch_size), None
+            kwargs["verbose"] = kwargs.get("verbose", "auto") if workers.is_chief(self.distribute_strategy) else 0
+        with workers.naming_the_lost(self.distribute_strategy):
+            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
     def train_step(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
@@ -224,7 +240,7 @@ class Trainer(keras.Model):
             self._compile_metrics.update_state(
                 place.gather(y), place.gather(outputs), place.gather(weights) if weights is not None else None
             )
-        return self.get_metrics_result()
+        return workers.as_logs(self.get_metrics_result())
 
     def _refuse_straddling_epochs(self, steps_per_epoch):
         if steps_per_epoch % self.steps_per_execution:
@@ -340,7 +356,9 @@ class _Place:
         return value if self.num_replicas == 1 else self.context.all_reduce("SUM", value)
 
     def gather(self, value):
-        return value if self.num_replicas == 1 else self.context.all_gather(value, axis=0)
+        if self.num_replicas == 1:
+            return value
+        return self.context.all_gather(tf.identity(value), axis=0)  # an input of the step is on no device yet
 
 
 def _weigh(values, weights):
