@@ -8,6 +8,10 @@ class InputError(ValueError):
     """The user gave something that cannot be used. The command line prints it as one line and exits with 2."""
 
 
+class WorkerLost(RuntimeError):
+    """Another worker of the cluster has stopped, so this one cannot go on. The command line exits with 1."""
+
+
 def refuse(subject, requirement, received, remedy=""):
     """Raises `InputError`: «`subject` must requirement. Received: …. Remedy.»
 

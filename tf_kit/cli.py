@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it: `tf-kit --help` answers at 
 arguments or input (one line on stderr), 1 anything else.
 """
 
+import contextlib
 import functools
 import importlib
 import os
@@ -12,7 +13,7 @@ import sys
 import click
 
 from tf_kit import __version__
-from tf_kit._checks import InputError
+from tf_kit._checks import InputError, WorkerLost
 from tf_kit.grading.commands import lab
 
 DATA_DIR = click.option(
@@ -50,11 +51,22 @@ def on_replicas(command):
     def run(*arguments, replicas, strategy, **options):
         _import_tensorflow()
         from tf_kit import scaling
+        from tf_kit.pretraining import workers
 
-        with scaling.strategy(strategy, replicas).scope():
+        with scaling.strategy(strategy, replicas).scope(), workers.naming_the_lost(), _said_by_chief():
             return command(*arguments, **options)
 
     return run
+
+
+@contextlib.contextmanager
+def _said_by_chief():
+    """Of several workers, one speaks."""
+    from tf_kit.pretraining import workers
+
+    speaks = workers.is_chief()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stdout if speaks else nowhere):
+        yield
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -446,6 +458,9 @@ def main():
         status = _fail(_one_line(error))
     except InputError as error:
         status = _fail(str(error))
+    except WorkerLost as error:
+        _fail(str(error))
+        status = 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("tf-kit: interrupted; --resume goes on after the last finished epoch", err=True)
         status = 1

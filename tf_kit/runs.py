@@ -6,6 +6,9 @@ RUN/events/               the same for TensorBoard
 RUN/checkpoints/STAGE/    the last finished epoch: weights, optimizer, random state
 RUN/figures/              curves and first-layer filters
 RUN/results.json          what came out; written last, so a run that has it is finished
+
+Where several machines train, the folder is the chief's: each other worker has a temporary copy of what it needs to
+go on, and what it writes there is thrown away.
 """
 
 import csv
@@ -24,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_kit import _checks, plotting
+from tf_kit.pretraining import workers
 from tf_kit.progress import Progress
 
 MONITORS = ("reconstruction", "pseudo_likelihood")  # an RBM's loss is no measure of progress, these are
@@ -46,6 +50,13 @@ class Run:
         self.folder = Path(folder)
         self.progress = progress or Progress()
         self._options = json.loads(json.dumps(options))
+        workers.done_by_chief(lambda: self._begin(resume))
+        self.folder = workers.folder_from_chief(self.folder, ("*.json", "checkpoints/**/*"))
+        if not workers.is_chief():
+            self.progress = Progress(quiet=True)
+
+    def _begin(self, resume):
+        """Makes the folder, or sees to it that it holds the same run."""
         config = self.folder / "config.json"
         if config.exists():
             self._check_same_run(config, resume)

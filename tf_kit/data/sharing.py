@@ -33,8 +33,7 @@ class Share:
         [[0, 1], [2, 3], [8], [9]]
         [[4, 5], [6, 7], [], []]
 
-    Convention: `tf.distribute` deals out a batch on one machine in the same way; over several machines it cuts
-    the data set into other minibatches once one of them is not divisible by R.
+    Convention: `tf.distribute` deals out a batch on one machine in the same way.
     """
 
     first: int

@@ -19,6 +19,7 @@ from tf_kit.pretraining import (
     finetune,
     knn_accuracy,
     linear_probe,
+    workers,
 )
 from tf_kit.pretraining.joint_embedding import JointEmbedding
 from tf_kit.runs import Run, read_json
@@ -211,16 +212,20 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, res
 
 
 def _encoder_of(folder):
-    folder = Path(folder)
-    path = folder / "encoder.keras"
-    if not path.is_file():
+    workers.done_by_chief(lambda: _check_pretrained(Path(folder)))
+    folder = workers.folder_from_chief(folder, ("encoder.keras", "config.json"))
+    options = read_json(folder / "config.json", "config.json")["options"]
+    return keras.models.load_model(folder / "encoder.keras"), options
+
+
+def _check_pretrained(folder):
+    if not (folder / "encoder.keras").is_file():
         _checks.refuse(
             "RUN",
             "be the folder of a finished `tf-kit pretrain`, which holds encoder.keras",
             f"{folder}",
             "--resume finishes a run that was broken off",
         )
-    return keras.models.load_model(path), read_json(folder / "config.json", "config.json")["options"]
 
 
 def save_model(model, path):

@@ -134,7 +134,12 @@ class Trainer(keras.Model):
                 )
             steps_per_epoch = math.ceil(len(x) / batch_size)
             self._refuse_straddling_epochs(steps_per_epoch)
-            options = {"batch_size": batch_size, "seed": self.seed, "first_epoch": initial_epoch, "epochs": epochs}
+            options = {
+                "batch_size": batch_size,
+                "seed": self.seed,
+                "first_epoch": initial_epoch,
+                "epochs": epochs,
+            }
             x = self._minibatches(x, y, shuffle=shuffle, **options)
         else:
             if y is not None:
@@ -178,7 +183,9 @@ class Trainer(keras.Model):
         if workers.several(self.distribute_strategy):
             given = x if y is None and not is_array(x) else (x, y, kwargs.pop("sample_weight", None))
             x, y = workers.in_order(self.distribute_strategy, given, batch_size), None
-            kwargs["verbose"] = kwargs.get("verbose", "auto") if workers.is_chief(self.distribute_strategy) else 0
+            kwargs["verbose"] = (
+                kwargs.get("verbose", "auto") if workers.is_chief(self.distribute_strategy) else 0
+            )
         with workers.naming_the_lost(self.distribute_strategy):
             return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 

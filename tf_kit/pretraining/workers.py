@@ -13,6 +13,7 @@ Elsewhere, without a strategy or on the devices of one machine, each of them doe
 import contextlib
 import io
 import json
+import re
 import tarfile
 import tempfile
 import zlib
@@ -25,11 +26,15 @@ from tf_kit import _checks, data
 
 _CHUNK = 1 << 24  # numbers that travel at a time: 64 MB
 
-_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError)
-
-
-class WorkerLost(RuntimeError):
-    """Another worker of the cluster has stopped, so this one cannot go on."""
+# What stands in TensorFlow's errors of a collective when a worker is gone; their classes vary.
+_SIGNS = (
+    "Collective ops is aborted",
+    "stopped sending heartbeats",
+    "Connection reset",
+    "Socket closed",
+    "failed to connect",
+    "Connection refused",
+)
 
 
 def several(strategy=None):
@@ -162,14 +167,16 @@ def naming_the_lost(strategy=None):
     strategy = strategy or tf.distribute.get_strategy()
     try:
         yield
-    except _LOST as error:
-        if not several(strategy):
+    except tf.errors.OpError as error:
+        lines = [line for line in str(error).splitlines() if any(sign in line for sign in _SIGNS)]
+        if not several(strategy) or not lines:
             raise
-        first = str(error).strip().splitlines()[0]
-        raise WorkerLost(
-            f"another worker has stopped, so worker {_index(strategy)} of {_num_workers(strategy)} stops too. "
+        peers = set(re.findall(r"task:(\d+)", str(error))) - {str(_index(strategy))}
+        lost = f"worker {peers.pop()}" if len(peers) == 1 else "another worker"
+        raise _checks.WorkerLost(
+            f"the connection to {lost} is lost, so worker {_index(strategy)} stops too. "
             f"Start all workers again; a run goes on after its last finished epoch with --resume. "
-            f"TensorFlow says: {first[:200]}"
+            f"TensorFlow says: {lines[0][lines[0].index('Collective') if 'Collective' in lines[0] else 0 :][:200]}"
         ) from error
 
 
