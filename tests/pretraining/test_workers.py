@@ -152,7 +152,7 @@ def test_a_dead_worker_stops_the_others_and_the_run_goes_on(tmp_path):
 
     pipeline.pretrain("denoising", out=tmp_path / "alone", **OPTIONS)
     histories = [
-        runs.read_json(tmp_path / name / "results.json", "results")["layers"] for name in ("0", "alone")
+        runs.read_json(tmp_path / name / "results.json", "results")["stages"] for name in ("0", "alone")
     ]
     for layer, metrics in histories[1].items():
         np.testing.assert_allclose(histories[0][layer]["loss"], metrics["loss"], rtol=1e-6)
