@@ -28,6 +28,7 @@ from tf_kit.scaling.energy import (
     energy_bill,
     measured_joules,
 )
+from tf_kit.scaling.guards import Finding, ReplicaCheck, ReplicaWarning, check_replicas
 from tf_kit.scaling.parallel import strategy
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Constant",
     "Distiller",
     "EnergyBill",
+    "Finding",
     "GradualPruning",
     "LayerEnergy",
     "Measurement",
@@ -46,6 +48,9 @@ __all__ = [
     "QuantizedConv2D",
     "QuantizedConv3D",
     "QuantizedDense",
+    "ReplicaCheck",
+    "ReplicaWarning",
+    "check_replicas",
     "distill",
     "distillation_loss",
     "energy_bill",

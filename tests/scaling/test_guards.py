@@ -1,0 +1,71 @@
+"""The guards name each sickness of a model on two replicas, and say nothing of healthy ones."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from scaling import sick_models
+
+from tf_kit import scaling
+from tf_kit._checks import InputError
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Name of the model → what was found, in a process with two devices."""
+    path = tmp_path_factory.mktemp("guards") / "found.json"
+    command = [sys.executable, str(TESTS / "scaling" / "sick_models.py"), str(path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return json.loads(path.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sick_models.SICK)
+def test_sickness_is_named(found, name):
+    kind, words, _ = sick_models.SICK[name]
+    assert found[name]["kinds"] == [kind]
+    assert words in found[name]["said"][0]
+    assert found[name]["warned"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sick_models.HEALTHY)
+def test_a_healthy_model_is_silent(found, name):
+    assert found[name]["said"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*sick_models.SICK, *sick_models.HEALTHY])
+def test_nothing_of_the_model_changes(found, name):
+    assert found[name]["kept"]
+
+
+@pytest.mark.slow
+def test_the_callback_looks_before_the_first_step(found):
+    assert found["callback"]["kinds"] == ["scale"]
+
+
+def test_one_replica_is_refused_and_ignored_by_the_callback():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
+    with pytest.raises(InputError, match="have two replicas or more"):
+        scaling.check_replicas(model, x, y)
+    guard = scaling.ReplicaCheck(x, y)
+    model.fit(x, y, verbose=0, callbacks=[guard])
+    assert guard.findings is None
+
+
+@pytest.mark.parametrize("wrong", [0, 2.5])
+def test_the_number_of_examples_is_checked(wrong):
+    with pytest.raises(InputError, match=f"num_examples={wrong}"):
+        scaling.check_replicas(keras.Sequential(), np.ones((8, 2)), num_examples=wrong)
