@@ -9,8 +9,6 @@ from tf_kit._checks import InputError
 from tf_kit.data import Share, minibatches, sharing
 
 CASES = [(1, 9, 2), (7, 9, 3), (64, 9, 4), (64, 100, 2), (7, 1, 2), (64, 64, 1)]
-    (n, batch_size, replicas) for n in (1, 7, 64) for batch_size in (1, 9, 100) for replicas in (1, 2, 3, 4)
-]
 
 
 def parts(n, batch_size, replicas, **options):
