@@ -574,7 +574,15 @@ def class_summary(title, points, mistakes):
                 count = int(matches.sum())
                 top.barh(i, count, left=left, color=color, label=label if i == 0 else None, height=0.7)
                 if count:
-                    top.text(left + count / 2, i, str(count), ha="center", va="center", color="white", weight="bold")
+                    top.text(
+                        left + count / 2,
+                        i,
+                        str(count),
+                        ha="center",
+                        va="center",
+                        color="white",
+                        weight="bold",
+                    )
                 left += count
         labels = [f"{name} ({maximum})" for name, (maximum, _) in points.items()]
         top.set_yticks(range(len(labels)), labels)

@@ -1,0 +1,201 @@
+"""Accuracy by number of labels: equal budgets, chosen on validation, tested once, the same again after a kill."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tf_kit import pretraining
+from tf_kit._checks import InputError
+from tf_kit.experiments import format_labels, label_efficiency, run_label_efficiency
+from tf_kit.runs import Run
+
+TINY = {
+    "labels": (30, None),
+    "steps": 16,
+    "passes": 1,
+    "rounds": 2,
+    "pretrain_epochs": 1,
+    "learning_rates": (0.01,),
+    "probe_learning_rates": (0.03,),
+    "neighbours": (1, 5),
+}
+
+
+def run(out, methods=("masked",), seeds=2, **changes):
+    changes = TINY | changes
+    return run_label_efficiency("digits", seeds=seeds, out=out, methods=methods, quiet=True, **changes)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    out = tmp_path_factory.mktemp("labels") / "run"
+    return run(out), out
+
+
+def cell(out, row, labels, seed):
+    return json.loads((out / f"{row}-{labels}-seed-{seed}" / "results.json").read_text())
+
+
+def test_all_rows_all_numbers_of_labels(table):
+    results, out = table
+    assert list(results["rows"]) == ["scratch-mlp", "masked"]
+    assert results["examples"] == {"train": 1197, "valid": 300, "test": 300}
+    for name, row in results["rows"].items():
+        assert list(row["labels"]) == ["30", "all"]
+        for labels, measures in row["labels"].items():
+            for measure, found in measures.items():
+                for part in ("valid", "test"):
+                    each = [cell(out, name, labels, seed)[measure][part] for seed in (0, 1)]
+                    assert found[part]["seeds"] == each
+                    np.testing.assert_allclose(found[part]["mean"], np.mean(each))
+                    np.testing.assert_allclose(found[part]["std"], np.std(each, ddof=1))
+                    assert all(0 <= accuracy <= 100 for accuracy in each)
+            assert measures["finetuned"]["learning_rate"] == [0.01, 0.01]
+            assert all(k in (1, 5) for k in measures["neighbours"]["k"])
+    assert json.loads((out / "results.json").read_text()) == results
+    assert (out / "figures" / "label_efficiency.png").stat().st_size > 5000
+    assert (out / "pretrained-masked-seed-1" / "encoder.keras").is_file()
+    more = results["rows"]["masked"]["labels"]
+    assert more["all"]["neighbours"]["test"]["mean"] > more["30"]["neighbours"]["test"]["mean"]
+
+
+def test_the_table_as_text(table):
+    lines = format_labels(table[0]).splitlines()
+    assert lines[0].startswith("digits: test accuracy in %, 2 seeds; 1,197 training images, choices on 300")
+    assert [line.split()[0] for line in lines[2:6]] == ["fine-tuned", "multilayer", "from", "masked"]
+    assert [line.split()[0] for line in lines[7:11]] == ["linear", "multilayer", "untrained", "masked"]
+    assert lines[2].split("   ")[-1].strip() == "all labels"
+    assert "±" in lines[4]
+    assert len(lines) == 16
+
+
+def test_every_row_has_the_same_budget(tmp_path, monkeypatch):
+    """For the same number of labels: as many examples shown in as many steps, the same rates, nothing augmented."""
+    fit, seen = Run.fit, {}
+
+    def recording(self, model, x, y=None, *, stage, epochs, batch_size, **options):
+        if isinstance(model, pretraining.Classifier) and not isinstance(model, pretraining.Supervised):
+            row = self.folder.name.split("-seed-")[0]
+            seen.setdefault(row, []).append((len(x), epochs, batch_size, float(np.sum(y)), model.frozen))
+        return fit(self, model, x, y, stage=stage, epochs=epochs, batch_size=batch_size, **options)
+
+    monkeypatch.setattr(Run, "fit", recording)
+    run(tmp_path / "run", methods=("supervised", "masked"), seeds=1, labels=(30,))
+    assert seen["scratch-mlp-30"] == seen["masked-30"] == seen["supervised-30"]
+    examples, epochs, batch_size, *_ = seen["masked-30"][-1]
+    assert examples * epochs >= 16 * batch_size, "few labels are shown as often as the steps need"
+
+
+def test_labels_lie_within_more_and_over_all_classes(tmp_path, monkeypatch):
+    fit, shown = Run.fit, {}
+
+    def recording(self, model, x, y=None, **options):
+        if isinstance(model, pretraining.Classifier) and not model.frozen:
+            shown[self.folder.name] = {image.tobytes() for image in x}, np.unique(y)
+        return fit(self, model, x, y, **options)
+
+    monkeypatch.setattr(Run, "fit", recording)
+    run(tmp_path / "run", labels=(10, 30), seeds=1)
+    (few, classes), (more, _) = shown["masked-10-seed-0"], shown["masked-30-seed-0"]
+    assert (len(few), len(more)) == (10, 30)
+    assert few < more
+    np.testing.assert_array_equal(classes, np.arange(10))
+
+
+def test_the_test_set_is_seen_once_for_each_measure(tmp_path, monkeypatch):
+    evaluate, knn, seen = pretraining.Classifier.evaluate, label_efficiency.knn_accuracy, []
+
+    def counting(self, x=None, y=None, **options):
+        if not options.get("_use_cached_eval_dataset"):
+            seen.append(("evaluate", len(x)))
+        return evaluate(self, x, y, **options)
+
+    def counting_knn(encoder, train, test, k):
+        seen.append(("neighbours", len(test.y)))
+        return knn(encoder, train, test, k=k)
+
+    monkeypatch.setattr(pretraining.Classifier, "evaluate", counting)
+    monkeypatch.setattr(label_efficiency, "knn_accuracy", counting_knn)
+    run(tmp_path / "run", seeds=1, labels=(30,), val_labels=50)
+    of_test = [what for what, count in seen if count == 300]
+    assert of_test == ["evaluate", "neighbours", "evaluate"] * 2
+    assert [count for _, count in seen if count != 300] == [50] * 4, "two numbers of neighbours, two rows"
+
+
+def test_rate_and_neighbours_are_chosen_on_validation(tmp_path):
+    results = run(tmp_path / "run", seeds=1, learning_rates=(1e-9, 0.01), neighbours=(1, 30), labels=(30,))
+    for row in results["rows"].values():
+        assert row["labels"]["30"]["finetuned"]["learning_rate"] == [0.01]
+        assert row["labels"]["30"]["neighbours"]["k"] == [1], "30 neighbours of 30 vote alike for all"
+
+
+@pytest.mark.slow
+def test_seeds_may_share_a_pretraining(tmp_path):
+    out = tmp_path / "run"
+    run(out, pretrainings=1, labels=(30,))
+    assert [path.name for path in out.glob("pretrained-*")] == ["pretrained-masked-seed-0"]
+    assert cell(out, "masked", 30, 0) != cell(out, "masked", 30, 1), "the labels differ all the same"
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the library catches it."""
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_table(table, tmp_path, monkeypatch):
+    finish = Run.finish
+
+    def kill_at_the_last_cell(self, results, **options):
+        if self.folder.name == "masked-all-seed-1":
+            raise Killed
+        finish(self, results, **options)
+
+    monkeypatch.setattr(Run, "finish", kill_at_the_last_cell)
+    with pytest.raises(Killed):
+        run(tmp_path / "run")
+    monkeypatch.undo()
+    assert not (tmp_path / "run" / "results.json").exists()
+    resumed = run(tmp_path / "run", resume=True)
+    assert resumed["rows"] == table[0]["rows"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (100, (10, 960)),  # 300 steps of 32, in ten rounds of 960
+        (900, (15, 960)),  # each example fifteen times needs more
+        (1000, (15, 1000)),  # an epoch is a round
+        (50_000, (15, 50_000)),
+    ],
+)
+def test_rounds(labels, expected):
+    settings = label_efficiency.Settings(steps=300, passes=15, rounds=10, batch_size=32)
+    assert label_efficiency._rounds(settings, labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"methods": ["moco"]}, "methods='moco'"),
+        ({"seeds": 0}, "seeds=0"),
+        ({"labels": (5,)}, "labels=5"),
+        ({"labels": (2000,)}, "labels=2000"),
+        ({"val_labels": 301}, "labels=301"),
+        ({"steps": 0}, "steps=0"),
+        ({"pretrain_epochs": 0}, "pretrain_epochs=0"),
+        ({"pretrainings": 0}, "pretrainings=0"),
+    ],
+)
+def test_errors(given, says, tmp_path):
+    with pytest.raises(InputError, match=says):
+        run(tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_every_method_has_its_line(tmp_path):
+    from tf_kit.experiments.methods import METHODS
+
+    results = run(tmp_path / "run", methods=None, seeds=1, labels=(30,), learning_rates=(0.01,))
+    assert set(results["rows"]) == {*METHODS, "scratch-mlp", "scratch-cnn", "scratch-vit"}
