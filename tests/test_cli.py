@@ -117,6 +117,10 @@ def test_every_command_has_help(monkeypatch, capsys):
         (["table", "--data", "flat"], "a subfolder of images for each class"),
         (["labels", "--data", "flat"], "a subfolder of images for each class"),
         (["pretrain", "simclr", "--data", "damaged"], "3.png"),
+        (["pretrain", "tokens"], "text file"),
+        (["pretrain", "tokens", "--data", "empty"], "text file"),
+        (["pretrain", "tokens", "--augment", "none"], "--augment"),
+        (["pretrain", "mae", "--length", "8"], "--length"),
         (["labels", "--methods", "simclr,moco"], "moco"),
         (["labels", "--labels", "50,few"], "few"),
         (["labels", "--labels", "5"], "labels=5"),
@@ -213,6 +217,22 @@ def test_finetune_goes_on_with_convolutions(monkeypatch, capsys, tmp_path):
     status, out, err = run_main(monkeypatch, capsys, "finetune", "r", "--epochs", "15")
     assert status == 0, err
     assert float(re.search(r"test +([\d.]+)", out)[1]) < 12, out
+
+
+def test_tokens_fill_in_text(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rhyme.txt").write_text("the cat sat on the mat. " * 400)
+    small = ["--width", "16", "--depth", "1", "--length", "24", "--epochs", "12", "--learning-rate", "0.01"]
+    status, out, err = run_main(monkeypatch, capsys, "pretrain", "tokens", "--data", "rhyme.txt", *small)
+    assert status == 0, err
+    accuracy, always = (float(each) for each in re.findall(r"([\d.]+) %", out))
+    assert accuracy > always + 20
+    run = tmp_path / "runs" / "tokens-rhyme.txt"
+    assert {path.name for path in (run / "figures").iterdir()} == {"curves.png", "filled_in.txt"}
+    assert "▒" in (run / "figures" / "filled_in.txt").read_text()
+    status, _, err = run_main(monkeypatch, capsys, "finetune", run)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "text" in err
 
 
 def test_labels_prints_the_table(monkeypatch, capsys, tmp_path):

@@ -123,8 +123,8 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.option("--activation", help="mlp, cnn: sigmoid, tanh, relu or leaky_relu. [default: by method]")
 @click.option("--filters", help="cnn: filters of each layer. [default: by image size]")
 @click.option("--patch-size", type=click.IntRange(1), help="vit: pixels a side. [default: by image size]")
-@click.option("--width", type=click.IntRange(1), help="vit: length of a token. [default: 64]")
-@click.option("--depth", type=click.IntRange(1), help="vit: blocks. [default: 2]")
+@click.option("--width", type=click.IntRange(1), help="vit, tokens: length of a token. [default: 64]")
+@click.option("--depth", type=click.IntRange(1), help="vit, tokens: blocks. [default: 2]")
 @click.option(
     "--augment", help="Views: none, digits, fashion or natural. [default: by the data set's name and colours]"
 )
@@ -139,7 +139,10 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.option("--momentum", type=float, help="byol: of the teacher. [default: 0.99]")
 @click.option("--redundancy-weight", type=float, help="barlow: λ. [default: 0.005]")
 @click.option("--variance-weight", type=float, help="vicreg: μ; at 0 it collapses. [default: 25]")
-@click.option("--mask-ratio", type=float, help="mae, masked: share that is hidden. [default: by method]")
+@click.option(
+    "--mask-ratio", type=float, help="mae, masked, tokens: share that is hidden. [default: by method]"
+)
+@click.option("--length", type=click.IntRange(2), help="tokens: characters in a stretch. [default: 64]")
 @SEED
 @OUT
 @RESUME
@@ -153,23 +156,47 @@ def pretrain(method, data, labels, image_size, units, filters, out, **options):
       autoencoder, denoising, rbm, supervised   layer by layer (rbm: a deep belief network)
       simclr, byol, barlow, vicreg              two views of an image agree
       mae, masked                               hidden patches, hidden features are filled in
+      tokens                                    hidden characters are filled in; --data is then a text file,
+                                                or tiny_shakespeare
 
     The run folder then holds the encoder, the curves, and figures of what was learned: filters, views,
     reconstructions.
     """
     from tf_kit.experiments import pipeline
 
+    if method == "tokens":
+        given = {"labels": labels, "image_size": image_size, "units": units, "filters": filters, **options}
+        _pretrain_tokens(data, out or f"runs/tokens-{_last_part(data)}", given)
+        return
     options["image_size"] = image_size and _numbers("--image-size", image_size, whole=True)
     if image_size and len(options["image_size"]) == 1:
         options["image_size"] *= 2
     options["units"] = units and _numbers("--units", units, whole=True)
     options["filters"] = filters and _numbers("--filters", filters, whole=True)
     out = out or f"runs/{method}-{_last_part(data)}"
+    if options.pop("length") is not None:
+        raise InputError(
+            f"`--length` must be left out for {method}. Received: --length. It belongs to tokens."
+        )
     results = pipeline.pretrain(method, data, out=out, labels=_labels(labels), **options)
     for stage, metrics in results["stages"].items():
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
         click.echo(f"{stage}: {shown}")
     click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {out}")
+
+
+def _pretrain_tokens(data, out, options):
+    from tf_kit.experiments.text import pretrain_tokens
+
+    own = {"length", "width", "depth", "mask_ratio", "epochs", "batch_size", "learning_rate"}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() - own - {"seed", "resume", "data_dir"}:
+        flag = "--" + name.replace("_", "-")
+        raise InputError(f"`{flag}` must be left out for tokens. Received: {flag}.")
+    results = pretrain_tokens(data, out=out, **given)
+    for name, accuracy in results["test"].items():
+        click.echo(f"test, masked characters: {name} {accuracy:.2f} %")
+    click.echo(f"encoder, curves and figures/filled_in.txt in {out}")
 
 
 @cli.command()

@@ -311,6 +311,13 @@ def _variables(model):
     return [*model.variables, *(model.optimizer.variables if model.optimizer is not None else ())]
 
 
+def save_model(model, path):
+    """Writes a model as a `.keras` file, whole or not at all."""
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    model.save(unfinished)
+    unfinished.replace(path)
+
+
 def write_json(path, content):
     """Writes a JSON file, whole or not at all."""
     unfinished = _replacing(Path(path))

@@ -10,17 +10,20 @@ from tf_kit.data.loading import load, stream
 from tf_kit.data.raw import import_raw
 from tf_kit.data.sharing import Share
 from tf_kit.data.splits import Split, check_images
+from tf_kit.data.text import Text, load_text
 
 __all__ = [
     "Available",
     "Share",
     "Split",
+    "Text",
     "available",
     "check_images",
     "epoch_order",
     "get",
     "import_raw",
     "load",
+    "load_text",
     "minibatches",
     "stream",
 ]

@@ -17,7 +17,7 @@ from tf_kit.experiments.tuning import mean_and_std, over_seeds, tune
 from tf_kit.pretraining import Supervised, knn_accuracy
 from tf_kit.pretraining.representation import represent
 from tf_kit.progress import Progress
-from tf_kit.runs import Run
+from tf_kit.runs import Run, save_model
 
 MEASURES = {"finetuned": "fine-tuned", "probe": "linear probe", "neighbours": "nearest neighbours"}
 ENCODERS = {"mlp": "multilayer perceptron", "cnn": "convolutional network", "vit": "vision transformer"}
@@ -365,7 +365,7 @@ class _Row:
             self._encoder = keras.models.load_model(path)
             return self._encoder
         self._encoder = self._pretrain(child, few if self.supervised else self.train, number)
-        pipeline.save_model(self._encoder, path)
+        save_model(self._encoder, path)
         child.finish({"epochs": self.settings.pretrain_epochs[self.row]})
         return self._encoder
 

@@ -98,7 +98,7 @@ METHODS = {
 
 def find(name):
     """The `Method` of a name, or `InputError`."""
-    return METHODS[_checks.choice("pretrain.method", name, tuple(METHODS))]
+    return METHODS[_checks.choice("pretrain.method", name, tuple(METHODS), "tokens takes text")]
 
 
 def options_of(name, given):

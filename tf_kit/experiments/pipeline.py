@@ -22,7 +22,7 @@ from tf_kit.pretraining import (
     workers,
 )
 from tf_kit.pretraining.joint_embedding import JointEmbedding
-from tf_kit.runs import Run, read_json
+from tf_kit.runs import Run, read_json, save_model
 
 
 def pretrain(
@@ -174,6 +174,10 @@ def probe_run(folder, labels=None, epochs=30, batch_size=32, learning_rate=0.01,
 
 def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, resume, k=None):
     encoder, options = _encoder_of(folder)
+    if options.get("method") == "tokens":
+        _checks.refuse(
+            "RUN", f"be pretrained on images to {kind}", f"{folder}, on text, which has no classes"
+        )
     learning_rate = _checks.number(f"{kind}.learning_rate", learning_rate, above=0)
     where = {"data_dir": options.get("data_dir"), "image_size": options.get("image_size")}
     train, val, test = data.load(options["data"], seed=0, **where)
@@ -226,12 +230,6 @@ def _check_pretrained(folder):
             f"{folder}",
             "--resume finishes a run that was broken off",
         )
-
-
-def save_model(model, path):
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    model.save(unfinished)
-    unfinished.replace(path)
 
 
 def draw_what_was_learned(folder, trained, x):

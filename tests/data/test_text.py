@@ -1,0 +1,63 @@
+"""Text as numbers: what a file gives, what a prepared set gives, and what is refused."""
+
+import numpy as np
+import pytest
+
+from tf_kit.data.text import load_text
+
+
+def write(tmp_path, text):
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_numbers_are_the_text(tmp_path):
+    text = "".join("abcde \n"[i % 7] for i in range(1000))
+    train, val, test = load_text(write(tmp_path, text), length=9)
+    assert [each.x.shape for each in (train, val, test)] == [(100, 9), (5, 9), (5, 9)]
+    assert train.x.dtype == np.int32
+    assert train.vocabulary == "\n abcde"
+    assert "".join(train.decode(row) for row in train.x) == text[:900].replace("\n", "⏎")
+    assert "".join(test.decode(row) for row in test.x) == text[950:995].replace("\n", "⏎")
+    assert (train.unknown, train.mask_token, train.num_tokens) == (7, 8, 9)
+
+
+def test_characters_that_training_has_not_seen_are_unknown(tmp_path):
+    _, val, test = load_text(write(tmp_path, "ab" * 45 + "ξξξξξ" + "ababa"), length=5)
+    np.testing.assert_array_equal(val.x, [[val.unknown] * 5])
+    assert val.decode(val.x[0]) == "�����"
+    assert test.decode(test.x[0]) == "ababa"
+
+
+def test_tiny_shakespeare(mnist_dir):
+    if not (mnist_dir / "tiny_shakespeare").is_dir():
+        pytest.skip("tiny_shakespeare is not prepared here")
+    train, val, _ = load_text("tiny_shakespeare", length=64, data_dir=mnist_dir)
+    assert train.decode(train.x[0]).startswith("First Citizen:⏎Before we proceed any further")
+    assert len(train) > 15_000
+    assert len(train.vocabulary) == 65
+    assert val.x.max() < train.mask_token
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "says"),
+    [
+        ("short", {}, "at least 64 characters in each split. Received: 4 characters in train"),
+        ("text" * 500, {"length": 1}, "length=1"),
+        (None, {}, "a text file, or a text set that is prepared. Received: 'nothing'"),
+    ],
+)
+def test_refusals_in_one_line(content, given, says, tmp_path):
+    name = "nothing" if content is None else write(tmp_path, content)
+    with pytest.raises(ValueError, match=says) as caught:
+        load_text(name, data_dir=tmp_path / "empty", **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_text(tmp_path, tiny_dir):
+    (tmp_path / "noise.bin").write_bytes(bytes(range(128, 256)) * 10)
+    with pytest.raises(ValueError, match="be text in UTF-8"):
+        load_text(str(tmp_path / "noise.bin"))
+    with pytest.raises(ValueError, match=r"one text feature. Received: 'tf_kit_tiny' with 0"):
+        load_text("tf_kit_tiny", data_dir=tiny_dir)
