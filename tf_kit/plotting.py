@@ -239,6 +239,7 @@ def graphs(panels, width=4.4, columns=None):
             title, x_label, y_label: text.
             log: "x", "y" or "xy" for logarithmic axes.
             x_limits, y_limits: (low, high).
+            x_ticks: numbers to name on the horizontal axis, and no others.
             level: (value, text) of a dashed horizontal line.
             note: (x, y, text), words at a place given in parts of the axes.
             legend: place of the panel's own legend, as matplotlib names it.
@@ -275,6 +276,9 @@ def graphs(panels, width=4.4, columns=None):
             for axis in "xy":
                 if f"{axis}_limits" in panel:
                     axes.set(**{f"{axis}lim": panel[f"{axis}_limits"]})
+            if "x_ticks" in panel:
+                axes.set_xticks(panel["x_ticks"], [f"{tick:,}" for tick in panel["x_ticks"]])
+                axes.minorticks_off()
             if "level" in panel:
                 value, text = panel["level"]
                 axes.axhline(value, color="0.4", linestyle=":", linewidth=1.6)

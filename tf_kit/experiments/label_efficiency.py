@@ -468,11 +468,9 @@ def draw(results):
         panel["series"][row["title"]] = np.array(x), np.array([cell["mean"] for cell in cells])
         panel["spread"][row["title"]] = np.array([cell["std"] or 0 for cell in cells])
     low = min(min(y) for panel in panels.values() for _, y in panel["series"].values())
-    for i, (kind, panel) in enumerate(panels.items()):
-        panel |= {"title": ENCODERS[kind], "x_label": "labels", "log": "x", "y_limits": (low - 3, 100)}
-        panel |= (
-            {"y_label": f"test accuracy on {results['data']}, %", "legend": "lower right"}
-            if not i
-            else {"legend": "lower right"}
-        )
+    for kind, panel in panels.items():
+        ticks = next(iter(panel["series"].values()))[0].tolist()
+        panel |= {"title": ENCODERS[kind], "x_label": "labels", "log": "x", "x_ticks": ticks}
+        panel |= {"y_limits": (low - 3, 100), "legend": "lower right"}
+    next(iter(panels.values()))["y_label"] = f"test accuracy on {results['data']}, %"
     return plotting.graphs(list(panels.values()), width=5.2)
