@@ -190,7 +190,6 @@ EXERCISES = [
             "keras.ops.log_sigmoid",
             "keras.ops.silu",
             "keras.ops.swish",
-            "keras.ops.nn",
             "keras.activations",
             "keras.layers",
             "tf.sigmoid",
@@ -273,7 +272,6 @@ def sigmoid(x):
         forbids=(
             "keras.ops.leaky_relu",
             "keras.ops.relu",
-            "keras.ops.nn",
             "keras.activations",
             "keras.layers",
             "tf.nn.leaky_relu",
