@@ -24,6 +24,7 @@ def answer(order, pipes, walls, probes):
     walls.confine(order["seconds"], order["memory_mb"])
     send, receive, pack, unpack = exchange.send, exchange.receive, exchange.pack, exchange.unpack
     closed, namespace = False, None
+    os.write(outgoing, b"1")  # the answer's time begins
     while message := receive(incoming):
         asked = unpack(message)
         if not closed:

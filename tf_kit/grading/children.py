@@ -17,9 +17,8 @@ from tf_kit import _checks
 from tf_kit.grading import confinement, exchange
 from tf_kit.grading.judge import Failure
 
-OVERHEAD_SECONDS = (
-    5  # what confining, reading the job and TensorFlow's first operation may take on a busy machine
-)
+START_SECONDS = 30  # until a child must be confined and say so; its answer's time runs from then
+_PATIENCE_SECONDS = 60  # after which a zygote that does not report a killed child is taken for dead
 _SPEAKS = "TF_KIT_ZYGOTE_SPEAKS"
 _KEPT = (_SPEAKS, "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
 _LONGEST_NAME, _LONGEST_WORDS = 80, 300
@@ -44,12 +43,15 @@ class Job:
     """The requests that one child answers, one after another.
 
     A request is sent when the one before has been answered: what a child says of the first cannot depend on the
-    second. `ended` is "" or what the way the child ended means: timeout, memory or crashed.
+    second. `seconds` limits each request instead of its exercise's limit, of which it may use the part `share`. `own`
+    says that one answer has the child to itself. `ended` is "" or the status that the child's end means: "timeout" or
+    "crashed".
     """
 
     requests: list[Request]
     key: object = None
     seconds: float | None = None
+    share: float = 1.0
     own: bool = False
     ended: str = ""
     cpu: float = 0.0
@@ -147,10 +149,10 @@ class Children:
         to_child, ours = os.pipe()
         from_child, theirs = os.pipe()
         self._count += 1
-        limits = [job.seconds or request.exercise.seconds for request in job.requests]
+        limits = [job.share * (job.seconds or request.exercise.seconds) for request in job.requests]
         order = {
             "id": self._count,
-            "seconds": sum(limits) + 2 * OVERHEAD_SECONDS,
+            "seconds": sum(limits) + 2 * START_SECONDS,
             "memory_mb": max(request.exercise.memory_mb for request in job.requests),
         }
         socket.send_fds(self._control, [json.dumps(order).encode()], [to_child, theirs])
@@ -171,8 +173,10 @@ class Children:
                     key.data()
             now = time.monotonic()
             for id, child in self._running.items():
-                if now >= child.deadline:
-                    child.late, child.deadline = True, float("inf")
+                if now >= child.deadline and child.late:
+                    self._zygote.kill()  # it does not answer any more
+                elif now >= child.deadline:
+                    child.late, child.deadline = True, now + _PATIENCE_SECONDS
                     self._control.send(json.dumps({"kill": id}).encode())
             if end is not None and now >= end:
                 break
@@ -214,17 +218,17 @@ class _Child:
             watched,
         )
         self._outgoing, self._incoming = memoryview(b""), bytearray()
-        self._asked, self.late = 0, False
+        self._asked, self._started, self.late = 0, False, False
+        self.deadline = time.monotonic() + START_SECONDS
         for descriptor in (to_child, from_child):
             os.set_blocking(descriptor, False)
         watched.register(from_child, selectors.EVENT_READ, self._read)
-        self._ask(OVERHEAD_SECONDS)
 
-    def _ask(self, overhead=0.0):
+    def _ask(self):
         request = self._job.requests[self._asked]
         message = exchange.pack(_request(request, self._job.requests))
         self._outgoing = memoryview(len(message).to_bytes(8, "little") + message)
-        self.deadline = time.monotonic() + self._limits[self._asked] + overhead
+        self.deadline = time.monotonic() + self._limits[self._asked]
         self._asked += 1
         self._watched.register(self._to, selectors.EVENT_WRITE, self._write)
 
@@ -255,6 +259,9 @@ class _Child:
 
     def _take(self, part):
         """Takes in what the child wrote. What was not asked for, or is too long, is thrown away."""
+        if not self._started:  # one byte: confined, and nothing of the answer has run
+            self._started, part = True, part[1:]
+            self._ask()
         self._incoming += part
         if self._outgoing or not self._asked or self._job.requests[self._asked - 1].outputs is not None:
             self._incoming.clear()

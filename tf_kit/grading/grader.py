@@ -18,6 +18,7 @@ from tf_kit.grading.slicing import Notebook
 
 RECORD = "grades.jsonl"
 MOST_SHOWN = 6
+SHARED = 0.25  # of its limit that an answer may use beside others; alone it has the rest
 
 
 @dataclasses.dataclass
@@ -250,14 +251,16 @@ class _Paper:
         """What is to be run next."""
         jobs = []
         for group in self._groups if self._shared else []:
-            jobs.append(Job([self._first(id) for id in group], key=self, seconds=self._grader.seconds))
+            jobs.append(
+                Job([self._first(id) for id in group], key=self, seconds=self._grader.seconds, share=SHARED)
+            )
         self._shared = []
         for id in self._own:
             exercise = self._lab.exercises[id]
             requests = [Request(exercise, self._codes[id], self._grader._visible[id])]
             if self._grader._hidden[id]:
                 requests.append(Request(exercise, None, self._grader._hidden[id]))
-            jobs.append(Job(requests, key=self, seconds=self._grader.seconds, own=True))
+            jobs.append(Job(requests, key=self, seconds=self._grader.seconds, share=1 - SHARED, own=True))
         self._own = []
         for id in list(self._waiting):
             first, known = self._grader.mistakes(id)
@@ -282,17 +285,9 @@ class _Paper:
         for i, request in enumerate(job.requests):
             exercise = request.exercise
             if request.outputs is None:
-                if rest or (i and job.requests[i - 1].outputs is None):
-                    rest.append(exercise.id)
-                elif job.ended == "timeout":
-                    self._results[exercise.id] = self._stopped(exercise)
-                    rest = [each.exercise.id for each in job.requests[i + 1 :]]
-                    break
-                else:
-                    self._own.append(exercise.id)
-                    rest = [each.exercise.id for each in job.requests[i + 1 :]]
-                    break
-                continue
+                self._own.append(exercise.id)
+                rest = [each.exercise.id for each in job.requests[i + 1 :]]
+                break
             verdict = judged(exercise, request.cases, request.outputs)
             if verdict.status == "ok":
                 self._results[exercise.id] = _result(exercise, "ok", points=verdict.points, seconds=job.cpu)

@@ -10,6 +10,7 @@ import numpy as np
 from tf_kit.grading.judge import Failure
 
 CELL = "<answer>"
+LARGEST_OUTPUT = 4 << 20  # bytes of one case
 
 
 def execute(code, name="__main__"):
@@ -27,7 +28,11 @@ def execute(code, name="__main__"):
 def measure(probe, namespace, case, code=""):
     """What the probe returns for a case, as plain arrays, or a `Failure`."""
     try:
-        return {str(name): plain(value) for name, value in probe(namespace, case).items()}
+        arrays = {str(name): plain(value) for name, value in probe(namespace, case).items()}
+        size = sum(array.nbytes for array in arrays.values())
+        if size > LARGEST_OUTPUT:
+            raise ValueError(f"the answer returned {size >> 20} MB where a few numbers are expected")
+        return arrays
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise

@@ -74,7 +74,7 @@ class Notebook:
         blank = _shape(stub)
         for name in names:
             found = [s for s in self._statements if name in s.binds and not s.imports]
-            written = [s for s in found if _shape(s.text) not in blank]
+            written = [s for s in found if not _shape(s.text) <= blank]
             untouched = untouched and not written
             marked = [s for s in written if id in self.cells[s.cell].marks]
             kept = (marked or written or found)[-1:]

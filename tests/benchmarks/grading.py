@@ -1,0 +1,92 @@
+"""How many submissions a minute the grader grades, and what an infinite loop costs.
+
+    python tests/benchmarks/grading.py [--lab optimizers] [--copies 60] [--jobs 2]
+
+Copies of the lab's own solution, each with another comment, so that none is answered from the record; half way through,
+one whose first answer never ends. Everything is counted from the start of the command, TensorFlow's import included.
+About a minute. The machine's other work falls on it: a quiet machine is what the figures want.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tf_kit.grading import grader, labs, notebooks, submissions
+
+
+def solution(lab, comment, replaced=None):
+    """The student notebook with right answers, or others, in it."""
+    notebook = notebooks.student_notebook(lab)
+    for cell in notebook.cells:
+        id = cell.metadata.get("tf_kit", {}).get("exercise")
+        if id:
+            cell.source = f"# {comment}\n{(replaced or {}).get(id, lab.solution(id))}"
+    return notebook
+
+
+def endless(lab):
+    """The first exercise's answer, never ending."""
+    exercise = next(iter(lab.exercises.values()))
+    return {exercise.id: "\n".join(f"while True: {name} = 1" for name in exercise.defines)}
+
+
+def measure(lab, copies, jobs, loop=False, seconds=None):
+    """Seconds until the first result and until the last, processor seconds in the answers, and the grades."""
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(copies):
+            notebooks.write(solution(lab, f"student {i}"), Path(folder) / f"{i:03}.ipynb")
+        if loop:
+            name = f"{copies // 2:03} endless.ipynb"
+            notebooks.write(solution(lab, "endless", endless(lab)), Path(folder) / name)
+        began = time.perf_counter()
+        grades, first = [], None
+        with grader.Grader(lab, jobs, seconds, secret="benchmark", allow_unsandboxed=True) as judge:
+            level = judge.ready()
+            started = time.perf_counter()
+            for grade in judge.grade(submissions.find([folder])):
+                first = first or time.perf_counter() - began
+                grades.append(grade)
+            ended = time.perf_counter()
+    return {
+        "first": first,
+        "all": ended - began,
+        "grading": ended - started,
+        "level": level,
+        "grades": grades,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--lab", default="optimizers")
+    parser.add_argument("--copies", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--limit", type=float, default=4.0, help="seconds for an answer in the run with a loop"
+    )
+    arguments = parser.parse_args()
+    lab = labs.find(arguments.lab)
+    seen = measure(lab, arguments.copies, arguments.jobs)
+    assert all(grade.points == lab.points for grade in seen["grades"]), "a right answer lost points"
+    print(f"{lab.title}: {len(lab.exercises)} exercises, sandbox {seen['level']}, {arguments.jobs} jobs")
+    print(f"first result after {seen['first']:.1f} s, {arguments.copies} after {seen['all']:.1f} s")
+    rate, marginal = (60 * arguments.copies / seen[part] for part in ("all", "grading"))
+    print(f"{rate:.0f} submissions a minute, start included; {marginal:.0f} once started")
+    loop = measure(lab, arguments.copies, arguments.jobs, loop=True, seconds=arguments.limit)
+    lost = {r.exercise: r.status for g in loop["grades"] for r in g.results if r.status != "ok"}
+    assert list(lost.values()) == ["timeout"], lost
+    more = loop["all"] - seen["all"]
+    print(
+        f"with one endless answer, limit {arguments.limit:g} s: {more:+.1f} s, and it lost its own question only"
+    )
+
+
+if __name__ == "__main__":
+    main()

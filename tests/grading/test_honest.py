@@ -1,0 +1,175 @@
+# ruff: noqa: E501
+"""Odd but honest submissions: whatever a notebook went through, a right answer keeps its points."""
+
+import json
+
+import nbformat
+import pytest
+
+from grading.class_of_students import DESCENT, LAB, LEAKY, notebook, write
+from tf_kit.grading import course, labs
+
+pytestmark = pytest.mark.slow
+
+STUB = LAB.stub("leaky")
+WARNS = "import warnings\n" + LEAKY.replace(
+    "    return", "    warnings.warn('careful')\n    print('noise')\n    return"
+)
+HELPER = LEAKY.replace("np.where(x > 0, x, slope * x)", "chosen(x, slope)")
+CHOSEN = "def chosen(x, slope):\n    return np.where(x > RATE, x, slope * x)\n\nRATE = 0"
+
+
+def without_metadata(made):
+    made.metadata.clear()
+    for cell in made.cells:
+        cell.metadata.clear()
+    return made
+
+
+def without_marks(made):
+    for cell in without_metadata(made).cells:
+        cell.source = cell.source.replace("# exercise: ", "# ")
+    return made
+
+
+def backwards(made):
+    made.cells.reverse()
+    return made
+
+
+def with_outputs(made):
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [
+                nbformat.v4.new_output("stream", name="stderr", text="W0000 TensorFlow says " * 1000)
+            ]
+            cell.execution_count = 3
+    return made
+
+
+def copied(made, stub_last):
+    i = next(i for i, cell in enumerate(made.cells) if "def leaky_relu" in cell.source)
+    again = nbformat.from_dict(json.loads(json.dumps(made.cells[i])))
+    if stub_last:
+        again.source = STUB
+    made.cells.insert(i + 1, again)
+    return made
+
+
+NOTEBOOKS = {
+    "as it should be": lambda: notebook(),
+    "warnings": lambda: notebook(leaky=WARNS),
+    "a cell copied": lambda: copied(notebook(), stub_last=False),
+    "the stub copied below": lambda: copied(notebook(), stub_last=True),
+    "metadata stripped": lambda: without_metadata(notebook()),
+    "metadata and marks stripped": lambda: without_marks(notebook()),
+    "other cell order": lambda: backwards(notebook()),
+    "outputs kept": lambda: with_outputs(notebook()),
+    "helper above": lambda: notebook(leaky=HELPER, before=[CHOSEN]),
+    "helper below": lambda: notebook(leaky=HELPER, after=[CHOSEN]),
+    "extra imports": lambda: notebook(
+        before=["import os, sys, subprocess, socket, matplotlib.pyplot as plt"]
+    ),
+    "magics": lambda: notebook(
+        leaky=f"%%time\n{LEAKY}", before=["%matplotlib inline\n!ls\n%pip install nothing"]
+    ),
+    "a cell that fails": lambda: notebook(before=["1 / 0"], after=["raise SystemExit"]),
+    "a cell that never ends": lambda: notebook(before=["while True: pass"]),
+    "a cell that is not Python": lambda: notebook(before=["this is prose, by mistake"]),
+    "an experiment with the same names": lambda: notebook(after=["x = slope = keras = 3\nimport keras"]),
+    "imports in its own cell": lambda: notebook(leaky=f"import numpy as np\n{LEAKY}"),
+    "import of everything": lambda: notebook(leaky="from numpy import *\n" + LEAKY.replace("np.", "")),
+    "written in two steps": lambda: notebook(
+        descent="class Descent(keras.optimizers.Optimizer):\n    pass\n\n"
+        "def step(self, gradient, variable, learning_rate):\n"
+        "    self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * gradient)\n\n"
+        "Descent.update_step = step"
+    ),
+    "a decorator": lambda: notebook(descent=f"@keras.saving.register_keras_serializable()\n{DESCENT}"),
+    "a lambda": lambda: notebook(leaky="leaky_relu = lambda x, slope: np.maximum(x, slope * x)"),
+    "TensorFlow": lambda: notebook(
+        leaky="import tensorflow as tf\n\n@tf.function\ndef leaky_relu(x, slope):\n    return tf.where(x > 0, x, slope * x)"
+    ),
+    "annotations of the future": lambda: notebook(before=["from __future__ import annotations"]),
+    "a plot in the answer": lambda: notebook(
+        leaky=f"{LEAKY}\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])"
+    ),
+    "threads": lambda: notebook(
+        leaky="import threading\ndef leaky_relu(x, slope):\n    out = []\n"
+        "    t = threading.Thread(target=lambda: out.append(np.where(x > 0, x, slope * x)))\n"
+        "    t.start(); t.join()\n    return out[0]"
+    ),
+    "Ünicode näme": lambda: notebook(),
+}
+
+
+@pytest.fixture(scope="module")
+def grades(tmp_path_factory):
+    folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out")
+    for name, made in NOTEBOOKS.items():
+        write(folder, name, made())
+    (folder / "bom.ipynb").write_text("\ufeff" + nbformat.writes(notebook()), encoding="utf-8")
+    old = nbformat.convert(notebook(), 3)
+    (folder / "format of 2014.ipynb").write_text(nbformat.writes(old, version=3), encoding="utf-8")
+    (folder / "in a folder").mkdir()
+    write(folder / "in a folder", "renamed (2)", notebook())
+    (folder / "broken.ipynb").write_text('{"cells": [', encoding="utf-8")
+    (folder / "list.ipynb").write_text("[" * 100_000, encoding="utf-8")
+    (folder / "link.ipynb").symlink_to(folder / "warnings.ipynb")
+    write(folder, "deleted", notebook(leaky="", descent=""))
+    write(folder, "syntax", notebook(leaky="def leaky_relu(x, slope:\n    return x"))
+    write(folder, "nested", notebook(leaky="leaky_relu = " + "(" * 50_000 + "1" + ")" * 50_000))
+    write(folder, "minus", notebook(leaky="leaky_relu = " + "-" * 90_000 + "1"))
+    write(folder, "stub", notebook(leaky=STUB, descent=LAB.stub("descent")))
+    for exercise in LAB.exercises.values():
+        solution = LAB.solution(exercise.id)
+        for i, mistake in enumerate(exercise.mistakes):
+            write(folder, f"mistake {exercise.id} {i}", notebook(**{exercise.id: mistake.of(solution)}))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(labs, "find", lambda name: LAB)
+        found = course.grade("testing", [folder], out, secret="s", allow_unsandboxed=True)
+        again = course.grade("testing", [folder], out, secret="s", allow_unsandboxed=True)
+    return {grade.student: grade for grade in found}, again, out
+
+
+@pytest.mark.parametrize("name", [*NOTEBOOKS, "bom", "format of 2014", "in a folder"])
+def test_right_answers_keep_their_points(name, grades):
+    grade = grades[0][name]
+    assert grade.points == 5, [(result.status, result.sentence, result.findings) for result in grade.results]
+
+
+@pytest.mark.parametrize("name", ["broken", "list", "link", "deleted", "stub"])
+def test_what_is_not_there_is_missing(name, grades):
+    assert [result.status for result in grades[0][name].results] == ["missing", "missing"]
+    assert all(result.sentence for result in grades[0][name].results)
+
+
+@pytest.mark.parametrize("name", ["syntax", "nested", "minus"])
+def test_what_is_not_python_costs_its_own_question(name, grades):
+    leaky, descent = grades[0][name].results
+    assert (leaky.status, leaky.points, descent.points) == ("error", 0, 3)
+
+
+def test_mistakes_are_named(grades):
+    for exercise in LAB.exercises.values():
+        for i, mistake in enumerate(exercise.mistakes):
+            results = {r.exercise: r for r in grades[0][f"mistake {exercise.id} {i}"].results}
+            assert results[exercise.id].sentence == mistake.sentence
+            assert results[exercise.id].points < exercise.points
+
+
+def test_a_second_run_is_answered_from_the_record(grades):
+    first, again, out = grades
+    assert all(grade.recorded for grade in again)
+    assert {grade.student: grade.points for grade in again} == {s: grade.points for s, grade in first.items()}
+    assert len((out / "grades.jsonl").read_text().splitlines()) == len(first)
+
+
+def test_every_report_is_there(grades):
+    names = {path.name for path in grades[2].iterdir()}
+    assert names == {
+        *("grades.jsonl", "grades.csv", "canvas.csv", "moodle.csv", "junit.xml", "manifest.json"),
+        *("summary.txt", "summary.png", "students"),
+    }
+    manifest = json.loads((grades[2] / "manifest.json").read_text())
+    assert manifest["sandbox"]["level"] in ("full", "partial", "none")
