@@ -71,7 +71,7 @@ def read_and_confined(tmp_path_factory):
 def confined_alone(tmp_path_factory):
     """The grades when nobody reads the code before it runs: what the walls alone hold back."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(delegation, "findings", lambda *_, **__: [])
+        monkeypatch.setattr(delegation, "said", lambda *_: "")
         yield grade_all(tmp_path_factory.mktemp("confined"), monkeypatch)
 
 

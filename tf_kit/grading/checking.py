@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 
-from tf_kit.grading import judge, labs
+from tf_kit.grading import closing, delegation, judge, labs
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.probing import execute, measure
+from tf_kit.grading.slicing import Cell, Notebook
 
 VISIBLE_SEED = 0
 MOST_FINDINGS = 4
@@ -60,6 +61,9 @@ def review(lab, exercise, namespace):
         return missing(
             exercise, f"{names} is not defined yet: run the cell of the exercise, then this one again"
         )
+    found = _delegated(lab, exercise, namespace)
+    if found:
+        return forbidden(exercise, found)
     cases = visible_cases(exercise)
     probe = getattr(lab.probes, exercise.id)
     outputs = [_measure(probe, namespace, case) for case in cases]
@@ -79,8 +83,30 @@ def concluded(exercise, cases, outputs, run):
 
 def missing(exercise, sentence):
     """The verdict on an answer that is not there."""
+    return _nothing(exercise, "missing", sentence)
+
+
+def forbidden(exercise, sentence):
+    """The verdict on an answer that lets others do the work."""
+    return _nothing(exercise, "forbidden", sentence)
+
+
+def _nothing(exercise, status, sentence):
     earned = dict.fromkeys(exercise.parts_points(), 0)
-    return judge.Verdict(exercise.id, 0, exercise.points, "missing", earned, [], sentence)
+    return judge.Verdict(exercise.id, 0, exercise.points, status, earned, [], sentence)
+
+
+def _delegated(lab, exercise, namespace):
+    """What the grader would refuse: seen in the classes' bases, and in the cells that a notebook remembers."""
+    for name, base in exercise.bases.items():
+        if not closing.derives(namespace[name], base):
+            return f"`{name}` must derive from `{base}`"
+        others = closing.strangers(namespace[name], base)
+        if others:
+            return f"`{name}` derives from `{others[0]}`; it must derive from `{base}` alone"
+    cells = [Cell(source) for source in namespace.get("In", ()) if isinstance(source, str)]
+    code = Notebook(cells, lab.stubs).answer(exercise.id, exercise.defines).code
+    return delegation.said(exercise, code)
 
 
 class KnownMistakes:
@@ -112,8 +138,8 @@ def code_of(lab, exercise, answer):
 def report(exercise, verdict):
     """The verdict as text of at most one screen."""
     lines = [f"{exercise.title}: {verdict.points} of {verdict.maximum} points"]
-    if verdict.status == "missing":
-        return "\n".join([*lines, f"  missing: {verdict.sentence}"])
+    if verdict.status in ("missing", "forbidden"):
+        return "\n".join([*lines, f"  {verdict.status}: {verdict.sentence}"])
     lost = {finding.part for finding in verdict.findings}
     for part, points in exercise.parts_points().items():
         lines.append(f"  {'✗' if part in lost else '✓'} {part}, {points} point{'s' if points != 1 else ''}")

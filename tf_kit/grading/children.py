@@ -201,11 +201,6 @@ class ZygoteDied(RuntimeError):
     """The process that forks the answers is gone; the jobs it was running are in `args[0]`."""
 
 
-def kit_of(exercise):
-    """The modules of the kit that an answer may import."""
-    return ["data", *(name.split(".")[1] for name in exercise.allows if name.startswith("tf_kit."))]
-
-
 class _Child:
     """The two pipes of a child: sends a request, reads its answer, sends the next, without waiting for either."""
 
@@ -312,22 +307,17 @@ def _request(request, all_requests):
         "probe": request.exercise.id,
         "bases": request.exercise.bases,
         "forbids": sorted({name for exercise in exercises for name in exercise.forbids}),
-        "allows": sorted({name for exercise in exercises for name in opened_by(exercise)}),
-        "kit": sorted({name for exercise in exercises for name in kit_of(exercise)}),
+        "allows": sorted({name for exercise in exercises for name in exercise.opens}),
+        "kit": sorted({name for exercise in exercises for name in exercise.kit}),
     }
-
-
-def opened_by(exercise):
-    """Dotted names that an answer may use although they lie in what is forbidden."""
-    return [*exercise.allows, *exercise.bases.values()]
 
 
 def may_share(one, other):
     """Whether answers to two exercises may run in one child: neither may open what the other forbids."""
-    return set(kit_of(one)) == set(kit_of(other)) and not any(
+    return set(one.kit) == set(other.kit) and not any(
         name == forbidden or name.startswith(forbidden + ".")
         for a, b in ((one, other), (other, one))
-        for name in set(opened_by(a)) - set(opened_by(b))
+        for name in set(a.opens) - set(b.opens)
         for forbidden in b.forbids
     )
 

@@ -162,6 +162,16 @@ class Exercise:
         part = case.get("part", next(iter(self.parts_points())))
         return _checks.choice(f"part of a case of {self.id}", part, tuple(self.parts_points()))
 
+    @property
+    def opens(self):
+        """Dotted names that an answer may use although they lie in what is forbidden."""
+        return (*self.allows, *self.bases.values())
+
+    @property
+    def kit(self):
+        """The modules of this kit that an answer may import."""
+        return ("data", *(name.split(".")[1] for name in self.allows if name.startswith("tf_kit.")))
+
     def tolerance(self, dtype):
         """(rtol, atol) for a dtype; float32's where the case names none."""
         return {**TOLERANCES, **self.tolerances}.get(dtype or "float32", TOLERANCES["float32"])

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_kit import __version__, _checks
 from tf_kit.grading import checking, delegation, judge, submissions
-from tf_kit.grading.children import Children, Job, Request, ZygoteDied, kit_of, may_share, opened_by
+from tf_kit.grading.children import Children, Job, Request, ZygoteDied, may_share
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.slicing import Notebook
 
@@ -213,11 +213,9 @@ class _Paper:
                 self._results[id] = _result(exercise, answer.status, answer.why)
             else:
                 self._codes[id] = answer.code
-                found = delegation.findings(
-                    answer.code, exercise.forbids, opened_by(exercise), exercise.bases, kit_of(exercise)
-                )
+                found = delegation.said(exercise, answer.code)
                 if found:
-                    self._results[id] = _result(exercise, "forbidden", "; ".join(found[:3]))
+                    self._results[id] = _result(exercise, "forbidden", found)
                 else:
                     self._shared.append(id)
         self._groups = self._grouped()

@@ -10,7 +10,7 @@ import dataclasses
 import sys
 import time
 
-from tf_kit.grading import checking, labs
+from tf_kit.grading import checking, delegation, labs
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.probing import execute
 
@@ -71,6 +71,9 @@ def _verdict(lab, exercise, cases, known, code):
     answer = lab.notebook({exercise.id: code}).answer(exercise.id, exercise.defines)
     if answer.status == "missing":
         return checking.missing(exercise, exercise.task)
+    found = delegation.said(exercise, answer.code)
+    if found:
+        return checking.forbidden(exercise, found)
     namespace = execute(answer.code)
     if isinstance(namespace, Failure):
         outputs = [namespace] * len(cases)

@@ -1,0 +1,84 @@
+"""`check` in a notebook cell: one screen, the right words, nothing of the hidden cases."""
+
+import numpy as np
+import pytest
+
+from grading.class_of_students import DESCENT, LAB, LEAKY
+from tf_kit.grading import checking, labs
+
+
+@pytest.fixture(autouse=True)
+def _the_testing_lab(monkeypatch):
+    monkeypatch.setattr(labs, "labs", lambda: [LAB])
+
+
+def said(capsys, id, code):
+    import keras
+
+    namespace = {
+        "__name__": "__main__",
+        "np": np,
+        "keras": keras,
+        "ops": keras.ops,
+        "In": ["import keras", code],
+    }
+    exec(code, namespace)
+    checking.check(id, namespace)
+    return capsys.readouterr().out
+
+
+def test_right(capsys):
+    assert said(capsys, "leaky", LEAKY).splitlines() == ["Leaky ReLU: 2 of 2 points", "  ✓ values, 2 points"]
+    assert "3 of 3" in said(capsys, "descent", DESCENT)
+
+
+def test_missing(capsys):
+    checking.check("leaky", {})
+    assert "missing: `leaky_relu` is not defined yet" in capsys.readouterr().out
+
+
+def test_stub_is_told_what_to_do(capsys):
+    assert "missing: write the leaky ReLU." in said(capsys, "leaky", LAB.stub("leaky"))
+
+
+@pytest.mark.parametrize(
+    "mistake", LAB.exercises["leaky"].mistakes, ids=lambda mistake: mistake.sentence[:20]
+)
+def test_known_mistake_is_named(mistake, capsys):
+    out = said(capsys, "leaky", mistake.of(LEAKY))
+    assert mistake.sentence in out
+    assert len(out.splitlines()) <= 24
+
+
+def test_unknown_mistake_shows_the_worst_place(capsys):
+    out = said(capsys, "leaky", "def leaky_relu(x, slope):\n    return x * slope")
+    assert "expected" in out
+    assert "median of got/expected" in out
+    assert "Known mistake" not in out
+
+
+def test_exception_is_told(capsys):
+    assert "raised ZeroDivisionError" in said(capsys, "leaky", "def leaky_relu(x, slope):\n    return 1 / 0")
+
+
+@pytest.mark.parametrize(
+    ("id", "code"),
+    [
+        ("descent", "class Descent(keras.optimizers.SGD): pass"),
+        ("descent", "class Descent: pass"),
+        ("leaky", "def leaky_relu(x, slope):\n    return keras.ops.leaky_relu(x, slope)"),
+    ],
+)
+def test_delegation_is_told_at_once(id, code, capsys):
+    assert "forbidden: " in said(capsys, id, code)
+
+
+def test_unknown_exercise_is_named():
+    with pytest.raises(ValueError, match="'leaky'"):
+        checking.check("leeky", {})
+
+
+def test_points_for_other_graders():
+    namespace = {"np": np}
+    exec(LEAKY, namespace)
+    assert checking.points("leaky", namespace) == 2
