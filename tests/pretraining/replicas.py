@@ -1,4 +1,7 @@
-"""Trains each method on so many replicas, and writes weights and History: `python replicas.py REPLICAS FILE`.
+"""Every method of training on so many replicas, and how far its weights and History are from one device's.
+
+    python tests/pretraining/replicas.py [all]                      the table of largest differences
+    python tests/pretraining/replicas.py REPLICAS FILE CASE …       writes what so many replicas give
 
 19 examples in minibatches of 9 are 9, 9 and 1: on two replicas 5 + 4 and 1 + 0, on four 3 + 3 + 3 + 0 and
 1 + 0 + 0 + 0. TensorFlow bears strategies of one size only in a process, so each size has its own.
@@ -6,16 +9,20 @@
 
 import inspect
 import os
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import tensorflow as tf
 from contracts.twins import wrong_twin
 from keras import ops
 
-from tf_kit import networks, regularization
+from tf_kit import networks, regularization, scaling
 from tf_kit.pretraining import (
     BYOL,
     RBM,
@@ -23,23 +30,32 @@ from tf_kit.pretraining import (
     BarlowTwins,
     Classifier,
     DenoisingAutoencoder,
+    MaskedAutoencoder,
+    MaskedTokens,
+    MaskedVectors,
+    PatchEncoder,
     Supervised,
+    TokenEncoder,
     VICReg,
     joint_embedding,
+    linear_probe,
+    on_replicas,
     pretrain_greedily,
     pretrainer,
 )
 from tf_kit.regularization.augmentation import draws
 
 ADAM, SGD = keras.optimizers.Adam, keras.optimizers.SGD
-X = np.random.default_rng(0).random((19, 6)).astype("float32")
-IMAGES = X.reshape(19, 2, 3, 1)
-Y = np.arange(19) % 3
+N = 19
+rng = np.random.default_rng(0)
+X = rng.random((N, 6)).astype("float32")
+IMAGES = X.reshape(N, 2, 3, 1)
+LARGER = rng.random((N, 4, 4, 1)).astype("float32")
+TOKENS = rng.integers(7, size=(N, 6))
+Y = np.arange(N) % 3
 
 
-def fit(model, optimizer, y=None, metrics=None, x=X, **arguments):
-    model.compile(optimizer, metrics=metrics)
-    return model, model.fit(x, y, batch_size=9, epochs=2, verbose=0, **arguments).history
+# The models: small, with what makes replicas difficult.
 
 
 def encoder(*units):
@@ -52,33 +68,21 @@ def autoencoder():
     given.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
     model = Autoencoder(given)
     model.beside = model.add_weight(shape=(2,), initializer="ones", name="beside")
-    return fit(model, ADAM(0.01))
+    return model
 
 
-def denoising():
-    """As a layer of greedy pretraining, under the strategy of the scope; each variable's gradient is clipped."""
-    optimizer = ADAM(0.01, clipnorm=0.05)
-    arguments = {"block": DenoisingAutoencoder, "epochs": 2, "batch_size": 9, "tied": False}
-    (block,) = pretrain_greedily(encoder(5), X, optimizer=optimizer, **arguments)
-    return block, block.history.history
-
-
-def contrastive_divergence():
-    model = RBM(encoder=encoder(5), gibbs_steps=2)
-    return fit(model, SGD(0.1, momentum=0.5), validation_data=(X[:7],))
-
-
-def persistent_chains():
-    return fit(RBM(encoder=encoder(5), persistent=True, num_chains=8), SGD(0.1))
-
-
-def supervised():
-    """Clipped by the norm of all gradients, validated, and with a metric of Keras beside the built-in ones."""
-    metrics = [keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="compiled")]
-    optimizer = SGD(0.5, momentum=0.9, global_clipnorm=0.1)
-    return fit(
-        Supervised(encoder(5, 4), num_classes=3), optimizer, Y, metrics, validation_data=(X[:7], Y[:7])
-    )
+def finetune():
+    """Behind augmentation and dropout, with batch norm."""
+    layers = [
+        regularization.RandomFlip("both", seed=3),
+        regularization.AddNoise(0.1, seed=4),
+        keras.layers.Flatten(),
+        regularization.Dropout(0.3, seed=1),
+        keras.layers.Dense(5, use_bias=False, kernel_initializer=keras.initializers.GlorotUniform(seed=0)),
+        regularization.BatchNorm(),
+        networks.ReLU(),
+    ]
+    return Classifier(keras.Sequential(layers), num_classes=3)
 
 
 def noisy(x, key):
@@ -86,40 +90,178 @@ def noisy(x, key):
     return x + 0.1 * draws.normal(draws.stream(key, "noise"), x.shape[1])
 
 
-def joint(method, projector=(4,), x=X, augment=noisy, **arguments):
+def joint(method, projector=(4,), augment=noisy):
     """With dropout in the encoder, and views drawn anew in each step."""
     hidden = networks.mlp((8,), num_classes=None, activation="relu", seed=0).layers[1:]
     layers = [keras.layers.Flatten(), regularization.Dropout(0.3, seed=1), *hidden]
-    model = method(keras.Sequential(layers), projector=projector, augment=augment)
-    return fit(model, SGD(0.02), x=x, **arguments)
-
-
-def simclr(module=joint_embedding):
-    return joint(module.SimCLR)
-
-
-def byol():
-    """With batch norm in the predictor."""
-    return joint(BYOL)
+    return method(keras.Sequential(layers), projector=projector, augment=augment)
 
 
 def barlow():
-    """With batch norm, with an augmentation that XLA compiles, and validated."""
+    """With batch norm, and with an augmentation that XLA compiles."""
     augment = regularization.compose(regularization.RandomFlip(), regularization.AddNoise(0.1))
-    return joint(BarlowTwins, (6, 4), IMAGES, augment, validation_data=(IMAGES[:7],))
+    return joint(BarlowTwins, (6, 4), augment)
 
 
-def vicreg():
-    return joint(VICReg)
+def masked_images():
+    patches = PatchEncoder(patch_size=2, width=4, depth=1, num_heads=1, hidden_units=4)
+    return MaskedAutoencoder(patches, mask_ratio=0.5, decoder_width=4, decoder_heads=1)
+
+
+def masked_tokens():
+    tokens = TokenEncoder(num_tokens=8, width=4, depth=1, num_heads=1, hidden_units=4)
+    return MaskedTokens(tokens, mask_token=7, mask_ratio=0.4)
+
+
+METHODS = {  # name → (model, optimizer, inputs, targets)
+    "autoencoder": (autoencoder, lambda **kw: ADAM(0.01, **kw), X, None),
+    "denoising": (
+        lambda: DenoisingAutoencoder(encoder(5), tied=False),
+        lambda **kw: ADAM(0.01, **kw),
+        X,
+        None,
+    ),
+    "contrastive_divergence": (
+        lambda: RBM(encoder=encoder(5), gibbs_steps=2),
+        lambda **kw: SGD(0.1, momentum=0.5, **kw),
+        X,
+        None,
+    ),
+    "persistent_chains": (
+        lambda: RBM(encoder=encoder(5), persistent=True, num_chains=8),
+        lambda **kw: SGD(0.1, **kw),
+        X,
+        None,
+    ),
+    "supervised": (
+        lambda: Supervised(encoder(5, 4), num_classes=3),
+        lambda **kw: SGD(0.5, momentum=0.9, **kw),
+        X,
+        Y,
+    ),
+    "masked_images": (masked_images, lambda **kw: SGD(0.1, momentum=0.9, **kw), LARGER, None),
+    "masked_tokens": (masked_tokens, lambda **kw: SGD(0.1, momentum=0.9, **kw), TOKENS, None),
+    "masked_vectors": (lambda: MaskedVectors(encoder(5)), lambda **kw: ADAM(0.01, **kw), X, None),
+    "simclr": (lambda: joint(joint_embedding.SimCLR), lambda **kw: SGD(0.02, **kw), X, None),
+    "byol": (lambda: joint(BYOL), lambda **kw: SGD(0.02, **kw), X, None),
+    "barlow": (barlow, lambda **kw: SGD(0.02, **kw), IMAGES, None),
+    "vicreg": (lambda: joint(VICReg), lambda **kw: SGD(0.02, **kw), X, None),
+    "finetune": (finetune, lambda **kw: SGD(0.1, momentum=0.9, **kw), IMAGES, Y),
+    "probe": (lambda: linear_probe(finetune().encoder, 3), lambda **kw: ADAM(0.01, **kw), IMAGES, Y),
+}
+VALIDATED = ("contrastive_divergence", "supervised", "barlow", "finetune")
+CLIP = {"global_clipnorm": 0.1}
+TRAININGS = {  # name → (optimizer's options, compile's options, [(option, examples, batch size, epochs)])
+    "plain": ({}, {}, [("even", 16, 8, 3), ("uneven", 19, 9, 2)]),
+    "clipped": (CLIP, {"steps_per_execution": 4}, [("clipped, 4 steps", 19, 5, 2)]),
+    "accumulated": (CLIP | {"gradient_accumulation_steps": 2}, {}, [("accumulated", 19, 9, 4)]),
+    "bfloat16": ({}, {}, [("bfloat16", 19, 9, 2)]),
+}
+OPTIONS = [option for _, _, parts in TRAININGS.values() for option, *_ in parts]
+
+
+def train(method, training):
+    """option → (model, History) after each part of the training."""
+    make, optimizer, x, y = METHODS[method]
+    if training in ("clipped", "accumulated"):  # Adam's steps are as long with clipping as without
+
+        def optimizer(**kw):
+            return SGD(0.1, momentum=0.9, **kw)
+
+    of_optimizer, of_compile, parts = TRAININGS[training]
+    keras.config.set_dtype_policy("mixed_bfloat16" if training == "bfloat16" else "float32")
+    try:
+        model = make()
+        if method == "supervised":  # a metric of Keras beside the built-in ones
+            metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="compiled")
+            of_compile = of_compile | {"metrics": [metric]}
+        model.compile(optimizer(**of_optimizer), **of_compile)
+        for option, examples, batch_size, epochs in parts:
+            held_out = {}
+            if method in VALIDATED and training in ("plain", "clipped"):
+                held_out = {"validation_data": (x[:7],) if y is None else (x[:7], y[:7])}
+                held_out["validation_batch_size"] = 3  # three batches: less than an execution
+            history = model.fit(
+                x[:examples],
+                y if y is None else y[:examples],
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=0,
+                **held_out,
+            )
+            yield option, model, history.history
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+# What does not fit into the matrix.
+
+
+def fit(model, optimizer, y=None, x=X, **arguments):
+    model.compile(optimizer)
+    return model, model.fit(x, y, batch_size=9, epochs=2, verbose=0, **arguments).history
+
+
+def greedy():
+    """A layer of greedy pretraining, under the strategy of the scope; each variable's gradient is clipped."""
+    optimizer = ADAM(0.01, clipnorm=0.05)
+    (block,) = pretrain_greedily(encoder(5), X, optimizer=optimizer, epochs=2, batch_size=9, tied=False)
+    return block, block.history.history
+
+
+def small_batches():
+    """From a data set whose first minibatches are smaller than the number of replicas, with weights of examples."""
+    model = finetune()
+    model.compile(SGD(0.1, momentum=0.9))
+    sizes = [1, 3, 9, 2, 1, 3]
+    weights = np.linspace(0, 2, N, dtype="float32")
+
+    def batches():
+        for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+            part = slice(end - size, end)
+            yield IMAGES[part], Y[part], weights[part]
+
+    shapes = ((None, 2, 3, 1), "float32"), ((None,), "int64"), ((None,), "float32")
+    dataset = tf.data.Dataset.from_generator(
+        batches, output_signature=tuple(tf.TensorSpec(shape, kind) for shape, kind in shapes)
+    )
+    return model, model.fit(dataset, epochs=2, verbose=0).history
 
 
 def half_precision():
     """Gradients are clipped as they are without their loss scale."""
+    return in_half_precision(lambda: fit(Classifier(encoder(4), num_classes=3), SGD(1.0, **CLIP), Y))
+
+
+def not_a_number():
+    """A NaN among the last replica's examples in the second of three steps: none of the replicas makes it."""
+
+    def train():
+        x = X[:18].copy()
+        x[11] = np.nan
+        model = Classifier(encoder(4), num_classes=3)
+        optimizer = SGD(1.0, gradient_accumulation_steps=2)
+        model.compile(keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0))
+        dataset = tf.data.Dataset.from_tensor_slices((x, Y[:18])).batch(6)
+        history = model.fit(dataset, epochs=2, verbose=0).history
+        scale = model.optimizer.dynamic_scale.numpy()
+        return model, {name: values for name, values in history.items() if name != "loss"} | {
+            "scale": [scale]
+        }
+
+    return in_half_precision(train)
+
+
+def in_half_precision(function):
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        return fit(Classifier(encoder(4), num_classes=3), SGD(1.0, global_clipnorm=0.05), Y)
+        return function()
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def simclr(module=joint_embedding):
+    return fit(joint(module.SimCLR), SGD(0.02))
 
 
 def centre(module=pretrainer):
@@ -137,75 +279,158 @@ def centre(module=pretrainer):
     return fit(Centre(), SGD(0.5, global_clipnorm=0.8))
 
 
-MAIN = {
+def accumulated(module=on_replicas):
+    """Gradients accumulated over two steps, then clipped; some of the steps are in one execution."""
+    model = Supervised(encoder(5, 4), num_classes=3)
+    pretrainer.on_replicas = module
+    try:
+        optimizer = SGD(0.1, momentum=0.9, **CLIP, gradient_accumulation_steps=2)
+        model.compile(optimizer, steps_per_execution=3)
+        return model, model.fit(X, Y, batch_size=9, epochs=4, verbose=0).history
+    finally:
+        pretrainer.on_replicas = on_replicas
+
+
+SINGLE = {
     each.__name__: each
-    for each in (
-        autoencoder,
-        denoising,
-        contrastive_divergence,
-        persistent_chains,
-        supervised,
-        simclr,
-        byol,
-        barlow,
-        vicreg,
-    )
+    for each in (greedy, small_batches, half_precision, not_a_number, simclr, centre, accumulated)
 }
-METHODS = MAIN | {"half_precision": half_precision, "centre": centre}  # the last two on two replicas only
 TWINS = {  # name → (method, right, wrong): what one replica never shows
     "mean of means": (centre, 'ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
     "penalty for each replica": (centre, "penalty / place.num_replicas", "penalty"),
-    "clip before the sum": (centre, '"SUM", [gradients[i] for i in reached]', '"SUM", self._clip(gradients)'),
+    "clip before the sum": (centre, '"SUM", [dense(gradients[i]) for i in reached]', '"SUM", self._clip(gradients)'),
     "own random numbers": (centre, "step, place.count, place.offset, place.total)", "step, place.count)"),
     "history of one replica": (centre, "sums = place.sum(ops", "sums = (ops"),
     "negatives of one replica": (simclr, "if replica is None or", "if True or"),
     "anchors in other places": (simclr, "every[:, 1], random.index", "every[:, 1], random.index * 0"),
+    "sum over replicas twice": (accumulated, "gradient / num_replicas for", "gradient for"),
+    "no clipping of the mean": (accumulated, "optimizer._clip_gradients(means)", "means"),
+    "accumulated for ever": (accumulated, "optimizer._backend_reset_gradient_accumulators()", "None"),
+    "a step too many": (accumulated, "done < model", "done <= model"),
     "views of one replica": (simclr, "+ view, random.index", "+ view, random.index * 0"),
 }  # fmt: skip
 
 
-def record(name, trained):
-    model, history = trained
+# Running and comparing
+
+
+def record(name, model, history):
     yield from ((f"{name}/weight/{i}", each) for i, each in enumerate(model.get_weights()))
     yield from ((f"{name}/history/{metric}", np.array(values)) for metric, values in history.items())
 
 
-def train_all(methods=METHODS):
-    """Arrays by the name `method/weight/number` or `method/history/metric`."""
-    return {key: array for name in methods for key, array in record(name, METHODS[name]())}
+CASES = [f"{method}/{training}" for method in METHODS for training in TRAININGS]
+CHOSEN = {  # number of replicas → what is trained there if time is short
+    0: [*CASES, *SINGLE],
+    1: [f"{method}/plain" for method in METHODS],
+    2: [*CASES, *SINGLE],
+    4: [*(f"{method}/{training}" for method in METHODS for training in ("plain", "accumulated")), *SINGLE],
+}
 
 
-def refusals():
-    """What is refused where several replicas train: the message by the name of the argument."""
-    for name in ("steps_per_execution", "gradient_accumulation_steps"):
-        model = RBM(num_hidden=2)
-        given = {name: 3}
-        if name == "steps_per_execution":
-            model.compile(SGD(0.1), **given)
-        else:
-            model.compile(SGD(0.1, **given))
-        try:
-            model.fit(X, batch_size=9, verbose=0)
-        except ValueError as error:
-            yield f"refused/{name}", np.array(str(error))
+def train_all(cases):
+    """Arrays by the name `method/option/weight/number` or `method/option/history/metric`."""
+    arrays = {}
+    # Graphs of a few small steps cost more to optimise than they gain.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        for case in cases:
+            method, _, training = case.partition("/")
+            if training:
+                for option, model, history in train(method, training):
+                    arrays |= dict(record(f"{method}/{option}", model, history))
+            else:
+                arrays |= dict(record(f"{method}/alone", *SINGLE[method]()))
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    return arrays
 
 
-def main(num_replicas, path):
-    import tensorflow as tf
+def train_twins():
+    """The methods of `TWINS` with their fault."""
+    arrays = {}
+    for name, (method, right, wrong) in TWINS.items():
+        module = inspect.signature(method).parameters["module"].default
+        arrays |= dict(record(f"twin {name}", *method(wrong_twin(module, right, wrong))))
+    return arrays
 
-    device = tf.config.LogicalDeviceConfiguration()
-    tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], [device] * num_replicas
+
+def of(arrays, method, option):
+    """The arrays of one method and option, by what is left of the name."""
+    start = f"{method}/{option}/"
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+
+
+def largest_difference(ours, theirs, kind):
+    """Of the arrays whose names begin with `kind`, "weight" or "history"; of History relative to what is above 1."""
+    assert ours.keys() == theirs.keys()
+    assert any(name.startswith(kind) for name in ours)
+    return max(
+        np.max(
+            np.abs(ours[name].astype("float64") - theirs[name]) / np.maximum(np.abs(theirs[name]), 1),
+            initial=0,
+        )
+        for name in ours
+        if name.startswith(kind)
     )
-    with tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num_replicas)]).scope():
-        arrays = train_all(METHODS if num_replicas == 2 else MAIN)
-        if num_replicas == 2:
-            arrays |= dict(refusals())
-            for name, (method, right, wrong) in TWINS.items():
-                module = inspect.signature(method).parameters["module"].default
-                arrays |= record(f"twin {name}", method(wrong_twin(module, right, wrong)))
+
+
+def start(count, path, *arguments):
+    """A process that trains on so many replicas."""
+    tests = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tests.parent), str(tests)))}
+    program = [sys.executable, __file__, str(count), str(path), *arguments]
+    return subprocess.Popen(
+        program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def train_everywhere(folder, cases=CHOSEN):
+    """Number of replicas, 0 for no strategy → what `train_all` gives there.
+
+    Args:
+        folder: for files of the other processes.
+        cases: number of replicas → names out of `CASES` and `SINGLE`.
+    """
+    files = {count: Path(folder) / f"{count}.npz" for count in sorted(cases, reverse=True) if count}
+    processes = {count: start(count, path, *cases[count]) for count, path in files.items()}
+    try:
+        arrays = {0: train_all(cases[0])}
+        for count, process in processes.items():
+            _, errors = process.communicate(timeout=900)
+            assert process.returncode == 0, errors[-3000:]
+            arrays[count] = dict(np.load(files[count]))
+    finally:
+        for process in processes.values():
+            process.kill()
+    return arrays
+
+
+def table(arrays):
+    """Text: how far a weight is from that of one device at most, by method and option, over all numbers of replicas."""
+    lines = [f"{'':24}" + "".join(f"{option:>18}" for option in OPTIONS)]
+    for method in METHODS:
+        line = f"{method:24}"
+        for option in OPTIONS:
+            alone, *shared = (of(each, method, option) for each in arrays.values())
+            worst = max(largest_difference(each, alone, "weight") for each in shared if each)
+            line += f"{worst:18.1e}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def main(count, path, cases):
+    with scaling.strategy("mirrored", replicas=count).scope():
+        arrays = train_all(cases)
+        if {"simclr", "centre", "accumulated"} <= set(cases) and count == 2:
+            arrays |= train_twins()
         np.savez(path, **arrays)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    if sys.argv[1:2] in ([], ["all"]):
+        everything = {count: [*CASES, *SINGLE] for count in CHOSEN}
+        with tempfile.TemporaryDirectory() as folder:
+            print(table(train_everywhere(folder, everything if sys.argv[1:] else CHOSEN)))
+    else:
+        main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -1,12 +1,17 @@
-"""Which devices are chosen, and what is refused."""
+"""Which devices are chosen, what is refused, and that the command line's numbers do not depend on it."""
 
 import json
 import os
 import re
+import subprocess
+import sys
 
+import click
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_kit import cli, runs
 from tf_kit._checks import InputError
 from tf_kit.scaling import parallel, strategy
 from tf_kit.scaling.cluster import Cluster, cluster
@@ -83,7 +88,7 @@ def test_refuses_more_replicas_on_a_worker_without_gpu(machine):
 
 
 def test_devices_cannot_be_made_once_tensorflow_runs(monkeypatch):
-    monkeypatch.setattr(parallel, "_sizes", set())
+    monkeypatch.setattr(parallel, "_made", {})
     tf.zeros(()).numpy()
     with pytest.raises(
         InputError, match=r"1 device that this process has\. Received: replicas=3\. Call strategy"
@@ -91,8 +96,10 @@ def test_devices_cannot_be_made_once_tensorflow_runs(monkeypatch):
         strategy("mirrored", replicas=3)
 
 
-def test_a_second_size_is_refused(monkeypatch):
-    monkeypatch.setattr(parallel, "_sizes", {4})
+def test_one_strategy_a_process(monkeypatch):
+    four = object()
+    monkeypatch.setattr(parallel, "_made", {tuple(f"CPU:{i}" for i in range(4)): four})
+    assert strategy("mirrored", replicas=4) is four
     with pytest.raises(InputError, match=r"be 4 as before in this process.*replicas=2"):
         strategy("mirrored", replicas=2)
 
@@ -149,3 +156,64 @@ def test_resolver():
     resolver = Cluster(("a:1", "b:2"), 1).resolver()
     assert resolver.cluster_spec().as_dict() == {"worker": ["a:1", "b:2"]}
     assert (resolver.task_type, resolver.task_id) == ("worker", 1)
+
+
+# The command line
+
+
+PRETRAIN = ["pretrain", "denoising", "--units", "16,8", "--epochs", "3", "--batch-size", "100"]
+TUNE = ["finetune", "{}", "--epochs", "2", "--batch-size", "100"]
+PROBE = ["probe", "{}", "--epochs", "2", "--batch-size", "100"]
+TABLE = [
+    *("table", "--systems", "deep,shallow", "--seeds", "1", "--units", "8"),
+    *("--epochs", "2", "--batch-size", "100"),
+]
+
+
+def run(*arguments):
+    cli.cli([str(each) for each in arguments], standalone_mode=False)
+
+
+@pytest.mark.slow
+def test_two_replicas_print_the_same_numbers(tmp_path, monkeypatch):
+    """Among them those of a run that one device began and two replicas finish."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    run(*PRETRAIN, "--out", alone)
+
+    save = runs._StageState.save
+
+    def save_then_stop(self, model, stage, epoch, logs):
+        save(self, model, stage, epoch, logs)
+        if (stage, epoch) == ("layer 2", 2):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs._StageState, "save", save_then_stop)
+        with pytest.raises(click.Abort):
+            run(*PRETRAIN, "--out", shared)
+
+    two = ["--replicas", "2"]
+    commands = [
+        [*PRETRAIN, "--out", str(shared), "--resume", *two],
+        *([each.format(shared) for each in command] + two for command in (TUNE, PROBE)),
+        [*TABLE, "--out", str(tmp_path / "table shared"), *two],
+    ]
+    code = f"from tf_kit.cli import cli\nfor each in {commands}: cli(each, standalone_mode=False)"
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    for command in (TUNE, PROBE):
+        run(*[each.format(alone) for each in command])
+    run(*TABLE, "--out", tmp_path / "table alone")
+    _, errors = child.communicate(timeout=300)
+    assert child.returncode == 0, errors[-3000:]
+
+    for stage, metrics in results(alone)["layers"].items():
+        np.testing.assert_allclose(results(shared)["layers"][stage]["loss"], metrics["loss"], rtol=1e-6)
+    for part in ("finetune-all-seed-0", "probe-all-seed-0"):
+        assert results(shared / part) == results(alone / part)
+    tables = [results(tmp_path / f"table {name}")["systems"] for name in ("alone", "shared")]
+    for system, row in tables[0].items():
+        assert tables[1][system] | {"seconds": 0} == row | {"seconds": 0}
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())

@@ -13,7 +13,7 @@ from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods as pretraining_methods
 from tf_kit.experiments import pipeline
 from tf_kit.experiments.training_data import refuse_without_labels
-from tf_kit.experiments.tuning import mean_and_std, over_seeds, tune
+from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
 from tf_kit.pretraining import Supervised, knn_accuracy
 from tf_kit.pretraining.representation import represent
 from tf_kit.progress import Progress
@@ -157,7 +157,7 @@ def run_label_efficiency(
             work = _Row(run, name, row, seed, settings, splits, options)
             for labels in settings.labels:
                 found[row][labels].append(work.measure(labels))
-            keras.backend.clear_session()
+            forget_models()
     progress.close()
 
     results = summarize(name, splits, rows, found, settings)

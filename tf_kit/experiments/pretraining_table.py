@@ -7,12 +7,10 @@ Training of Deep Networks", table 1.
 import dataclasses
 import time
 
-import keras
-
 from tf_kit import _checks, data, networks, plotting
 from tf_kit.experiments.methods import optimizer_of
 from tf_kit.experiments.training_data import refuse_without_labels
-from tf_kit.experiments.tuning import mean_and_std, over_seeds, tune
+from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
 from tf_kit.pretraining import RBM, DenoisingAutoencoder, Supervised, pretrain_greedily
 from tf_kit.progress import Progress
 from tf_kit.runs import Run
@@ -216,7 +214,7 @@ def _train(run, system, seed, settings, splits, options):
             "seconds": round(time.perf_counter() - began, 1),
         }
     )
-    keras.backend.clear_session()
+    forget_models()
     return child.results
 
 

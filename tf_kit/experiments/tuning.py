@@ -4,6 +4,7 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tf_kit import optimizers
 from tf_kit.pretraining import Classifier
@@ -74,6 +75,12 @@ def tune(
     _, classifier, weights, chosen = best
     classifier.set_weights(weights)
     return classifier, chosen
+
+
+def forget_models():
+    """Frees what Keras keeps of models that are done with; not in the scope of a strategy, which it would lose."""
+    if not tf.distribute.has_strategy():
+        keras.backend.clear_session()
 
 
 def over_seeds(values):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit import _checks, data
-from tf_kit.pretraining import workers
+from tf_kit.pretraining import on_replicas, workers
 from tf_kit.pretraining.randomness import ExampleRandom
 from tf_kit.pretraining.stages import HEAD
 
@@ -83,6 +83,8 @@ class Trainer(keras.Model):
             self._build_compiled_metrics(y, outputs)
             if self.compiled and not self.optimizer.built:
                 self.optimizer.build(self.trained_variables)
+            if self._accumulates_on_replicas():
+                on_replicas.accumulate_across(self._inner_optimizer)
 
     def prepare_from(self, x, y=None):
         """`prepare` with the first example of arrays or of a data set."""
@@ -192,9 +194,8 @@ class Trainer(keras.Model):
     def train_step(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         place = _Place(x)
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         # not `iterations`, which counts updates: each step of an accumulated update has draws of its own
-        step = optimizer._iterations.value
+        step = self._inner_optimizer._iterations.value
         random = ExampleRandom(self.seed, step, place.count, place.offset, place.total)
         with tf.GradientTape() as tape:
             values, outputs = self.per_example(x, y, random, training=True)
@@ -219,10 +220,21 @@ class Trainer(keras.Model):
         if place.num_replicas == 1:
             return gradients
         reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
-        sums = place.context.all_reduce("SUM", [gradients[i] for i in reached])
-        for i, gradient in zip(reached, self._clip(sums), strict=True):
+        sums = place.context.all_reduce("SUM", [dense(gradients[i]) for i in reached])
+        if not self._accumulates_on_replicas():  # else what is clipped is the mean over steps, later
+            sums = self._clip(sums)
+        for i, gradient in zip(reached, sums, strict=True):
             gradients[i] = gradient / place.num_replicas
         return gradients
+
+    @property
+    def _inner_optimizer(self):
+        """The optimizer itself, without the loss scaling around it."""
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+
+    def _accumulates_on_replicas(self):
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        return several and self.compiled and bool(self._inner_optimizer.gradient_accumulation_steps)
 
     def _clip(self, gradients):
         """Clipped as the optimizer would; under loss scaling the scale is taken off and put on again."""
@@ -258,21 +270,30 @@ class Trainer(keras.Model):
                 "Choose a divisor, or another batch size",
             )
 
+    def make_train_function(self, force=False):
+        self.train_function = self._made_function("train", self.train_step, force)
+
+    def make_test_function(self, force=False):
+        self.test_function = self._made_function("test", self.test_step, force)
+
+    def _made_function(self, kind, step, force):
+        if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
+            there = getattr(self, f"{kind}_function")
+            return there if there is not None and not force else on_replicas.several_steps(self, step)
+        getattr(super(), f"make_{kind}_function")(force)
+        return getattr(self, f"{kind}_function")
+
     def _refuse_what_replicas_cannot(self):
         if not self.compiled or self.distribute_strategy.num_replicas_in_sync == 1:
             return
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        given = {
-            "compile.steps_per_execution": (self.steps_per_execution, 1),
-            "optimizer.gradient_accumulation_steps": (optimizer.gradient_accumulation_steps, None),
-        }
-        for subject, (value, needed) in given.items():
-            if value != needed:
-                _checks.refuse(
-                    subject,
-                    f"be {needed} where several replicas train, since Keras fails there otherwise",
-                    f"{subject.split('.')[1]}={value}",
-                )
+        every = self._inner_optimizer.ema_overwrite_frequency
+        if every is not None:
+            _checks.refuse(
+                "optimizer.ema_overwrite_frequency",
+                "be None where several replicas train, since Keras fails there otherwise",
+                f"ema_overwrite_frequency={every}",
+                "use_ema alone works; keras.callbacks.SwapEMAWeights takes the averages over",
+            )
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: `prepare` has built everything. (Keras would average a batch over replicas here, which fails
@@ -373,6 +394,11 @@ def _weigh(values, weights):
     if weights is None:
         return values
     return {**values, "loss": values["loss"] * ops.cast(weights, values["loss"].dtype)}
+
+
+def dense(gradient):
+    """The gradient as one tensor: that of an embedding is a list of rows, some of them twice."""
+    return tf.convert_to_tensor(gradient)
 
 
 def is_array(x):

@@ -15,7 +15,7 @@ from tf_kit.scaling.cluster import Cluster, cluster
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 
-_sizes = set()  # of the mirrored strategies made in this process
+_made = {}  # devices → the mirrored strategy of this process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,8 @@ def strategy(name="auto", replicas=None):
     batch size of the whole. GPUs take memory as they need it, not all at once. On a machine without a GPU,
     `replicas=2` makes two devices of the processor: not faster, but with all that makes replicas difficult.
 
-    Call it once, before TensorFlow has done anything: a process cannot change its devices later.
+    Call it first, before TensorFlow has done anything: a process cannot change its devices later. A second call
+    with the same devices gives the same strategy.
 
     Args:
         name: `"none"`; `"mirrored"`, over devices of this machine; `"multiworker"`, over those of all machines that
@@ -95,7 +96,7 @@ def strategy(name="auto", replicas=None):
 
     Raises:
         InputError: for more replicas than GPUs; for devices that can no longer be made; for `"multiworker"` where
-            no cluster is named; for a second size in one process, at which TensorFlow's collectives fail.
+            no cluster is named; for other devices than an earlier call in this process.
 
     Example:
 
@@ -114,11 +115,25 @@ def strategy(name="auto", replicas=None):
         _hide_gpus_after(len(chosen.devices))
         with _quiet():
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=chosen.cluster.resolver())
-    _refuse_another_size(len(chosen.devices))
-    if chosen.devices[0].startswith("CPU"):
-        _make_processors(len(chosen.devices))
-    with _quiet():
-        return tf.distribute.MirroredStrategy(list(chosen.devices))
+    return _mirrored(chosen.devices)
+
+
+def _mirrored(devices):
+    """One strategy a process: TensorFlow would mix up the sums over replicas of two."""
+    if devices not in _made and _made:
+        (before,) = _made
+        refuse(
+            "strategy.replicas",
+            f"be {len(before)} as before in this process, which bears one set of devices only",
+            f"replicas={len(devices)}",
+            "Start another process",
+        )
+    if devices not in _made:
+        if devices[0].startswith("CPU"):
+            _make_processors(len(devices))
+        with _quiet():
+            _made[devices] = tf.distribute.MirroredStrategy(list(devices))
+    return _made[devices]
 
 
 def _grow_memory():
@@ -149,18 +164,6 @@ def _make_processors(number):
             f"replicas={number}",
             "Call strategy before TensorFlow's first operation, right after the imports",
         )
-
-
-def _refuse_another_size(number):
-    others = _sizes - {number}
-    if others:
-        refuse(
-            "strategy.replicas",
-            f"be {min(others)} as before in this process: TensorFlow bears one size only",
-            f"replicas={number}",
-            "Start another process",
-        )
-    _sizes.add(number)
 
 
 @contextlib.contextmanager
