@@ -354,6 +354,7 @@ def _circumstances():
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": {name: _version(name) for name in packages} | {"python": platform.python_version()},
         "machine": {"system": platform.system(), "processor": platform.machine()},
+        "replicas": tf.distribute.get_strategy().num_replicas_in_sync,
     }
 
 

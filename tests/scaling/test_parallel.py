@@ -206,8 +206,8 @@ def test_two_replicas_print_the_same_numbers(tmp_path, monkeypatch):
     _, errors = child.communicate(timeout=300)
     assert child.returncode == 0, errors[-3000:]
 
-    for stage, metrics in results(alone)["layers"].items():
-        np.testing.assert_allclose(results(shared)["layers"][stage]["loss"], metrics["loss"], rtol=1e-6)
+    for stage, metrics in results(alone)["stages"].items():
+        np.testing.assert_allclose(results(shared)["stages"][stage]["loss"], metrics["loss"], rtol=1e-6)
     for part in ("finetune-all-seed-0", "probe-all-seed-0"):
         assert results(shared / part) == results(alone / part)
     tables = [results(tmp_path / f"table {name}")["systems"] for name in ("alone", "shared")]

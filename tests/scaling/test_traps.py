@@ -152,6 +152,7 @@ def test_11_a_model_in_a_model_does_not_know_that_it_trains():
 
     model = traps.line(train_step=train_step)
     model.inner = keras.Sequential([keras.layers.Dropout(0.5)])
+    model(X)
     traps.trained(model, run_eagerly=True)
     encoder = keras.Sequential([keras.layers.Dense(200, kernel_initializer="ones"), Dropout(0.5, seed=0)])
     values = [Autoencoder(encoder, keras.layers.Dense(3)).per_example(X, None, None, training)[0]["loss"]

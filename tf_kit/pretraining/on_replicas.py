@@ -1,6 +1,6 @@
 """Where several replicas train: several steps in one execution, and gradients accumulated over steps.
 
-Keras has both, and fails at both under a strategy with several replicas: its loop over steps carries values that
+Keras has both, and fails at both under a strategy: its loop over steps carries values that
 differ between replicas, and its choice between accumulating and updating is made on each replica for itself, where
 no sums over replicas can be taken. Here the loop carries nothing but its count, and the choice is made once, for all.
 """
@@ -9,9 +9,14 @@ import functools
 
 import tensorflow as tf
 
+_SIZES = "With steps_per_execution, minibatches may have two sizes in an execution: give 1 for a data set with more"
+
 
 def several_steps(model, step):
     """What Keras calls with an iterator: up to `model.steps_per_execution` steps, as many as there are batches.
+
+    Inside one execution TensorFlow lets an operation that gathers from all replicas see one shape only. So the step
+    is there twice: for minibatches as large as the first one, and for those of one other size, the last of an epoch.
 
     Args:
         model: a `Trainer`.
@@ -20,20 +25,32 @@ def several_steps(model, step):
     strategy = model.distribute_strategy
 
     def execute(iterator):
-        def body(done, _):
-            batch = iterator.get_next_as_optional()
-            more = batch.has_value()
-
-            def run():
-                strategy.run(step, args=(batch.get_value(),))
-                return done + 1
-
-            return tf.cond(more, run, lambda: done), more
-
-        def goes_on(done, more):
+        def goes_on(done, more, *sizes):
             return tf.logical_and(done < model.steps_per_execution, more)
 
-        done, _ = tf.while_loop(goes_on, body, (0, True), parallel_iterations=1)
+        def body(done, _, usual, other):
+            optional = iterator.get_next_as_optional()
+            more = optional.has_value()
+
+            def run():
+                batch = optional.get_value()
+                size = _num_examples(strategy, batch)
+                first = tf.where(done == 0, size, usual)
+                second = tf.where(tf.logical_and(other == 0, size != first), size, other)
+                known = tf.logical_or(size == first, size == second)
+                with tf.control_dependencies([tf.debugging.Assert(known, [_SIZES])]):
+                    size = tf.identity(size)
+
+                def train():
+                    strategy.run(step, args=(batch,))
+                    return done + 1
+
+                return tf.cond(size == first, train, train), first, second
+
+            done, usual, other = tf.cond(more, run, lambda: (done, usual, other))
+            return done, more, usual, other
+
+        done, *_ = tf.while_loop(goes_on, body, (0, True, 0, 0), parallel_iterations=1)
         return done, strategy.run(model.get_metrics_result)
 
     if not model.run_eagerly:
@@ -49,8 +66,17 @@ def several_steps(model, step):
     return execution
 
 
+def _num_examples(strategy, batch):
+    """The number of examples of the global batch."""
+
+    def own(batch):
+        return tf.shape(tf.nest.flatten(batch)[0])[0]
+
+    return strategy.reduce("SUM", strategy.run(own, args=(batch,)), axis=None)
+
+
 def accumulate_across(optimizer):
-    """Makes `optimizer.apply` accumulate gradients where several replicas train.
+    """Makes `optimizer.apply` accumulate gradients under a strategy.
 
     With the gradients g of step t, summed over replicas, and n = `gradient_accumulation_steps`,
 

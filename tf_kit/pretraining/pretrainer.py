@@ -83,7 +83,7 @@ class Trainer(keras.Model):
             self._build_compiled_metrics(y, outputs)
             if self.compiled and not self.optimizer.built:
                 self.optimizer.build(self.trained_variables)
-            if self._accumulates_on_replicas():
+            if self._accumulates_under_strategy():
                 on_replicas.accumulate_across(self._inner_optimizer)
 
     def prepare_from(self, x, y=None):
@@ -221,7 +221,7 @@ class Trainer(keras.Model):
             return gradients
         reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
         sums = place.context.all_reduce("SUM", [dense(gradients[i]) for i in reached])
-        if not self._accumulates_on_replicas():  # else what is clipped is the mean over steps, later
+        if not self._accumulates_under_strategy():  # else what is clipped is the mean over steps, later
             sums = self._clip(sums)
         for i, gradient in zip(reached, sums, strict=True):
             gradients[i] = gradient / place.num_replicas
@@ -232,9 +232,9 @@ class Trainer(keras.Model):
         """The optimizer itself, without the loss scaling around it."""
         return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
-    def _accumulates_on_replicas(self):
-        several = self.distribute_strategy.num_replicas_in_sync > 1
-        return several and self.compiled and bool(self._inner_optimizer.gradient_accumulation_steps)
+    def _accumulates_under_strategy(self):
+        made_under_one = self._distribute_strategy is not None
+        return made_under_one and self.compiled and bool(self._inner_optimizer.gradient_accumulation_steps)
 
     def _clip(self, gradients):
         """Clipped as the optimizer would; under loss scaling the scale is taken off and put on again."""
@@ -277,7 +277,7 @@ class Trainer(keras.Model):
         self.test_function = self._made_function("test", self.test_step, force)
 
     def _made_function(self, kind, step, force):
-        if self.distribute_strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
+        if self._distribute_strategy is not None and self.steps_per_execution > 1:
             there = getattr(self, f"{kind}_function")
             return there if there is not None and not force else on_replicas.several_steps(self, step)
         getattr(super(), f"make_{kind}_function")(force)
