@@ -13,6 +13,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image  # draws matplotlib's own PNG files
 
+if "inline" in os.environ.get("MPLBACKEND", ""):
+    # a notebook's backend turns interactive when it is loaded; loaded inside an `rc_context`, that is undone at the
+    # context's end, and no figure after the first shows
+    plt.switch_backend(os.environ["MPLBACKEND"])
+
 # Okabe and Ito's colours, told apart by the colour-blind; dashes and markers tell them apart in print
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
