@@ -16,17 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tf_kit.grading import grader, labs, notebooks, submissions
-
-
-def solution(lab, comment, replaced=None):
-    """The student notebook with right answers, or others, in it."""
-    notebook = notebooks.student_notebook(lab)
-    for cell in notebook.cells:
-        id = cell.metadata.get("tf_kit", {}).get("exercise")
-        if id:
-            cell.source = f"# {comment}\n{(replaced or {}).get(id, lab.solution(id))}"
-    return notebook
+from tf_kit.grading import grader, labs, notebooks, selftest, submissions
 
 
 def endless(lab):
@@ -39,10 +29,10 @@ def measure(lab, copies, jobs, loop=False, seconds=None):
     """Seconds until the first result and until the last, processor seconds in the answers, and the grades."""
     with tempfile.TemporaryDirectory() as folder:
         for i in range(copies):
-            notebooks.write(solution(lab, f"student {i}"), Path(folder) / f"{i:03}.ipynb")
+            notebooks.write(selftest.solved(lab, f"student {i}"), Path(folder) / f"{i:03}.ipynb")
         if loop:
             name = f"{copies // 2:03} endless.ipynb"
-            notebooks.write(solution(lab, "endless", endless(lab)), Path(folder) / name)
+            notebooks.write(selftest.solved(lab, "endless", endless(lab)), Path(folder) / name)
         began = time.perf_counter()
         grades, first = [], None
         with grader.Grader(lab, jobs, seconds, secret="benchmark", allow_unsandboxed=True) as judge:

@@ -15,6 +15,14 @@ from tf_kit.grading import confinement, course, delegation, grader, labs
 
 pytestmark = pytest.mark.slow
 
+READ = (
+    "infinite loop",
+    "fork bomb",
+    "Keras's own",
+    "Keras's own by getattr",
+    "imports the kit",
+    "takes 3 GB",
+)
 SECRET = "the secret of the course"
 LEVEL = confinement.level_of(confinement.available())
 needs_walls = pytest.mark.skipif(
@@ -26,8 +34,8 @@ def leaky(body):
     return "def leaky_relu(x, slope):\n" + textwrap.indent(body, "    ") + "\n"
 
 
-def hand_in(folder, out):
-    """Every attack as a notebook: the attacked exercise beside a right answer to the other."""
+def hand_in(folder, out, attacked):
+    """Attacks as notebooks: the attacked exercise beside a right answer to the other; honest students around them."""
     places = {
         "class_": str(folder),
         "out": str(out),
@@ -38,8 +46,9 @@ def hand_in(folder, out):
     }
     write(folder, "aaa the first", notebook())
     for name, (body, _) in attacks.IN_A_CALL.items():
-        write(folder, name, notebook(leaky=leaky(body)))
-    for name, body in attacks.SPIES.items():
+        if attacked is None or name in attacked:
+            write(folder, name, notebook(leaky=leaky(body)))
+    for name, body in attacks.SPIES.items() if attacked is None else ():
         for key, place in places.items():
             body = body.replace("{" + key + "}", place)
         write(folder, f"spy, {name}", notebook(leaky=leaky(body)))
@@ -48,14 +57,15 @@ def hand_in(folder, out):
     write(folder, "zzz the last", notebook())
 
 
-def grade_all(tmp, monkeypatch):
+def grade_all(tmp, monkeypatch, attacked=None):
     folder, out = tmp / "class", tmp / "out"
     folder.mkdir()
-    hand_in(folder, out)
+    hand_in(folder, out, attacked)
     monkeypatch.setattr(labs, "find", lambda name: LAB)
     monkeypatch.setenv("TF_KIT_COURSE_SECRET", SECRET)
+    assert course.secret(out)  # a file that a spy looks for
     grades = course.grade(
-        "testing", [folder], out, jobs=2, seconds=4.0, secret=SECRET, allow_unsandboxed=False
+        "testing", [folder], out, jobs=2, seconds=3.0, secret=SECRET, allow_unsandboxed=False
     )
     return {grade.student: {r.exercise: r for r in grade.results} for grade in grades}, out
 
@@ -64,7 +74,7 @@ def grade_all(tmp, monkeypatch):
 def read_and_confined(tmp_path_factory):
     """The grades as a teacher would get them."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        yield grade_all(tmp_path_factory.mktemp("read"), monkeypatch)
+        yield grade_all(tmp_path_factory.mktemp("read"), monkeypatch, READ)
 
 
 @pytest.fixture(scope="module")
@@ -80,25 +90,31 @@ def graded(request):
     return request.getfixturevalue(request.param)
 
 
-@needs_walls
-@pytest.mark.parametrize("name", attacks.IN_A_CALL)
-def test_attack_earns_nothing_and_costs_its_own_question_only(name, graded):
-    results = graded[0][name]
+def assert_held(results, statuses):
     assert results["leaky"].points == 0
-    assert results["leaky"].status in attacks.IN_A_CALL[name][1], results["leaky"]
+    assert results["leaky"].status in statuses, results["leaky"]
     assert (results["descent"].points, results["descent"].status) == (3, "ok")
 
 
 @needs_walls
+@pytest.mark.parametrize("name", attacks.IN_A_CALL)
+def test_attack_earns_nothing_and_costs_its_own_question_only(name, confined_alone):
+    assert_held(confined_alone[0][name], attacks.IN_A_CALL[name][1])
+
+
+@needs_walls
+@pytest.mark.parametrize("name", READ)
+def test_so_it_is_where_the_code_is_read_first(name, read_and_confined):
+    assert_held(read_and_confined[0][name], attacks.IN_A_CALL[name][1])
+
+
+@needs_walls
 @pytest.mark.parametrize("name", attacks.SPIES)
-def test_spy_finds_nothing(name, graded):
-    results = graded[0][f"spy, {name}"]
-    assert results["leaky"].points == 0
-    said = " ".join([results["leaky"].sentence, *results["leaky"].findings])
-    assert (
-        "found" not in said.replace("ModuleNotFound", "").replace("FileNotFound", "").split("in the line")[0]
-    ), said
-    assert results["descent"].points == 3
+def test_spy_finds_nothing(name, confined_alone):
+    results = confined_alone[0][f"spy, {name}"]
+    assert_held(results, {"error"})
+    said = [words for words in results["leaky"].findings if not words.startswith("in the line")]
+    assert not [words for words in said if "found" in words], said
 
 
 @needs_walls

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tf_kit.grading import labs, selftest
+from tf_kit.grading import grader, labs, notebooks, selftest, submissions
 
 EXERCISES = [(lab, exercise) for lab in labs.labs() for exercise in lab.exercises.values()]
 
@@ -18,3 +18,19 @@ def test_exercise(lab, exercise):
         if row.fault
     ]
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lab", labs.labs(), ids=lambda lab: lab.name)
+def test_solution_in_the_grader(lab, tmp_path):
+    """The walls, and what they take away from an answer, leave the solution every point; a stub stays at none."""
+    path = notebooks.write(selftest.solved(lab), tmp_path / "solution.ipynb")
+    stub = notebooks.write(notebooks.student_notebook(lab), tmp_path / "stub.ipynb")
+    papers = [submissions.Submission("solution", path), submissions.Submission("stub", stub)]
+    with grader.Grader(lab, secret="self-test", allow_unsandboxed=True) as judge:
+        judge.ready()
+        grades = {grade.student: grade for grade in judge.grade(papers)}
+    lost = [result for result in grades["solution"].results if result.status != "ok"]
+    assert not lost, lost
+    assert grades["stub"].points == 0
+    assert all(result.status == "missing" and result.sentence for result in grades["stub"].results)

@@ -82,8 +82,13 @@ def derives(thing, base):
 
 
 def _found(name):
-    """What a dotted name stands for, or None."""
-    parts = ("tensorflow" + name[2:] if name.startswith("tf.") else name).split(".")
+    """What a dotted name stands for, or None.
+
+    >>> _found("os.path.join").__name__, _found("os.nothing.join"), _found("nothing")
+    ('join', None, None)
+    """
+    parts = name.split(".")
+    parts[0] = {"tf": "tensorflow"}.get(parts[0], parts[0])
     for count in range(len(parts), 0, -1):
         try:
             thing = importlib.import_module(".".join(parts[:count]))

@@ -10,7 +10,7 @@ import dataclasses
 import sys
 import time
 
-from tf_kit.grading import checking, delegation, labs
+from tf_kit.grading import checking, delegation, labs, notebooks
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.probing import execute
 
@@ -93,6 +93,16 @@ def _fault(kind, label, verdict):
     return (
         "" if verdict.sentence == label else f"must be named by its own sentence, not by {verdict.sentence!r}"
     )
+
+
+def solved(lab, remark="solution", replaced=None):
+    """The student notebook with the lab's solutions in it, or other answers: id -> code."""
+    notebook = notebooks.student_notebook(lab)
+    for cell in notebook.cells:
+        id = cell.metadata.get("tf_kit", {}).get("exercise")
+        if id:
+            cell.source = f"# {remark}\n{(replaced or {}).get(id, lab.solution(id))}"
+    return notebook
 
 
 def main(arguments):

@@ -1,0 +1,151 @@
+"""`tf-kit lab …` as a teacher types it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tf_kit import cli
+from tf_kit.grading import grader, labs, notebooks, selftest
+
+
+def run_main(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["tf-kit", "lab", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    captured = capsys.readouterr()
+    return exit_.value.code or 0, captured.out, captured.err
+
+
+def test_list(monkeypatch, capsys):
+    status, out, _ = run_main(monkeypatch, capsys, "list")
+    assert status == 0
+    assert len(out.splitlines()) == len(labs.labs())
+
+
+@pytest.mark.parametrize("form", ["plain", "nbgrader", "otter"])
+def test_release(form, monkeypatch, capsys, tmp_path):
+    status, out, _ = run_main(
+        monkeypatch, capsys, "release", "optimizers", "--out", tmp_path, "--format", form
+    )
+    assert status == 0
+    path = Path(out.strip())
+    made = nbformat.read(path, as_version=4)
+    nbformat.validate(made)
+    lab = labs.find("optimizers")
+    answers = [cell for cell in made.cells if "exercise" in cell.metadata.get("tf_kit", {})]
+    assert [cell.metadata["tf_kit"]["exercise"] for cell in answers] == list(lab.exercises)
+    if form == "nbgrader":
+        assert all(cell.metadata["nbgrader"]["solution"] for cell in answers)
+        points = [
+            cell.metadata["nbgrader"].get("points", 0) for cell in made.cells if "nbgrader" in cell.metadata
+        ]
+        assert sum(points) == lab.points
+    if form == "otter":
+        tests = made.metadata["otter"]["tests"]
+        assert sum(test["points"] for test in tests.values()) == lab.points
+    before = path.read_bytes()
+    status, _, err = run_main(
+        monkeypatch, capsys, "release", "optimizers", "--out", tmp_path, "--format", form
+    )
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["release", "optimisers", "--out", "o"], "Did you mean optimizers?"),
+        (["release", "99", "--out", "o"], "'99'"),
+        (["release", "optimizers"], "--out"),
+        (["check", "nothing.ipynb"], "nothing.ipynb"),
+        (["check", "text.ipynb"], "text.ipynb"),
+        (["check", "other.ipynb"], "--lab"),
+        (["grade", "optimizers", "nothing", "--out", "o"], "nothing"),
+        (["grade", "optimizers", "empty", "--out", "o"], "empty"),
+        (["grade", "optimizers", "other.ipynb", "--out", "o", "--jobs", "0"], "--jobs"),
+        (["grade", "optimizers", "other.ipynb", "--out", "o", "--timeout", "-1"], "--timeout"),
+        (["grade", "optimizers", "other.ipynb", "--out", "text.ipynb"], "--out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, expected, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("text.ipynb").write_text("not a notebook")
+    Path("empty").mkdir()
+    Path("other.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[])))
+    status, out, err = run_main(monkeypatch, capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1, err
+    assert expected in err
+
+
+def test_hidden_cases_are_refused_without_a_sandbox(monkeypatch):
+    """Where nothing confines an answer it could read them."""
+    lab = labs.find("optimizers")
+
+    class Unconfined:
+        level = "none"
+
+        def __init__(self, *_):
+            pass
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(grader, "Children", Unconfined)
+    with grader.Grader(lab, secret="s") as judge, pytest.raises(ValueError, match="--allow-unsandboxed"):
+        judge.ready()
+    with grader.Grader(lab, secret="s", allow_unsandboxed=True) as judge:
+        assert judge.ready() == "none"
+    with grader.Grader(lab) as judge:
+        assert judge.ready() == "none"
+
+
+@pytest.mark.slow
+def test_check_and_pytest_give_the_points_of_grade(monkeypatch, capsys, tmp_path):
+    lab = labs.find("optimizers")
+    first, *_ = lab.exercises.values()
+    wrong = {first.id: first.mistakes[0].of(lab.solution(first.id))}
+    path = notebooks.write(selftest.solved(lab, replaced=wrong), tmp_path / "student.ipynb")
+    out = tmp_path / "out"
+    status, shown, _ = run_main(
+        monkeypatch,
+        capsys,
+        "grade",
+        "optimizers",
+        path,
+        "--out",
+        out,
+        "--course-secret",
+        "s",
+        "--allow-unsandboxed",
+    )
+    assert status == 0
+    assert "most frequent mistakes" in shown
+    (line,) = (out / "canvas.csv").read_text().splitlines()[2:]
+    points = line.rsplit(",", 1)[1]
+    said = f"{points} of {lab.points} points"
+
+    status, shown, _ = run_main(monkeypatch, capsys, "check", path)
+    assert status == 0
+    assert said in shown
+    assert first.mistakes[0].sentence in shown
+
+    code = [sys.executable, "-m", "pytest", labs.folder(), "-p", "no:cacheprovider", "-n", "0", "-q"]
+    code += ["--submission", path, "--course-secret", "s"]
+    result = subprocess.run(list(map(str, code)), capture_output=True, text=True, check=False)
+    assert said in result.stdout, result.stdout + result.stderr
+    assert first.mistakes[0].sentence in result.stdout
+    assert result.returncode == 1
+
+
+def test_a_notebook_knows_its_lab(tmp_path):
+    lab = labs.find("optimizers")
+    made = selftest.solved(lab)
+    made.metadata.clear()
+    for cell in made.cells:
+        cell.metadata.clear()
+    assert labs.of_notebook(notebooks.write(made, tmp_path / "x.ipynb")) is lab
