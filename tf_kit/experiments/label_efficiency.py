@@ -279,10 +279,7 @@ class _Row:
         return cell.results
 
     def _finetune(self, cell, encoder, few, shown, rounds, examples, cost):
-        index = np.resize(
-            np.arange(len(few)), examples
-        )  # where labels are few, a round shows each several times
-        repeated = SimpleNamespace(x=few.x[index], y=few.y[index], num_classes=few.num_classes)
+        repeated = _repeated(few, examples, few.num_classes)
         start = encoder.get_weights()
         classifier, chosen = tune(
             cell,
@@ -306,8 +303,7 @@ class _Row:
         scale = design.Standardize()
         scale.adapt(train.x)
         rounds, examples = _rounds(self.settings, len(few))
-        index = np.resize(np.arange(len(few)), examples)
-        repeated = SimpleNamespace(x=train.x[index], y=train.y[index], num_classes=few.num_classes)
+        repeated = _repeated(train, examples, few.num_classes)
         classifier, chosen = tune(
             cell,
             scale,
@@ -395,6 +391,12 @@ class _Row:
         child.draw(encoder if self.kind == "mlp" else None, shape)
         pipeline.draw_what_was_learned(child.folder / "figures", trained, train.x[:40])
         return encoder
+
+
+def _repeated(few, examples, num_classes):
+    """A round of so many examples: where labels are few, it shows each several times."""
+    index = np.resize(np.arange(len(few.y)), examples)
+    return SimpleNamespace(x=few.x[index], y=few.y[index], num_classes=num_classes)
 
 
 def _new_encoder(kind, shape, seed):
