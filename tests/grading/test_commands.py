@@ -1,7 +1,10 @@
 """`tf-kit lab …` as a teacher types it."""
 
+import contextlib
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -149,3 +152,45 @@ def test_a_notebook_knows_its_lab(tmp_path):
     for cell in made.cells:
         cell.metadata.clear()
     assert labs.of_notebook(notebooks.write(made, tmp_path / "x.ipynb")) is lab
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_leaves_no_process(tmp_path):
+    """SIGKILL in the middle: what was graded stays graded, and nothing goes on running behind it."""
+    lab = labs.find("optimizers")
+    folder, out = tmp_path / "class", tmp_path / "out"
+    for i in range(12):
+        notebooks.write(selftest.solved(lab, f"student {i}"), folder / f"{i:02}.ipynb")
+    code = "from tf_kit.cli import main; main()"
+    command = [sys.executable, "-c", code, "lab", "grade", "optimizers", folder, "--out", out, "--jobs", "1"]
+    command += ["--course-secret", "s", "--allow-unsandboxed"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        list(map(str, command)), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not (out / "grades.jsonl").exists():
+            time.sleep(0.02)
+        process.kill()
+    before = (out / "grades.jsonl").read_text().splitlines()
+    result = subprocess.run(
+        list(map(str, command)), env=environment, capture_output=True, text=True, check=True
+    )
+    assert f"12 submissions, {len(before)} of them on record" in result.stdout
+    after = (out / "grades.jsonl").read_text().splitlines()
+    assert after[: len(before)] == before
+    assert len(after) == 12
+    assert 0 < len(before) < 12
+    end = time.monotonic() + 20
+    while _running(str(tmp_path)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert _running(str(tmp_path)) == []
+
+
+def _running(place):
+    """The command lines of processes that name a place."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes().decode(errors="replace"))
+    return [line for line in lines if place in line and "pytest" not in line.split("\0")[:3]]

@@ -15,6 +15,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -221,6 +222,11 @@ class Walls:
             self._rules.restrict()
         if self._filter is not None:
             _install(_seccomp_filter(os.getpid()))
+
+    def clear(self, pid):
+        """Removes what a fork that has ended left in its folder; in a namespace the folder ends with it."""
+        if not self._namespaces:
+            shutil.rmtree(self._folder / str(pid), ignore_errors=True)
 
 
 def level_of(parts):

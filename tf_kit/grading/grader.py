@@ -288,7 +288,9 @@ class _Paper:
                 break
             verdict = judged(exercise, request.cases, request.outputs)
             if verdict.status == "ok":
-                self._results[exercise.id] = _result(exercise, "ok", points=verdict.points, seconds=job.cpu)
+                self._results[exercise.id] = _result(
+                    exercise, "ok", points=verdict.points, seconds=job.cpu / len(job.requests)
+                )
             else:
                 self._own.append(exercise.id)
         self._shared, self._groups = rest, [rest] if rest else []

@@ -41,11 +41,11 @@ def main(settings):
     gc.collect()
     gc.freeze()  # the collector would write to every page that the children share
     control.send(json.dumps({"ready": walls.parts}).encode())
-    _serve(control, lambda order, pipes: child.answer(order, pipes, walls, probes))
+    _serve(control, lambda order, pipes: child.answer(order, pipes, walls, probes), walls.clear)
     os._exit(0)
 
 
-def _serve(control, answer):
+def _serve(control, answer, clear):
     woken, wake = socket.socketpair()
     for end in (woken, wake):
         end.setblocking(False)
@@ -78,7 +78,7 @@ def _serve(control, answer):
             for pipe in pipes:
                 os.close(pipe)
             running[pid] = (order["id"], time.monotonic() + order["seconds"], False)
-        _reap(control, running)
+        _reap(control, running, clear)
 
 
 def _become_child(control, woken, wake, watched, answer, order, pipes):
@@ -96,7 +96,7 @@ def _become_child(control, woken, wake, watched, answer, order, pipes):
         os._exit(0)
 
 
-def _reap(control, running):
+def _reap(control, running, clear):
     now = time.monotonic()
     for pid, (id, deadline, late) in list(running.items()):
         if now >= deadline and not late:
@@ -111,6 +111,7 @@ def _reap(control, running):
             return
         if pid in running:
             id, _, late = running.pop(pid)
+            clear(pid)
             code = os.waitstatus_to_exitcode(status)
             ended = {"id": id, "code": code, "late": late, "cpu": usage.ru_utime + usage.ru_stime}
             control.send(json.dumps(ended).encode())
