@@ -71,7 +71,13 @@ def plot(results):
         "without pretraining": (results["depths"], results["without"]),
         "with pretraining": (results["depths"], results["with"]),
     }
-    return plotting.depth_and_filters(curves, results["filters"], results["image_shape"][:2])
+    words = {
+        "trained": "first layer, trained from random weights",
+        "pretrained": "pretrained without labels",
+        "tuned": "pretrained, then fine-tuned",
+    }
+    kernels = {words[name]: results["filters"][name] for name in words}
+    return plotting.depth_and_filters(curves, kernels, results["image_shape"][:2])
 
 
 # %%

@@ -26,7 +26,8 @@ def error_by_depth(
 
     Returns:
         A dictionary: `depths`; `without` and `with`, test errors in percent (depths, seeds); `filters`, the
-        first layer's kernels of the deepest net, seed 0: `random`, `pretrained`, `tuned`, each (features, units).
+        first layer's kernels of the deepest net, seed 0: `random` and `trained` without pretraining, `pretrained`
+        and `tuned` with it, each (features, units).
 
     Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio 2010, "Why Does Unsupervised Pre-training Help
     Deep Learning?", figure 1.
@@ -40,9 +41,9 @@ def error_by_depth(
                 encoder = networks.mlp(
                     (units,) * depth, num_classes=None, input_shape=train.x.shape[1:], seed=seed
                 )
-                shown = depth == max(depths) and seed == 0 and kind == "with"
+                shown = depth == max(depths) and seed == 0
                 if shown:
-                    filters["random"] = _first_kernel(encoder)
+                    filters["random"] = _first_kernel(encoder)  # the same for both kinds
                 if kind == "with":
                     pretrain_greedily(
                         encoder,
@@ -54,11 +55,11 @@ def error_by_depth(
                         seed=seed,
                         rate=rate,
                     )
-                if shown:
-                    filters["pretrained"] = _first_kernel(encoder)
+                    if shown:
+                        filters["pretrained"] = _first_kernel(encoder)
                 errors[kind][row, seed] = _tune_and_test(encoder, train, test, epochs, batch_size, seed)
                 if shown:
-                    filters["tuned"] = _first_kernel(encoder)
+                    filters["tuned" if kind == "with" else "trained"] = _first_kernel(encoder)
     return {"depths": list(depths), **errors, "filters": filters}
 
 
