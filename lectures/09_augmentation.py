@@ -24,7 +24,7 @@ from tf_kit.pretraining import Classifier
 from tf_kit.regularization import AddNoise, RandomCrop, RandomRotation, example_keys, label_preserving
 
 TITLE = "Data augmentation"
-SECONDS = 60
+SECONDS = 45
 LEAN = 30  # degrees
 
 
