@@ -28,7 +28,7 @@ def trained(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "option"), CASES)
 def test_the_same_on_any_number_of_replicas(trained, method, option):
-    """Everything on two replicas; the plain trainings on one, they and the accumulated ones on four."""
+    """Everything on two replicas; the plain trainings on one, they and some accumulated ones on four."""
     alone = of(trained[0], method, option)
     shared = {count: of(arrays, method, option) for count, arrays in trained.items() if count}
     assert shared[2]

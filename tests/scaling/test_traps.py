@@ -140,6 +140,9 @@ def test_10_several_steps_and_accumulation(found):
     for name in ("steps", "accumulated"):
         same(found[f"several_steps/kit {name}"])
         assert found[f"several_steps/keras {name}"][0] == ""
+    one, two = found["several_steps/kit overwritten"]
+    assert one == ""
+    assert "where several replicas train" in str(two)
     trap(all(found[f"several_steps/keras {name}"][1] != "" for name in ("steps", "accumulated")))
 
 

@@ -76,7 +76,9 @@ def on_each(function, *arrays):
     """The rows that `function` gives of the rows of the arrays, dealt out to the replicas."""
     strategy = tf.distribute.get_strategy()
     (batch,) = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(arrays))
-    parts = strategy.experimental_local_results(tf.function(lambda: strategy.run(function, batch))())
+    parts = strategy.experimental_local_results(
+        tf.function(lambda: strategy.run(function, batch), autograph=False)()
+    )
     return np.concatenate([np.asarray(part) for part in parts])
 
 
@@ -210,6 +212,7 @@ def several_steps():
         ),
         "kit steps": classify(SGD(0.1), **many),
         "kit accumulated": classify(SGD(0.1, **accumulated)),
+        "kit overwritten": error_of(lambda: classify(SGD(0.1, use_ema=True, ema_overwrite_frequency=2))),
     }
 
 
