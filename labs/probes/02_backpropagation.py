@@ -57,9 +57,9 @@ def initialize(namespace, case):
         found[f"mean{l + 1}"] = np.mean(numbers)
         found[f"variance{l + 1}"] = np.var(numbers)
         found[f"largest{l + 1}"] = np.max(np.abs(numbers))
-        found[f"evenness{l + 1}"] = np.var(numbers) / max(np.max(np.abs(numbers)), 1e-300) ** 2
+        found[f"evenness{l + 1}"] = np.var(numbers) / max(np.max(np.abs(numbers)), 1e-100) ** 2
         found[f"distinct_units{l + 1}"] = len(np.unique(W, axis=0))
-    found["second_to_first"] = found["largest2"] / max(found["largest1"], 1e-300)
+    found["second_to_first"] = found["largest2"] / max(found["largest1"], 1e-100)
     first, second = np.ravel(weights[0]), np.ravel(weights[1])
     shared = min(len(first), len(second))
     first, second = first[:shared] - first.mean(), second[:shared] - second.mean()

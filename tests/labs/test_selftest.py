@@ -1,16 +1,25 @@
-"""Every lab's judge knows right from wrong: solution, stub, known mistakes, right variants."""
+"""Every lab's judge knows right from wrong: solution, stub, known mistakes, right variants.
+
+The lab on backpropagation runs in every test run: it is NumPy, and its eighty answers take a second.
+"""
 
 import pytest
 
 from tf_kit.grading import grader, labs, notebooks, selftest, submissions
 
-EXERCISES = [(lab, exercise) for lab in labs.labs() for exercise in lab.exercises.values()]
+EXERCISES = [
+    pytest.param(
+        lab,
+        exercise,
+        id=f"{lab.name}-{exercise.id}",
+        marks=() if lab.topic == "backpropagation" else pytest.mark.slow,
+    )
+    for lab in labs.labs()
+    for exercise in lab.exercises.values()
+]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("lab", "exercise"), EXERCISES, ids=[f"{lab.name}-{exercise.id}" for lab, exercise in EXERCISES]
-)
+@pytest.mark.parametrize(("lab", "exercise"), EXERCISES)
 def test_exercise(lab, exercise):
     faults = [
         f"{row.kind} {row.label}: {row.fault}\n{row.report}"
