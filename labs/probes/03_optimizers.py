@@ -9,6 +9,29 @@ def momentum(namespace, case):
     return walk(namespace["Momentum"](rate_of(case), momentum=case["momentum"]), case)
 
 
+def adagrad(namespace, case):
+    return walk(namespace["AdaGrad"](rate_of(case), epsilon=case["epsilon"]), case)
+
+
+def rmsprop(namespace, case):
+    return walk(namespace["RMSProp"](rate_of(case), rho=case["rho"], epsilon=case["epsilon"]), case)
+
+
+def adam(namespace, case):
+    hyper = {name: case[name] for name in ("beta_1", "beta_2", "epsilon")}
+    return walk(namespace["Adam"](rate_of(case), **hyper), case)
+
+
+def rmsprop_nesterov(namespace, case):
+    hyper = {name: case[name] for name in ("rho", "momentum", "epsilon")}
+    return walk(namespace["RMSPropNesterov"](rate_of(case), **hyper), case)
+
+
+def lars(namespace, case):
+    hyper = {name: case[name] for name in ("momentum", "trust_coefficient", "l2")}
+    return walk(namespace["LARS"](rate_of(case), **hyper), case)
+
+
 def walk(optimizer, case):
     """Two variables after every step along given gradients, eagerly or in a compiled graph.
 
@@ -24,7 +47,8 @@ def walk(optimizer, case):
     if case["compiled"]:
         import tensorflow as tf
 
-        step = tf.function(lambda *pair: optimizer.apply(list(pair)), autograph=False)
+        recorded = tf.function(lambda *pair: optimizer.apply(list(pair)), autograph=False)
+        step = recorded.get_concrete_function(*gradients[0])
     path = []
     for pair in gradients:
         step(*pair) if case["compiled"] else step(pair)

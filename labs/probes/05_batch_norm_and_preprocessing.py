@@ -29,7 +29,7 @@ def batch_norm(namespace, case):
     if case["part"] == "graph":
         import tensorflow as tf
 
-        train = tf.function(train, autograph=False)
+        train = tf.function(train, autograph=False).get_concrete_function(batches[0])
     outputs = [np.array(train(x)) for x in batches] if case["part"] != "prediction" else []
     if case["part"] == "prediction":
         layer.moving_mean.assign(case["moving_mean"])
