@@ -116,18 +116,26 @@ check("cross_entropy_cost")
 # \qquad \frac{\partial J}{\partial b^{(l)}_i} = \frac1N \sum_n \delta^{(l+1)}_{ni} \qquad (6)$$
 #
 # With examples in rows, (5) is `delta @ W`, no transpose, (n, units) @ (units, inputs); and the sum in (6) is
-# `delta.T @ a`, of the shape of $W$. Whenever you are unsure, let the shapes decide. Use your `forward`.
+# `delta.T @ a`, of the shape of $W$. Whenever you are unsure, let the shapes decide. The lists begin with the first
+# layer: `weights[l]` takes `activations[l]` to `zs[l]`.
 
 
 # %% exercise="mlp_backward"
-def backward(weights, biases, x, y, l2=0.0):
-    """Gradients of J: the list of ∂J/∂W and the list of ∂J/∂b, in the order and of the shapes of weights and biases."""
+def backward(weights, zs, activations, y, l2=0.0):
+    """Gradients of J.
+
+    Args:
+        weights: list of (units, inputs); y: (n, K) labels.
+        zs, activations: what `forward` has returned for n examples; activations[0] is x.
+
+    Returns:
+        The list of ∂J/∂W and the list of ∂J/∂b, from the first layer to the last.
+    """
     ### BEGIN SOLUTION
-    zs, activations = forward(weights, biases, x)
     dW, db = [], []
     delta = activations[-1] - y  # (4)
     for l in reversed(range(len(weights))):
-        dW.insert(0, delta.T @ activations[l] / len(x) + l2 * weights[l])  # (6)
+        dW.insert(0, delta.T @ activations[l] / len(y) + l2 * weights[l])  # (6)
         db.insert(0, delta.mean(axis=0))
         if l > 0:
             slope = sigmoid(zs[l - 1]) * (1 - sigmoid(zs[l - 1]))
@@ -216,7 +224,7 @@ check("initialize")
 rng = np.random.default_rng(0)
 weights, biases = initialize((6, 5, 4, 3), rng)
 x, y = rng.normal(size=(7, 6)), rng.integers(0, 2, (7, 3))
-dW, _ = backward(weights, biases, x, y, l2=0.1)
+dW, _ = backward(weights, *forward(weights, biases, x), y, l2=0.1)
 for l, W in enumerate(weights):
 
     def with_layer(candidate, l=l):
@@ -246,7 +254,7 @@ def descend(weights, biases, learning_rate=1.0, epochs=30, batch_size=32, l2=1e-
         order = rng.permutation(len(x))
         for start in range(0, len(x), batch_size):
             chosen = order[start : start + batch_size]
-            dW, db = backward(weights, biases, x[chosen], wanted[chosen], l2)
+            dW, db = backward(weights, *forward(weights, biases, x[chosen]), wanted[chosen], l2)
             weights = [W - learning_rate * g for W, g in zip(weights, dW, strict=True)]
             biases = [b - learning_rate * g for b, g in zip(biases, db, strict=True)]
         path.append(cost(weights, forward(weights, biases, x)[0][-1], wanted, l2))

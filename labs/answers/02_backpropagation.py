@@ -96,6 +96,11 @@ def backward_cases(rng):
 def labelled(rng, case):
     units = len(case[f"b{case['layers']}"])
     case["y"] = rng.integers(0, 2, (len(case["x"]), units)).astype(case["dtype"])
+    a = case["x"]
+    for l in range(1, case["layers"] + 1):  # what a forward pass has kept
+        z = a @ case[f"W{l}"].T + case[f"b{l}"]
+        a = sigma(z)
+        case[f"z{l + 1}"], case[f"a{l + 1}"] = z, a
     return case
 
 
@@ -120,7 +125,9 @@ def backward_reference(case):
                 delta = np.array(blame) * sigma(zs[l - 1]) * sigma(-zs[l - 1])
     expected = {f"dW{l + 1}": gradient for l, gradient in enumerate(dW)}
     expected |= {f"db{l + 1}": gradient for l, gradient in enumerate(db)}
-    return expected | {"arguments": arguments([*weights, *biases, x, y])}
+    layers = range(1, case["layers"] + 1)
+    kept = [*(case[f"z{l + 1}"] for l in layers), x, *(case[f"a{l + 1}"] for l in layers)]
+    return expected | {"arguments": arguments([*weights, *kept, y])}
 
 
 def numerical_cases(rng):
@@ -375,7 +382,7 @@ EXERCISES = [
         id="mlp_backward",
         title="Backward",
         points=5,
-        task="run `forward`, begin with (4), and walk back: (6) for this layer, then (5) for the one before.",
+        task="begin with (4) and walk back: (6) for this layer, then (5) for the one before.",
         cases=backward_cases,
         reference=backward_reference,
         defines=("backward",),
@@ -404,7 +411,7 @@ EXERCISES = [
             ),
             Mistake(
                 "the gradients are not averaged over the examples: they grow with the minibatch.",
-                {" / len(x)": "", "delta.mean(axis=0)": "delta.sum(axis=0)"},
+                {" / len(y)": "", "delta.mean(axis=0)": "delta.sum(axis=0)"},
             ),
             Mistake(
                 "∂J/∂b is summed over the examples, ∂J/∂W is averaged: both belong to the same mean.",
@@ -412,7 +419,7 @@ EXERCISES = [
             ),
             Mistake(
                 "the mean of ∂J/∂W also runs over the penalty: (6) adds all of λW.",
-                {"/ len(x) + l2 * weights[l]": "/ len(x) + l2 * weights[l] / len(x)"},
+                {"/ len(y) + l2 * weights[l]": "/ len(y) + l2 * weights[l] / len(y)"},
             ),
             Mistake(
                 "the penalty's derivative is 2λW: J has λ/2 in front of the squares.",
@@ -446,34 +453,30 @@ EXERCISES = [
         variants=(
             Variant(
                 "example by example",
-                code="""def backward(weights, biases, x, y, l2=0.0):
-    dW, db = [l2 * W for W in weights], [0 * b for b in biases]
-    for row, label in zip(x, y):
-        zs, activations = forward(weights, biases, row[None])
-        delta = (activations[-1] - label)[0]
+                code="""def backward(weights, zs, activations, y, l2=0.0):
+    dW, db = [l2 * W for W in weights], [0 * W[:, 0] for W in weights]
+    for n in range(len(y)):
+        delta = activations[-1][n] - y[n]
         for l in range(len(weights) - 1, -1, -1):
-            dW[l] = dW[l] + np.outer(delta, activations[l][0]) / len(x)
-            db[l] = db[l] + delta / len(x)
-            if l:
-                a = activations[l][0]
-                delta = weights[l].T @ delta * a * (1 - a)
+            a = activations[l][n]
+            dW[l] = dW[l] + np.outer(delta, a) / len(y)
+            db[l] = db[l] + delta / len(y)
+            delta = weights[l].T @ delta * a * (1 - a)
     return dW, db
 """,
             ),
             Variant(
                 "slopes from the activations, the mean in the first δ",
                 {
-                    "activations[-1] - y": "(activations[-1] - y) / len(x)",
-                    " / len(x) + l2": " + l2",
+                    "activations[-1] - y": "(activations[-1] - y) / len(y)",
+                    " / len(y) + l2": " + l2",
                     "delta.mean(axis=0)": "delta.sum(axis=0)",
                     "slope = sigmoid(zs[l - 1]) * (1 - sigmoid(zs[l - 1]))": "slope = activations[l] * (1 - activations[l])",
                 },
             ),
             Variant(
                 "from layer to layer by recursion",
-                code="""def backward(weights, biases, x, y, l2=0.0):
-    zs, activations = forward(weights, biases, x)
-
+                code="""def backward(weights, zs, activations, y, l2=0.0):
     def deltas(l):
         if l == len(weights):
             return [activations[l] - y]
@@ -481,8 +484,8 @@ EXERCISES = [
         return [later[0] @ weights[l] * activations[l] * (1 - activations[l]), *later]
 
     found = deltas(1)
-    dW = [np.einsum("ni,nj->ij", d, a) / len(x) + l2 * W for d, a, W in zip(found, activations, weights)]
-    return dW, [d.sum(axis=0) / len(x) for d in found]
+    dW = [np.einsum("ni,nj->ij", d, a) / len(y) + l2 * W for d, a, W in zip(found, activations, weights)]
+    return dW, [d.sum(axis=0) / len(y) for d in found]
 """,
             ),
         ),

@@ -21,12 +21,15 @@ def cross_entropy_cost(namespace, case):
 
 
 def mlp_backward(namespace, case):
-    weights, biases, x = network(case)
-    dW, db = namespace["backward"](weights, biases, x, case["y"], case["l2"])
+    weights, _, _ = network(case)
+    layers = range(1, case["layers"] + 1)
+    zs = [case[f"z{l + 1}"] for l in layers]
+    activations = [case["x"], *(case[f"a{l + 1}"] for l in layers)]
+    dW, db = namespace["backward"](weights, zs, activations, case["y"], case["l2"])
     return {
         **{f"dW{l + 1}": gradient for l, gradient in enumerate(dW)},
         **{f"db{l + 1}": gradient for l, gradient in enumerate(db)},
-        "arguments": flat([*weights, *biases, x, case["y"]]),
+        "arguments": flat([*weights, *zs, *activations, case["y"]]),
     }
 
 
