@@ -315,3 +315,50 @@ def fit_centre(x, orders, batch_size, learning_rate, l2=0.0, weights=None, clip=
         path.append(w)
         means.append(total / len(order))
     return np.array(path), np.array(means)
+
+
+# A block of a transformer (Vaswani et al. 2017, section 3, with normalisation first).
+
+
+def layer_norm(token, epsilon=1e-6):
+    """The token with mean 0 and variance 1."""
+    mean = sum(token) / len(token)
+    variance = sum((value - mean) ** 2 for value in token) / len(token)
+    return np.array([(value - mean) / math.sqrt(variance + epsilon) for value in token])
+
+
+def gelu(z):
+    """z times the normal distribution function of z."""
+    return np.array([value * 0.5 * (1 + math.erf(value / math.sqrt(2))) for value in z])
+
+
+def attend(tokens, weights, attended):
+    """Each token's sum over heads of the attended tokens' values, weighed by softmax of q·k / √width of a head.
+
+    `weights` holds, for query, key and value, kernel (d, heads, size) and bias (heads, size), then the output's
+    kernel (heads, size, d) and bias (d,).
+    """
+    (query, query_bias), (key, key_bias), (value, value_bias), (out, out_bias) = weights
+    heads, size = query_bias.shape
+    rows = []
+    for token in tokens:
+        total = out_bias.copy()
+        for head in range(heads):
+            q = token @ query[:, head] + query_bias[head]
+            scores = [
+                q @ (other @ key[:, head] + key_bias[head]) / math.sqrt(size) if seen else -math.inf
+                for other, seen in zip(tokens, attended, strict=True)
+            ]
+            shares = np.exp(np.array(scores) - max(scores))
+            shares = shares / shares.sum()
+            for share, other in zip(shares, tokens, strict=True):
+                total = total + share * (other @ value[:, head] + value_bias[head]) @ out[head]
+        rows.append(total)
+    return np.array(rows)
+
+
+def transformer_block(tokens, attention, widen, narrow, attended):
+    """a = x + attention(norm(x));  y = a + W₂ gelu(W₁ norm(a) + b₁) + b₂, for tokens (k, d)."""
+    a = tokens + attend(np.array([layer_norm(token) for token in tokens]), attention, attended)
+    (w1, b1), (w2, b2) = widen, narrow
+    return np.array([token + gelu(layer_norm(token) @ w1 + b1) @ w2 + b2 for token in a])

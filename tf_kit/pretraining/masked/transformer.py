@@ -7,6 +7,8 @@ from keras import ops
 from tf_kit import _checks
 from tf_kit.pretraining.masked.patches import grid_shape, patchify
 
+EMBEDDING_SCALE = 4.0
+
 
 def sine_cosine_positions(count, width):
     """Fixed codes of the places 0 … count − 1: sines and cosines of geometrically falling frequencies.
@@ -37,8 +39,16 @@ def sine_cosine_positions(count, width):
 def grid_positions(rows, columns, width):
     """Fixed codes of the places of a grid, row by row: half the code says the row, half the column.
 
+        e = (c − mean c) / √(mean (c − mean c)²)                            (1)
+
+    where c are the codes (`sine_cosine_positions` of row and column) and the first mean is over places. On a grid
+    of a few places most features of c are nearly the same everywhere; without (1) the content of a patch and what
+    tells its place from another both drown in that.
+
     Returns:
         (rows · columns, width) float32; width divisible by 4.
+
+    Convention: He et al. 2022 take c as it is, on 14 × 14 places.
 
     >>> codes = grid_positions(2, 3, 8)
     >>> codes.shape, bool((codes[1, :4] == codes[2, :4]).all()), bool((codes[1, 4:] == codes[4, 4:]).all())
@@ -46,7 +56,9 @@ def grid_positions(rows, columns, width):
     """
     row = np.repeat(sine_cosine_positions(rows, width // 2), columns, axis=0)
     column = np.tile(sine_cosine_positions(columns, width // 2), (rows, 1))
-    return np.concatenate([row, column], axis=1)
+    codes = np.concatenate([row, column], axis=1)
+    codes = codes - codes.mean(axis=0)
+    return codes / max(np.sqrt(np.mean(codes**2)), 1e-6)  # (1)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -207,8 +219,9 @@ class PatchEncoder(Blocks):
     def __init__(self, patch_size, width=64, depth=3, num_heads=4, hidden_units=None, seed=0, **kwargs):
         super().__init__(width, depth, num_heads, hidden_units, seed, **kwargs)
         self.patch_size = _checks.count("PatchEncoder.patch_size", patch_size)
-        glorot = keras.initializers.GlorotUniform(self.first_seed)
-        self.embedding = keras.layers.Dense(width, kernel_initializer=glorot, name="embedding")
+        # pixels in [0, 1] are small; a token must say as much of its content as of its place
+        wide = keras.initializers.VarianceScaling(EMBEDDING_SCALE, "fan_in", "uniform", seed=self.first_seed)
+        self.embedding = keras.layers.Dense(width, kernel_initializer=wide, name="embedding")
 
     def build(self, input_shape):
         self.grid = grid_shape(input_shape, self.patch_size)
@@ -278,7 +291,7 @@ class TokenEncoder(Blocks):
         if padding is not None and _checks.count("TokenEncoder.padding", padding, at_least=0) >= num_tokens:
             _checks.refuse("TokenEncoder.padding", f"be below num_tokens={num_tokens}", f"padding={padding}")
         self.padding = padding
-        normal = keras.initializers.RandomNormal(stddev=width**-0.5, seed=self.first_seed)
+        normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.first_seed)  # as large as the codes
         self.embedding = keras.layers.Embedding(num_tokens, width, normal, name="embedding")
 
     def build(self, input_shape):

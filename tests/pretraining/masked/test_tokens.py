@@ -1,0 +1,174 @@
+"""Masked tokens: 80/10/10 of the chosen, never specials or padding, and judged by the chosen alone."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from contracts.twins import wrong_twin
+from oracles import pretraining as oracle
+
+from tf_kit.pretraining import ExampleRandom, MaskedTokens, TokenEncoder
+from tf_kit.pretraining.masked import tokens as masked_tokens
+
+PADDING, START, MASK, VOCABULARY = 0, 1, 2, 12  # ordinary tokens are 3 … 11
+
+
+def encoder():
+    return TokenEncoder(num_tokens=VOCABULARY, width=8, depth=1, padding=PADDING, seed=1)
+
+
+def model_of(module=masked_tokens, **arguments):
+    return module.MaskedTokens(encoder(), mask_token=MASK, **{"specials": (START,), "seed": 1} | arguments)
+
+
+def sentences(n=200, length=20, seed=0):
+    """A start token, 1 to 19 ordinary ones, padding. The first holds nothing ordinary, the second one."""
+    rng = np.random.default_rng(seed)
+    x = np.full((n, length), PADDING)
+    for row, count in enumerate([0, 1, *rng.integers(2, length, n - 2)]):
+        x[row, 0] = START
+        x[row, 1 : 1 + count] = rng.integers(MASK + 1, VOCABULARY, count)
+    return x
+
+
+def chosen_and_seen(model, x, step=0):
+    random = ExampleRandom(model.seed, step, len(x))
+    chosen = model.choose(x, random)
+    return np.asarray(chosen), np.asarray(model.replace(x, chosen, random))
+
+
+# Theorems, each as a check that a wrong twin must fail.
+
+
+def check_how_many(module):
+    """max(1, round(ratio · m)) of the m ordinary tokens of each sequence; none of another kind."""
+    x = sentences()
+    for ratio in (0.15, 0.4, 0.9):
+        chosen, _ = chosen_and_seen(model_of(module, mask_ratio=ratio), x)
+        ordinary = x > MASK
+        assert not np.any(chosen & ~ordinary)
+        counts = ordinary.sum(axis=1)
+        expected = np.where(counts, np.maximum(np.round(ratio * counts), 1), 0)
+        np.testing.assert_array_equal(chosen.sum(axis=1), expected)
+
+
+def check_shares(module):
+    """Of the chosen 80 % become the mask token, 10 % a random ordinary token, 10 % stay: binomial bounds."""
+    x = np.random.default_rng(1).integers(MASK + 1, VOCABULARY, (3000, 20))
+    chosen, seen = chosen_and_seen(model_of(module, mask_ratio=0.5), x)
+    n = chosen.sum()
+    assert n == 3000 * 10
+    np.testing.assert_array_equal(seen[~chosen], x[~chosen])
+    masked, kept = seen[chosen] == MASK, seen[chosen] == x[chosen]
+    for share, expected in ((masked, 0.8), (kept, 0.1 + 0.1 / 9), (~masked & ~kept, 0.1 * 8 / 9)):
+        assert abs(share.mean() - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
+    drawn = np.bincount(seen[chosen][~masked & ~kept], minlength=VOCABULARY)
+    assert not drawn[: MASK + 1].any(), "specials, padding and the mask token are never drawn"
+    share = 1 / 9
+    total = drawn.sum()
+    assert np.all(abs(drawn[MASK + 1 :] / total - share) < 5 * math.sqrt(share * (1 - share) / total))
+
+
+def check_even_choice(module):
+    """Each ordinary place of a sequence is chosen as often as any other."""
+    x = np.tile([START, 5, 6, 7, 8, PADDING], (8000, 1))
+    chosen, _ = chosen_and_seen(model_of(module, mask_ratio=0.25), x)
+    share = chosen.mean(axis=0)
+    assert share[0] == share[5] == 0
+    assert np.all(abs(share[1:5] - 0.25) < 5 * math.sqrt(0.25 * 0.75 / 8000))
+
+
+def check_cost(module):
+    """Cross-entropy of the true tokens, mean over the chosen places alone; 0 where none is chosen."""
+    x = sentences(n=6, length=8)
+    model = model_of(module, mask_ratio=0.4)
+    model.build((None, 8))
+    values, outputs = model.per_example(x, None, ExampleRandom(1, 3, 6), training=True)
+    assert outputs is None
+    chosen, seen = chosen_and_seen(model, x, step=3)
+    h = np.asarray(model.encoder.run_on(seen), "float64")
+    V, a = (np.asarray(each, "float64") for each in model.to_tokens.get_weights())
+    for row in range(6):
+        places = np.flatnonzero(chosen[row])
+        expected = oracle.softmax_cost(h[row, places], V.T, a, x[row, places]) if len(places) else 0
+        np.testing.assert_allclose(values["loss"][row], expected, rtol=1e-4)
+        right = (h[row, places] @ V + a).argmax(axis=-1) == x[row, places]
+        np.testing.assert_allclose(values["accuracy"][row], right.mean() if len(places) else 0)
+
+
+CHECKS = [check_how_many, check_shares, check_even_choice, check_cost]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_theorem(check):
+    check(masked_tokens)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (check_how_many, "{self.mask_token, *self.specials, ", "{self.mask_token, "),
+        (check_how_many, "*({encoder.padding} - {None})", ""),
+        (check_how_many, "ops.round(self.mask_ratio * m), 1)", "ops.round(self.mask_ratio * m), 0)"),
+        (check_how_many, "self.mask_ratio * m", "self.mask_ratio * x.shape[1]"),
+        (check_how_many, 'ops.cast(rank, "float32") < k', 'ops.cast(rank, "float32") <= k'),
+        (check_shares, "MASK, RANDOM = 0.8, 0.1", "MASK, RANDOM = 0.8, 0.2"),
+        (check_shares, "fate < MASK, ops", "fate > MASK, ops"),
+        (check_shares, "ops.logical_and(chosen, fate", "ops.logical_or(chosen, fate"),
+        (check_shares, "draw * len(self._ordinary)", "draw * len(self._ordinary) / 2"),
+        (check_shares, "drawn = ops.take(ops.convert_to_tensor(self._ordinary, x.dtype), number)", "drawn = number"),
+        (check_even_choice, "random.uniform((x.shape[1],)), 2.0)", "0.5, 2.0)"),
+        (check_cost, "mean_over(chosen, losses)", "mean_over(ops.ones_like(chosen), losses)"),
+        (check_cost, "self.replace(x, chosen, random)", "x"),
+        (check_cost, "crossentropy(x, z, from_logits=True)", "crossentropy(x, z, from_logits=False)"),
+    ],
+)  # fmt: skip
+def test_wrong_twin(check, right, wrong):
+    with pytest.raises((AssertionError, TypeError, ValueError)):
+        check(wrong_twin(masked_tokens, right, wrong))
+
+
+def test_choices_belong_to_an_example_and_a_step():
+    model, x = model_of(mask_ratio=0.4), np.tile(sentences(n=3)[2:], (40, 1))
+    chosen, seen = chosen_and_seen(model, x)
+    assert len({tuple(row) for row in chosen}) > 10
+    again = chosen_and_seen(model, x)
+    np.testing.assert_array_equal((chosen, seen), again)
+    assert np.any(chosen_and_seen(model, x, step=1)[1] != seen)
+    assert np.any(chosen_and_seen(model_of(mask_ratio=0.4, seed=2), x)[1] != seen)
+    parts = []
+    for first, count in ((0, 25), (25, 15)):
+        random = ExampleRandom(1, 0, count, first, 40)
+        part = x[first : first + count]
+        parts.append(model.replace(part, model.choose(part, random), random))
+    np.testing.assert_array_equal(np.concatenate(parts), seen)
+
+
+def test_learns_what_follows_what():
+    """Sequences that count: every hidden token can be told from its neighbours."""
+    x = MASK + 1 + (np.arange(12) + np.arange(200)[:, None]) % 9
+    model = model_of()
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit(x, batch_size=20, epochs=15, verbose=0)
+    assert model.evaluate(x, verbose=0, return_dict=True)["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda: MaskedTokens(keras.layers.Flatten(), mask_token=2), "Received: Flatten"),
+        (lambda: model_of(mask_ratio=0), "mask_ratio=0"),
+        (lambda: model_of(mask_ratio=1), "mask_ratio=1"),
+        (lambda: MaskedTokens(encoder(), mask_token=12), "mask_token=12"),
+        (lambda: MaskedTokens(encoder(), mask_token=-1), "mask_token=-1"),
+        (lambda: model_of(specials=(-1,)), "specials=-1"),
+        (lambda: model_of(specials=range(12)), "leave ordinary tokens"),
+        (lambda: model_of().fit(sentences() + 1), "tokens from 1 to 12"),
+        (lambda: model_of().evaluate(sentences() - 1), "tokens from -1 to"),
+        (lambda: model_of().fit(sentences().astype("float32")), "dtype=float32"),
+    ],
+)
+def test_refusals(act, says):
+    with pytest.raises(ValueError, match=says):
+        act()
