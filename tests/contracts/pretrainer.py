@@ -1,7 +1,8 @@
 """What every pretrainer owes its user, checked for one class by `check_pretrainer`.
 
 A `factory(encoder, seed)` returns the pretrainer around a Keras encoder; `x` are inputs (n, …) that it can
-learn from, with labels `y` that it is not shown.
+learn from, with labels `y` that it is not shown. `encoder(seed=…)` makes the encoder: eight sigmoid units, unless the
+method wants another kind.
 """
 
 import json
@@ -22,7 +23,7 @@ def representation(model, x):
     return keras.ops.convert_to_numpy(model(x))
 
 
-def check_config(factory):
+def check_config(factory, encoder=encoder):
     """The config is JSON, and gives the same pretrainer back, by class and through Keras."""
     model = factory(encoder(), seed=3)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
@@ -32,7 +33,7 @@ def check_config(factory):
         assert again.seed == 3
 
 
-def check_saving(factory, x, path):
+def check_saving(factory, x, path, encoder=encoder):
     """A trained pretrainer comes back from its file with the same outputs, and goes on to the last bit."""
     model = factory(encoder(), seed=0)
     model.compile(optimizers.Adam(0.01), run_eagerly=True)
@@ -47,7 +48,7 @@ def check_saving(factory, x, path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def check_encoder(factory, x):
+def check_encoder(factory, x, encoder=encoder):
     """`model(x)` is the representation of the very encoder that was given; inference changes nothing."""
     given = encoder()
     model = factory(given, seed=0)
@@ -66,7 +67,7 @@ def check_encoder(factory, x):
     np.testing.assert_array_equal(representation(model, x), representation(given, x))
 
 
-def check_seed(factory, x):
+def check_seed(factory, x, encoder=encoder):
     """The same seed gives the same weights to the last bit, whatever global seed is set; another one others."""
 
     def train(seed, global_seed):
@@ -82,7 +83,47 @@ def check_seed(factory, x):
     assert np.any(weights != others)
 
 
-def check_learning(factory, x, y, epochs, optimizer, gain):
+def check_resuming(factory, x, path, encoder=encoder):
+    """Two epochs are one, a file, and another one: to the last bit, in weights and history."""
+
+    def trained(model, first, last):
+        return model.fit(x, batch_size=32, initial_epoch=first, epochs=last, verbose=0).history
+
+    whole, part = (factory(encoder(), seed=0) for _ in range(2))
+    for model in (whole, part):
+        model.compile(optimizers.Adam(0.01), run_eagerly=True)
+    history = trained(whole, 0, 2)
+    first = trained(part, 0, 1)
+    part.save(path)
+    resumed = keras.saving.load_model(path)
+    second = trained(resumed, 1, 2)
+    assert {name: first[name] + second[name] for name in first} == history
+    for ours, expected in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def check_half_precision(factory, x, encoder=encoder):
+    """In mixed bfloat16 the loss is computed in float32, near that of float32, and a fit step changes weights."""
+    exact = factory(encoder(), seed=0)
+    exact.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
+    expected = exact.evaluate(x, verbose=0, return_dict=True)["loss"]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = factory(encoder(), seed=0)
+        model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
+        np.testing.assert_allclose(
+            model.evaluate(x, verbose=0, return_dict=True)["loss"], expected, rtol=0.05
+        )
+        before = model.get_weights()
+        history = model.fit(x, batch_size=32, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+        assert all(weight.dtype == "float32" for weight in before)
+        assert any(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def check_learning(factory, x, y, epochs, optimizer, gain, encoder=encoder):
     """Neighbours in the trained representation share their class more often than in the untrained one, by `gain`."""
     half = len(x) // 2
     train, test = SimpleNamespace(x=x[:half], y=y[:half]), SimpleNamespace(x=x[half:], y=y[half:])
@@ -96,10 +137,17 @@ def check_learning(factory, x, y, epochs, optimizer, gain):
     assert trained > untrained + gain, (untrained, trained)
 
 
+def check_form(factory, x, path, encoder=encoder):
+    """Every check but that of learning; `path` is a file name ending in `.keras` that may be written."""
+    check_config(factory, encoder)
+    check_saving(factory, x[:64], path, encoder)
+    check_encoder(factory, x[:40], encoder)
+    check_seed(factory, x[:40], encoder)
+    check_resuming(factory, x[:40], path, encoder)
+    check_half_precision(factory, x[:40], encoder)
+
+
 def check_pretrainer(factory, x, y, path, epochs=15, optimizer=None, gain=0.05):
     """Every check above; `path` is a file name ending in `.keras` that may be written."""
-    check_config(factory)
-    check_saving(factory, x[:64], path)
-    check_encoder(factory, x[:40])
-    check_seed(factory, x[:40])
+    check_form(factory, x, path)
     check_learning(factory, x, y, epochs, optimizer or optimizers.Adam(0.01), gain)

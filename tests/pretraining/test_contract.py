@@ -1,11 +1,26 @@
-"""Autoencoders and Boltzmann machines keep the contract of pretrainers."""
+"""Every method keeps the contract of pretrainers."""
 
 import keras
+import numpy as np
 import pytest
-from contracts.pretrainer import check_pretrainer
+from contracts.pretrainer import check_form, check_pretrainer, encoder
+from pretraining import methods
 
 from tf_kit import data
-from tf_kit.pretraining import RBM, Autoencoder, DenoisingAutoencoder
+from tf_kit.pretraining import (
+    BYOL,
+    RBM,
+    Autoencoder,
+    BarlowTwins,
+    DenoisingAutoencoder,
+    MaskedAutoencoder,
+    MaskedTokens,
+    MaskedVectors,
+    PatchEncoder,
+    SimCLR,
+    TokenEncoder,
+    VICReg,
+)
 
 
 def with_decoder(encoder, seed):
@@ -44,3 +59,40 @@ SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
 def test_keeps_the_contract(factory, optimizer, tmp_path):
     train = data.load("digits", seed=0)[0]
     check_pretrainer(factory, train.x, train.y, tmp_path / "model.keras", optimizer=optimizer)
+
+
+def joint(method):
+    return lambda encoder, seed: method(encoder, projector=(8, 4), augment=methods.VIEWS, seed=seed)
+
+
+def patch_encoder(seed=0):
+    return PatchEncoder(patch_size=2, width=8, depth=1, seed=seed)
+
+
+def token_encoder(seed=0):
+    return TokenEncoder(num_tokens=18, width=8, depth=1, padding=0, seed=seed)
+
+
+def hidden_tokens(encoder, seed):
+    return MaskedTokens(encoder, mask_token=17, specials=(1,), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("factory", "encoder"),
+    [
+        pytest.param(joint(SimCLR), encoder, marks=pytest.mark.slow),
+        (joint(BYOL), encoder),
+        pytest.param(joint(BarlowTwins), encoder, marks=pytest.mark.slow),
+        pytest.param(joint(VICReg), encoder, marks=pytest.mark.slow),
+        (MaskedVectors, encoder),
+        pytest.param(MaskedAutoencoder, patch_encoder, marks=pytest.mark.slow),
+        pytest.param(hidden_tokens, token_encoder, marks=pytest.mark.slow),
+    ],
+    ids=[*methods.JOINT, "MaskedVectors", "MaskedAutoencoder", "MaskedTokens"],
+)
+def test_keeps_the_contract_but_for_learning(factory, encoder, tmp_path):
+    """What they learn of digits is asked where each is tested."""
+    x = data.load("digits", seed=0)[0].x
+    if factory is hidden_tokens:
+        x = np.round(16 * x[..., 0].reshape(len(x), 64)[:, :12]).astype("int64")
+    check_form(factory, x, tmp_path / "model.keras", encoder)

