@@ -262,48 +262,76 @@ def graphs(panels, width=4.4, columns=None):
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes, panel in zip(grid.flat, panels, strict=False):
-            for name, (x, y) in panel["series"].items():
-                i = order.index(name)
-                few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None
-                style = "--" if i % 2 else "-"
-                color = COLORS[i % len(COLORS)]
-                axes.plot(x, y, style, label=name, color=color, marker=few, markersize=5)
-                if "spread" in panel:
-                    axes.errorbar(
-                        x, y, panel["spread"][name], fmt="none", ecolor=color, capsize=3, elinewidth=1.2
-                    )
-            axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
-            for axis in panel.get("log", ""):
-                axes.set(**{f"{axis}scale": "log"})
-            whole = all(np.asarray(x).dtype.kind in "iu" for x, _ in panel["series"].values())
-            if whole and "x" not in panel.get("log", ""):
-                axes.xaxis.get_major_locator().set_params(integer=True)
-            for axis in "xy":
-                if f"{axis}_limits" in panel:
-                    axes.set(**{f"{axis}lim": panel[f"{axis}_limits"]})
-            if "x_ticks" in panel:
-                axes.set_xticks(panel["x_ticks"], [f"{tick:,}" for tick in panel["x_ticks"]])
-                axes.minorticks_off()
-            if "level" in panel:
-                value, text = panel["level"]
-                axes.axhline(value, color="0.4", linestyle=":", linewidth=1.6)
-                axes.annotate(
-                    text,
-                    (1, value),
-                    (0, 4),
-                    axes.get_yaxis_transform(),
-                    "offset points",
-                    ha="right",
-                    color="0.3",
-                )
-            if "note" in panel:
-                x, y, text = panel["note"]
-                axes.text(x, y, text, transform=axes.transAxes, va="top", color="0.25")
-            if not shared and len(panel["series"]) > 1:
-                axes.legend(fontsize=13, loc=panel.get("legend", "best"))
+            _draw_lines(axes, panel, order, legend=not shared)
         if shared:
             handles, names = grid[0, 0].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        return figure
+
+
+def _draw_lines(axes, panel, order, legend):
+    """One panel of `graphs`; `order` gives each name its colour."""
+    for name, (x, y) in panel["series"].items():
+        i = order.index(name)
+        few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None
+        style = "--" if i % 2 else "-"
+        color = COLORS[i % len(COLORS)]
+        axes.plot(x, y, style, label=name, color=color, marker=few, markersize=5)
+        if "spread" in panel:
+            axes.errorbar(x, y, panel["spread"][name], fmt="none", ecolor=color, capsize=3, elinewidth=1.2)
+    axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
+    for axis in panel.get("log", ""):
+        axes.set(**{f"{axis}scale": "log"})
+    whole = all(np.asarray(x).dtype.kind in "iu" for x, _ in panel["series"].values())
+    if whole and "x" not in panel.get("log", ""):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axis in "xy":
+        if f"{axis}_limits" in panel:
+            axes.set(**{f"{axis}lim": panel[f"{axis}_limits"]})
+    if "x_ticks" in panel:
+        axes.set_xticks(panel["x_ticks"], [f"{tick:,}" for tick in panel["x_ticks"]])
+        axes.minorticks_off()
+    if "level" in panel:
+        value, text = panel["level"]
+        axes.axhline(value, color="0.4", linestyle=":", linewidth=1.6)
+        axes.annotate(
+            text,
+            (1, value),
+            (0, 4),
+            axes.get_yaxis_transform(),
+            "offset points",
+            ha="right",
+            color="0.3",
+        )
+    if "note" in panel:
+        x, y, text = panel["note"]
+        axes.text(x, y, text, transform=axes.transAxes, va="top", color="0.25")
+    if legend and len(panel["series"]) > 1:
+        axes.legend(fontsize=13, loc=panel.get("legend", "best"))
+
+
+def images_and_graphs(rows, panels, width=4.4):
+    """Rows of images on the left, each with its words above, and lines as `graphs` draws them beside them.
+
+    Args:
+        rows: words → (k, h, w) or (k, h, w, 1) in [0, 1], as many images in each row.
+        panels: as for `graphs`.
+        width: inches of one panel.
+    """
+    order = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
+    with plt.rc_context({**STYLE, "font.size": 15}):
+        figure = plt.figure(figsize=(width * (len(panels) + 1), 4.6), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(1, len(panels)))
+        grid = left.subplots(len(rows), 1, squeeze=False)[:, 0]
+        for axes, (name, images) in zip(grid, rows.items(), strict=True):
+            images = np.asarray(images, "float32").reshape(len(images), *images.shape[1:3])
+            framed = np.pad(images, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
+            strip = np.ma.masked_invalid(np.concatenate(list(framed), axis=1)[:, :-1])
+            axes.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(name, fontsize=14, loc="left")
+            axes.axis("off")
+        for axes, panel in zip(right.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            _draw_lines(axes, panel, order, legend=True)
         return figure
 
 
