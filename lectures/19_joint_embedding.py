@@ -47,7 +47,7 @@ METHODS = {"SimCLR": SimCLR, "BYOL": BYOL, "Barlow Twins": BarlowTwins, "VICReg"
 class Config:
     data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
     examples: int = lectures.option(2000, "images to learn from, at most")
-    epochs: int = lectures.option(16, "passes over them; at least 2")
+    epochs: int = lectures.option(12, "passes over them; at least 2")
     width: int = lectures.option(16, "features of the representation")
     seeds: int = lectures.option(1, "encoders of each method")
 
