@@ -15,23 +15,23 @@ SIZES = {"mlp": {"units": (8,)}, "cnn": {"filters": (4, 4), "units": (8,)}, "vit
 
 @pytest.fixture
 def flat(tmp_path):
-    """Forty grey images without classes: a bright square somewhere."""
+    """Forty grey images without classes: a bright square somewhere, no two of one brightness."""
     rng = np.random.default_rng(0)
     (tmp_path / "squares").mkdir()
     for i in range(40):
         image = np.zeros((8, 8), "uint8")
         y, x = rng.integers(0, 5, 2)
-        image[y : y + 3, x : x + 3] = 200
+        image[y : y + 3, x : x + 3] = 200 - i
         Image.fromarray(image).save(tmp_path / "squares" / f"{i:02}.png")
     return tmp_path / "squares"
 
 
 @pytest.fixture
 def classes(flat, tmp_path):
-    """The same, and twice as bright ones, in two subfolders."""
+    """The same, and darker ones, in two subfolders."""
     for i, file in enumerate(sorted(flat.iterdir())):
         image = np.asarray(Image.open(file))
-        for name, pixels in (("dim", image // 4), ("bright", image)):
+        for name, pixels in (("dim", np.maximum(image, 140) - 140), ("bright", image)):
             (tmp_path / "lights" / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(tmp_path / "lights" / name / f"{i:02}.png")
     return tmp_path / "lights"
@@ -122,6 +122,17 @@ def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
     results = pipeline.finetune_run(tmp_path / "run", epochs=15, labels=20, learning_rate=0.01)
     assert results["labels"] == 20
     assert results["error"]["test"] < 20
+
+
+def test_images_that_lie_in_training_and_test_are_refused(classes, tmp_path):
+    """Copies of one image fall into both: a test on them would tell what is remembered."""
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    for file in classes.rglob("*.png"):
+        Image.open(classes / "dim" / "00.png").save(file)
+    for judge in (pipeline.finetune_run, pipeline.probe_run):
+        with pytest.raises(InputError, match="test examples that are also in train"):
+            judge(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*-seed-0"))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from tf_kit.pretraining import BYOL, BarlowTwins, SimCLR, VICReg, gradient_cachi
 from tf_kit.pretraining.joint_embedding_losses import nt_xent
 
 DENSE = keras.layers.Dense
-METHODS = (SimCLR, BYOL, BarlowTwins, VICReg)
+METHODS = [SimCLR, *(pytest.param(method, marks=pytest.mark.slow) for method in (BYOL, BarlowTwins, VICReg))]
 
 
 def images(n=11, seed=0):

@@ -57,7 +57,7 @@ def fit(model, x, monitor, epochs=1, batch_size=32):
     return history, [each for each in caught if issubclass(each.category, CollapseWarning)]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_warns_of_a_collapse_within_an_epoch(digits, seed):
     """And once only, however many epochs follow."""
     train, val = digits
@@ -72,7 +72,10 @@ def test_warns_of_a_collapse_within_an_epoch(digits, seed):
     assert history["alignment"][1] < 0.01
 
 
-@pytest.mark.parametrize("name", methods.JOINT)
+@pytest.mark.parametrize(
+    "name",
+    ["BYOL", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SimCLR", "BarlowTwins", "VICReg"))],
+)
 def test_is_silent_on_a_healthy_run(digits, name):
     train, val = digits
     model = methods.JOINT[name](methods.dense_encoder(), augment=methods.VIEWS)
@@ -192,6 +195,7 @@ def test_every_record_has_them(digits, tmp_path):
     assert {name: resumed[name] for name in names} == {name: history[name] for name in names}
 
 
+@pytest.mark.slow
 def test_a_twin_of_byol_loses_directions(digits):
     """Without predictor and teacher BYOL drifts towards collapse: its embeddings use ever fewer directions."""
     train, val = digits

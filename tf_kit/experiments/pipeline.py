@@ -19,6 +19,7 @@ from tf_kit.pretraining import (
     finetune,
     knn_accuracy,
     linear_probe,
+    refuse_overlap,
     workers,
 )
 from tf_kit.pretraining.joint_embedding import JointEmbedding
@@ -184,6 +185,7 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, res
     if not train.num_classes:
         refuse_without_labels(options["data"])
     train = withhold(train, labels, seed=0)
+    refuse_overlap(train.all_x, test, ("train", "test"))  # train as pretraining saw it
     part = f"{kind}-{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
     chosen = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "labels": labels}
     run = Run(Path(folder) / part, {"command": kind, **chosen, "seed": seed}, resume=resume)
