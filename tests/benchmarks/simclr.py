@@ -1,6 +1,6 @@
 """How fast a whole step of SimCLR is, augmentation included, beside the same written with Keras's own layers.
 
-python tests/benchmarks/simclr.py [--batch 256] [--size 28] [--channels 1] [--steps 10] [--repeats 7]
+python tests/benchmarks/simclr.py [--batch 256] [--size 28] [--channels 1] [--steps 40] [--repeats 5]
 
 Both train the same encoder and projector with Adam on two views of each image, turned, shifted, mirrored, and changed
 in brightness and contrast; both run as one tf.function fed by tf.data that prepares batches ahead. Keras's layers
@@ -118,7 +118,7 @@ def seconds(train_epoch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("batch", 256), ("size", 28), ("channels", 1), ("steps", 10), ("repeats", 7)):
+    for name, default in (("batch", 256), ("size", 28), ("channels", 1), ("steps", 40), ("repeats", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     z = np.random.default_rng(0).normal(size=(12, 5)).astype("float32")

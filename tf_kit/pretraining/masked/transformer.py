@@ -7,7 +7,7 @@ from keras import ops
 from tf_kit import _checks
 from tf_kit.pretraining.masked.patches import grid_shape, patchify
 
-EMBEDDING_SCALE = 4.0
+EMBEDDING_SCALE = 4.0  # variance of the embedding's initial weights, times the pixels of a patch
 
 
 def sine_cosine_positions(count, width):
@@ -212,6 +212,7 @@ class PatchEncoder(Blocks):
     >>> tuple(encoder(np.zeros((5, 4, 4, 1), "float32")).shape)
     (5, 8)
 
+    Convention: other implementations expect images of variance 1; here E starts larger instead, for images in [0, 1].
     Reference: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words"; Beyer, Zhai, Kolesnikov 2022, "Better
     plain ViT baselines for ImageNet-1k" (mean instead of class token, fixed codes).
     """
@@ -219,7 +220,7 @@ class PatchEncoder(Blocks):
     def __init__(self, patch_size, width=64, depth=3, num_heads=4, hidden_units=None, seed=0, **kwargs):
         super().__init__(width, depth, num_heads, hidden_units, seed, **kwargs)
         self.patch_size = _checks.count("PatchEncoder.patch_size", patch_size)
-        # pixels in [0, 1] are small; a token must say as much of its content as of its place
+        # pixels in [0, 1] are small (root mean square ⅓ on MNIST): a token must say as much of them as of its place
         wide = keras.initializers.VarianceScaling(EMBEDDING_SCALE, "fan_in", "uniform", seed=self.first_seed)
         self.embedding = keras.layers.Dense(width, kernel_initializer=wide, name="embedding")
 
