@@ -53,7 +53,7 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(epochs=8)
+        return cls(epochs=5)
 
 
 # %%
@@ -109,7 +109,7 @@ def watch_collapse(x, val_x, variance_weight):
     monitor = CollapseMonitor(val_x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)  # it is the point here
-        history = model.fit(x, batch_size=32, epochs=3, verbose=0, callbacks=[monitor]).history
+        history = model.fit(x, batch_size=32, epochs=2, verbose=0, callbacks=[monitor]).history
     return history | {"collapsed_in": monitor.collapsed_in}
 
 
