@@ -330,7 +330,7 @@ def record(name, model, history):
 
 
 CASES = [f"{method}/{training}" for method in METHODS for training in TRAININGS]
-HARD = ("persistent_chains", "masked_images", "simclr", "byol", "finetune")
+HARD = ("persistent_chains", "simclr", "byol", "finetune")
 CHOSEN = {  # number of replicas → what is trained there if time is short
     0: [*CASES, *SINGLE],
     1: [f"{method}/plain" for method in METHODS],
