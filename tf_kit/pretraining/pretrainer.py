@@ -286,6 +286,15 @@ class Trainer(keras.Model):
     def _refuse_what_replicas_cannot(self):
         if not self.compiled or self.distribute_strategy.num_replicas_in_sync == 1:
             return
+        if workers.several(self.distribute_strategy):
+            several = {
+                "steps_per_execution": (self.steps_per_execution, 1),
+                "gradient_accumulation_steps": (self._inner_optimizer.gradient_accumulation_steps, None),
+            }
+            for name, (value, needed) in several.items():
+                if value != needed:
+                    remedy = "One machine with several replicas has both"
+                    _checks.refuse(name, f"be {needed} on several machines", f"{name}={value}", remedy)
         every = self._inner_optimizer.ema_overwrite_frequency
         if every is not None:
             _checks.refuse(
