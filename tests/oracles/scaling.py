@@ -1,5 +1,6 @@
 """The papers' formulas of the scaling wing as float64 loops. May not import tf_kit."""
 
+import itertools
 import math
 
 import numpy as np
@@ -110,3 +111,35 @@ def dense_joules(num_inputs, units, batch_size, steps, training, slots):
         moved += slots * (weights + weights)
     operations = products * batch_size * dense_products(num_inputs, units)
     return steps * (operations * FLOAT32 + moved * DRAM_BYTE) * 1e-12
+
+
+# Parallelism
+
+
+def dearest_part(costs, cuts):
+    """The most expensive of the parts that begin at 0 and at the cuts."""
+    dearest, part = 0, 0
+    for index, cost in enumerate(costs):
+        if index in cuts:
+            part = 0
+        part += cost
+        dearest = max(dearest, part)
+    return dearest
+
+
+def moved_bytes(weights, outputs, num_devices, batch_size):
+    """Bytes of (ring all-reduce, activations both ways) for dense layers of so many weights and outputs.
+
+    Each replica's ring sends R − 1 chunks of G/R to add and R − 1 to copy; the cuts are the best of all.
+    """
+    reduced = 0.0
+    for _ in range(num_devices):
+        for _ in range(2 * (num_devices - 1)):
+            reduced += 4 * sum(weights) / num_devices
+    tried = itertools.combinations(range(1, len(weights)), num_devices - 1)
+    cuts = min(tried, key=lambda each: dearest_part(weights, each))
+    crossing = 0
+    for cut in cuts:
+        for _ in range(batch_size):
+            crossing += 2 * 4 * outputs[cut - 1]
+    return round(reduced), crossing

@@ -29,7 +29,9 @@ from tf_kit.scaling.energy import (
     measured_joules,
 )
 from tf_kit.scaling.guards import Finding, ReplicaCheck, ReplicaWarning, check_replicas
+from tf_kit.scaling.model_parallel import Split, split
 from tf_kit.scaling.parallel import strategy
+from tf_kit.scaling.traffic import TrafficBill, balanced_cuts, split_points, traced_collectives, traffic_bill
 
 __all__ = [
     "CONSTANTS",
@@ -50,6 +52,9 @@ __all__ = [
     "QuantizedDense",
     "ReplicaCheck",
     "ReplicaWarning",
+    "Split",
+    "TrafficBill",
+    "balanced_cuts",
     "check_replicas",
     "distill",
     "distillation_loss",
@@ -60,5 +65,9 @@ __all__ = [
     "quantize",
     "quantize_weights",
     "size_on_disk",
+    "split",
+    "split_points",
     "strategy",
+    "traced_collectives",
+    "traffic_bill",
 ]

@@ -1,0 +1,145 @@
+"""A split stack is the stack: outputs, gradients, training, files; and what lies on which device."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from contracts.twins import wrong_twin
+from keras import layers
+
+from tf_kit._checks import InputError
+from tf_kit.scaling import Split, model_parallel, split
+
+TESTS = Path(__file__).resolve().parents[1]
+X = np.random.default_rng(0).random((7, 6)).astype("float32")
+
+
+def stack():
+    hidden = [layers.Dense(5, "tanh"), layers.BatchNormalization(), layers.Dense(4, "tanh")]
+    return keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(2)])
+
+
+def check_the_same(module):
+    whole = stack()
+    parts = module.split(whole, cuts=[1, 3])
+    found = []
+    for model in (whole, parts):
+        x = tf.Variable(X)
+        with tf.GradientTape() as tape:
+            outputs = model(x, training=True)
+            loss = tf.reduce_sum(outputs**3)
+        found.append([outputs, *tape.gradient(loss, [x, *model.trainable_variables])])
+    for ours, expected in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_outputs_and_gradients_are_those_of_the_whole_1_2_3():
+    check_the_same(model_parallel)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("tape.gradient(outputs, sources, upstream)", "tape.gradient(outputs, sources)"),
+        ("copy.assign(variable)", "copy.assign(copy)"),
+        ("zip([0, *ends], ends, strict=False)", "zip([0, *ends], ends[:-1], strict=False)"),
+    ],
+)  # fmt: skip
+def test_wrong_twin(right, wrong):
+    with pytest.raises((AssertionError, ValueError)):
+        check_the_same(wrong_twin(model_parallel, right, wrong))
+
+
+def test_the_model_stays_as_it_was():
+    whole = stack()
+    before = whole.get_weights()
+    parts = split(whole, cuts=[2])
+    parts.compile("sgd", "mse")
+    parts.fit(X, X[:, :2], verbose=0)
+    for ours, expected in zip(whole.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_default_cuts_balance_the_weights():
+    parts = Split([layers.Dense(n) for n in (4, 4, 100, 4)], devices=["CPU:0", "CPU:0"])
+    parts.build((None, 6))
+    assert parts.cuts == [3]  # 28 + 20 + 500 | 404
+
+
+@pytest.mark.parametrize("cuts", [[0], [4], [3, 1], [1, 1]])
+def test_cuts_are_checked(cuts):
+    with pytest.raises(InputError, match="rising indices from 1 to 3"):
+        Split([layers.Dense(2) for _ in range(4)], cuts=cuts)
+
+
+def test_what_is_no_stack_is_refused():
+    with pytest.raises(InputError, match="list of Keras layers"):
+        Split([])
+    with pytest.raises(InputError, match="built Sequential model"):
+        split(keras.Sequential([layers.Dense(2)]))
+    with pytest.raises(InputError, match="'nothing'"):
+        split(stack(), cuts=["nothing"])
+    with (
+        tf.distribute.OneDeviceStrategy("CPU:0").scope(),
+        pytest.raises(InputError, match="without a strategy"),
+    ):
+        Split([layers.Dense(2)]).build((None, 3))
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What a process with three devices saw."""
+    path = tmp_path_factory.mktemp("split") / "seen.json"
+    command = [sys.executable, str(TESTS / "scaling" / "split_on_devices.py"), str(path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return json.loads(path.read_text())
+
+
+@pytest.mark.slow
+def test_training_over_three_devices_is_training_on_one(seen):
+    whole, parts = seen["split"]["histories"]
+    assert whole.keys() == parts.keys()
+    for name, values in whole.items():
+        np.testing.assert_allclose(parts[name], values, rtol=1e-6, err_msg=name)
+    assert seen["split"]["weights apart"] < 1e-6
+    assert seen["split"]["gradients"] < 1e-5
+
+
+@pytest.mark.slow
+def test_each_stage_stays_on_its_device(seen):
+    """Weights, slots, outputs, and the products of the forward and the backward pass: 3 layers of up to 3 each."""
+    found = seen["split"]
+    assert found["weight devices"] == [0, 1, 1, 2]
+    assert sorted(found["slot devices"]) == [0, 0, 1, 1, 2, 2]
+    assert found["output device"] == 2
+    assert all(found["graph"][device] >= 2 for device in "012")
+
+
+@pytest.mark.slow
+def test_a_split_model_is_saved_and_loaded(seen):
+    assert seen["split"]["loaded apart"] == 0
+    assert seen["split"]["loaded cuts"] == [2, 4]
+    assert seen["split"]["loaded devices"] == [0, 1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dense", "convolution"])
+def test_traced_bytes_are_the_computed_ones(seen, name):
+    found = seen["collectives"][name]
+    assert sum(found["traced"].values()) == found["computed"]
+
+
+@pytest.mark.slow
+def test_statistics_of_the_global_batch_are_few_bytes_more(seen):
+    """The kit's batch norm: sums, squares and counts of 6 features, and their gradients."""
+    found = seen["collectives"]["batch norm"]
+    more = sum(found["traced"].values()) - found["computed"]
+    assert 4 * (6 + 6) <= more <= 4 * 8 * (6 + 1)
