@@ -105,7 +105,7 @@ def test_other_data_on_one_machine_are_refused_on_both(trained):
         assert f"here on worker {index}" in str(each["refused"])
 
 
-OPTIONS = {"units": [16, 8], "epochs": 30, "batch_size": 256}
+OPTIONS = {"units": [16, 8], "epochs": 20, "batch_size": 256}
 
 
 def command(folder, *more):
