@@ -71,8 +71,8 @@ def encoder(width, seed):
     )
 
 
-def views():
-    return compose(RandomRotation(10), RandomResizedCrop((0.6, 1.0)), AddNoise(0.1))
+# one object for all models, so that it is compiled once; what it draws comes from keys, not from itself
+VIEWS = compose(RandomRotation(10), RandomResizedCrop((0.6, 1.0)), AddNoise(0.1))
 
 
 class Probe(keras.callbacks.Callback):
@@ -104,7 +104,7 @@ class Probe(keras.callbacks.Callback):
 def watch_collapse(x, val_x, variance_weight):
     """rankme, feature_deviation and the rest after each epoch, and the epoch in which the monitor warned."""
     plain = networks.mlp((64,), num_classes=None, seed=0)
-    model = VICReg(plain, (32,), views(), variance_weight=variance_weight)
+    model = VICReg(plain, (32,), VIEWS, variance_weight=variance_weight)
     model.compile(keras.optimizers.Adam(0.01))
     monitor = CollapseMonitor(val_x)
     with warnings.catch_warnings():
@@ -119,7 +119,7 @@ def run(config):
     probes = {name: [] for name in METHODS}
     for name, method in METHODS.items():
         for seed in range(config.seeds):
-            model = method(encoder(config.width, seed), augment=views(), seed=seed)
+            model = method(encoder(config.width, seed), augment=VIEWS, seed=seed)
             model.compile(keras.optimizers.Adam(0.003))
             probe = Probe((x, y), (val.x[:1000], val.y[:1000]))
             model.fit(x, batch_size=128, epochs=config.epochs, verbose=0, callbacks=[probe])
