@@ -469,10 +469,10 @@ def draw(results):
         panel = panels.setdefault(row["encoder"], {"series": {}, "spread": {}})
         panel["series"][row["title"]] = np.array(x), np.array([cell["mean"] for cell in cells])
         panel["spread"][row["title"]] = np.array([cell["std"] or 0 for cell in cells])
-    low = min(min(y) for panel in panels.values() for _, y in panel["series"].values())
+    means = np.concatenate([y for panel in panels.values() for _, y in panel["series"].values()])
     for kind, panel in panels.items():
         ticks = next(iter(panel["series"].values()))[0].tolist()
         panel |= {"title": ENCODERS[kind], "x_label": "labels", "log": "x", "x_ticks": ticks}
-        panel |= {"y_limits": (low - 3, 100), "legend": "lower right"}
+        panel |= {"y_limits": (means.min() - 3, min(means.max() + 3, 100)), "legend": "lower right"}
     next(iter(panels.values()))["y_label"] = f"test accuracy on {results['data']}, %"
     return plotting.graphs(list(panels.values()), width=5.2)
