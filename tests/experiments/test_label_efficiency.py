@@ -8,6 +8,7 @@ import pytest
 from tf_kit import pretraining
 from tf_kit._checks import InputError
 from tf_kit.experiments import format_labels, label_efficiency, run_label_efficiency
+from tf_kit.experiments.methods import METHODS
 from tf_kit.runs import Run
 
 TINY = {
@@ -193,9 +194,10 @@ def test_errors(given, says, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_every_method_has_its_line(tmp_path):
-    from tf_kit.experiments.methods import METHODS
-
-    results = run(tmp_path / "run", methods=None, seeds=1, labels=(30,), learning_rates=(0.01,))
-    assert set(results["rows"]) == {*METHODS, "scratch-mlp", "scratch-cnn", "scratch-vit"}
+def test_every_method_has_a_row_below_its_encoder_from_scratch():
+    rows = label_efficiency._rows(list(METHODS))
+    assert set(rows) == {*METHODS, "scratch-mlp", "scratch-cnn", "scratch-vit"}
+    for kind in ("mlp", "cnn", "vit"):
+        own = [row for row in rows if label_efficiency._kind(row) == kind]
+        first = rows.index(f"scratch-{kind}")
+        assert rows[first : first + len(own)] == own
