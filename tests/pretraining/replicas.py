@@ -138,7 +138,7 @@ METHODS = {  # name → (model, optimizer, inputs, targets)
     "masked_vectors": (lambda: MaskedVectors(encoder(5)), lambda **kw: ADAM(0.01, **kw), X, None),
     "simclr": (lambda: joint(joint_embedding.SimCLR), lambda **kw: SGD(0.02, **kw), X, None),
     "byol": (lambda: joint(BYOL), lambda **kw: SGD(0.02, **kw), X, None),
-    "barlow": (lambda: joint(BarlowTwins, (6, 4)), lambda **kw: SGD(0.02, **kw), IMAGES, None),
+    "barlow": (lambda: joint(BarlowTwins, (6, 4)), lambda **kw: SGD(0.02, **kw), X, None),
     "vicreg": (lambda: joint(VICReg), lambda **kw: SGD(0.02, **kw), X, None),
     "finetune": (finetune, lambda **kw: SGD(0.1, momentum=0.9, **kw), IMAGES, Y),
     "probe": (lambda: linear_probe(finetune().encoder, 3), lambda **kw: ADAM(0.01, **kw), IMAGES, Y),

@@ -217,8 +217,8 @@ class Trainer(keras.Model):
 
     def _sum_then_clip(self, gradients, place):
         """Gradients that the optimizer's own sum over replicas turns into the clipped sum."""
-        if place.num_replicas == 1:
-            return gradients
+        if place.num_replicas == 1:  # dense here too, as Keras would clip the rows of an embedding unsummed
+            return [gradient if gradient is None else dense(gradient) for gradient in gradients]
         reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
         sums = place.context.all_reduce("SUM", [dense(gradients[i]) for i in reached])
         if not self._accumulates_under_strategy():  # else what is clipped is the mean over steps, later
