@@ -24,7 +24,6 @@ EVENTS = {
     "socket.connect": "using the network",
     "socket.getaddrinfo": "using the network",
     "subprocess.Popen": "running a program",
-    "ctypes.dlsym": "calling C",
 }
 
 

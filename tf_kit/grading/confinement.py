@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 PARTS = ("namespaces", "landlock", "seccomp", "limits")
@@ -258,6 +259,7 @@ def _settle(folder):
     for name in ("HOME", "TMPDIR", "KERAS_HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME", "TFDS_DATA_DIR"):
         os.environ[name] = str(folder)
     os.environ["MPLBACKEND"] = "agg"
+    tempfile.tempdir = str(folder)  # what was true before the fork is remembered there
 
 
 def _limit(seconds, memory_mb):
