@@ -4,7 +4,7 @@ import numpy as np
 
 from tf_kit.grading import Exercise, Mistake, Variant
 
-KERAS_OPTIMIZERS = "keras.optimizers"
+KERAS_OPTIMIZERS = ("keras.optimizers",)
 STEPS = 3
 
 

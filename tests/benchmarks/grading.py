@@ -22,9 +22,29 @@ from tf_kit.grading import grader, labs, notebooks, selftest, submissions
 def endless(lab):
     """The first exercise's answer, never ending."""
     exercise = next(iter(lab.exercises.values()))
-    worked = (
-        time.process_time() - worked + sum(result.seconds for grade in grades for result in grade.results)
-    )
+    return {exercise.id: "\n".join(f"while True: {name} = 1" for name in exercise.defines)}
+
+
+def measure(lab, copies, jobs, loop=False, seconds=None):
+    """Seconds until the first result and until the last, processor seconds a submission, and the grades."""
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(copies):
+            notebooks.write(selftest.solved(lab, f"student {i}"), Path(folder) / f"{i:03}.ipynb")
+        if loop:
+            name = f"{copies // 2:03} endless.ipynb"
+            notebooks.write(selftest.solved(lab, "endless", endless(lab)), Path(folder) / name)
+        began, worked = time.perf_counter(), time.process_time()
+        grades, first = [], None
+        with grader.Grader(lab, jobs, seconds, secret="benchmark", allow_unsandboxed=True) as judge:
+            level = judge.ready()
+            started = time.perf_counter()
+            for grade in judge.grade(submissions.find([folder])):
+                first = first or time.perf_counter() - began
+                grades.append(grade)
+            ended = time.perf_counter()
+        worked = (
+            time.process_time() - worked + sum(result.seconds for grade in grades for result in grade.results)
+        )
     return {
         "first": first,
         "all": ended - began,

@@ -149,6 +149,12 @@ class Exercise:
     def __post_init__(self):
         if not self.id.isidentifier():
             _checks.refuse("Exercise.id", "be a name that Python allows", f"id={self.id!r}")
+        for field in ("defines", "forbids", "allows", "mistakes", "variants"):
+            if not isinstance(getattr(self, field), tuple):  # a string alone would be taken letter by letter
+                received = f"{field}={getattr(self, field)!r}"
+                _checks.refuse(
+                    f"Exercise.{field}", "be a tuple", received, "A tuple of one ends with a comma"
+                )
         _checks.count("Exercise.points", self.points)
         if sum(self.parts_points().values()) != self.points:
             _checks.refuse("Exercise.parts", f"add up to points={self.points}", f"parts={self.parts!r}")

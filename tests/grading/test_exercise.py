@@ -1,0 +1,39 @@
+"""The object of one exercise: what it refuses, and how mistakes are made of the solution."""
+
+import dataclasses
+
+import pytest
+
+from grading.class_of_students import LAB
+from tf_kit.grading import Mistake, Variant
+
+EXERCISE = LAB.exercises["leaky"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": "not a name"}, "id='not a name'"),
+        ({"points": 0}, "points=0"),
+        ({"parts": {"easy": 1}}, "add up to points=2"),
+        ({"forbids": "keras.optimizers"}, "forbids='keras.optimizers'"),
+        ({"defines": "leaky_relu"}, "a tuple of one ends with a comma"),
+    ],
+)
+def test_refusals(change, words):
+    with pytest.raises(ValueError, match="(?i)" + words):
+        dataclasses.replace(EXERCISE, **change)
+
+
+def test_part_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="'grpah'"):
+        EXERCISE.part_of({"part": "grpah"})
+
+
+def test_edits_replace_what_occurs_once():
+    assert Mistake("wrong sign", {"+": "-"}).of("a + b") == "a - b"
+    assert Variant("whole", code="other").of("a + b") == "other"
+    with pytest.raises(ValueError, match="0 times"):
+        Mistake("typo", {"*": "-"}).of("a + b")
+    with pytest.raises(ValueError, match="2 times"):
+        Mistake("twice", {"a": "b"}).of("a + a")
