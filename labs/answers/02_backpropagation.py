@@ -6,7 +6,7 @@ import numpy as np
 
 from tf_kit.grading import Between, Close, Exercise, Mistake, Variant
 
-AUTOMATIC = ("tensorflow", "keras", "torch", "jax", "sklearn", "autograd")
+AUTOMATIC = ("tensorflow", "keras", "sklearn")
 CHANGED = "the caller's {} have been changed in place: `-=`, `*=` and `out=` write into the array that was handed over."
 
 
