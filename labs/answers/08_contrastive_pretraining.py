@@ -201,7 +201,7 @@ COSINE_SIMILARITIES = Exercise(
     cases=directions,
     reference=cosines,
     defines=("cosine_similarities",),
-    forbids=("keras.losses", "keras.metrics", "keras.layers", "sklearn.metrics"),
+    forbids=("keras.losses", "keras.metrics", "keras.layers", "sklearn"),
     tolerances={"float32": (1e-4, 1e-5)},
     mistakes=(
         Mistake(
