@@ -225,6 +225,19 @@ def collapse_goes_unnoticed(results):
     results["without variance term"] = results["VICReg"]
 
 
+def replicas_change_weights(results):
+    results["differences"]["kit"] = results["differences"]["mean"]
+
+
+def gradients_of_one_replica_more(results):
+    results["payloads"][2][1] *= 2
+
+
+def splitting_never_pays(results):
+    for bill in results["bills"].values():
+        bill["data"], bill["model"] = bill["model"], bill["data"]
+
+
 def pruning_costs_as_much(results):
     results["joules"][3] = results["joules"][0]
 
@@ -257,6 +270,9 @@ def pruning_costs_as_much(results):
         ("masked", filled_in_by_the_mean_image),
         ("joint_embedding", views_teach_nothing),
         ("joint_embedding", collapse_goes_unnoticed),
+        ("parallelism", replicas_change_weights),
+        ("parallelism", gradients_of_one_replica_more),
+        ("parallelism", splitting_never_pays),
         ("compression", pruning_costs_as_much),
     ],
 )

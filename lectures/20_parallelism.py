@@ -1,0 +1,230 @@
+# %%
+"""Does a net have the same weights after training on 1, 2 and 4 replicas, and when does splitting its layers pay?
+
+Two ways to use several devices. Data parallelism: each replica has all weights and a part of the minibatch, and the
+gradients are summed. Model parallelism: each device has some of the layers, and activations go from one to the next.
+
+Claim: a classifier with dropout and batch normalisation, trained on minibatches that do not divide evenly, gets the
+same weights on any number of replicas, up to rounding (1e-5). The same net in plain Keras with a mean in
+`compute_loss` does not: its gradients are as many times too large as there are replicas. A replica's gradients take
+as many bytes in the traced step as computed. Splitting the layers moves fewer bytes than sharing the examples below a
+minibatch of (R − 1) G / A examples, where G is the size of the gradients and A that of the activations which one
+example sends over the cuts: it pays for many weights and few examples. It saves memory, not time: its devices wait
+for each other.
+
+Slide: "Parallelism": "data parallelism" and "model parallelism" are named there, their costs are not.
+Reference: Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks".
+"""
+
+import dataclasses
+import inspect
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import tf_kit
+from tf_kit import data, lectures, networks, plotting, scaling
+
+TITLE = "Parallelism"
+SECONDS = 30
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
+    largest: int = lectures.option(4, "the largest number of replicas: 2, 4 or 8")
+    labels: int = lectures.option(1000, "labelled examples to train on")
+    epochs: int = lectures.option(3, "passes over them")
+    batch_size: int = lectures.option(99, "examples in a minibatch, of all replicas together")
+    units: int = lectures.option(1000, "units in the hidden layers of the network whose traffic is billed")
+
+    @classmethod
+    def quick(cls):
+        return cls(labels=250, epochs=1)
+
+
+# %% [markdown]
+# TensorFlow bears strategies of one size only in a process, so each number of replicas has a process of its own. What
+# follows is sent to it as text.
+
+
+# %%
+def train(replicas, name, labels, epochs, batch_size):
+    """Weights of two networks after training on so many replicas, and the bytes of a traced step."""
+    import numpy as np
+
+    from tf_kit import data, networks, pretraining, regularization, scaling
+
+    class MeanInComputeLoss(keras.Sequential):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            losses = keras.ops.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
+            return keras.ops.mean(losses)
+
+    with scaling.strategy("mirrored" if replicas > 1 else "none", replicas).scope():
+        split = data.load(name, seed=0, labels=labels)[0]
+        dense = networks.mlp((64,), num_classes=None, activation="relu", seed=0).layers[1:]
+        hidden = [regularization.BatchNorm(), regularization.Dropout(0.3, seed=0)]
+        encoder = keras.Sequential([keras.layers.Flatten(), *dense, *hidden])
+        classifier = pretraining.finetune(encoder, split.num_classes, seed=0)
+        classifier.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+        classifier.fit(split.x, split.y, batch_size=batch_size, epochs=epochs, verbose=0)
+
+        layers = networks.mlp((64,), split.num_classes, activation="relu", seed=0).layers
+        shape = keras.Input(split.x.shape[1:])
+        plain = MeanInComputeLoss([shape, *layers])
+        plain.compile(keras.optimizers.SGD(0.05))
+        even = batch_size // 8 * 8  # plain Keras is spared minibatches that do not divide
+        n = len(split.x) // even * even
+        plain.fit(split.x[:n], split.y[:n], batch_size=even, epochs=epochs, shuffle=False, verbose=0)
+
+        payloads = [0, 0]
+        if replicas > 1:
+            compiled = keras.Sequential([shape, *layers])
+            compiled.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            traced = scaling.traced_collectives(compiled, split.x[:even], split.y[:even])
+            bill = scaling.traffic_bill(compiled, replicas, even)
+            payloads = [bill.gradient_bytes, sum(traced.values())]
+
+    def flat(model):
+        return np.concatenate([weight.ravel() for weight in model.get_weights()])
+
+    return {"kit": flat(classifier), "mean": flat(plain), "payloads": np.array(payloads)}
+
+
+# %%
+def start(replicas, path, *arguments):
+    """A process of its own that trains and writes what it found."""
+    program = f"{inspect.getsource(train)}\nimport numpy\nnumpy.savez({path!r}, **train({replicas}, *{arguments!r}))"
+    found = [str(Path(tf_kit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, found)),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", program], env=environment, **pipes)
+
+
+def trained(config):
+    """Number of replicas → what `train` found there."""
+    counts = [count for count in (2, 4, 8) if count <= config.largest]
+    arguments = (config.data, config.labels, config.epochs, config.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {count: str(Path(folder) / f"{count}.npz") for count in counts}
+        processes = {count: start(count, path, *arguments) for count, path in paths.items()}
+        found = {1: train(1, *arguments)}
+        for count, process in processes.items():
+            errors = process.communicate()[1]
+            if process.returncode:
+                raise RuntimeError(f"training on {count} replicas failed: {errors[-500:]}")
+            with np.load(paths[count]) as file:
+                found[count] = {name: file[name] for name in file.files}
+    return found
+
+
+# %% [markdown]
+# The bytes are those of all devices together, for one step. Data parallelism moves the gradients, once for each
+# replica more, there and back, whatever the minibatch; the split net moves activations and their gradients.
+
+
+# %%
+def bills(config):
+    """Number of devices → bytes moved by minibatch sizes in powers of two, and where both kinds are equal."""
+    split = data.load(config.data, seed=0)[0]
+    network = networks.mlp([config.units] * 3, split.num_classes, input_shape=split.x.shape[1:], seed=0)
+    sizes = 2 ** np.arange(4, 15)
+    found = {}
+    for devices in (2, 4):
+        each = [scaling.traffic_bill(network, devices, int(size)) for size in sizes]
+        found[devices] = {
+            "sizes": sizes,
+            "data": np.array([bill.data_parallel_bytes for bill in each]),
+            "model": np.array([bill.model_parallel_bytes for bill in each]),
+            "crossover": each[0].crossover_batch_size,
+        }
+    return found
+
+
+def run(config):
+    found = trained(config)
+    others = [count for count in found if count > 1]
+    differences = {
+        name: {count: float(np.abs(found[count][name] - found[1][name]).max()) for count in others}
+        for name in ("kit", "mean")
+    }
+    return {
+        "differences": differences,
+        "payloads": {count: found[count]["payloads"].tolist() for count in others},
+        "bills": bills(config),
+    }
+
+
+# %%
+def check(results):
+    kit, mean = results["differences"]["kit"], results["differences"]["mean"]
+    for count, difference in kit.items():
+        assert difference < 1e-5, f"{count} replicas move a weight by {difference:.1e}"
+        assert mean[count] > 1e-3, f"a mean in compute_loss moves weights by {mean[count]:.1e} only"
+    for count, (computed, traced) in results["payloads"].items():
+        assert computed == traced, f"{count} replicas: {computed} bytes computed, {traced} traced"
+    for devices, bill in results["bills"].items():
+        fewer = bill["model"] < bill["data"]
+        assert np.array_equal(fewer, bill["sizes"] < bill["crossover"]), f"the crossover of {devices} devices"
+        assert fewer.any(), "splitting never pays"
+        assert not fewer.all(), "splitting always pays"
+    computed, traced = next(iter(results["payloads"].values()))
+    two, four = (results["bills"][devices]["crossover"] for devices in (2, 4))
+    return (
+        f"Yes: on up to {max(kit)} replicas no weight differs by more than {max(kit.values()):.0e}, against "
+        f"{max(mean.values()):.2f} with a mean in compute_loss. Splitting the larger net moves fewer bytes below a "
+        f"minibatch of {two:,.0f} examples on two devices and {four:,.0f} on four; {traced:,} bytes of gradients "
+        f"were traced where {computed:,} were computed."
+    )
+
+
+# %%
+def plot(results):
+    panels = []
+    counts = list(results["differences"]["kit"])
+    names = {"kit": "tf_kit", "mean": "plain Keras, mean in compute_loss"}
+    floor = 1e-9  # so that a difference of nothing has a place on the axis
+    series = {
+        label: (counts, [max(results["differences"][name][count], floor) for count in counts])
+        for name, label in names.items()
+    }
+    panels.append(
+        {
+            "title": "weights against one device",
+            "series": series,
+            "x_label": "replicas",
+            "y_label": "largest difference of a weight",
+            "log": "y",
+            "y_limits": (1e-10, 1e3),
+            "legend": "upper left",
+        }
+    )
+    series = {}
+    for devices, bill in results["bills"].items():
+        series[f"examples shared, {devices} devices"] = (bill["sizes"], bill["data"] / 1e6)
+        series[f"layers split, {devices} devices"] = (bill["sizes"], bill["model"] / 1e6)
+    panels.append(
+        {
+            "title": "bytes moved in a step",
+            "series": series,
+            "x_label": "minibatch",
+            "y_label": "MB, all devices together",
+            "log": "xy",
+            "legend": "upper left",
+        }
+    )
+    return plotting.graphs(panels, width=6.4)
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())
