@@ -28,7 +28,7 @@ import keras
 import numpy as np
 
 import tf_kit
-from tf_kit import data, lectures, networks, plotting, scaling
+from tf_kit import data, lectures, networks, plotting, pretraining, regularization, scaling
 
 TITLE = "Parallelism"
 SECONDS = 30
@@ -57,10 +57,6 @@ class Config:
 # %%
 def train(replicas, name, labels, epochs, batch_size):
     """Weights of two networks after training on so many replicas, and the bytes of a traced step."""
-    import numpy as np
-
-    from tf_kit import data, networks, pretraining, regularization, scaling
-
     class MeanInComputeLoss(keras.Sequential):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
             losses = keras.ops.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
@@ -98,9 +94,12 @@ def train(replicas, name, labels, epochs, batch_size):
 
 
 # %%
+IMPORTS = "import keras, numpy as np\nfrom tf_kit import data, networks, pretraining, regularization, scaling\n"
+
+
 def start(replicas, path, *arguments):
     """A process of its own that trains and writes what it found."""
-    program = f"{inspect.getsource(train)}\nimport numpy\nnumpy.savez({path!r}, **train({replicas}, *{arguments!r}))"
+    program = f"{IMPORTS}{inspect.getsource(train)}\nnp.savez({path!r}, **train({replicas}, *{arguments!r}))"
     found = [str(Path(tf_kit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, found)),
