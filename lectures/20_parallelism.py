@@ -31,7 +31,7 @@ import tf_kit
 from tf_kit import data, lectures, networks, plotting, pretraining, regularization, scaling
 
 TITLE = "Parallelism"
-SECONDS = 30
+SECONDS = 40
 
 
 # %%
@@ -46,7 +46,7 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(labels=250, epochs=1)
+        return cls(labels=250, epochs=1, largest=2)
 
 
 # %% [markdown]
@@ -177,12 +177,12 @@ def check(results):
         assert fewer.any(), "splitting never pays"
         assert not fewer.all(), "splitting always pays"
     computed, traced = next(iter(results["payloads"].values()))
-    two, four = (results["bills"][devices]["crossover"] for devices in (2, 4))
+    crossover = " and ".join(f"{bill['crossover']:,.0f}" for bill in results["bills"].values())
     return (
         f"Yes: on up to {max(kit)} replicas no weight differs by more than {max(kit.values()):.0e}, against "
-        f"{max(mean.values()):.2f} with a mean in compute_loss. Splitting the larger net moves fewer bytes below a "
-        f"minibatch of {two:,.0f} examples on two devices and {four:,.0f} on four; {traced:,} bytes of gradients "
-        f"were traced where {computed:,} were computed."
+        f"{max(mean.values()):.2f} with a mean in compute_loss. Splitting the larger net moves fewer bytes below "
+        f"minibatches of {crossover} examples on {' and '.join(map(str, results['bills']))} devices; {traced:,} bytes "
+        f"of gradients were traced where {computed:,} were computed."
     )
 
 
@@ -203,7 +203,8 @@ def plot(results):
             "x_label": "replicas",
             "y_label": "largest difference of a weight",
             "log": "y",
-            "y_limits": (1e-10, 1e3),
+            "y_limits": (1e-10, 1e2),
+            "x_ticks": counts,
             "legend": "upper left",
         }
     )
@@ -218,6 +219,7 @@ def plot(results):
             "x_label": "minibatch",
             "y_label": "MB, all devices together",
             "log": "xy",
+            "y_limits": (0.05, 5e4),
             "legend": "upper left",
         }
     )
