@@ -1,6 +1,7 @@
 """Every demo at quick size: its claim, its figure, its words, and that it opens as a notebook.
 
-A demo that is added to the folder is tested by being there; it runs once for all tests of this file.
+A demo that is added to the folder is tested by being there; it runs once for all tests of this file. Each wing has a
+demo that takes seconds; those that take longer are left to `pytest -m slow`.
 """
 
 import copy
@@ -15,7 +16,35 @@ import pytest
 from tf_kit import lectures, plotting
 
 DEMOS = lectures.demos()
-every_demo = pytest.mark.parametrize("demo", DEMOS, ids=lambda demo: f"{demo.number}_{demo.topic}")
+LONG = {  # five seconds of one core or more at quick size: `pytest -m slow` runs these
+    "perceptron",
+    "activations",
+    "losses",
+    "optimizers",
+    "early_stopping",
+    "penalties",
+    "augmentation",
+    "batch_norm",
+    "monitoring",
+    "search",
+    "memory",
+    "greedy",
+    "joint_embedding",
+}
+
+
+def mark(topic):
+    return pytest.mark.slow if topic in LONG else ()
+
+
+def name(demo):
+    return f"{demo.number}_{demo.topic}"
+
+
+every_demo = pytest.mark.parametrize("demo", DEMOS, ids=name)
+every_run = pytest.mark.parametrize(
+    "demo", [pytest.param(demo, marks=mark(demo.topic)) for demo in DEMOS], ids=name
+)
 
 
 @functools.cache
@@ -43,9 +72,10 @@ def equal(first, second):
 def test_there_are_demos():
     assert DEMOS
     assert len({demo.number for demo in DEMOS}) == len({demo.topic for demo in DEMOS}) == len(DEMOS)
+    assert {demo.topic for demo in DEMOS} >= LONG
 
 
-@every_demo
+@every_run
 def test_claim_holds(demo):
     answer = module_of(demo).check(results_of(demo))
     assert answer.endswith(".")
@@ -53,7 +83,7 @@ def test_claim_holds(demo):
     assert "\n" not in answer
 
 
-@every_demo
+@every_run
 def test_check_leaves_the_results_alone(demo):
     """So that `plot` sees what `run` gave, whichever is called first."""
     before = copy.deepcopy(results_of(demo))
@@ -61,7 +91,7 @@ def test_check_leaves_the_results_alone(demo):
     assert equal(results_of(demo), before)
 
 
-@every_demo
+@every_run
 def test_figure_is_drawn(demo, tmp_path):
     figure = module_of(demo).plot(results_of(demo))
     for axes in figure.get_axes():
@@ -242,39 +272,41 @@ def pruning_costs_as_much(results):
     results["joules"][3] = results["joules"][0]
 
 
+TWINS = [
+    ("perceptron", one_line_is_enough),
+    ("perceptron", no_start_succeeds),
+    ("activations", sigmoid_as_fast),
+    ("losses", losses_swapped),
+    ("losses", squared_error_without_slope),
+    ("backpropagation", printed_gradient),
+    ("backpropagation", symmetry_breaks_itself),
+    ("minibatch", too_fast_as_good),
+    ("optimizers", turned_valley_as_easy),
+    ("early_stopping", stopping_is_another_penalty),
+    ("penalties", penalties_swapped),
+    ("augmentation", augmentation_is_worthless),
+    ("augmentation", sixes_survive),
+    ("dropout", masks_agree_less),
+    ("batch_norm", normalization_does_not_help),
+    ("batch_norm", shift_by_the_moving_mean),
+    ("preprocessing", divided_by_the_eigenvalue),
+    ("monitoring", curves_swapped),
+    ("search", grid_and_random_swapped),
+    ("memory", bill_without_gradients),
+    ("gradient_flow", initializations_swapped),
+    ("masked", nearly_nothing_is_enough),
+    ("masked", filled_in_by_the_mean_image),
+    ("joint_embedding", views_teach_nothing),
+    ("joint_embedding", collapse_goes_unnoticed),
+    ("parallelism", replicas_change_weights),
+    ("parallelism", gradients_of_one_replica_more),
+    ("parallelism", splitting_never_pays),
+    ("compression", pruning_costs_as_much),
+]
+
+
 @pytest.mark.parametrize(
-    ("topic", "twin"),
-    [
-        ("perceptron", one_line_is_enough),
-        ("perceptron", no_start_succeeds),
-        ("activations", sigmoid_as_fast),
-        ("losses", losses_swapped),
-        ("losses", squared_error_without_slope),
-        ("backpropagation", printed_gradient),
-        ("backpropagation", symmetry_breaks_itself),
-        ("minibatch", too_fast_as_good),
-        ("optimizers", turned_valley_as_easy),
-        ("early_stopping", stopping_is_another_penalty),
-        ("penalties", penalties_swapped),
-        ("augmentation", augmentation_is_worthless),
-        ("augmentation", sixes_survive),
-        ("dropout", masks_agree_less),
-        ("batch_norm", normalization_does_not_help),
-        ("batch_norm", shift_by_the_moving_mean),
-        ("preprocessing", divided_by_the_eigenvalue),
-        ("monitoring", curves_swapped),
-        ("search", grid_and_random_swapped),
-        ("memory", bill_without_gradients),
-        ("gradient_flow", initializations_swapped),
-        ("masked", nearly_nothing_is_enough),
-        ("masked", filled_in_by_the_mean_image),
-        ("joint_embedding", views_teach_nothing),
-        ("joint_embedding", collapse_goes_unnoticed),
-        ("parallelism", replicas_change_weights),
-        ("parallelism", gradients_of_one_replica_more),
-        ("parallelism", splitting_never_pays),
-        ("compression", pruning_costs_as_much),
-    ],
+    ("topic", "twin"), [pytest.param(topic, twin, marks=mark(topic)) for topic, twin in TWINS]
 )
 def test_claim_can_fail(topic, twin):
     demo = lectures.find(topic)

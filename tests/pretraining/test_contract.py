@@ -48,11 +48,11 @@ SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
 @pytest.mark.parametrize(
     ("factory", "optimizer"),
     [
-        (with_decoder, ADAM(0.01)),
-        (untied, ADAM(0.01)),
+        pytest.param(with_decoder, ADAM(0.01), marks=pytest.mark.slow),
+        pytest.param(untied, ADAM(0.01), marks=pytest.mark.slow),
         (DenoisingAutoencoder, ADAM(0.01)),
         (contrastive, SGD(0.2, momentum=0.5)),
-        (persistent, SGD(0.2, momentum=0.5)),
+        pytest.param(persistent, SGD(0.2, momentum=0.5), marks=pytest.mark.slow),
     ],
     ids=lambda each: getattr(each, "__name__", None),
 )

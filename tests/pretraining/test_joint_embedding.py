@@ -172,7 +172,10 @@ def test_a_function_of_keys_may_augment():
     assert views[:, 0, 0, 0].tolist() == [0, 100, 1, 101, 2, 102, 3, 103, 4, 104, 5, 105]
 
 
-@every_method
+@pytest.mark.parametrize(
+    "method",
+    [SimCLR, *(pytest.param(method, marks=pytest.mark.slow) for method in (BYOL, BarlowTwins, VICReg))],
+)
 def test_learns_digits(method):
     """Better than the untrained encoder by far, for neighbours and for a linear probe."""
     train, val, _ = data.load("digits", seed=0)

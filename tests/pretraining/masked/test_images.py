@@ -207,6 +207,7 @@ def test_covers_what_is_masked():
     np.testing.assert_array_equal(covered, np.where(masked[..., None], np.float32(0.5), patchify(x, 2)))
 
 
+@pytest.mark.slow
 def test_learns_digits():
     """Fills hidden patches in better than the mean image does, and brings neighbours of one class together."""
     train, val, _ = data.load("digits", seed=0)
