@@ -28,10 +28,22 @@ def run(out, methods=("masked",), seeds=2, **changes):
     return run_label_efficiency("digits", seeds=seeds, out=out, methods=methods, quiet=True, **changes)
 
 
+SHOWN = {}  # by folder: the images that were fine-tuned on, and their classes
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
+    fit = Run.fit
+
+    def recording(self, model, x, y=None, **options):
+        if isinstance(model, pretraining.Classifier) and not model.frozen:
+            SHOWN[self.folder.name] = {image.tobytes() for image in x}, np.unique(y)
+        return fit(self, model, x, y, **options)
+
     out = tmp_path_factory.mktemp("labels") / "run"
-    return run(out), out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "fit", recording)
+        return run(out), out
 
 
 def cell(out, row, labels, seed):
@@ -71,6 +83,7 @@ def test_the_table_as_text(table):
     assert len(lines) == 16
 
 
+@pytest.mark.slow
 def test_every_row_has_the_same_budget(tmp_path, monkeypatch):
     """For the same number of labels: as many examples shown in as many steps, the same rates, nothing augmented."""
     fit, seen = Run.fit, {}
@@ -88,23 +101,16 @@ def test_every_row_has_the_same_budget(tmp_path, monkeypatch):
     assert examples * epochs >= 16 * batch_size, "few labels are shown as often as the steps need"
 
 
-def test_labels_lie_within_more_and_over_all_classes(tmp_path, monkeypatch):
-    fit, shown = Run.fit, {}
-
-    def recording(self, model, x, y=None, **options):
-        if isinstance(model, pretraining.Classifier) and not model.frozen:
-            shown[self.folder.name] = {image.tobytes() for image in x}, np.unique(y)
-        return fit(self, model, x, y, **options)
-
-    monkeypatch.setattr(Run, "fit", recording)
-    run(tmp_path / "run", labels=(10, 30), seeds=1)
-    (few, classes), (more, _) = shown["masked-10-seed-0"], shown["masked-30-seed-0"]
-    assert (len(few), len(more)) == (10, 30)
-    assert few < more
-    np.testing.assert_array_equal(classes, np.arange(10))
+def test_labels_lie_within_more_and_over_all_classes(table):
+    for seed in (0, 1):
+        (few, classes), (more, _) = (SHOWN[f"masked-{labels}-seed-{seed}"] for labels in (30, "all"))
+        assert (len(few), len(more)) == (30, 1197)
+        assert few < more
+        np.testing.assert_array_equal(classes, np.arange(10))
+        assert SHOWN[f"scratch-mlp-30-seed-{seed}"][0] == few
 
 
-def test_the_test_set_is_seen_once_for_each_measure(tmp_path, monkeypatch):
+def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
     evaluate, knn, seen = pretraining.Classifier.evaluate, label_efficiency.knn_accuracy, []
 
     def counting(self, x=None, y=None, **options):
@@ -118,17 +124,14 @@ def test_the_test_set_is_seen_once_for_each_measure(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pretraining.Classifier, "evaluate", counting)
     monkeypatch.setattr(label_efficiency, "knn_accuracy", counting_knn)
-    run(tmp_path / "run", seeds=1, labels=(30,), val_labels=50)
-    of_test = [what for what, count in seen if count == 300]
-    assert of_test == ["evaluate", "neighbours", "evaluate"] * 2
-    assert [count for _, count in seen if count != 300] == [50] * 4, "two numbers of neighbours, two rows"
-
-
-def test_rate_and_neighbours_are_chosen_on_validation(tmp_path):
-    results = run(tmp_path / "run", seeds=1, learning_rates=(1e-9, 0.01), neighbours=(1, 30), labels=(30,))
+    choices = {"learning_rates": (1e-9, 0.01), "neighbours": (1, 30)}
+    results = run(tmp_path / "run", seeds=1, labels=(30,), val_labels=50, **choices)
     for row in results["rows"].values():
         assert row["labels"]["30"]["finetuned"]["learning_rate"] == [0.01]
         assert row["labels"]["30"]["neighbours"]["k"] == [1], "30 neighbours of 30 vote alike for all"
+    of_test = [what for what, count in seen if count == 300]
+    assert of_test == ["evaluate", "neighbours", "evaluate"] * 2
+    assert [count for _, count in seen if count != 300] == [50] * 4, "two numbers of neighbours, two rows"
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from scaling.compression import shrunk_on_replicas
 
 
+@pytest.mark.slow
 def test_two_replicas_give_what_one_device_gives(tmp_path):
     root = Path(shrunk_on_replicas.__file__).parents[3]
     program = [sys.executable, shrunk_on_replicas.__file__, "2", str(tmp_path / "two.npz")]
