@@ -30,6 +30,7 @@ LONG = {  # five seconds of one core or more at quick size: `pytest -m slow` run
     "memory",
     "greedy",
     "joint_embedding",
+    "compression",
 }
 
 
