@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 from regularization import on_replicas
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def one_and_two_replicas(tmp_path_factory):
