@@ -156,7 +156,10 @@ def _look(model, strategy, batch):
             shared = record.step_on_replicas(strategy, parts)  # (3)
             findings = list(_diverged(model))
             saved.put_back()
+            random = _distance(several.raw[0], again.raw[0]) > 1e-3
             scale = _norm(several.given) / max(_norm(one.given), 1e-30)
+            if random and _is_off(scale, replicas):  # by chance perhaps: look at more draws
+                scale = _scale_of_draws(record, saved, strategy, batch, copies)
             if _is_off(scale, replicas):
                 with _without_clipping(model) as clips:
                     unclipped = None
@@ -167,7 +170,6 @@ def _look(model, strategy, batch):
                 findings.insert(0, _of_scale(model, scale, replicas, unclipped))
     finally:
         saved.put_back()
-    random = _distance(several.raw[0], again.raw[0]) > 1e-3
     if random and all(_distance(several.raw[0], raw) < 1e-6 for raw in several.raw[1:]):
         findings.append(_of_masks(model))
     if not random and not findings:
@@ -175,6 +177,18 @@ def _look(model, strategy, batch):
         if apart > 1e-3:
             findings.append(_of_batch(model, apart))
     return findings
+
+
+def _scale_of_draws(record, saved, strategy, batch, copies, num_draws=16):
+    """The ratio of (2) to (1) in the root mean square over several draws of what is random in a step."""
+    squares = np.zeros(2)
+    for i, step in enumerate((lambda: record.step(batch), lambda: record.step_on_replicas(strategy, copies))):
+        saved.put_back()
+        for _ in range(num_draws):
+            squares[i] += _norm(step().given) ** 2
+            saved.put_back(keep_draws=True)
+    saved.put_back()
+    return float(np.sqrt(squares[1] / max(squares[0], 1e-60)))
 
 
 def _is_off(scale, replicas):
