@@ -190,7 +190,7 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
         pytest.param("simclr", {"curves", "views"}, marks=pytest.mark.slow),
         pytest.param("byol", {"curves", "views"}, marks=pytest.mark.slow),
         pytest.param("barlow", {"curves", "views"}, marks=pytest.mark.slow),
-        ("vicreg", {"curves", "views"}),
+        pytest.param("vicreg", {"curves", "views"}, marks=pytest.mark.slow),
         pytest.param("mae", {"curves", "reconstructions"}, marks=pytest.mark.slow),
         ("masked", {"curves", "reconstructions", "filters"}),
     ],
@@ -209,6 +209,7 @@ def test_whole_encoders_go_the_same_way(method, figures, monkeypatch, capsys, tm
     assert "nearest neighbours" in out
 
 
+@pytest.mark.slow
 def test_finetune_goes_on_with_convolutions(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     sizes = ["--filters", "4,8", "--units", "16", "--augment", "none"]
@@ -238,7 +239,8 @@ def test_tokens_fill_in_text(monkeypatch, capsys, tmp_path):
 def test_labels_prints_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     arguments = ["--methods", "masked", "--seeds", "1", "--labels", "50", "--steps", "20"]
-    status, out, err = run_main(monkeypatch, capsys, "labels", *arguments, "--pretrain-epochs", "1")
+    arguments += ["--pretrain-epochs", "1", "--learning-rates", "0.01"]
+    status, out, err = run_main(monkeypatch, capsys, "labels", *arguments)
     assert status == 0, err
     assert "from scratch" in out
     assert (tmp_path / "runs" / "labels-digits" / "figures" / "label_efficiency.png").is_file()
