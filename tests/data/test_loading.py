@@ -53,6 +53,7 @@ def test_loading_digits_needs_no_tensorflow():
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_mnist_is_in_the_order_of_its_files(mnist_dir):
     import tensorflow_datasets as tfds
 
