@@ -132,6 +132,7 @@ def test_the_array_is_held_once_and_let_go():
     assert resident_bytes() - before < x.nbytes
 
 
+@pytest.mark.slow
 def test_replicas_see_the_same_batches():
     """Two replicas of one strategy: the parts of each global batch, put together, are the batch."""
     program = """
