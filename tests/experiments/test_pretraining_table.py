@@ -89,8 +89,15 @@ def test_the_bar_ends_at_its_end(table):
         "learning_rates": RATES,
         **TINY,
     }
-    run_table("digits", out=table[1], resume=True, **arguments)
+    again = run_table("digits", out=table[1], resume=True, **arguments)
     np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [0, BARS[0].total])
+    assert again == table[0], "the seconds too are those of the training"
+
+
+def test_a_system_named_twice_counts_once(table):
+    options = {"learning_rates": RATES, "out": table[1], "quiet": True, **TINY}
+    with pytest.raises(InputError, match=r"Received: systems=\['deep'\]\. "):
+        run_table("digits", systems=("deep", "deep"), resume=True, **options)
 
 
 def test_the_table_as_text(table):

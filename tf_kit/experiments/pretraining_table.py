@@ -130,7 +130,8 @@ def run_table(
         The results as written to `results.json`.
     """
     seeds = _checks.count("table.seeds", seeds)
-    systems = [_checks.choice("table.systems", system, tuple(SYSTEMS)) for system in systems or SYSTEMS]
+    chosen = dict.fromkeys(systems or SYSTEMS)  # each once
+    systems = [_checks.choice("table.systems", system, tuple(SYSTEMS)) for system in chosen]
     splits = data.load(name, seed=0, data_dir=data_dir)
     if not splits[0].num_classes:
         refuse_without_labels(name)
@@ -138,7 +139,6 @@ def run_table(
     options = {"command": "table", "data": name, "systems": systems, **dataclasses.asdict(settings)}
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
     run = Run(out, options, resume=resume, progress=progress)
-    began = time.perf_counter()
     rows = {system: [] for system in systems}
     for seed in range(seeds):
         splits = splits if seed == 0 else data.load(name, seed=seed, data_dir=data_dir)
@@ -147,7 +147,10 @@ def run_table(
     progress.close()
 
     results = summarize(name, splits, rows, settings)
-    results["seconds"] = round(time.perf_counter() - began, 1)
+    cells = [each for results_of_seeds in rows.values() for each in results_of_seeds]
+    results["seconds"] = round(
+        sum(each["seconds"] for each in cells), 1
+    )  # also of what an earlier call has run
     plotting.save(_figure(results), run.folder / "figures" / "table.png")
     (run.folder / "table.txt").write_text(format_table(results) + "\n", encoding="utf-8")
     run.finish(results)
