@@ -73,6 +73,12 @@ def test_all_rows_all_numbers_of_labels(table):
     assert more["all"]["neighbours"]["test"]["mean"] > more["30"]["neighbours"]["test"]["mean"]
 
 
+def test_asked_again_it_says_the_same(table):
+    assert run(table[1], methods=("masked", "masked"), resume=True) == table[0], (
+        "a method named twice counts once"
+    )
+
+
 def test_the_table_as_text(table):
     lines = format_labels(table[0]).splitlines()
     assert lines[0].startswith("digits: test accuracy in %, 2 seeds; 1,197 training images, choices on 300")
@@ -111,7 +117,7 @@ def test_labels_lie_within_more_and_over_all_classes(table):
 
 
 def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
-    evaluate, knn, seen = pretraining.Classifier.evaluate, label_efficiency.knn_accuracy, []
+    evaluate, knn, seen = pretraining.Classifier.evaluate, label_efficiency.share_of_votes_right, []
 
     def counting(self, x=None, y=None, **options):
         if not options.get("_use_cached_eval_dataset"):
@@ -120,10 +126,10 @@ def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
 
     def counting_knn(encoder, train, test, k):
         seen.append(("neighbours", len(test.y)))
-        return knn(encoder, train, test, k=k)
+        return knn(encoder, train, test, k)
 
     monkeypatch.setattr(pretraining.Classifier, "evaluate", counting)
-    monkeypatch.setattr(label_efficiency, "knn_accuracy", counting_knn)
+    monkeypatch.setattr(label_efficiency, "share_of_votes_right", counting_knn)
     choices = {"learning_rates": (1e-9, 0.01), "neighbours": (1, 30)}
     results = run(tmp_path / "run", seeds=1, labels=(30,), val_labels=50, **choices)
     for row in results["rows"].values():
@@ -140,6 +146,59 @@ def test_seeds_may_share_a_pretraining(tmp_path):
     run(out, pretrainings=1, labels=(30,))
     assert [path.name for path in out.glob("pretrained-*")] == ["pretrained-masked-seed-0"]
     assert cell(out, "masked", 30, 0) != cell(out, "masked", 30, 1), "the labels differ all the same"
+
+
+def test_no_seed_tests_what_its_pretraining_saw(tmp_path, monkeypatch):
+    """Seeds that share a pretraining share its split, and never the labels that supervised pretraining saw."""
+    fit, saw, labels_seen, tested = Run.fit, {}, {}, {}
+
+    def images(x):
+        return {np.asarray(image).tobytes() for image in x}
+
+    def recording(self, model, x, y=None, **options):
+        if "pretrained-" in str(self.folder):
+            seen = labels_seen if isinstance(model, pretraining.Supervised) else saw
+            seen.setdefault(self.folder.name, images(x))
+        elif not model.frozen:
+            tested[self.folder.name] = images(x)
+        return fit(self, model, x, y, **options)
+
+    load, splits = label_efficiency.data.load, []
+
+    def loading(*arguments, **options):
+        splits.append(load(*arguments, **options))
+        return splits[-1]
+
+    monkeypatch.setattr(Run, "fit", recording)
+    monkeypatch.setattr(label_efficiency.data, "load", loading)
+    out = tmp_path / "run"
+    run(out, methods=("supervised", "masked"), pretrainings=1, labels=(30,), learning_rates=(0.01,))
+    assert list(saw) == ["pretrained-masked-seed-0"]
+    assert not any(images(test.x) & saw["pretrained-masked-seed-0"] for _, _, test in splits)
+    for seed in (0, 1):
+        assert (
+            tested[f"supervised-30-seed-{seed}"]
+            == labels_seen[f"pretrained-supervised-seed-{seed}-30-labels"]
+        )
+    options = json.loads((out / "pretrained-masked-seed-0" / "config.json").read_text())["options"]
+    assert options["split_seed"] == 0
+
+
+def test_a_collapsed_encoder_is_measured_too(tmp_path, monkeypatch):
+    """Where all representations are one, the table says so; it is no overlap of images."""
+
+    def collapsed(*arguments):
+        encoder = make(*arguments)
+        for variable in encoder.trainable_variables:
+            variable.assign(0 * variable)
+        return encoder
+
+    make = label_efficiency._new_encoder
+    monkeypatch.setattr(label_efficiency, "_new_encoder", collapsed)
+    results = run(
+        tmp_path / "run", seeds=1, labels=(30,), learning_rates=(1e-9,), probe_learning_rates=(1e-9,)
+    )
+    assert results["rows"]["scratch-mlp"]["labels"]["30"]["neighbours"]["test"]["mean"] < 25
 
 
 class Killed(BaseException):

@@ -14,8 +14,9 @@ from tf_kit.experiments import methods as pretraining_methods
 from tf_kit.experiments import pipeline
 from tf_kit.experiments.training_data import refuse_without_labels
 from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
-from tf_kit.pretraining import Supervised, knn_accuracy
+from tf_kit.pretraining import Supervised, refuse_overlap
 from tf_kit.pretraining.representation import represent
+from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.progress import Progress
 from tf_kit.runs import Run, save_model
 
@@ -41,8 +42,8 @@ class Settings:
         pretrain_epochs: by method, for a greedy one of each layer.
         pretrain_batch_size: by method.
         pretrain_learning_rates: by method.
-        pretrainings: how many encoders each method pretrains; seed s starts from number s mod `pretrainings`.
-            None is one for each seed.
+        pretrainings: how many encoders each method pretrains; seed s starts from number s mod `pretrainings`, and
+            has its split. None is one for each seed; so it always is for `supervised`, which saw the labels.
     """
 
     labels: tuple = (50, 200, None)
@@ -110,8 +111,8 @@ def run_label_efficiency(
     """Pretrains by every method, fine-tunes and probes with few and with many labels, and tests once each.
 
     A seed fixes which examples keep their label (evenly over the classes, and fewer always within more), which
-    validation examples choose, the output layer and the order of the examples; where the data set has no split of
-    its own, the split; and the pretraining, unless `pretrainings` lets seeds share it. Pretraining sees the images
+    validation examples choose, the output layer and the order of the examples; and the pretraining and, where the
+    data set has none of its own, the split, unless `pretrainings` lets seeds share both. Pretraining sees the images
     of train alone. Rows with the same kind of encoder start fine-tuning from the same architecture, take the same
     number of steps without augmentation, and choose learning rate and epoch from the same list on the same
     validation examples; so do the probe with its rates and the neighbours with their number. The test set is used
@@ -138,9 +139,9 @@ def run_label_efficiency(
     seeds = _checks.count("labels.seeds", seeds)
     names = [
         _checks.choice("labels.methods", each, tuple(pretraining_methods.METHODS))
-        for each in methods or pretraining_methods.METHODS
+        for each in dict.fromkeys(methods or pretraining_methods.METHODS)  # each once
     ]
-    splits = data.load(name, seed=0, data_dir=data_dir)
+    splits = _load(name, 0, data_dir)
     if not splits[0].num_classes:
         refuse_without_labels(name)
     settings = _fitting(settings_for(len(splits[0]), **changes), splits)
@@ -149,10 +150,10 @@ def run_label_efficiency(
     options |= dataclasses.asdict(settings)
     progress = Progress(_total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
     run = Run(out, options, resume=resume, progress=progress)
-    began = time.perf_counter()
     found = {row: {labels: [] for labels in settings.labels} for row in rows}
     for seed in range(seeds):
-        splits = splits if seed == 0 else data.load(name, seed=seed, data_dir=data_dir)
+        if seed:
+            splits = _load(name, _shared(seed, settings), data_dir)
         for row in rows:
             work = _Row(run, name, row, seed, settings, splits, options)
             for labels in settings.labels:
@@ -161,11 +162,22 @@ def run_label_efficiency(
     progress.close()
 
     results = summarize(name, splits, rows, found, settings)
-    results["seconds"] = round(time.perf_counter() - began, 1)
+    cells = [each for row in found.values() for seeds_of_cell in row.values() for each in seeds_of_cell]
+    results["seconds"] = round(
+        sum(each["seconds"] for each in cells), 1
+    )  # also of what an earlier call has run
     plotting.save(draw(results), run.folder / "figures" / "label_efficiency.png")
     (run.folder / "table.txt").write_text(format_labels(results) + "\n", encoding="utf-8")
     run.finish(results)
     return run.results
+
+
+def _load(name, seed, data_dir):
+    """The splits, of which none may hold an example that train has too."""
+    train, val, test = data.load(name, seed=seed, data_dir=data_dir)
+    refuse_overlap(train, val, ("train", "val"))
+    refuse_overlap(train, test, ("train", "test"))
+    return train, val, test
 
 
 def _fitting(settings, splits):
@@ -195,6 +207,11 @@ def _rows(names):
         own = [name for name in names if pretraining_methods.METHODS[name].encoders[0] == kind]
         rows += [SCRATCH + kind, *own] if own else []
     return rows
+
+
+def _shared(seed, settings):
+    """The seed of the pretraining from which a seed starts, and of its split: none it saw may be tested."""
+    return seed % (settings.pretrainings or seed + 1)
 
 
 def _kind(row):
@@ -233,7 +250,10 @@ def _total_cost(rows, settings, num_train, seeds):
             rounds, examples = _rounds(settings, labels or num_train)
             total += seeds * rounds * examples * len(settings.learning_rates) * _SPEED[_kind(row)] / 1000
         if not row.startswith(SCRATCH):
-            total += min(settings.pretrainings or seeds, seeds) * _pretraining_cost(row, settings, num_train)
+            runs = min(settings.pretrainings or seeds, seeds)
+            if pretraining_methods.METHODS[row].kind is Supervised:
+                runs = seeds * len(settings.labels)
+            total += runs * _pretraining_cost(row, settings, num_train)
     return total
 
 
@@ -324,9 +344,9 @@ class _Row:
         train, val, test = self._represented(encoder, few)
         as_it_is = keras.layers.Identity()
         counts = [k for k in self.settings.neighbours if k <= len(few)]
-        on_val = [knn_accuracy(as_it_is, train, val, k=k) for k in counts]
+        on_val = [share_of_votes_right(as_it_is, train, val, k) for k in counts]
         best = int(np.argmax(on_val))
-        tested = knn_accuracy(as_it_is, train, test, k=counts[best])
+        tested = share_of_votes_right(as_it_is, train, test, counts[best])
         return _accuracies({"k": counts[best], "val_accuracy": on_val[best]}, tested)
 
     def _represented(self, encoder, few):
@@ -346,11 +366,13 @@ class _Row:
         if self.row.startswith(SCRATCH):
             self._encoder = _new_encoder(self.kind, self.train.x.shape[1:], self.seed)
             return self._encoder
-        number = self.seed % (self.settings.pretrainings or self.seed + 1)
+        number = self.seed if self.supervised else _shared(self.seed, self.settings)
         part = f"pretrained-{self.row}-seed-{number}" + (f"-{shown}-labels" if self.supervised else "")
+        own = {"seed": number, "split_seed": _shared(self.seed, self.settings)}
+        own |= {"method": self.row, "command": "pretrain"}
         child = Run(
             self.run.folder / part,
-            {**self.options, "seed": number, "method": self.row, "command": "pretrain"},
+            {**self.options, **own},
             resume=True,
             progress=self.run.progress,
         )

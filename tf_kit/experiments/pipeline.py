@@ -181,7 +181,7 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, res
         )
     learning_rate = _checks.number(f"{kind}.learning_rate", learning_rate, above=0)
     where = {"data_dir": options.get("data_dir"), "image_size": options.get("image_size")}
-    train, val, test = data.load(options["data"], seed=0, **where)
+    train, val, test = data.load(options["data"], seed=options.get("split_seed", 0), **where)
     if not train.num_classes:
         refuse_without_labels(options["data"])
     train = withhold(train, labels, seed=0)
