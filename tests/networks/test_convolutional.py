@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from oracles import networks as oracle
 
 from tf_kit import data
@@ -45,8 +46,8 @@ def test_layout():
     model = cnn((4, 8), units=(6,), num_classes=3, normalization=BatchNorm, input_shape=(28, 28, 1))
     kinds = [type(layer).__name__ for layer in model.layers]
     block = ["BatchNorm", "ReLU"]
-    assert kinds == ["Conv2D", *block, "Conv2D", *block, "Flatten", "Dense", *block, "Dense"]
-    named = [layer.name for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense", "ReLU")]
+    assert kinds == ["Convolution", *block, "Convolution", *block, "Flatten", "Dense", *block, "Dense"]
+    named = [layer.name for layer in model.layers if type(layer).__name__ in ("Convolution", "Dense", "ReLU")]
     assert named == [
         "conv_1", "conv_1_relu", "conv_2", "conv_2_relu", "hidden_1", "hidden_1_relu", "logits"
     ]  # fmt: skip
@@ -101,3 +102,24 @@ def test_saves_and_learns(tmp_path):
 def test_errors(given, received):
     with pytest.raises(ValueError, match=f"Received: .*{received}"):
         cnn(**given)
+
+
+def features_of(encoder, images):
+    """What a compiled step sees of images whose number it does not know: sums of the features of each channel."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]))])
+    def sums(x):
+        z = encoder(x)
+        return tf.concat([tf.reduce_sum(z, axis=(0, 1, 2)), [0.0]], axis=0)
+
+    return sums(images).numpy()
+
+
+def test_a_replica_without_examples_keeps_the_shape(monkeypatch):
+    """TensorFlow's own convolution of no images has one channel here; of some images both give the same."""
+    layer = convolutional.Convolution(4, 3, 2, padding="same")
+    images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
+    expected = features_of(layer, images)
+    monkeypatch.setattr(convolutional, "_shared_by_replicas", lambda: True)
+    np.testing.assert_allclose(features_of(layer, images), expected, rtol=1e-6)
+    np.testing.assert_array_equal(features_of(layer, images[:0]), np.zeros(5))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
+from keras import ops
 
 from tf_kit._checks import count, refuse
 from tf_kit.networks.perceptron import hidden_activation
@@ -101,7 +102,7 @@ def cnn(
 
     for index, size in enumerate(filters):
         name = f"conv_{index + 1}"
-        convolution = keras.layers.Conv2D(size, 3, 2, padding="same", name=name, **start(index))  # (1)
+        convolution = Convolution(size, 3, 2, padding="same", name=name, **start(index))  # (1)
         layers += [convolution, *after(name)]  # (2)
     layers.append(keras.layers.Flatten(name="flatten"))
     for index, size in enumerate(units):
@@ -112,6 +113,37 @@ def cnn(
         glorot = keras.initializers.GlorotUniform(seed=int(seeds[-1]))
         layers.append(keras.layers.Dense(num_classes, kernel_initializer=glorot, name="logits"))  # (4)
     return keras.Sequential(layers, name="encoder" if num_classes is None else "cnn")
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class Convolution(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` that keeps its output shape where a replica gets no example of a minibatch.
+
+    On a processor, TensorFlow gives the convolution of no images the shape of its inputs, (0, h, w, d), whatever
+    the filters and strides; the sums over replicas that follow then fail. Where replicas share minibatches, an
+    empty part is convolved with one black image, which is cut off again.
+
+    Args: as for `keras.layers.Conv2D`.
+    Input shape, output shape: (n, h, w, d) to (n, h', w', filters), n ≥ 0.
+    """
+
+    def call(self, inputs):
+        if not _shared_by_replicas():
+            return super().call(inputs)
+        n = ops.shape(inputs)[0]
+        missing = ops.cast(ops.equal(n, 0), "int32")
+        black = ops.zeros((missing, *inputs.shape[1:]), inputs.dtype)
+        return super().call(ops.concatenate([inputs, black]))[:n]
+
+
+def _shared_by_replicas():
+    """Whether a minibatch is shared by several replicas, so that one of them may get no example."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    return replica is not None and replica.num_replicas_in_sync > 1
 
 
 def _is_sequence(value):
