@@ -75,7 +75,7 @@ class CollapseMonitor(keras.callbacks.Callback):
     Args:
         x: examples, some hundreds; more than the embedding has features, so that their number does not bound the
             rank. Validation images are a good choice.
-        min_rank: Defaults to 1.5, which no embedding reaches that uses two directions evenly.
+        min_rank: Defaults to 1.5; an embedding that uses two directions evenly has 2.
         min_deviation: Defaults to 0.05, a twentieth of even spread.
 
     Attributes:

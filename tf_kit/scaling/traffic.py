@@ -251,7 +251,7 @@ def _places(nodes, cuts, num_devices):
 
 
 def _crossing(nodes, place):
-    """The tensors made before the layer at `place`, or given, that it or a later layer reads."""
+    """The tensors that a layer before `place` makes and it or a later layer reads; not the inputs, which are dealt out."""
     read = {id(tensor): tensor for node in nodes[place:] for tensor in node.input_tensors}
     made_later = {id(tensor) for node in nodes[place:] for tensor in node.outputs}
     given = {id(tensor) for node in nodes for tensor in node.input_tensors} - {
