@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from oracles import networks as oracle
 
-from tf_kit import data
+from tf_kit import data, scaling
 from tf_kit.networks import cnn, convolutional
 from tf_kit.regularization import BatchNorm
 
@@ -102,6 +102,12 @@ def test_saves_and_learns(tmp_path):
 def test_errors(given, received):
     with pytest.raises(ValueError, match=f"Received: .*{received}"):
         cnn(**given)
+
+
+def test_it_is_pruned_and_quantised_as_any_convolution():
+    model = cnn((4,), units=(), num_classes=None, input_shape=(8, 8, 1))
+    for smaller in (scaling.prune(model, 0.5), scaling.quantize(model)):
+        assert type(smaller.layers[0]).__name__ in ("PrunedConv2D", "QuantizedConv2D")
 
 
 def features_of(encoder, images):

@@ -127,6 +127,8 @@ class Convolution(keras.layers.Conv2D):
     Input shape, output shape: (n, h, w, d) to (n, h', w', filters), n ≥ 0.
     """
 
+    same_as = keras.layers.Conv2D  # what `scaling.prune` and `scaling.quantize` take it for
+
     def call(self, inputs):
         if not _shared_by_replicas():
             return super().call(inputs)

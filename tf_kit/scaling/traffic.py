@@ -251,7 +251,7 @@ def _places(nodes, cuts, num_devices):
 
 
 def _crossing(nodes, place):
-    """The tensors that a layer before `place` makes and it or a later layer reads; not the inputs, which are dealt out."""
+    """What layers before `place` make and it or a later one reads; not the inputs, which every device is given."""
     read = {id(tensor): tensor for node in nodes[place:] for tensor in node.input_tensors}
     made_later = {id(tensor) for node in nodes[place:] for tensor in node.outputs}
     given = {id(tensor) for node in nodes for tensor in node.input_tensors} - {

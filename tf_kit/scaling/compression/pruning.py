@@ -181,7 +181,9 @@ def prune(model, sparsity: float, scope: str = "global", layers=None):
 
 
 def _kind(layer):
-    return type(layer) if isinstance(layer, _Pruned) else _KINDS.get(type(layer))
+    if isinstance(layer, _Pruned):
+        return type(layer)
+    return _KINDS.get(getattr(layer, "same_as", type(layer)))
 
 
 def _prune_layers(subject, layers, sparsity, scope):

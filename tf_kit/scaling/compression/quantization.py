@@ -232,7 +232,7 @@ def quantize(model, bits: int = 8):
         )
 
     def replacement(layer):
-        kind = _KINDS.get(type(layer))
+        kind = _KINDS.get(getattr(layer, "same_as", type(layer)))
         return None if kind is None else kind.from_config({**config_of(layer), "bits": bits})
 
     copy, pairs = rebuild("quantize.model", model, replacement)
