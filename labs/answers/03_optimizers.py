@@ -13,8 +13,7 @@ def walks(hyper):
 
     def cases(rng):
         return [
-            walk(rng, hyper(rng), about="two variables"),
-            walk(rng, hyper(rng), about="a schedule, float64", dtype="float64", schedule=True),
+            walk(rng, hyper(rng), about="two variables, a schedule, float64", dtype="float64", schedule=True),
             walk(rng, hyper(rng), about="in a compiled graph", compiled=True, part="graph"),
         ]
 
@@ -114,13 +113,11 @@ def lars_reference(case):
 
 
 def lars_cases(rng):
-    """The walks, and the two corners of the ratio: weights of zero, and neither gradient nor penalty."""
-    found = walks(lars_hyper)(rng)
-    zeros = walk(rng, lars_hyper(rng), about="a matrix of zeros")
-    zeros["matrix"] = np.zeros((3, 2))
-    still = walk(rng, lars_hyper(rng) | {"l2": 0.0}, about="no gradient, no penalty")
-    still["matrix_gradients"] = np.zeros_like(still["matrix_gradients"])
-    return [*found, zeros, still]
+    """The walks, and both corners of the ratio in one: weights of zero, then neither gradient nor penalty."""
+    corners = walk(rng, lars_hyper(rng) | {"l2": 0.0}, about="a matrix of zeros, then no gradient")
+    corners["matrix"] = np.zeros((3, 2))
+    corners["matrix_gradients"][1] = 0.0
+    return [*walks(lars_hyper)(rng), corners]
 
 
 def lars_hyper(rng):
