@@ -1,5 +1,7 @@
 """What is measured of an answer to the lab on optimizers. Public: it runs beside the student's objects."""
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import ops
@@ -43,21 +45,38 @@ def walk(optimizer, case):
         [ops.convert_to_tensor(g, dtype=case["dtype"]) for g in pair]
         for pair in zip(case["matrix_gradients"], case["vector_gradients"], strict=True)
     ]
-    step = optimizer.apply
-    if case["compiled"]:
-        import tensorflow as tf
-
-        recorded = tf.function(lambda *pair: optimizer.apply(list(pair)), autograph=False)
-        step = recorded.get_concrete_function(*gradients[0])
     path = []
-    for pair in gradients:
-        step(*pair) if case["compiled"] else step(pair)
-        path.append([np.array(variable) for variable in variables])
+    with unrewritten() if case["compiled"] else contextlib.nullcontext():
+        step = recorded(optimizer, gradients[0]) if case["compiled"] else optimizer.apply
+        for pair in gradients:
+            step(*pair) if case["compiled"] else step(pair)
+            path.append([np.array(variable) for variable in variables])
     return {
         "matrix": np.stack([pair[0] for pair in path]),
         "vector": np.stack([pair[1] for pair in path]),
         "gradients": np.concatenate([np.ravel(g) for pair in gradients for g in pair]),
     }
+
+
+def recorded(optimizer, gradients):
+    """A step as a graph, recorded once."""
+    import tensorflow as tf
+
+    step = tf.function(lambda *pair: optimizer.apply(list(pair)), autograph=False)
+    return step.get_concrete_function(*gradients)
+
+
+@contextlib.contextmanager
+def unrewritten():
+    """Graphs run as they were recorded: to rewrite one that runs three times takes longer than to run it."""
+    from tensorflow import config
+
+    before = config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+    config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
 
 
 def rate_of(case):
