@@ -145,6 +145,18 @@ def test_check_and_pytest_give_the_points_of_grade(monkeypatch, capsys, tmp_path
     assert result.returncode == 1
 
 
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tf_kit.grading.course.grade", interrupted)
+    arguments = ("grade", "optimizers", str(tmp_path), "--out", str(tmp_path / "out"))
+    status, _, words = run_main(monkeypatch, capsys, *arguments)
+    assert status == 1
+    assert "the same command goes on" in words
+    assert "--resume" not in words
+
+
 def test_a_notebook_knows_its_lab(tmp_path):
     lab = labs.find("optimizers")
     made = selftest.solved(lab)

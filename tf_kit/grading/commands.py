@@ -105,4 +105,10 @@ def grade(name, submission, out, jobs, timeout, course_secret, visible_only, all
     from tf_kit.grading import course
 
     secret = None if visible_only else course_secret or course.secret(out)
-    course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed)
+    try:
+        course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed)
+    except KeyboardInterrupt:
+        click.echo(
+            "tf-kit: interrupted; the same command goes on after the last submission on record", err=True
+        )
+        raise click.exceptions.Exit(1) from None
