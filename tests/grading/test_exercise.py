@@ -17,6 +17,7 @@ EXERCISE = LAB.exercises["leaky"]
         ({"points": 0}, "points=0"),
         ({"parts": {"easy": 1}}, "add up to points=2"),
         ({"forbids": "keras.optimizers"}, "forbids='keras.optimizers'"),
+        ({"forbids": ("tensorflow.keras",)}, "all of Keras"),
         ({"defines": "leaky_relu"}, "a tuple of one ends with a comma"),
     ],
 )

@@ -155,6 +155,14 @@ class Exercise:
                 _checks.refuse(
                     f"Exercise.{field}", "be a tuple", received, "A tuple of one ends with a comma"
                 )
+        for name in self.forbids:
+            if name in ("tensorflow.keras", "tf.keras"):  # other names of `keras`: all of it would be closed
+                _checks.refuse(
+                    "Exercise.forbids",
+                    "say whether all of Keras is meant",
+                    f"forbids={self.forbids!r}",
+                    "Write `keras` for all of it, else the part, such as `keras.optimizers`",
+                )
         _checks.count("Exercise.points", self.points)
         if sum(self.parts_points().values()) != self.points:
             _checks.refuse("Exercise.parts", f"add up to points={self.points}", f"parts={self.parts!r}")
