@@ -75,7 +75,7 @@ def main():
     rate, marginal = (60 * arguments.copies / seen[part] for part in ("all", "grading"))
     print(f"{rate:.0f} submissions a minute, start included; {marginal:.0f} once started")
     print(
-        f"{seen['cpu']:.3f} s of processor time for each, which does not depend on what else the machine does"
+        f"{seen['cpu']:.3f} s of processor time for each, which other work raises less than the time on the clock"
     )
     loop = measure(lab, arguments.copies, arguments.jobs, loop=True, seconds=arguments.limit)
     lost = {r.exercise: r.status for g in loop["grades"] for r in g.results if r.status != "ok"}
