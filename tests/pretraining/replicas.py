@@ -1,7 +1,7 @@
 """Every method of training on so many replicas, and how far its weights and History are from one device's.
 
-    python tests/pretraining/replicas.py [all]                      the table of largest differences
-    python tests/pretraining/replicas.py REPLICAS FILE CASE …       writes what so many replicas give
+    PYTHONPATH=tests python tests/pretraining/replicas.py [all]                      the table of largest differences
+    PYTHONPATH=tests python tests/pretraining/replicas.py REPLICAS FILE CASE …       writes what so many replicas give
 
 19 examples in minibatches of 9 are 9, 9 and 1: on two replicas 5 + 4 and 1 + 0, on four 3 + 3 + 3 + 0 and
 1 + 0 + 0 + 0. TensorFlow bears strategies of one size only in a process, so each size has its own.
