@@ -9,7 +9,6 @@
 
 import inspect
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from contracts import processes
 from contracts.twins import wrong_twin
 from keras import ops
 
@@ -387,16 +387,6 @@ def largest_difference(ours, theirs, kind):
     )
 
 
-def start(count, path, *arguments):
-    """A process that trains on so many replicas."""
-    tests = Path(__file__).resolve().parents[1]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tests.parent), str(tests)))}
-    program = [sys.executable, __file__, str(count), str(path), *arguments]
-    return subprocess.Popen(
-        program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
 def train_everywhere(folder, cases=CHOSEN):
     """Number of replicas, 0 for no strategy → what `train_all` gives there.
 
@@ -405,16 +395,17 @@ def train_everywhere(folder, cases=CHOSEN):
         cases: number of replicas → names out of `CASES` and `SINGLE`.
     """
     files = {count: Path(folder) / f"{count}.npz" for count in sorted(cases, reverse=True) if count}
-    processes = {count: start(count, path, *cases[count]) for count, path in files.items()}
+    children = {
+        count: processes.start(__file__, count, path, *cases[count]) for count, path in files.items()
+    }
     try:
         arrays = {0: train_all(cases[0])}
-        for count, process in processes.items():
-            _, errors = process.communicate(timeout=900)
-            assert process.returncode == 0, errors[-3000:]
+        for count, child in children.items():
+            processes.finish(child, timeout=900)
             arrays[count] = dict(np.load(files[count]))
     finally:
-        for process in processes.values():
-            process.kill()
+        for child in children.values():
+            child.kill()
     return arrays
 
 

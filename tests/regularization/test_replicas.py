@@ -1,13 +1,9 @@
 """The number of replicas changes nothing: batch norm, masks and augmentations on two are those on one."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts import processes
 from regularization import on_replicas
 
 pytestmark = pytest.mark.slow
@@ -16,13 +12,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def one_and_two_replicas(tmp_path_factory):
     out = tmp_path_factory.mktemp("replicas") / "two.npz"
-    root = Path(on_replicas.__file__).parents[2]
-    program = [sys.executable, on_replicas.__file__, "2", str(out)]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    two = subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True)
-    one = on_replicas.results(tf.distribute.get_strategy())
-    _, errors = two.communicate(timeout=300)
-    assert two.returncode == 0, errors[-3000:]
+    with processes.running(on_replicas.__file__, 2, out):
+        one = on_replicas.results(tf.distribute.get_strategy())
     return one, dict(np.load(out))
 
 

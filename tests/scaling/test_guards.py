@@ -1,30 +1,22 @@
 """The guards name each sickness of a model on two replicas, and say nothing of healthy ones."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from contracts import processes
 from scaling import sick_models
 
 from tf_kit import scaling
 from tf_kit._checks import InputError
-
-TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """Name of the model → what was found, in a process with two devices."""
     path = tmp_path_factory.mktemp("guards") / "found.json"
-    command = [sys.executable, str(TESTS / "scaling" / "sick_models.py"), str(path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    processes.finish(processes.start(sick_models.__file__, path))
     return json.loads(path.read_text())
 
 

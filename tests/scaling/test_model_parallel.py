@@ -1,22 +1,18 @@
 """A split stack is the stack: outputs, gradients, training, files; and what lies on which device."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts import processes
 from contracts.twins import wrong_twin
 from keras import layers
 
 from tf_kit._checks import InputError
 from tf_kit.scaling import Split, model_parallel, split
 
-TESTS = Path(__file__).resolve().parents[1]
 X = np.random.default_rng(0).random((7, 6)).astype("float32")
 
 
@@ -96,10 +92,7 @@ def test_what_is_no_stack_is_refused():
 def seen(tmp_path_factory):
     """What a process with three devices saw."""
     path = tmp_path_factory.mktemp("split") / "seen.json"
-    command = [sys.executable, str(TESTS / "scaling" / "split_on_devices.py"), str(path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    processes.finish(processes.start(processes.TESTS / "scaling" / "split_on_devices.py", path))
     return json.loads(path.read_text())
 
 

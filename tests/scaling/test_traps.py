@@ -4,15 +4,11 @@ A test is skipped where a newer Keras has mended its trap. Those that need repli
 their own, against one device here.
 """
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts import processes
 from scaling import traps
 
 from tf_kit import networks, optimizers
@@ -27,17 +23,8 @@ X = traps.X
 def found(tmp_path_factory):
     """trap/name → what it gives (on one device, on two replicas)."""
     path = tmp_path_factory.mktemp("traps") / "two.npz"
-    root = Path(traps.__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    child = subprocess.Popen(
-        [sys.executable, traps.__file__, str(path)], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    with processes.running(traps.__file__, path):
         one = traps.found()
-        _, errors = child.communicate(timeout=300)
-        assert child.returncode == 0, errors[-3000:]
-    finally:
-        child.kill()
     two = dict(np.load(path))
     return {name: (one.get(name), two[name]) for name in two}
 
