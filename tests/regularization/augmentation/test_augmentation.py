@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts.augmentation import uncompiled
 from contracts.layer import check_config_round_trip, check_keras_file, check_layer
 
 from tf_kit.regularization import (
@@ -61,12 +62,10 @@ def test_an_example_s_view_depends_on_its_key_alone(make):
     """Shuffled images with shuffled keys give shuffled views; a part of the batch gives a part of the views."""
     layer, order = make(), np.random.default_rng(1).permutation(N)
     views = np.asarray(layer.augment(IMAGES, KEYS))
-    np.testing.assert_allclose(
-        views, layer.distort(tf.constant(IMAGES), KEYS), atol=1e-5
-    )  # XLA changes nothing
+    np.testing.assert_allclose(views, uncompiled(layer, IMAGES, KEYS), atol=1e-5)  # XLA changes nothing
     assert np.abs(views - IMAGES).max() > 1e-3
     np.testing.assert_allclose(layer.augment(IMAGES[order], KEYS[order]), views[order], atol=1e-6)
-    np.testing.assert_allclose(layer.distort(tf.constant(IMAGES[2:4]), KEYS[2:4]), views[2:4], atol=1e-5)
+    np.testing.assert_allclose(uncompiled(layer, IMAGES[2:4], KEYS[2:4]), views[2:4], atol=1e-5)
 
 
 def test_the_layer_s_own_keys_are_its_seed_call_and_place():
@@ -118,6 +117,12 @@ def test_errors(call, received):
         call()
 
 
-def test_an_augmentation_must_give_distort():
-    with pytest.raises(NotImplementedError, match="gives no distort"):
-        Augmentation().augment(IMAGES, KEYS)
+class OnlyDraws(Augmentation):
+    def draw(self, key, shape):
+        return key
+
+
+@pytest.mark.parametrize(("kind", "missing"), [(Augmentation, "draw"), (OnlyDraws, "apply")])
+def test_an_augmentation_must_give_its_two_halves(kind, missing):
+    with pytest.raises(NotImplementedError, match=f"{kind.__name__} gives no {missing}"):
+        kind().augment(IMAGES, KEYS)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts.augmentation import uncompiled
 from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
@@ -22,7 +23,7 @@ IMAGES = np.random.default_rng(9).random((N, *SHAPE)).astype("float32")
 
 
 def check(augmentation, slow, purpose, count, **arguments):
-    got = augmentation.distort(ops.convert_to_tensor(IMAGES), example_keys(2, 1, range(N)))
+    got = uncompiled(augmentation, IMAGES, example_keys(2, 1, range(N)))
     keys = [oracle.example_key(2, 1, index) for index in range(N)]
     expected = [
         slow(image, oracle.uniforms(key, purpose, count), **arguments)

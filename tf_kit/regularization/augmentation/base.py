@@ -10,7 +10,7 @@ from tf_kit.regularization.augmentation.draws import example_keys
 
 
 class Augmentation(SavesItsSeed, keras.layers.Layer):
-    """A random transformation of images, drawn for each example by itself. Abstract: give it `distort`.
+    """A random transformation of images, drawn for each example by itself. Abstract: give it `draw` and `apply`.
 
     Use it in one of three ways:
 
@@ -20,7 +20,13 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
 
     What happens to an example depends on its key alone: not on the batch it is in, its place there, or the
     replica. A layer's own keys are `example_keys(seed, number of the call, place in the global batch)`, so
-    they do not depend on the number of replicas either. On TensorFlow, XLA compiles `augment` into one kernel.
+    they do not depend on the number of replicas either.
+
+        numbers = draw(key, shape of an image)                           (1)
+        y = apply(images, numbers)                                       (2)
+
+    On TensorFlow, XLA compiles each of the two into a kernel of its own: in one kernel, it may draw the numbers of
+    an image again for every pixel.
 
     Args:
         seed: whole number that fixes the layer's own draws, or None.
@@ -36,7 +42,7 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
         super().__init__(**kwargs)
         self.seed = seed if seed is None else count(f"{type(self).__name__}.seed", seed, at_least=0)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
-        self._run = compiled(self.distort)
+        self._draw, self._apply = compiled(self.draw), compiled(self.apply)
 
     def call(self, images, training=None):
         if not training:
@@ -65,11 +71,20 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
             refuse(
                 f"{type(self).__name__}.images", "be floats (n, height, width, channels)", received, remedy
             )
-        return self._run(images, key)
+        return self._apply(images, self._draw(key, tuple(images.shape[1:])))
 
-    def distort(self, images, key):
-        """The transformation itself, in plain tensor operations; called through `augment`."""
-        raise NotImplementedError(f"{type(self).__name__} gives no distort(images, key)")
+    def draw(self, key, shape):
+        """Equation (1): what is random about each image, a tensor (n, …) or several.
+
+        Args:
+            key: integers (n, 2); `draws.uniform(draws.stream(key, purpose), count)` makes numbers of them.
+            shape: (height, width, channels).
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no draw(key, shape)")
+
+    def apply(self, images, numbers):
+        """Equation (2): the transformation itself, for the numbers that `draw` gave."""
+        raise NotImplementedError(f"{type(self).__name__} gives no apply(images, numbers)")
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -39,8 +39,10 @@ class RandomBrightness(Augmentation):
         super().__init__(seed, **kwargs)
         self.strength = number("RandomBrightness.strength", strength, at_least=0)
 
-    def distort(self, images, key):
-        factor = _factors(uniform(stream(key, "brightness"), 1), self.strength)
+    def draw(self, key, shape):
+        return _factors(uniform(stream(key, "brightness"), 1), self.strength)
+
+    def apply(self, images, factor):
         return _stored(brightened(ops.cast(images, "float32"), factor[:, 0]), images.dtype)  # (1)
 
     def get_config(self):
@@ -71,8 +73,10 @@ class RandomContrast(Augmentation):
         super().__init__(seed, **kwargs)
         self.strength = number("RandomContrast.strength", strength, at_least=0)
 
-    def distort(self, images, key):
-        factor = _factors(uniform(stream(key, "contrast"), 1), self.strength)
+    def draw(self, key, shape):
+        return _factors(uniform(stream(key, "contrast"), 1), self.strength)
+
+    def apply(self, images, factor):
         return _stored(contrasted(ops.cast(images, "float32"), factor[:, 0]), images.dtype)  # (1)
 
     def get_config(self):
@@ -119,8 +123,10 @@ class ColorJitter(Augmentation):
         self.strength = number("ColorJitter.strength", strength, at_least=0)
         self.probability = number("ColorJitter.probability", probability, at_least=0, at_most=1)
 
-    def distort(self, images, key):
-        draws = uniform(stream(key, "jitter"), 5)
+    def draw(self, key, shape):
+        return uniform(stream(key, "jitter"), 5)
+
+    def apply(self, images, draws):
         factor = _factors(draws, 0.8 * self.strength)
         x = brightened(ops.cast(images, "float32"), factor[:, 0])  # (1)
         x = contrasted(x, factor[:, 1])  # (2)

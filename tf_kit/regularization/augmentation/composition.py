@@ -46,26 +46,32 @@ class Composition(Augmentation):
             remedy = "Wrap another Keras layer in a subclass of Augmentation"
             refuse("compose", "be given augmentations", ", ".join(wrong) or "nothing", remedy)
         self.parts = parts
-        self._run = self.distort
-        self._stages = [compiled(stage) for stage in self._divide()]
+        self._apply = self.apply
+        self._stages = self._divide()
 
     def build(self, input_shape):
         for part in self.parts:
             part.build(input_shape)
 
-    def distort(self, images, key):
-        for stage in self._stages:
-            images = stage(images, key)
+    def draw(self, key, shape):
+        return tuple(draw(key, shape) for draw, _ in self._stages)
+
+    def apply(self, images, numbers):
+        for (_, apply), each in zip(self._stages, numbers, strict=True):
+            images = apply(images, each)
         return images
 
     def _divide(self):
-        """The parts as functions (images, key), neighbours that move pixels as one."""
+        """The parts as pairs of functions (draw, apply), neighbours that move pixels as one pair."""
         stages = []
         for moving, row in groupby(
             enumerate(self.parts), lambda each: isinstance(each[1], GeometricAugmentation)
         ):
             row = list(row)
-            stages += [partial(_move, row)] if moving else [partial(_distort, *each) for each in row]
+            if moving:
+                stages.append((partial(_draw_maps, row), compiled(resample)))
+            else:
+                stages += [(partial(_draw_part, *each), compiled(each[1].apply)) for each in row]
         return stages
 
     def get_config(self):
@@ -80,17 +86,17 @@ class Composition(Augmentation):
         return cls(parts, **config)
 
 
-def _move(row, images, key):
-    """What a row of (position, augmentation) that move pixels does, with one resampling."""
+def _draw_maps(row, key, shape):
+    """The maps of a row of (position, augmentation) that move pixels, multiplied."""
     maps = None
     for position, part in row:
-        later = part.maps(key_of_part(key, position), *images.shape[1:3])
+        later = part.draw(key_of_part(key, position), shape)
         maps = later if maps is None else product(maps, later)
-    return resample(images, maps)
+    return maps
 
 
-def _distort(position, part, images, key):
-    return part.distort(images, key_of_part(key, position))
+def _draw_part(position, part, key, shape):
+    return part.draw(key_of_part(key, position), shape)
 
 
 def compose(*parts, seed=None):

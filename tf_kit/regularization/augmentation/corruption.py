@@ -1,5 +1,7 @@
 """Augmentations that take detail away: added noise, a hole, a blur."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -36,10 +38,11 @@ class AddNoise(Augmentation):
         super().__init__(seed, **kwargs)
         self.stddev = number("AddNoise.stddev", stddev, at_least=0)
 
-    def distort(self, images, key):
-        height, width, channels = images.shape[1:]
-        noise = normal(stream(key, "noise"), height * width * channels)
-        return images + ops.cast(self.stddev * ops.reshape(noise, ops.shape(images)), images.dtype)  # (1)
+    def draw(self, key, shape):
+        return ops.reshape(normal(stream(key, "noise"), math.prod(shape)), (-1, *shape))
+
+    def apply(self, images, noise):
+        return images + ops.cast(self.stddev * noise, images.dtype)  # (1)
 
     def get_config(self):
         return {**super().get_config(), "stddev": self.stddev}
@@ -70,9 +73,11 @@ class Cutout(Augmentation):
         super().__init__(seed, **kwargs)
         self.size = count("Cutout.size", size)
 
-    def distort(self, images, key):
+    def draw(self, key, shape):
+        return uniform(stream(key, "cutout"), 2)
+
+    def apply(self, images, draws):
         height, width = images.shape[1:3]
-        draws = uniform(stream(key, "cutout"), 2)
         rows = self._hole(ops.floor(draws[:, :1] * height), height)
         columns = self._hole(ops.floor(draws[:, 1:] * width), width)
         hole = rows[:, :, None, None] & columns[:, None, :, None]
@@ -121,13 +126,15 @@ class GaussianBlur(Augmentation):
         self.probability = number("GaussianBlur.probability", probability, at_least=0, at_most=1)
         self.radius = radius if radius is None else count("GaussianBlur.radius", radius)
 
-    def distort(self, images, key):
+    def draw(self, key, shape):
+        return uniform(stream(key, "blur"), 2)
+
+    def apply(self, images, draws):
         height, width = images.shape[1:3]
         radius = self.radius or max(1, height // 20)
         if radius > min(height, width):
             received = f"radius={radius} with images of shape {tuple(images.shape)}"
             refuse("GaussianBlur.radius", "be at most the images' height and width", received)
-        draws = uniform(stream(key, "blur"), 2)
         s = self.sigma[0] + (self.sigma[1] - self.sigma[0]) * draws[:, :1]
         t = ops.arange(-radius, radius + 1, dtype="float32")[None]
         weights = ops.softmax(-ops.square(t) / (2 * ops.square(s)))[:, :, None, None, None]  # (1)

@@ -28,8 +28,11 @@ class GeometricAugmentation(Augmentation):
         """The maps M, (n, 2, 3), one for each key, as a pair of rows of three tensors (n,)."""
         raise NotImplementedError(f"{type(self).__name__} gives no maps(key, height, width)")
 
-    def distort(self, images, key):
-        return resample(images, self.maps(key, *images.shape[1:3]))
+    def draw(self, key, shape):
+        return self.maps(key, *shape[:2])
+
+    def apply(self, images, maps):
+        return resample(images, maps)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
