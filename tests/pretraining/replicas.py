@@ -22,7 +22,7 @@ from contracts import processes
 from contracts.twins import wrong_twin
 from keras import ops
 
-from tf_kit import networks, regularization, scaling
+from tf_kit import networks, optimizers, regularization, scaling
 from tf_kit.pretraining import (
     BYOL,
     RBM,
@@ -246,6 +246,15 @@ def not_a_number():
     return in_half_precision(train)
 
 
+def own_optimizer():
+    """One of the kit's: decay, clipping and the averages of the weights, which count as History here."""
+    options = {"weight_decay": 0.1, "clipvalue": 0.01, "use_ema": True, "ema_momentum": 0.5}
+    optimizer = optimizers.AdamW(0.01, jit_update=True, **options)
+    model, history = fit(Classifier(encoder(4), num_classes=3), optimizer, Y)
+    averages = [keras.ops.convert_to_numpy(each) for each in optimizer._model_variables_moving_average]
+    return model, history | {f"average {i}": each for i, each in enumerate(averages)}
+
+
 def in_half_precision(function):
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -299,21 +308,24 @@ SINGLE = {
         small_batches,
         half_precision,
         not_a_number,
+        own_optimizer,
         compiled_views,
         simclr,
         centre,
         accumulated,
     )
 }
+_GRADIENT = "tape.gradient(scaled, variables)"
 TWINS = {  # name → (method, right, wrong): what one replica never shows
     "mean of means": (centre, 'ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
     "penalty for each replica": (centre, "penalty / place.num_replicas", "penalty"),
-    "clip before the sum": (centre, '"SUM", [dense(gradients[i]) for i in reached]', '"SUM", self._clip(gradients)'),
+    "clip before the sum": (centre, _GRADIENT, f"self.optimizer._clip_gradients({_GRADIENT})"),
     "own random numbers": (centre, "step, place.count, place.offset, place.total)", "step, place.count)"),
     "history of one replica": (centre, "sums = place.sum(ops", "sums = (ops"),
     "negatives of one replica": (simclr, "if replica is None or", "if True or"),
     "anchors in other places": (simclr, "every[:, 1], random.index", "every[:, 1], random.index * 0"),
-    "sum over replicas twice": (accumulated, "gradient / num_replicas for", "gradient for"),
+    "sum over replicas twice": (accumulated, "= list", "= optimizer._all_reduce_sum_gradients"),
+    "no sum over replicas": (centre, "place.sums(", "list("),
     "no clipping of the mean": (accumulated, "optimizer._clip_gradients(means)", "means"),
     "accumulated for ever": (accumulated, "optimizer._backend_reset_gradient_accumulators()", "None"),
     "a step too many": (accumulated, "done < model", "done <= model"),
@@ -395,9 +407,7 @@ def train_everywhere(folder, cases=CHOSEN):
         cases: number of replicas → names out of `CASES` and `SINGLE`.
     """
     files = {count: Path(folder) / f"{count}.npz" for count in sorted(cases, reverse=True) if count}
-    children = {
-        count: processes.start(__file__, count, path, *cases[count]) for count, path in files.items()
-    }
+    children = {count: processes.start(__file__, count, path, *cases[count]) for count, path in files.items()}
     try:
         arrays = {0: train_all(cases[0])}
         for count, child in children.items():

@@ -10,8 +10,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from contracts.twins import wrong_twin
 
 from tf_kit import networks, pretraining, regularization
+from tf_kit.pretraining import on_replicas, pretrainer
 from tf_kit.scaling import Split, split, traced_collectives, traffic_bill
 
 X = np.random.default_rng(0).random((20, 6)).astype("float32")
@@ -79,6 +81,27 @@ def devices_of_products(parts):
     return {str(device): sum(number(each) == device for each in products) for device in range(3)}
 
 
+OPTIMIZERS = {
+    "trainer": lambda: keras.optimizers.SGD(0.1),
+    "trainer, clipped": lambda: keras.optimizers.SGD(0.1, global_clipnorm=0.1),
+    "trainer, scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, clipnorm=0.1)),
+    "trainer, accumulated": lambda: keras.optimizers.Adam(0.1, gradient_accumulation_steps=2),
+}
+
+
+def of_trainer(optimizer):
+    """Gradients, and the sums of what a `Trainer` reports: a number each."""
+    trainer = pretraining.Classifier(networks.mlp((9,), num_classes=None), num_classes=3)
+    trainer.compile(optimizer)
+    traced = traced_collectives(trainer, X[:8], np.arange(8) % 3)
+    network = keras.Sequential([keras.Input((6,)), keras.layers.Dense(9), keras.layers.Dense(3)])
+    return {
+        "computed": traffic_bill(network, 2, 8).gradient_bytes,
+        "reported": 4 * len(trainer.metrics),
+        "traced": traced,
+    }
+
+
 def collectives():
     """Computed and traced bytes of the gradients on two replicas: of Keras's own fit, and of a Trainer's."""
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
@@ -93,12 +116,11 @@ def collectives():
             model.compile("adam", "mse")
             computed = traffic_bill(model, 2, 8).gradient_bytes
             yield name, {"computed": computed, "traced": traced_collectives(model, X[:8], Y[:8])}
-        trainer = pretraining.Classifier(networks.mlp((9,), num_classes=None), num_classes=3)
-        trainer.compile(keras.optimizers.SGD(0.1))
-        labels = np.arange(8) % 3
-        traced = traced_collectives(trainer, X[:8], labels)
-        weights = sum(4 * int(np.prod(v.shape)) for v in trainer.trainable_variables)
-        yield "trainer", {"computed": weights, "traced": traced}
+        for name, optimizer in OPTIMIZERS.items():
+            yield name, of_trainer(optimizer())
+        pretrainer.on_replicas = wrong_twin(on_replicas, "= list", "= optimizer._all_reduce_sum_gradients")
+        yield "twin", of_trainer(OPTIMIZERS["trainer"]())
+        pretrainer.on_replicas = on_replicas
         synced = keras.Sequential([keras.Input((6,)), regularization.BatchNorm(), keras.layers.Dense(3)])
         synced.compile("sgd", "mse")
         computed = traffic_bill(synced, 2, 8).gradient_bytes

@@ -131,6 +131,19 @@ def test_traced_bytes_are_the_computed_ones(seen, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["trainer", "trainer, clipped", "trainer, scaled", "trainer, accumulated"])
+def test_a_trainer_reduces_its_gradients_once(seen, name):
+    found = seen["collectives"][name]
+    assert sum(found["traced"].values()) == found["computed"] + found["reported"]
+
+
+@pytest.mark.slow
+def test_wrong_twin_of_the_trainer_reduces_them_twice(seen):
+    found = seen["collectives"]["twin"]
+    assert sum(found["traced"].values()) == 2 * found["computed"] + found["reported"]
+
+
+@pytest.mark.slow
 def test_statistics_of_the_global_batch_are_few_bytes_more(seen):
     """The kit's batch norm: sums, squares and counts of 6 features, and their gradients."""
     found = seen["collectives"]["batch norm"]

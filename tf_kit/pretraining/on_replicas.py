@@ -1,10 +1,11 @@
-"""Where several replicas train: several steps in one execution, and gradients accumulated over steps.
+"""Where several replicas train: gradients summed once, several steps in one execution, accumulation over steps.
 
-Keras has both, and fails at both under a strategy: its loop over steps carries values that
+Keras has the last two, and fails at both under a strategy: its loop over steps carries values that
 differ between replicas, and its choice between accumulating and updating is made on each replica for itself, where
 no sums over replicas can be taken. Here the loop carries nothing but its count, and the choice is made once, for all.
 """
 
+import contextlib
 import functools
 
 import tensorflow as tf
@@ -75,6 +76,30 @@ def _num_examples(strategy, batch):
     return strategy.reduce("SUM", strategy.run(own, args=(batch,)), axis=None)
 
 
+@contextlib.contextmanager
+def summed_before(optimizer):
+    """Leaves out the sum over replicas that `optimizer.apply` begins with: its gradients are sums already.
+
+    So the gradients travel once, and what the optimizer does with them, clipping and the search for a NaN among
+    it, is done with the sums.
+
+    Args:
+        optimizer: a Keras optimizer; not a `LossScaleOptimizer`, but the one inside.
+    """
+    if not hasattr(optimizer, "_all_reduce_sum_gradients"):
+        raise NotImplementedError("This version of Keras sums gradients over replicas in another place")
+    own = vars(optimizer)  # past Keras's tracking of attributes
+    # the replicas take turns, and come and go one by one
+    own["_replicas_inside"] = own.get("_replicas_inside", 0) + 1
+    own["_all_reduce_sum_gradients"] = list
+    try:
+        yield
+    finally:
+        own["_replicas_inside"] -= 1
+        if not own["_replicas_inside"]:
+            del own["_replicas_inside"], own["_all_reduce_sum_gradients"]
+
+
 def accumulate_across(optimizer):
     """Makes `optimizer.apply` accumulate gradients under a strategy.
 
@@ -86,41 +111,37 @@ def accumulate_across(optimizer):
     as in Keras, which cannot choose between (1) and (2) there.
 
     Args:
-        optimizer: a Keras optimizer; not a `LossScaleOptimizer`, but the one inside. Each replica gives it 1/R of
-            the sum of the gradients over all R.
+        optimizer: a Keras optimizer; not a `LossScaleOptimizer`, but the one inside. Each replica gives it the sum
+            of the gradients over all, see `summed_before`.
     """
     optimizer._backend_apply_gradients = functools.partial(_accumulate_or_update, optimizer)
 
 
-def _accumulate_or_update(optimizer, shares, variables):
-    context = tf.distribute.get_replica_context()
-    num_replicas, steps = context.num_replicas_in_sync, optimizer.gradient_accumulation_steps
+def _accumulate_or_update(optimizer, sums, variables):
+    context, steps = tf.distribute.get_replica_context(), optimizer.gradient_accumulation_steps
     accumulated = [optimizer._accumulated_gradients[optimizer._get_variable_index(v)] for v in variables]
 
-    def accumulate(shares):
-        sums = [share * num_replicas for share in shares]
+    def accumulate(sums):
         optimizer._backend_increment_gradient_accumulators(sums, accumulated)  # (1)
 
-    def update(shares):
-        sums = [share * num_replicas for share in shares]
+    def update(sums):
         means = [(a + g) / steps for a, g in zip(accumulated, sums, strict=True)]
         clipped = optimizer._clip_gradients(means)
         optimizer._apply_weight_decay(variables)
-        shares = [gradient / num_replicas for gradient in clipped]  # the update sums over replicas
-        optimizer._backend_update_step(shares, variables, optimizer.learning_rate)  # (2)
+        optimizer._backend_update_step(clipped, variables, optimizer.learning_rate)  # (2)
 
-    def choose(strategy, shares):
+    def choose(strategy, sums):
         on_each = strategy.extended.call_for_each_replica
 
         def end():
-            on_each(update, args=(shares,))
+            on_each(update, args=(sums,))
             optimizer._backend_reset_gradient_accumulators()
 
         def go_on():
-            on_each(accumulate, args=(shares,))
+            on_each(accumulate, args=(sums,))
 
         tf.cond((optimizer._iterations.value + 1) % steps == 0, end, go_on)
 
-    context.merge_call(choose, args=(shares,))
+    context.merge_call(choose, args=(sums,))
     if optimizer.use_ema:
         optimizer._update_model_variables_moving_average(optimizer._trainable_variables)

@@ -204,8 +204,9 @@ class Trainer(keras.Model):
             objective = ops.sum(values["loss"]) / place.total_float + penalty / place.num_replicas  # (2)
             scaled = self.optimizer.scale_loss(objective)
         variables = self.trained_variables
-        gradients = tape.gradient(scaled, variables)
-        self.optimizer.apply(self._sum_then_clip(gradients, place), variables)
+        gradients = place.sums(tape.gradient(scaled, variables))
+        with on_replicas.summed_before(self._inner_optimizer):
+            self.optimizer.apply(gradients, variables)  # clips, and looks for a NaN, after the sum
         return self._report(values, penalty, y, outputs, weights, place)
 
     def test_step(self, batch):
@@ -215,18 +216,6 @@ class Trainer(keras.Model):
         values, outputs = self.per_example(x, y, random, training=False)
         return self._report(_weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place)
 
-    def _sum_then_clip(self, gradients, place):
-        """Gradients that the optimizer's own sum over replicas turns into the clipped sum."""
-        if place.num_replicas == 1:  # dense here too, as Keras would clip the rows of an embedding unsummed
-            return [gradient if gradient is None else dense(gradient) for gradient in gradients]
-        reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
-        sums = place.context.all_reduce("SUM", [dense(gradients[i]) for i in reached])
-        if not self._accumulates_under_strategy():  # else what is clipped is the mean over steps, later
-            sums = self._clip(sums)
-        for i, gradient in zip(reached, sums, strict=True):
-            gradients[i] = gradient / place.num_replicas
-        return gradients
-
     @property
     def _inner_optimizer(self):
         """The optimizer itself, without the loss scaling around it."""
@@ -235,17 +224,6 @@ class Trainer(keras.Model):
     def _accumulates_under_strategy(self):
         made_under_one = self._distribute_strategy is not None
         return made_under_one and self.compiled and bool(self._inner_optimizer.gradient_accumulation_steps)
-
-    def _clip(self, gradients):
-        """Clipped as the optimizer would; under loss scaling the scale is taken off and put on again."""
-        optimizer = getattr(self.optimizer, "inner_optimizer", None)
-        if optimizer is None:
-            return self.optimizer._clip_gradients(gradients)
-        scale = self.optimizer.scale_loss(1.0)
-        finite = self.optimizer.check_finite(gradients)
-        clipped = optimizer._clip_gradients([gradient / scale for gradient in gradients])
-        # what is not finite must stay so: the optimizer looks for it, and clipping by value would hide it
-        return [ops.where(finite, c * scale, g) for c, g in zip(clipped, gradients, strict=True)]
 
     def _report(self, values, penalty, y, outputs, weights, place):
         names = list(self._means.by_name)
@@ -391,6 +369,16 @@ class _Place:
 
     def sum(self, value):
         return value if self.num_replicas == 1 else self.context.all_reduce("SUM", value)
+
+    def sums(self, gradients):
+        """The gradients summed over replicas, each as one tensor, with None where there is none."""
+        reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        # dense on one replica too, as Keras would clip the rows of an embedding unsummed
+        sums = [dense(gradients[i]) for i in reached]
+        if self.num_replicas > 1 and reached:
+            sums = self.context.all_reduce("SUM", sums)
+        by_place = dict(zip(reached, sums, strict=True))
+        return [by_place.get(i) for i in range(len(gradients))]
 
     def gather(self, value):
         if self.num_replicas == 1:
