@@ -1,6 +1,6 @@
 """Every method of training on so many replicas, and how far its weights and History are from one device's.
 
-    PYTHONPATH=tests python tests/pretraining/replicas.py [all]                      the table of largest differences
+    PYTHONPATH=tests python tests/pretraining/replicas.py [all]                      the tables of largest differences
     PYTHONPATH=tests python tests/pretraining/replicas.py REPLICAS FILE CASE …       writes what so many replicas give
 
 19 examples in minibatches of 9 are 9, 9 and 1: on two replicas 5 + 4 and 1 + 0, on four 3 + 3 + 3 + 0 and
@@ -419,14 +419,15 @@ def train_everywhere(folder, cases=CHOSEN):
     return arrays
 
 
-def table(arrays):
-    """Text: how far a weight is from that of one device at most, by method and option, over all numbers of replicas."""
-    lines = [f"{'':24}" + "".join(f"{option:>18}" for option in OPTIONS)]
+def table(arrays, kind):
+    """Text: how far a weight, or the History, is from that of one device at most, by method and option, over all
+    numbers of replicas."""
+    lines = [f"{kind:24}" + "".join(f"{option:>18}" for option in OPTIONS)]
     for method in METHODS:
         line = f"{method:24}"
         for option in OPTIONS:
             alone, *shared = (of(each, method, option) for each in arrays.values())
-            apart = [largest_difference(each, alone, "weight") for each in shared if each]
+            apart = [largest_difference(each, alone, kind) for each in shared if each]
             line += f"{max(apart):18.1e}" if apart else f"{'–':>18}"
         lines.append(line)
     return "\n".join(lines)
@@ -444,6 +445,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] in ([], ["all"]):
         everything = {count: [*CASES, *SINGLE] for count in CHOSEN}
         with tempfile.TemporaryDirectory() as folder:
-            print(table(train_everywhere(folder, everything if sys.argv[1:] else CHOSEN)))
+            arrays = train_everywhere(folder, everything if sys.argv[1:] else CHOSEN)
+        for kind in ("weight", "history"):
+            print(table(arrays, kind), end="\n\n")
     else:
         main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
