@@ -87,7 +87,7 @@ def test_equals_the_paper(check):
     ("check", "right", "wrong"),
     [
         (check_forward, "ops.sqrt(variance + self.epsilon)", "variance + self.epsilon"),
-        (check_moving, "(x - ops.reshape(mean", "(x + ops.reshape(mean"),
+        (check_moving, "t = -mean * s", "t = mean * s"),
         (check_moving, "rho * old + (1 - rho)", "(1 - rho) * old + rho"),
         (check_moving, "origin + mean, variance, counted", "mean, variance, counted"),
         (check_gradient, "variance = ops.maximum(squares / m - ops.square(mean), 0)",

@@ -105,18 +105,23 @@ class BatchNorm(keras.layers.Layer):
         else:
             mean = ops.cast(self.moving_mean, x.dtype)
             variance = ops.cast(self.moving_variance, x.dtype)
-        deviation = ops.sqrt(variance + self.epsilon)
-        outputs = (x - ops.reshape(mean, self._shape)) / ops.reshape(deviation, self._shape)  # (3)
+        # (3) and (4) as y = s x + t, a product and a sum for each entry; all else is done once a feature.
+        s = 1 / ops.sqrt(variance + self.epsilon)
         if self.scale:
-            outputs = outputs * ops.cast(ops.reshape(self.gamma, self._shape), x.dtype)
+            s = ops.cast(self.gamma, x.dtype) * s
+        t = -mean * s
         if self.center:
-            outputs = outputs + ops.cast(ops.reshape(self.beta, self._shape), x.dtype)  # (4)
+            t = ops.cast(self.beta, x.dtype) + t
+        outputs = ops.reshape(s, self._shape) * x + ops.reshape(t, self._shape)
         return ops.cast(outputs, inputs.dtype)
 
     def _origin(self, x, mask):
         """The mean of the global batch as a constant, and the number of entries it runs over."""
-        entries = ops.ones_like(ops.take(x, [0], axis=self._feature_axis))
-        counted = ops.sum(self._unmasked(entries, mask))
+        if mask is None:
+            counted = ops.cast(ops.size(x), x.dtype) / x.shape[self._feature_axis]
+        else:
+            entries = ops.ones_like(ops.take(x, [0], axis=self._feature_axis))
+            counted = ops.sum(self._unmasked(entries, mask))
         total, counted = sum_over_replicas([self._sum(self._unmasked(x, mask)), counted])
         return ops.stop_gradient(total / ops.maximum(counted, 1)), counted
 
