@@ -117,6 +117,8 @@ def test_every_command_has_help(monkeypatch, capsys):
         (["table", "--data", "flat"], "a subfolder of images for each class"),
         (["labels", "--data", "flat"], "a subfolder of images for each class"),
         (["pretrain", "simclr", "--data", "damaged"], "3.png"),
+        (["pretrain", "supervised", "--monitor-every", "2"], "--monitor-every"),
+        (["pretrain", "simclr", "--monitor-every", "-1"], "--monitor-every"),
         (["pretrain", "tokens"], "text file"),
         (["pretrain", "tokens", "--data", "empty"], "text file"),
         (["pretrain", "tokens", "--augment", "none"], "--augment"),
@@ -187,12 +189,12 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("method", "figures"),
     [
-        pytest.param("simclr", {"curves", "views"}, marks=pytest.mark.slow),
-        pytest.param("byol", {"curves", "views"}, marks=pytest.mark.slow),
-        pytest.param("barlow", {"curves", "views"}, marks=pytest.mark.slow),
-        pytest.param("vicreg", {"curves", "views"}, marks=pytest.mark.slow),
-        pytest.param("mae", {"curves", "reconstructions"}, marks=pytest.mark.slow),
-        ("masked", {"curves", "reconstructions", "filters"}),
+        pytest.param("simclr", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
+        pytest.param("byol", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
+        pytest.param("barlow", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
+        pytest.param("vicreg", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
+        pytest.param("mae", {"curves", "monitors", "reconstructions"}, marks=pytest.mark.slow),
+        ("masked", {"curves", "monitors", "reconstructions", "filters"}),
     ],
 )
 def test_whole_encoders_go_the_same_way(method, figures, monkeypatch, capsys, tmp_path):

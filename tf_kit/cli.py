@@ -142,6 +142,11 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.option(
     "--mask-ratio", type=float, help="mae, masked, tokens: share that is hidden. [default: by method]"
 )
+@click.option(
+    "--monitor-every",
+    type=click.IntRange(0),
+    help="Epochs between looks at neighbours and collapse on validation images; 0 never. [default: ≈ 5 % of the time]",
+)
 @click.option("--length", type=click.IntRange(2), help="tokens: characters in a stretch. [default: 64]")
 @SEED
 @OUT
@@ -160,7 +165,8 @@ def pretrain(method, data, labels, image_size, units, filters, out, **options):
                                                 or tiny_shakespeare
 
     The run folder then holds the encoder, the curves, and figures of what was learned: filters, views,
-    reconstructions.
+    reconstructions. While it trains, validation images are watched: do nearest neighbours share a class,
+    how many directions does the representation use, does it collapse?
     """
     from tf_kit.experiments import pipeline
 
@@ -182,6 +188,10 @@ def pretrain(method, data, labels, image_size, units, filters, out, **options):
     for stage, metrics in results["stages"].items():
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
         click.echo(f"{stage}: {shown}")
+    for stage, epoch in results.get("collapsed_in", {}).items():
+        click.echo(
+            f"{stage}: collapsed in epoch {epoch}; what this encoder represents is hardly worth fine-tuning"
+        )
     click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {out}")
 
 

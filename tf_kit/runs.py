@@ -31,6 +31,13 @@ from tf_kit.pretraining import workers
 from tf_kit.progress import Progress
 
 MONITORS = ("reconstruction", "pseudo_likelihood")  # an RBM's loss is no measure of progress, these are
+WATCHED = {  # of the representation, not of the loss: figures/monitors.png
+    "rankme": "effective rank (RankMe)",
+    "feature_deviation": "deviation of features",
+    "uniformity": "uniformity",
+    "alignment": "alignment of two views",
+    "val_knn_accuracy": "accuracy of neighbours",
+}
 
 
 class Run:
@@ -125,10 +132,12 @@ class Run:
             keep_best: metric (`"val_accuracy"`) at whose best epoch the weights are kept; None keeps the last.
             best_is: `"largest"` or `"smallest"`. Of equal values the earliest epoch is kept.
             cost: what an epoch costs, for the progress bar.
-            callbacks, **arguments: as for `model.fit`.
+            callbacks: as for `model.fit`. One with a method `recall` is given the history of a stage that goes on.
+            **arguments: as for `model.fit`.
 
         Returns:
-            History: metric → list over all epochs of the stage; with `keep_best` also `best_epoch`, from 1.
+            History: metric → list over all epochs of the stage, None where an epoch has not measured it; with
+            `keep_best` also `best_epoch`, from 1.
         """
         _checks.choice("Run.fit.best_is", best_is, ("largest", "smallest"))
         folder = self.folder / "checkpoints" / _slug(stage)
@@ -139,6 +148,10 @@ class Run:
         state.restore_last(model)
         if state.epoch:
             self.progress.skip(state.epoch, cost)
+            for callback in callbacks:
+                if hasattr(callback, "recall"):
+                    callback.set_model(model)
+                    callback.recall(state.history)
         if state.epoch < epochs:
             recorder = _Recorder(self, stage, state)
             report = self.progress.start(stage, epochs, state.epoch, cost)
@@ -170,7 +183,8 @@ class Run:
         for stage, history in self.history().items():
             columns += [name for name in history if name not in columns]
             for epoch in range(len(history["seconds"])):
-                row = {name: f"{values[epoch]:.6g}" for name, values in history.items()}
+                values = {name: values[epoch] for name, values in history.items()}
+                row = {name: "" if value is None else f"{value:.6g}" for name, value in values.items()}
                 rows.append({"stage": stage, "epoch": epoch + 1, **row})
         with _replacing(self.folder / "history.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
@@ -179,14 +193,25 @@ class Run:
         _replacing(self.folder / "history.csv").replace(self.folder / "history.csv")
 
     def draw(self, encoder=None, image_shape=None):
-        """Draws `figures/curves.png`, and `figures/filters.png` of the encoder's first dense layer."""
-        groups = {}
+        """Draws `figures/curves.png`; `figures/monitors.png` if the representation was watched; and
+        `figures/filters.png` of the encoder's first dense layer."""
+        groups, watched = {}, {}
         for stage, history in self.history().items():
-            series = {name: values for name, values in history.items() if name != "seconds"}
+            series = {name: values for name, values in history.items() if name not in ("seconds", *WATCHED)}
             told = [name for name in series if name in MONITORS] or [n for n in series if "accuracy" not in n]
             groups[stage] = {name: series[name] for name in told}
+            for name in WATCHED.keys() & history.keys():
+                looks = {epoch: value for epoch, value in enumerate(history[name], 1) if value is not None}
+                watched.setdefault(name, {})[stage] = np.array([*looks]), np.array([*looks.values()])
         if groups:
             plotting.save(plotting.panels(groups), self.folder / "figures" / "curves.png")
+        if watched:
+            drawn = [
+                {"title": title, "x_label": "epoch", "series": watched[name]}
+                for name, title in WATCHED.items()
+                if name in watched
+            ]
+            plotting.save(plotting.graphs(drawn, columns=3), self.folder / "figures" / "monitors.png")
         if encoder is not None and image_shape is not None:
             from tf_kit.pretraining.stages import dense_stages
 
@@ -223,8 +248,9 @@ class _StageState:
         load_variables(model, self._file("best", self.best_epoch))
 
     def save(self, model, stage, epoch, logs):
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
+        for name in [*self.history, *(name for name in logs if name not in self.history)]:
+            values = self.history.setdefault(name, [None] * (epoch - 1))
+            values.append(float(logs[name]) if name in logs else None)
         save_variables(model, self._file("epoch", epoch))
         if self.keep_best and self._is_best(logs):
             self.best_epoch = epoch

@@ -185,7 +185,8 @@ def test_no_seed_tests_what_its_pretraining_saw(tmp_path, monkeypatch):
 
 
 def test_a_collapsed_encoder_is_measured_too(tmp_path, monkeypatch):
-    """Where all representations are one, the table says so; it is no overlap of images."""
+    """Where all representations are one, a line and the table say so; it is no overlap of images."""
+    said = []
 
     def collapsed(*arguments):
         encoder = make(*arguments)
@@ -195,10 +196,14 @@ def test_a_collapsed_encoder_is_measured_too(tmp_path, monkeypatch):
 
     make = label_efficiency._new_encoder
     monkeypatch.setattr(label_efficiency, "_new_encoder", collapsed)
+    monkeypatch.setattr(label_efficiency.Progress, "say", lambda self, line: said.append(line))
     results = run(
         tmp_path / "run", seeds=1, labels=(30,), learning_rates=(1e-9,), probe_learning_rates=(1e-9,)
     )
     assert results["rows"]["scratch-mlp"]["labels"]["30"]["neighbours"]["test"]["mean"] < 25
+    warned = [line for line in said if "collapsed" in line]
+    assert len(warned) == 1
+    assert warned[0].startswith("masked, seed 0, pretraining, epoch 1: the embeddings have collapsed")
 
 
 class Killed(BaseException):

@@ -1,11 +1,14 @@
 """Pretrain, fine-tune, probe in run folders: exact after a kill, from arrays as from files, on one's own images."""
 
+import csv
+import json
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from tf_kit import runs
+from tf_kit import networks, runs
 from tf_kit._checks import InputError
 from tf_kit.experiments import methods, pipeline, training_data
 
@@ -104,6 +107,74 @@ def test_a_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch)
         np.testing.assert_array_equal(ours, theirs)
 
 
+def history(folder):
+    """Column → texts of `history.csv`."""
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+@pytest.mark.parametrize("method", ["denoising", pytest.param("simclr", marks=pytest.mark.slow)])
+def test_a_pretraining_is_watched(method, classes, tmp_path):
+    """Without a trace in the weights; by neighbours where there are classes, for each layer of a greedy method."""
+    watched = pretrain(method, classes, tmp_path / "run", monitor_every=2)
+    found = history(tmp_path / "run")
+    for name in ("rankme", "feature_deviation", "uniformity", "val_knn_accuracy"):
+        assert [bool(each) for each in found[name][:3]] == [True, False, True], name
+        assert 0.2 < float(found["val_knn_accuracy"][0]) <= 1
+    assert (tmp_path / "run" / "figures" / "monitors.png").is_file()
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["collapsed_in"] == {}
+    for metrics in results["stages"].values():
+        assert metrics["rankme"] >= 1
+    unwatched = pretrain(method, classes, tmp_path / "unwatched", monitor_every=0)
+    for ours, theirs in zip(watched, unwatched, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "rankme" not in history(tmp_path / "unwatched")
+
+
+def test_without_classes_only_collapse_is_watched(flat, tmp_path, monkeypatch):
+    pretrain("masked", flat, tmp_path / "held")
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    pretrain("masked", flat, tmp_path / "streamed")
+    for run in ("held", "streamed"):
+        assert "rankme" in history(tmp_path / run)
+        assert "val_knn_accuracy" not in history(tmp_path / run)
+    assert history(tmp_path / "held")["rankme"] == history(tmp_path / "streamed")["rankme"]
+
+
+def test_a_collapse_is_said_in_one_line(classes, tmp_path, monkeypatch, capsys):
+    """When it begins, and again at the end of what a resumed run has found."""
+    monkeypatch.setattr(networks, "mlp", dead_mlp)
+    pretrain("masked", classes, tmp_path / "run", epochs=2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "collapsed" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("pretraining, epoch 1: the embeddings have collapsed: effective rank ")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["collapsed_in"] == {"pretraining": 1}
+
+
+def dead_mlp(units, **options):
+    """A network all of whose units are dead: ReLU far below zero."""
+    options |= {"activation": "relu"}
+    network = make_mlp(units, **options)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.set_weights([0 * layer.get_weights()[0], layer.get_weights()[1] - 9])
+    return network
+
+
+make_mlp = networks.mlp
+
+
+def test_copies_between_train_and_validation_do_not_vote(classes, tmp_path):
+    """Monitors must not keep anyone from pretraining on images of which some lie there twice."""
+    for file in classes.rglob("0*.png"):
+        Image.open(classes / file.parent.name / "00.png").save(file)
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    assert "val_knn_accuracy" in history(tmp_path / "run")
+
+
 def test_fine_tuning_says_that_labels_are_missing(flat, tmp_path):
     pretrain("masked", flat, tmp_path / "run", epochs=1)
     for judge in (pipeline.finetune_run, pipeline.probe_run):
@@ -137,7 +208,10 @@ def test_images_that_lie_in_training_and_test_are_refused(classes, tmp_path):
 
 @pytest.mark.slow
 def test_what_was_learned_is_drawn(flat, tmp_path):
-    for method, figures in {"barlow": {"curves", "views"}, "mae": {"curves", "reconstructions"}}.items():
+    for method, figures in {
+        "barlow": {"curves", "monitors", "views"},
+        "mae": {"curves", "monitors", "reconstructions"},
+    }.items():
         pretrain(method, flat, tmp_path / method, epochs=1)
         assert {path.stem for path in (tmp_path / method / "figures").iterdir()} == figures
 

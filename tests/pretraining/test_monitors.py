@@ -25,6 +25,7 @@ from tf_kit.pretraining import (
     uniformity,
 )
 from tf_kit.pretraining.monitors import embeddings_of
+from tf_kit.pretraining.stages import dense_stages
 from tf_kit.progress import Progress
 from tf_kit.runs import Run
 
@@ -106,6 +107,73 @@ def test_a_second_training_is_watched_anew(digits):
     collapsed = collapsing()
     for _ in range(2):
         assert len(fit(collapsed, train.x[:640], monitor)[1]) == 1
+
+
+def test_a_training_that_goes_on_is_the_same_training(digits, tmp_path):
+    """In this process, and in another that finds the run's folder: one warning, and the epoch stays known."""
+    train, val = digits
+
+    def pretrain(epochs, resume, every=1):
+        monitor = CollapseMonitor(val.x[:100], every=every)
+        run = Run(tmp_path / f"{every}", {"command": "test"}, resume, progress=Progress(quiet=True))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run.fit(
+                collapsing(),
+                train.x[:640],
+                stage="views",
+                epochs=epochs,
+                batch_size=32,
+                callbacks=[monitor],
+            )
+        return monitor.collapsed_in, len(caught)
+
+    assert pretrain(2, resume=False) == (1, 1)
+    assert pretrain(3, resume=True) == (1, 0)
+    assert pretrain(3, resume=True) == (1, 0), "also when there is nothing left to train"
+    assert pretrain(2, resume=False, every=2) == (1, 1)
+    assert pretrain(3, resume=True, every=2) == (1, 0), "an epoch without a look in between"
+    monitor, model = CollapseMonitor(val.x[:100]), collapsing()
+    assert len(fit(model, train.x[:640], monitor)[1]) == 1
+    model.fit(train.x[:640], epochs=2, initial_epoch=1, verbose=0, callbacks=[monitor])
+    assert monitor.collapsed_in == 1
+
+
+def test_the_line_goes_where_it_is_wanted(digits):
+    train, val = digits
+    said = []
+    _, caught = fit(collapsing(), train.x, CollapseMonitor(val.x, say=said.append))
+    assert caught == []
+    assert len(said) == 1
+    assert said[0].startswith("epoch 1: the embeddings have collapsed")
+    assert "\n" not in said[0]
+
+
+def test_looks_are_taken_at_the_first_and_the_last_epoch_and_between(digits):
+    train, val = digits
+    model = SimCLR(networks.mlp((8,), num_classes=None), projector=(4,))
+    model.compile(ADAM(0.01), run_eagerly=True)
+    seen = []
+    monitors = [CollapseMonitor(val.x[:50], every=3), KNNMonitor(train, val, every=3)]
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(set(logs)))
+    model.fit(train.x[:32], epochs=6, verbose=0, callbacks=[*monitors, record])
+    names = {*NAMES, "val_knn_accuracy"}
+    assert [names <= each for each in seen] == [True, False, False, True, False, True]
+    assert not any(names & seen[epoch] for epoch in (1, 2, 4))
+
+
+def test_a_mean_that_all_representations_share_is_no_collapse(digits):
+    """Sigmoid units lie around ½: uncentred, one direction has most of the length. A constant is one."""
+    train, val = digits
+    model = Autoencoder(networks.mlp((8, 8, 8), num_classes=None, activation="sigmoid"))
+    model.compile(ADAM(0.001))
+    monitor = CollapseMonitor(val.x)
+    history, caught = fit(model, train.x, monitor)
+    assert history["feature_deviation"][0] < 0.05, "embeddings of two views would be judged otherwise"
+    assert (caught, monitor.collapsed_in) == ([], None)
+    dense_stages(model.encoder)[-1].dense.kernel.assign(np.zeros((8, 8)))
+    model.compile(ADAM(0.0))
+    assert len(fit(model, train.x[:64], monitor)[1]) == 1
 
 
 def test_the_numbers_are_those_of_the_embeddings(digits):
@@ -212,6 +280,7 @@ def test_a_twin_of_byol_loses_directions(digits):
         (lambda train, val: CollapseMonitor(val.x[:1]), "at least two examples"),
         (lambda train, val: CollapseMonitor(val.x, min_rank=-1), "min_rank=-1"),
         (lambda train, val: CollapseMonitor(val.x, min_deviation=-1), "min_deviation=-1"),
+        (lambda train, val: CollapseMonitor(val.x, every=0), "every=0"),
     ],
 )
 def test_refusals(digits, act, says):

@@ -14,6 +14,7 @@ from tf_kit.experiments import methods as pretraining_methods
 from tf_kit.experiments import pipeline
 from tf_kit.experiments.training_data import refuse_without_labels
 from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
+from tf_kit.experiments.watching import Watch
 from tf_kit.pretraining import Supervised, refuse_overlap
 from tf_kit.pretraining.representation import represent
 from tf_kit.pretraining.transfer import share_of_votes_right
@@ -394,8 +395,11 @@ class _Row:
         stages = 3 if method.greedy else 1
         cost = _pretraining_cost(self.row, self.settings, len(self.train)) / (epochs * stages)
 
+        # a look at the start and at the end tells whether it has collapsed
+        run = child if self.supervised else Watch(child, self.val, every=epochs)
+
         def fit(model, x, y=None, *, stage, **arguments):
-            return child.fit(model, x, y, stage=f"{self.row}, seed {seed}, {stage}", cost=cost, **arguments)
+            return run.fit(model, x, y, stage=f"{self.row}, seed {seed}, {stage}", cost=cost, **arguments)
 
         trained = pretraining_methods.train(
             self.row,

@@ -9,6 +9,7 @@ from tf_kit import _checks, data, plotting
 from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods
 from tf_kit.experiments.training_data import refuse_without_labels, training_data
+from tf_kit.experiments.watching import VALIDATION, VOTERS, Watch, epochs_between_looks
 from tf_kit.pretraining import (
     RBM,
     DeepBeliefNetwork,
@@ -38,6 +39,7 @@ def pretrain(
     learning_rate=None,
     labels=None,
     image_size=None,
+    monitor_every=None,
     seed=0,
     data_dir=None,
     **options,
@@ -59,13 +61,17 @@ def pretrain(
             Adam, for `rbm` of momentum 0.9. Default by method.
         labels: how many training examples keep their label, a number or a fraction; for `supervised`.
         image_size: as for `data.load`.
+        monitor_every: epochs between looks at validation images (nearest neighbours, if they have classes, and
+            whether the representation collapses), which change nothing; 0 never looks. None: so often that it costs
+            some 5 % of the time. `supervised` is not watched.
         seed: seed of the run.
         data_dir: folder of prepared data sets.
         **options: the encoder's sizes (`units`, `activation`, `filters`, `patch_size`, `width`, `depth`) and the
             method's own arguments (`rate`, `gibbs_steps`, `mask_ratio`, `temperature`, …); None chooses.
 
     Returns:
-        The results as written to `results.json`: last value of each stage's loss and monitor.
+        The results as written to `results.json`: last value of each stage's loss and monitor, and the epoch in which
+        a stage collapsed, if one did.
     """
     chosen = methods.find(method)
     sizes = {each: options.pop(each, None) for each in methods.SIZES}
@@ -75,6 +81,11 @@ def pretrain(
     learning_rate = chosen.learning_rate if learning_rate is None else learning_rate
     learning_rate = _checks.number("pretrain.learning_rate", learning_rate, above=0)
     supervised = chosen.kind is Supervised
+    if monitor_every is not None:
+        _checks.count("pretrain.monitor_every", monitor_every, at_least=0)
+        if supervised:
+            received = f"monitor_every={monitor_every}"
+            _checks.refuse("--monitor-every", "be left out for supervised, which sees labels", received)
     train = training_data(
         name,
         supervised=supervised,
@@ -103,11 +114,13 @@ def pretrain(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "labels": labels,
+        "monitor_every": monitor_every,
         "seed": seed,
     }
     run = Run(out, settings | own, resume=resume)
     if run.results:
         return run.results
+    watch = None if supervised or monitor_every == 0 else _watch(run, train, monitor_every)
     trained = methods.train(
         method,
         network,
@@ -117,7 +130,7 @@ def pretrain(
         batch_size=batch_size,
         learning_rate=learning_rate,
         options=own,
-        fit=run.fit,
+        fit=watch.fit if watch else run.fit,
         augment=views,
         seed=seed,
         num_examples=train.num_examples,
@@ -135,9 +148,17 @@ def pretrain(
                 stage: {metric: values[-1] for metric, values in metrics.items()}
                 for stage, metrics in history.items()
             },
+            "collapsed_in": watch.collapsed_in if watch else {},
         }
     )
     return run.results
+
+
+def _watch(run, train, every):
+    val, voters = train.watched("val", VALIDATION), train.watched("train", VOTERS)
+    if every is None:
+        every = epochs_between_looks(len(val.all_x) + len(voters), train.num_examples)
+    return Watch(run, val, voters, every)
 
 
 def _rehearse(method, sizes, shape, options, augment, train):

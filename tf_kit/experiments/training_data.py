@@ -1,13 +1,13 @@
 """What pretraining reads: the training images as arrays, or from disk as they are needed."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 
 import numpy as np
 
 from tf_kit import _checks, data
 from tf_kit.data import folder, loading
+from tf_kit.data.splits import Split, withhold
 
 STREAM_ABOVE_BYTES = 2**30  # a folder that takes more as float32 is read in minibatches, never as a whole
 
@@ -25,6 +25,8 @@ class TrainingData:
         stream: a function `(first_epoch, epochs)` that gives the data set of minibatches of those epochs, each in
             an order of its own; None for arrays.
         image_size: (height, width) that a folder's images are brought to; None for other data sets.
+        watched: a function `(part, most)` that gives at most so many images of "train" or "val" as a `Split`, evenly
+            over the classes where they lie in memory.
     """
 
     x: np.ndarray | None
@@ -34,6 +36,7 @@ class TrainingData:
     num_classes: int
     stream: Callable | None = None
     image_size: tuple | None = None
+    watched: Callable | None = None
 
 
 def training_data(
@@ -57,31 +60,48 @@ def training_data(
             refuse_without_labels(name)
         if found.size_bytes > STREAM_ABOVE_BYTES and labels is None:
             return _streamed(name, found, supervised, batch_size, seed)
-    train, _, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=size or image_size)
-    if supervised:
-        return TrainingData(train.x, train.y, train.x[:40], len(train), train.num_classes, image_size=size)
-    x = train.all_x
-    return TrainingData(x, None, x[:40], len(x), train.num_classes, image_size=size)
+    train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=size or image_size)
+    x, y = (train.x, train.y) if supervised else (train.all_x, None)
+    held = {"train": train, "val": val}
+    return TrainingData(
+        x,
+        y,
+        x[:40],
+        len(x),
+        train.num_classes,
+        image_size=size,
+        watched=lambda part, most: _evenly(held[part], most),
+    )
+
+
+def _evenly(split, most):
+    """At most so many examples of a split, or one of each class if that is more."""
+    if not split.num_classes:
+        return dataclasses.replace(split, unlabelled_x=split.unlabelled_x[:most])
+    few = withhold(split, min(max(most, split.num_classes), len(split)), seed=0)
+    return dataclasses.replace(few, unlabelled_x=few.x[:0])
 
 
 def _streamed(name, found, supervised, batch_size, seed):
-    def stream(first_epoch, epochs):
-        batches = data.stream(
-            name,
-            batch_size=batch_size,
-            seed=seed,
-            epochs=epochs,
-            first_epoch=first_epoch,
-            image_size=found.shape[:2],
-            split_seed=0,
-        )
-        return batches if supervised or found.y is None else batches.map(lambda x, y: x)
+    def batches(part="train", first_epoch=0, epochs=1):
+        order = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "split_seed": 0}
+        return data.stream(name, part, batch_size=batch_size, image_size=found.shape[:2], **order)
 
-    first = (batch[0] if supervised else batch for batch in stream(0, 1))
-    shown = np.concatenate([batch.numpy() for batch in itertools.islice(first, -(-40 // batch_size))])[:40]
+    def stream(first_epoch, epochs):
+        read = batches(first_epoch=first_epoch, epochs=epochs)
+        return read if supervised or found.y is None else read.map(lambda x, y: x)
+
+    def first(part, most):
+        read = batches(part).unbatch().take(most).batch(most)
+        part = next(read.as_numpy_iterator())
+        if found.y is None:
+            return Split(part[:0], np.zeros(0, "int64"), (), unlabelled_x=part)
+        return Split(*part, found.class_names)
+
+    shown = first("train", 40).all_x
     num_examples = len(folder.parts(found, 0)[0])
     classes = len(found.class_names)
-    return TrainingData(None, None, shown, num_examples, classes, stream, found.shape[:2])
+    return TrainingData(None, None, shown, num_examples, classes, stream, found.shape[:2], first)
 
 
 def refuse_without_labels(name):

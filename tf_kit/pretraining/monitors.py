@@ -19,7 +19,19 @@ class CollapseWarning(UserWarning):
     """Embeddings use hardly any direction; what is learned from here on is not worth the time."""
 
 
-class KNNMonitor(keras.callbacks.Callback):
+class _Monitor(keras.callbacks.Callback):
+    """A look at the model after epoch 1, then after every so many, and after the last. Abstract: it gives `look`."""
+
+    def __init__(self, every):
+        super().__init__()
+        self.every = _checks.count(f"{type(self).__name__}.every", every)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch % self.every == 0 or epoch + 1 == self.params["epochs"]:
+            logs.update(self.look(epoch))
+
+
+class KNNMonitor(_Monitor):
     """Accuracy of nearest neighbours in the encoder's representation, after each epoch of pretraining.
 
     Writes `val_knn_accuracy` into the logs, so that the History, `Run`'s files, and every callback that comes
@@ -30,9 +42,10 @@ class KNNMonitor(keras.callbacks.Callback):
         val: who is classified, likewise; none of `train`. Never the test split: choices are made on what is
             watched.
         k: neighbours, at most as many as vote. Defaults to 20.
+        every: epochs from one look to the next; the first and the last epoch are always looked at. Defaults to 1.
 
     Raises:
-        InputError: if `k` is out of range, or an example of `val` is also among those of `train`.
+        InputError: if `k` or `every` is out of range, or an example of `val` is also among those of `train`.
 
     Example:
 
@@ -45,19 +58,19 @@ class KNNMonitor(keras.callbacks.Callback):
     2
     """
 
-    def __init__(self, train, val, k=20):
-        super().__init__()
+    def __init__(self, train, val, k=20, every=1):
+        super().__init__(every)
         self.train, self.val = train, val
         self.k = _checks.count("KNNMonitor.k", k)
         if self.k > len(train.x):
             _checks.refuse("KNNMonitor.k", f"be at most the {len(train.x)} voting examples", f"k={k}")
         refuse_overlap(train, val, ("train", "val"))
 
-    def on_epoch_end(self, epoch, logs=None):
-        logs["val_knn_accuracy"] = share_of_votes_right(self.model.encoder, self.train, self.val, self.k)
+    def look(self, epoch):
+        return {"val_knn_accuracy": share_of_votes_right(self.model.encoder, self.train, self.val, self.k)}
 
 
-class CollapseMonitor(keras.callbacks.Callback):
+class CollapseMonitor(_Monitor):
     """Watches for collapse: embeddings that become one point, or lie along one line, after each epoch.
 
     Writes into the logs, as `KNNMonitor` does,
@@ -70,13 +83,18 @@ class CollapseMonitor(keras.callbacks.Callback):
 
         rankme < `min_rank`   or   feature_deviation < `min_deviation`      (1)
 
-    or a value is not finite, it warns once a training, and `collapsed_in` is the epoch, from 1.
+    or a value is not finite, it warns once a training, and `collapsed_in` is the epoch, from 1. A training that goes
+    on (`initial_epoch`, `Run.fit`) is the same training.
 
     Args:
         x: examples, some hundreds; more than the embedding has features, so that their number does not bound the
             rank. Validation images are a good choice.
-        min_rank: Defaults to 1.5; an embedding that uses two directions evenly has 2.
-        min_deviation: Defaults to 0.05, a twentieth of even spread.
+        min_rank: Defaults to 1.5 for embeddings; one that uses two directions evenly has 2. Without views to 0: what
+            sigmoid units or a transformer represent has one large mean, and most of the rank lies beside it.
+        min_deviation: Defaults to 0.05 for embeddings, a twentieth of even spread; without views to 0.005, all but
+            constant.
+        every: as for `KNNMonitor`.
+        say: what is called with the warning's line. Defaults to a `CollapseWarning`.
 
     Attributes:
         collapsed_in: epoch in which (1) first held, from 1; None while it has not.
@@ -100,19 +118,33 @@ class CollapseMonitor(keras.callbacks.Callback):
     Hypersphere".
     """
 
-    def __init__(self, x, min_rank=1.5, min_deviation=0.05):
-        super().__init__()
+    def __init__(self, x, min_rank=None, min_deviation=None, every=1, say=None):
+        super().__init__(every)
         if len(x) < 2:
             _checks.refuse("CollapseMonitor.x", "hold at least two examples", f"{len(x)}")
         self.x = x
-        self.min_rank = _checks.number("CollapseMonitor.min_rank", min_rank, at_least=0)
-        self.min_deviation = _checks.number("CollapseMonitor.min_deviation", min_deviation, at_least=0)
+        given = {"min_rank": min_rank, "min_deviation": min_deviation}
+        self._least = {
+            name: _checks.number(f"CollapseMonitor.{name}", value, at_least=0)
+            for name, value in given.items()
+            if value is not None
+        }
+        self._say = say or (lambda line: warnings.warn(line, CollapseWarning, stacklevel=2))
         self.collapsed_in = None
 
-    def on_train_begin(self, logs=None):
-        self.collapsed_in = None
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:
+            self.collapsed_in = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def recall(self, history):
+        """Takes up a training that was broken off: `collapsed_in` from what is recorded, metric → value an epoch."""
+        self.collapsed_in = None
+        looks = zip(history.get("rankme", ()), history.get("feature_deviation", ()), strict=True)
+        for epoch, (rank, deviation) in enumerate(looks, start=1):
+            if self.collapsed_in is None and rank is not None and not self._is_healthy(rank, deviation):
+                self.collapsed_in = epoch
+
+    def look(self, epoch):
         za, zb = embeddings_of(self.model, self.x)
         if np.all(np.isfinite(za)):
             values = {
@@ -122,22 +154,25 @@ class CollapseMonitor(keras.callbacks.Callback):
             }
             if zb is not None:
                 values["alignment"] = alignment(za, zb)
-            healthy = (
-                values["rankme"] >= self.min_rank and values["feature_deviation"] >= self.min_deviation
-            )  # (1)
         else:
             names = ["rankme", "feature_deviation", "uniformity"] + (["alignment"] if zb is not None else [])
-            values, healthy = dict.fromkeys(names, float("nan")), False
-        logs.update(values)
-        if self.collapsed_in is None and not healthy:
+            values = dict.fromkeys(names, float("nan"))
+        if self.collapsed_in is None and not self._is_healthy(values["rankme"], values["feature_deviation"]):
             self.collapsed_in = epoch + 1
-            warnings.warn(
+            self._say(
                 f"epoch {epoch + 1}: the embeddings have collapsed: effective rank {values['rankme']:.2f} of "
                 f"{za.shape[1]}, deviation {values['feature_deviation']:.2g} of 1. Look at the loss's weights, "
-                "the learning rate, and what keeps embeddings apart.",
-                CollapseWarning,
-                stacklevel=2,
+                "the learning rate, and what keeps embeddings apart."
             )
+        return values
+
+    def _is_healthy(self, rank, deviation):
+        has_views = isinstance(self.model, JointEmbedding)
+        usual = (
+            {"min_rank": 1.5, "min_deviation": 0.05} if has_views else {"min_rank": 0, "min_deviation": 0.005}
+        )
+        least = usual | self._least
+        return rank >= least["min_rank"] and deviation >= least["min_deviation"]  # (1), false for NaN
 
 
 def embeddings_of(model, x, batch_size=1024):
