@@ -184,6 +184,22 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
     assert "--resume" in err
     status, again, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--resume")
     assert (status, again) == (0, out)
+    for others in (["--k", "5"], ["--k", "5", "--resume"]):
+        status, _, err = run_main(monkeypatch, capsys, "probe", "r", *TINY, *others)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "--out" in err, "what to do instead"
+        assert "k" in re.search(r"other options \((.*?)\)|\((k)=20\)", err).groups()
+    status, other, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--k", "5", "--out", "of-five")
+    assert status == 0
+    assert "of-five" in other
+    assert (tmp_path / "of-five" / "classifier.keras").is_file()
+    (tmp_path / "r").rename(tmp_path / "moved")
+    status, again, _ = run_main(monkeypatch, capsys, "probe", "moved", *TINY, "--resume")
+    assert (status, again) == (0, out.replace("r/probe", "moved/probe"))
+    others = [*TINY, "--k", "5", "--out", "of-five", "--resume"]
+    status, _, err = run_main(monkeypatch, capsys, "probe", "moved", *others)
+    assert status == 2, "of another run"
+    assert "run=" in err
 
 
 @pytest.mark.parametrize(

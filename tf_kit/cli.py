@@ -216,13 +216,16 @@ def _pretrain_tokens(data, out, options):
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=float, default=0.001, show_default=True)
 @SEED
+@click.option("--out", type=click.Path(), help="Run folder. [default: RUN/finetune-<labels>-seed-<seed>]")
 @RESUME
 @on_replicas
-def finetune(run, labels, **options):
+def finetune(run, labels, out, **options):
     """Train the pretrained encoder of RUN on labels; the best epoch on validation is tested once."""
     from tf_kit.experiments import pipeline
 
-    _say_errors(pipeline.finetune_run(run, labels=_labels(labels), **options))
+    labels = _labels(labels)
+    out = out or pipeline.folder_within(run, "finetune", labels, options["seed"])
+    _say_errors(pipeline.finetune_run(run, labels=labels, out=out, **options), out)
 
 
 @cli.command()
@@ -235,13 +238,16 @@ def finetune(run, labels, **options):
     "--k", type=click.IntRange(1), default=20, show_default=True, help="Nearest neighbours that vote."
 )
 @SEED
+@click.option("--out", type=click.Path(), help="Run folder. [default: RUN/probe-<labels>-seed-<seed>]")
 @RESUME
 @on_replicas
-def probe(run, labels, **options):
+def probe(run, labels, out, **options):
     """Judge the frozen encoder of RUN: a linear classifier on it, and its nearest neighbours."""
     from tf_kit.experiments import pipeline
 
-    _say_errors(pipeline.probe_run(run, labels=_labels(labels), **options))
+    labels = _labels(labels)
+    out = out or pipeline.folder_within(run, "probe", labels, options["seed"])
+    _say_errors(pipeline.probe_run(run, labels=labels, out=out, **options), out)
 
 
 @cli.command()
@@ -293,10 +299,11 @@ def labels(data, data_dir, seeds, methods, labels, learning_rates, out, resume, 
     click.echo(f"\n{results['seconds']:.0f} s; figure, encoders and results in {out}")
 
 
-def _say_errors(results):
+def _say_errors(results, out):
     click.echo(f"{results['labels']:,} labels, best epoch {results['best_epoch']}; error in %")
     for split, error in results["error"].items():
         click.echo(f"  {split:26}{error:6.2f}")
+    click.echo(f"classifier, curves and results in {out}")
 
 
 class _Lectures(click.Group):

@@ -79,22 +79,32 @@ class Run:
                 )
 
     def _check_same_run(self, config, resume):
-        if not resume:
-            _checks.refuse(
-                "--out",
-                "be a new or empty folder",
-                f"{self.folder}, which holds a run",
-                "--resume goes on with it",
-            )
         began = read_json(config, "config.json")["options"]
-        for name in sorted(began.keys() | self._options.keys()):
-            if began.get(name) != self._options.get(name):
-                _checks.refuse(
-                    "--resume",
-                    f"be given with the options the run began with ({name}={began.get(name)!r})",
-                    f"{name}={self._options.get(name)!r}",
-                    "Start a new run in another folder for new options",
-                )
+        changed = [
+            name
+            for name in sorted(began.keys() | self._options.keys())
+            if began.get(name) != self._options.get(name)
+        ]
+        if resume and not changed:
+            return
+        elsewhere = "--out names another folder for a new run"
+        if resume:
+            name = changed[0]
+            _checks.refuse(
+                "--resume",
+                f"be given with the options the run began with ({name}={began.get(name)!r})",
+                f"{name}={self._options.get(name)!r}",
+                elsewhere,
+            )
+        _checks.refuse(
+            "--out",
+            "be a new or empty folder",
+            f"{self.folder}, which holds a run"
+            + (f" with other options ({', '.join(changed)})" * bool(changed)),
+            elsewhere
+            if changed
+            else f"--resume {'shows its results' if self.results else 'goes on with it'}",
+        )
 
     @property
     def results(self):

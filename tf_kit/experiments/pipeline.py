@@ -173,28 +173,33 @@ def _rehearse(method, sizes, shape, options, augment, train):
         methods.make_pretrainer(method, encoder, options, augment).prepare_from(train.shown[:2])
 
 
-def finetune_run(folder, labels=None, epochs=30, batch_size=32, learning_rate=0.001, seed=0, resume=False):
+def finetune_run(
+    folder, labels=None, epochs=30, batch_size=32, learning_rate=0.001, seed=0, out=None, resume=False
+):
     """Fine-tunes the encoder of a run on labels, keeps the epoch that is best on validation, tests once.
 
     Args:
         folder: run folder of `pretrain`.
         labels: how many labels to use: a number, a fraction, or None for all.
         epochs, batch_size, learning_rate, seed: of the fine-tuning with Adam.
+        out: run folder of the fine-tuning. Defaults to `folder_within(folder, "finetune", labels, seed)`.
         resume: whether to go on with the same fine-tuning, begun before.
 
     Returns:
         The results: labels used, best epoch, error on each split in percent. They, and the classifier as
-        `classifier.keras`, are in `folder/finetune-…`.
+        `classifier.keras`, are in `out`.
     """
-    return _classify("finetune", folder, labels, epochs, batch_size, learning_rate, seed, resume)
+    return _classify("finetune", folder, labels, epochs, batch_size, learning_rate, seed, out, resume)
 
 
-def probe_run(folder, labels=None, epochs=30, batch_size=32, learning_rate=0.01, seed=0, resume=False, k=20):
+def probe_run(
+    folder, labels=None, epochs=30, batch_size=32, learning_rate=0.01, seed=0, out=None, resume=False, k=20
+):
     """Linear probe and nearest neighbours on the frozen encoder of a run; arguments as for `finetune_run`."""
-    return _classify("probe", folder, labels, epochs, batch_size, learning_rate, seed, resume, k=k)
+    return _classify("probe", folder, labels, epochs, batch_size, learning_rate, seed, out, resume, k=k)
 
 
-def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, resume, k=None):
+def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, out, resume, k=None):
     encoder, options = _encoder_of(folder)
     if options.get("method") == "tokens":
         _checks.refuse(
@@ -207,9 +212,12 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, res
         refuse_without_labels(options["data"])
     train = withhold(train, labels, seed=0)
     refuse_overlap(train.all_x, test, ("train", "test"))  # train as pretraining saw it
-    part = f"{kind}-{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
     chosen = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "labels": labels}
-    run = Run(Path(folder) / part, {"command": kind, **chosen, "seed": seed}, resume=resume)
+    chosen |= {"seed": seed} if k is None else {"seed": seed, "k": k}
+    out = Path(out or folder_within(folder, kind, labels, seed))
+    if out.resolve().parent != Path(folder).resolve():
+        chosen["run"] = str(Path(folder).resolve())
+    run = Run(out, {"command": kind, **chosen}, resume=resume)
     if run.results:
         return run.results
     make = finetune if kind == "finetune" else linear_probe
@@ -236,6 +244,15 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, res
     save_model(classifier, run.folder / "classifier.keras")
     run.finish(results)
     return run.results
+
+
+def folder_within(folder, kind, labels=None, seed=0):
+    """Where in the run folder of a pretraining its fine-tunings and probes go if they are given no place.
+
+    >>> folder_within("runs/simclr-digits", "finetune", 0.1).as_posix()
+    'runs/simclr-digits/finetune-0.1-seed-0'
+    """
+    return Path(folder) / f"{kind}-{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
 
 
 def _encoder_of(folder):
