@@ -73,38 +73,55 @@ def test_a_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeyp
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("method", ["masked", "supervised", *SLOW])
+@pytest.mark.parametrize("method", ["masked", "denoising", "supervised", *SLOW])
 def test_a_folder_that_is_streamed_trains_as_one_that_is_held(method, classes, tmp_path, monkeypatch):
-    """Whole encoders see the same batches to the bit; a greedy stream repeats its first epoch's order."""
-    options = {"epochs": 1} if methods.METHODS[method].greedy else {}
-    held = pretrain(method, classes, tmp_path / "held", **options)
+    """The same batches in the same order; whole encoders to the bit, layers on layers as far as sums are rounded."""
+    held = pretrain(method, classes, tmp_path / "held")
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
     monkeypatch.setattr(training_data.data, "load", None)
-    streamed = pretrain(method, classes, tmp_path / "streamed", **options)
+    streamed = pretrain(method, classes, tmp_path / "streamed")
     for ours, theirs in zip(streamed, held, strict=True):
         if methods.METHODS[method].greedy:
-            assert np.abs(ours - theirs).max() < 0.1, "another order, the same data"
+            np.testing.assert_allclose(ours, theirs, atol=2e-6)
         else:
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.slow
-def test_a_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "units"), [("denoising", (8, 6)), pytest.param("simclr", (8,), marks=pytest.mark.slow)]
+)
+def test_a_killed_stream_ends_with_the_same_weights(method, units, flat, tmp_path, monkeypatch):
+    """In the last stage, after two epochs of three."""
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
-    expected = pretrain("simclr", flat, tmp_path / "whole")
+    expected = pretrain(method, flat, tmp_path / "whole", units=units)
     fit = runs.Run.fit
 
-    def two_epochs(self, *arguments, epochs, **options):
-        fit(self, *arguments, epochs=2, **options)
+    def two_epochs(self, *arguments, stage, epochs, **options):
+        if stage == "layer 1":
+            return fit(self, *arguments, stage=stage, epochs=epochs, **options)
+        fit(self, *arguments, stage=stage, epochs=2, **options)
         raise Killed
 
     monkeypatch.setattr(runs.Run, "fit", two_epochs)
     with pytest.raises(Killed):
-        pretrain("simclr", flat, tmp_path / "killed")
+        pretrain(method, flat, tmp_path / "killed", units=units)
     monkeypatch.setattr(runs.Run, "fit", fit)
-    resumed = pretrain("simclr", flat, tmp_path / "killed", resume=True)
+    resumed = pretrain(method, flat, tmp_path / "killed", units=units, resume=True)
     for ours, theirs in zip(resumed, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("method", ["masked", "denoising"])
+def test_a_damaged_file_of_a_stream_is_named(method, flat, tmp_path, monkeypatch):
+    """Its head can be read; that its pixels cannot shows in the middle of an epoch."""
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    for file in (flat / f"{i:02}.png" for i in range(10, 40)):
+        file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(
+        InputError, match=r"^`.*squares/\d\d.png` must be a readable image. .*damaged"
+    ) as caught:
+        pretrain(method, flat, tmp_path / "run")
+    assert "\n" not in str(caught.value)
 
 
 def history(folder):
@@ -141,6 +158,13 @@ def test_without_classes_only_collapse_is_watched(flat, tmp_path, monkeypatch):
         assert "rankme" in history(tmp_path / run)
         assert "val_knn_accuracy" not in history(tmp_path / run)
     assert history(tmp_path / "held")["rankme"] == history(tmp_path / "streamed")["rankme"]
+
+
+def test_three_images_are_too_few_to_watch_and_enough_to_train(flat, tmp_path):
+    for file in sorted(flat.iterdir())[3:]:
+        file.unlink()
+    pretrain("masked", flat, tmp_path / "run", epochs=1)
+    assert "rankme" not in history(tmp_path / "run")
 
 
 def test_a_collapse_is_said_in_one_line(classes, tmp_path, monkeypatch, capsys):

@@ -1,12 +1,14 @@
 """A folder of the user's own images: unlabelled where they lie flat, labelled where each class has a subfolder."""
 
+import contextlib
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
-from tf_kit._checks import refuse
+from tf_kit._checks import InputError, refuse
 from tf_kit.data.splits import Split, stratified
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -164,6 +166,20 @@ def batches(path, split, *, batch_size, seed, epochs, first_epoch, shuffle, spli
     return stream.map(read_names, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
+@contextlib.contextmanager
+def naming_the_damaged():
+    """Turns TensorFlow's error about a file of `batches` that cannot be decoded into the one line that names it."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        line = re.search(rf"{InputError.__name__}: (.*)", error.message)
+        if line is None:
+            raise
+        raise InputError(line[1]) from None
+
+
 def decode(file, shape):
     """The pixels of an image file, uint8 (height, width, channels), or `InputError` that names the file.
 
@@ -193,7 +209,12 @@ def _head(file):
     from PIL import Image
 
     with _reading(file), Image.open(file) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        turned = Image.Image.getexif(image).get(0x0112, 1) in (
+            5,
+            6,
+            7,
+            8,
+        )  # a PNG's own would read all pixels
         width, height = reversed(image.size) if turned else image.size
         return (height, width), image.mode
 

@@ -1,6 +1,7 @@
 """The pretraining methods of the kit by name: the encoders each takes, its settings, and how it trains one."""
 
 import dataclasses
+import functools
 import math
 
 import keras
@@ -255,7 +256,8 @@ def train(
     Args:
         name: method.
         encoder: of a kind that the method takes.
-        x: examples (n, …); or a function `(first_epoch, epochs)` that streams them, as for `Run.fit`.
+        x: examples (n, …); or a function `(first_epoch, epochs, seed)` that streams them, each epoch in an order of its
+            own.
         y: their labels, for `supervised`.
         epochs, batch_size, learning_rate: of the training, for a greedy method of each layer.
         options: the method's own arguments, of `options_of`.
@@ -269,10 +271,11 @@ def train(
         The trained pretrainers: one a layer for greedy methods, or one.
     """
     method = find(name)
+    steps = math.ceil((num_examples if callable(x) else len(x)) / batch_size)
     if method.greedy:
         return pretrain_greedily(
             encoder,
-            x(0, 1) if callable(x) else x,
+            x,
             y if method.kind is Supervised else None,
             block=method.kind,
             epochs=epochs,
@@ -280,11 +283,12 @@ def train(
             optimizer=optimizer_of(method.kind, learning_rate, jit_update=jit_update),
             seed=seed,
             fit=fit,
+            steps_per_epoch=steps if callable(x) else None,
             **options,
         )
     model = make_pretrainer(name, encoder, options, augment, seed)
-    steps = math.ceil((num_examples if callable(x) else len(x)) / batch_size)
     model.compile(optimizer=optimizer_of(method.kind, learning_rate, epochs * steps, jit_update))
     portion = {"steps_per_epoch": steps} if callable(x) else {"batch_size": batch_size}
-    fit(model, x, stage="pretraining", epochs=epochs, **portion)
+    shown = functools.partial(x, seed=seed) if callable(x) else x
+    fit(model, shown, stage="pretraining", epochs=epochs, **portion)
     return [model]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tf_kit import _checks, data, plotting
+from tf_kit.data.folder import naming_the_damaged
 from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods
 from tf_kit.experiments.training_data import refuse_without_labels, training_data
@@ -27,6 +28,7 @@ from tf_kit.pretraining.joint_embedding import JointEmbedding
 from tf_kit.runs import Run, read_json, save_model
 
 
+@naming_the_damaged()
 def pretrain(
     method,
     name="digits",
@@ -120,7 +122,8 @@ def pretrain(
     run = Run(out, settings | own, resume=resume)
     if run.results:
         return run.results
-    watch = None if supervised or monitor_every == 0 else _watch(run, train, monitor_every)
+    watch = None if supervised else _watch(run, train, monitor_every)
+    needed = {"num_classes": train.num_classes} if supervised else {}
     trained = methods.train(
         method,
         network,
@@ -129,7 +132,7 @@ def pretrain(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        options=own,
+        options=own | needed,
         fit=watch.fit if watch else run.fit,
         augment=views,
         seed=seed,
@@ -155,7 +158,12 @@ def pretrain(
 
 
 def _watch(run, train, every):
+    """A `Watch`, or None where none is wanted or a single image would be watched."""
+    if every == 0:
+        return None
     val, voters = train.watched("val", VALIDATION), train.watched("train", VOTERS)
+    if len(val.all_x) < 2:
+        return None
     if every is None:
         every = epochs_between_looks(len(val.all_x) + len(voters), train.num_examples)
     return Watch(run, val, voters, every)

@@ -22,7 +22,7 @@ class TrainingData:
         shown: a few of them, for figures.
         num_examples: n.
         num_classes: 0 where nobody has named any.
-        stream: a function `(first_epoch, epochs)` that gives the data set of minibatches of those epochs, each in
+        stream: a function `(first_epoch, epochs, seed)` that gives the data set of minibatches of those epochs, each in
             an order of its own; None for arrays.
         image_size: (height, width) that a folder's images are brought to; None for other data sets.
         watched: a function `(part, most)` that gives at most so many images of "train" or "val" as a `Split`, evenly
@@ -47,7 +47,7 @@ def training_data(
     Args:
         name, labels, image_size, data_dir: as for `data.load`.
         supervised: whether only the labelled images are wanted, with their labels.
-        batch_size, seed: of a stream.
+        batch_size, seed: of a stream; the seed draws which images are shown.
 
     Raises:
         InputError: as `data.load`; or if labels are wanted of images without.
@@ -83,12 +83,12 @@ def _evenly(split, most):
 
 
 def _streamed(name, found, supervised, batch_size, seed):
-    def batches(part="train", first_epoch=0, epochs=1):
+    def batches(part="train", first_epoch=0, epochs=1, seed=seed):
         order = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "split_seed": 0}
         return data.stream(name, part, batch_size=batch_size, image_size=found.shape[:2], **order)
 
-    def stream(first_epoch, epochs):
-        read = batches(first_epoch=first_epoch, epochs=epochs)
+    def stream(first_epoch, epochs, seed):
+        read = batches("train", first_epoch, epochs, seed)
         return read if supervised or found.y is None else read.map(lambda x, y: x)
 
     def first(part, most):

@@ -1,5 +1,6 @@
 """Greedy layer-wise pretraining: one layer at a time, each on the output of those below."""
 
+import functools
 import inspect
 import shutil
 import tempfile
@@ -37,6 +38,7 @@ def pretrain_greedily(
     optimizer=None,
     seed=0,
     fit=None,
+    steps_per_epoch=None,
     verbose=0,
     **block_arguments,
 ):
@@ -55,7 +57,9 @@ def pretrain_greedily(
     Args:
         encoder: sequence of dense layers; it is built from `x` if it is not built yet.
         x: array (n, …), or a `tf.data.Dataset` of batches (`(x, y)` pairs for `Supervised`). Of a data set,
-            each layer's output is kept in a temporary file, never in memory as a whole.
+            each layer's output is kept in a temporary file, never in memory as a whole; so it comes in the same order
+            in every epoch. A function `(first_epoch, epochs, seed)` that gives the data set of those epochs shuffles
+            as it will; the layers below are then computed again in each of them.
         y: labels (n,), needed by `Supervised` only.
         block: `Autoencoder`, `DenoisingAutoencoder`, `RBM`, `Supervised`, or any `Pretrainer` class that takes
             `encoder` and `seed`. Defaults to `DenoisingAutoencoder`.
@@ -66,6 +70,7 @@ def pretrain_greedily(
         seed: seed of all layers' training; layer l uses a seed derived from it.
         fit: called as `fit(block, x, y, stage="layer 1", epochs=…, batch_size=…)` in place of `block.fit`;
             `Run.fit` here makes the pretraining resumable.
+        steps_per_epoch: batches of one epoch, where `x` is a function.
         verbose: as in `keras.Model.fit`.
         **block_arguments: passed to each block: `rate=0.25`, `gibbs_steps=1`, …
 
@@ -89,37 +94,49 @@ def pretrain_greedily(
     """
     stages = dense_stages(encoder)
     epochs = _epochs_per_stage(epochs, len(stages))
-    _check_block(block, x, y)
+    sample = x(0, 1, seed) if callable(x) else x
+    _check_block(block, sample, y)
     if is_array(x):
         check_arrays("pretrain_greedily", x, y)
     if not encoder.built:
-        sample = x[:1] if is_array(x) else first_examples(x)[0]
-        encoder.build((None, *sample.shape[1:]))
+        first = x[:1] if is_array(x) else first_examples(sample)[0]
+        encoder.build((None, *first.shape[1:]))
     optimizer = keras.optimizers.get(optimizer) if optimizer is not None else _default_optimizer(block)
-    if issubclass(block, Supervised):
-        block_arguments.setdefault("num_classes", _num_classes(x, y))
+    if issubclass(block, Supervised) and "num_classes" not in block_arguments:
+        block_arguments["num_classes"] = _num_classes(sample, y)
 
     blocks = []
-    scratch = None if is_array(x) else tempfile.mkdtemp(prefix="tf_kit-greedy-")
+    whole_data_set = not is_array(x) and not callable(x)
+    scratch = tempfile.mkdtemp(prefix="tf_kit-greedy-") if whole_data_set else None
     try:
         for depth, stage in enumerate(stages, start=1):
             part = keras.Sequential(stage.layers, name=f"stage_{depth}")
             trainer = block(encoder=part, seed=_stage_seed(seed, depth), **block_arguments)
             trainer.compile(optimizer=type(optimizer).from_config(optimizer.get_config()))
-            arguments = {"epochs": epochs[depth - 1], "batch_size": batch_size, "verbose": verbose}
-            if not is_array(x):
-                arguments.pop("batch_size")
-            if fit is None:
-                trainer.fit(x, y, **arguments)  # (1)
+            arguments = {"epochs": epochs[depth - 1], "verbose": verbose}
+            if is_array(x):
+                arguments["batch_size"] = batch_size
+            elif callable(x):
+                arguments["steps_per_epoch"] = steps_per_epoch
+            shown = functools.partial(x, seed=trainer.seed) if callable(x) else x
+            if fit is not None:
+                fit(trainer, shown, y, stage=f"layer {depth}", **arguments)
             else:
-                fit(trainer, x, y, stage=f"layer {depth}", **arguments)
+                trainer.fit(shown(0, epochs[depth - 1]) if callable(x) else x, y, **arguments)  # (1)
             blocks.append(trainer)
             if depth < len(stages):
-                x = represent(part, x, scratch and Path(scratch) / f"layer-{depth}")  # (2)
+                x = _above(part, x, scratch and Path(scratch) / f"layer-{depth}")  # (2)
     finally:
         if scratch:
             shutil.rmtree(scratch, ignore_errors=True)
     return blocks
+
+
+def _above(part, x, cache):
+    """What the part makes of x, which is of the same kind: array, data set, or function that gives data sets."""
+    if callable(x):
+        return lambda first_epoch, epochs, seed: represent(part, x(first_epoch, epochs, seed))
+    return represent(part, x, cache)
 
 
 def _epochs_per_stage(epochs, num_stages):

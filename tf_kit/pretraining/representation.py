@@ -1,6 +1,7 @@
 """What a layer makes of a whole set of examples."""
 
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from tf_kit.pretraining.pretrainer import is_array
@@ -10,7 +11,7 @@ def represent(layer, x, cache=None, batch_size=1024):
     """f(x) for all examples, in inference mode: an array for an array, a data set for a data set.
 
     Args:
-        layer: layer or model f.
+        layer: layer or model f. A data set is mapped with the weights that it has now.
         x: array (n, …) or `tf.data.Dataset` of batches.
         cache: file in which a data set's output is kept, so that f runs once for each example.
         batch_size: examples at a time, for arrays.
@@ -22,8 +23,18 @@ def represent(layer, x, cache=None, batch_size=1024):
         ]
         return np.concatenate(parts)
 
+    if not layer.built:
+        spec = x.element_spec
+        layer.build((spec[0] if isinstance(spec, tuple) else spec).shape)
+    with tf.device("CPU"):  # where data sets are mapped, and cannot read variables that lie on another device
+        kept = [
+            [tf.convert_to_tensor(ops.convert_to_numpy(variable)) for variable in variables]
+            for variables in (layer.trainable_variables, layer.non_trainable_variables)
+        ]
+
     def map_batch(*batch):
-        h = ops.cast(layer(batch[0], training=False), "float32")
+        h, _ = layer.stateless_call(*kept, batch[0], training=False)
+        h = ops.cast(h, "float32")
         return (h, *batch[1:]) if len(batch) > 1 else h
 
     mapped = x.map(map_batch)
