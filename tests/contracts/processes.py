@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,13 @@ def finish(process, timeout=300):
     """Waits for the end of a process, which must be a good one; what it said is shown otherwise."""
     _, errors = process.communicate(timeout=timeout)
     assert process.returncode == 0, errors[-3000:]
+
+
+def free_ports(count):
+    """So many ports of this machine that nobody has."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
 
 
 @contextlib.contextmanager

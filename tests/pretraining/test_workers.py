@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from contracts import processes
 from pretraining import on_workers
 
 from tf_kit import runs
@@ -22,21 +22,11 @@ from tf_kit.pretraining import workers
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 class Pair:
     """Two processes of one command, which find each other by TF_CONFIG; {worker} in it is the worker's number."""
 
     def __init__(self, *command):
-        addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        addresses = [f"127.0.0.1:{port}" for port in processes.free_ports(2)]
         self.processes = []
         for index in range(2):
             task = {"type": "worker", "index": index}

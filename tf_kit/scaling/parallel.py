@@ -11,10 +11,12 @@ import logging
 import tensorflow as tf
 
 from tf_kit._checks import choice, count, refuse
+from tf_kit.scaling import rendezvous
 from tf_kit.scaling.cluster import Cluster, cluster
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 
+_met = set()  # clusters whose workers this process has met
 _made = {}  # devices → the mirrored strategy of this process
 
 
@@ -97,6 +99,8 @@ def strategy(name="auto", replicas=None):
     Raises:
         InputError: for more replicas than GPUs; for devices that can no longer be made; for `"multiworker"` where
             no cluster is named; for other devices than an earlier call in this process.
+        WorkerLost: for a worker that has not come within five minutes, or the seconds that the variable
+            TF_KIT_WAIT_SECONDS of the environment gives.
 
     Example:
 
@@ -112,10 +116,18 @@ def strategy(name="auto", replicas=None):
     if chosen.name == "none":
         return tf.distribute.get_strategy()
     if chosen.name == "multiworker":
+        _meet_once(chosen.cluster)
         _hide_gpus_after(len(chosen.devices))
         with _quiet():
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=chosen.cluster.resolver())
     return _mirrored(chosen.devices)
+
+
+def _meet_once(cluster):
+    """The address is TensorFlow's from then on."""
+    if len(cluster.workers) > 1 and cluster not in _met:
+        rendezvous.meet(cluster)
+        _met.add(cluster)
 
 
 def _mirrored(devices):
