@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,7 +19,7 @@ from pretraining import on_workers
 from tf_kit import runs
 from tf_kit._checks import InputError, WorkerLost
 from tf_kit.experiments import pipeline
-from tf_kit.pretraining import workers
+from tf_kit.pretraining import Autoencoder, workers
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -146,8 +148,6 @@ def test_a_dead_worker_stops_the_others_and_the_run_goes_on(tmp_path):
     ]
     for layer, metrics in histories[1].items():
         np.testing.assert_allclose(histories[0][layer]["loss"], metrics["loss"], rtol=1e-6)
-    import keras
-
     encoders = [keras.models.load_model(tmp_path / name / "encoder.keras") for name in ("0", "alone")]
     for weight, expected in zip(*(encoder.get_weights() for encoder in encoders), strict=True):
         np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-5)
@@ -155,6 +155,8 @@ def test_a_dead_worker_stops_the_others_and_the_run_goes_on(tmp_path):
 
 class Lonely:
     """A strategy as `workers` sees it, of two machines; this one is the second."""
+
+    num_replicas_in_sync = 2
 
     class extended:
         _num_workers, _id_in_cluster = 2, 1
@@ -180,6 +182,40 @@ def test_a_lost_connection_is_named():
 def test_other_errors_stay_what_they_are(strategy):
     with pytest.raises(tf.errors.InternalError), workers.naming_the_lost(strategy):
         raise tf.errors.InternalError(None, None, "out of paper")
+
+
+SGD = keras.optimizers.SGD
+REFUSED = {
+    "`steps_per_execution` must be 1 on several machines. Received: steps_per_execution=2": {
+        "optimizer": SGD(),
+        "steps_per_execution": 2,
+    },
+    "`gradient_accumulation_steps` must be None on several machines. Received: gradient_accumulation_steps=3": {
+        "optimizer": keras.optimizers.LossScaleOptimizer(SGD(gradient_accumulation_steps=3)),
+    },
+    "`optimizer.ema_overwrite_frequency` must be None where several replicas train": {
+        "optimizer": SGD(use_ema=True, ema_overwrite_frequency=2),
+    },
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+@pytest.mark.parametrize("given", ["arrays", "data set"])
+def test_what_several_machines_cannot_is_refused_before_the_first_step(says, given):
+    x = np.zeros((4, 3), "float32")
+    model = Autoencoder(on_workers.encoder(2))
+    model.compile(**REFUSED[says])
+    model._distribute_strategy = Lonely
+    with pytest.raises(InputError, match=re.escape(says)):
+        model.fit(x if given == "arrays" else tf.data.Dataset.from_tensors(x))
+    assert not model.built
+
+
+def test_one_step_at_a_time_is_not_refused_on_several_machines():
+    model = Autoencoder(on_workers.encoder(2))
+    model.compile(SGD(clipnorm=1.0))
+    model._distribute_strategy = Lonely
+    model._refuse_what_replicas_cannot()
 
 
 def test_one_machine_alone_has_no_others(tmp_path):
