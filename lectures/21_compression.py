@@ -46,15 +46,19 @@ class Config:
 
 
 # %%
-def train(model, x, y, epochs, learning_rate, **compiled):
-    model.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=8, **compiled)
+def classify(model, x, y, epochs, learning_rate):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(learning_rate), loss, steps_per_execution=8)
     model.fit(x, y, batch_size=64, epochs=epochs, verbose=0)
     return model
 
 
-def classify(model, x, y, epochs, learning_rate):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return train(model, x, y, epochs, learning_rate, loss=loss)
+def teach(teacher, student, x, epochs, seed):
+    """The student learns the teacher's answers, without labels."""
+    distiller = scaling.distill(teacher, student, temperature=2.0, alpha=0.0, seed=seed)
+    distiller.compile(keras.optimizers.Adam(0.01))
+    distiller.fit(x, batch_size=64, epochs=epochs, verbose=0)
+    return student
 
 
 def compressed(config, split, seed):
@@ -71,8 +75,7 @@ def compressed(config, split, seed):
     classify(large, split.x, split.y, config.epochs, 0.002)
     pruned = scaling.prune(large, config.sparsity)
     classify(pruned, split.x, split.y, config.epochs // 2, 0.002)
-    student = small()
-    train(scaling.distill(large, student, temperature=2.0, alpha=0.0), split.x, None, config.epochs, 0.01)
+    student = teach(large, small(), split.x, config.epochs, seed)
     return {
         "large, 32 bits": large,
         "8 bits": scaling.quantize(large),

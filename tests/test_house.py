@@ -23,7 +23,7 @@ ARROWS = {
     "networks": set(),
     "optimizers": set(),
     "regularization": {"data"},
-    "scaling": {"data"},
+    "scaling": {"data", "pretraining"},  # a distiller is a trainer
     "design": {"data", "networks"},
     "pretraining": {"data", "networks", "regularization"},  # for projectors' batch norm and examples' keys
     "runs": {"plotting", "progress", "pretraining"},

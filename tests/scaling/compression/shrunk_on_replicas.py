@@ -1,46 +1,79 @@
-"""Pruning and distillation on so many logical CPU devices: python shrunk_on_replicas.py REPLICAS OUT.npz"""
+"""Pruning and distillation on so many replicas: python shrunk_on_replicas.py REPLICAS OUT.npz
+
+25 examples in minibatches of 8 are 8, 8, 8 and 1: on two replicas 4 + 4 and 1 + 0. Keras by itself, without a trainer
+of the kit, does the same on both only in minibatches that the replicas share evenly.
+"""
 
 import sys
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from tf_kit.scaling import GradualPruning, distill, prune
+from tf_kit import regularization
+from tf_kit.pretraining import Classifier
+from tf_kit.scaling import GradualPruning, prune, strategy
+from tf_kit.scaling.compression import distillation
 
 rng = np.random.default_rng(24)
-X = rng.normal(size=(32, 6)).astype("float32")
-Y = rng.integers(3, size=32)
+X = rng.normal(size=(25, 6)).astype("float32")
+Y = rng.integers(3, size=25)
 SETTINGS = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
 
 
-def network(seed):
+def network(seed, *more):
     keras.utils.set_random_seed(seed)
-    return keras.Sequential(
-        [keras.Input((6,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(3)]
-    )
+    hidden = keras.layers.Dense(8, activation="tanh", kernel_regularizer="l2")
+    return keras.Sequential([keras.Input((6,)), hidden, *more, keras.layers.Dense(3, name="logits")])
 
 
-def results(strategy):
-    """The weights and the losses of both."""
-    with strategy.scope():
-        pruned = prune(network(1), 0)
-        optimizer = keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5)
-        pruned.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        distiller = distill(network(2), network(3), temperature=3.0, alpha=0.4)
-        distiller.compile(keras.optimizers.Adam(0.1))
-    pruned.fit(X, Y, callbacks=[GradualPruning(0.5, end_step=6, frequency=2)], **SETTINGS)
-    losses = distiller.fit(X, Y, **SETTINGS).history["loss"]
-    found = {f"pruned {i}": layer._kernel.numpy() for i, layer in enumerate(pruned.layers)}
-    found |= {f"student {i}": weight for i, weight in enumerate(distiller.student.get_weights())}
-    return found | {"losses": np.array(losses)}
+def pruned_alone(num_examples=24):
+    """(networks, losses)"""
+    pruned = prune(network(1), 0)
+    optimizer = keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5)
+    pruned.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    schedule = GradualPruning(0.5, end_step=6, frequency=2)
+    return [pruned], pruned.fit(X[:num_examples], Y[:num_examples], callbacks=[schedule], **SETTINGS).history[
+        "loss"
+    ]
+
+
+def pruned_alone_uneven():
+    return pruned_alone(len(X))
+
+
+def pruned_in_a_classifier():
+    pruned = prune(network(1), 0)
+    classifier = Classifier(pruned, num_classes=3)
+    classifier.compile(keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.5))
+    schedule = GradualPruning(0.5, end_step=8, frequency=2)
+    return [pruned], classifier.fit(X, Y, callbacks=[schedule], **SETTINGS).history["loss"]
+
+
+def distilled(module=distillation):
+    """With dropout and clipping, validated; and once without labels."""
+    students, losses = [], []
+    for alpha, labels in ((0.4, Y), (0.0, None)):
+        student = network(3, regularization.Dropout(0.3, seed=1))
+        distiller = module.distill(network(2), student, temperature=3.0, alpha=alpha)
+        distiller.compile(keras.optimizers.SGD(0.1, momentum=0.9, clipnorm=0.5))
+        held_out = (X[:7],) if labels is None else (X[:7], Y[:7])
+        history = distiller.fit(X, labels, validation_data=held_out, **SETTINGS).history
+        students.append(student)
+        losses += history["loss"] + history["val_loss"]
+    return students, losses
+
+
+def results():
+    """All weights and the losses of each."""
+    found = {}
+    for train in (pruned_alone, pruned_alone_uneven, pruned_in_a_classifier, distilled):
+        networks, losses = train()
+        weights = [weight for network in networks for weight in network.get_weights()]
+        found |= {f"{train.__name__} {i}": weight for i, weight in enumerate(weights)}
+        found[f"{train.__name__} losses"] = np.array(losses)
+    return found
 
 
 if __name__ == "__main__":
-    num_replicas = int(sys.argv[1])
-    (processor,) = tf.config.list_physical_devices("CPU")
-    configurations = [tf.config.LogicalDeviceConfiguration()] * num_replicas
-    tf.config.set_logical_device_configuration(processor, configurations)
-    np.savez(
-        sys.argv[2], **results(tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num_replicas)]))
-    )
+    with strategy("mirrored", replicas=int(sys.argv[1])).scope():
+        np.savez(sys.argv[2], **results())

@@ -1,8 +1,7 @@
-"""Two replicas prune and distil to what one does; zeros are zeros there too."""
+"""Two replicas prune and distil to what one does, with uneven minibatches too; zeros are zeros there too."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from contracts import processes
 from scaling.compression import shrunk_on_replicas
 
@@ -10,9 +9,15 @@ from scaling.compression import shrunk_on_replicas
 @pytest.mark.slow
 def test_two_replicas_give_what_one_device_gives(tmp_path):
     with processes.running(shrunk_on_replicas.__file__, 2, tmp_path / "two.npz"):
-        one = shrunk_on_replicas.results(tf.distribute.get_strategy())
+        one = shrunk_on_replicas.results()
     got = np.load(tmp_path / "two.npz")
-    assert len(one) == 7
-    for name, expected in one.items():
-        np.testing.assert_allclose(got[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
-    assert sum(np.count_nonzero(got[f"pruned {i}"]) for i in range(2)) == 36
+    assert got.files == list(one)
+    apart = {name: np.abs(got[name].astype("float64") - expected).max() for name, expected in one.items()}
+    exact = {name: each for name, each in apart.items() if "alone_uneven" not in name}
+    assert len(exact) == len(apart) - 7
+    assert max(exact.values()) < 1e-6, exact
+    assert max(apart.values()) > 1e-3  # so the examples would show a mean of means
+    for way in ("pruned_alone ", "pruned_in_a_classifier "):
+        kernels = [got[name] for name in got.files if way in name and got[name].ndim == 2]
+        masked = [each for each in kernels if each.dtype != bool]
+        assert sum(np.count_nonzero(kernel) for kernel in masked) == 36

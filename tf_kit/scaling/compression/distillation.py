@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from tf_kit._checks import number, refuse
+from tf_kit.pretraining.pretrainer import Trainer
 
 
 def distillation_loss(labels, teacher_logits, student_logits, temperature: float = 4.0, alpha: float = 0.1):
@@ -74,39 +75,24 @@ def _checked(subject, temperature, alpha):
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
-class _DistillationLoss(keras.losses.Loss):
-    """`distillation_loss` with labels and teacher's logits side by side in the targets, (n, 2K)."""
-
-    def __init__(self, temperature, alpha, **kwargs):
-        super().__init__(**kwargs)
-        self.temperature, self.alpha = temperature, alpha
-
-    def call(self, y_true, y_pred):
-        labels, teacher_logits = ops.split(y_true, 2, axis=-1)
-        return distillation_loss(labels, teacher_logits, y_pred, self.temperature, self.alpha)
-
-    def get_config(self):
-        return {**super().get_config(), "temperature": self.temperature, "alpha": self.alpha}
-
-
-@keras.saving.register_keras_serializable(package="tf_kit")
-class Distiller(keras.Model):
+class Distiller(Trainer):
     """A model that trains `student` on the labels and on the answers of `teacher`; see `distill`, which makes it.
 
     Called, it is the student. The teacher runs in inference mode and is not changed.
 
     Args:
-        teacher, student: Keras models with the same inputs that end in K logits.
+        teacher, student: Keras models with the same input, one array, that end in K logits.
         temperature: T, above 0. Defaults to 4.
         alpha: weight of the labels, from 0 to 1. Defaults to 0.1.
+        seed: seed of the order of the examples. Defaults to 0.
 
     Raises: ValueError: as `distill`.
 
     Reference: Hinton et al., 2015, section 2.
     """
 
-    def __init__(self, teacher, student, temperature=4.0, alpha=0.1, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, teacher, student, temperature=4.0, alpha=0.1, seed=0, **kwargs):
+        super().__init__(seed=seed, **kwargs)
         self.temperature, self.alpha = _checked("distill", temperature, alpha)
         sizes = [_num_logits(f"distill.{name}", model) for name, model in
                  (("teacher", teacher), ("student", student))]  # fmt: skip
@@ -133,12 +119,7 @@ class Distiller(keras.Model):
                 "The labels' cross-entropy is part of the distillation loss: compile(optimizer) is enough"
             )
             refuse("Distiller.compile.loss", "be left out", f"loss={loss!r}", remedy)
-        super().compile(optimizer, _DistillationLoss(self.temperature, self.alpha), **kwargs)
-
-    def compile_from_config(self, config):
-        config = keras.saving.deserialize_keras_object(config)
-        self.compile(**{name: value for name, value in config.items() if not name.startswith("loss")})
-        self.optimizer.build(self.trainable_variables)
+        super().compile(optimizer, **kwargs)
 
     def build(self, input_shape=None):
         self.built = True  # its two models are
@@ -146,20 +127,22 @@ class Distiller(keras.Model):
     def call(self, inputs, training=None):
         return self.student(inputs, training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        teacher_logits = ops.stop_gradient(ops.cast(self.teacher(x, training=False), "float32"))
+    def per_example(self, x, y, random, training):
+        student_logits = ops.cast(self(x, training=training), "float32")  # (2)
+        teacher_logits = ops.stop_gradient(ops.cast(self.teacher(x, training=False), "float32"))  # (1)
+        labels = y
         if y is None:
             if self.alpha > 0:
                 remedy = "Without labels take alpha=0, the teacher alone"
                 refuse("distill.alpha", "be 0 where no labels are given", f"alpha={self.alpha:g}", remedy)
-            y = ops.zeros_like(teacher_logits)
-        targets = ops.concatenate([_one_hot(y, teacher_logits), teacher_logits], axis=-1)
-        return super().compute_loss(x, targets, y_pred, sample_weight, training)
+            labels = ops.zeros_like(teacher_logits)
+        loss = distillation_loss(labels, teacher_logits, student_logits, self.temperature, self.alpha)  # (3)
+        return {"loss": loss}, student_logits
 
     def get_config(self):
         models = {"teacher": self.teacher, "student": self.student}
         saved = {name: keras.saving.serialize_keras_object(model) for name, model in models.items()}
-        return {"name": self.name, **saved, "temperature": self.temperature, "alpha": self.alpha}
+        return {**super().get_config(), **saved, "temperature": self.temperature, "alpha": self.alpha}
 
     @classmethod
     def from_config(cls, config):
@@ -169,7 +152,7 @@ class Distiller(keras.Model):
         )
 
 
-def distill(teacher, student, temperature: float = 4.0, alpha: float = 0.1) -> Distiller:
+def distill(teacher, student, temperature: float = 4.0, alpha: float = 0.1, seed: int = 0) -> Distiller:
     """Knowledge distillation: a model whose `fit` teaches `student` what `teacher` has learned.
 
         v = teacher(x), in inference mode                                (1)
@@ -178,13 +161,15 @@ def distill(teacher, student, temperature: float = 4.0, alpha: float = 0.1) -> D
 
     where hard and soft are equations (1) and (2) of `distillation_loss`, T = `temperature`, α = `alpha`, and
     penalties are those of the student's weights. The student is trained in place. Examples without a label
-    can be used too: `fit(x)` with α = 0.
+    can be used too: `fit(x)` with α = 0. It trains as every `pretraining.Trainer`: to the same weights on any
+    number of replicas.
 
     Args:
         teacher: a trained Keras model that ends in logits (n, K). It is not changed.
-        student: a Keras model with the same inputs that ends in logits (n, K).
+        student: a Keras model with the same input, one array, that ends in logits (n, K).
         temperature: T, above 0. Defaults to 4.
         alpha: α, weight of the labels, from 0 to 1. Defaults to 0.1.
+        seed: seed of the order in which `fit` takes arrays. Defaults to 0.
 
     Returns:
         A `Distiller`: `compile(optimizer, metrics=[…])` without a loss, then `fit(x, y)`, with y the classes (n,)
@@ -206,11 +191,10 @@ def distill(teacher, student, temperature: float = 4.0, alpha: float = 0.1) -> D
         >>> bool(np.mean(answers[0] == answers[1]) > 0.9)
         True
 
-    Convention: Keras's example weighs the labels with alpha, as here. Under a distribution strategy the loss is
-    the mean over a replica's examples, as with any compiled loss.
+    Convention: Keras's example weighs the labels with alpha, as here.
     Reference: Hinton et al., 2015, section 2.
     """
-    return Distiller(teacher, student, temperature, alpha)
+    return Distiller(teacher, student, temperature, alpha, seed)
 
 
 def _num_logits(subject, model):

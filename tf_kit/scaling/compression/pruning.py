@@ -121,9 +121,11 @@ _KINDS = {
 def prune(model, sparsity: float, scope: str = "global", layers=None):
     """Magnitude pruning: a copy of a network without its smallest weights, ready to be trained further.
 
-    Trained networks keep their accuracy without most of their weights if the rest may adapt: compile and fit
-    the copy for some epochs. The zeros stay exactly zero under any optimizer, with momentum and averages of
-    weights too, and through `.keras` files; what was pruned before stays pruned.
+    Trained networks keep their accuracy without most of their weights if the rest may adapt: compile and
+    fit the copy for some epochs. (On several replicas, where Keras averages uneven minibatches wrongly, a
+    network that ends in the layer "logits", as those of `networks`, trains exactly in a
+    `pretraining.Classifier`.) The zeros stay exactly zero under any optimizer, with momentum and averages
+    of weights too, and through `.keras` files; what was pruned before stays pruned.
 
         k   = round(s · n)                                               (1)
         M_i = 0 for the k weights of smallest |w|, 1 for the others      (2)
