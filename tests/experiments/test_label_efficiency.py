@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from experiments.bar import BARS, Bar
 
 from tf_kit import pretraining
 from tf_kit._checks import InputError
@@ -77,6 +78,27 @@ def test_asked_again_it_says_the_same(table):
     assert run(table[1], methods=("masked", "masked"), resume=True) == table[0], (
         "a method named twice counts once"
     )
+
+
+@pytest.mark.parametrize(
+    "methods", [("masked",), pytest.param(("autoencoder", "supervised"), marks=pytest.mark.slow)]
+)
+def test_the_bar_ends_at_its_end(methods, tmp_path, monkeypatch):
+    """In a whole run; in one that was killed; in one that finds all done: seeds of which two share a pretraining."""
+    monkeypatch.setattr(label_efficiency, "Progress", Bar)
+    arguments = {"methods": methods, "seeds": 3, "pretrainings": 2}
+    run(tmp_path / "run", **arguments)
+    np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [BARS[-1].total, 0])
+    run(tmp_path / "run", resume=True, **arguments)
+    np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [0, BARS[-1].total])
+    for folder in (tmp_path / "run").glob(f"{methods[-1]}-*-seed-1"):
+        (
+            folder / "results.json"
+        ).unlink()  # its cells are to be done again, from the pretraining that is there
+    (tmp_path / "run" / "results.json").unlink()
+    run(tmp_path / "run", resume=True, **arguments)
+    assert 0 < BARS[-1].trained < BARS[-1].skipped
+    np.testing.assert_allclose(BARS[-1].trained + BARS[-1].skipped, BARS[-1].total)
 
 
 def test_the_table_as_text(table):

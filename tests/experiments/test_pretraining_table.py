@@ -9,33 +9,13 @@ import time
 
 import numpy as np
 import pytest
+from experiments.bar import BARS, Bar
 
 from tf_kit import pretraining
 from tf_kit._checks import InputError
 from tf_kit.experiments import format_table, pretraining_table, run_table
-from tf_kit.progress import Progress
 
 TINY = {"units": 8, "layers": 2, "epochs": 2, "pretrain_epochs": 1, "batch_size": 128}
-
-
-BARS = []
-
-
-class Bar(Progress):
-    """A progress bar that remembers what it was promised and what it was told."""
-
-    def __init__(self, total, quiet):
-        super().__init__(total, quiet)
-        self.total, self.trained, self.skipped = total, 0.0, 0.0
-        BARS.append(self)
-
-    def start(self, stage, epochs, first_epoch=0, cost=1.0):
-        self.trained += (epochs - first_epoch) * cost
-        return super().start(stage, epochs, first_epoch, cost)
-
-    def skip(self, epochs, cost=1.0):
-        self.skipped += epochs * cost
-        super().skip(epochs, cost)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,6 +134,12 @@ def test_learning_rate_is_chosen_on_validation(tmp_path):
         **TINY,
     )
     assert results["systems"]["shallow"]["learning_rate"] == [0.03]
+
+
+def test_other_data_is_another_run(table, tmp_path):
+    arguments = {"seeds": 2, "systems": list(table[0]["systems"]), "learning_rates": RATES, **TINY}
+    with pytest.raises(InputError, match="data_dir"):
+        run_table("digits", out=table[1], resume=True, quiet=True, data_dir=tmp_path, **arguments)
 
 
 def test_unknown_system_and_seeds(tmp_path):

@@ -129,3 +129,20 @@ def test_a_replica_without_examples_keeps_the_shape(monkeypatch):
     monkeypatch.setattr(convolutional, "_shared_by_replicas", lambda: True)
     np.testing.assert_allclose(features_of(layer, images), expected, rtol=1e-6)
     np.testing.assert_array_equal(features_of(layer, images[:0]), np.zeros(5))
+
+
+def test_layers_of_keras_bear_empty_parts_too(monkeypatch, tmp_path):
+    layer = keras.layers.Conv2D(4, 3, 2, padding="same")
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.Sequential([layer]), keras.layers.ReLU()])
+    images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
+    expected = features_of(model, images)
+    for _ in range(2):  # asked twice it is done once
+        convolutional.bear_empty_parts(model)
+    assert layer.call.func is convolutional._convolve_some
+    assert layer.call.args[0].__func__ is keras.layers.Conv2D.call
+    monkeypatch.setattr(convolutional, "_shared_by_replicas", lambda: True)
+    np.testing.assert_allclose(features_of(model, images), expected, rtol=1e-6)
+    np.testing.assert_array_equal(features_of(model, images[:0]), np.zeros(len(expected)))
+    model.save(tmp_path / "model.keras")
+    read = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(read(images), model(images))

@@ -203,6 +203,19 @@ def greedy():
     return block, block.history.history
 
 
+def convolutions():
+    """Keras's own, of which one replica convolves no image; some in a model within the model."""
+    layers = keras.layers
+    inner = keras.Sequential([layers.Conv2D(3, 2, padding="same"), layers.ReLU(), layers.DepthwiseConv2D(2)])
+    encoder = keras.Sequential(
+        [layers.Input((4, 4, 1)), inner, layers.SeparableConv2D(4, 2), layers.Flatten()]
+    )
+    rng = np.random.default_rng(1)
+    encoder.set_weights([rng.normal(0, 0.5, weight.shape) for weight in encoder.get_weights()])
+    model = Classifier(encoder, num_classes=3)
+    return fit(model, SGD(0.05), Y, LARGER, validation_data=(LARGER[:4], Y[:4]), validation_batch_size=3)
+
+
 def small_batches():
     """From a data set whose first minibatches are smaller than the number of replicas, with weights of examples."""
     model = finetune()
@@ -305,6 +318,7 @@ SINGLE = {
     each.__name__: each
     for each in (
         greedy,
+        convolutions,
         small_batches,
         half_precision,
         not_a_number,

@@ -159,6 +159,8 @@ def run_label_efficiency(
             work = _Row(run, name, row, seed, settings, splits, options)
             for labels in settings.labels:
                 found[row][labels].append(work.measure(labels))
+            if not work.supervised:  # whose cells have a pretraining each
+                work.skip_pretraining()
             forget_models()
     progress.close()
 
@@ -287,6 +289,8 @@ class _Row:
         cost = examples * _SPEED[self.kind] / 1000
         if cell.results:
             self.run.progress.skip(rounds * len(self.settings.learning_rates), cost)
+            if self.supervised:
+                self.skip_pretraining()
             return cell.results
         began = time.perf_counter()
         few = withhold(self.train, labels, self.seed)
@@ -298,6 +302,17 @@ class _Row:
         }
         cell.finish({**result, "seconds": round(time.perf_counter() - began, 1)})
         return cell.results
+
+    def skip_pretraining(self):
+        """Tells the bar of a pretraining that an earlier run has done, unless an encoder that cells share is there."""
+        if self.row.startswith(SCRATCH) or (self._encoder is not None and not self.supervised):
+            return
+        if self.supervised or self.seed == _shared(self.seed, self.settings):
+            self.run.progress.skip(1, self._pretraining_cost)
+
+    @property
+    def _pretraining_cost(self):
+        return _pretraining_cost(self.row, self.settings, len(self.train))
 
     def _finetune(self, cell, encoder, few, shown, rounds, examples, cost):
         repeated = _repeated(few, examples, few.num_classes)
@@ -379,8 +394,7 @@ class _Row:
         )
         path = child.folder / "encoder.keras"
         if child.results:
-            if self.seed == number:
-                self.run.progress.skip(1, _pretraining_cost(self.row, self.settings, len(self.train)))
+            self.skip_pretraining()
             self._encoder = keras.models.load_model(path)
             return self._encoder
         self._encoder = self._pretrain(child, few if self.supervised else self.train, number)
@@ -393,7 +407,7 @@ class _Row:
         encoder = _new_encoder(self.kind, shape, seed)
         epochs = self.settings.pretrain_epochs[self.row]
         stages = 3 if method.greedy else 1
-        cost = _pretraining_cost(self.row, self.settings, len(self.train)) / (epochs * stages)
+        cost = self._pretraining_cost / (epochs * stages)
 
         # a look at the start and at the end tells whether it has collapsed
         run = child if self.supervised else Watch(child, self.val, every=epochs)

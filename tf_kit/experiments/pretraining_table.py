@@ -136,7 +136,8 @@ def run_table(
     if not splits[0].num_classes:
         refuse_without_labels(name)
     settings = settings_for(len(splits[0]), **changes)
-    options = {"command": "table", "data": name, "systems": systems, **dataclasses.asdict(settings)}
+    options = {"command": "table", "data": name, "data_dir": data_dir and str(data_dir), "systems": systems}
+    options |= dataclasses.asdict(settings)
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
     run = Run(out, options, resume=resume, progress=progress)
     rows = {system: [] for system in systems}

@@ -3,6 +3,7 @@
 Reference: LeCun, Bottou, Bengio, Haffner 1998, "Gradient-Based Learning Applied to Document Recognition".
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import keras
@@ -130,12 +131,39 @@ class Convolution(keras.layers.Conv2D):
     same_as = keras.layers.Conv2D  # what `scaling.prune` and `scaling.quantize` take it for
 
     def call(self, inputs):
-        if not _shared_by_replicas():
-            return super().call(inputs)
-        n = ops.shape(inputs)[0]
-        missing = ops.cast(ops.equal(n, 0), "int32")
-        black = ops.zeros((missing, *inputs.shape[1:]), inputs.dtype)
-        return super().call(ops.concatenate([inputs, black]))[:n]
+        return _convolve_some(super().call, inputs)
+
+
+KERAS_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+
+
+def bear_empty_parts(model):
+    """Lets the convolutions of Keras in a model do what `Convolution` does for a replica that gets no example.
+
+    Changes how the very layers are called, and nothing of what they compute, hold or save.
+    """
+    for layer in model._flatten_layers():
+        patched = isinstance(layer, Convolution) or isinstance(layer.call, functools.partial)
+        if isinstance(layer, KERAS_CONVOLUTIONS) and not patched:
+            layer.call = functools.partial(_convolve_some, layer.call)
+
+
+def _convolve_some(convolve, inputs):
+    """`convolve(inputs)`, where replicas share minibatches also of no inputs."""
+    if not _shared_by_replicas():
+        return convolve(inputs)
+    n = ops.shape(inputs)[0]
+    missing = ops.cast(ops.equal(n, 0), "int32")
+    black = ops.zeros((missing, *inputs.shape[1:]), inputs.dtype)
+    return convolve(ops.concatenate([inputs, black]))[:n]
 
 
 def _shared_by_replicas():

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit import _checks, data
+from tf_kit.networks.convolutional import bear_empty_parts
 from tf_kit.pretraining import on_replicas, workers
 from tf_kit.pretraining.randomness import ExampleRandom
 from tf_kit.pretraining.stages import HEAD
@@ -85,6 +86,8 @@ class Trainer(keras.Model):
                 self.optimizer.build(self.trained_variables)
             if self._accumulates_under_strategy():
                 on_replicas.accumulate_across(self._inner_optimizer)
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            bear_empty_parts(self)
 
     def prepare_from(self, x, y=None):
         """`prepare` with the first example of arrays or of a data set."""
