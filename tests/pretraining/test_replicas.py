@@ -3,28 +3,23 @@
 import numpy as np
 import pytest
 from pretraining import replicas
-from pretraining.replicas import HARD, METHODS, OPTIONS, SHORT, SINGLE, TWINS, largest_difference, of
+from pretraining.replicas import (
+    HARD,
+    METHODS,
+    OPTIONS,
+    SHORT,
+    SINGLE,
+    TWINS,
+    largest_difference,
+    of,
+    tolerance,
+)
 
 CASES = [
     *((method, option) for method in METHODS for option in OPTIONS if option != "bfloat16"),
     *((case.split("/")[0], "bfloat16") for case in SHORT if case.endswith("/bfloat16")),
     *((each, "alone") for each in SINGLE),
 ]
-TOLERANCES = {
-    # Sums of half-precision numbers, whose rounding depends on how many are summed where: a gradient's matrix
-    # product is rounded to 8 bits (bfloat16) or 11 (float16) on each replica before replicas are added.
-    "bfloat16": 3e-2,  # 1.6e-2 seen
-    "half_precision": 2e-4,
-    "not_a_number": 2e-4,
-    "barlow": 5e-6,  # its correlations divide by small deviations: 1.6e-6 seen in the History
-    "compiled_views": 5e-6,  # Barlow Twins too
-    "masked_images": 5e-6,  # its layer norms divide by small deviations: 1.1e-6 seen
-}
-
-
-def tolerance(method, option):
-    """1e-6 leaves room for float32 sums in another order."""
-    return TOLERANCES.get(option, TOLERANCES.get(method, 1e-6))
 
 
 @pytest.fixture(scope="module")
