@@ -7,7 +7,6 @@ from contracts.twins import wrong_twin
 from oracles import design as oracle
 
 from tf_kit.design import (
-    _gradients,
     epochs_to_steps,
     gradient_variance,
     minibatch,
@@ -16,7 +15,8 @@ from tf_kit.design import (
     name_descent,
     steps_per_epoch,
 )
-from tf_kit.design._gradients import GradientProbe, flat
+from tf_kit.networks import recorded_gradients
+from tf_kit.networks.recorded_gradients import GradientProbe, flat
 
 
 def linear_model(weights):
@@ -189,9 +189,9 @@ def check_probe(module):
 
 
 def test_probe_equals_the_networks_gradient_norms():
-    check_probe(_gradients)
+    check_probe(recorded_gradients)
     with pytest.raises(AssertionError):
-        check_probe(wrong_twin(_gradients, "training=False", "training=True"))
+        check_probe(wrong_twin(recorded_gradients, "training=False", "training=True"))
 
 
 def test_probe_agrees_with_central_differences():

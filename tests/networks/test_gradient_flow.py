@@ -64,7 +64,7 @@ def test_norms_whose_squares_leave_single_precision(measure, scale):
 
 
 def test_norms_squared_in_single_precision_are_rejected(wrong_twin):
-    wrong_twin(gradient_flow, "_norm", '"float64"', '"float32"')
+    wrong_twin(gradient_flow, "_norm", "each**2", "each.astype('float32') ** 2")
     with pytest.raises(AssertionError):
         assert_norms_scale_with_the_loss(gradient_norms, 1e-30)
 

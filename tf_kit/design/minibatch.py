@@ -27,7 +27,7 @@ import numpy as np
 
 from tf_kit._checks import count, number, refuse
 from tf_kit.data import minibatches
-from tf_kit.design._gradients import GradientProbe, flat
+from tf_kit.networks.recorded_gradients import GradientProbe, flat
 
 __all__ = [
     "GradientVariance",

@@ -24,7 +24,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit._checks import refuse
-from tf_kit.design._gradients import GradientProbe
+from tf_kit.networks.recorded_gradients import GradientProbe
 
 
 class TrainingMonitor(keras.callbacks.Callback):

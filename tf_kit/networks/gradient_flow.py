@@ -14,6 +14,7 @@ from keras import ops
 from tf_kit._checks import choice, count, refuse
 from tf_kit.networks.activations import intercepted
 from tf_kit.networks.perceptron import mlp
+from tf_kit.networks.recorded_gradients import GradientProbe
 
 INITIALIZATIONS = {
     # Uniform in ±1/√fan_in has the variance (1/3)/fan_in.
@@ -148,42 +149,15 @@ def delta_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
 
 
 def _gradients(model, x, y, loss, offsets=()):
-    """∂J/∂v for every trainable variable v of the model and every offset: {id(v): gradient or None}."""
-    recorder = _Recorder()
-    probe = _InferenceMode(model, offsets)
-    probe.compile(recorder, loss, run_eagerly=True, jit_compile=False, auto_scale_loss=False)
-    probe.train_on_batch(x, y)
-    pairs = zip(probe.trainable_variables, recorder.gradients, strict=True)
-    return {id(variable): gradient for variable, gradient in pairs}
+    """∂J/∂v for every trainable variable v of the model and every offset: {id(v): gradient}."""
+    probe = GradientProbe(model, loss, offsets, run_eagerly=True)
+    _, gradients = probe(x, y)
+    return {id(variable): gradient for variable, gradient in zip(probe.variables, gradients, strict=True)}
 
 
 def _norm(gradients):
-    """In float64, which holds the square of every float32; float32 itself loses the norms below 1e-19."""
-    known = [np.asarray(ops.convert_to_numpy(each), "float64") for each in gradients if each is not None]
-    return float(np.sqrt(sum(np.sum(each**2) for each in known)))
-
-
-class _Recorder(keras.optimizers.Optimizer):
-    """Keeps the gradients and changes nothing: the way to a gradient that every Keras backend offers."""
-
-    def __init__(self):
-        super().__init__(learning_rate=0.0)
-        self.gradients = None
-
-    def apply(self, grads, trainable_variables=None):
-        self.gradients = list(grads)
-
-
-class _InferenceMode(keras.Model):
-    """Calls a model with training=False even in a training step; owns the offsets, so they have gradients."""
-
-    def __init__(self, model, offsets):
-        super().__init__()
-        self.model = model
-        self.offsets = offsets
-
-    def call(self, inputs):
-        return self.model(inputs, training=False)
+    """Of float64, which holds the square of every float32; float32 itself loses the norms below 1e-19."""
+    return float(np.sqrt(sum(np.sum(each**2) for each in gradients)))
 
 
 def _layers_with_weights(model, prefix=""):
