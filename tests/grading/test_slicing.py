@@ -64,3 +64,21 @@ def test_what_breaks_parsers_is_an_error_of_its_own_cell(source):
 
 def test_statements_on_one_line():
     assert [statement.text for statement in statements("a = 1; b = 2")] == ["a = 1", "b = 2"]
+
+
+def test_a_form_feed_does_not_end_a_line():
+    given = 'a = "x\x0cy\u2028z"\ndef f():\n    return 1\n'
+    assert [statement.text for statement in statements(given)] == given.strip().split("\n", 1)
+
+
+def test_statements_that_share_a_line_with_a_longer_one():
+    given = "a = (1,\n     2); b = 3\n@a\ndef f():\n    return 1  # so\nc = 4  # and\n"
+    assert [statement.text for statement in statements(given)] == [
+        *("a = (1,\n     2)", "b = 3"),
+        *("@a\ndef f():\n    return 1  # so", "c = 4  # and"),
+    ]
+
+
+def test_an_answer_too_deep_to_be_described_is_its_own_error():
+    answer = code_of("f = a" + ".b" * 900)
+    assert answer.status or answer.code

@@ -61,9 +61,7 @@ def findings(code, forbids=(), allows=(), bases=None, kit=("data",)):
     bases = dict(bases or {})
     reader = _Reader([*forbids], [*allows, *bases.values()], kit)
     try:
-        for _ in range(2):  # a function may use what is imported below it
-            reader.found.clear()
-            reader.visit(tree)
+        reader.read(tree)
     except RecursionError:
         return ["the code is too deeply nested to be read"]
     return list(dict.fromkeys(reader.found))
@@ -84,6 +82,18 @@ class _Reader(ast.NodeVisitor):
         self._kit = kit
         self._known = {}
         self.found = []
+
+    def read(self, tree):
+        """Fills `found`. What is bound below its use is known the second time."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self.visit(node)
+        for _ in range(2):
+            before = dict(self._known)
+            self.found.clear()
+            self.visit(tree)
+            if self._known == before:
+                break
 
     def visit_Import(self, node):
         for alias in node.names:

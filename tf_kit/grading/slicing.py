@@ -8,6 +8,7 @@ bind the names which these use, each after what it depends on.
 import ast
 import builtins
 import dataclasses
+import functools
 import re
 import symtable
 
@@ -33,6 +34,15 @@ class Statement:
     touches: str = ""
     imports: bool = False
     future: bool = False
+    node: ast.stmt | None = None
+
+    @functools.cached_property
+    def shape(self):
+        """The statement without its spelling."""
+        try:
+            return ast.dump(self.node)
+        except (RecursionError, MemoryError):
+            return self.text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Notebook:
         blank = _shape(stub)
         for name in names:
             found = [s for s in self._statements if name in s.binds and not s.imports]
-            written = [s for s in found if not _shape(s.text) <= blank]
+            written = [s for s in found if s.shape not in blank]
             untouched = untouched and not written
             marked = [s for s in written if id in self.cells[s.cell].marks]
             kept = (marked or written or found)[-1:]
@@ -146,14 +156,15 @@ def statements(source, cell=0):
     except SyntaxError:
         source = without_magics(source)
         tree = ast.parse(source)
-    lines, found = source.splitlines(), []
-    for node in tree.body:
+    lines = re.split(r"\r\n|\r|\n", source)  # `splitlines` ends a line at a form feed too
+    found = []
+    for i, node in enumerate(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):
             found += [_import(node, alias, cell) for alias in node.names]
             continue
-        text = _text(node, source, lines)
+        text = _text(node, source, lines, tree.body[i - 1 : i] + tree.body[i + 1 : i + 2])
         binds, uses = _names(text)
-        found.append(Statement(cell, text, binds, uses, _touched(node)))
+        found.append(Statement(cell, text, binds, uses, _touched(node), node=node))
     return found
 
 
@@ -176,14 +187,16 @@ def _import(node, alias, cell):
     return Statement(cell, text, frozenset() if future else frozenset([bound]), frozenset(), "", True, future)
 
 
-def _text(node, source, lines):
-    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-    text = "\n".join(lines[first - 1 : node.end_lineno])
-    try:
-        alone = len(ast.parse(text).body) == 1
-    except SyntaxError:
-        alone = False
-    return text if alone else ast.get_source_segment(source, node)
+def _text(node, source, lines, neighbours):
+    """A statement as it is written: its whole lines, comments too, unless it shares them with a neighbour."""
+    first = _first_line(node)
+    if any(first <= other.end_lineno and _first_line(other) <= node.end_lineno for other in neighbours):
+        return ast.get_source_segment(source, node)
+    return "\n".join(lines[first - 1 : node.end_lineno])
+
+
+def _first_line(node):
+    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
 
 
 def _names(text):
@@ -235,6 +248,7 @@ def _touched(node):
     return ""
 
 
+@functools.lru_cache(256)
 def _shape(code):
     """The statements of a cell without their spelling: comments, blank lines and quotes."""
     try:
