@@ -100,6 +100,9 @@ NOTEBOOKS = {
         "    t.start(); t.join()\n    return out[0]"
     ),
     "Ünicode näme": lambda: notebook(),
+    "luck that each case has": lambda: notebook(  # 0.549 is the first number from seed 0, 0.715 the second
+        leaky=LEAKY.replace("    return", "    assert np.random.rand() < 0.6\n    return")
+    ),
 }
 
 # What the walls must let through, inside an answer that is right.

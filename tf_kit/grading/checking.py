@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from tf_kit.grading import closing, delegation, judge, labs
+from tf_kit.grading import closing, delegation, judge, labs, seeding
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.probing import execute, measure
 from tf_kit.grading.slicing import Cell, Notebook
@@ -158,8 +158,6 @@ def described(finding):
 
 
 def _measure(probe, namespace, case):
-    import keras
-
-    keras.utils.set_random_seed(VISIBLE_SEED)
+    seeding.seed()
     copied = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
     return measure(probe, namespace, copied)

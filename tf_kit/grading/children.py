@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from tf_kit import _checks
-from tf_kit.grading import confinement, exchange
+from tf_kit.grading import confinement, exchange, warming
 from tf_kit.grading.judge import Failure
 
 START_SECONDS = 30  # until a child must be confined and say so; its answer's time runs from then
@@ -88,7 +88,7 @@ class Children:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "CUDA_VISIBLE_DEVICES": "-1",
         }
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HOME": str(self._scratch)}
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HOME": str(self._scratch), **warming.ENVIRONMENT}
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "tf_kit.grading.zygote", json.dumps(settings)],
             pass_fds=[theirs.fileno()],

@@ -1,0 +1,98 @@
+"""Every case begins from the same seed, although a watched process is seeded only where something was drawn."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import random_seed
+
+from grading.class_of_students import LAB
+from tf_kit.grading import checking, seeding
+
+recorded = {"now": None}
+MANY = tf.data.Dataset.range(50)
+
+DRAWS = {
+    "Python": random.random,
+    "NumPy": lambda: np.random.normal(size=3),
+    "NumPy, half of a pair": lambda: np.random.normal(),
+    "TensorFlow": lambda: tf.random.normal((3,)),
+    "TensorFlow, a seed of its own": lambda: tf.random.uniform((3,), seed=5),
+    "TensorFlow, recorded": lambda: recorded["now"](),
+    "TensorFlow, another seed for all": lambda: tf.random.set_seed(random.randrange(9)),
+    "Keras": lambda: keras.random.normal((3,)),
+    "Keras, weights": lambda: keras.layers.Dense(2)(np.ones((1, 3), "float32")),
+    "Keras, dropout": lambda: keras.layers.Dropout(0.5)(np.ones((4, 5), "float32"), training=True),
+    "Keras, another seed for all": lambda: keras.utils.set_random_seed(7),
+    "tf.data": lambda: list(MANY.shuffle(50).take(3).as_numpy_iterator()),
+    "nothing": lambda: tf.zeros(3) + 1,
+}
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    monkeypatch.setattr(random_seed, "get_seed", random_seed.get_seed)  # as it was, afterwards
+    monkeypatch.setattr(seeding, "_fresh", None)
+    monkeypatch.setattr(seeding, "_asked", [True])
+    seeding.watch()
+    recorded["now"] = tf.function(lambda: tf.random.uniform((3,)))  # not recorded yet, as in a new process
+
+
+def cases(seed):
+    """Two cases of every kind of draw, and after each what every generator would say next."""
+    seen = []
+    for draw in [*DRAWS.values(), *reversed(DRAWS.values())]:
+        seed()
+        seen += [draw(), random.random(), np.random.rand(), keras.random.uniform(())]
+        seed()
+        draw()
+        seen.append(tf.random.uniform((2,)))
+    return [np.array(each) for each in seen if each is not None]
+
+
+def test_a_watched_process_draws_what_one_that_is_always_seeded_draws(watched):
+    lazily = cases(seeding.seed)
+    always = cases(lambda: keras.utils.set_random_seed(seeding.SEED))
+    for one, other in zip(lazily, always, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_two_cases_are_alike(name, watched):
+    outcomes = []
+    for _ in range(2):
+        seeding.seed()
+        outcomes.append(DRAWS[name]())
+    if outcomes[0] is not None:
+        np.testing.assert_array_equal(*map(np.array, outcomes))
+
+
+def test_without_the_seed_they_are_not():
+    """The wrong twin: one seed for all cases."""
+    seeding.seed()
+    assert np.random.rand() != np.random.rand()
+
+
+def test_an_answer_that_draws_nothing_is_seeded_once(watched, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(keras.utils, "set_random_seed", seeds.append)
+    for _ in range(3):
+        seeding.seed()
+        DRAWS["nothing"]()
+    assert seeds == [0]
+    seeding.seed("tf.raw_ops.RandomUniform(shape=[2], dtype=tf.float32, seed=1)")
+    assert seeds == [0, 0]
+
+
+def test_check_seeds_every_case():
+    drawn = []
+
+    def leaky_relu(x, slope):
+        drawn.append(np.random.rand())
+        return np.where(x > 0, x, slope * x)
+
+    checking.review(LAB, LAB.exercises["leaky"], {"leaky_relu": leaky_relu})
+    assert len(drawn) == 2
+    assert drawn[0] == drawn[1]
