@@ -233,7 +233,7 @@ def depth_and_filters(curves, kernels, image_shape, count=12):
 
 
 def graphs(panels, width=4.4, columns=None):
-    """Lines side by side, each panel with its own axes; a name has one colour in all panels.
+    """Lines side by side, each panel with its own axes; a name has one colour in all panels while colours suffice.
 
     Panels with the same names share one legend below them.
 
@@ -262,7 +262,8 @@ def graphs(panels, width=4.4, columns=None):
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes, panel in zip(grid.flat, panels, strict=False):
-            _draw_lines(axes, panel, order, legend=not shared)
+            enough = len(order) <= len(COLORS)
+            _draw_lines(axes, panel, order if enough else list(panel["series"]), legend=not shared)
         if shared:
             handles, names = grid[0, 0].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=len(names))
