@@ -88,6 +88,9 @@ def check_example_weights(module):
     np.testing.assert_allclose(model.w.numpy(), path[-1], rtol=1e-5)
     np.testing.assert_allclose(history["loss"], means, rtol=1e-5)
     np.testing.assert_allclose(history["first"], [x[:, 0].mean()] * 2, rtol=1e-5)
+    arrays = centre(module)
+    arrays.fit(x, x, sample_weight=weights, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_allclose(arrays.w.numpy(), path[-1], rtol=1e-5)
 
 
 def check_clipping(module):
@@ -339,6 +342,11 @@ def test_configs():
         (lambda: centre().fit(iter([examples()])), "tuple_iterator|list_iterator"),
         (lambda: centre().fit(tf.data.Dataset.from_tensors(examples()).take(0)), "an empty data set"),
         (lambda: centre().fit(tf.data.Dataset.from_tensors(examples()), examples()), "both a data set and y"),
+        (
+            lambda: centre().fit(examples(), sample_weight=np.ones(11)),
+            "11 examples without targets, 11 weights",
+        ),
+        (lambda: centre().fit(examples(), examples(), sample_weight=[1, 2]), "11 examples and 2 weights"),
         (lambda: centre().fit(examples(), batch_size=0), "batch_size=0"),
         (lambda: centre().fit(examples(), steps_per_epoch=2), "steps_per_epoch=2"),
         (lambda: centre(steps_per_execution=2).fit(examples(), batch_size=4), "steps_per_execution=2"),

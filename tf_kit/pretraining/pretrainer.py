@@ -24,7 +24,7 @@ class Trainer(keras.Model):
         J = 1/|B| Σ_r Σ_{i ∈ B_r} ℓ_i + penalties                                          (1)
         g = Σ_r ∂/∂θ [ 1/|B| Σ_{i ∈ B_r} ℓ_i + penalties / R ]                             (2)
 
-    where ℓ_i is multiplied by its example's weight if the batches of a data set are (x, y, weights); what else is
+    where ℓ_i is multiplied by its example's `sample_weight`, the third part of a data set's batches; what else is
     reported stays a plain mean. So neither an uneven last batch nor the number of replicas changes a step.
     Gradients are clipped after the sum (2). What is random about an example comes from `ExampleRandom`. Arrays
     are shuffled anew in each epoch, in an order that is a function of the seed and the epoch, so
@@ -119,17 +119,21 @@ class Trainer(keras.Model):
         shuffle=True,
         initial_epoch=0,
         steps_per_epoch=None,
+        sample_weight=None,
         **kwargs,
     ):
         """Trains, as `keras.Model.fit`. Arrays are shuffled by `seed` and epoch; data sets are taken as they come."""
         if is_array(x):
-            x, y = check_arrays(type(self).__name__, x, y)
+            check_arrays(type(self).__name__, x, y)
             batch_size = _checks.count("fit.batch_size", 32 if batch_size is None else batch_size)
+            arrays = (x,) if y is None else (x, y)
+            if sample_weight is not None:
+                arrays += (_check_weights(x, y, sample_weight),)
             if validation_split and validation_data is None:
                 kept = math.floor(len(x) * (1 - validation_split))
-                validation_data = (x[kept:], y[kept:]) if y is not None else (x[kept:],)
-                x, y = x[:kept], y[:kept] if y is not None else None
-            self.prepare_from(x, y)
+                validation_data = tuple(array[kept:] for array in arrays)
+                arrays = tuple(array[:kept] for array in arrays)
+            self.prepare_from(*arrays[:2])
             if steps_per_epoch is not None:
                 _checks.refuse(
                     "fit.steps_per_epoch",
@@ -137,7 +141,7 @@ class Trainer(keras.Model):
                     f"steps_per_epoch={steps_per_epoch}",
                     "Give a tf.data.Dataset for shorter epochs",
                 )
-            steps_per_epoch = math.ceil(len(x) / batch_size)
+            steps_per_epoch = math.ceil(len(arrays[0]) / batch_size)
             self._refuse_straddling_epochs(steps_per_epoch)
             options = {
                 "batch_size": batch_size,
@@ -145,10 +149,12 @@ class Trainer(keras.Model):
                 "first_epoch": initial_epoch,
                 "epochs": epochs,
             }
-            x = self._minibatches(x, y, shuffle=shuffle, **options)
+            x = self._minibatches(arrays, shuffle=shuffle, **options)
         else:
-            if y is not None:
-                _checks.refuse("fit.y", "come in the data set, as pairs (x, y)", "both a data set and y")
+            for name, given in (("y", y), ("sample_weight", sample_weight)):
+                if given is not None:
+                    place = "come in the data set, in batches (x, y) or (x, y, sample_weight)"
+                    _checks.refuse(f"fit.{name}", place, f"both a data set and {name}")
             self.prepare_from(x)
             x = workers.in_order(self.distribute_strategy, x)
         if validation_data is not None:
@@ -168,15 +174,15 @@ class Trainer(keras.Model):
                 **kwargs,
             )
 
-    def _minibatches(self, x, y, **options):
+    def _minibatches(self, arrays, **options):
         """Shuffled minibatches; on several machines each worker's part of them, after a look whether it is the same
         data everywhere."""
         strategy = self.distribute_strategy
+        make = functools.partial(data.minibatches, arrays if len(arrays) > 1 else arrays[0], **options)
         if not workers.several(strategy):
-            return data.minibatches(x, y, **options)
-        workers.check_same_everywhere(f"{type(self).__name__}.fit.x", strategy, x, y, options)
+            return make()
+        workers.check_same_everywhere(f"{type(self).__name__}.fit.x", strategy, *arrays, options)
         # without an end, as `fit` counts the steps: else the workers would ask each other after every step
-        make = functools.partial(data.minibatches, x, y, **options)
         return workers.distributed(strategy, lambda share: make(share=share).repeat())
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
@@ -387,6 +393,15 @@ class _Place:
         if self.num_replicas == 1:
             return value
         return self.context.all_gather(tf.identity(value), axis=0)  # an input of the step is on no device yet
+
+
+def _check_weights(x, y, sample_weight):
+    if y is None or len(sample_weight) != len(x):
+        received = (
+            f"{len(x)} examples {'without targets, ' if y is None else 'and '}{len(sample_weight)} weights"
+        )
+        _checks.refuse("fit.sample_weight", "have one weight for each example with its target", received)
+    return np.asarray(sample_weight, "float32")
 
 
 def _weigh(values, weights):
