@@ -6,10 +6,15 @@ from tf_kit.grading import Exercise, Mistake, Variant
 
 KERAS_OPTIMIZERS = ("keras.optimizers",)
 STEPS = 3
+SHAPES = {"matrix": (3, 2), "vector": (4,)}
 
 
 def walks(hyper):
-    """Cases of an optimizer: `hyper(rng)` draws its hyper-parameters, never the defaults."""
+    """Cases of an optimizer: `hyper(rng)` draws its hyper-parameters, never the defaults.
+
+    What two variables may share shows in the first. The second asks what is left of a step that was recorded once,
+    and one variable tells that.
+    """
 
     def cases(rng):
         return [
@@ -22,9 +27,10 @@ def walks(hyper):
 
 def walk(rng, hyper, about, dtype="float32", schedule=False, compiled=False, part="values"):
     case = {"about": about, "part": part, "dtype": dtype, "compiled": compiled, **hyper}
-    case["matrix"], case["vector"] = rng.normal(size=(3, 2)), rng.normal(size=4)
-    case["matrix_gradients"] = rng.normal(size=(STEPS, 3, 2)).astype(dtype)
-    case["vector_gradients"] = rng.normal(size=(STEPS, 4)).astype(dtype)
+    case["variables"] = ["matrix"] if compiled else ["matrix", "vector"]
+    for name in case["variables"]:
+        case[name] = rng.normal(size=SHAPES[name])
+        case[f"{name}_gradients"] = rng.normal(size=(STEPS, *SHAPES[name])).astype(dtype)
     if schedule:
         case["rates"] = (
             rng.uniform(0.02, 0.5, size=STEPS).astype("float32").astype("float64").astype("float32")
@@ -39,7 +45,7 @@ def walked(step):
 
     def reference(case):
         expected = {}
-        for name in ("matrix", "vector"):
+        for name in case["variables"]:
             theta, state, path = case[name].astype(case["dtype"]).astype("float64"), None, []
             for t, g in enumerate(case[f"{name}_gradients"].astype("float64"), start=1):
                 rate = float(case["rates"][t - 1]) if "rates" in case else case["learning_rate"]
@@ -55,8 +61,8 @@ def walked(step):
 
 def gradients(case):
     """The gradients as they were: a step may not change them in place."""
-    pairs = zip(case["matrix_gradients"], case["vector_gradients"], strict=True)
-    return np.concatenate([np.ravel(g) for pair in pairs for g in pair]).astype("float64")
+    steps = zip(*(case[f"{name}_gradients"] for name in case["variables"]), strict=True)
+    return np.concatenate([np.ravel(g) for step in steps for g in step]).astype("float64")
 
 
 def momentum_step(g, v, case, rate, t):
@@ -93,7 +99,7 @@ def rmsprop_nesterov_step(g, state, case, rate, t):
 def lars_reference(case):
     """LARS needs the parameters themselves, so its path is walked here."""
     expected = {}
-    for name in ("matrix", "vector"):
+    for name in case["variables"]:
         w = case[name].astype(case["dtype"]).astype("float64")
         v, path = np.zeros_like(w), []
         for t, g in enumerate(case[f"{name}_gradients"].astype("float64")):

@@ -35,34 +35,32 @@ def lars(namespace, case):
 
 
 def walk(optimizer, case):
-    """Two variables after every step along given gradients, eagerly or in a compiled graph.
+    """The variables after every step along given gradients, eagerly or in a compiled graph.
 
     The gradients do not depend on the variables, so that a wrong step does not move the ones after it.
     """
-    variables = [keras.Variable(start, dtype=case["dtype"]) for start in (case["matrix"], case["vector"])]
+    names = case["variables"]
+    variables = [keras.Variable(case[name], dtype=case["dtype"]) for name in names]
     optimizer.build(variables)
     gradients = [
-        [ops.convert_to_tensor(g, dtype=case["dtype"]) for g in pair]
-        for pair in zip(case["matrix_gradients"], case["vector_gradients"], strict=True)
+        [ops.convert_to_tensor(g, dtype=case["dtype"]) for g in step]
+        for step in zip(*(case[f"{name}_gradients"] for name in names), strict=True)
     ]
     path = []
     with unrewritten() if case["compiled"] else contextlib.nullcontext():
         step = recorded(optimizer, gradients[0]) if case["compiled"] else optimizer.apply
-        for pair in gradients:
-            step(*pair) if case["compiled"] else step(pair)
+        for each in gradients:
+            step(*each) if case["compiled"] else step(each)
             path.append([np.array(variable) for variable in variables])
-    return {
-        "matrix": np.stack([pair[0] for pair in path]),
-        "vector": np.stack([pair[1] for pair in path]),
-        "gradients": np.concatenate([np.ravel(g) for pair in gradients for g in pair]),
-    }
+    walked = {name: np.stack(values) for name, values in zip(names, zip(*path, strict=True), strict=True)}
+    return {**walked, "gradients": np.concatenate([np.ravel(g) for step in gradients for g in step])}
 
 
 def recorded(optimizer, gradients):
     """A step as a graph, recorded once."""
     import tensorflow as tf
 
-    step = tf.function(lambda *pair: optimizer.apply(list(pair)), autograph=False)
+    step = tf.function(lambda *each: optimizer.apply(list(each)), autograph=False)
     return step.get_concrete_function(*gradients)
 
 
