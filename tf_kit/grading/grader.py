@@ -139,9 +139,10 @@ class Grader:
                     continue
                 open_[submission] = paper
                 queue += paper.jobs()
-            while queue and self._children.free:
-                self._children.start(queue.pop(0))
-            for job in self._ended():
+            self._start(queue)
+            ended = self._ended()
+            self._start(queue)  # before this process compares: what is ready need not wait for that
+            for job in ended:
                 if isinstance(job.key, str):
                     self._learn(job)
                     papers = list(open_.values())
@@ -153,6 +154,10 @@ class Grader:
                     if paper.whole:
                         del open_[paper.submission]
                         yield paper.grade()
+
+    def _start(self, queue):
+        while queue and self._children.free:
+            self._children.start(queue.pop(0))
 
     def _ended(self):
         try:
