@@ -113,6 +113,8 @@ def test_every_command_has_help(monkeypatch, capsys):
         (["pretrain", "simclr", "--data", "./no-such-folder"], "no-such-folder"),
         (["pretrain", "simclr", "--data", "empty"], "png, jpg"),
         (["pretrain", "simclr", "--data", "flat", "--image-size", "0"], "'0'"),
+        (["pretrain", "simclr", "--data", "flat", "--image-size", "8,8,3"], "height,width"),
+        (["pretrain", "simclr", "--data", "no such folder"], "or be the path of a folder of images"),
         (["pretrain", "supervised", "--data", "flat"], "a subfolder of images for each class"),
         (["table", "--data", "flat"], "a subfolder of images for each class"),
         (["labels", "--data", "flat"], "a subfolder of images for each class"),
@@ -193,6 +195,10 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
     assert status == 0
     assert "of-five" in other
     assert (tmp_path / "of-five" / "classifier.keras").is_file()
+    status, _, err = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--labels", "50", "--k", "51")
+    assert (status, "at most the 50 labels" in err) == (2, True)
+    status, _, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--labels", "10")
+    assert status == 0, "fewer labels than the usual 20 neighbours"
     (tmp_path / "r").rename(tmp_path / "moved")
     status, again, _ = run_main(monkeypatch, capsys, "probe", "moved", *TINY, "--resume")
     assert (status, again) == (0, out.replace("r/probe", "moved/probe"))

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib
 import os
+import shlex
 import sys
 
 import click
@@ -26,6 +27,9 @@ DATA = click.option(
     default="digits",
     show_default=True,
     help="Data set, `tf-kit data list` shows some; or a folder of images, in subfolders if they have classes.",
+)
+LABELLED = click.option(
+    "--data", help="Data set, or folder of images in subfolders, to train and test on. [default: that of RUN]"
 )
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 OUT = click.option("--out", type=click.Path(), help="Run folder. [default: runs/<command>-<data>]")
@@ -177,6 +181,8 @@ def pretrain(method, data, labels, image_size, units, filters, out, **options):
     options["image_size"] = image_size and _numbers("--image-size", image_size, whole=True)
     if image_size and len(options["image_size"]) == 1:
         options["image_size"] *= 2
+    elif image_size and len(options["image_size"]) != 2:
+        raise InputError(f"`--image-size` must be one number or height,width. Received: {image_size!r}.")
     options["units"] = units and _numbers("--units", units, whole=True)
     options["filters"] = filters and _numbers("--filters", filters, whole=True)
     out = out or f"runs/{method}-{_last_part(data)}"
@@ -192,7 +198,7 @@ def pretrain(method, data, labels, image_size, units, filters, out, **options):
         click.echo(
             f"{stage}: collapsed in epoch {epoch}; what this encoder represents is hardly worth fine-tuning"
         )
-    click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {out}")
+    click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {shlex.quote(str(out))}")
 
 
 def _pretrain_tokens(data, out, options):
@@ -216,7 +222,9 @@ def _pretrain_tokens(data, out, options):
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=float, default=0.001, show_default=True)
 @SEED
-@click.option("--out", type=click.Path(), help="Run folder. [default: RUN/finetune-<labels>-seed-<seed>]")
+@LABELLED
+@DATA_DIR
+@click.option("--out", type=click.Path(), help="Run folder. [default: a folder within RUN]")
 @RESUME
 @on_replicas
 def finetune(run, labels, out, **options):
@@ -224,7 +232,7 @@ def finetune(run, labels, out, **options):
     from tf_kit.experiments import pipeline
 
     labels = _labels(labels)
-    out = out or pipeline.folder_within(run, "finetune", labels, options["seed"])
+    out = out or pipeline.folder_within(run, "finetune", labels, options["seed"], options["data"])
     _say_errors(pipeline.finetune_run(run, labels=labels, out=out, **options), out)
 
 
@@ -235,10 +243,14 @@ def finetune(run, labels, out, **options):
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=float, default=0.01, show_default=True)
 @click.option(
-    "--k", type=click.IntRange(1), default=20, show_default=True, help="Nearest neighbours that vote."
+    "--k",
+    type=click.IntRange(1),
+    help="Nearest neighbours that vote. [default: 20, or all if fewer have labels]",
 )
 @SEED
-@click.option("--out", type=click.Path(), help="Run folder. [default: RUN/probe-<labels>-seed-<seed>]")
+@LABELLED
+@DATA_DIR
+@click.option("--out", type=click.Path(), help="Run folder. [default: a folder within RUN]")
 @RESUME
 @on_replicas
 def probe(run, labels, out, **options):
@@ -246,7 +258,7 @@ def probe(run, labels, out, **options):
     from tf_kit.experiments import pipeline
 
     labels = _labels(labels)
-    out = out or pipeline.folder_within(run, "probe", labels, options["seed"])
+    out = out or pipeline.folder_within(run, "probe", labels, options["seed"], options["data"])
     _say_errors(pipeline.probe_run(run, labels=labels, out=out, **options), out)
 
 

@@ -96,8 +96,9 @@ class _StageProgress(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if not self._progress._interactive:
             seconds = time.perf_counter() - self._began
+            epochs = f"{self._trained} epoch{'s' * (self._trained != 1)}"
             self._progress.say(
-                f"{self._stage}: {self._trained} epochs in {_duration(seconds)}, {_brief(logs)}"
+                f"{self._stage}: {epochs} in {_duration(seconds)}, {_brief(logs)}"
                 f"{self._progress._time_left()}"
             )
 

@@ -209,6 +209,57 @@ def test_fine_tuning_says_that_labels_are_missing(flat, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "squares"]
 
 
+def test_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
+    """Pretrained on a pile, fine-tuned on a sorted folder of other images: none that was seen may be tested."""
+    pretrain("simclr", flat, tmp_path / "run", augment="none")
+    for file in list(
+        (classes / "bright").iterdir()
+    ):  # in another order, so that the same seed divides otherwise
+        file.rename(file.with_name(f"{file.stem[::-1]} turned.png"))
+    for judge in (pipeline.finetune_run, pipeline.probe_run):
+        with pytest.raises(
+            InputError, match=r"hold no example of the pretraining\. Received: \d+ of 12 test"
+        ):
+            judge(tmp_path / "run", data=str(classes))
+    for file in classes.rglob("*.png"):  # turned a little brighter they are others
+        Image.fromarray(np.asarray(Image.open(file)) + 3).resize((16, 16)).save(file)
+    results = pipeline.finetune_run(tmp_path / "run", data=str(classes), epochs=15, learning_rate=0.01)
+    assert (results["labels"], results["error"]["test"] < 20) == (56, True)
+    assert (tmp_path / "run" / "finetune-lights-all-seed-0" / "classifier.keras").is_file()
+    with pytest.raises(
+        InputError, match=r"images of 8×8×1 as RUN was pretrained on. Received: two_moons, \(2,\)"
+    ):
+        pipeline.probe_run(tmp_path / "run", data="two_moons")
+    with pytest.raises(InputError, match="a subfolder of images for each class"):
+        pipeline.probe_run(tmp_path / "run", data=str(flat))
+    flat.rename(tmp_path / "gone")
+    results = pipeline.probe_run(tmp_path / "run", data=str(classes), labels=4, epochs=1)
+    assert results["labels"] == 4, "where the first images are gone, nobody can look for them"
+
+
+def test_grey_images_for_an_encoder_of_colours(classes, tmp_path):
+    (tmp_path / "colours").mkdir()
+    for i in range(12):
+        colours = np.random.default_rng(i).integers(0, 255, (8, 8, 3), "uint8")
+        Image.fromarray(colours).save(tmp_path / "colours" / f"{i}.png")
+    pretrain("masked", tmp_path / "colours", tmp_path / "run", epochs=1)
+    assert pipeline.probe_run(tmp_path / "run", data=str(classes), epochs=1)["labels"] == 56
+    pretrain("masked", classes, tmp_path / "grey", epochs=1)
+    with pytest.raises(InputError, match=r"images of 8×8×1"):
+        pipeline.probe_run(tmp_path / "grey", data=str(tmp_path / "colours"))
+
+
+def test_a_folder_that_has_changed_is_another(classes, tmp_path):
+    """Its split is drawn anew: what was seen in pretraining would be tested."""
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    Image.fromarray(np.zeros((8, 8), "uint8")).save(classes / "dim" / "another.png")
+    for judge in (pipeline.finetune_run, pipeline.probe_run):
+        with pytest.raises(InputError, match=r"as they were. Received: .*with 81 images, .*with 80 images"):
+            judge(tmp_path / "run")
+    with pytest.raises(InputError, match="files='80 images"):
+        pretrain("masked", classes, tmp_path / "run", epochs=1, resume=True)
+
+
 def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
     """From another working directory too: the run remembers where the images lie and their size."""
     monkeypatch.chdir(tmp_path)
@@ -221,9 +272,9 @@ def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
 
 def test_images_that_lie_in_training_and_test_are_refused(classes, tmp_path):
     """Copies of one image fall into both: a test on them would tell what is remembered."""
-    pretrain("masked", classes, tmp_path / "run", epochs=1)
     for file in classes.rglob("*.png"):
         Image.open(classes / "dim" / "00.png").save(file)
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
     for judge in (pipeline.finetune_run, pipeline.probe_run):
         with pytest.raises(InputError, match="test examples that are also in train"):
             judge(tmp_path / "run")

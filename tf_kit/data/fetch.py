@@ -72,7 +72,7 @@ def builder_of(name, root):
         close = difflib.get_close_matches(name.lower().replace("-", "_"), [*BUILT_IN, *known], n=3)
         refuse(
             "load.name",
-            "name a data set",
+            "name a data set, or be the path of a folder of images",
             repr(name),
             (f"Close to it: {', '.join(close)}. " if close else "")
             + "`tf-kit data list` shows what is here, `tensorflow_datasets.list_builders()` all that can be had",

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -74,7 +75,7 @@ def scan(path, image_size=None):
     if not flat and not classes:
         refuse(path, f"hold images ({', '.join(each[1:] for each in ENDINGS)})", "a folder without any")
     if flat and classes:
-        received = f"{len(flat)} images beside the subfolders {_listed(classes)}"
+        received = f"{len(flat)} image{'s' * (len(flat) > 1)} beside the subfolders {_listed(classes)}"
         refuse(path, "hold either images or one subfolder of images a class", received)
     if classes and {name.lower() for name in classes} <= _SPLIT_NAMES:
         remedy = f"Give one of them, such as {path / next(iter(classes))}; its split is drawn by the seed"
@@ -95,6 +96,20 @@ def scan(path, image_size=None):
     sizes = np.array([size for size, _ in heads])
     height, width = image_size or _usual_size(sizes)
     return Folder(path, files, y, tuple(classes), (height, width, 1 if grey else 3))
+
+
+def fingerprint(path):
+    """What tells whether a folder holds the images that it held: how many, and 8 bytes of their names and sizes.
+
+    The parts that a seed draws depend on the files: one more, and others are tested.
+    """
+    path, content = Path(path).expanduser(), hashlib.blake2b(digest_size=8)
+    files = _images(_walk(path))
+    for file in files:
+        content.update(
+            f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode(errors="surrogateescape")
+        )
+    return f"{len(files)} images, {content.hexdigest()}"
 
 
 def parts(folder, seed):

@@ -181,6 +181,15 @@ def _size(name, parameters, image_size):
         refuse(
             "load", f"be given no other arguments than {allowed}", f"{next(iter(parameters))} for {name!r}"
         )
+    return size_of_images(image_size)
+
+
+def size_of_images(image_size):
+    """`(height, width)` of a pair or of one number for both, None of None; or `InputError`.
+
+    >>> size_of_images(32), size_of_images((32, 48))
+    ((32, 32), (32, 48))
+    """
     if image_size is None:
         return None
     pair = (image_size,) * 2 if isinstance(image_size, numbers.Number) else tuple(image_size)

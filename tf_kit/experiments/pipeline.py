@@ -1,16 +1,18 @@
 """Pretrain, then fine-tune or probe: each a run folder that the next one starts from."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from tf_kit import _checks, data, plotting
-from tf_kit.data.folder import naming_the_damaged
+from tf_kit.data.folder import fingerprint, naming_the_damaged
+from tf_kit.data.loading import is_folder
 from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods
 from tf_kit.experiments.training_data import refuse_without_labels, training_data
-from tf_kit.experiments.watching import VALIDATION, VOTERS, Watch, epochs_between_looks
+from tf_kit.experiments.watching import NEIGHBOURS, VALIDATION, VOTERS, Watch, epochs_between_looks
 from tf_kit.pretraining import (
     RBM,
     DeepBeliefNetwork,
@@ -117,11 +119,14 @@ def pretrain(
         "learning_rate": learning_rate,
         "labels": labels,
         "monitor_every": monitor_every,
+        "files": train.files,
         "seed": seed,
     }
     run = Run(out, settings | own, resume=resume)
     if run.results:
         return run.results
+    size = "×".join(map(str, shape))
+    run.progress.say(f"{train.num_examples:,} training examples of {size}, encoder {sizes['kind']}")
     watch = None if supervised else _watch(run, train, monitor_every)
     needed = {"num_classes": train.num_classes} if supervised else {}
     trained = methods.train(
@@ -147,6 +152,7 @@ def pretrain(
         {
             "method": method,
             "data": name,
+            "shape": list(shape),
             "stages": {
                 stage: {metric: values[-1] for metric, values in metrics.items()}
                 for stage, metrics in history.items()
@@ -181,62 +187,71 @@ def _rehearse(method, sizes, shape, options, augment, train):
         methods.make_pretrainer(method, encoder, options, augment).prepare_from(train.shown[:2])
 
 
-def finetune_run(
-    folder, labels=None, epochs=30, batch_size=32, learning_rate=0.001, seed=0, out=None, resume=False
-):
+def finetune_run(folder, epochs=30, batch_size=32, learning_rate=0.001, **where):
     """Fine-tunes the encoder of a run on labels, keeps the epoch that is best on validation, tests once.
 
     Args:
         folder: run folder of `pretrain`.
-        labels: how many labels to use: a number, a fraction, or None for all.
-        epochs, batch_size, learning_rate, seed: of the fine-tuning with Adam.
-        out: run folder of the fine-tuning. Defaults to `folder_within(folder, "finetune", labels, seed)`.
-        resume: whether to go on with the same fine-tuning, begun before.
+        epochs, batch_size, learning_rate: of the fine-tuning with Adam.
+        **where:
+            labels: how many labels to use: a number, a fraction, or None for all.
+            data: data set or folder of images with classes to train and test on, which brings no image into its test
+                that the encoder has seen. None: that of the pretraining.
+            data_dir: folder of prepared data sets. None: that of the pretraining.
+            seed: of all that is random. Defaults to 0.
+            out: run folder of the fine-tuning. Defaults to `folder_within(folder, "finetune", labels, seed, data)`.
+            resume: whether to go on with the same fine-tuning, begun before.
 
     Returns:
         The results: labels used, best epoch, error on each split in percent. They, and the classifier as
         `classifier.keras`, are in `out`.
     """
-    return _classify("finetune", folder, labels, epochs, batch_size, learning_rate, seed, out, resume)
+    training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    return _classify("finetune", folder, training, **where)
 
 
-def probe_run(
-    folder, labels=None, epochs=30, batch_size=32, learning_rate=0.01, seed=0, out=None, resume=False, k=20
+def probe_run(folder, epochs=30, batch_size=32, learning_rate=0.01, k=None, **where):
+    """Linear probe and nearest neighbours on the frozen encoder of a run; arguments as for `finetune_run`.
+
+    `k` is the number of neighbours; None means 20, or all that have labels if they are fewer.
+    """
+    training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    return _classify("probe", folder, training, k, **where)
+
+
+def _classify(
+    kind, folder, training, k=None, *, labels=None, data=None, data_dir=None, seed=0, out=None, resume=False
 ):
-    """Linear probe and nearest neighbours on the frozen encoder of a run; arguments as for `finetune_run`."""
-    return _classify("probe", folder, labels, epochs, batch_size, learning_rate, seed, out, resume, k=k)
-
-
-def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, out, resume, k=None):
-    encoder, options = _encoder_of(folder)
-    if options.get("method") == "tokens":
+    encoder, pretrained = _encoder_of(folder)
+    if pretrained.get("method") == "tokens":
         _checks.refuse(
             "RUN", f"be pretrained on images to {kind}", f"{folder}, on text, which has no classes"
         )
-    learning_rate = _checks.number(f"{kind}.learning_rate", learning_rate, above=0)
-    where = {"data_dir": options.get("data_dir"), "image_size": options.get("image_size")}
-    train, val, test = data.load(options["data"], seed=options.get("split_seed", 0), **where)
-    if not train.num_classes:
-        refuse_without_labels(options["data"])
+    _checks.number(f"{kind}.learning_rate", training["learning_rate"], above=0)
+    train, val, test = _splits(Path(folder), pretrained, data, data_dir)
     train = withhold(train, labels, seed=0)
-    refuse_overlap(train.all_x, test, ("train", "test"))  # train as pretraining saw it
-    chosen = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "labels": labels}
-    chosen |= {"seed": seed} if k is None else {"seed": seed, "k": k}
-    out = Path(out or folder_within(folder, kind, labels, seed))
+    chosen = {**training, "labels": labels, "seed": seed}
+    if data is not None:
+        chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
+    if kind == "probe":
+        chosen["k"] = min(NEIGHBOURS, len(train)) if k is None else _checks.count("probe.k", k)
+        if chosen["k"] > len(train):
+            _checks.refuse("probe.k", f"be at most the {len(train)} labels that are used", f"k={k}")
+    out = Path(out or folder_within(folder, kind, labels, seed, data))
     if out.resolve().parent != Path(folder).resolve():
         chosen["run"] = str(Path(folder).resolve())
     run = Run(out, {"command": kind, **chosen}, resume=resume)
     if run.results:
         return run.results
     make = finetune if kind == "finetune" else linear_probe
-    classifier = make(encoder, train.num_classes, learning_rate=learning_rate, seed=seed)
+    classifier = make(encoder, train.num_classes, learning_rate=training["learning_rate"], seed=seed)
     history = run.fit(
         classifier,
         train.x,
         train.y,
         stage=kind,
-        epochs=epochs,
-        batch_size=batch_size,
+        epochs=training["epochs"],
+        batch_size=training["batch_size"],
         validation_data=(val.x, val.y),
         keep_best="val_accuracy",
     )
@@ -245,8 +260,8 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, out
     for split, examples in {"train": train, "valid": val, "test": test}.items():
         accuracy = classifier.evaluate(examples.x, examples.y, verbose=0, return_dict=True)["accuracy"]
         results["error"][split] = round(100 * (1 - accuracy), 4)
-    if k is not None:
-        error = 1 - knn_accuracy(encoder, train, test, k=min(k, len(train)))
+    if kind == "probe":
+        error = 1 - knn_accuracy(encoder, train, test, k=chosen["k"])
         results["error"]["test, nearest neighbours"] = round(100 * error, 4)
     run.draw()
     save_model(classifier, run.folder / "classifier.keras")
@@ -254,13 +269,60 @@ def _classify(kind, folder, labels, epochs, batch_size, learning_rate, seed, out
     return run.results
 
 
-def folder_within(folder, kind, labels=None, seed=0):
+def _splits(folder, pretrained, name, data_dir):
+    """Train, val and test to classify: of the data of the pretraining, or of others of its shape. Nothing is tested
+    that the encoder has seen."""
+    own = {"data_dir": pretrained.get("data_dir"), "image_size": pretrained.get("image_size")}
+    files = pretrained.get("files")  # None where it was no folder
+    is_there = files is None or Path(pretrained["data"]).is_dir()
+    found = files and is_there and fingerprint(pretrained["data"])
+    if found and found != files:
+        received = f"{pretrained['data']} with {found}, where RUN began with {files}"
+        remedy = "The split depends on them; a new pretraining may see the folder as it is"
+        _checks.refuse("RUN", "find the images that it was pretrained on as they were", received, remedy)
+    if name is None:
+        splits = data.load(pretrained["data"], seed=pretrained.get("split_seed", 0), **own)
+    else:
+        shape = tuple(read_json(folder / "results.json", "results.json")["shape"])
+        splits = _of_shape(name, shape, data_dir or own["data_dir"])
+    if not splits[0].num_classes:
+        refuse_without_labels(pretrained["data"] if name is None else name)
+    train, _, test = splits
+    refuse_overlap(train.all_x, test, ("train", "test"))
+    if name is not None and is_there:  # a folder that is gone cannot be asked
+        seen = training_data(pretrained["data"], **own)
+        refuse_overlap(
+            seen.stream(0, 1, seed=0) if seen.stream else seen.x, test, ("the pretraining", "test")
+        )
+    return splits
+
+
+def _of_shape(name, shape, data_dir):
+    """The splits of a data set with images of a shape; a folder's are scaled to it, grey ones get three channels."""
+    size = shape[:2] if is_folder(name, data_dir) else None
+    splits = data.load(name, seed=0, data_dir=data_dir, image_size=size)
+    if splits[0].all_x.shape[1:] == (*shape[:-1], 1) and shape[-1] == 3:
+        splits = [
+            dataclasses.replace(
+                each, **{part: np.repeat(getattr(each, part), 3, axis=-1) for part in ("x", "unlabelled_x")}
+            )
+            for each in splits
+        ]
+    received = splits[0].all_x.shape[1:]
+    if received != shape:
+        wanted = "×".join(map(str, shape))
+        _checks.refuse("--data", f"have images of {wanted} as RUN was pretrained on", f"{name}, {received}")
+    return splits
+
+
+def folder_within(folder, kind, labels=None, seed=0, data=None):
     """Where in the run folder of a pretraining its fine-tunings and probes go if they are given no place.
 
     >>> folder_within("runs/simclr-digits", "finetune", 0.1).as_posix()
     'runs/simclr-digits/finetune-0.1-seed-0'
     """
-    return Path(folder) / f"{kind}-{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
+    on = "" if data is None else f"{Path(data).name}-"
+    return Path(folder) / f"{kind}-{on}{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
 
 
 def _encoder_of(folder):

@@ -27,6 +27,7 @@ class TrainingData:
         image_size: (height, width) that a folder's images are brought to; None for other data sets.
         watched: a function `(part, most)` that gives at most so many images of "train" or "val" as a `Split`, evenly
             over the classes where they lie in memory.
+        files: `folder.fingerprint` of a folder, on which its split depends.
     """
 
     x: np.ndarray | None
@@ -37,6 +38,7 @@ class TrainingData:
     stream: Callable | None = None
     image_size: tuple | None = None
     watched: Callable | None = None
+    files: str | None = None
 
 
 def training_data(
@@ -54,7 +56,7 @@ def training_data(
     """
     size = None
     if loading.is_folder(name, data_dir):
-        found = folder.scan(name, _pair(image_size))
+        found = folder.scan(name, loading.size_of_images(image_size))
         size = found.shape[:2]
         if supervised and not found.class_names:
             refuse_without_labels(name)
@@ -71,6 +73,7 @@ def training_data(
         train.num_classes,
         image_size=size,
         watched=lambda part, most: _evenly(held[part], most),
+        files=size and folder.fingerprint(name),
     )
 
 
@@ -101,7 +104,8 @@ def _streamed(name, found, supervised, batch_size, seed):
     shown = first("train", 40).all_x
     num_examples = len(folder.parts(found, 0)[0])
     classes = len(found.class_names)
-    return TrainingData(None, None, shown, num_examples, classes, stream, found.shape[:2], first)
+    files = folder.fingerprint(name)
+    return TrainingData(None, None, shown, num_examples, classes, stream, found.shape[:2], first, files)
 
 
 def refuse_without_labels(name):
@@ -112,7 +116,3 @@ def refuse_without_labels(name):
         f"{name}, whose images have no classes",
         "Sort some of them into subfolders named after their classes",
     )
-
-
-def _pair(image_size):
-    return image_size if image_size is None or not np.isscalar(image_size) else (image_size,) * 2
