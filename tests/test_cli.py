@@ -213,8 +213,6 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
     [
         pytest.param("simclr", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
         pytest.param("byol", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
-        pytest.param("barlow", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
-        pytest.param("vicreg", {"curves", "monitors", "views"}, marks=pytest.mark.slow),
         pytest.param("mae", {"curves", "monitors", "reconstructions"}, marks=pytest.mark.slow),
         ("masked", {"curves", "monitors", "reconstructions", "filters"}),
     ],

@@ -245,7 +245,7 @@ def finetune(run, labels, out, **options):
 @click.option(
     "--k",
     type=click.IntRange(1),
-    help="Nearest neighbours that vote. [default: 20, or all if fewer have labels]",
+    help="Nearest neighbours that vote. [default: 20, or the labels of a class if fewer]",
 )
 @SEED
 @LABELLED

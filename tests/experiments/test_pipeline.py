@@ -50,7 +50,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing in the library catches it."""
 
 
-SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("byol", "mae", "simclr")]
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("byol", "mae")]
 
 
 @pytest.mark.parametrize("method", ["masked", *SLOW])
@@ -87,9 +87,7 @@ def test_a_folder_that_is_streamed_trains_as_one_that_is_held(method, classes, t
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    ("method", "units"), [("denoising", (8, 6)), pytest.param("simclr", (8,), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("method", "units"), [("denoising", (8, 6))])
 def test_a_killed_stream_ends_with_the_same_weights(method, units, flat, tmp_path, monkeypatch):
     """In the last stage, after two epochs of three."""
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
@@ -268,6 +266,14 @@ def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
     results = pipeline.finetune_run(tmp_path / "run", epochs=15, labels=20, learning_rate=0.01)
     assert results["labels"] == 20
     assert results["error"]["test"] < 20
+
+
+def test_no_more_neighbours_vote_than_a_class_has_labels(classes, tmp_path):
+    """If all labelled images voted, every image would get the same class."""
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    pipeline.probe_run(tmp_path / "run", labels=10, epochs=1)
+    options = json.loads((tmp_path / "run" / "probe-10-seed-0" / "config.json").read_text())
+    assert options["options"]["k"] == 5
 
 
 def test_images_that_lie_in_training_and_test_are_refused(classes, tmp_path):

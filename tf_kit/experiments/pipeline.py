@@ -213,7 +213,7 @@ def finetune_run(folder, epochs=30, batch_size=32, learning_rate=0.001, **where)
 def probe_run(folder, epochs=30, batch_size=32, learning_rate=0.01, k=None, **where):
     """Linear probe and nearest neighbours on the frozen encoder of a run; arguments as for `finetune_run`.
 
-    `k` is the number of neighbours; None means 20, or all that have labels if they are fewer.
+    `k` is the number of neighbours; None means 20, or as many as a class has labels if they are fewer.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     return _classify("probe", folder, training, k, **where)
@@ -234,7 +234,8 @@ def _classify(
     if data is not None:
         chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
     if kind == "probe":
-        chosen["k"] = min(NEIGHBOURS, len(train)) if k is None else _checks.count("probe.k", k)
+        of_a_class = max(1, len(train) // train.num_classes)
+        chosen["k"] = min(NEIGHBOURS, of_a_class) if k is None else _checks.count("probe.k", k)
         if chosen["k"] > len(train):
             _checks.refuse("probe.k", f"be at most the {len(train)} labels that are used", f"k={k}")
     out = Path(out or folder_within(folder, kind, labels, seed, data))

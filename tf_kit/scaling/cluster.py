@@ -74,9 +74,13 @@ def _from_tf_config(text):
         refuse("TF_CONFIG", "be JSON with the parts cluster and task", repr(text), remedy)
     if not jobs:
         return None
-    strange = sorted({*jobs, task.get("type", "worker")} - {"chief", "worker"})
+    strange = sorted({*jobs, str(task.get("type", "worker"))} - {"chief", "worker"})
     if strange:
         refuse("TF_CONFIG", "name a chief and workers only", f"{strange}", remedy)
+    for addresses in jobs.values():
+        right = isinstance(addresses, list) and all(re.fullmatch(r".+:\d+", str(each)) for each in addresses)
+        if not right or len(set(addresses)) < len(addresses):
+            refuse("TF_CONFIG", "list an address host:port of its own for each", repr(addresses), remedy)
     chief, workers = tuple(jobs.get("chief", ())), tuple(jobs.get("worker", ()))
     own = chief if task.get("type") == "chief" else workers
     if not 0 <= index < len(own):
