@@ -287,3 +287,22 @@ def test_data_list_and_doctor(monkeypatch, capsys):
     assert "keras" in out
     assert "digits" in out
     assert "strategy: " in out
+
+
+def test_what_needs_linux_is_asked_for_when_it_is_needed(tmp_path):
+    """Without the modules and calls that Windows lacks: training goes, grading refuses in one line."""
+    windows = (
+        "import os, sys; [sys.modules.update({name: None}) for name in ('resource', 'fcntl', 'pwd', 'grp')]; "
+    )
+    windows += "[delattr(os, name) for name in ('fork', 'forkpty', 'sysconf', 'wait4', 'getuid')]; "
+    code = "from tf_kit.grading.children import Children; Children(None, 1)"
+    program = [sys.executable, "-c", windows + code]
+    failed = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert failed.stderr.splitlines()[-1].startswith(
+        "tf_kit._checks.InputError: `tf-kit lab` must run on Linux or macOS"
+    )
+    for arguments in (["pretrain", "masked", "--epochs", "1", "--units", "8", "--out", "r"], ["doctor"]):
+        code = f"sys.argv[1:] = {arguments}; from tf_kit.cli import main; main()"
+        program = [sys.executable, "-c", windows + code]
+        done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]

@@ -142,7 +142,9 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.option("--temperature", type=float, help="simclr: τ. [default: 0.2]")
 @click.option("--momentum", type=float, help="byol: of the teacher. [default: 0.99]")
 @click.option("--redundancy-weight", type=float, help="barlow: λ. [default: 0.005]")
-@click.option("--variance-weight", type=float, help="vicreg: μ; at 0 it collapses. [default: 25]")
+@click.option(
+    "--variance-weight", type=float, help="vicreg: μ; at 0 embeddings shrink to a point. [default: 25]"
+)
 @click.option(
     "--mask-ratio", type=float, help="mae, masked, tokens: share that is hidden. [default: by method]"
 )

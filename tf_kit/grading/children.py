@@ -65,10 +65,13 @@ class Children:
         jobs: how many answers run at a time.
 
     Raises:
-        ValueError: the zygote did not start.
+        ValueError: the zygote did not start; the system has no `fork`.
     """
 
     def __init__(self, lab, jobs):
+        if not hasattr(os, "fork"):
+            remedy = "check(…) in a notebook's cell works here; this does in WSL or a container"
+            _checks.refuse("tf-kit lab", "run on Linux or macOS, whose processes fork", sys.platform, remedy)
         self.jobs = jobs
         self._lab = lab
         self._scratch = Path(tempfile.mkdtemp(prefix="tf-kit-"))

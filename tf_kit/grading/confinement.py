@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import json
 import os
-import resource
 import shutil
 import struct
 import subprocess
@@ -22,6 +21,11 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # on Windows, where nothing is confined; loaded here, as a confined process opens no file
+    resource = None
 
 PARTS = ("namespaces", "landlock", "seccomp", "limits")
 LARGEST_FILE = 32 << 20
