@@ -1,5 +1,9 @@
 """`check` in a notebook cell: one screen, the right words, nothing of the hidden cases."""
 
+import os
+import sys
+import warnings
+
 import numpy as np
 import pytest
 
@@ -82,3 +86,21 @@ def test_points_for_other_graders():
     namespace = {"np": np}
     exec(LEAKY, namespace)
     assert checking.points("leaky", namespace) == 2
+
+
+def test_points_write_nothing_to_stderr(capfd):
+    """For nbgrader such a cell has failed, whatever its value."""
+
+    namespace = {"np": np}
+    exec(LEAKY, namespace)
+    quiet = namespace["leaky_relu"]
+
+    def loud(*arguments, **options):
+        os.write(2, b"from C")
+        print("from Python", file=sys.stderr)
+        warnings.warn("a warning", stacklevel=1)
+        return quiet(*arguments, **options)
+
+    assert checking.points("leaky", {**namespace, "leaky_relu": loud}) == 2
+    os.write(2, b"afterwards")
+    assert capfd.readouterr().err == "afterwards"

@@ -49,6 +49,7 @@ def test_release(form, monkeypatch, capsys, tmp_path):
     if form == "otter":
         tests = made.metadata["otter"]["tests"]
         assert sum(test["points"] for test in tests.values()) == lab.points
+        assert any(f'otter.Notebook("{path.name}")' in cell.source for cell in made.cells), "it looks there"
     before = path.read_bytes()
     status, _, err = run_main(
         monkeypatch, capsys, "release", "optimizers", "--out", tmp_path, "--format", form

@@ -1,5 +1,7 @@
 """`check("adam")` in a notebook cell: one clear report of one answer on its visible cases."""
 
+import contextlib
+import os
 import sys
 
 import numpy as np
@@ -35,6 +37,9 @@ def check(id, namespace=None):
 def points(id, namespace=None):
     """The points of your answer to an exercise on its visible cases: what nbgrader and otter ask for.
 
+    Nothing is written to stderr meanwhile: nbgrader gives no point to a cell that does, and TensorFlow does so when
+    it starts.
+
     Args:
         id: the exercise's id.
         namespace: where the names are. Defaults to those of the notebook or module that calls.
@@ -45,7 +50,20 @@ def points(id, namespace=None):
     lab, exercise = labs.find_exercise(id)
     if namespace is None:
         namespace = sys._getframe(1).f_globals
-    return review(lab, exercise, namespace).points
+    with _without_stderr():
+        return review(lab, exercise, namespace).points
+
+
+@contextlib.contextmanager
+def _without_stderr():
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            os.dup2(nowhere.fileno(), 2)  # what is not Python writes there
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def visible_cases(exercise):

@@ -85,7 +85,8 @@ def released(lab, form="plain", requirement=REQUIREMENT):
             cells.append(_code(f"otter-{id}", f'grader.check("{id}")'))
     if form == "otter":
         notebook.metadata["otter"] = {"OK_FORMAT": True, "tests": tests}
-        cells.insert(1, _code("otter", "import otter\n\ngrader = otter.Notebook()"))
+        own = f'otter.Notebook("{lab.name}.ipynb")'  # which holds the tests
+        cells.insert(1, _code("otter", f"import otter\n\ngrader = {own}"))
     notebook.cells = cells
     nbformat.validate(notebook)
     return notebook
