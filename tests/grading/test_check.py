@@ -1,5 +1,6 @@
 """`check` in a notebook cell: one screen, the right words, nothing of the hidden cases."""
 
+import logging
 import os
 import sys
 import warnings
@@ -95,12 +96,18 @@ def test_points_write_nothing_to_stderr(capfd):
     exec(LEAKY, namespace)
     quiet = namespace["leaky_relu"]
 
+    before, made_inside = logging.getLogger("before"), logging.getLogger("inside")
+    before.addHandler(logging.StreamHandler())
+
     def loud(*arguments, **options):
         os.write(2, b"from C")
         print("from Python", file=sys.stderr)
         warnings.warn("a warning", stacklevel=1)
+        before.warning("logged by one made before")
+        made_inside.addHandler(logging.StreamHandler())
         return quiet(*arguments, **options)
 
     assert checking.points("leaky", {**namespace, "leaky_relu": loud}) == 2
-    os.write(2, b"afterwards")
-    assert capfd.readouterr().err == "afterwards"
+    made_inside.warning("no error of a closed file")
+    before.warning("afterwards")
+    assert capfd.readouterr().err == "afterwards\n"

@@ -1,6 +1,8 @@
 """`check("adam")` in a notebook cell: one clear report of one answer on its visible cases."""
 
 import contextlib
+import io
+import logging
 import os
 import sys
 
@@ -56,14 +58,16 @@ def points(id, namespace=None):
 
 @contextlib.contextmanager
 def _without_stderr():
-    kept = os.dup(2)
+    kept, level = os.dup(2), logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # a logger keeps the stream that it found when it was made
     try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(io.StringIO()):
             os.dup2(nowhere.fileno(), 2)  # what is not Python writes there
             yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        logging.disable(level)
 
 
 def visible_cases(exercise):
