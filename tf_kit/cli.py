@@ -13,7 +13,7 @@ import sys
 
 import click
 
-from tf_kit import __version__
+from tf_kit import __version__, _stderr
 from tf_kit._checks import InputError, WorkerLost
 from tf_kit.grading.commands import lab
 
@@ -527,15 +527,8 @@ def main():
 
 def _import_tensorflow():
     """Imports TensorFlow with standard error closed: it greets with lines that no setting turns off."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    with _stderr.closed():
         importlib.import_module("tensorflow")
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _fail(line):
