@@ -12,7 +12,7 @@ from tf_kit.data.loading import is_folder
 from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods
 from tf_kit.experiments.training_data import refuse_without_labels, training_data
-from tf_kit.experiments.watching import NEIGHBOURS, VALIDATION, VOTERS, Watch, epochs_between_looks
+from tf_kit.experiments.watching import VALIDATION, VOTERS, Watch, epochs_between_looks, usual_neighbours
 from tf_kit.pretraining import (
     RBM,
     DeepBeliefNetwork,
@@ -152,7 +152,6 @@ def pretrain(
         {
             "method": method,
             "data": name,
-            "shape": list(shape),
             "stages": {
                 stage: {metric: values[-1] for metric, values in metrics.items()}
                 for stage, metrics in history.items()
@@ -228,14 +227,14 @@ def _classify(
             "RUN", f"be pretrained on images to {kind}", f"{folder}, on text, which has no classes"
         )
     _checks.number(f"{kind}.learning_rate", training["learning_rate"], above=0)
-    train, val, test = _splits(Path(folder), pretrained, data, data_dir)
+    shape = tuple(encoder.get_build_config()["input_shape"][1:])
+    train, val, test = _splits(shape, pretrained, data, data_dir)
     train = withhold(train, labels, seed=0)
     chosen = {**training, "labels": labels, "seed": seed}
     if data is not None:
         chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
     if kind == "probe":
-        of_a_class = max(1, len(train) // train.num_classes)
-        chosen["k"] = min(NEIGHBOURS, of_a_class) if k is None else _checks.count("probe.k", k)
+        chosen["k"] = usual_neighbours(train) if k is None else _checks.count("probe.k", k)
         if chosen["k"] > len(train):
             _checks.refuse("probe.k", f"be at most the {len(train)} labels that are used", f"k={k}")
     out = Path(out or folder_within(folder, kind, labels, seed, data))
@@ -270,9 +269,9 @@ def _classify(
     return run.results
 
 
-def _splits(folder, pretrained, name, data_dir):
-    """Train, val and test to classify: of the data of the pretraining, or of others of its shape. Nothing is tested
-    that the encoder has seen."""
+def _splits(shape, pretrained, name, data_dir):
+    """Train, val and test to classify: of the data of the pretraining, or of others of its shape. Test examples that
+    are equal to ones the encoder has seen are refused, as long as those can be read."""
     own = {"data_dir": pretrained.get("data_dir"), "image_size": pretrained.get("image_size")}
     files = pretrained.get("files")  # None where it was no folder
     is_there = files is None or Path(pretrained["data"]).is_dir()
@@ -284,7 +283,6 @@ def _splits(folder, pretrained, name, data_dir):
     if name is None:
         splits = data.load(pretrained["data"], seed=pretrained.get("split_seed", 0), **own)
     else:
-        shape = tuple(read_json(folder / "results.json", "results.json")["shape"])
         splits = _of_shape(name, shape, data_dir or own["data_dir"])
     if not splits[0].num_classes:
         refuse_without_labels(pretrained["data"] if name is None else name)

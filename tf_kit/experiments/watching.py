@@ -8,11 +8,8 @@ from tf_kit import _checks
 from tf_kit.pretraining import CollapseMonitor, KNNMonitor, find_overlap
 from tf_kit.pretraining.representation import represent
 
-VOTERS, VALIDATION = (
-    1000,
-    500,
-)  # images that are looked at; the rank of 500 tells more than the usual 128 features
-NEIGHBOURS = 20
+# Images that are looked at; the rank of 500 tells more than the usual 128 features.
+VOTERS, VALIDATION = 1000, 500
 
 
 class Watch:
@@ -44,7 +41,7 @@ class Watch:
         )
         monitors = [collapse]
         if self.voters:
-            k = min(NEIGHBOURS, len(self.voters))
+            k = usual_neighbours(self.voters)
             monitors.append(KNNMonitor(self.voters, self.val, k=k, every=self.every))
         history = self.run.fit(model, x, y, stage=stage, callbacks=monitors, **arguments)
         if collapse.collapsed_in is not None:
@@ -52,6 +49,12 @@ class Watch:
         self.val = _through(model.encoder, self.val)
         self.voters = self.voters and _through(model.encoder, self.voters)
         return history
+
+
+def usual_neighbours(split):
+    """How many neighbours vote where nobody says: 20, or as many as a class has labels if they are fewer. If all
+    voted, every image would get the same class."""
+    return min(20, max(1, len(split) // split.num_classes))
 
 
 def epochs_between_looks(watched, num_examples):
