@@ -87,24 +87,21 @@ class Run:
         ]
         if resume and not changed:
             return
-        elsewhere = "--out names another folder for a new run"
+        remedy = "--out names another folder for a new run"
         if resume:
             name = changed[0]
             _checks.refuse(
                 "--resume",
                 f"be given with the options the run began with ({name}={began.get(name)!r})",
                 f"{name}={self._options.get(name)!r}",
-                elsewhere,
+                remedy,
             )
-        _checks.refuse(
-            "--out",
-            "be a new or empty folder",
-            f"{self.folder}, which holds a run"
-            + (f" with other options ({', '.join(changed)})" * bool(changed)),
-            elsewhere
-            if changed
-            else f"--resume {'shows its results' if self.results else 'goes on with it'}",
-        )
+        held = f"{self.folder}, which holds a run"
+        if changed:
+            held += f" with other options ({', '.join(changed)})"
+        else:
+            remedy = f"--resume {'shows its results' if self.results else 'goes on with it'}"
+        _checks.refuse("--out", "be a new or empty folder", held, remedy)
 
     @property
     def results(self):

@@ -87,11 +87,10 @@ def test_a_folder_that_is_streamed_trains_as_one_that_is_held(method, classes, t
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize(("method", "units"), [("denoising", (8, 6))])
-def test_a_killed_stream_ends_with_the_same_weights(method, units, flat, tmp_path, monkeypatch):
+def test_a_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
     """In the last stage, after two epochs of three."""
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
-    expected = pretrain(method, flat, tmp_path / "whole", units=units)
+    expected = pretrain("denoising", flat, tmp_path / "whole", units=(8, 6))
     fit = runs.Run.fit
 
     def two_epochs(self, *arguments, stage, epochs, **options):
@@ -102,9 +101,9 @@ def test_a_killed_stream_ends_with_the_same_weights(method, units, flat, tmp_pat
 
     monkeypatch.setattr(runs.Run, "fit", two_epochs)
     with pytest.raises(Killed):
-        pretrain(method, flat, tmp_path / "killed", units=units)
+        pretrain("denoising", flat, tmp_path / "killed", units=(8, 6))
     monkeypatch.setattr(runs.Run, "fit", fit)
-    resumed = pretrain(method, flat, tmp_path / "killed", units=units, resume=True)
+    resumed = pretrain("denoising", flat, tmp_path / "killed", units=(8, 6), resume=True)
     for ours, theirs in zip(resumed, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -210,9 +209,8 @@ def test_fine_tuning_says_that_labels_are_missing(flat, tmp_path):
 def test_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
     """Pretrained on a pile, fine-tuned on a sorted folder of other images: none that was seen may be tested."""
     pretrain("simclr", flat, tmp_path / "run", augment="none")
-    for file in list(
-        (classes / "bright").iterdir()
-    ):  # in another order, so that the same seed divides otherwise
+    # In another order, so that the same seed divides otherwise.
+    for file in list((classes / "bright").iterdir()):
         file.rename(file.with_name(f"{file.stem[::-1]} turned.png"))
     for judge in (pipeline.finetune_run, pipeline.probe_run):
         with pytest.raises(

@@ -224,12 +224,8 @@ def _head(file):
     from PIL import Image
 
     with _reading(file), Image.open(file) as image:
-        turned = Image.Image.getexif(image).get(0x0112, 1) in (
-            5,
-            6,
-            7,
-            8,
-        )  # a PNG's own would read all pixels
+        orientation = Image.Image.getexif(image).get(0x0112, 1)  # a PNG's own would read all pixels
+        turned = orientation in (5, 6, 7, 8)
         width, height = reversed(image.size) if turned else image.size
         return (height, width), image.mode
 

@@ -96,10 +96,10 @@ def _streamed(name, found, supervised, batch_size, seed):
 
     def first(part, most):
         read = batches(part).unbatch().take(most).batch(most)
-        part = next(read.as_numpy_iterator())
+        batch = next(read.as_numpy_iterator())
         if found.y is None:
-            return Split(part[:0], np.zeros(0, "int64"), (), unlabelled_x=part)
-        return Split(*part, found.class_names)
+            return Split(batch[:0], np.zeros(0, "int64"), (), unlabelled_x=batch)
+        return Split(*batch, found.class_names)
 
     shown = first("train", 40).all_x
     num_examples = len(folder.parts(found, 0)[0])

@@ -107,9 +107,7 @@ def _report(cluster, limit, ends):
     while True:
         with contextlib.suppress(OSError, ValueError), _call(cluster, 0) as line:
             line.sendall(f"{_mark(cluster)} {cluster.index}\n".encode())
-            line.settimeout(
-                limit + _ANSWER
-            )  # the first worker's limit ends later than ours if it has come later
+            line.settimeout(limit + _ANSWER)  # the first worker's limit ends later if it has come later
             return json.loads(_read(line))
         if time.monotonic() > ends:
             return [0]
