@@ -162,7 +162,7 @@ check("perceptron")
 # | 1 | 0 | 0 | 0 | 0 |
 # | 1 | 1 | 1 | 0 | 1 |
 #
-# How does a unit recognise one corner? Take $(1, 0, 1)$ of a cube. Give $+1$ to the inputs that should be 1 and $-1$
+# How does a unit recognize one corner? Take $(1, 0, 1)$ of a cube. Give $+1$ to the inputs that should be 1 and $-1$
 # to those that should be 0. The sum is 2 at the corner itself and at most 1 at every other, because each wrong input
 # costs 1. So a bias of $-1.5$ makes it fire there and nowhere else.
 #

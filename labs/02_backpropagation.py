@@ -71,7 +71,7 @@ check("mlp_forward")
 # + \frac\lambda2 \sum_l \sum_{ij} \bigl(W^{(l)}_{ij}\bigr)^2 \qquad (2)$$
 #
 # The minus sign is easily lost (it is missing on more than one slide): the logarithm of a number below 1 is negative,
-# and a cost has to be positive. Biases are not penalised.
+# and a cost has to be positive. Biases are not penalized.
 #
 # And (2) must not be typed as it stands. At $z = 40$, $\sigma(z)$ rounds to exactly 1 and $\log(1 - 1) = -\infty$; $0
 # \cdot \infty$ is `nan`. Since $-\log \sigma(z) = \log(1 + e^{-z})$ and $-\log(1 - \sigma(z)) = \log(1 + e^{z})$, the
@@ -104,7 +104,7 @@ check("cross_entropy_cost")
 # $$\delta^{(L)} = a^{(L)} - y \qquad (4)$$
 #
 # Beautifully simple, and not what every slide has: with the *squared* error there is a factor $\sigma'(z)$ behind it;
-# with cross-entropy that factor has cancelled. For the layers before, the blame goes back along the weights it came
+# with cross-entropy that factor has canceled. For the layers before, the blame goes back along the weights it came
 # through:
 #
 # $$\delta^{(l)}_i = \Bigl( \sum_j W^{(l)}_{ji}\, \delta^{(l+1)}_j \Bigr)\, \sigma'(z^{(l)}_i) \qquad (5)$$

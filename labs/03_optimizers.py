@@ -78,7 +78,7 @@ check("momentum")
 # ## 2. AdaGrad
 #
 # One learning rate for all parameters is a compromise: the weight of a pixel that is nearly always black gets a
-# gradient once in a hundred minibatches, its neighbour in the middle of the image gets one every time. AdaGrad gives
+# gradient once in a hundred minibatches, its neighbor in the middle of the image gets one every time. AdaGrad gives
 # each parameter a rate of its own. It adds up the squares of all gradients that the parameter has seen and divides
 # the step by the root of that sum.
 #

@@ -99,7 +99,7 @@ check("soft_threshold")
 # Three pitfalls. Each example and each unit has a mask of its own, so the mask has the shape of the inputs,
 # `ops.shape(inputs)`. A random array drawn with NumPy is drawn once, when `fit` records the step, and stays the same
 # for the whole training; use `keras.random.uniform(shape, seed=self.seed_generator)`, numbers from 0 to 1. And
-# `training` says which of the two behaviours is wanted.
+# `training` says which of the two behaviors is wanted.
 
 
 # %% exercise="dropout_layer"

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Batch norm and preprocessing
 #
-# Gradient descent does not know that one column of your table is in metres and another in millimetres. A weight whose
-# input is large gets a large gradient, its neighbour a small one, and no learning rate suits both. So inputs are
+# Gradient descent does not know that one column of your table is in meters and another in millimeters. A weight whose
+# input is large gets a large gradient, its neighbor a small one, and no learning rate suits both. So inputs are
 # brought to one scale before the first layer sees them, and batch normalization does the same for every layer behind
 # it, while the network learns.
 
@@ -17,7 +17,7 @@ from tf_kit.grading import check
 # %% [markdown]
 # ## 1. One scale for all
 #
-# Zero-centre each feature, then divide by its standard deviation:
+# Zero-center each feature, then divide by its standard deviation:
 #
 # $$\mu = \frac1n \sum_i x_i, \qquad \sigma^2 = \frac1n \sum_i (x_i - \mu)^2, \qquad
 # z = \frac{x - \mu}{\sigma} \qquad (1)$$
@@ -27,13 +27,13 @@ from tf_kit.grading import check
 # always come out as zero; and with the mean of both together the training has seen the test set.
 #
 # Ages 20, 40, 60: $\mu = 40$, $\sigma = 16.33$, so they become −1.22, 0, 1.22; a person of 70 in the test set becomes
-# 1.84. A feature that does not vary in the training set has $\sigma = 0$ and nothing to scale: centre it only.
+# 1.84. A feature that does not vary in the training set has $\sigma = 0$ and nothing to scale: center it only.
 # Adding a tiny number to $\sigma$ instead would turn the first departure in the test set into millions.
 
 
 # %% exercise="standardize"
 def standardize(train, test):
-    """Both arrays (n, features) by (1), with the statistics of train. Features that do not vary are centred."""
+    """Both arrays (n, features) by (1), with the statistics of train. Features that do not vary are centered."""
     ### BEGIN SOLUTION
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     scale = np.where(deviation > 0, deviation, 1.0)
@@ -47,7 +47,7 @@ check("standardize")
 # %% [markdown]
 # ## 2. Whitening
 #
-# Standardized features may still say the same thing twice: height in centimetres and height in inches. The cloud of
+# Standardized features may still say the same thing twice: height in centimeters and height in inches. The cloud of
 # the data is then a thin cigar that lies askew, and gradient descent zigzags along it. PCA whitening turns the axes
 # into those of the cigar and makes it a ball. With the covariance of the training set and its eigenvectors $u_k$
 # (columns of $U$) and eigenvalues $\lambda_k$, largest first,
@@ -60,7 +60,7 @@ check("standardize")
 # directions that hardly vary, mostly noise, from being blown up.
 #
 # `np.linalg.eigh(C)` returns the eigenvalues from the smallest to the largest and the eigenvectors as *columns* in the
-# same order. Their sign is arbitrary, so yours may differ from a neighbour's; that is not an error.
+# same order. Their sign is arbitrary, so yours may differ from a neighbor's; that is not an error.
 
 
 # %% exercise="pca_whitening"
@@ -214,7 +214,7 @@ def fold_batch_norm(W, b, gamma, beta, mean, variance, epsilon=1e-3):
 check("fold_batch_norm")
 
 # %% [markdown]
-# ## Inputs in metres and in millimetres
+# ## Inputs in meters and in millimeters
 #
 # The digits again, but each pixel in a unit of its own, up to ten times larger or smaller. One dense layer,
 # plain gradient descent, and for each way to prepare the inputs the best of eight learning rates.

@@ -36,7 +36,7 @@ from tf_kit.grading import check
 # each. In a 4 × 4 image of one channel that counts its pixels from 0 to 15, with $s = 2$, patch 0 is (0, 1, 4, 5) and
 # patch 1 is (2, 3, 6, 7).
 #
-# A reshape alone cannot do it: pixels 1 and 4 of patch 0 are not neighbours in memory. Split height and width into
+# A reshape alone cannot do it: pixels 1 and 4 of patch 0 are not neighbors in memory. Split height and width into
 # (row of patches, row inside the patch) and (column of patches, column inside the patch), bring the two inner axes
 # next to each other, then flatten. Height and width may differ.
 

@@ -3,11 +3,11 @@
 #
 # Two photographs of the same thing should look alike to a network, photographs of different things should not. That
 # is a task without labels: take an image, change it twice at random in ways that do not change what it shows, and ask
-# the network to recognise the two *views* among those of all other images. What it needs for that is a description
+# the network to recognize the two *views* among those of all other images. What it needs for that is a description
 # of the content that survives the changes.
 #
 # In this lab you make views, compare embeddings, write the two best-known losses (NT-Xent of SimCLR, and Barlow
-# Twins) with the measures that tell whether an embedding is any good, and a nearest-neighbour classifier that needs
+# Twins) with the measures that tell whether an embedding is any good, and a nearest-neighbor classifier that needs
 # no training. Then an encoder learns from unlabelled digits with your code, and you watch all measures at once.
 #
 # Embeddings $z$ are rows of arrays (n, d). Write with `keras.ops`, so that your functions also run inside a compiled
@@ -90,7 +90,7 @@ check("cosine_similarities")
 # %% [markdown]
 # ## 3 · NT-Xent
 #
-# The *normalised temperature-scaled cross-entropy* asks each of the $2n$ embeddings of a minibatch, which one of the
+# The *normalized temperature-scaled cross-entropy* asks each of the $2n$ embeddings of a minibatch, which one of the
 # others is your other view? Put the embeddings of first and second views under each other,
 # $z = (z^a_1, \dots, z^a_n, z^b_1, \dots, z^b_n)$, and let $u'$ be the other view of $u$:
 #
@@ -170,7 +170,7 @@ check("alignment_and_uniformity")
 # ## 5 · Barlow Twins
 #
 # Negatives are not the only way against collapse. Barlow Twins looks at *features* instead of examples: feature $j$
-# should say the same of both views, and no two features should say the same thing. Standardise each feature over the
+# should say the same of both views, and no two features should say the same thing. Standardize each feature over the
 # minibatch and correlate:
 #
 # $$\hat z_{ij} = \frac{z_{ij} - \mu_j}{\sqrt{\sigma^2_j + 10^{-5}}}, \qquad
@@ -209,7 +209,7 @@ check("barlow_twins")
 # %% [markdown]
 # ## 6 · A probe without training
 #
-# Is a representation any good? Ask the neighbours: a test example gets the class that most of its $k$ nearest
+# Is a representation any good? Ask the neighbors: a test example gets the class that most of its $k$ nearest
 # training examples have, near by cosine. There is nothing to fit, so the answer is about the representation alone.
 #
 # $$N_i = \text{the } k \text{ rows } j \text{ with the largest } \cos(t_i, r_j), \qquad
@@ -223,7 +223,7 @@ check("barlow_twins")
 def knn_predict(train_z, train_y, test_z, k, num_classes):
     """Classes (m,) of test_z (m, d) by the k nearest of train_z (n, d), whose classes are train_y (n,)."""
     ### STUB
-    # raise NotImplementedError("find the neighbours and count their classes (12)")
+    # raise NotImplementedError("find the neighbors and count their classes (12)")
     ### BEGIN SOLUTION
     similarity = cosine_similarities(test_z, train_z)
     nearest = ops.top_k(similarity, k)[1]  # (m, k)
@@ -242,7 +242,7 @@ check("knn_predict")
 # two columns further on have little in common. Views are your crops of the canvas with a little noise on top. The
 # encoder is a small network, and a *projector* of one more layer stands between it and the loss: what the loss throws
 # away is thrown away there, and the representation is taken before it. Every few epochs you measure alignment and
-# uniformity of the embeddings, and how many validation digits their nearest training neighbours get right.
+# uniformity of the embeddings, and how many validation digits their nearest training neighbors get right.
 
 # %%
 train, val, test = data.load("digits", seed=0)
@@ -284,7 +284,7 @@ def pretrain(loss_of, seed=0):
     model.compile(keras.optimizers.Adam(0.003), loss=lambda _, z: loss_of(z[:, 0], z[:, 1]))
     rng = np.random.default_rng(seed)
     fixed, full = [view(x_val, rng) for _ in range(2)], len(x_train) // BATCH * BATCH
-    measures = {"alignment": [], "uniformity": [], "neighbours, % right": []}
+    measures = {"alignment": [], "uniformity": [], "neighbors, % right": []}
     for finished in range(ROUNDS + 1):
         align, uniform = alignment_and_uniformity(*(both(each) for each in fixed))
         for name, value in zip(measures, (align, uniform, share_right(encoder)), strict=True):
@@ -302,11 +302,11 @@ runs = {
     "agreement only": pretrain(lambda za, zb: ops.mean(ops.sum(ops.square(za - zb), axis=-1))),
 }
 flat = share_right(lambda images: images.reshape(len(images), -1))
-print(f"pixels themselves: neighbours right {flat:.1f} %")
+print(f"pixels themselves: neighbors right {flat:.1f} %")
 for name, (_, measures) in runs.items():
-    first, last = measures["neighbours, % right"][0], measures["neighbours, % right"][-1]
+    first, last = measures["neighbors, % right"][0], measures["neighbors, % right"][-1]
     print(
-        f"{name}: neighbours right {first:.1f} % before, {last:.1f} % after; "
+        f"{name}: neighbors right {first:.1f} % before, {last:.1f} % after; "
         f"alignment {measures['alignment'][-1]:.2f}, uniformity {measures['uniformity'][-1]:.2f}"
     )
 
@@ -316,17 +316,17 @@ for name, (_, measures) in runs.items():
 #
 # Read uniformity with care. It looks at the embeddings from the origin, as the cosines of NT-Xent do. Barlow Twins
 # takes the mean of each feature away (9) before it looks, so it does not mind when all embeddings lie in one direction
-# from the origin and differ around that. A measure belongs to the loss for which it was made; the neighbours, which
+# from the origin and differ around that. A measure belongs to the loss for which it was made; the neighbors, which
 # look at the representation before the projector, judge all three alike.
 
 # %%
 epochs = EPOCHS * np.arange(ROUNDS + 1)
-for measure in ("uniformity", "neighbours, % right"):
+for measure in ("uniformity", "neighbors, % right"):
     lines = {name: (epochs, measures[measure]) for name, (_, measures) in runs.items()}
     figure = plotting.curves(lines, y_label=measure)
 
 # %% [markdown]
-# And what are an image's neighbours? In each row the first image is from the validation set, the others are the
+# And what are an image's neighbors? In each row the first image is from the validation set, the others are the
 # training images nearest to it, by the encoder that NT-Xent trained.
 
 # %%
@@ -334,7 +334,7 @@ encoder = runs["NT-Xent"][0]
 similarity = np.array(cosine_similarities(encoder(x_val[:4]), encoder(x_train)))
 nearest = np.argsort(-similarity, axis=1)[:, :9]
 rows = np.concatenate([np.concatenate([x_val[i : i + 1], x_train[nearest[i]]]) for i in range(4)])
-figure = plotting.tiles(rows, columns=10, title="an image, and its nearest neighbours")
+figure = plotting.tiles(rows, columns=10, title="an image, and its nearest neighbors")
 
 # %% [markdown]
 # Questions to take along: which number would tell you of the collapse if you did not have labels? What happens at a

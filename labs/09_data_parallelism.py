@@ -148,8 +148,8 @@ check("clip_after_reduction")
 # %% [markdown]
 # ## 5 · Statistics that see the whole batch
 #
-# Batch normalisation takes mean and variance over the examples. If each replica uses those of its shard, a network on
-# four replicas is normalised by quarters of a batch; it is another network. *Synchronised* statistics are those of
+# Batch normalization takes mean and variance over the examples. If each replica uses those of its shard, a network on
+# four replicas is normalized by quarters of a batch; it is another network. *Synchronized* statistics are those of
 # all shards together, for every feature:
 #
 # $$\mu = \frac1N \sum_r \sum_{i \in r} x_i, \qquad \sigma^2 = \frac1N \sum_r \sum_{i \in r} (x_i - \mu)^2 \qquad (7)$$
@@ -162,8 +162,8 @@ check("clip_after_reduction")
 # values near 10,000 both terms are near $10^8$, where float32 counts in steps of 8.
 
 
-# %% exercise="synchronised_moments"
-def synchronised_moments(shards):
+# %% exercise="synchronized_moments"
+def synchronized_moments(shards):
     """Mean and variance (d,) of each feature over all examples of the shards, a list of arrays (n_r, d)."""
     ### STUB
     # raise NotImplementedError("write equation (7) with sums over the shards")
@@ -176,7 +176,7 @@ def synchronised_moments(shards):
 
 
 # %%
-check("synchronised_moments")
+check("synchronized_moments")
 
 # %% [markdown]
 # ## 6 · Negatives on other replicas
@@ -197,7 +197,7 @@ check("synchronised_moments")
 #
 # The pitfall is the index. Row $i$ of `za` is column `first + i` among all $2N$, and its other view is column
 # `N + first + i`; row $i$ of `zb` is column `N + first + i` itself. Forget `first`, and all replicas but the first
-# learn to recognise strangers.
+# learn to recognize strangers.
 
 
 # %% exercise="shard_nt_xent"
@@ -255,7 +255,7 @@ check("example_uniform")
 # %% [markdown]
 # ## Experiment: does it matter?
 #
-# A small network with batch normalisation, dropout and clipping learns the digits, in minibatches of 50 with a
+# A small network with batch normalization, dropout and clipping learns the digits, in minibatches of 50 with a
 # shorter last one. It is trained on one replica, then on four with everything that you wrote, then on four with one
 # mistake at a time. The weights start alike and the order of the examples is the same, so the distance of the
 # weights from those of the single replica says what a mistake does. It takes about half a minute.
@@ -277,7 +277,7 @@ def start():
 
 
 def losses_of(weights, hidden, moments, keep, labels):
-    """Losses of a shard's examples from its hidden sums, the moments to normalise by and its dropout mask."""
+    """Losses of a shard's examples from its hidden sums, the moments to normalize by and its dropout mask."""
     _, gamma, beta, head, bias = weights
     mean, variance = moments
     h = ops.relu(gamma * (hidden - mean) / ops.sqrt(variance + 1e-3) + beta) * keep / 0.8
@@ -287,10 +287,10 @@ def losses_of(weights, hidden, moments, keep, labels):
 def gradients_of_shards(weights, shards, count, mistake):
     with tf.GradientTape(persistent=True) as tape:
         hidden = [ops.matmul(x, weights[0]) for x, _, _ in shards]
-        common = synchronised_moments(hidden)
+        common = synchronized_moments(hidden)
         shares = []
         for h, (_, labels, keep) in zip(hidden, shards, strict=True):
-            moments = synchronised_moments([h]) if mistake == "own statistics" else common
+            moments = synchronized_moments([h]) if mistake == "own statistics" else common
             losses = losses_of(weights, h, moments, keep, labels)
             own = mistake == "own mean"
             shares.append(shard_loss(losses, len(labels) * len(shards) if own else count))
@@ -385,5 +385,5 @@ print(f"two devices against one formula: largest difference {np.abs(np.array(gra
 
 # %% [markdown]
 # Questions to take along: which of the mistakes would you notice from the loss alone? Your network has dropout but
-# no batch normalisation: what must be shared between replicas, and what need not be? Adam divides the gradient by
+# no batch normalization: what must be shared between replicas, and what need not be? Adam divides the gradient by
 # its own size; does it hide a loss that is four times too large?

@@ -8,7 +8,7 @@ as in the figure that the slide's factor of 6 comes from.
 
 Claim: sigmoid and tanh flatten at both ends, ReLU on one side, leaky ReLU nowhere. ReLU needs less than half the
 epochs of the sigmoid; against tanh there is no such gain here, and tanh needs less than three times as many. The
-factor of 6 was measured against tanh, on a convolutional network and colour photographs: it is no law.
+factor of 6 was measured against tanh, on a convolutional network and color photographs: it is no law.
 
 Slide: "Activation Function".
 Reference: Krizhevsky, Sutskever, Hinton 2012, "ImageNet classification with deep convolutional neural networks",

@@ -44,7 +44,7 @@ class Config:
 
 
 # %% [markdown]
-# A few wrong labels make overfitting plain: they can only be learnt by heart. The validation labels are all right,
+# A few wrong labels make overfitting plain: they can only be learned by heart. The validation labels are all right,
 # which is why the validation loss begins below the training loss. The same seed gives the same weights and the same
 # order, so the stopped run is the beginning of the long one.
 

@@ -173,7 +173,7 @@ def plot(results):
         np.array(list(results["kept"].values())),
         list(results["kept"]),
         list(range(10)),
-        "images still recognised, %",
+        "images still recognized, %",
         "digit",
     )
 

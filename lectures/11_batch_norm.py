@@ -1,12 +1,12 @@
 # %%
-"""How far can the learning rate rise with batch normalisation, and which γ and β undo it?
+"""How far can the learning rate rise with batch normalization, and which γ and β undo it?
 
 The same deep network is trained with and without `BatchNorm` behind each of its linear layers, by plain gradient
 descent on minibatches, from the same weights, at learning rates from far too small to far too large. Then a trained
-layer is given the γ and β that turn its normalisation off.
+layer is given the γ and β that turn its normalization off.
 
 Claim: the learning rates that train the network well in the epochs given cover a range at least five times as wide
-with batch normalisation as without, and the largest of them is at least five times larger. With γ = √(σ² + ε) and β = μ
+with batch normalization as without, and the largest of them is at least five times larger. With γ = √(σ² + ε) and β = μ
 of its minibatch the layer returns what it was given: the last step can undo the first three.
 
 Slide: "Batch normalization".
@@ -21,7 +21,7 @@ import numpy as np
 from tf_kit import data, lectures, networks, plotting
 from tf_kit.regularization import BatchNorm
 
-TITLE = "Batch normalisation"
+TITLE = "Batch normalization"
 SECONDS = 45
 
 
@@ -81,7 +81,7 @@ def error_at(model, learning_rate, config, split, test, seed):
 
 # %%
 def undone(model, x):
-    """What the first normalisation is given, and what it returns before and after it is undone."""
+    """What the first normalization is given, and what it returns before and after it is undone."""
     layer = next(each for each in model.layers if isinstance(each, BatchNorm))
     for each in model.layers[: model.layers.index(layer)]:
         x = each(x)
@@ -134,7 +134,7 @@ def check(results):
     assert apart < 1e-5 * max(np.abs(z).max(), 1), f"off by {apart:.2g}"
     best = {name: errors.mean(axis=1).min() for name, errors in results["errors"].items()}
     return (
-        f"The network errs on less than {GOOD} % at a learning rate {without} without batch normalisation "
+        f"The network errs on less than {GOOD} % at a learning rate {without} without batch normalization "
         f"(at best {best['without']:.1f} %), and from {low_with:.3g} to {high_with:.3g} with it (at best "
         f"{best['with BatchNorm']:.1f} %). γ = √(σ² + ε) and β = μ undo it to {apart:.0e}."
     )
@@ -157,7 +157,7 @@ def plot(results):
                 "y_limits": (0, 105),
                 "legend": "upper center",
             },
-            {"series": layer, "x_label": "into a normalised unit", "y_label": "out of it"},
+            {"series": layer, "x_label": "into a normalized unit", "y_label": "out of it"},
         ],
         width=6,
     )

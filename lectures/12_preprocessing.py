@@ -1,10 +1,10 @@
 # %%
-"""What do centring, scaling and whitening do to the condition number, and to the steps that training needs?
+"""What do centering, scaling and whitening do to the condition number, and to the steps that training needs?
 
 Linear units learn the ten digits by full-batch gradient descent on squared error. The cost is then a bowl, and its
 shape is known: the eigenvalues of its Hessian, the second moments of the inputs with a 1 for the bias. The step is
 1/λ_max, which suits the steepest direction; a direction of eigenvalue λ then needs about λ_max/λ steps. The pixels
-are given as they are, centred, standardized, whitened, and whitened as the slide prints it, divided by the
+are given as they are, centered, standardized, whitened, and whitened as the slide prints it, divided by the
 eigenvalue and not by its square root.
 
 Claim: whitening brings the condition number to 1, and one step is enough; the pixels themselves need more than a
@@ -53,7 +53,7 @@ def versions(x):
     stddev = pca.stddev.numpy()
     return {
         "pixels": varies,
-        "centred": varies - varies.mean(axis=0),
+        "centered": varies - varies.mean(axis=0),
         "standardized": np.array(standardize(varies)),
         "whitened": whitened,
         "as printed": whitened / stddev,  # Uᵀ(x − μ)/λ, where whitening has /√λ
@@ -105,11 +105,11 @@ def run(config):
 def check(results):
     condition, shares = results["condition"], results["shares"]
     steps = {name: len(each) for name, each in shares.items()}
-    centred, printed = (results["of_inputs"][name] for name in ("centred", "as printed"))
+    centered, printed = (results["of_inputs"][name] for name in ("centered", "as printed"))
     assert condition["whitened"] < 1.01, f"whitened, the condition number is {condition['whitened']:.3g}"
-    assert 0.8 < printed / centred < 1.25, f"the printed form changed it from {centred:.3g} to {printed:.3g}"
+    assert 0.8 < printed / centered < 1.25, f"the printed form changed it from {centered:.3g} to {printed:.3g}"
     assert steps["whitened"] == 1, f"whitened, descent took {steps['whitened']} steps"
-    order = ["whitened", "standardized", "centred", "pixels"]
+    order = ["whitened", "standardized", "centered", "pixels"]
     assert sorted(steps, key=steps.get)[:4] == order, f"steps: {steps}"
     assert steps["pixels"] > 100, f"the pixels took only {steps['pixels']} steps"
     assert steps["as printed"] > steps["pixels"], f"the printed form took {steps['as printed']} steps"

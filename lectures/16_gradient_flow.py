@@ -1,13 +1,13 @@
 # %%
-"""How much of the gradient reaches the first layer, by depth, activation and initialisation?
+"""How much of the gradient reaches the first layer, by depth, activation and initialization?
 
 Deep untrained networks of equal layers read one batch of digits; δ, the gradient by what a layer computes, is
 measured in every layer. On its way back it is multiplied by Wᵀ and f'(z) again and again, so its size changes by
 about the same factor from layer to layer: a straight line on a logarithmic axis. The gradient by the weights would
 hide this: with small weights it is a small δ times an α that is larger towards the input, the same in all layers.
 
-Claim: at every layer of a sigmoid network δ loses more than half of its size, from every initialisation. Tanh and
-ReLU networks keep at least four fifths of it from the initialisation made for them, Glorot's and He's, and lose a
+Claim: at every layer of a sigmoid network δ loses more than half of its size, from every initialization. Tanh and
+ReLU networks keep at least four fifths of it from the initialization made for them, Glorot's and He's, and lose a
 third or more from the old uniform one.
 
 Slide: "Why are deep nets hard to train?", "Gradient is progressively getting more dilute".

@@ -11,7 +11,7 @@ is a random projection of the pixels. VICReg without its variance term has the l
 because its embeddings have become one point: their effective rank falls towards 1 and their deviation to nearly 0,
 and `CollapseMonitor` says so; the complete VICReg keeps both up.
 
-Slide: "Pretraining by joint embedding": two views, maximise agreement.
+Slide: "Pretraining by joint embedding": two views, maximize agreement.
 Reference: Chen et al. 2020 (SimCLR); Grill et al. 2020 (BYOL); Zbontar et al. 2021 (Barlow Twins); Bardes, Ponce,
 LeCun 2022 (VICReg); Garrido et al. 2023 (RankMe).
 """
@@ -58,7 +58,7 @@ class Config:
 
 # %%
 def encoder(width, seed):
-    """Images to `width` features, through one hidden layer with batch normalisation."""
+    """Images to `width` features, through one hidden layer with batch normalization."""
     first, second = (keras.initializers.GlorotUniform(10 * seed + k) for k in (1, 2))
     return keras.Sequential(
         [

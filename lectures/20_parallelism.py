@@ -4,7 +4,7 @@
 Two ways to use several devices. Data parallelism: each replica has all weights and a part of the minibatch, and the
 gradients are summed. Model parallelism: each device has some of the layers, and activations go from one to the next.
 
-Claim: a classifier with dropout and batch normalisation, trained on minibatches that do not divide evenly, gets the
+Claim: a classifier with dropout and batch normalization, trained on minibatches that do not divide evenly, gets the
 same weights on any number of replicas, up to rounding (1e-5). The same net in plain Keras with a mean in
 `compute_loss` does not: its gradients are as many times too large as there are replicas. A replica's gradients take
 as many bytes in the traced step as computed. Splitting the layers moves fewer bytes than sharing the examples below a

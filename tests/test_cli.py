@@ -179,7 +179,7 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
 
     status, out, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY)
     assert status == 0
-    assert "nearest neighbours" in out
+    assert "nearest neighbors" in out
 
     status, _, err = run_main(monkeypatch, capsys, "probe", "r", *TINY)
     assert status == 2
@@ -198,7 +198,7 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
     status, _, err = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--labels", "50", "--k", "51")
     assert (status, "at most the 50 labels" in err) == (2, True)
     status, _, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--labels", "10")
-    assert status == 0, "fewer labels than the usual 20 neighbours"
+    assert status == 0, "fewer labels than the usual 20 neighbors"
     (tmp_path / "r").rename(tmp_path / "moved")
     status, again, _ = run_main(monkeypatch, capsys, "probe", "moved", *TINY, "--resume")
     assert (status, again) == (0, out.replace("r/probe", "moved/probe"))
@@ -228,7 +228,7 @@ def test_whole_encoders_go_the_same_way(method, figures, monkeypatch, capsys, tm
     assert list(json.loads((tmp_path / "r" / "results.json").read_text())["stages"]) == ["pretraining"]
     status, out, err = run_main(monkeypatch, capsys, "probe", "r", "--labels", "100", *TINY)
     assert status == 0, err
-    assert "nearest neighbours" in out
+    assert "nearest neighbors" in out
 
 
 @pytest.mark.slow

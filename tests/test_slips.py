@@ -12,7 +12,7 @@ SLIPS = {
         "networks/losses.py",
         "the minus sign of L is missing",
         "networks/test_losses.py",
-        ["minimising_the_printed_cost_drives_the_likelihood_down"],
+        ["minimizing_the_printed_cost_drives_the_likelihood_down"],
     ),
     "2 sum to M averaged over N": (
         "networks/losses.py",

@@ -130,7 +130,7 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.option("--width", type=click.IntRange(1), help="vit, tokens: length of a token. [default: 64]")
 @click.option("--depth", type=click.IntRange(1), help="vit, tokens: blocks. [default: 2]")
 @click.option(
-    "--augment", help="Views: none, digits, fashion or natural. [default: by the data set's name and colours]"
+    "--augment", help="Views: none, digits, fashion or natural. [default: by the data set's name and colors]"
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes, for each layer if it goes layer by layer.")
 @click.option("--batch-size", type=click.IntRange(1), help="Examples a step. [default: by method]")
@@ -151,7 +151,7 @@ def table(data, data_dir, seeds, systems, learning_rates, out, resume, **changes
 @click.option(
     "--monitor-every",
     type=click.IntRange(0),
-    help="Epochs between looks at neighbours and collapse on validation images; 0 never. [default: ≈ 5 % of the time]",
+    help="Epochs between looks at neighbors and collapse on validation images; 0 never. [default: ≈ 5 % of the time]",
 )
 @click.option("--length", type=click.IntRange(2), help="tokens: characters in a stretch. [default: 64]")
 @SEED
@@ -171,7 +171,7 @@ def pretrain(method, data, labels, image_size, units, filters, out, **options):
                                                 or tiny_shakespeare
 
     The run folder then holds the encoder, the curves, and figures of what was learned: filters, views,
-    reconstructions. While it trains, validation images are watched: do nearest neighbours share a class,
+    reconstructions. While it trains, validation images are watched: do nearest neighbors share a class,
     how many directions does the representation use, does it collapse?
     """
     from tf_kit.experiments import pipeline
@@ -247,7 +247,7 @@ def finetune(run, labels, out, **options):
 @click.option(
     "--k",
     type=click.IntRange(1),
-    help="Nearest neighbours that vote. [default: 20, or the labels of a class if fewer]",
+    help="Nearest neighbors that vote. [default: 20, or the labels of a class if fewer]",
 )
 @SEED
 @LABELLED
@@ -256,7 +256,7 @@ def finetune(run, labels, out, **options):
 @RESUME
 @on_replicas
 def probe(run, labels, out, **options):
-    """Judge the frozen encoder of RUN: a linear classifier on it, and its nearest neighbours."""
+    """Judge the frozen encoder of RUN: a linear classifier on it, and its nearest neighbors."""
     from tf_kit.experiments import pipeline
 
     labels = _labels(labels)
@@ -287,7 +287,7 @@ def labels(data, data_dir, seeds, methods, labels, learning_rates, out, resume, 
 
     Pretrains on the images of train, fine-tunes with few and with many labels (the same steps, learning rates
     and choices on validation for every row), and prints test accuracy of fine-tuning, of a linear probe and of
-    nearest neighbours.
+    nearest neighbors.
     """
     from tf_kit.experiments import format_labels, run_label_efficiency
 

@@ -18,7 +18,7 @@ if "inline" in os.environ.get("MPLBACKEND", ""):
     # context's end, and no figure after the first shows
     plt.switch_backend(os.environ["MPLBACKEND"])
 
-# Okabe and Ito's colours, told apart by the colour-blind; dashes and markers tell them apart in print
+# Okabe and Ito's colors, told apart by the color-blind; dashes and markers tell them apart in print
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE = {
@@ -46,7 +46,7 @@ def show(figure):
 def save(figure, path, close=True):
     """Writes a figure as PNG, whole or not at all, and closes it. Returns the path.
 
-    Without colour photographs in it a palette of 256 colours will do, and the file is a third as long.
+    Without color photographs in it a palette of 256 colors will do, and the file is a third as long.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +233,7 @@ def depth_and_filters(curves, kernels, image_shape, count=12):
 
 
 def graphs(panels, width=4.4, columns=None):
-    """Lines side by side, each panel with its own axes; a name has one colour in all panels while colours suffice.
+    """Lines side by side, each panel with its own axes; a name has one color in all panels while colors suffice.
 
     Panels with the same names share one legend below them.
 
@@ -271,7 +271,7 @@ def graphs(panels, width=4.4, columns=None):
 
 
 def _draw_lines(axes, panel, order, legend):
-    """One panel of `graphs`; `order` gives each name its colour."""
+    """One panel of `graphs`; `order` gives each name its color."""
     for name, (x, y) in panel["series"].items():
         i = order.index(name)
         few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None

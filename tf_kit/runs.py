@@ -36,7 +36,7 @@ WATCHED = {  # of the representation, not of the loss: figures/monitors.png
     "feature_deviation": "deviation of features",
     "uniformity": "uniformity",
     "alignment": "alignment of two views",
-    "val_knn_accuracy": "accuracy of neighbours",
+    "val_knn_accuracy": "accuracy of neighbors",
 }
 
 

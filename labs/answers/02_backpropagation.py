@@ -141,7 +141,7 @@ def numerical_cases(rng):
         },
         {
             "about": "numbers that act together",
-            "function": "product of neighbours",
+            "function": "product of neighbors",
             "theta": rng.normal(size=(2, 2, 2)),
             "h": float(rng.uniform(0.1, 0.3)),
         },
@@ -322,7 +322,7 @@ EXERCISES = [
                 },
             ),
             Mistake(
-                "the minus sign of (2) is missing, as on the slide: minimising this makes the labels as unlikely as "
+                "the minus sign of (2) is missing, as on the slide: minimizing this makes the labels as unlikely as "
                 "possible.",
                 {"np.sum(np.logaddexp": "-np.sum(np.logaddexp"},
             ),
@@ -351,7 +351,7 @@ EXERCISES = [
                 {"l2 / 2": "l2 / 2 / len(z)"},
             ),
             Mistake(
-                "only the last layer is penalised: the sum in (2) runs over all.",
+                "only the last layer is penalized: the sum in (2) runs over all.",
                 {"for W in weights": "for W in weights[-1:]"},
             ),
             Mistake(

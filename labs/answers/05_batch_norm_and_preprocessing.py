@@ -159,12 +159,12 @@ def batch_norm_gradient_reference(case):
     m, d = x.shape
     dx, dgamma = np.zeros((m, d)), np.zeros(d)
     for k in range(d):
-        centred = x[:, k] - x[:, k].mean()
-        s = np.sqrt((centred**2).mean() + case["epsilon"])
-        centring = np.eye(m) - 1 / m
-        jacobian = gamma[k] * (centring / s - np.outer(centred, centred) / (m * s**3))
+        centered = x[:, k] - x[:, k].mean()
+        s = np.sqrt((centered**2).mean() + case["epsilon"])
+        centering = np.eye(m) - 1 / m
+        jacobian = gamma[k] * (centering / s - np.outer(centered, centered) / (m * s**3))
         dx[:, k] = jacobian.T @ g[:, k]
-        dgamma[k] = (g[:, k] * centred / s).sum()
+        dgamma[k] = (g[:, k] * centered / s).sum()
     return {"dx": dx, "dgamma": dgamma, "dbeta": g.sum(axis=0), "arguments": unchanged(x, g)}
 
 
@@ -232,7 +232,7 @@ EXERCISES = [
                 {"(test - mean) / scale": "test"},
             ),
             Mistake(
-                "it is not centred: (1) takes the mean off first.",
+                "it is not centered: (1) takes the mean off first.",
                 {"(train - mean)": "train", "(test - mean)": "test"},
             ),
             Mistake(
@@ -240,7 +240,7 @@ EXERCISES = [
                 {"train.std(axis=0)": "train.var(axis=0)"},
             ),
             Mistake(
-                "a feature that does not vary is 0/0: it has nothing to scale, centre it only.",
+                "a feature that does not vary is 0/0: it has nothing to scale, center it only.",
                 {"np.where(deviation > 0, deviation, 1.0)": "deviation"},
             ),
             Mistake(
@@ -274,9 +274,9 @@ EXERCISES = [
                 code="""def standardize(train, test):
     both = [np.empty_like(train), np.empty_like(test)]
     for k in range(train.shape[1]):
-        centre, width = np.mean(train[:, k]), np.std(train[:, k])
+        center, width = np.mean(train[:, k]), np.std(train[:, k])
         for new, old in zip(both, (train, test)):
-            new[:, k] = old[:, k] - centre
+            new[:, k] = old[:, k] - center
             if width > 0:
                 new[:, k] /= width
     return tuple(both)
@@ -302,7 +302,7 @@ def standardize(train, test):
         id="pca_whitening",
         title="Whitening",
         points=4,
-        task="centre, turn to the eigenvectors of the covariance, divide by the roots of the eigenvalues.",
+        task="center, turn to the eigenvectors of the covariance, divide by the roots of the eigenvalues.",
         cases=pca_whitening_cases,
         reference=pca_whitening_reference,
         defines=("pca_whiten",),
@@ -318,15 +318,15 @@ def standardize(train, test):
                 {" / np.sqrt(eigenvalues + epsilon)": ""},
             ),
             Mistake(
-                "x is not centred before it is turned.",
+                "x is not centered before it is turned.",
                 {"(x - mean) @ directions": "x @ directions"},
             ),
             Mistake(
-                "x is centred with a mean of its own: the mean of train belongs to the model.",
+                "x is centered with a mean of its own: the mean of train belongs to the model.",
                 {"(x - mean) @ directions": "(x - x.mean(axis=0)) @ directions"},
             ),
             Mistake(
-                "the covariance is taken of data that are not centred: it measures how far they are from zero, not "
+                "the covariance is taken of data that are not centered: it measures how far they are from zero, not "
                 "how they vary.",
                 {"(train - mean).T @ (train - mean)": "train.T @ train"},
             ),
@@ -625,14 +625,14 @@ def standardize(train, test):
                 "step by step back through (5) and (4)",
                 code="""def batch_norm_gradient(x, gamma, g, epsilon=1e-3):
     m = len(x)
-    centred = x - x.mean(axis=0)
-    variance = (centred**2).mean(axis=0)
+    centered = x - x.mean(axis=0)
+    variance = (centered**2).mean(axis=0)
     inverse = (variance + epsilon) ** -0.5
     dnormal = g * gamma
-    dvariance = (dnormal * centred).sum(axis=0) * -0.5 * inverse**3
+    dvariance = (dnormal * centered).sum(axis=0) * -0.5 * inverse**3
     dmean = -(dnormal * inverse).sum(axis=0)
-    dx = dnormal * inverse + dvariance * 2 * centred / m + dmean / m
-    return dx, (g * centred * inverse).sum(axis=0), g.sum(axis=0)
+    dx = dnormal * inverse + dvariance * 2 * centered / m + dmean / m
+    return dx, (g * centered * inverse).sum(axis=0), g.sum(axis=0)
 """,
             ),
             Variant(

@@ -96,7 +96,7 @@ RECONSTRUCTION_LOSS = Exercise(
             {"ops.sigmoid(ops.matmul(x, kernel) + hidden_bias)": "ops.matmul(x, kernel) + hidden_bias"},
         ),
         Mistake(
-            "the sign is wrong: this is the log-likelihood. Whoever minimises it makes the reconstruction worse.",
+            "the sign is wrong: this is the log-likelihood. Whoever minimizes it makes the reconstruction worse.",
             {"ops.softplus(z) - x * z": "x * z - ops.softplus(z)"},
         ),
         Mistake(
@@ -463,7 +463,7 @@ FREE_ENERGY = Exercise(
             {"-visible_term - ops.sum": "visible_term - ops.sum"},
         ),
         Mistake(
-            "this is −F: the log of the unnormalised probability. The energy is low where the probability is high.",
+            "this is −F: the log of the unnormalized probability. The energy is low where the probability is high.",
             {"-visible_term - ops.sum": "visible_term + ops.sum"},
         ),
         Mistake(

@@ -68,7 +68,7 @@ PATCHIFY = Exercise(
     forbids=CUTTERS,
     mistakes=(
         Mistake(
-            "the image is only reshaped. That gives runs of neighbouring pixels of a row, not squares: the inner axes "
+            "the image is only reshaped. That gives runs of neighboring pixels of a row, not squares: the inner axes "
             "must be brought together by a transpose first.",
             {"    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))": "    x = x"},
         ),

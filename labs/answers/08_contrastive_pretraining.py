@@ -362,11 +362,11 @@ NT_XENT = Exercise(
             {"ops.where(itself, -1e9, s)": "ops.where(ops.logical_or(itself, other > 0), -1e9, s)"},
         ),
         Mistake(
-            "the embeddings are not normalised: (4) is a cosine.",
+            "the embeddings are not normalized: (4) is a cosine.",
             {"cosine_similarities(z, z) / temperature": "ops.matmul(z, ops.transpose(z)) / temperature"},
         ),
         Mistake(
-            "the embeddings are normalised along the examples. Each embedding has its own length; axis 0 makes it "
+            "the embeddings are normalized along the examples. Each embedding has its own length; axis 0 makes it "
             "depend on who else is in the minibatch.",
             {
                 "cosine_similarities(z, z) / temperature": "(lambda x: ops.matmul(x, ops.transpose(x)))(ops.normalize(z, axis=0)) / temperature"
@@ -401,7 +401,7 @@ NT_XENT = Exercise(
             {"ops.mean(losses)": "ops.mean(losses[:n])"},
         ),
         Mistake(
-            "the sign is wrong: minimised, this drives the views of an image apart.",
+            "the sign is wrong: minimized, this drives the views of an image apart.",
             {"ops.mean(losses)": "-ops.mean(losses)"},
         ),
         Mistake(
@@ -490,7 +490,7 @@ ALIGNMENT_AND_UNIFORMITY = Exercise(
     title="Alignment and uniformity",
     points=3,
     parts={"values": 2, "graph": 1},
-    task="`alignment_and_uniformity` is as it was handed out. Normalise both, then write (7) and (8).",
+    task="`alignment_and_uniformity` is as it was handed out. Normalize both, then write (7) and (8).",
     cases=spheres,
     reference=measured,
     defines=("alignment_and_uniformity",),
@@ -639,14 +639,14 @@ BARLOW_TWINS = Exercise(
     title="Barlow Twins",
     points=4,
     parts={"values": 3, "graph": 1},
-    task="`barlow_twins` is as it was handed out. Standardise the features, correlate them, then write (11).",
+    task="`barlow_twins` is as it was handed out. Standardize the features, correlate them, then write (11).",
     cases=twins,
     reference=correlated,
     defines=("barlow_twins",),
     tolerances={"float32": (1e-3, 1e-5)},
     mistakes=(
         Mistake(
-            "the embeddings are standardised along their features. (9) takes mean and variance of each feature over the "
+            "the embeddings are standardized along their features. (9) takes mean and variance of each feature over the "
             "examples: axis 0.",
             {
                 "(za - ops.mean(za, axis=0)) / ops.sqrt(ops.var(za, axis=0) + 1e-5)": "(za - ops.mean(za, axis=1, keepdims=True)) / ops.sqrt(ops.var(za, axis=1, keepdims=True) + 1e-5)",
@@ -678,7 +678,7 @@ BARLOW_TWINS = Exercise(
             {"redundancy_weight * off_diagonal": "0.005 * off_diagonal"},
         ),
         Mistake(
-            "the features are centred but not divided by their deviation, so this is a covariance. The encoder can "
+            "the features are centered but not divided by their deviation, so this is a covariance. The encoder can "
             "shrink the second term by making everything small.",
             {
                 "(za - ops.mean(za, axis=0)) / ops.sqrt(ops.var(za, axis=0) + 1e-5)": "za - ops.mean(za, axis=0)",
@@ -722,11 +722,11 @@ BARLOW_TWINS = Exercise(
         Variant(
             "the diagonal taken out",
             code="""def barlow_twins(za, zb, redundancy_weight):
-    def standardised(z):
-        centred = z - ops.mean(z, axis=0, keepdims=True)
-        return centred * ops.rsqrt(ops.mean(centred**2, axis=0, keepdims=True) + 1e-5)
+    def standardized(z):
+        centered = z - ops.mean(z, axis=0, keepdims=True)
+        return centered * ops.rsqrt(ops.mean(centered**2, axis=0, keepdims=True) + 1e-5)
 
-    c = ops.mean(standardised(za)[:, :, None] * standardised(zb)[:, None, :], axis=0)
+    c = ops.mean(standardized(za)[:, :, None] * standardized(zb)[:, None, :], axis=0)
     diagonal = ops.diagonal(c)
     return ops.sum((diagonal - 1) ** 2) + redundancy_weight * (ops.sum(c**2) - ops.sum(diagonal**2))
 """,
@@ -748,11 +748,11 @@ BARLOW_TWINS = Exercise(
 
 
 def barlow_twins(za, zb, redundancy_weight):
-    def standardised(z):
+    def standardized(z):
         mean, variance = tf.nn.moments(z, axes=[0])
         return (z - mean) / tf.sqrt(variance + 1e-5)
 
-    c = tf.matmul(standardised(za), standardised(zb), transpose_a=True) / tf.cast(tf.shape(za)[0], za.dtype)
+    c = tf.matmul(standardized(za), standardized(zb), transpose_a=True) / tf.cast(tf.shape(za)[0], za.dtype)
     off = tf.linalg.set_diag(c, tf.zeros_like(tf.linalg.diag_part(c)))
     on = tf.reduce_sum(tf.square(1 - tf.linalg.diag_part(c)))
     return on + redundancy_weight * tf.reduce_sum(tf.square(off))
@@ -762,13 +762,13 @@ def barlow_twins(za, zb, redundancy_weight):
 )
 
 
-def neighbourhoods(rng):
+def neighborhoods(rng):
     settings = [
-        (14, 10, 3, 5, 3, {"about": "5 neighbours, 3 classes"}),
-        (12, 8, 2, 4, 4, {"about": "4 neighbours: votes may tie"}),
-        (10, 8, 3, 1, 5, {"about": "one neighbour"}),
-        (6, 4, 3, 6, 3, {"about": "every training example is a neighbour"}),
-        (25, 12, 2, 21, 12, {"about": "21 neighbours, 12 classes", "dtype": "float64"}),
+        (14, 10, 3, 5, 3, {"about": "5 neighbors, 3 classes"}),
+        (12, 8, 2, 4, 4, {"about": "4 neighbors: votes may tie"}),
+        (10, 8, 3, 1, 5, {"about": "one neighbor"}),
+        (6, 4, 3, 6, 3, {"about": "every training example is a neighbor"}),
+        (25, 12, 2, 21, 12, {"about": "21 neighbors, 12 classes", "dtype": "float64"}),
     ]
     cases = []
     for n, m, d, k, num_classes, more in settings:
@@ -803,20 +803,20 @@ def voted(case):
 
 KNN_PREDICT = Exercise(
     id="knn_predict",
-    title="Nearest neighbours",
+    title="Nearest neighbors",
     points=3,
     task="`knn_predict` is as it was handed out. Find the k most similar training rows, then count their classes.",
-    cases=neighbourhoods,
+    cases=neighborhoods,
     reference=voted,
     defines=("knn_predict",),
     forbids=("sklearn", "scipy"),
     mistakes=(
         Mistake(
-            "these are the neighbours with the *smallest* cosine, the farthest ones.",
+            "these are the neighbors with the *smallest* cosine, the farthest ones.",
             {"ops.top_k(similarity, k)": "ops.top_k(-similarity, k)"},
         ),
         Mistake(
-            "the nearest neighbour alone decides: k of them vote.",
+            "the nearest neighbor alone decides: k of them vote.",
             {"ops.top_k(similarity, k)": "ops.top_k(similarity, 1)"},
         ),
         Mistake(
@@ -828,7 +828,7 @@ KNN_PREDICT = Exercise(
 """,
         ),
         Mistake(
-            "near is measured by the dot product: long training vectors are then everybody's neighbours. (12) takes "
+            "near is measured by the dot product: long training vectors are then everybody's neighbors. (12) takes "
             "the cosine.",
             {"cosine_similarities(test_z, train_z)": "ops.matmul(test_z, ops.transpose(train_z))"},
         ),
@@ -854,14 +854,14 @@ KNN_PREDICT = Exercise(
         ),
         Mistake(
             "the votes are weighted by similarity. That is another classifier, and often a good one; in (12) every "
-            "neighbour has one vote.",
+            "neighbor has one vote.",
             {
                 "nearest = ops.top_k(similarity, k)[1]": "weight, nearest = ops.top_k(similarity, k)",
                 "ops.one_hot(ops.take(train_y, nearest, axis=0), num_classes)": "weight[:, :, None] * ops.one_hot(ops.take(train_y, nearest, axis=0), num_classes, dtype=weight.dtype)",
             },
         ),
         Mistake(
-            "the number of neighbours is always 5: use the argument.",
+            "the number of neighbors is always 5: use the argument.",
             {"ops.top_k(similarity, k)": "ops.top_k(similarity, 5)"},
         ),
         Mistake(

@@ -184,7 +184,7 @@ SHARD_LOSS = Exercise(
     mistakes=(
         Mistake(
             "this is the mean over the shard. Added up over R replicas the gradient is R times too large, and with "
-            "unequal shards an example counts more the fewer neighbours it has.",
+            "unequal shards an example counts more the fewer neighbors it has.",
             {"ops.sum(losses) / global_count": "ops.mean(losses)"},
         ),
         Mistake(
@@ -401,7 +401,7 @@ CLIP_AFTER_REDUCTION = Exercise(
     ),
     mistakes=(
         Mistake(
-            "each replica's gradient is clipped before the sum. The noise of a shard, which would have cancelled, then "
+            "each replica's gradient is clipped before the sum. The noise of a shard, which would have canceled, then "
             "decides how much is cut, and the sum points elsewhere.",
             code="""def clip_after_reduction(shard_gradients, max_norm):
     clipped = []
@@ -540,14 +540,14 @@ def moments(case):
 
 
 SYNCHRONISED_MOMENTS = Exercise(
-    id="synchronised_moments",
+    id="synchronized_moments",
     title="Statistics of the whole batch",
     points=4,
     parts={"values": 3, "graph": 1},
-    task="`synchronised_moments` is as it was handed out. Sum over all shards for μ, then once more for σ².",
+    task="`synchronized_moments` is as it was handed out. Sum over all shards for μ, then once more for σ².",
     cases=populations,
     reference=moments,
-    defines=("synchronised_moments",),
+    defines=("synchronized_moments",),
     forbids=("keras.layers",),
     mistakes=(
         Mistake(
@@ -566,7 +566,7 @@ SYNCHRONISED_MOMENTS = Exercise(
         Mistake(
             "the shards' own means and variances are averaged. Both then give small shards too much weight, and the "
             "variance misses how far the shards lie from each other.",
-            code="""def synchronised_moments(shards):
+            code="""def synchronized_moments(shards):
     shards = [x for x in shards if x.shape[0] != 0]
     mean = sum(ops.mean(x, axis=0) for x in shards) / len(shards)
     return mean, sum(ops.var(x, axis=0) for x in shards) / len(shards)
@@ -580,7 +580,7 @@ SYNCHRONISED_MOMENTS = Exercise(
             },
         ),
         Mistake(
-            "the variance is divided by N − 1. Batch normalisation divides by N: it describes this batch, it does not "
+            "the variance is divided by N − 1. Batch normalization divides by N: it describes this batch, it does not "
             "guess about another.",
             {
                 "sum(ops.sum(ops.square(x - mean), axis=0) for x in shards) / count": "sum(ops.sum(ops.square(x - mean), axis=0) for x in shards) / (count - 1)"
@@ -588,16 +588,16 @@ SYNCHRONISED_MOMENTS = Exercise(
         ),
         Mistake(
             "an empty shard makes everything nan: its mean is 0/0. Add up sums and counts, and divide once.",
-            code="""def synchronised_moments(shards):
+            code="""def synchronized_moments(shards):
     sizes = [ops.cast(ops.shape(x)[0], x.dtype) for x in shards]
     mean = sum(n * ops.mean(x, axis=0) for n, x in zip(sizes, shards)) / sum(sizes)
     return mean, sum(n * ops.mean(ops.square(x - mean), axis=0) for n, x in zip(sizes, shards)) / sum(sizes)
 """,
         ),
         Mistake(
-            "these are the first replica's statistics. The others would normalise by numbers that have nothing to do "
+            "these are the first replica's statistics. The others would normalize by numbers that have nothing to do "
             "with their examples.",
-            code="""def synchronised_moments(shards):
+            code="""def synchronized_moments(shards):
     return ops.mean(shards[0], axis=0), ops.var(shards[0], axis=0)
 """,
         ),
@@ -617,14 +617,14 @@ SYNCHRONISED_MOMENTS = Exercise(
     variants=(
         Variant(
             "puts the shards together",
-            code="""def synchronised_moments(shards):
+            code="""def synchronized_moments(shards):
     x = ops.concatenate(list(shards), axis=0)
     return ops.mean(x, axis=0), ops.var(x, axis=0)
 """,
         ),
         Variant(
             "merges the shards' own variances with the distance of their means",
-            code="""def synchronised_moments(shards):
+            code="""def synchronized_moments(shards):
     sizes = [ops.cast(ops.shape(x)[0], x.dtype) for x in shards]
     total = sum(sizes)
     means = [ops.sum(x, axis=0) / ops.maximum(n, 1) for n, x in zip(sizes, shards)]
@@ -636,7 +636,7 @@ SYNCHRONISED_MOMENTS = Exercise(
         ),
         Variant(
             "moves everything near zero before the shortcut",
-            code="""def synchronised_moments(shards):
+            code="""def synchronized_moments(shards):
     origin = shards[0][0]
     count = sum(ops.cast(ops.shape(x)[0], x.dtype) for x in shards)
     first = sum(ops.sum(x - origin, axis=0) for x in shards) / count
@@ -649,7 +649,7 @@ SYNCHRONISED_MOMENTS = Exercise(
             code="""import tensorflow as tf
 
 
-def synchronised_moments(shards):
+def synchronized_moments(shards):
     return tf.nn.moments(tf.concat(shards, axis=0), axes=[0])
 """,
         ),
@@ -714,7 +714,7 @@ SHARD_NT_XENT = Exercise(
     mistakes=(
         Mistake(
             "the index does not begin at `first`. All replicas but the first take the wrong column for the anchor "
-            "itself and for its other view: they learn to recognise strangers.",
+            "itself and for its other view: they learn to recognize strangers.",
             {
                 "in_a = first + ops.arange(n)": "in_a = ops.arange(n)",
                 "in_b = batch + first + ops.arange(n)": "in_b = batch + ops.arange(n)",
@@ -867,12 +867,12 @@ def belonging(case):
         "mean": Between(*around(1 / 2, np.sqrt(1 / 12 / count))),
         "mean of squares": Between(*around(1 / 3, np.sqrt(4 / 45 / count))),
         "mean of an example": Between(*around(np.full(n, 1 / 2), np.sqrt(1 / 12 / width))),
-        "product of neighbours": Between(-product, product),
+        "product of neighbors": Between(-product, product),
     }
 
 
-def around(centre, deviation):
-    return centre - FAR * deviation, centre + FAR * deviation
+def around(center, deviation):
+    return center - FAR * deviation, center + FAR * deviation
 
 
 EXAMPLE_UNIFORM = Exercise(

@@ -36,7 +36,7 @@ def mlp_backward(namespace, case):
 FUNCTIONS = {
     "square": lambda theta: np.sum(theta**2),
     "exponential": lambda theta: np.sum(np.exp(theta)),
-    "product of neighbours": lambda theta: np.sum(np.ravel(theta)[1:] * np.ravel(theta)[:-1]),
+    "product of neighbors": lambda theta: np.sum(np.ravel(theta)[1:] * np.ravel(theta)[:-1]),
     "cube": lambda theta: np.sum(theta**3),
 }
 

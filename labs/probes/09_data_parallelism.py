@@ -41,9 +41,9 @@ def clip_after_reduction(namespace, case):
     return {"matrix": matrix, "vector": vector}
 
 
-def synchronised_moments(namespace, case):
+def synchronized_moments(namespace, case):
     shards = shards_of(case, "x")
-    mean, variance = called(lambda *each: namespace["synchronised_moments"](list(each)), case, shards)
+    mean, variance = called(lambda *each: namespace["synchronized_moments"](list(each)), case, shards)
     return {"mean": mean, "variance": variance}
 
 
@@ -85,7 +85,7 @@ def example_uniform(namespace, case):
         "mean": numbers.mean(),
         "mean of squares": (numbers**2).mean(),
         "mean of an example": numbers.mean(axis=1),
-        "product of neighbours": ((numbers[1:] - 0.5) * (numbers[:-1] - 0.5)).mean(),
+        "product of neighbors": ((numbers[1:] - 0.5) * (numbers[:-1] - 0.5)).mean(),
     }
 
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/mirrored.py [--rounds 60] [--batch 256] [--units 1000]
 
 A classifier 784-1000-1000-1000-10 of the kit with Adam on random images. The two take turns, a few steps each, so
-that whatever else the machine does falls on both; the ratio is that of neighbouring turns, and its spread is the
+that whatever else the machine does falls on both; the ratio is that of neighboring turns, and its spread is the
 interquartile range over the rounds, with the error of the median. Where other work shares the machine, look at the
 processor's time: it tells of work, not of waiting. About a minute on two quiet cores.
 """

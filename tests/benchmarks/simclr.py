@@ -4,7 +4,7 @@ python tests/benchmarks/simclr.py [--images digits fashion natural] [--batch 256
 
 Both train the encoder that `tf-kit pretrain simclr` takes for such images (28 × 28 grey for digits and fashion,
 32 × 32 × 3 for natural ones), with its projector and Adam, on two views of each image made as the preset makes them:
-turned or mirrored, a window stretched to the image's size, brightness and contrast, for colours saturation and hue. In
+turned or mirrored, a window stretched to the image's size, brightness and contrast, for colors saturation and hue. In
 Keras's layers a window is a zoom and a shift. Both run as one tf.function fed by tf.data that prepares batches ahead.
 Keras's layers augment where they are faster on this machine: in the pipeline (mapped over batches in parallel) or in
 the step; both places are timed. The contestants take turns, each for two epochs in one `fit`, of which the second is
@@ -44,14 +44,14 @@ def keras_views(kind):
         ]
 
     grey = [layers.RandomBrightness(0.4, value_range=(0, 1)), layers.RandomContrast(0.4, value_range=(0, 1))]
-    colours = layers.RandomColorJitter(
+    colors = layers.RandomColorJitter(
         (0, 1), brightness_factor=0.8, contrast_factor=0.8, saturation_factor=0.8, hue_factor=0.2
     )
     mirror, turn = layers.RandomFlip("horizontal"), layers.RandomRotation(15 / 360, fill_mode="constant")
     parts = {
         "digits": [turn, *window(0.5), *grey],
         "fashion": [mirror, *window(0.4), *grey],
-        "natural": [*window(0.2), mirror, colours],
+        "natural": [*window(0.2), mirror, colors],
     }
     return keras.Sequential(parts[kind])
 
@@ -141,7 +141,7 @@ def check_equal_losses():
     z = np.random.default_rng(0).normal(size=(12, 5)).astype("float32")
     plain = float(plain_nt_xent(z, np.roll(np.arange(12), 6)))
     ours = float(pretraining.nt_xent(z[:6], z[6:], TEMPERATURE))
-    np.testing.assert_allclose(plain, ours, rtol=1e-5, err_msg="both must minimise the same loss")
+    np.testing.assert_allclose(plain, ours, rtol=1e-5, err_msg="both must minimize the same loss")
 
 
 def main():

@@ -124,7 +124,7 @@ def check_half_precision(factory, x, encoder=encoder):
 
 
 def check_learning(factory, x, y, epochs, optimizer, gain, encoder=encoder):
-    """Neighbours in the trained representation share their class more often than in the untrained one, by `gain`."""
+    """Neighbors in the trained representation share their class more often than in the untrained one, by `gain`."""
     half = len(x) // 2
     train, test = SimpleNamespace(x=x[:half], y=y[:half]), SimpleNamespace(x=x[half:], y=y[half:])
     given = encoder()

@@ -123,7 +123,7 @@ def check_shared(module):
 
 def check_layer_within_layer(module):
     bill = module.memory_bill(own_model(), batch_size=3)
-    assert bill.num_activations == 6 + (6 + 6)  # first, inner and the sum; normalisation in place
+    assert bill.num_activations == 6 + (6 + 6)  # first, inner and the sum; normalization in place
     assert [layer.activations_bytes // 12 for layer in bill.layers] == [6, 6, 6, 0]
     assert sum(layer.weights_bytes for layer in bill.layers) == bill.weights_bytes
 

@@ -161,7 +161,7 @@ def test_shuffled_epoch_delivers_each_example_once_in_an_order_of_its_own():
 
 
 def noisy_network():
-    """Dropout, batch normalisation, a penalty and a constraint: all that a probe could disturb."""
+    """Dropout, batch normalization, a penalty and a constraint: all that a probe could disturb."""
     return keras.Sequential(
         [
             keras.Input((4,)),

@@ -20,7 +20,7 @@ def examples(n=48):
 
 
 def network(optimizer=None, **compile_arguments):
-    """Layers that draw, count and penalise: all that a monitor could disturb."""
+    """Layers that draw, count and penalize: all that a monitor could disturb."""
     keras.utils.set_random_seed(3)
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6, name="deep")], name="inner")
     model = keras.Sequential(

@@ -323,7 +323,7 @@ def test_copied_feature_gives_no_noise(new):
     np.testing.assert_allclose(np.linalg.eigvalsh(covariance(z)), [0, 1, 1, 1], atol=1e-3)
 
 
-def test_mixed_precision_centres_before_it_rounds():
+def test_mixed_precision_centers_before_it_rounds():
     x = np.float32([[69_990.0], [70_010.0]])  # float16 ends at 65,504
     inputs = keras.Input((1,), dtype="float32")
     layer = Standardize(dtype="mixed_float16").adapt(x)

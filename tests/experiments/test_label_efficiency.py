@@ -20,7 +20,7 @@ TINY = {
     "pretrain_epochs": 1,
     "learning_rates": (0.01,),
     "probe_learning_rates": (0.03,),
-    "neighbours": (1, 5),
+    "neighbors": (1, 5),
 }
 
 
@@ -66,12 +66,12 @@ def test_all_rows_all_numbers_of_labels(table):
                     np.testing.assert_allclose(found[part]["std"], np.std(each, ddof=1))
                     assert all(0 <= accuracy <= 100 for accuracy in each)
             assert measures["finetuned"]["learning_rate"] == [0.01, 0.01]
-            assert all(k in (1, 5) for k in measures["neighbours"]["k"])
+            assert all(k in (1, 5) for k in measures["neighbors"]["k"])
     assert json.loads((out / "results.json").read_text()) == results
     assert (out / "figures" / "label_efficiency.png").stat().st_size > 5000
     assert (out / "pretrained-masked-seed-1" / "encoder.keras").is_file()
     more = results["rows"]["masked"]["labels"]
-    assert more["all"]["neighbours"]["test"]["mean"] > more["30"]["neighbours"]["test"]["mean"]
+    assert more["all"]["neighbors"]["test"]["mean"] > more["30"]["neighbors"]["test"]["mean"]
 
 
 def test_asked_again_it_says_the_same(table):
@@ -147,19 +147,19 @@ def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
         return evaluate(self, x, y, **options)
 
     def counting_knn(encoder, train, test, k):
-        seen.append(("neighbours", len(test.y)))
+        seen.append(("neighbors", len(test.y)))
         return knn(encoder, train, test, k)
 
     monkeypatch.setattr(pretraining.Classifier, "evaluate", counting)
     monkeypatch.setattr(label_efficiency, "share_of_votes_right", counting_knn)
-    choices = {"learning_rates": (1e-9, 0.01), "neighbours": (1, 30)}
+    choices = {"learning_rates": (1e-9, 0.01), "neighbors": (1, 30)}
     results = run(tmp_path / "run", seeds=1, labels=(30,), val_labels=50, **choices)
     for row in results["rows"].values():
         assert row["labels"]["30"]["finetuned"]["learning_rate"] == [0.01]
-        assert row["labels"]["30"]["neighbours"]["k"] == [1], "30 neighbours of 30 vote alike for all"
+        assert row["labels"]["30"]["neighbors"]["k"] == [1], "30 neighbors of 30 vote alike for all"
     of_test = [what for what, count in seen if count == 300]
-    assert of_test == ["evaluate", "neighbours", "evaluate"] * 2
-    assert [count for _, count in seen if count != 300] == [50] * 4, "two numbers of neighbours, two rows"
+    assert of_test == ["evaluate", "neighbors", "evaluate"] * 2
+    assert [count for _, count in seen if count != 300] == [50] * 4, "two numbers of neighbors, two rows"
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ def test_a_collapsed_encoder_is_measured_too(tmp_path, monkeypatch):
     results = run(
         tmp_path / "run", seeds=1, labels=(30,), learning_rates=(1e-9,), probe_learning_rates=(1e-9,)
     )
-    assert results["rows"]["scratch-mlp"]["labels"]["30"]["neighbours"]["test"]["mean"] < 25
+    assert results["rows"]["scratch-mlp"]["labels"]["30"]["neighbors"]["test"]["mean"] < 25
     warned = [line for line in said if "collapsed" in line]
     assert len(warned) == 1
     assert warned[0].startswith("masked, seed 0, pretraining, epoch 1: the embeddings have collapsed")

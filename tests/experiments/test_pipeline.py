@@ -130,7 +130,7 @@ def history(folder):
 
 @pytest.mark.parametrize("method", ["denoising", pytest.param("simclr", marks=pytest.mark.slow)])
 def test_a_pretraining_is_watched(method, classes, tmp_path):
-    """Without a trace in the weights; by neighbours where there are classes, for each layer of a greedy method."""
+    """Without a trace in the weights; by neighbors where there are classes, for each layer of a greedy method."""
     watched = pretrain(method, classes, tmp_path / "run", monitor_every=2)
     found = history(tmp_path / "run")
     for name in ("rankme", "feature_deviation", "uniformity", "val_knn_accuracy"):
@@ -233,16 +233,16 @@ def test_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
     assert results["labels"] == 4, "where the first images are gone, nobody can look for them"
 
 
-def test_grey_images_for_an_encoder_of_colours(classes, tmp_path):
-    (tmp_path / "colours").mkdir()
+def test_grey_images_for_an_encoder_of_colors(classes, tmp_path):
+    (tmp_path / "colors").mkdir()
     for i in range(12):
-        colours = np.random.default_rng(i).integers(0, 255, (8, 8, 3), "uint8")
-        Image.fromarray(colours).save(tmp_path / "colours" / f"{i}.png")
-    pretrain("masked", tmp_path / "colours", tmp_path / "run", epochs=1)
+        colors = np.random.default_rng(i).integers(0, 255, (8, 8, 3), "uint8")
+        Image.fromarray(colors).save(tmp_path / "colors" / f"{i}.png")
+    pretrain("masked", tmp_path / "colors", tmp_path / "run", epochs=1)
     assert pipeline.probe_run(tmp_path / "run", data=str(classes), epochs=1)["labels"] == 56
     pretrain("masked", classes, tmp_path / "grey", epochs=1)
     with pytest.raises(InputError, match=r"images of 8×8×1"):
-        pipeline.probe_run(tmp_path / "grey", data=str(tmp_path / "colours"))
+        pipeline.probe_run(tmp_path / "grey", data=str(tmp_path / "colors"))
 
 
 def test_a_folder_that_has_changed_is_another(classes, tmp_path):
@@ -266,7 +266,7 @@ def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
     assert results["error"]["test"] < 20
 
 
-def test_no_more_neighbours_vote_than_a_class_has_labels(classes, tmp_path):
+def test_no_more_neighbors_vote_than_a_class_has_labels(classes, tmp_path):
     """If all labelled images voted, every image would get the same class."""
     pretrain("masked", classes, tmp_path / "run", epochs=1)
     pipeline.probe_run(tmp_path / "run", labels=10, epochs=1)

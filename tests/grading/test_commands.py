@@ -61,7 +61,7 @@ def test_release(form, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["release", "optimisers", "--out", "o"], "Did you mean optimizers?"),
+        (["release", "optimizers", "--out", "o"], "Did you mean optimizers?"),
         (["release", "99", "--out", "o"], "'99'"),
         (["release", "optimizers"], "--out"),
         (["check", "nothing.ipynb"], "nothing.ipynb"),

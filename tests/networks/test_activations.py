@@ -1,4 +1,4 @@
-"""Activations: values, derivatives, stability, and the measures of saturation, death and centring."""
+"""Activations: values, derivatives, stability, and the measures of saturation, death and centering."""
 
 import keras
 import numpy as np
@@ -168,7 +168,7 @@ def test_a_large_step_kills_relu_units():
     assert (before, activations.dead_fraction(model, x)["hidden_1_relu"]) == (0.0, 0.5)
 
 
-def test_sigmoid_is_not_zero_centred_and_tanh_is():
+def test_sigmoid_is_not_zero_centered_and_tanh_is():
     x = np.random.default_rng(0).normal(size=(500, 10)).astype("float32")
     sigmoid = activations.output_mean(mlp((50, 50), 2, "sigmoid", (10,)), x)
     tanh = activations.output_mean(mlp((50, 50), 2, "tanh", (10,)), x)

@@ -104,7 +104,7 @@ def test_errors(given, received):
         cnn(**given)
 
 
-def test_it_is_pruned_and_quantised_as_any_convolution():
+def test_it_is_pruned_and_quantized_as_any_convolution():
     model = cnn((4,), units=(), num_classes=None, input_shape=(8, 8, 1))
     for smaller in (scaling.prune(model, 0.5), scaling.quantize(model)):
         assert type(smaller.layers[0]).__name__ in ("PrunedConv2D", "QuantizedConv2D")

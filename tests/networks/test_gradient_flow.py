@@ -1,4 +1,4 @@
-"""Gradient norms by layer, initialisations, and how both change with depth."""
+"""Gradient norms by layer, initializations, and how both change with depth."""
 
 import keras
 import numpy as np
@@ -70,14 +70,14 @@ def test_norms_squared_in_single_precision_are_rejected(wrong_twin):
 
 
 def test_norms_of_any_model_and_loss():
-    """Convolution, batch normalisation, dropout, a penalty, a model inside: as tf.GradientTape has it."""
+    """Convolution, batch normalization, dropout, a penalty, a model inside: as tf.GradientTape has it."""
     layers = keras.layers
     inner = keras.Sequential(
         [layers.Conv2D(3, 2, name="conv"), layers.BatchNormalization(name="norm")], name="inner"
     )
-    penalised = layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1), name="head")
+    penalized = layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1), name="head")
     model = keras.Sequential(
-        [keras.Input([4, 5, 1]), inner, layers.Flatten(), layers.Dropout(0.5), penalised]
+        [keras.Input([4, 5, 1]), inner, layers.Flatten(), layers.Dropout(0.5), penalized]
     )
     x, y = X.reshape(32, 4, 5, 1), (Y % 2).astype("float32")
     norms = gradient_norms(model, x, y, "binary_crossentropy")
@@ -196,7 +196,7 @@ def test_deltas_refuse():
         delta_norms(bare, X, Y, SoftmaxCrossEntropy())
 
 
-# Initialisations
+# Initializations
 
 
 def assert_moments(name, expected):

@@ -225,7 +225,7 @@ def test_penalty_is_half_of_keras_regularizer():
 
 
 def test_cost_is_mean_loss_and_penalty_of_the_kernels():
-    """Biases and the gains of batch normalisation stay out of the penalty; dropout is off."""
+    """Biases and the gains of batch normalization stay out of the penalty; dropout is off."""
     dense = [keras.layers.Dense(4, name="first"), keras.layers.Dense(4, name="second")]
     between = [keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
     model = keras.Sequential([keras.Input([3]), dense[0], *between, dense[1]])
@@ -256,7 +256,7 @@ class Printed(SigmoidCrossEntropy):
         return -super().call(y_true, y_pred)
 
 
-def test_slide_minimising_the_printed_cost_drives_the_likelihood_down():
+def test_slide_minimizing_the_printed_cost_drives_the_likelihood_down():
     x = RNG.normal(size=(30, 2)).astype("float32")
     y = (x[:, :1] > 0).astype("float32")
 

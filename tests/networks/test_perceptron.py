@@ -147,7 +147,7 @@ def test_forward_rejects_the_wrong_twin(wrong_twin, old, new):
 
 
 def test_forward_ends_in_what_the_model_gives():
-    """With dropout and batch normalisation between the layers: inference mode, images flattened."""
+    """With dropout and batch normalization between the layers: inference mode, images flattened."""
     layers = keras.layers
     between = [layers.Dense(4), layers.BatchNormalization(), Tanh(), layers.Dropout(0.5), layers.Dense(2)]
     model = keras.Sequential([keras.Input([2, 3]), layers.Flatten(), *between])

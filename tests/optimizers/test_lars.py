@@ -19,7 +19,7 @@ def test_a_layers_step_has_a_fixed_share_of_its_norm():
 
 
 def test_vectors_take_plain_momentum():
-    """Excluded: neither scaled nor penalised."""
+    """Excluded: neither scaled nor penalized."""
     lars, _ = feed(optimizers.LARS(0.1, momentum=0.8, l2=0.5), START, GRADIENTS)
     momentum, _ = feed(optimizers.Momentum(0.1, momentum=0.8), START, GRADIENTS)
     np.testing.assert_allclose(lars[:, BIAS], momentum[:, BIAS], rtol=1e-5, atol=1e-6)

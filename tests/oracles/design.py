@@ -6,7 +6,7 @@ import numpy as np
 
 
 def mean_and_covariance(x, ddof):
-    """Two passes over the rows of x (n, d): the mean first, then the centred products."""
+    """Two passes over the rows of x (n, d): the mean first, then the centered products."""
     n, d = x.shape
     mean = np.zeros(d)
     for row in x:

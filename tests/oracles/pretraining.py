@@ -153,7 +153,7 @@ def central_differences(function, array, step=1e-5):
 
 
 def principal_subspace(x, rank):
-    """Orthogonal projection on the span of the first `rank` principal axes of centred x."""
+    """Orthogonal projection on the span of the first `rank` principal axes of centered x."""
     _, _, axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     return axes[:rank].T @ axes[:rank]
 
@@ -170,8 +170,8 @@ def softmax_cost(r, V, a, labels):
     return total / len(r)
 
 
-def nearest_neighbour_votes(voters, labels, queries, k):
-    """Class of each query by the vote of its k neighbours nearest by cosine; of equal votes the lowest class."""
+def nearest_neighbor_votes(voters, labels, queries, k):
+    """Class of each query by the vote of its k neighbors nearest by cosine; of equal votes the lowest class."""
     answers = []
     for query in queries:
         cosines = [
@@ -211,7 +211,7 @@ def byol(prediction, target):
 
 
 def barlow_twins(za, zb, redundancy_weight):
-    """Zbontar et al. 2021, equations 1 and 2, with the batch normalisation of their code (ε = 1e-5)."""
+    """Zbontar et al. 2021, equations 1 and 2, with the batch normalization of their code (ε = 1e-5)."""
     n, d = za.shape
     correlation = np.zeros((d, d))
     for i in range(d):
@@ -296,7 +296,7 @@ def sine_cosine(place, width):
 # Minibatch training, for the cost ℓ_i = ½‖x_i − w‖² with its penalty l2·‖w‖².
 
 
-def fit_centre(x, orders, batch_size, learning_rate, l2=0.0, weights=None, clip=math.inf):
+def fit_center(x, orders, batch_size, learning_rate, l2=0.0, weights=None, clip=math.inf):
     """w after each epoch of gradient descent from 0, and the mean over the epoch's examples of what each cost
     in the step that used it, penalty included. `orders` holds one permutation an epoch."""
     w = np.zeros(x.shape[1])
@@ -317,7 +317,7 @@ def fit_centre(x, orders, batch_size, learning_rate, l2=0.0, weights=None, clip=
     return np.array(path), np.array(means)
 
 
-# A block of a transformer (Vaswani et al. 2017, section 3, with normalisation first).
+# A block of a transformer (Vaswani et al. 2017, section 3, with normalization first).
 
 
 def layer_norm(token, epsilon=1e-6):

@@ -35,7 +35,7 @@ def descend(gradient, start, learning_rate, num_steps):
     return w
 
 
-# Batch normalisation: Ioffe and Szegedy 2015, algorithm 1
+# Batch normalization: Ioffe and Szegedy 2015, algorithm 1
 
 
 def batch_norm(x, gamma, beta, epsilon, visible=None):
@@ -83,7 +83,7 @@ def all_masks(num_units, rate):
 
 
 def geometric_vote(x, kernel, bias, rate):
-    """Softmax regression under all masks of its inputs: renormalised geometric mean (Goodfellow et al. 7.55)."""
+    """Softmax regression under all masks of its inputs: renormalized geometric mean (Goodfellow et al. 7.55)."""
     logs = 0.0
     for mask, probability in all_masks(x.shape[1], rate):
         logs = logs + probability * np.log(softmax((mask * x / (1 - rate)) @ kernel + bias))

@@ -28,7 +28,7 @@ def gradual_sparsity(step, initial, final, begin, num_prunings, frequency):
     return final + (initial - final) * (1 - (step - begin) / (num_prunings * frequency)) ** 3
 
 
-# Quantisation
+# Quantization
 
 
 def quantized(weights, bits):

@@ -24,7 +24,7 @@ JOINT = {
 
 
 def dense_encoder(seed=0, units=128, width=16):
-    """Images to `width` features, through one hidden layer with batch normalisation."""
+    """Images to `width` features, through one hidden layer with batch normalization."""
     first, second = (keras.initializers.GlorotUniform(10 * seed + k) for k in (1, 2))
     return keras.Sequential(
         [
@@ -42,7 +42,7 @@ def patch_encoder(seed=0):
 
 
 def probe_accuracy(encoder, train, val):
-    """Accuracy on `val` of logistic regression on the standardised representation of `train`."""
+    """Accuracy on `val` of logistic regression on the standardized representation of `train`."""
     scaled = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     scaled.fit(represent(encoder, train.x), train.y)
     return scaled.score(represent(encoder, val.x), val.y)

@@ -287,10 +287,10 @@ def simclr(module=joint_embedding):
     return fit(joint(module.SimCLR), SGD(0.02))
 
 
-def centre(module=pretrainer):
+def center(module=pretrainer):
     """One vector w and the cost ½‖x + noise − w‖², with penalty and clipping."""
 
-    class Centre(module.Trainer):
+    class Center(module.Trainer):
         def __init__(self):
             super().__init__(seed=0)
             self.w = self.add_weight(shape=(6,), initializer="zeros", regularizer=keras.regularizers.L2(0.1))
@@ -299,7 +299,7 @@ def centre(module=pretrainer):
             seen = x + random.normal((6,)) if training else x
             return {"loss": 0.5 * ops.sum((seen - self.w) ** 2, axis=-1)}, None
 
-    return fit(Centre(), SGD(0.5, global_clipnorm=0.8))
+    return fit(Center(), SGD(0.5, global_clipnorm=0.8))
 
 
 def accumulated(module=on_replicas):
@@ -325,21 +325,21 @@ SINGLE = {
         own_optimizer,
         compiled_views,
         simclr,
-        centre,
+        center,
         accumulated,
     )
 }
 _GRADIENT = "tape.gradient(scaled, variables)"
 TWINS = {  # name → (method, right, wrong): what one replica never shows
-    "mean of means": (centre, 'ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
-    "penalty for each replica": (centre, "penalty / place.num_replicas", "penalty"),
-    "clip before the sum": (centre, _GRADIENT, f"self.optimizer._clip_gradients({_GRADIENT})"),
-    "own random numbers": (centre, "step, place.count, place.offset, place.total)", "step, place.count)"),
-    "history of one replica": (centre, "sums = place.sum(ops", "sums = (ops"),
+    "mean of means": (center, 'ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
+    "penalty for each replica": (center, "penalty / place.num_replicas", "penalty"),
+    "clip before the sum": (center, _GRADIENT, f"self.optimizer._clip_gradients({_GRADIENT})"),
+    "own random numbers": (center, "step, place.count, place.offset, place.total)", "step, place.count)"),
+    "history of one replica": (center, "sums = place.sum(ops", "sums = (ops"),
     "negatives of one replica": (simclr, "if replica is None or", "if True or"),
     "anchors in other places": (simclr, "every[:, 1], random.index", "every[:, 1], random.index * 0"),
     "sum over replicas twice": (accumulated, "= list", "= optimizer._all_reduce_sum_gradients"),
-    "no sum over replicas": (centre, "place.sums(", "list("),
+    "no sum over replicas": (center, "place.sums(", "list("),
     "no clipping of the mean": (accumulated, "optimizer._clip_gradients(means)", "means"),
     "accumulated for ever": (accumulated, "optimizer._backend_reset_gradient_accumulators()", "None"),
     "a step too many": (accumulated, "done < model", "done <= model"),
@@ -386,7 +386,7 @@ def tolerance(method, option):
 def train_all(cases):
     """Arrays by the name `method/option/weight/number` or `method/option/history/metric`."""
     arrays = {}
-    # Graphs of a few small steps cost more to optimise than they gain.
+    # Graphs of a few small steps cost more to optimize than they gain.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     try:
         for case in cases:
@@ -467,7 +467,7 @@ def table(arrays, kind):
 def main(count, path, cases):
     with scaling.strategy("mirrored", replicas=count).scope():
         arrays = train_all(cases)
-        if {"simclr", "centre", "accumulated"} <= set(cases) and count == 2:
+        if {"simclr", "center", "accumulated"} <= set(cases) and count == 2:
             arrays |= train_twins()
         np.savez(path, **arrays)
 

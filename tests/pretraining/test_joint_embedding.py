@@ -177,7 +177,7 @@ def test_a_function_of_keys_may_augment():
 
 @every_method
 def test_learns_digits(method):
-    """Better than the untrained encoder by far, for neighbours and for a linear probe."""
+    """Better than the untrained encoder by far, for neighbors and for a linear probe."""
     train, val, _ = data.load("digits", seed=0)
     untrained = methods.dense_encoder()
     before = knn_accuracy(untrained, train, val, k=5), methods.probe_accuracy(untrained, train, val)

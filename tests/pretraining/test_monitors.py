@@ -163,7 +163,7 @@ def test_looks_are_taken_at_the_first_and_the_last_epoch_and_between(digits):
 
 
 def test_a_mean_that_all_representations_share_is_no_collapse(digits):
-    """Sigmoid units lie around ½: uncentred, one direction has most of the length. A constant is one."""
+    """Sigmoid units lie around ½: uncentered, one direction has most of the length. A constant is one."""
     train, val = digits
     model = Autoencoder(networks.mlp((8, 8, 8), num_classes=None, activation="sigmoid"))
     model.compile(ADAM(0.001))
@@ -220,7 +220,7 @@ def test_watching_changes_nothing(digits, own_generator):
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_neighbours_after_each_epoch(digits):
+def test_neighbors_after_each_epoch(digits):
     train, val = digits
     model = SimCLR(networks.mlp((8,), num_classes=None), augment=methods.VIEWS)
     model.compile(ADAM(0.01), run_eagerly=True)

@@ -82,7 +82,7 @@ def test_neither_does_mnist(mnist_dir):
         assert len(find_overlap(fitted, tested)) == 0
 
 
-def test_neighbours_are_not_asked_about_themselves():
+def test_neighbors_are_not_asked_about_themselves():
     split = SimpleNamespace(x=images(6), y=np.arange(6) % 2)
     other = SimpleNamespace(x=images(6, seed=1), y=split.y)
     knn_accuracy(keras.layers.Flatten(), split, other, k=1)

@@ -23,10 +23,10 @@ from tf_kit.pretraining import (
 SGD = keras.optimizers.SGD
 
 
-def centre(module=pretrainer, noise=0.0, l2=0.0, seed=0, optimizer=None, **compiled):
+def center(module=pretrainer, noise=0.0, l2=0.0, seed=0, optimizer=None, **compiled):
     """A model of one vector w and the cost ½‖x + noise − w‖²: everything about its training is known."""
 
-    class Centre(module.Trainer):
+    class Center(module.Trainer):
         def __init__(self):
             super().__init__(seed=seed)
             self.w = self.add_weight(
@@ -41,7 +41,7 @@ def centre(module=pretrainer, noise=0.0, l2=0.0, seed=0, optimizer=None, **compi
             seen = x + noise * random.normal((3,)) if noise and training else x
             return {"loss": 0.5 * ops.sum((seen - self.w) ** 2, axis=-1), "first": x[:, 0]}, self.w + 0 * x
 
-    model = Centre()
+    model = Center()
     model.compile(optimizer or SGD(0.1), **{"run_eagerly": True} | compiled)
     return model
 
@@ -59,9 +59,9 @@ def orders(n, epochs, seed=0):
 
 def check_weights_and_history(module, graph=False):
     x = examples()
-    model = centre(module, l2=0.3, run_eagerly=not graph)
+    model = center(module, l2=0.3, run_eagerly=not graph)
     history = model.fit(x, batch_size=4, epochs=3, verbose=0).history
-    path, means = oracle.fit_centre(x.astype("float64"), orders(11, 3), 4, 0.1, l2=0.3)
+    path, means = oracle.fit_center(x.astype("float64"), orders(11, 3), 4, 0.1, l2=0.3)
     np.testing.assert_allclose(model.w.numpy(), path[-1], rtol=1e-5)
     np.testing.assert_allclose(history["loss"], means, rtol=1e-5)  # (1)
     np.testing.assert_allclose(history["first"], [x[:, 0].mean()] * 3, rtol=1e-5)
@@ -69,9 +69,9 @@ def check_weights_and_history(module, graph=False):
 
 def check_order(module):
     x = examples()
-    in_order, shuffled, other = (centre(module, seed=seed) for seed in (0, 0, 1))
+    in_order, shuffled, other = (center(module, seed=seed) for seed in (0, 0, 1))
     in_order.fit(x, batch_size=4, epochs=2, shuffle=False, verbose=0)
-    path, _ = oracle.fit_centre(x.astype("float64"), [np.arange(11)] * 2, 4, 0.1)
+    path, _ = oracle.fit_center(x.astype("float64"), [np.arange(11)] * 2, 4, 0.1)
     np.testing.assert_allclose(in_order.w.numpy(), path[-1], rtol=1e-5)
     for model in (shuffled, other):
         model.fit(x, batch_size=4, epochs=2, verbose=0)
@@ -81,30 +81,30 @@ def check_order(module):
 def check_example_weights(module):
     """Weights of examples scale their cost; the mean is still over the examples, as Keras has it."""
     x, weights = examples(), np.linspace(0, 2, 11)
-    model = centre(module)
+    model = center(module)
     dataset = tf.data.Dataset.from_tensor_slices((x, x, weights.astype("float32"))).batch(4)
     history = model.fit(dataset, epochs=2, verbose=0).history
-    path, means = oracle.fit_centre(x.astype("float64"), [np.arange(11)] * 2, 4, 0.1, weights=weights)
+    path, means = oracle.fit_center(x.astype("float64"), [np.arange(11)] * 2, 4, 0.1, weights=weights)
     np.testing.assert_allclose(model.w.numpy(), path[-1], rtol=1e-5)
     np.testing.assert_allclose(history["loss"], means, rtol=1e-5)
     np.testing.assert_allclose(history["first"], [x[:, 0].mean()] * 2, rtol=1e-5)
-    arrays = centre(module)
+    arrays = center(module)
     arrays.fit(x, x, sample_weight=weights, batch_size=4, epochs=2, shuffle=False, verbose=0)
     np.testing.assert_allclose(arrays.w.numpy(), path[-1], rtol=1e-5)
 
 
 def check_clipping(module):
     x = examples()
-    model = centre(module, optimizer=SGD(0.1, global_clipnorm=0.2))
+    model = center(module, optimizer=SGD(0.1, global_clipnorm=0.2))
     model.fit(x, batch_size=4, epochs=2, verbose=0)
-    path, _ = oracle.fit_centre(x.astype("float64"), orders(11, 2), 4, 0.1, clip=0.2)
+    path, _ = oracle.fit_center(x.astype("float64"), orders(11, 2), 4, 0.1, clip=0.2)
     np.testing.assert_allclose(model.w.numpy(), path[-1], rtol=1e-5)
 
 
 def check_resuming(module):
     """fit(4) = fit(2), then fit(initial_epoch=2, epochs=4), in order, noise and History."""
     x = examples()
-    whole, parts = (centre(module, noise=1.0, optimizer=SGD(0.1, momentum=0.9)) for _ in range(2))
+    whole, parts = (center(module, noise=1.0, optimizer=SGD(0.1, momentum=0.9)) for _ in range(2))
     history = whole.fit(x, batch_size=4, epochs=4, verbose=0).history["loss"]
     first = parts.fit(x, batch_size=4, epochs=2, verbose=0).history["loss"]
     second = parts.fit(x, batch_size=4, epochs=4, initial_epoch=2, verbose=0).history["loss"]
@@ -116,7 +116,7 @@ def check_fresh_noise(module):
     """Each step of an epoch has draws of its own, also where several steps make one update."""
     seen = []
     for accumulation in (None, 2):
-        model = centre(module, optimizer=SGD(0.1, gradient_accumulation_steps=accumulation))
+        model = center(module, optimizer=SGD(0.1, gradient_accumulation_steps=accumulation))
         per_example = model.per_example
 
         def watched(x, y, random, training, per_example=per_example):
@@ -133,9 +133,9 @@ def check_fresh_noise(module):
 def check_validation(module):
     """Validation and evaluation are the mean over the examples plus the penalty, and change nothing."""
     x, held_out = examples(), examples(7, seed=2)
-    model = centre(module, l2=0.3)
+    model = center(module, l2=0.3)
     history = model.fit(x, batch_size=4, epochs=2, validation_data=(held_out,), verbose=0).history
-    path, _ = oracle.fit_centre(x.astype("float64"), orders(11, 2), 4, 0.1, l2=0.3)
+    path, _ = oracle.fit_center(x.astype("float64"), orders(11, 2), 4, 0.1, l2=0.3)
     expected = [np.mean(0.5 * np.sum((held_out - w) ** 2, axis=1)) + 0.3 * np.sum(w**2) for w in path]
     np.testing.assert_allclose(history["val_loss"], expected, rtol=1e-5)
     for inputs in (held_out, tf.data.Dataset.from_tensor_slices(held_out).batch(4)):
@@ -306,14 +306,14 @@ def test_arrays_of_other_kinds():
     x = examples()
     trained = []
     for inputs in (x, tf.constant(x), x.astype("float64"), np.asfortranarray(x)):
-        model = centre()
+        model = center()
         model.fit(inputs, batch_size=4, verbose=0)
         trained.append(model.w.numpy())
     np.testing.assert_allclose(trained, [trained[0]] * 4, rtol=1e-6)
 
 
 def test_batch_size_defaults_to_that_of_keras():
-    model = centre()
+    model = center()
     model.fit(examples(70), verbose=0)
     assert int(model.optimizer.iterations) == 3
 
@@ -332,25 +332,25 @@ def test_configs():
         (lambda: Trainer(seed=0.5), "seed=0.5"),
         (lambda: Pretrainer(encoder="mlp"), "Received: str"),
         (lambda: Pretrainer(networks.mlp((4,), num_classes=2)), "ends in the layer 'logits'"),
-        (lambda: centre().fit(np.zeros((0, 3))), r"x.shape=\(0, 3\)"),
-        (lambda: centre().fit(np.zeros(3)), r"x.shape=\(3,\)"),
-        (lambda: centre().fit(np.array([[1.0, np.nan, 2.0]])), "1 values that are NaN or infinite"),
-        (lambda: centre().fit(np.array([[1.0, np.inf, -np.inf]])), "2 values that are NaN or infinite"),
-        (lambda: centre().fit(examples(), np.zeros(5)), "11 examples, 5 targets"),
-        (lambda: centre().fit([[1.0, 2.0, 3.0]]), "Received: list"),
-        (lambda: centre().fit(None), "Received: NoneType"),
-        (lambda: centre().fit(iter([examples()])), "tuple_iterator|list_iterator"),
-        (lambda: centre().fit(tf.data.Dataset.from_tensors(examples()).take(0)), "an empty data set"),
-        (lambda: centre().fit(tf.data.Dataset.from_tensors(examples()), examples()), "both a data set and y"),
+        (lambda: center().fit(np.zeros((0, 3))), r"x.shape=\(0, 3\)"),
+        (lambda: center().fit(np.zeros(3)), r"x.shape=\(3,\)"),
+        (lambda: center().fit(np.array([[1.0, np.nan, 2.0]])), "1 values that are NaN or infinite"),
+        (lambda: center().fit(np.array([[1.0, np.inf, -np.inf]])), "2 values that are NaN or infinite"),
+        (lambda: center().fit(examples(), np.zeros(5)), "11 examples, 5 targets"),
+        (lambda: center().fit([[1.0, 2.0, 3.0]]), "Received: list"),
+        (lambda: center().fit(None), "Received: NoneType"),
+        (lambda: center().fit(iter([examples()])), "tuple_iterator|list_iterator"),
+        (lambda: center().fit(tf.data.Dataset.from_tensors(examples()).take(0)), "an empty data set"),
+        (lambda: center().fit(tf.data.Dataset.from_tensors(examples()), examples()), "both a data set and y"),
         (
-            lambda: centre().fit(examples(), sample_weight=np.ones(11)),
+            lambda: center().fit(examples(), sample_weight=np.ones(11)),
             "11 examples without targets, 11 weights",
         ),
-        (lambda: centre().fit(examples(), examples(), sample_weight=[1, 2]), "11 examples and 2 weights"),
-        (lambda: centre().fit(examples(), batch_size=0), "batch_size=0"),
-        (lambda: centre().fit(examples(), steps_per_epoch=2), "steps_per_epoch=2"),
-        (lambda: centre(steps_per_execution=2).fit(examples(), batch_size=4), "steps_per_execution=2"),
-        (lambda: centre(loss="mse").fit(examples()), "loss='mse'"),
+        (lambda: center().fit(examples(), examples(), sample_weight=[1, 2]), "11 examples and 2 weights"),
+        (lambda: center().fit(examples(), batch_size=0), "batch_size=0"),
+        (lambda: center().fit(examples(), steps_per_epoch=2), "steps_per_epoch=2"),
+        (lambda: center(steps_per_execution=2).fit(examples(), batch_size=4), "steps_per_execution=2"),
+        (lambda: center(loss="mse").fit(examples()), "loss='mse'"),
         (lambda: trainer("RBM", metrics=["mse"])[0].fit(examples()), "RBM has no outputs"),
         (lambda: trainer("RBM", metrics=["mse"])[0].evaluate(examples()), "loss, reconstruction"),
     ],

@@ -306,7 +306,7 @@ def test_training_raises_the_likelihood(arguments):
 
 
 def test_at_least_as_good_as_scikit_learn():
-    """32 hidden units, 3 passes over binarised digits in minibatches of 20 at rate 0.1, for both; the exact
+    """32 hidden units, 3 passes over binarized digits in minibatches of 20 at rate 0.1, for both; the exact
     mean pseudo-likelihood of the training set. scikit-learn runs persistent chains, as many as the minibatch."""
     x = (data.load("digits", seed=0)[0].x.reshape(-1, 64) > 0.5).astype("float32")
     theirs = BernoulliRBM(32, learning_rate=0.1, batch_size=20, n_iter=3, random_state=0).fit(x)

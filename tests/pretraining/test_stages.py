@@ -48,7 +48,7 @@ FORMS = {
         [["Dense", "ReLU"]],
         ["tanh+relu"],
     ),
-    "dropout and normalisation between": (
+    "dropout and normalization between": (
         lambda: keras.Sequential(
             [
                 keras.Input((6,)),

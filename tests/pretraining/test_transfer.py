@@ -1,4 +1,4 @@
-"""From encoder to classifier: cost by hand, what is trained and what is not, neighbours by hand."""
+"""From encoder to classifier: cost by hand, what is trained and what is not, neighbors by hand."""
 
 from types import SimpleNamespace
 
@@ -25,11 +25,11 @@ LABELS = np.arange(40) % 3
 
 
 def encoder():
-    """Dense, batch normalisation, sigmoid, dropout: all that can change in training."""
+    """Dense, batch normalization, sigmoid, dropout: all that can change in training."""
     model = keras.Sequential(
         [
             keras.Input((6,)),
-            DENSE(4, use_bias=False),  # normalisation takes any bias away again
+            DENSE(4, use_bias=False),  # normalization takes any bias away again
             keras.layers.BatchNormalization(),
             keras.layers.Activation("sigmoid"),
             keras.layers.Dropout(0.5),
@@ -100,7 +100,7 @@ def check_an_encoder_that_ends_in_logits(module):
         assert len(model.get_weights()) == 4
 
 
-def check_neighbours(module):
+def check_neighbors(module):
     """The vote by cosine, in the encoder's representation; shrinking an example changes no cosine."""
     rng = np.random.default_rng(3)
     train = SimpleNamespace(x=rng.normal(size=(30, 2)) + 0.3, y=np.arange(30) % 3)
@@ -110,7 +110,7 @@ def check_neighbours(module):
     model.set_weights([np.array([[2.0, 0.5], [-0.3, 1.0]])])
     voters, queries = (split.x @ model.get_weights()[0].astype("float64") for split in (train, test))
     for k in (1, 4, 30):
-        votes = oracle.nearest_neighbour_votes(voters, train.y, queries, k)
+        votes = oracle.nearest_neighbor_votes(voters, train.y, queries, k)
         assert module.knn_accuracy(model, train, test, k=k) == pytest.approx(np.mean(votes == test.y))
 
 
@@ -119,7 +119,7 @@ CHECKS = [
     check_fine_tuning_trains_all,
     check_probing_leaves_the_encoder_alone,
     check_an_encoder_that_ends_in_logits,
-    check_neighbours,
+    check_neighbors,
 ]
 
 
@@ -138,9 +138,9 @@ def test_theorem(check):
         (check_an_encoder_that_ends_in_logits, "last.name == HEAD", "last.name != HEAD"),
         (check_probing_leaves_the_encoder_alone,
          "r = self.encoder(x, training=training and not self.frozen)", "r = self.encoder(x, training=training)"),
-        (check_neighbours, 'metric="cosine"', 'metric="euclidean"'),
-        (check_neighbours, "n_neighbors=k", "n_neighbors=1"),
-        (check_neighbours, "represent(encoder, split.x)", "np.asarray(split.x)"),
+        (check_neighbors, 'metric="cosine"', 'metric="euclidean"'),
+        (check_neighbors, "n_neighbors=k", "n_neighbors=1"),
+        (check_neighbors, "represent(encoder, split.x)", "np.asarray(split.x)"),
     ],
 )  # fmt: skip
 def test_wrong_twin(check, right, wrong):
@@ -180,7 +180,7 @@ def test_a_saved_classifier_goes_on_as_it_was(frozen, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_neighbours_are_those_of_scikit_learn():
+def test_neighbors_are_those_of_scikit_learn():
     x, model = examples(), networks.mlp((5,), num_classes=None)
     train, test = SimpleNamespace(x=x[:30], y=LABELS[:30]), SimpleNamespace(x=x[30:], y=LABELS[30:])
     theirs = KNeighborsClassifier(7, metric="cosine").fit(model(train.x), train.y)
@@ -205,7 +205,7 @@ def fit(y, num_classes=3):
     return Classifier(encoder(), num_classes).fit(examples(), y, verbose=0)
 
 
-def neighbours(k):
+def neighbors(k):
     split = SimpleNamespace(x=examples(), y=LABELS)
     return knn_accuracy(encoder(), split, split, k=k)  # which share all examples
 
@@ -223,9 +223,9 @@ def neighbours(k):
         (lambda: fit(np.eye(3)[LABELS]), r"y.shape=\(40, 3\)"),
         (lambda: fit(LABELS[:7]), "40 examples, 7 targets"),
         (lambda: Classifier(keras.layers.Identity(), 3).prepare(np.zeros((1, 4, 2))), r"shape \(1, 4, 2\)"),
-        (lambda: neighbours(0), "k=0"),
-        (lambda: neighbours(41), "k=41"),
-        (lambda: neighbours(1), "40 of 40 test examples that are also in train"),
+        (lambda: neighbors(0), "k=0"),
+        (lambda: neighbors(41), "k=41"),
+        (lambda: neighbors(1), "40 of 40 test examples that are also in train"),
     ],
 )
 def test_refusals(act, says):

@@ -20,8 +20,8 @@ def check_equivalence(module):
     for num_steps in (1, 7, 200):
         stopped = oracle.descend(lambda w: hessian @ (w - target), np.zeros(4), 0.1, num_steps)
         alpha = module.equivalent_l2(eigenvalues, 0.1, num_steps)
-        penalised = q @ (eigenvalues / (eigenvalues + alpha) * (q.T @ target))
-        np.testing.assert_allclose(stopped, penalised, rtol=1e-9, atol=1e-12)
+        penalized = q @ (eigenvalues / (eigenvalues + alpha) * (q.T @ target))
+        np.testing.assert_allclose(stopped, penalized, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(module.equivalent_l2([0.0, 1e-12], 0.1, 7), 1 / 0.7, rtol=1e-9)
 
 

@@ -29,8 +29,8 @@ def test_two_replicas_give_what_one_device_gives(one_and_two_replicas):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_unsynchronised_statistics_would_differ(one_and_two_replicas):
-    """Wrong twin: Keras's batch normalisation as it comes."""
+def test_unsynchronized_statistics_would_differ(one_and_two_replicas):
+    """Wrong twin: Keras's batch normalization as it comes."""
     one, two = one_and_two_replicas
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         np.testing.assert_allclose(two["alone"], one["alone"], rtol=0.1, atol=0.1)

@@ -132,7 +132,7 @@ def test_number_formats():
     assert bill.moved_bytes == 4 * 77 + 2 * 2 * 17
 
 
-def test_quantised_and_pruned_kernels_move_fewer_bytes():
+def test_quantized_and_pruned_kernels_move_fewer_bytes():
     model = stack((100,), layers.Dense(80))
     io = 4 * 180
 

@@ -145,7 +145,7 @@ def _options():
     import tensorflow as tf
 
     options = tf.data.Options()
-    # Rewriting the graph would write the arrays out and read them back; there is nothing here to optimise.
+    # Rewriting the graph would write the arrays out and read them back; there is nothing here to optimize.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options

@@ -89,7 +89,7 @@ def spirals(seed=0, *, n=600, noise=0.01, arms=2, turns=1.5):
         n: points in all; a sixth each goes to validation and test.
         noise: standard deviation, in the units of x.
         arms: number of arms, which are the classes, at least 2.
-        turns: how often an arm winds around the centre, above 0.
+        turns: how often an arm winds around the center, above 0.
 
     Returns:
         `Split` train, val, test of points (n, 2).

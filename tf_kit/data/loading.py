@@ -21,7 +21,7 @@ def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=
 
     A path is a folder of images (png, jpeg, bmp, gif). Where each class has a subfolder they have labels; where
     they lie flat they have none, and are in `.unlabelled_x` of the three splits. Validation and test are a sixth
-    each, drawn by the seed. All images are scaled to one size; they are grey if all files are, else in colour.
+    each, drawn by the seed. All images are scaled to one size; they are grey if all files are, else in color.
 
     Args:
         name: see above; `name/config:version` for sets that have them.

@@ -106,7 +106,7 @@ def _place(path, url, builder, downloads):
         place.symlink_to(path.resolve())
     except OSError:
         shutil.copyfile(path, place)
-    # Without this neighbour the file would be taken for half a download.
+    # Without this neighbor the file would be taken for half a download.
     Path(resource.get_info_path(place)).write_text(json.dumps({"original_fname": path.name}))
 
 

@@ -10,9 +10,9 @@ How many activations a network has depends on what is counted. For ResNet-50 on 
     … without those that can be written over their input                16.3 M
 
 The second is the slide's "16 million activations in the forward pass": convolutions, residual sums, pools and
-the last layer, 10.59 + 5.52 + 0.20 + 0.00 M. Batch normalisation, activation functions and padding write no
+the last layer, 10.59 + 5.52 + 0.20 + 0.00 M. Batch normalization, activation functions and padding write no
 array of their own when they are fused with the convolution beside them. What a backward pass reads lies
-between the two: TensorFlow keeps 21.0 M, the inputs of batch normalisation as well as the outputs of ReLU.
+between the two: TensorFlow keeps 21.0 M, the inputs of batch normalization as well as the outputs of ReLU.
 
 Slide: "26 million weight parameters, 16 million activations, 168MB (assuming 32-bit float)" is
 (26 + 16) M × 4 bytes: the weights and the forward activations of one example. Training also holds a gradient
@@ -108,8 +108,8 @@ def memory_bill(model, batch_size: int, optimizer=None, x=None) -> MemoryBill:
         total       = weights + gradients + slots + inputs + activations
 
     where in (4) a layer writes a new array unless it has one input, no kernel and as many outputs as inputs
-    (normalisation, activation functions, dropout, reshaping), or only pads. Such layers can work in place
-    or fused with their neighbour. `outputs_bytes` counts these too; a real backward pass lies between.
+    (normalization, activation functions, dropout, reshaping), or only pads. Such layers can work in place
+    or fused with their neighbor. `outputs_bytes` counts these too; a real backward pass lies between.
 
     Args:
         model: a built Keras model of any kind.

@@ -333,7 +333,7 @@ _REMEDIES = {
     "saturated": "scale the inputs and the initial weights, use ReLU or fewer layers, lower the learning rate",
     "noisy": "a smaller or decaying learning rate, or larger minibatches",
     "too slow": "multiply the learning rate by 10",
-    "overfitting": "stop early, penalise or drop out, or get more data",
+    "overfitting": "stop early, penalize or drop out, or get more data",
     "healthy": "nothing; more epochs if the validation loss still falls",
 }
 

@@ -1,4 +1,4 @@
-"""Preprocessing: centre, scale, decorrelate the inputs before the first layer sees them (topic 12).
+"""Preprocessing: center, scale, decorrelate the inputs before the first layer sees them (topic 12).
 
 Three layers learn from data once (`adapt`), then transform (`call`) and undo it (`inverse`). Statistics are
 gathered on the host in float64, batch by batch, so the data may be larger than memory; batches are merged by
@@ -8,7 +8,7 @@ gathered on the host in float64, batch by batch, so the data may be larger than 
     S = S_A + S_B + δδᵀ·n_A·n_B/n
 
 where n counts examples, μ is their mean and S = Σ (x − μ)(x − μ)ᵀ their scatter. Sums of squares are never
-taken of uncentred data: E[x²] − E[x]² loses every digit when the mean is large.
+taken of uncentered data: E[x²] − E[x]² loses every digit when the mean is large.
 
 `condition_number` tells what it is good for: gradient descent on a linear unit needs a number of steps that
 grows with the condition number of the inputs' covariance.
@@ -46,8 +46,8 @@ class _Moments:
     def add(self, rows):  # (n, d)
         n = len(rows)
         mean = rows.mean(axis=0)
-        centred = rows - mean
-        scatter = centred.T @ centred if self.full else np.square(centred).sum(axis=0)
+        centered = rows - mean
+        scatter = centered.T @ centered if self.full else np.square(centered).sum(axis=0)
         total = self.count + n
         delta = mean - self.mean
         between = np.outer(delta, delta) if self.full else np.square(delta)
@@ -66,7 +66,7 @@ class _Adapted(keras.layers.Layer):
     _full_scatter = False
 
     def __init__(self, **kwargs):
-        # Inputs are not cast down on entry: float16 cannot hold 70,000, and centring must come first.
+        # Inputs are not cast down on entry: float16 cannot hold 70,000, and centering must come first.
         super().__init__(autocast=False, **kwargs)
 
     def adapt(self, data):
@@ -121,7 +121,7 @@ class _Adapted(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Standardize(_Adapted):
-    """Zero-centre each feature, then scale it to variance 1.
+    """Zero-center each feature, then scale it to variance 1.
 
     For features of different units that matter about equally, such as age and income. Features keep their
     correlations (`PCAWhitening` removes them). Training and inference do the same. Until `adapt` is called
@@ -132,7 +132,7 @@ class Standardize(_Adapted):
         x = μ + σ·z                                                      (3)
 
     where x = `inputs` (n, …) and one μ, σ belongs to each index of `axis`; the sums run over all other axes.
-    A feature that does not vary has nothing to scale: it is only centred (σ = 1).
+    A feature that does not vary has nothing to scale: it is only centered (σ = 1).
 
     Args:
         axis: axis or axes that tell features apart, never 0 (the examples). −1 gives tables one scale a
@@ -257,7 +257,7 @@ class _Whitening(_Adapted):
 
     def _project(self, inputs):
         rows = ops.reshape(ops.cast(inputs, self.variable_dtype), (-1, self.mean.shape[0]))
-        # Centred before the product: (x − μ)U keeps the digits that xU − μU loses when μ is large.
+        # Centered before the product: (x − μ)U keeps the digits that xU − μU loses when μ is large.
         return ops.matmul(rows - self.mean, self.directions) / self.stddev  # (n, d) -> (n, k)
 
     def _lift(self, projected):
@@ -344,7 +344,7 @@ class PCAWhitening(_Whitening):
 class ZCAWhitening(_Whitening):
     """ZCA whitening: whiten, then turn back, so that an image stays an image.
 
-    Of all the linear maps that whiten, this symmetric one changes the data least: it minimises E‖x − z‖².
+    Of all the linear maps that whiten, this symmetric one changes the data least: it minimizes E‖x − z‖².
     So a whitened digit still looks like a digit, with its edges raised. Training and inference do the same.
     Until `adapt` is called the layer passes its inputs on unchanged.
 

@@ -21,7 +21,7 @@ from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.progress import Progress
 from tf_kit.runs import Run, save_model
 
-MEASURES = {"finetuned": "fine-tuned", "probe": "linear probe", "neighbours": "nearest neighbours"}
+MEASURES = {"finetuned": "fine-tuned", "probe": "linear probe", "neighbors": "nearest neighbors"}
 ENCODERS = {"mlp": "multilayer perceptron", "cnn": "convolutional network", "vit": "vision transformer"}
 SCRATCH = "scratch-"  # scratch-cnn is the row of the untrained convolutional network
 
@@ -38,7 +38,7 @@ class Settings:
         batch_size: labelled examples a step.
         learning_rates: Adam's in fine-tuning, decaying to zero by a cosine; the best on validation is kept.
         probe_learning_rates: likewise of the linear probe.
-        neighbours: numbers of nearest neighbours to choose from on validation.
+        neighbors: numbers of nearest neighbors to choose from on validation.
         val_labels: validation examples that choose, evenly over the classes; None is all.
         pretrain_epochs: by method, for a greedy one of each layer.
         pretrain_batch_size: by method.
@@ -54,7 +54,7 @@ class Settings:
     batch_size: int = 32
     learning_rates: tuple = (0.001, 0.003)
     probe_learning_rates: tuple = (0.003, 0.03)
-    neighbours: tuple = (1, 5, 20)
+    neighbors: tuple = (1, 5, 20)
     val_labels: int | None = None
     pretrain_epochs: dict = dataclasses.field(
         default_factory=lambda: {name: method.epochs for name, method in pretraining_methods.METHODS.items()}
@@ -116,7 +116,7 @@ def run_label_efficiency(
     data set has none of its own, the split, unless `pretrainings` lets seeds share both. Pretraining sees the images
     of train alone. Rows with the same kind of encoder start fine-tuning from the same architecture, take the same
     number of steps without augmentation, and choose learning rate and epoch from the same list on the same
-    validation examples; so do the probe with its rates and the neighbours with their number. The test set is used
+    validation examples; so do the probe with its rates and the neighbors with their number. The test set is used
     once for each row, number of labels, seed and measure, after all is chosen.
 
     Args:
@@ -297,7 +297,7 @@ class _Row:
         encoder = self._pretrained(few, shown)
         result = {
             "probe": self._probe(cell, encoder, few, shown),
-            "neighbours": self._neighbours(encoder, few),
+            "neighbors": self._neighbors(encoder, few),
             "finetuned": self._finetune(cell, encoder, few, shown, rounds, examples, cost),
         }
         cell.finish({**result, "seconds": round(time.perf_counter() - began, 1)})
@@ -334,7 +334,7 @@ class _Row:
         return _accuracies(chosen, tested)
 
     def _probe(self, cell, encoder, few, shown):
-        """A linear classifier on the representation, each feature standardised by the labelled examples."""
+        """A linear classifier on the representation, each feature standardized by the labelled examples."""
         train, val, test = self._represented(encoder, few)
         scale = design.Standardize()
         scale.adapt(train.x)
@@ -356,10 +356,10 @@ class _Row:
         tested = classifier.evaluate(test.x, test.y, verbose=0, return_dict=True)["accuracy"]
         return _accuracies(chosen, tested)
 
-    def _neighbours(self, encoder, few):
+    def _neighbors(self, encoder, few):
         train, val, test = self._represented(encoder, few)
         as_it_is = keras.layers.Identity()
-        counts = [k for k in self.settings.neighbours if k <= len(few)]
+        counts = [k for k in self.settings.neighbors if k <= len(few)]
         on_val = [share_of_votes_right(as_it_is, train, val, k) for k in counts]
         best = int(np.argmax(on_val))
         tested = share_of_votes_right(as_it_is, train, test, counts[best])

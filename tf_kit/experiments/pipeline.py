@@ -12,7 +12,7 @@ from tf_kit.data.loading import is_folder
 from tf_kit.data.splits import withhold
 from tf_kit.experiments import methods
 from tf_kit.experiments.training_data import refuse_without_labels, training_data
-from tf_kit.experiments.watching import VALIDATION, VOTERS, Watch, epochs_between_looks, usual_neighbours
+from tf_kit.experiments.watching import VALIDATION, VOTERS, Watch, epochs_between_looks, usual_neighbors
 from tf_kit.pretraining import (
     RBM,
     DeepBeliefNetwork,
@@ -65,7 +65,7 @@ def pretrain(
             Adam, for `rbm` of momentum 0.9. Default by method.
         labels: how many training examples keep their label, a number or a fraction; for `supervised`.
         image_size: as for `data.load`.
-        monitor_every: epochs between looks at validation images (nearest neighbours, if they have classes, and
+        monitor_every: epochs between looks at validation images (nearest neighbors, if they have classes, and
             whether the representation collapses), which change nothing; 0 never looks. None: so often that it costs
             some 5 % of the time. `supervised` is not watched.
         seed: seed of the run.
@@ -210,9 +210,9 @@ def finetune_run(folder, epochs=30, batch_size=32, learning_rate=0.001, **where)
 
 
 def probe_run(folder, epochs=30, batch_size=32, learning_rate=0.01, k=None, **where):
-    """Linear probe and nearest neighbours on the frozen encoder of a run; arguments as for `finetune_run`.
+    """Linear probe and nearest neighbors on the frozen encoder of a run; arguments as for `finetune_run`.
 
-    `k` is the number of neighbours; None means 20, or as many as a class has labels if they are fewer.
+    `k` is the number of neighbors; None means 20, or as many as a class has labels if they are fewer.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     return _classify("probe", folder, training, k, **where)
@@ -234,7 +234,7 @@ def _classify(
     if data is not None:
         chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
     if kind == "probe":
-        chosen["k"] = usual_neighbours(train) if k is None else _checks.count("probe.k", k)
+        chosen["k"] = usual_neighbors(train) if k is None else _checks.count("probe.k", k)
         if chosen["k"] > len(train):
             _checks.refuse("probe.k", f"be at most the {len(train)} labels that are used", f"k={k}")
     out = Path(out or folder_within(folder, kind, labels, seed, data))
@@ -262,7 +262,7 @@ def _classify(
         results["error"][split] = round(100 * (1 - accuracy), 4)
     if kind == "probe":
         error = 1 - knn_accuracy(encoder, train, test, k=chosen["k"])
-        results["error"]["test, nearest neighbours"] = round(100 * error, 4)
+        results["error"]["test, nearest neighbors"] = round(100 * error, 4)
     run.draw()
     save_model(classifier, run.folder / "classifier.keras")
     run.finish(results)

@@ -1,4 +1,4 @@
-"""What watches a pretraining: nearest neighbours and collapse, on validation images, stage after stage."""
+"""What watches a pretraining: nearest neighbors and collapse, on validation images, stage after stage."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ class Watch:
     Args:
         run: a `Run`.
         val: a `Split`, whose images are looked at and, if they have classes and there are voters, classified.
-        voters: a `Split` of training images whose classes vote; None for no neighbours. Images that are also in
+        voters: a `Split` of training images whose classes vote; None for no neighbors. Images that are also in
             `val` do not vote.
         every: epochs from one look to the next, beside the first and the last epoch.
 
@@ -41,7 +41,7 @@ class Watch:
         )
         monitors = [collapse]
         if self.voters:
-            k = usual_neighbours(self.voters)
+            k = usual_neighbors(self.voters)
             monitors.append(KNNMonitor(self.voters, self.val, k=k, every=self.every))
         history = self.run.fit(model, x, y, stage=stage, callbacks=monitors, **arguments)
         if collapse.collapsed_in is not None:
@@ -51,8 +51,8 @@ class Watch:
         return history
 
 
-def usual_neighbours(split):
-    """How many neighbours vote where nobody says: 20, or as many as a class has labels if they are fewer. If all
+def usual_neighbors(split):
+    """How many neighbors vote where nobody says: 20, or as many as a class has labels if they are fewer. If all
     voted, every image would get the same class."""
     return min(20, max(1, len(split) // split.num_classes))
 

@@ -187,10 +187,10 @@ def _import(node, alias, cell):
     return Statement(cell, text, frozenset() if future else frozenset([bound]), frozenset(), "", True, future)
 
 
-def _text(node, source, lines, neighbours):
-    """A statement as it is written: its whole lines, comments too, unless it shares them with a neighbour."""
+def _text(node, source, lines, neighbors):
+    """A statement as it is written: its whole lines, comments too, unless it shares them with a neighbor."""
     first = _first_line(node)
-    if any(first <= other.end_lineno and _first_line(other) <= node.end_lineno for other in neighbours):
+    if any(first <= other.end_lineno and _first_line(other) <= node.end_lineno for other in neighbors):
         return ast.get_source_segment(source, node)
     return "\n".join(lines[first - 1 : node.end_lineno])
 

@@ -41,7 +41,7 @@ class Sigmoid(ActivationLayer):
     """Logistic sigmoid: any real number into (0, 1).
 
     The historical choice, read as a firing rate or a probability. It saturates at both ends, its slope is at
-    most 1/4, and its output is never negative, so it is not zero-centred. The same in training and inference.
+    most 1/4, and its output is never negative, so it is not zero-centered. The same in training and inference.
 
         σ(z)  = 1 / (1 + exp(−z))                                        (1)
         σ'(z) = σ(z) · σ(−z)                                             (2)
@@ -74,7 +74,7 @@ class Sigmoid(ActivationLayer):
 class Tanh(ActivationLayer):
     """Hyperbolic tangent: any real number into (−1, 1).
 
-    A sigmoid scaled to be zero-centred, with a largest slope of 1. It saturates as the sigmoid does. The same
+    A sigmoid scaled to be zero-centered, with a largest slope of 1. It saturates as the sigmoid does. The same
     in training and inference.
 
         tanh(z)  = 2·σ(2z) − 1                                           (1)
@@ -271,7 +271,7 @@ def dead_fraction(model, x):
 
 
 def output_mean(model, x):
-    """Mean output of an activation layer: how far it is from zero-centred.
+    """Mean output of an activation layer: how far it is from zero-centered.
 
     A layer whose outputs are all positive forces the gradients of one unit's incoming weights in the next layer
     to share a sign, so a step moves them all up or all down, and descent zigzags.

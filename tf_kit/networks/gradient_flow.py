@@ -172,7 +172,7 @@ def _layers_with_weights(model, prefix=""):
 def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.Model:
     """Sets every dense kernel of a model anew from a named distribution, and its biases to 0.
 
-    For comparing initialisations on the same network.
+    For comparing initializations on the same network.
 
         "uniform"      W ~ U(−1/√n_in, 1/√n_in)                          (1)
         "lecun"        Var W = 1/n_in, normal                            (2)
@@ -236,7 +236,7 @@ def gradient_norm_by_depth(
     """Gradient norm of each layer of a new, untrained multilayer perceptron.
 
     The measurement behind "δ may vanish after repeated multiplication": build a network of `depth` equal
-    hidden layers, draw its weights, and measure once. Compare activations and initialisations by calling it
+    hidden layers, draw its weights, and measure once. Compare activations and initializations by calling it
     again.
 
         δ^(l) = (W^(l)ᵀ δ^(l+1)) f'(z^(l))                               (1)

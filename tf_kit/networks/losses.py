@@ -7,7 +7,7 @@ The cost of the lecture is a mean over examples plus a penalty,
 The losses L are Keras losses, `l2_penalty` is the second term, `cost` is all of J.
 
 Slide: for classification the minus sign of L is missing, both with and without the penalty. What is printed
-is the log-likelihood; minimising it drives the likelihood of the targets down.
+is the log-likelihood; minimizing it drives the likelihood of the targets down.
 Slide: the sums run to M and are divided by N. Both are the number of examples here: with M ≠ N the gradient,
 and so the step, is M/N times as long while the penalty keeps its size.
 
@@ -209,7 +209,7 @@ def cost(model: keras.Model, x, y, loss: keras.losses.Loss, l2: float = 0.0):
         J(W, b) = 1/N Σ_{n=1}^{N} L(h(x_n), y_n) + λ/2 Σ_l Σ_i Σ_j (W_ji^(l))²      (1)
 
     where h = `model` in inference mode, L = `loss`, λ = `l2`, N is the number of rows of `x` and `y`, and
-    W^(l) are the trainable matrices of the model: kernels, not biases or the gains of batch normalisation.
+    W^(l) are the trainable matrices of the model: kernels, not biases or the gains of batch normalization.
 
     Args:
         model: any Keras model.

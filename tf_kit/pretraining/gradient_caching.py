@@ -74,13 +74,13 @@ def encode_in_chunks(encoder, x, chunk_size):
 
 
 def check_chunkable(subject, encoder):
-    """Refuses a built encoder with batch normalisation: its chunks would be normalised each by itself."""
+    """Refuses a built encoder with batch normalization: its chunks would be normalized each by itself."""
     layers = encoder._flatten_layers() if isinstance(encoder, keras.layers.Layer) else []
     found = [layer.name for layer in layers if hasattr(layer, "moving_mean")]
     if found:
         _checks.refuse(
             f"{subject}.chunk_size",
-            "be None for an encoder with batch normalisation, which sees the whole batch",
+            "be None for an encoder with batch normalization, which sees the whole batch",
             f"layers {found}",
             "LayerNormalization and GroupNormalization go chunk by chunk; the projector may have any",
         )

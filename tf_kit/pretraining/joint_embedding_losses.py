@@ -13,7 +13,7 @@ _TINY = 1e-12  # squared norm below which a vector counts as this long: zero has
 
 
 def nt_xent(za, zb, temperature=0.5):
-    """Normalised temperature-scaled cross-entropy: find your other view among all embeddings of the batch.
+    """Normalized temperature-scaled cross-entropy: find your other view among all embeddings of the batch.
 
         ẑ = z / ‖z‖                                                         (1)
         s_uv = ẑ_u·ẑ_v / τ                                                  (2)
@@ -135,7 +135,7 @@ def barlow_twins(za, zb, redundancy_weight=0.005):
 
 
 def vicreg(za, zb, invariance_weight=25.0, variance_weight=25.0, covariance_weight=1.0):
-    """Variance-invariance-covariance regularisation: equal views, features that vary and do not covary.
+    """Variance-invariance-covariance regularization: equal views, features that vary and do not covary.
 
         s = 1/(n d) Σ_ij (za_ij − zb_ij)²                                   (1)
         v(z) = 1/d Σ_j max(0, 1 − √(var z_j + 10⁻⁴))                        (2)
@@ -169,9 +169,9 @@ def vicreg(za, zb, invariance_weight=25.0, variance_weight=25.0, covariance_weig
     identity = ops.eye(za.shape[1], dtype=za.dtype)
 
     def variance_and_covariance(z):
-        centred = z - ops.mean(z, axis=0)
+        centered = z - ops.mean(z, axis=0)
         others = ops.maximum(ops.cast(ops.shape(z)[0] - 1, z.dtype), 1)  # one example varies by nothing
-        covariance = ops.matmul(ops.transpose(centred), centred) / others  # (3)
+        covariance = ops.matmul(ops.transpose(centered), centered) / others  # (3)
         deviation = ops.sqrt(ops.sum(identity * covariance, axis=0) + 1e-4)
         off = ops.sum((1 - identity) * ops.square(covariance)) / z.shape[1]  # (4)
         return ops.mean(ops.relu(1 - deviation)), off  # (2)
@@ -199,5 +199,5 @@ def _unit(z):
 
 def _standardized(z):
     """Columns of mean 0 and variance 1; constant ones are 0."""
-    centred = z - ops.mean(z, axis=0)
-    return centred * ops.rsqrt(ops.mean(ops.square(centred), axis=0) + 1e-5)
+    centered = z - ops.mean(z, axis=0)
+    return centered * ops.rsqrt(ops.mean(ops.square(centered), axis=0) + 1e-5)

@@ -1,4 +1,4 @@
-"""What to watch while a model pretrains, as Keras callbacks: neighbours that share a class, and collapse."""
+"""What to watch while a model pretrains, as Keras callbacks: neighbors that share a class, and collapse."""
 
 import warnings
 
@@ -32,7 +32,7 @@ class _Monitor(keras.callbacks.Callback):
 
 
 class KNNMonitor(_Monitor):
-    """Accuracy of nearest neighbours in the encoder's representation, after each epoch of pretraining.
+    """Accuracy of nearest neighbors in the encoder's representation, after each epoch of pretraining.
 
     Writes `val_knn_accuracy` into the logs, so that the History, `Run`'s files, and every callback that comes
     after it (`CSVLogger`, `TensorBoard`, `EarlyStopping`) have it. No weight and no random state changes.
@@ -41,7 +41,7 @@ class KNNMonitor(_Monitor):
         train: who votes: an object with `.x` and `.y`.
         val: who is classified, likewise; none of `train`. Never the test split: choices are made on what is
             watched.
-        k: neighbours, at most as many as vote. Defaults to 20.
+        k: neighbors, at most as many as vote. Defaults to 20.
         every: epochs from one look to the next; the first and the last epoch are always looked at. Defaults to 1.
 
     Raises:

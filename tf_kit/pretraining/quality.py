@@ -16,7 +16,7 @@ def rankme(z):
         p_k = σ_k / Σ_j σ_j + 10⁻⁷                                          (1)
         rank = exp(−Σ_k p_k log p_k)                                        (2)
 
-    where σ_k are the singular values of z, which is not centred: embeddings that are all equal have rank 1.
+    where σ_k are the singular values of z, which is not centered: embeddings that are all equal have rank 1.
     Embeddings that are all zero have 0.
 
     Args:

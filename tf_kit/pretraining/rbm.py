@@ -38,7 +38,7 @@ class RBM(Pretrainer):
         gibbs_steps: k. Defaults to 1.
         persistent: whether the chains go on from update to update. Defaults to False.
         encoder: a `Dense` with sigmoid, or a sequence with one such stage.
-        visible: `"bernoulli"` for inputs in [0, 1], `"gaussian"` for standardised ones.
+        visible: `"bernoulli"` for inputs in [0, 1], `"gaussian"` for standardized ones.
         num_chains: persistent chains. Defaults to 100.
         seed: seed of the weights, the chains and the data order.
 

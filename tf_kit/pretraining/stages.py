@@ -17,7 +17,7 @@ class Stage:
     Attributes:
         before: layers between the previous stage and the dense layer that hold no stage of their own (flattening).
         dense: the `keras.layers.Dense`.
-        after: what follows it: activation, dropout, normalisation.
+        after: what follows it: activation, dropout, normalization.
     """
 
     before: tuple

@@ -1,4 +1,4 @@
-"""From a pretrained encoder to a classifier: fine-tuning, linear probe, nearest neighbours."""
+"""From a pretrained encoder to a classifier: fine-tuning, linear probe, nearest neighbors."""
 
 import keras
 import numpy as np
@@ -196,7 +196,7 @@ def knn_accuracy(encoder, train, test, k=20):
         encoder: layer or model.
         train: what votes: an object with `.x` and `.y`.
         test: what is classified: likewise.
-        k: neighbours. Defaults to 20.
+        k: neighbors. Defaults to 20.
 
     Returns:
         Accuracy in [0, 1].

@@ -1,6 +1,6 @@
 """Regularization: what keeps a network from learning its training set by heart.
 
-Norm penalties, early stopping, data augmentation, dropout of units and of weights, batch normalisation.
+Norm penalties, early stopping, data augmentation, dropout of units and of weights, batch normalization.
 """
 
 from tf_kit.regularization.augmentation import (

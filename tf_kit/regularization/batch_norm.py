@@ -1,4 +1,4 @@
-"""Batch normalisation: the slide's algorithm, with masks, on any axis, over the batch of all replicas.
+"""Batch normalization: the slide's algorithm, with masks, on any axis, over the batch of all replicas.
 
 The last step can undo the first three: γ = √(σ²_B + ε) with β = μ_B gives the input back.
 
@@ -14,7 +14,7 @@ from tf_kit.regularization._tensorflow import sum_over_replicas
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class BatchNorm(keras.layers.Layer):
-    """Normalises each feature by the mean and variance of the minibatch, then scales and shifts it.
+    """Normalizes each feature by the mean and variance of the minibatch, then scales and shifts it.
 
     In training the statistics are those of the current batch, and gradients flow through them; at inference
     they are the moving averages gathered in training. Under a distribution strategy the batch is the global
@@ -40,7 +40,7 @@ class BatchNorm(keras.layers.Layer):
         inputs: tensor (n, …) of rank 2 or more.
         training: use and update the statistics of the batch, or use the moving ones.
         mask: booleans of the inputs' shape without the feature axis; entries that are False are left out of
-            the statistics (they are still normalised).
+            the statistics (they are still normalized).
 
     Output shape: that of the inputs.
 
@@ -55,7 +55,7 @@ class BatchNorm(keras.layers.Layer):
         [0.02, 100.01]
 
     Convention: σ²_B divides by m everywhere, as in Keras; PyTorch and the paper's algorithm 2 put m / (m − 1)
-        on the moving variance. PyTorch's `momentum` is 1 − ρ. Keras synchronises replicas only with
+        on the moving variance. PyTorch's `momentum` is 1 − ρ. Keras synchronizes replicas only with
         `synchronized=True`, and not with a mask.
     Reference: Ioffe and Szegedy 2015, algorithm 1
     """

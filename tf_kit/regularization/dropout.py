@@ -87,7 +87,7 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
     """A dense layer that drops weights instead of units while training.
 
     Dropout on the inputs drops all the weights of a unit together; here each weight has its own mask, so a
-    unit loses a different part of its inputs than its neighbour does. The bias counts as one more weight.
+    unit loses a different part of its inputs than its neighbor does. The bias counts as one more weight.
 
         M ~ Bernoulli(1 − r), one for each weight                        (1)
         u = ((M ∘ W)ᵀ v + m ∘ b) / (1 − r),   y = a(u)                   (2)

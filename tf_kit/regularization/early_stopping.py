@@ -192,7 +192,7 @@ def equivalent_l2(eigenvalues, learning_rate, num_steps):
         α(h) = h (1 − ε h)^τ / (1 − (1 − ε h)^τ)                         (1)
 
     which tends to 1 / (ε τ) for small ε h: few steps are a strong penalty, and directions of little
-    curvature, which are learnt last, are shrunk most.
+    curvature, which are learned last, are shrunk most.
 
     Args:
         eigenvalues: h, array of any shape, of H; at least 0 and at most 1 / ε.

@@ -24,7 +24,7 @@ def predict_by_mask_sampling(model, x, num_masks=20, seed=0, *, from_logits=None
     """The averaged probabilities of `num_masks` thinned networks.
 
     Each mask makes one thinned network, which predicts all of x; so the answer for an example depends neither
-    on the batch size nor on its neighbours. Dropout alone is random: every other layer, batch normalisation
+    on the batch size nor on its neighbors. Dropout alone is random: every other layer, batch normalization
     included, works as in inference, and the model's state (weights, moving statistics, seeds) stays as it
     was.
 
@@ -78,7 +78,7 @@ def predict_by_weight_scaling(model, x, *, from_logits=None, batch_size=256):
     """The probabilities of the one network with all units, each weighted by its chance of being kept.
 
     The layers here scale while they train, so this is the plain forward pass: no second multiplication by α.
-    For softmax regression with dropped inputs it is exactly the renormalised geometric mean of all 2ᵈ thinned
+    For softmax regression with dropped inputs it is exactly the renormalized geometric mean of all 2ᵈ thinned
     networks; for deeper networks it is an approximation, and which vote is better depends on the problem.
 
         p(y | x) ∝ Πₘ p(y | x, m)^P(m)                                   (1)

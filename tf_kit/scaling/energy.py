@@ -156,7 +156,7 @@ def energy_bill(
 
     where n = `batch_size`, positions are the places where a kernel is applied, and update = 3 weights + 2 slots ·
     weights: read gradient and weight, write the weight, read and write each slot. In each product a layer's
-    weights, inputs and outputs (or their gradients) cross the memory once; activation functions, normalisation,
+    weights, inputs and outputs (or their gradients) cross the memory once; activation functions, normalization,
     pooling and sums are taken to be fused with it and cost nothing. P = 2 for a layer that is not trainable.
 
     Args:

@@ -133,7 +133,7 @@ def split_points(model):
 def balanced_cuts(costs, num_parts):
     """Where to cut a sequence so that the most expensive part is as cheap as possible.
 
-        minimise over 0 < c_1 < … < c_{P−1} < L   max_p Σ_{c_p ≤ i < c_{p+1}} costs_i       (1)
+        minimize over 0 < c_1 < … < c_{P−1} < L   max_p Σ_{c_p ≤ i < c_{p+1}} costs_i       (1)
 
     Args:
         costs: L numbers, one a layer.

@@ -33,7 +33,7 @@ def noise(n=4, seed=5):
 
 
 def check_cost(module):
-    """The mean over the masked patches of each image; equation (4), with and without normalised targets."""
+    """The mean over the masked patches of each image; equation (4), with and without normalized targets."""
     x = images()
     for normalize in (False, True):
         model = model_of(module, normalize_patches=normalize)
@@ -102,7 +102,7 @@ def check_places_in_the_decoder(module):
 
 
 def check_reconstruction(module):
-    """Visible patches are their own; with normalised targets the hidden ones get their own mean and deviation."""
+    """Visible patches are their own; with normalized targets the hidden ones get their own mean and deviation."""
     x = images()
     for normalize in (False, True):
         model = model_of(module, normalize_patches=normalize)
@@ -186,7 +186,7 @@ def test_at_least_one_is_hidden_and_one_seen(ratio, visible):
     assert model_of(mask_ratio=ratio).num_visible == visible
 
 
-def test_a_patch_of_one_colour_has_a_target():
+def test_a_patch_of_one_color_has_a_target():
     """Zero, not NaN, and a finite gradient."""
     model = model_of(normalize_patches=True)
     with tf.GradientTape() as tape:
@@ -209,7 +209,7 @@ def test_covers_what_is_masked():
 
 @pytest.mark.slow
 def test_learns_digits():
-    """Fills hidden patches in better than the mean image does, and brings neighbours of one class together."""
+    """Fills hidden patches in better than the mean image does, and brings neighbors of one class together."""
     train, val, _ = data.load("digits", seed=0)
     encoder = PatchEncoder(patch_size=2, width=32, depth=1)
     untrained = knn_accuracy(encoder, train, val, k=5)

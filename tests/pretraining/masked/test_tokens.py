@@ -146,7 +146,7 @@ def test_choices_belong_to_an_example_and_a_step():
 
 
 def test_learns_what_follows_what():
-    """Sequences that count: every hidden token can be told from its neighbours."""
+    """Sequences that count: every hidden token can be told from its neighbors."""
     x = MASK + 1 + (np.arange(12) + np.arange(200)[:, None]) % 9
     model = MaskedTokens(TokenEncoder(VOCABULARY, width=16, depth=1, padding=PADDING), mask_token=MASK)
     model.compile(keras.optimizers.Adam(0.01))

@@ -127,7 +127,7 @@ def test_images_and_vectors_are_one_to_it():
 
 
 def test_learns_digits():
-    """Better than the untrained encoder, for neighbours and, by far, for a linear probe."""
+    """Better than the untrained encoder, for neighbors and, by far, for a linear probe."""
     train, val, _ = data.load("digits", seed=0)
     encoder = methods.dense_encoder()
     before = knn_accuracy(encoder, train, val, k=5), methods.probe_accuracy(encoder, train, val)

@@ -1,4 +1,4 @@
-"""Augmentations in a row, with one resampling for neighbours that move pixels."""
+"""Augmentations in a row, with one resampling for neighbors that move pixels."""
 
 import time
 

@@ -57,7 +57,7 @@ def test_wrong_twin(right, wrong):
 
 
 def test_numbers_are_uniform_normal_and_independent():
-    """Moments of n draws within 5 standard errors, over examples and within them, with neighbours unrelated."""
+    """Moments of n draws within 5 standard errors, over examples and within them, with neighbors unrelated."""
     n, m = 2000, 50
     state = draws.stream(example_keys(1, 0, range(n)), "test")
     uniform, normal = (

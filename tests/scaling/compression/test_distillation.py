@@ -45,10 +45,10 @@ def check_equals_the_paper(module):
 
 
 def check_hot_teacher_is_regression(module):
-    """T → ∞: the gradient tends to (z − v)/K of the centred logits (equation 4 of the paper, times T²)."""
+    """T → ∞: the gradient tends to (z − v)/K of the centered logits (equation 4 of the paper, times T²)."""
     found = gradient(lambda logits: module.distillation_loss(LABELS, TEACHER, logits, 1e4, 0.0))
-    centred = [each - each.mean(axis=1, keepdims=True) for each in (STUDENT, TEACHER)]
-    np.testing.assert_allclose(found, (centred[0] - centred[1]) / 4, atol=1e-3)
+    centered = [each - each.mean(axis=1, keepdims=True) for each in (STUDENT, TEACHER)]
+    np.testing.assert_allclose(found, (centered[0] - centered[1]) / 4, atol=1e-3)
 
 
 def check_labels_alone(module):

@@ -33,7 +33,7 @@ def mlp():
 
 
 def convolutional():
-    """Nested, with normalisation, and one layer that is called twice."""
+    """Nested, with normalization, and one layer that is called twice."""
     keras.utils.set_random_seed(2)
     inputs = keras.Input((6, 6, 2))
     stem = keras.Sequential(

@@ -52,8 +52,8 @@ def check_error_bound(module):
         assert np.abs(levels.astype(int)).max() == 2 ** (bits - 1) - 1
 
 
-def check_quantised_network(module):
-    """The dequantised kernels, put into the float network, give the quantised one's outputs."""
+def check_quantized_network(module):
+    """The dequantized kernels, put into the float network, give the quantized one's outputs."""
     model, x = mlp(), rng.normal(size=(7, 6))
     quantized = module.quantize(model, 4)
     twin = keras.models.clone_model(model)
@@ -75,7 +75,7 @@ def check_file(module, folder):
                 np.testing.assert_array_equal(after, before)
 
 
-CHECKS = [check_equals_the_paper, check_error_bound, check_quantised_network]
+CHECKS = [check_equals_the_paper, check_error_bound, check_quantized_network]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -94,7 +94,7 @@ def test_check(check):
         ),
         (check_error_bound, "np.rint(weights", "np.floor(weights"),
         (check_error_bound, "np.abs(weights).reshape", "weights.reshape"),
-        (check_quantised_network, '"float32") * self.scale', '"float32")'),
+        (check_quantized_network, '"float32") * self.scale', '"float32")'),
     ],
 )
 def test_wrong_twin(check, right, wrong):
@@ -110,7 +110,7 @@ def test_file(tmp_path):
         )
 
 
-def test_quantising_what_is_quantised_changes_nothing():
+def test_quantizing_what_is_quantized_changes_nothing():
     levels, scale = quantize_weights(KERNEL, 8)
     again, same = quantize_weights(levels * scale.astype("float64"), 8)
     np.testing.assert_array_equal(again, levels)

@@ -31,7 +31,7 @@ class MaskedAutoencoder(Pretrainer):
         encoder: `PatchEncoder`, trained in place.
         mask_ratio: share of the patches that is hidden, in (0, 1); at least one patch is hidden and one seen.
             Defaults to 0.75.
-        normalize_patches: whether the target is each patch in units of its own deviation, which favours edges
+        normalize_patches: whether the target is each patch in units of its own deviation, which favors edges
             over brightness. Defaults to False.
         decoder_width: length of a token in the decoder, divisible by 4 and by its heads. Defaults to 32.
         decoder_depth: blocks of the decoder. Defaults to 1.
@@ -231,6 +231,6 @@ def masked_mean_square(targets, predictions, masked):
 
 
 def _moments(patches):
-    """Mean and standard deviation of each patch, (n, P, 1) each; a patch of one colour has 1e-3."""
+    """Mean and standard deviation of each patch, (n, P, 1) each; a patch of one color has 1e-3."""
     mean = ops.mean(patches, axis=-1, keepdims=True)
     return mean, ops.sqrt(ops.mean(ops.square(patches - mean), axis=-1, keepdims=True) + 1e-6)

@@ -13,7 +13,7 @@ MASK, RANDOM = 0.8, 0.1  # shares of the chosen tokens that are masked and repla
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class MaskedTokens(Pretrainer):
-    """Masked language modelling: chooses some tokens of each sequence and learns to say what they were.
+    """Masked language modeling: chooses some tokens of each sequence and learns to say what they were.
 
     Of the m ordinary tokens of a sequence k = max(1, round(`mask_ratio` · m)) are chosen, anew in each step. A
     chosen token is replaced by the mask token with probability 0.8 and by a random ordinary token with 0.1; with

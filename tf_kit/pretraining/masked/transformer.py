@@ -68,7 +68,7 @@ class TransformerBlock(keras.layers.Layer):
         a = x + attention(norm_1(x))                                        (1)
         y = a + W₂ gelu(W₁ norm_2(a) + b₁) + b₂                             (2)
 
-    Normalisation comes before each part ("pre-norm"), so a deep stack trains without a warm-up.
+    Normalization comes before each part ("pre-norm"), so a deep stack trains without a warm-up.
 
     Args:
         width: length of a token.
@@ -136,7 +136,7 @@ class TransformerBlock(keras.layers.Layer):
 
 
 class Blocks(keras.Model):
-    """What the encoders of patches and of tokens share: a stack of blocks and a last normalisation. Abstract."""
+    """What the encoders of patches and of tokens share: a stack of blocks and a last normalization. Abstract."""
 
     def __init__(self, width, depth, num_heads, hidden_units, seed, **kwargs):
         super().__init__(**kwargs)

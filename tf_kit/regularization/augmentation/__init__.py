@@ -6,7 +6,7 @@ Reference: Goodfellow, Bengio, Courville 2016, sections 7.4 and 7.5; Shorten and
 """
 
 from tf_kit.regularization.augmentation.base import Augmentation
-from tf_kit.regularization.augmentation.colour import ColorJitter, RandomBrightness, RandomContrast
+from tf_kit.regularization.augmentation.color import ColorJitter, RandomBrightness, RandomContrast
 from tf_kit.regularization.augmentation.composition import Composition, compose, preset
 from tf_kit.regularization.augmentation.corruption import AddNoise, Cutout, GaussianBlur
 from tf_kit.regularization.augmentation.draws import example_keys

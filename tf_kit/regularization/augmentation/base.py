@@ -32,7 +32,7 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
         seed: whole number that fixes the layer's own draws, or None.
 
     Call arguments:
-        images: floats (n, height, width, channels), in [0, 1] where colours are concerned.
+        images: floats (n, height, width, channels), in [0, 1] where colors are concerned.
         training: transform, or pass on.
 
     Output shape: that of the images.

@@ -9,7 +9,7 @@ from keras import ops
 from tf_kit._checks import choice, refuse
 from tf_kit.regularization._tensorflow import compiled
 from tf_kit.regularization.augmentation.base import Augmentation
-from tf_kit.regularization.augmentation.colour import ColorJitter
+from tf_kit.regularization.augmentation.color import ColorJitter
 from tf_kit.regularization.augmentation.draws import absorb
 from tf_kit.regularization.augmentation.geometry import (
     GeometricAugmentation,
@@ -26,9 +26,9 @@ from tf_kit.regularization.augmentation.geometry import (
 class Composition(Augmentation):
     """Augmentations in a row, as one layer; `compose(first, second, …)` makes it.
 
-    The parts draw from keys of their own, so the same augmentation twice does two things. Neighbours that move
+    The parts draw from keys of their own, so the same augmentation twice does two things. Neighbors that move
     pixels are multiplied into one map and resampled once: that is faster, blurs once, and what one of them
-    moved over the edge the next can bring back. XLA compiles each such row of neighbours and each other part by
+    moved over the edge the next can bring back. XLA compiles each such row of neighbors and each other part by
     itself: in one kernel of all, whatever averages over an image would resample it anew for every pixel it writes.
 
     Args:
@@ -62,7 +62,7 @@ class Composition(Augmentation):
         return images
 
     def _divide(self):
-        """The parts as pairs of functions (draw, apply), neighbours that move pixels as one pair."""
+        """The parts as pairs of functions (draw, apply), neighbors that move pixels as one pair."""
         stages = []
         for moving, row in groupby(
             enumerate(self.parts), lambda each: isinstance(each[1], GeometricAugmentation)
@@ -115,13 +115,13 @@ def preset(name, seed=None, strong=False):
     """A row of augmentations that keeps the labels of a kind of images.
 
     "digits": small turns and shifts, no flips; "fashion": flips and shifts (clothes stand upright);
-    "natural": resized crops, flips and colours, for photographs in RGB.
+    "natural": resized crops, flips and colors, for photographs in RGB.
 
     Args:
         name: one of these.
         seed: as in `Augmentation`.
         strong: for the two views of joint embedding, which learns from what it must see through: closer crops in
-            place of the shifts, brightness, contrast and colour. Too much for training on labels.
+            place of the shifts, brightness, contrast and color. Too much for training on labels.
 
     Raises: ValueError: when `name` is none of these.
 

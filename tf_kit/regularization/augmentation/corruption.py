@@ -50,7 +50,7 @@ class AddNoise(Augmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Cutout(Augmentation):
-    """Sets a square to zero, its centre anywhere in the image, so that it may hang over the edge.
+    """Sets a square to zero, its center anywhere in the image, so that it may hang over the edge.
 
         y = 0 where −size/2 <= x − cx < size/2 in both directions, else the image     (1)
 
@@ -83,8 +83,8 @@ class Cutout(Augmentation):
         hole = rows[:, :, None, None] & columns[:, None, :, None]
         return ops.where(hole, ops.zeros_like(images), images)  # (1)
 
-    def _hole(self, centre, length):
-        first = centre - self.size // 2
+    def _hole(self, center, length):
+        first = center - self.size // 2
         places = ops.arange(length, dtype="float32")[None]
         return (places >= first) & (places < first + self.size)
 

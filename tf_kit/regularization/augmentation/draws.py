@@ -1,7 +1,7 @@
 """Random numbers that belong to an example: pure functions of its key, drawn for a whole batch at once.
 
 A generator with a state gives an example other numbers when the batch is put together differently or split
-over replicas. Here the i-th number of an example is a hash of (its key, the purpose, i), by the finaliser of
+over replicas. Here the i-th number of an example is a hash of (its key, the purpose, i), by the finalizer of
 SplitMix64 over a Weyl sequence, in plain integer operations:
 
     mix(z):        z ← (z ⊕ z≫30) · A;  z ← (z ⊕ z≫27) · B;  z ⊕ z≫31   (mod 2⁶⁴)     (1)

@@ -5,7 +5,7 @@ Each draws, for every example, the affine map from a pixel of the output to a po
     (x', y') = M (x, y, 1)                                               (1)
     out(x, y) = bilinear interpolation of the image at (x', y')          (2)
 
-with M of shape (2, 3), x to the right, y downwards, pixel centres at whole numbers. The image covers
+with M of shape (2, 3), x to the right, y downwards, pixel centers at whole numbers. The image covers
 [-½, width − ½) × [-½, height − ½): points outside it are 0, points in its outer half pixel take the nearest
 pixels. Maps in a row are multiplied first and resampled once, so `compose` blurs no more than one of them
 does.
@@ -114,12 +114,12 @@ class RandomCrop(GeometricAugmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RandomRotation(GeometricAugmentation):
-    """Turns each image about its centre, counter-clockwise as seen, by an angle from [−degrees, degrees).
+    """Turns each image about its center, counter-clockwise as seen, by an angle from [−degrees, degrees).
 
         x' − cx = cos θ (x − cx) − sin θ (y − cy)                        (1)
         y' − cy = sin θ (x − cx) + cos θ (y − cy)                        (2)
 
-    where (cx, cy) is the centre of the image.
+    where (cx, cy) is the center of the image.
 
     Args:
         degrees: the largest angle, in [0, 180]. A turn of 180° makes 6 of 9.
@@ -195,7 +195,7 @@ class RandomResizedCrop(GeometricAugmentation):
 
 
 def turned(angle, height, width):
-    """The maps that turn an image about its centre by `angle`, (n,), in radians counter-clockwise as seen."""
+    """The maps that turn an image about its center by `angle`, (n,), in radians counter-clockwise as seen."""
     cos, sin = ops.cos(angle), ops.sin(angle)
     cx, cy = (width - 1) / 2, (height - 1) / 2
     return (cos, -sin, cx - cos * cx + sin * cy), (sin, cos, cy - sin * cx - cos * cy)  # (1), (2)

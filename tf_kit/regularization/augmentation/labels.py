@@ -7,7 +7,7 @@ from tf_kit.regularization.augmentation.draws import example_keys
 
 
 def label_preserving(classifier, x, y, augmentation, *, num_draws=5, seed=0, batch_size=256):
-    """For each class, how often an augmented example is still recognised.
+    """For each class, how often an augmented example is still recognized.
 
     Only examples that the classifier gets right without augmentation are asked, so its own errors do not
     count against the augmentation. Near 1 the augmentation preserves the class; where it falls, look: a

@@ -1,7 +1,7 @@
 """Compression: smaller networks from trained ones, by zeros, by fewer bits, by a smaller student (topic 21).
 
 `prune` removes the weights of small magnitude, `quantize` stores the others in few bits, `distill` teaches a
-small network what a large one has learned. They combine: quantise what was pruned, prune a student.
+small network what a large one has learned. They combine: quantize what was pruned, prune a student.
 
 Reference: Han, Pool, Tran, Dally, 2015, Learning both weights and connections for efficient neural networks;
 Han, Mao, Dally, 2016, Deep compression; Hinton, Vinyals, Dean, 2015, Distilling the knowledge in a neural

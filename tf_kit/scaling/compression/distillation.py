@@ -1,6 +1,6 @@
 """Distillation: a small network learns from the answers of a large one, not from the labels alone.
 
-What the teacher holds possible beside the right class says how it generalises; a temperature makes it visible.
+What the teacher holds possible beside the right class says how it generalizes; a temperature makes it visible.
 
 Reference: Hinton, Vinyals, Dean, 2015, Distilling the knowledge in a neural network, section 2.
 """
@@ -21,7 +21,7 @@ def distillation_loss(labels, teacher_logits, student_logits, temperature: float
 
     where y = `labels`, v = `teacher_logits`, z = `student_logits`, T = `temperature`, α = `alpha`. The gradient
     of (2) shrinks as 1/T²; the factor T² keeps the balance of the two terms when T changes. For large T the
-    gradient of T² soft_i tends to (z − v)/K, each centred over the K classes: regression on the logits.
+    gradient of T² soft_i tends to (z − v)/K, each centered over the K classes: regression on the logits.
 
     Args:
         labels: classes (n,) or (n, 1), or their probabilities (n, K).

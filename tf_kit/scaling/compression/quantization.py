@@ -1,6 +1,6 @@
-"""Post-training quantisation: kernels as whole numbers of few bits with one scale for each output channel.
+"""Post-training quantization: kernels as whole numbers of few bits with one scale for each output channel.
 
-What is saved is bytes, on disk and in memory. Activations stay floats: a quantised layer multiplies its whole
+What is saved is bytes, on disk and in memory. Activations stay floats: a quantized layer multiplies its whole
 numbers by the scale when it is called and then computes as the layer it replaces, so it is not faster.
 
 Reference: Jacob et al., 2018, Quantization and training of neural networks for efficient integer-arithmetic-only
@@ -19,7 +19,7 @@ from tf_kit.scaling.compression.size import pack, unpack
 
 
 def quantize_weights(weights, bits: int = 8):
-    """Symmetric quantisation with one scale for each output channel.
+    """Symmetric quantization with one scale for each output channel.
 
         s_c = max_i |w_ic| / (2^(b−1) − 1)                               (1)
         q   = round(w / s)                                               (2)
@@ -91,7 +91,7 @@ class _Quantized:
         return ops.cast(weights, self.compute_dtype)
 
     def copy_from(self, layer):
-        """Quantises the kernel of the layer that this one replaces, and takes over its bias."""
+        """Quantizes the kernel of the layer that this one replaces, and takes over its bias."""
         levels, scale = quantize_weights(ops.convert_to_numpy(layer.kernel), self.bits)
         self._kernel.assign(levels)
         self.scale.assign(scale)
@@ -189,10 +189,10 @@ _KINDS = {
 
 
 def quantize(model, bits: int = 8):
-    """Post-training quantisation: a copy of a trained network with its kernels in few bits.
+    """Post-training quantization: a copy of a trained network with its kernels in few bits.
 
     No data and no training are needed. With 8 bits the file is a quarter as long and the accuracy nearly
-    always the same; with fewer the error doubles with each bit. A pruned network can be quantised: its zeros
+    always the same; with fewer the error doubles with each bit. A pruned network can be quantized: its zeros
     stay zeros and its file leaves them out.
 
         q, s = quantize_weights(W, bits)                                 (1)
@@ -200,16 +200,16 @@ def quantize(model, bits: int = 8):
 
     Args:
         model: a built Sequential or functional model. It is left as it is. Its dense layers and convolutions
-            (of one, two and three dimensions) are quantised, within nested models too; biases and other layers
+            (of one, two and three dimensions) are quantized, within nested models too; biases and other layers
             are copied.
         bits: bits of a weight, from 2 to 8. Levels lie in memory as int8 and in a file in `bits` bits each.
             Defaults to 8.
 
     Returns:
-        The quantised model, compiled as `model` is. Its kernels do not train. Activations are floats.
+        The quantized model, compiled as `model` is. Its kernels do not train. Activations are floats.
 
     Raises:
-        ValueError: when `bits` is outside 2 to 8, when no layer can be quantised or one already is, or when
+        ValueError: when `bits` is outside 2 to 8, when no layer can be quantized or one already is, or when
             the model is of another kind.
 
     Example:
@@ -219,7 +219,7 @@ def quantize(model, bits: int = 8):
         >>> 3.5 < size_on_disk(model) / size_on_disk(quantize(model)) < 4
         True
 
-    Convention: `model.quantize("int8")` of Keras changes the model in place and quantises activations too, one
+    Convention: `model.quantize("int8")` of Keras changes the model in place and quantizes activations too, one
     scale for each example.
     Reference: Krishnamoorthi, 2018, section 3.1.
     """
@@ -228,7 +228,7 @@ def quantize(model, bits: int = 8):
     quantized = [layer.name for layer in layers if isinstance(layer, _Quantized)]
     if quantized:
         refuse(
-            "quantize.model", "have float kernels", f"{quantized[0]}, which is quantised", "Give the original"
+            "quantize.model", "have float kernels", f"{quantized[0]}, which is quantized", "Give the original"
         )
 
     def replacement(layer):

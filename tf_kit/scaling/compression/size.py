@@ -49,7 +49,7 @@ def nonzero_fraction(model) -> float:
         fraction = Σ_l #{w ∈ W^(l) : w ≠ 0} / Σ_l #W^(l)                 (1)
 
     where W^(l) are the kernels of the layers, as they are used in the forward pass; biases and the weights of
-    normalisation, which are never pruned, are left out.
+    normalization, which are never pruned, are left out.
 
     Args:
         model: a built Keras model with at least one kernel.

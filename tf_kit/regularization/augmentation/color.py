@@ -1,4 +1,4 @@
-"""Augmentations of colour, for images in [0, 1]: brightness, contrast, and their jitter with saturation and hue."""
+"""Augmentations of color, for images in [0, 1]: brightness, contrast, and their jitter with saturation and hue."""
 
 import math
 
@@ -113,7 +113,7 @@ class ColorJitter(Augmentation):
         (True, True)
 
     Convention: torchvision shuffles the four steps, clips after each, and turns the hue of HSV; turning (I,
-        Q) is linear and keeps the luma. The paper uses `probability=0.8` and drops all colour with
+        Q) is linear and keeps the luma. The paper uses `probability=0.8` and drops all color with
         probability 0.2.
     Reference: Chen et al. 2020, appendix A
     """
@@ -156,7 +156,7 @@ def saturated(images, factor):
 
 
 def hue_turned(images, angle):
-    """Each image with its chrominance, I and Q of the YIQ colours, turned by its angle, (n,), in radians."""
+    """Each image with its chrominance, I and Q of the YIQ colors, turned by its angle, (n,), in radians."""
     y, i, q = _mixed(images, _YIQ)
     cos, sin = (f(angle)[:, None, None] for f in (ops.cos, ops.sin))
     return ops.stack(_mixed(ops.stack([y, cos * i - sin * q, sin * i + cos * q], axis=-1), _RGB), axis=-1)
@@ -171,7 +171,7 @@ def _grey(images):
     if images.shape[-1] == 1:
         return images
     if images.shape[-1] != 3:
-        refuse("images", "have one or three channels to change their colours", f"shape {tuple(images.shape)}")
+        refuse("images", "have one or three channels to change their colors", f"shape {tuple(images.shape)}")
     return _mixed(images, [_LUMA])[0][..., None]
 
 

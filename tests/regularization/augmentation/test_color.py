@@ -1,4 +1,4 @@
-"""Brightness, contrast and colour jitter are those of the formulas, image by image."""
+"""Brightness, contrast and color jitter are those of the formulas, image by image."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from keras import ops
 from oracles import regularization as oracle
 
 from tf_kit.regularization import ColorJitter, RandomBrightness, RandomContrast, example_keys
-from tf_kit.regularization.augmentation import colour
+from tf_kit.regularization.augmentation import color
 
 N = 8
 IMAGES = np.random.default_rng(9).random((N, 4, 3, 3)).astype("float32")
@@ -44,7 +44,7 @@ def check_jitter_of_grey(module):
 
 @pytest.mark.parametrize("check", [check_brightness, check_contrast, check_jitter, check_jitter_of_grey])
 def test_equals_the_formulas(check):
-    check(colour)
+    check(color)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_equals_the_formulas(check):
 )  # fmt: skip
 def test_wrong_twin(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
-        check(wrong_twin(colour, right, wrong))
+        check(wrong_twin(color, right, wrong))
 
 
 @pytest.mark.parametrize("layer", [RandomBrightness(0), RandomContrast(0), ColorJitter(0), ColorJitter(1, 0)])
@@ -74,9 +74,9 @@ def test_identity_parameters_give_the_input_back(layer):
 def test_turning_the_hue_keeps_the_luma_and_greys():
     x, angle = ops.convert_to_tensor(IMAGES), ops.full((N,), 2.0)
     luma = np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(np.asarray(colour.hue_turned(x, angle)) @ luma, IMAGES @ luma, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(color.hue_turned(x, angle)) @ luma, IMAGES @ luma, atol=1e-6)
     grey = ops.repeat(x[..., :1], 3, axis=-1)
-    np.testing.assert_allclose(colour.hue_turned(grey, angle), grey, atol=1e-6)
+    np.testing.assert_allclose(color.hue_turned(grey, angle), grey, atol=1e-6)
 
 
 @pytest.mark.parametrize(
