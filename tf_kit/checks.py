@@ -1,0 +1,109 @@
+"""Checks of arguments: each returns the value it was given, or raises an `InputError` of one line."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from tf_kit.errors import InputError
+
+
+def refuse(
+    subject: Any,
+    requirement: str,
+    received: Any,
+    remedy: str = "",
+    *,
+    flag: str | None = None,
+    typed_remedy: str | None = None,
+) -> NoReturn:
+    """Raise `InputError`: «`subject` must requirement. Received: …. Remedy.»
+
+    Args:
+        subject: argument, file or data set that is refused: `"Dropout.rate"`, a path.
+        requirement: the rule, continuing "must …".
+        received: the value that was given, as text.
+        remedy: how to proceed, for a Python user.
+        flag: flag of the command line that sets the subject, if it is not spelled as the argument.
+        typed_remedy: how to proceed on the command line, if that differs from `remedy`.
+
+    Example:
+        >>> refuse("Dropout.rate", "be in [0, 1)", "rate=1.5", "0.5 drops every second unit")
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `Dropout.rate` must be in [0, 1). Received: rate=1.5. 0.5 drops every second unit.
+    """
+    subject, received, remedy = str(subject), str(received), remedy.rstrip(".")
+    line = f"`{subject}` must {requirement}. Received: {received}."
+    raise InputError(
+        f"{line} {remedy}." if remedy else line,
+        subject=subject,
+        requirement=requirement,
+        received=received,
+        remedy=remedy,
+        flag=flag,
+        typed_remedy=typed_remedy,
+    )
+
+
+def number(
+    subject: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    why: str = "",
+    remedy: str = "",
+) -> float:
+    """Return `value` as a float; refuse it unless it is a finite number in the interval.
+
+    Example:
+        >>> number("SGD.momentum", 0.9, at_least=0, below=1)
+        0.9
+    """
+    low = f"({above}" if above is not None else f"[{at_least}" if at_least is not None else "(-inf"
+    high = f"{below})" if below is not None else f"{at_most}]" if at_most is not None else "inf)"
+    inside = (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (below is None or value < below)
+        and (at_most is None or value <= at_most)
+    )
+    if not inside:
+        received = f"{subject.rsplit('.', 1)[-1]}={value!r}"
+        refuse(subject, f"be a number in {low}, {high}{' ' + why if why else ''}", received, remedy)
+    return float(value)
+
+
+def count(subject: str, value: Any, *, at_least: int = 1, remedy: str = "") -> int:
+    """Return `value` as an int; refuse it unless it is a whole number of at least `at_least`.
+
+    Example:
+        >>> count("mlp.num_classes", 10)
+        10
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= at_least
+    if not whole:
+        received = f"{subject.rsplit('.', 1)[-1]}={value!r}"
+        refuse(subject, f"be a whole number of at least {at_least}", received, remedy)
+    return int(value)
+
+
+def choice(subject: str, value: Any, allowed: Iterable[Any], remedy: str = "") -> Any:
+    """Return `value`; refuse it unless it is one of `allowed`.
+
+    Example:
+        >>> choice("Momentum.form", "velocity", ("velocity", "average"))
+        'velocity'
+    """
+    allowed = tuple(allowed)
+    if value not in allowed:
+        received = f"{subject.rsplit('.', 1)[-1]}={value!r}"
+        refuse(subject, "be one of " + ", ".join(repr(each) for each in allowed), received, remedy)
+    return value
