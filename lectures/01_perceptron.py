@@ -16,7 +16,9 @@ back-propagating errors".
 import dataclasses
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 
 from tf_kit import data, lectures, networks, plotting
 
@@ -132,34 +134,42 @@ def check(results):
 
 # %%
 def plot(results):
-    limits, shown = results["limits"], {"points": results["x"], "classes": results["y"]}
-    side = np.linspace(*limits, len(results["in_plane"]))
+    low, high = results["limits"]
+    side = np.linspace(low, high, len(results["in_plane"]))
     x1, x2 = np.meshgrid(side, side)
     a, b, c = results["line"]
-    inputs = {"limits": limits, "x_label": "$x_1$", "y_label": "$x_2$"}
-    one = {
-        **shown,
-        **inputs,
-        "score": 1 / (1 + np.exp(-50 * (a * x1 + b * x2 + c))),
-        "title": f"best single line: {100 * results['line_accuracy']:.0f} %",
-    }
-    two = {
-        **shown,
-        **inputs,
-        "score": results["in_plane"],
-        "lines": dict(zip(("hidden unit $z_1$", "hidden unit $z_2$"), results["lines"], strict=True)),
-        "title": f"two hidden units: {100 * max(results['learned']):.0f} %",
-    }
-    features = {
-        "points": results["hidden"],
-        "classes": results["y"],
-        "limits": limits,
-        "x_label": "$z_1$",
-        "y_label": "$z_2$",
-        "score": results["in_hidden"],
-        "title": "what the output unit sees",
-    }
-    return plotting.regions([one, two, features], point_labels=("class 0", "class 1"))
+    one_line = 1 / (1 + np.exp(-50 * (a * x1 + b * x2 + c)))
+    panels = [  # title, name of the axes, points, output over the plane, lines
+        (f"best single line: {100 * results['line_accuracy']:.0f} %", "x", results["x"], one_line, []),
+        (
+            f"two hidden units: {100 * max(results['learned']):.0f} %",
+            "x",
+            results["x"],
+            results["in_plane"],
+            results["lines"],
+        ),
+        ("what the output unit sees", "z", results["hidden"], results["in_hidden"], []),
+    ]
+    shades = LinearSegmentedColormap.from_list("classes", ["#A6D3F0", "#FFFFFF", "#F3C9A5"])
+    with plt.rc_context({**plotting.STYLE, "axes.grid": False, "font.size": 15}):
+        figure, row = plt.subplots(1, 3, figsize=(13.2, 5.1), layout="constrained")
+        shown = {}
+        for axes, (title, name, points, output, lines) in zip(row, panels, strict=True):
+            axes.pcolormesh(side, side, output, cmap=shades, vmin=0, vmax=1, shading="nearest")
+            axes.contour(side, side, output, levels=[0.5], colors="black", linewidths=2.2)
+            for unit, (a, b, c) in enumerate(lines):
+                ends = np.array([low - 1, high + 1])
+                x, y = (ends, -(a * ends + c) / b) if abs(b) > abs(a) else (-(b * ends + c) / a, ends)
+                (drawn,) = axes.plot(x, y, "--", color=plotting.COLORS[2 + unit], linewidth=2.6)
+                shown[f"hidden unit $z_{unit + 1}$"] = drawn
+            for k in (0, 1):
+                look = {"color": plotting.COLORS[k], "markersize": 5, "alpha": 0.7}
+                (shown[f"class {k}"],) = axes.plot(*points[results["y"] == k].T, plotting.MARKERS[k], **look)
+            axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=title)
+            axes.set(xlabel=f"${name}_1$", ylabel=f"${name}_2$")
+            axes.locator_params(nbins=4)
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=len(shown))
+    return figure
 
 
 # %%

@@ -17,6 +17,7 @@ Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", sections 8.3 and
 import dataclasses
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 from tf_kit import lectures, optimizers, plotting
@@ -158,14 +159,51 @@ def check(results):
 
 
 # %%
+def draw_path(axes, name, path, hessian, x, y):
+    """One path over the contours of the valley."""
+    plane = np.stack(np.meshgrid(x, y), axis=-1)
+    loss = np.einsum("...i,ij,...j->...", plane, hessian, plane) / 2
+    levels = loss.max() * np.linspace(0, 1, 11)[1:] ** 3
+    axes.contour(x, y, loss, levels=levels, colors="0.72", linewidths=1)
+    axes.plot(*path.T, "o-", color=plotting.COLORS[0], linewidth=1.8, markersize=4)
+    axes.plot(*path[0], "s", color=plotting.COLORS[1], markersize=11)
+    axes.plot(0, 0, "*", color="black", markersize=17)
+    axes.set(xlim=x[[0, -1]], ylim=y[[0, -1]], aspect="equal", xticks=[], yticks=[])
+    axes.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
+    axes.set_title(f"{name}: {len(path) - 1} steps", fontsize=17)
+
+
 def plot(results):
     hessian, _ = valley(results["steepness"], results["angle"])
     paths = {name: results["path"][name, "turned"] for name in MAKE}
-    bars = {
-        f"turned by {results['angle']:g}°": [results["steps"][name, "turned"] for name in MAKE],
-        "along an axis": [results["steps"][name, "along an axis"] for name in MAKE],
-    }
-    return plotting.valley_paths(hessian, paths, bars)
+    visited = np.concatenate([*paths.values(), np.zeros((1, 2))])
+    low, high = visited.min(axis=0), visited.max(axis=0)
+    reach = 0.58 * (high - low).max()
+    x, y = (np.linspace(middle - reach, middle + reach, 201) for middle in (low + high) / 2)
+    with plt.rc_context({**plotting.STYLE, "axes.grid": False, "font.size": 15}):
+        figure = plt.figure(figsize=(17.2, 8), layout="constrained")
+        above, below = figure.subfigures(2, 1)
+        left, right = below.subfigures(1, 2, width_ratios=(3, 1))
+        places = [*above.subplots(1, 4), *left.subplots(1, 3)]
+        for axes, (name, path) in zip(places, paths.items(), strict=True):
+            draw_path(axes, name, path, hessian, x, y)
+        axes = right.subplots()
+        for i, where in enumerate(("turned", "along an axis")):
+            steps = [results["steps"][name, where] for name in MAKE]
+            rows = np.arange(len(steps)) + 0.4 * i - 0.2
+            label = f"turned by {results['angle']:g}°" if where == "turned" else where
+            look = {"color": plotting.COLORS[i], "hatch": ("", "//")[i], "edgecolor": "white"}
+            axes.barh(rows, steps, 0.4, label=label, **look)
+            for row, count in zip(rows, steps, strict=True):
+                axes.annotate(
+                    f"{count}", (count, row), (3, 0), textcoords="offset points", va="center", size=12
+                )
+        axes.set_yticks(range(len(MAKE)), [name.replace(" + ", " +\n") for name in MAKE], fontsize=13)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.set_title("steps to the minimum", fontsize=17)
+        right.legend(fontsize=13, loc="outside lower center", ncols=2)
+    return figure
 
 
 # %%

@@ -179,7 +179,22 @@ def plot(results):
         "y_limits": (0, 1.05),
     }
     figure = plotting.graphs([losses, ways], width=6.6)
-    return plotting.add_moments(figure, 0, {"weights kept": results["best"], "stopped": results["stopped"]})
+    moments = (("weights kept", results["best"], "--", 0.97), ("stopped", results["stopped"], ":", 0.85))
+    axes = figure.axes[0]
+    for words, epoch, dashes, height in moments:
+        axes.axvline(epoch, color="0.35", linestyle=dashes, linewidth=1.8)
+        axes.annotate(
+            words,
+            (epoch, height),
+            (6, 0),
+            axes.get_xaxis_transform(),
+            "offset points",
+            va="top",
+            color="0.2",
+            size=14,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
+    return figure
 
 
 # %%

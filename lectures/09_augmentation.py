@@ -17,6 +17,7 @@ Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 7.4; Sim
 import dataclasses
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 from tf_kit import data, lectures, networks, plotting
@@ -166,16 +167,33 @@ def check(results):
 
 # %%
 def plot(results):
-    curves = {name: (results["sizes"], of) for name, of in results["errors"].items()}
-    return plotting.curves_and_heatmap(
-        curves,
-        ("labels", "test error, %", "training images"),
-        np.array(list(results["kept"].values())),
-        list(results["kept"]),
-        list(range(10)),
-        "images still recognized, %",
-        "digit",
-    )
+    sizes, kept = results["sizes"], np.array(list(results["kept"].values()))
+    with plt.rc_context({**plotting.STYLE, "font.size": 15}):
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(14.5, 5.2), layout="constrained", width_ratios=(1, 1.4)
+        )
+        for i, (name, errors) in enumerate(results["errors"].items()):
+            look = {"color": plotting.COLORS[i], "marker": plotting.MARKERS[i], "markersize": 9}
+            left.plot(sizes, errors.mean(axis=1), label=name, **look)
+            for size, of_seeds in zip(sizes, errors, strict=True):
+                left.plot([size] * len(of_seeds), of_seeds, ".", color=plotting.COLORS[i], alpha=0.6)
+        left.set(xscale="log", xlabel="labels", ylabel="test error, %", ylim=(0, None))
+        left.set_xticks(sizes, [str(size) for size in sizes])
+        left.minorticks_off()
+        left.legend(title="training images")
+        right.imshow(kept, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for i, j in np.ndindex(*kept.shape):
+            color = "black" if kept[i, j] > 0.5 else "white"
+            words = f"{100 * kept[i, j]:.0f}" if np.isfinite(kept[i, j]) else "–"
+            right.text(j, i, words, ha="center", va="center", color=color)
+        right.set_xticks(range(10))
+        right.set_xlabel("digit")
+        right.set_yticks(range(len(kept)), list(results["kept"]))
+        right.set_title("images still recognized, %", fontsize=16)
+        right.grid(visible=False)
+        right.spines[:].set_visible(False)
+        right.tick_params(length=0)
+    return figure
 
 
 # %%

@@ -107,7 +107,9 @@ def check(results):
     steps = {name: len(each) for name, each in shares.items()}
     centered, printed = (results["of_inputs"][name] for name in ("centered", "as printed"))
     assert condition["whitened"] < 1.01, f"whitened, the condition number is {condition['whitened']:.3g}"
-    assert 0.8 < printed / centered < 1.25, f"the printed form changed it from {centered:.3g} to {printed:.3g}"
+    assert 0.8 < printed / centered < 1.25, (
+        f"the printed form changed it from {centered:.3g} to {printed:.3g}"
+    )
     assert steps["whitened"] == 1, f"whitened, descent took {steps['whitened']} steps"
     order = ["whitened", "standardized", "centered", "pixels"]
     assert sorted(steps, key=steps.get)[:4] == order, f"steps: {steps}"

@@ -17,6 +17,7 @@ Reference: Bergstra and Bengio 2012, "Random Search for Hyper-Parameter Optimiza
 import dataclasses
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
@@ -178,21 +179,30 @@ def check(results):
 
 # %%
 def plot(results):
-    places = {
-        f"{kind}: {len(np.unique(of['learning_rate']))} learning rates in {len(of['error'])} trials": (
-            of["learning_rate"],
-            of["momentum"],
-            of["error"],
-        )
-        for kind, of in results["shown"].items()
-    }
-    curves = {kind: (np.array(list(of)), np.stack(list(of.values()))) for kind, of in results["best"].items()}
-    return plotting.trials_and_best(
-        places,
-        curves,
-        ("learning rate", "momentum", "validation error, %"),
-        ("trials", "error of the best, %"),
-    )
+    shown, best = results["shown"], results["best"]
+    errors = np.concatenate([trials["error"] for trials in shown.values()])
+    scale = plt.Normalize(errors.min(), errors.max())
+    with plt.rc_context({**plotting.STYLE, "font.size": 15}):
+        figure, row = plt.subplots(1, 3, figsize=(15.6, 5), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12)
+        for axes, (kind, of) in zip(row[:2], shown.items(), strict=True):
+            x, y, error = of["learning_rate"], of["momentum"], of["error"]
+            look = {"cmap": "cividis_r", "norm": scale, "edgecolors": "black", "linewidths": 0.6}
+            dots = axes.scatter(x, y, 90, error, **look)
+            i = np.argmin(error)
+            axes.plot(x[i], y[i], "*", color=plotting.COLORS[1], markersize=22, markeredgecolor="black")
+            axes.set(xscale="log", xlabel="learning rate", ylabel="momentum")
+            title = f"{kind}: {len(np.unique(x))} learning rates in {len(x)} trials"
+            axes.set_title(title, fontsize=14)
+        figure.colorbar(dots, ax=list(row[:2]), label="validation error, %", shrink=0.9)
+        for i, (kind, by_trials) in enumerate(best.items()):
+            found = np.stack(list(by_trials.values()))  # (budgets, searches)
+            error = found.std(axis=1, ddof=1) / np.sqrt(found.shape[1])
+            look = {"color": plotting.COLORS[i], "marker": plotting.MARKERS[i], "markersize": 9, "capsize": 5}
+            row[2].errorbar(list(by_trials), found.mean(axis=1), error, label=kind, **look)
+        row[2].set(xlabel="trials", ylabel="error of the best, %", ylim=(0, None), xticks=list(best["grid"]))
+        row[2].legend()
+    return figure
 
 
 # %%

@@ -17,6 +17,7 @@ Reference: He, Zhang, Ren, Sun 2016, "Deep residual learning for image recogniti
 import dataclasses
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
@@ -124,12 +125,27 @@ def check(results):
 
 # %%
 def plot(results):
-    panels = {}
-    for name, unit, scale in (("ResNet-50", "GB", 1e9), ("perceptron", "MB", 1e6)):
-        bills = results["bills"][name]
-        heights = {part: [bill[part] / scale for bill in bills.values()] for part in PARTS}
-        panels[f"{name}, {unit}"] = ([str(size) for size in bills], heights)
-    return plotting.stacked_bars(panels, x_label="examples in a minibatch", width=5.6)
+    hatches = ("", "//", "..", "xx", "\\\\")
+    with plt.rc_context({**plotting.STYLE, "font.size": 15}):
+        figure, row = plt.subplots(1, 2, figsize=(11.2, 4.8), layout="constrained")
+        units = (("ResNet-50", "GB", 1e9), ("perceptron", "MB", 1e6))
+        for axes, (name, unit, scale) in zip(row, units, strict=True):
+            bills = results["bills"][name]
+            sizes = [str(size) for size in bills]
+            bottom = np.zeros(len(bills))
+            for part, color, hatch in zip(PARTS, plotting.COLORS, hatches, strict=False):
+                heights = np.array([bill[part] / scale for bill in bills.values()])
+                axes.bar(sizes, heights, 0.7, bottom, color=color, hatch=hatch, edgecolor="white", label=part)
+                bottom += heights
+            for i, total in enumerate(bottom):
+                axes.annotate(f"{total:.3g}", (i, total), (0, 3), textcoords="offset points", ha="center")
+            axes.set(title=f"{name}, {unit}", xlabel="examples in a minibatch")
+            axes.grid(axis="x", visible=False)
+            axes.set_axisbelow(True)
+            axes.margins(y=0.1)
+        handles, parts = row[0].get_legend_handles_labels()
+        figure.legend(handles, parts, loc="outside lower center", ncols=len(parts))
+    return figure
 
 
 # %%

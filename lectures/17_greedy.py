@@ -15,6 +15,7 @@ Learning?"
 
 import dataclasses
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from tf_kit import data, experiments, lectures, plotting
@@ -67,17 +68,33 @@ def check(results):
 
 # %%
 def plot(results):
-    curves = {
-        "without pretraining": (results["depths"], results["without"]),
-        "with pretraining": (results["depths"], results["with"]),
-    }
     words = {
         "trained": "first layer, trained from random weights",
         "pretrained": "pretrained without labels",
         "tuned": "pretrained, then fine-tuned",
     }
-    kernels = {words[name]: results["filters"][name] for name in words}
-    return plotting.depth_and_filters(curves, kernels, results["image_shape"][:2])
+    tuned = results["filters"]["tuned"]
+    strongest = np.sort(np.argsort(-np.linalg.norm(tuned, axis=0))[:12])  # the same units in all three rows
+    with plt.rc_context(plotting.STYLE):
+        figure = plt.figure(figsize=(13, 5), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+        axes = left.subplots()
+        for i, name in enumerate(("without", "with")):
+            look = {"color": plotting.COLORS[i], "marker": plotting.MARKERS[i], "markersize": 9}
+            errors = results[name]
+            axes.plot(results["depths"], errors.mean(axis=1), label=f"{name} pretraining", **look)
+            for depth, of_seeds in zip(results["depths"], errors, strict=True):
+                axes.plot([depth] * len(of_seeds), of_seeds, ".", color=plotting.COLORS[i], alpha=0.5)
+        axes.set(xlabel="hidden layers", ylabel="test error, %", ylim=(0, None), xticks=results["depths"])
+        axes.legend()
+        for block, (name, title) in zip(right.subfigures(3, 1), words.items(), strict=True):
+            block.suptitle(title, x=0.02, ha="left", fontsize=13)
+            for axes, unit in zip(block.subplots(2, 6).flat, strongest, strict=True):
+                image = results["filters"][name][:, unit].reshape(results["image_shape"][:2])
+                high = np.abs(image).max()
+                axes.imshow(image, cmap="gray", vmin=-high, vmax=high)
+                axes.axis("off")
+    return figure
 
 
 # %%

@@ -57,6 +57,7 @@ class Config:
 # %%
 def train(replicas, name, labels, epochs, batch_size):
     """Weights of two networks after training on so many replicas, and the bytes of a traced step."""
+
     class MeanInComputeLoss(keras.Sequential):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
             losses = keras.ops.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
@@ -94,7 +95,9 @@ def train(replicas, name, labels, epochs, batch_size):
 
 
 # %%
-IMPORTS = "import keras, numpy as np\nfrom tf_kit import data, networks, pretraining, regularization, scaling\n"
+IMPORTS = (
+    "import keras, numpy as np\nfrom tf_kit import data, networks, pretraining, regularization, scaling\n"
+)
 
 
 def start(replicas, path, *arguments):

@@ -21,7 +21,9 @@ Network"; Horowitz 2014, "Computing's energy problem"
 import dataclasses
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from tf_kit import data, lectures, networks, plotting, scaling
 
@@ -124,12 +126,33 @@ def check(results):
 
 # %%
 def plot(results):
+    names, rows = results["names"], np.arange(len(results["names"]))
     measures = {
         "test accuracy, %": results["accuracy"],
-        "file, kB": results["file_bytes"] / 1e3,
-        "energy of a prediction, µJ": results["joules"] * 1e6,
+        "file, kB": results["file_bytes"][:, None] / 1e3,
+        "energy of a prediction, µJ": results["joules"][:, None] * 1e6,
     }
-    return plotting.measures_by_name(results["names"], measures)
+    with plt.rc_context({**plotting.STYLE, "font.size": 15}):
+        size = (14, 0.62 * len(names) + 1.3)
+        figure, panels = plt.subplots(1, 3, figsize=size, layout="constrained", sharey=True)
+        for axes, (label, values), color in zip(panels, measures.items(), plotting.COLORS, strict=False):
+            means = values.mean(axis=1)
+            axes.barh(rows, means, height=0.6, color=color, alpha=0.55)
+            if values.shape[1] > 1:
+                for row, of_seeds in zip(rows, values, strict=True):
+                    axes.plot(of_seeds, [row] * len(of_seeds), "o", color="black", markersize=5)
+            low = max(0.0, 2 * values.min() - 100) if label.endswith("%") else 0.0
+            high = values.max() + 0.02 * (values.max() - low)
+            for row, mean in zip(rows, means, strict=True):
+                text = f"{mean:.1f}" if mean >= 9.95 else f"{mean:.2g}"
+                axes.text(max(mean, values[row].max()) + 0.03 * (high - low), row, text, va="center")
+            ticks = MaxNLocator(4).tick_values(low, high)
+            axes.set(xlabel=label, xlim=(low, high + 0.25 * (high - low)))
+            axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+            axes.grid(axis="y", visible=False)
+        panels[0].set_yticks(rows, names)
+        panels[0].invert_yaxis()
+    return figure
 
 
 # %%
