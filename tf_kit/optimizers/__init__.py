@@ -1,8 +1,8 @@
-"""The optimizers of the lecture as Keras optimizers, and the schedules of their learning rates.
+"""Optimizers of the lecture as Keras optimizers, and schedules of the learning rate.
 
-Each goes into `compile(optimizer=…)`, saves, loads and clips as any Keras optimizer, and its `update_step`
-reads as the lecture's equations. `import tf_kit.optimizers` is enough for a saved model to find them. The
-slots of float16 and bfloat16 weights are float32, and the gradient of an embedding is the sum over repeated rows.
+Each is passed to `compile(optimizer=…)` and is saved, loaded and clipped like any Keras optimizer. Its
+`update_step` is the lecture's equations, line by line. A saved model finds them after `import tf_kit.optimizers`.
+The slots of float16 and bfloat16 weights are float32, and repeated rows in the gradient of an embedding are summed.
 """
 
 from tf_kit.optimizers.adagrad import AdaGrad

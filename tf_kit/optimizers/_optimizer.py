@@ -1,44 +1,63 @@
-"""What the optimizers of this wing do alike, on top of what every Keras optimizer does."""
+"""Base class of the optimizers: checked rates, wide slots, dense gradients, an optional compiled update."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
-from tf_kit._checks import number
+from tf_kit.checks import number
+from tf_kit.typing import Tensor
+
+LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 class Optimizer(keras.optimizers.Optimizer):
-    """A Keras optimizer whose formulas hold for half-precision weights and for embeddings too.
+    """Keras optimizer whose formulas also hold for half-precision weights and for embeddings.
 
-    A subclass is `__init__`, `build`, `update_step` and `get_config`, nothing else.
+    A subclass defines `__init__`, `build`, `update_step` and `get_config`, and nothing else.
 
     Args:
-        learning_rate: a number of at least 0, or a schedule.
-        jit_update: compile clipping, decay, update and averages of all weights into one kernel, at the first
-            step. The same numbers up to rounding, sooner where an elementwise update is a large part of the
-            step: many weights, few examples a batch, a CPU. (`LARS` gets slower: its norms do not fuse.) No
-            effect under a distribution strategy or on another backend than TensorFlow. Defaults to False.
-        **kwargs: what every Keras optimizer takes.
+        learning_rate: number of at least 0, or a schedule.
+        jit_update: whether to compile clipping, decay, update and averages of all weights into one kernel, at
+            the first step. Gives the same numbers up to rounding. Faster where the elementwise update is a
+            large part of the step: many weights, few examples per batch, a CPU. (`LARS` gets slower: its norms
+            do not fuse.) No effect under a distribution strategy or on a backend other than TensorFlow.
+            Defaults to False.
+        **kwargs: arguments of every Keras optimizer.
+
+    Raises:
+        ValueError: `learning_rate` is neither a number of at least 0 nor a schedule.
     """
 
-    def __init__(self, learning_rate, jit_update=False, **kwargs):
+    def __init__(self, learning_rate: LearningRate, jit_update: bool = False, **kwargs: Any) -> None:
         if not callable(learning_rate):  # schedules are callable
-            remedy = "The update already carries the minus sign; a schedule may be given too"
+            remedy = "The update already has the minus sign; a schedule is allowed too"
             subject = f"{type(self).__name__}.learning_rate"
             learning_rate = number(subject, learning_rate, at_least=0, remedy=remedy)
         super().__init__(learning_rate, **kwargs)
         self.jit_update = bool(jit_update)
         self._compiled_apply = None
 
-    def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
-        """The slots of half-precision weights are float32: float16 has no g⊙g, bfloat16 no (1−ρ)g⊙g.
+    def add_variable(
+        self,
+        shape: tuple[int, ...],
+        initializer: str | keras.initializers.Initializer = "zeros",
+        dtype: str | None = None,
+        **kwargs: Any,
+    ) -> keras.Variable:
+        """Add a slot, in float32 if the weight is half precision.
 
-        Keras's own averages and accumulators are made before `built` is set, and keep the weight's dtype.
+        float16 cannot hold g⊙g, and bfloat16 loses (1−ρ)g⊙g. Keras's own averages and accumulators are made
+        before `built` is set, and keep the dtype of the weight.
         """
         half = dtype is not None and keras.backend.standardize_dtype(dtype) in ("float16", "bfloat16")
         return super().add_variable(shape, initializer, "float32" if half and self.built else dtype, **kwargs)
 
-    def apply(self, grads, trainable_variables=None):
-        """An embedding's gradient is a list of rows, some twice: their sum is what is clipped and squared."""
+    def apply(self, grads: list[Tensor], trainable_variables: list[keras.Variable] | None = None) -> None:
+        """Update the variables, after summing the repeated rows in the gradient of an embedding.
+
+        Clipping and squaring must see the sum, not the single rows.
+        """
         dense = [ops.add(gradient, 0) if hasattr(gradient, "indices") else gradient for gradient in grads]
         if self.jit_update and keras.backend.backend() == "tensorflow":
             self._apply_compiled(dense, trainable_variables)
@@ -62,5 +81,5 @@ class Optimizer(keras.optimizers.Optimizer):
             variables = self._trainable_variables
         self._compiled_apply(gradients, tuple(self._get_variable_index(variable) for variable in variables))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "jit_update": self.jit_update}

@@ -1,18 +1,21 @@
-"""LARS: momentum whose rate is set for each layer by the norms of its weights and gradient."""
+"""LARS: momentum with one learning rate per layer, from the norms of its weights and gradient."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
-from tf_kit._checks import number
-from tf_kit.optimizers._optimizer import Optimizer
+from tf_kit.checks import number
+from tf_kit.optimizers._optimizer import LearningRate, Optimizer
+from tf_kit.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class LARS(Optimizer):
-    """Layer-wise adaptive rate scaling: each layer moves by the same fraction of its own norm.
+    """Layer-wise adaptive rate scaling: each layer moves by the same fraction of its norm.
 
-    For large minibatches (thousands of examples, as SimCLR and BYOL train), where one rate is too large for
-    the layers whose gradient is large beside their weights. For each variable of two or more axes
+    For large minibatches (thousands of examples, as in SimCLR and BYOL), where a common rate is too large for
+    layers whose gradient is large compared with their weights. For each variable of two or more axes
 
         λ = η ‖w‖ / (‖ĝ‖ + β ‖w‖)                                        (1)
         v ← α v + ε λ (ĝ + β w)                                          (2)
@@ -20,16 +23,17 @@ class LARS(Optimizer):
 
     where ε = learning_rate, η = trust_coefficient, α = momentum, β = l2, the norms run over all of the
     variable's entries, and v has its shape and starts from zero. Biases and the γ and β of batch norm
-    (one axis or none) keep λ = 1 and β = 0, which is momentum alone; so does λ where (1) would be 0 or 0/0.
+    (one axis or none) have λ = 1 and β = 0, which is plain momentum. λ is also 1 where (1) would be 0 or 0/0.
 
     Args:
-        learning_rate: ε, at least 0, or a schedule; most use a warmup. Defaults to 0.3, which SimCLR takes
-            for 256 examples and multiplies as the minibatch grows.
-        momentum: α, in [0, 1). Defaults to 0.9.
-        trust_coefficient: η, above 0. Defaults to 0.001.
-        l2: β, at least 0: the penalty β/2 ‖w‖², whose gradient is added here. Defaults to 0.0005.
-        exclude_1d: leave variables of one axis or none to momentum alone. Defaults to True.
-        **kwargs: what every Keras optimizer takes, see `SGD`.
+        learning_rate: ε, at least 0, or a schedule; a warmup is usual. Defaults to 0.3, the value of SimCLR
+            for 256 examples per minibatch, where it grows in proportion to them.
+        momentum: α, the weight of the past in the velocity, in [0, 1). Defaults to 0.9.
+        trust_coefficient: η, the fraction of its norm by which a layer moves at ε = 1; above 0. Defaults to
+            0.001.
+        l2: β, at least 0: the weight of the penalty β/2 ‖w‖², whose gradient is added here. Defaults to 0.0005.
+        exclude_1d: whether variables of one axis or none get plain momentum. Defaults to True.
+        **kwargs: arguments of every Keras optimizer, see `SGD`.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -40,39 +44,40 @@ class LARS(Optimizer):
         >>> w = keras.Variable([[3.0, 4.0]])           # ‖w‖ = 5
         >>> optimizer = optimizers.LARS(learning_rate=1.0, trust_coefficient=0.1, l2=0.0)
         >>> optimizer.apply([keras.ops.array([[0.0, 200.0]])], [w])
-        >>> print(w.numpy().round(4))                  # a step of 0.1·5, whatever the gradient's norm
+        >>> print(w.numpy().round(4))                  # a step of 0.1·5, whatever the norm of the gradient
         [[3.  3.5]]
 
-    Convention: the paper calls β "weight decay"; it passes through the gradient and the velocity, so it is an
-    `l2` here. The `weight_decay` of `**kwargs` is decoupled as in every Keras optimizer, and touches all
-    variables.
-    Reference: You, Gitman, Ginsburg, 2017, Large batch training of convolutional networks, algorithm 1; the
-    rate: Chen et al., 2020, A simple framework for contrastive learning of visual representations; the
-    exclusions: Grill et al., 2020, Bootstrap your own latent, implementation details.
+    Convention: the paper calls β "weight decay"; it passes through the gradient and the velocity, so it is
+    named `l2` here. The `weight_decay` of `**kwargs` is decoupled, as in every Keras optimizer, and applies to
+    all variables.
+    Reference: You, Gitman, Ginsburg, 2017, Large batch training of convolutional networks, algorithm 1,
+    arXiv:1708.03888; for the rate: Chen et al., 2020, A simple framework for contrastive learning of visual
+    representations, arXiv:2002.05709; for the exclusions: Grill et al., 2020, Bootstrap your own latent,
+    implementation details, arXiv:2006.07733.
     """
 
     def __init__(
         self,
-        learning_rate: float = 0.3,
+        learning_rate: LearningRate = 0.3,
         momentum: float = 0.9,
         trust_coefficient: float = 0.001,
         l2: float = 0.0005,
         exclude_1d: bool = True,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.momentum = number("LARS.momentum", momentum, at_least=0, below=1)
         self.trust_coefficient = number("LARS.trust_coefficient", trust_coefficient, above=0)
         self.l2 = number("LARS.l2", l2, at_least=0)
         self.exclude_1d = bool(exclude_1d)
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self._velocities = self.add_optimizer_variables(variables, "velocity")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         v = self._velocities[self._get_variable_index(variable)]
         g = ops.cast(gradient, v.dtype)
         rate = ops.cast(learning_rate, v.dtype)
@@ -86,7 +91,7 @@ class LARS(Optimizer):
         self.assign(v, self.momentum * v + rate * g)  # (2)
         self.assign_sub(variable, v)  # (3)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {
             "momentum": self.momentum,
             "trust_coefficient": self.trust_coefficient,

@@ -1,30 +1,33 @@
-"""Stochastic gradient descent: the update that all others of this wing refine."""
+"""Stochastic gradient descent: the update that all other optimizers refine."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
-from tf_kit.optimizers._optimizer import Optimizer
+from tf_kit.optimizers._optimizer import LearningRate, Optimizer
+from tf_kit.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class SGD(Optimizer):
     """Stochastic gradient descent: a step against the gradient estimate.
 
-    The estimate decides the name: one example gives stochastic gradient descent, a few give minibatch
-    gradient descent, all of them full-batch gradient descent; the update is the same. With a constant rate
-    it hovers around the minimum; it converges under a rate that falls as `RobbinsMonro` does. In a narrow
-    valley it is slow, which is what `Momentum` is for.
+    The number of examples in the estimate decides the name: one gives stochastic gradient descent, several
+    give minibatch gradient descent, all give full-batch gradient descent; the update is the same. With a
+    constant rate it hovers around the minimum; with a falling rate such as `RobbinsMonro` it converges. It is
+    slow in a narrow valley; `Momentum` is faster there.
 
         θ ← θ − ε ĝ                                                      (1)
 
-    where ε = learning_rate, ĝ = the gradient (the variable's shape).
+    where ε = learning_rate and ĝ = the gradient, with the variable's shape.
 
     Args:
         learning_rate: ε, at least 0, or a schedule. Defaults to 0.01.
-        **kwargs: what every Keras optimizer takes: `weight_decay`, `clipnorm`, `clipvalue`,
-            `global_clipnorm`, `use_ema`, `gradient_accumulation_steps`, `loss_scale_factor`, `name`. And
-            `jit_update`: True compiles the update of all weights into one kernel, for CPUs; the same numbers
-            up to rounding.
+        **kwargs: arguments of every Keras optimizer: `weight_decay`, `clipnorm`, `clipvalue`,
+            `global_clipnorm`, `use_ema`, `gradient_accumulation_steps`, `loss_scale_factor`, `name`; and of
+            this kit `jit_update`, where True compiles the update of all weights into one kernel, for CPUs,
+            with the same numbers up to rounding.
 
     Raises:
         ValueError: `learning_rate` is neither a number of at least 0 nor a schedule.
@@ -37,13 +40,13 @@ class SGD(Optimizer):
         >>> print(w.numpy().round(4))
         [ 0.8 -1.6]
 
-    Convention: `keras.optimizers.SGD` holds the momentum methods too; here see `Momentum` and `Nesterov`.
-    Reference: Robbins and Monro, 1951, A stochastic approximation method.
+    Convention: `keras.optimizers.SGD` includes the momentum methods; here they are `Momentum` and `Nesterov`.
+    Reference: Robbins and Monro, 1951, A stochastic approximation method, doi:10.1214/aoms/1177729586.
     """
 
-    def __init__(self, learning_rate: float = 0.01, **kwargs):
+    def __init__(self, learning_rate: LearningRate = 0.01, **kwargs: Any) -> None:
         super().__init__(learning_rate, **kwargs)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         g = ops.cast(gradient, variable.dtype)
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * g)  # (1)
