@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.optimizer import feed
 from oracles import optimizers as oracle
+from support.optimizer import feed
 
 from tf_kit import optimizers
 
@@ -12,15 +12,15 @@ START, GRADIENTS = RNG.normal(size=10), RNG.normal(size=(20, 10))
 
 
 def test_equals_keras_where_conventions_agree():
-    """An epsilon too small to matter."""
+    """With a negligible epsilon."""
     settings = {"learning_rate": 0.03, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-12}
     ours, _ = feed(optimizers.Adam(**settings), START, GRADIENTS)
     theirs, _ = feed(keras.optimizers.Adam(**settings), START, GRADIENTS)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_differs_from_keras_by_the_place_of_epsilon():
-    """δ after the correction is δ √(1 − β₂ᵗ) before it: equal at t = 1 if Keras is given that, not at t = 2."""
+def test_differs_from_keras_in_place_of_epsilon():
+    """δ after the correction equals δ √(1 − β₂ᵗ) before it: Keras with δ √(1 − β₂) agrees at t = 1, not at t = 2."""
     settings = {"learning_rate": 0.1, "beta_2": 0.96}
     ours, _ = feed(optimizers.Adam(epsilon=0.5, **settings), START, GRADIENTS)
     theirs, _ = feed(keras.optimizers.Adam(epsilon=0.5 * np.sqrt(1 - 0.96), **settings), START, GRADIENTS)
@@ -37,8 +37,8 @@ def test_adamw_equals_keras():
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_adamw_decays_all_parameters_alike_and_a_penalty_does_not():
-    """(1) against λθ in the gradient: with gradients far above λθ the penalty is divided away."""
+def test_adamw_decays_all_parameters_at_the_same_rate_and_a_penalty_does_not():
+    """(1) compared with λθ in the gradient: if gradients are far above λθ, the penalty has no effect."""
     big = 1e3 * np.ones((1, 10))
     step = feed(optimizers.Adam(0.1), START, big)[0] - START
     decoupled = feed(optimizers.AdamW(0.1, weight_decay=0.5), START, big)[0] - START - step
@@ -47,14 +47,14 @@ def test_adamw_decays_all_parameters_alike_and_a_penalty_does_not():
     np.testing.assert_allclose(in_the_loss[0], 0, atol=1e-6)
 
 
-def test_first_step_does_not_depend_on_the_gradients_scale():
-    """(3) frees both moments of their zero start: ε sign(g)."""
+def test_first_step_does_not_depend_on_gradient_scale():
+    """(3) corrects the zero start of both moments, so the step is ε sign(g)."""
     path, _ = feed(optimizers.Adam(0.3), START, GRADIENTS[:1] * np.logspace(-3, 6, 10))
     np.testing.assert_allclose(path[0], START - 0.3 * np.sign(GRADIENTS[0]), rtol=1e-3, atol=1e-4)
 
 
 def test_slide_rate_is_ten_times_too_slow():
-    """Slip 8: with ε = 0.0001 a parameter 1 away cannot arrive in 3,000 steps; with the paper's it does."""
+    """Slip 8: with ε = 0.0001 a parameter at distance 1 cannot arrive in 3,000 steps; with the paper's ε it does."""
 
     def gradient(theta):
         return theta - START - 1.0
@@ -96,13 +96,13 @@ def test_slide_decay_walks_away_from_the_minimum():
     np.testing.assert_allclose(float(variable), end(0.999), rtol=1e-3)
 
 
-def test_defaults_are_the_papers():
+def test_defaults_are_those_of_the_paper():
     config = optimizers.Adam().get_config()
     kept = {name: config[name] for name in ("learning_rate", "beta_1", "beta_2", "epsilon")}
     assert kept == pytest.approx({"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8})
 
 
-def test_late_steps_need_no_correction():
+def test_late_steps_are_not_corrected():
     """At t = 10⁶ both corrections are 1: with the moments still zero, s = 0.1 g and √r = √0.001 |g|."""
     weights = keras.Variable(START)
     optimizer = optimizers.Adam(0.1)

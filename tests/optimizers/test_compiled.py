@@ -1,4 +1,4 @@
-"""`jit_update=True`: the same steps from one compiled kernel."""
+"""`jit_update=True` makes the same steps with one compiled kernel."""
 
 import functools
 
@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.optimizer import check_fit, check_mixed_precision, feed, make_variables, read
 from keras import ops
+from support.optimizer import check_fit, check_mixed_precision, feed, make_variables, read
 
 from tf_kit import optimizers
 
@@ -26,7 +26,7 @@ COMPILED_ADAM = functools.partial(optimizers.Adam, jit_update=True)
     ids=["schedule, clipping, decay", "averages", "accumulation"],
 )
 @pytest.mark.parametrize("optimizer_class", [optimizers.Adam, optimizers.LARS])
-def test_makes_the_same_steps(optimizer_class, options):
+def test_steps_equal_those_without_compilation(optimizer_class, options):
     plain, _ = feed(optimizer_class(**options), START, GRADIENTS)
     compiled, _ = feed(optimizer_class(jit_update=True, **options), START, GRADIENTS)
     np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-6)
@@ -41,7 +41,7 @@ def test_fits_in_mixed_precision():
     check_mixed_precision(COMPILED_ADAM)
 
 
-def test_fits_in_a_model_that_is_compiled_itself():
+def test_fits_in_a_model_compiled_with_jit_compile():
     weights = []
     for jit_compile in (False, True):
         keras.utils.set_random_seed(0)
@@ -52,7 +52,7 @@ def test_fits_in_a_model_that_is_compiled_itself():
     np.testing.assert_allclose(*weights, rtol=1e-5, atol=1e-6)
 
 
-def test_is_traced_once_and_again_for_other_weights():
+def test_traces_once_for_each_set_of_weights():
     optimizer, (kernel, bias) = COMPILED_ADAM(0.1), make_variables(START)
     traced = []
     update_step = optimizer.update_step
@@ -69,7 +69,7 @@ def test_is_traced_once_and_again_for_other_weights():
     np.testing.assert_allclose(moved[6:], 0.1, rtol=1e-4)
 
 
-def test_steps_aside_under_a_strategy():
+def test_does_not_compile_under_a_strategy():
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         weights, optimizer = keras.Variable(START), COMPILED_ADAM(0.1)

@@ -1,10 +1,10 @@
-"""Every class of the wing keeps the contract of optimizers, and the contract notices one that does not."""
+"""Every optimizer passes the contract suite, and the suite fails for broken ones."""
 
 import functools
 
 import keras
 import pytest
-from contracts import optimizer as contract
+from support import optimizer as contract
 
 from tf_kit import optimizers
 
@@ -17,12 +17,12 @@ FACTORIES = {
 
 
 @pytest.mark.parametrize("name", FACTORIES)
-def test_keeps_the_contract(name, tmp_path):
+def test_passes_the_contract(name, tmp_path):
     contract.check_optimizer(FACTORIES[name], tmp_path / "model.keras")
 
 
 def nothing(*_):
-    """Stands in for a method that was forgotten."""
+    """Replace a method that was forgotten."""
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def nothing(*_):
         (contract.check_half_precision, "add_variable", keras.optimizers.Optimizer.add_variable),
     ],
 )
-def test_the_contract_notices(check, method, broken):
+def test_contract_fails_for_a_broken_optimizer(check, method, broken):
     class Broken(optimizers.Adam):
         pass
 

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from contracts.optimizer import SIZES, feed, read
+from support.optimizer import SIZES, feed, read
 
 from tf_kit import optimizers
 
@@ -10,23 +10,23 @@ START, GRADIENTS = RNG.normal(size=10), RNG.normal(size=(20, 10))
 KERNEL, BIAS = slice(0, SIZES[0]), slice(SIZES[0], None)
 
 
-def test_a_layers_step_has_a_fixed_share_of_its_norm():
-    """(1) without penalty: ‖Δw‖ = εη‖w‖, whatever the gradient's norm."""
+def test_layer_moves_by_a_fixed_fraction_of_its_norm():
+    """(1) without penalty gives ‖Δw‖ = εη‖w‖, whatever the norm of the gradient."""
     for scale in (1e-4, 1.0, 1e4):
         path, _ = feed(optimizers.LARS(0.5, trust_coefficient=0.1, l2=0.0), START, scale * GRADIENTS[:1])
         moved = np.linalg.norm(path[0, KERNEL] - START[KERNEL])
         np.testing.assert_allclose(moved, 0.5 * 0.1 * np.linalg.norm(START[KERNEL]), rtol=1e-3)
 
 
-def test_vectors_take_plain_momentum():
-    """Excluded: neither scaled nor penalized."""
+def test_vectors_get_plain_momentum():
+    """Excluded variables are neither scaled nor penalized."""
     lars, _ = feed(optimizers.LARS(0.1, momentum=0.8, l2=0.5), START, GRADIENTS)
     momentum, _ = feed(optimizers.Momentum(0.1, momentum=0.8), START, GRADIENTS)
     np.testing.assert_allclose(lars[:, BIAS], momentum[:, BIAS], rtol=1e-5, atol=1e-6)
     assert np.abs(lars[:, KERNEL] - momentum[:, KERNEL]).max() > 0.1
 
 
-def test_vectors_can_be_adapted_too():
+def test_vectors_are_adapted_without_exclude_1d():
     path, _ = feed(
         optimizers.LARS(0.5, trust_coefficient=0.1, l2=0.0, exclude_1d=False), START, GRADIENTS[:1]
     )
@@ -34,20 +34,20 @@ def test_vectors_can_be_adapted_too():
     np.testing.assert_allclose(moved, 0.5 * 0.1 * np.linalg.norm(START[BIAS]), rtol=1e-5)
 
 
-def test_zero_weights_leave_zero():
-    """By (1) alone λ would be 0 and they would never move."""
+def test_zero_weights_move():
+    """With (1) alone, λ would be 0 and they would never move."""
     path, _ = feed(optimizers.LARS(0.5), np.zeros(10), GRADIENTS[:1])
     np.testing.assert_allclose(path[0], -0.5 * GRADIENTS[0], rtol=1e-5)
 
 
-def test_zero_gradient_is_finite():
+def test_zero_gradient_gives_finite_weights():
     path, _ = feed(optimizers.LARS(0.5, l2=0.0), START, np.zeros((2, 10)))
     np.testing.assert_allclose(path[-1], START, rtol=1e-6)
     path, _ = feed(optimizers.LARS(0.5, l2=0.1, trust_coefficient=0.01), START, np.zeros((1, 10)))
     np.testing.assert_allclose(path[0, KERNEL], START[KERNEL] * (1 - 0.5 * 0.01), rtol=1e-5)  # (1) is η/β
 
 
-def test_batch_norm_is_left_to_momentum():
+def test_batch_norm_gets_plain_momentum():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.BatchNormalization()])
     ones = [keras.ops.ones(weight.shape) for weight in model.trainable_weights]
     model.trainable_weights[2].assign([2.0, 3.0, 4.0, 5.0])  # γ
@@ -66,7 +66,7 @@ def test_refuses_values_outside_their_range(argument, value):
 
 
 def test_weight_decay_is_decoupled_and_l2_is_not():
-    """Two names for two things: decay shrinks by 1 − εd, the penalty goes through the velocity."""
+    """Weight decay multiplies by 1 − εd; the penalty passes through the velocity."""
     still = np.zeros((2, 10))
     decayed, _ = feed(optimizers.LARS(0.5, l2=0.0, weight_decay=0.1), START, still)
     np.testing.assert_allclose(decayed[1], START * (1 - 0.5 * 0.1) ** 2, rtol=1e-5)

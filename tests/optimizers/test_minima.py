@@ -1,4 +1,4 @@
-"""One table: every optimizer reaches the known minimum of a narrow bowl and of Rosenbrock's valley."""
+"""Every optimizer reaches the known minimum of a narrow bowl and of Rosenbrock's valley."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ NUM_STEPS = 30_000
 
 
 def quadratic_gradient(x, y):
-    """Of (x − 1)² + 25 (y + 2)², whose minimum is at (1, −2)."""
+    """Gradient of (x − 1)² + 25 (y + 2)², whose minimum is at (1, −2)."""
     return 2 * (x - 1), 50 * (y + 2)
 
 
 def rosenbrock_gradient(x, y):
-    """Of (1 − x)² + 100 (y − x²)², whose minimum is at (1, 1), along a bent valley from the start."""
+    """Gradient of (1 − x)² + 100 (y − x²)², whose minimum is at (1, 1), at the end of a curved valley."""
     return -2 * (1 - x) - 400 * x * (y - x**2), 200 * (y - x**2)
 
 

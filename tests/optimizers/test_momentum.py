@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from contracts.optimizer import feed, read, trace
 from oracles import optimizers as oracle
+from support.optimizer import feed, read, trace
 
 from tf_kit import optimizers
 
@@ -30,23 +30,23 @@ def two_forms(velocity_rate, average_rate, momentum):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_two_forms_take_one_path_at_matched_constant_rates(momentum):
+def test_two_forms_take_the_same_path_at_matched_constant_rates(momentum):
     velocity, average = two_forms(0.2 * (1 - momentum), 0.2, momentum)
     np.testing.assert_allclose(velocity, average, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("ratio", [0.09, 0.11, 0.9, 1.0])
-def test_two_forms_part_at_any_other_ratio(ratio):
+def test_two_forms_differ_at_other_ratios(ratio):
     velocity, average = two_forms(0.2 * ratio, 0.2, 0.9)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         np.testing.assert_allclose(velocity, average, rtol=1e-5, atol=1e-6)
 
 
-def test_two_forms_part_when_the_rate_changes():
+def test_two_forms_differ_when_the_rate_changes():
     drop = keras.optimizers.schedules.PiecewiseConstantDecay
     velocity, average = two_forms(drop([9], [0.02, 0.002]), drop([9], [0.2, 0.02]), 0.9)
     np.testing.assert_allclose(velocity[:10], average[:10], rtol=1e-5, atol=1e-6)
-    # "average" cuts the old velocity at once, "velocity" lets it run out
+    # "average" reduces the old velocity at once, "velocity" lets it decay
     assert np.linalg.norm(velocity[-1] - velocity[9]) > 2 * np.linalg.norm(average[-1] - average[9])
 
 
@@ -61,7 +61,7 @@ def bowl_gradient(theta):
 
 
 def test_nesterov_weights_hold_the_look_ahead_point():
-    """(3): the slide's θ is φ − αv; the weights themselves are not θ."""
+    """(3): the slide's θ is φ − αv; the weights are not θ."""
     optimizer = optimizers.Nesterov(0.3, momentum=0.8)
     path = trace(optimizer, START, bowl_gradient, 12)
     theta, v = oracle.nesterov(START, bowl_gradient, [0.3] * 12, 0.8)

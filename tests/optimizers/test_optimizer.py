@@ -1,4 +1,4 @@
-"""What `_optimizer.Optimizer` adds to Keras's: wide slots. (Summed rows and checked rates: contract, test_sgd.)"""
+"""Slots of half-precision weights. (For summed rows see the contract, for checked rates test_sgd.py.)"""
 
 import keras
 import pytest
@@ -16,8 +16,8 @@ def test_slots_have_at_least_single_precision(dtype):
     assert slots == {"average": dtype, "gradient_accumulator": dtype, "mean": wide, "mean_square": wide}
 
 
-def test_single_precision_moments_carry_bfloat16_weights():
-    """In bfloat16 β₂ = 0.999 is 1: moments kept there would never be corrected, nor grow."""
+def test_bfloat16_weights_have_single_precision_moments():
+    """In bfloat16 β₂ = 0.999 rounds to 1, so moments in bfloat16 would neither grow nor be corrected."""
     weights = keras.Variable([1.0, 2.0], dtype="bfloat16")
     optimizer = optimizers.Adam(0.5)
     optimizer.apply([keras.ops.convert_to_tensor([1e-3, -2e-3], "bfloat16")], [weights])

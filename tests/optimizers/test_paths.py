@@ -1,14 +1,14 @@
-"""Every optimizer walks the path of a NumPy loop written from its paper, and no one-token twin does."""
+"""Every optimizer follows the path of a NumPy loop written from its paper; one-token mutants do not."""
 
 from contextlib import contextmanager
 
 import keras
 import numpy as np
 import pytest
-from contracts.optimizer import SIZES, trace
-from contracts.twins import wrong_class
 from keras import ops
 from oracles import optimizers as oracle
+from support.optimizer import SIZES, trace
+from support.twins import wrong_class
 
 from tf_kit import optimizers
 
@@ -22,7 +22,7 @@ def bowl_gradient(theta):
 
 
 def expected_nesterov(rates, alpha):
-    """The slide's θ and v, told as what the weights hold: φ = θ + αv."""
+    """φ = θ + αv, which the weights hold, from the slide's θ and v."""
     theta, v = oracle.nesterov(oracle.START, oracle.bowl_gradient, rates, alpha)
     return theta + alpha * v
 
@@ -125,12 +125,12 @@ def check_path(name, optimizer_class, dtype="float64", scheduled=True, graph=Tru
 
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
 @pytest.mark.parametrize("name", CASES)
-def test_walks_the_papers_path(name, graph):
+def test_follows_the_path_of_the_paper(name, graph):
     check_path(name, CASES[name][0], graph=graph)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_walks_it_in_single_precision_at_a_constant_rate(name):
+def test_follows_the_path_in_single_precision_at_a_constant_rate(name):
     check_path(name, CASES[name][0], dtype="float32", scheduled=False)
 
 
@@ -167,12 +167,12 @@ TWINS = [
 
 
 @pytest.mark.parametrize(("name", "token", "wrong"), TWINS)
-def test_wrong_twin_leaves_the_path(name, token, wrong):
+def test_wrong_twin_does_not_follow_the_path(name, token, wrong):
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check_path(name, wrong_class(CASES[name][0], "update_step", token, wrong), graph=False, num_steps=4)
 
 
-def test_a_twin_of_the_right_formula_stays_on_the_path():
+def test_twin_of_the_right_formula_follows_the_path():
     check_path(
         "SGD",
         wrong_class(optimizers.SGD, "update_step", "assign_sub", "assign_sub"),

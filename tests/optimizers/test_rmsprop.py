@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from contracts.optimizer import feed, read, trace
 from oracles import optimizers as oracle
+from support.optimizer import feed, read, trace
 
 from tf_kit import optimizers
 
@@ -11,13 +11,13 @@ START, GRADIENTS = RNG.normal(size=10), RNG.normal(size=(20, 10))
 
 
 def test_equals_keras_where_conventions_agree():
-    """An epsilon too small to matter."""
+    """With a negligible epsilon."""
     ours, _ = feed(optimizers.RMSProp(0.03, rho=0.8, epsilon=1e-12), START, GRADIENTS)
     theirs, _ = feed(keras.optimizers.RMSprop(0.03, rho=0.8, epsilon=1e-20), START, GRADIENTS)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_differs_from_keras_by_the_place_of_epsilon():
+def test_differs_from_keras_in_place_of_epsilon():
     g = GRADIENTS[:1]
     ours, _ = feed(optimizers.RMSProp(0.03, rho=0.75, epsilon=0.2), START, g)
     theirs, _ = feed(keras.optimizers.RMSprop(0.03, rho=0.75, epsilon=0.2), START, g)
@@ -32,7 +32,7 @@ def test_nesterov_without_momentum_is_rmsprop():
 
 
 def test_nesterov_is_not_keras_rmsprop_with_momentum():
-    """Keras has no look-ahead: its second step lags."""
+    """Keras has no look-ahead, so its first step lacks the factor 1 + α."""
     ours, _ = feed(optimizers.RMSPropNesterov(0.03, rho=0.8, momentum=0.6), START, GRADIENTS[:1])
     theirs, _ = feed(keras.optimizers.RMSprop(0.03, rho=0.8, momentum=0.6), START, GRADIENTS[:1])
     np.testing.assert_allclose(ours[0] - START, 1.6 * (theirs[0] - START), rtol=1e-3, atol=1e-5)
@@ -43,7 +43,7 @@ def bowl_gradient(theta):
 
 
 def test_nesterov_weights_hold_the_look_ahead_point():
-    """(4): the book's θ is φ − αv; the weights themselves are not θ."""
+    """(4): the book's θ is φ − αv; the weights are not θ."""
     optimizer = optimizers.RMSPropNesterov(0.05, rho=0.8, momentum=0.6)
     path = trace(optimizer, START, bowl_gradient, 12)
     theta, v = oracle.rmsprop_nesterov(START, bowl_gradient, [0.05] * 12, 0.8, 0.6, 1e-6)
@@ -54,7 +54,7 @@ def test_nesterov_weights_hold_the_look_ahead_point():
 
 
 def test_slide_algorithm_7_is_adam():
-    """Slip 7: what is printed under "RMSProp with Nesterov" is Adam's path and not that of the algorithm named."""
+    """Slip 7: the algorithm printed as "RMSProp with Nesterov" follows the path of Adam, not that of its name."""
     settings = {"rho_1": 0.9, "rho_2": 0.9, "delta": 1e-8}
     printed = oracle.adam(START, bowl_gradient, [0.05] * 20, **settings)
     adam = trace(optimizers.Adam(0.05, beta_1=0.9, beta_2=0.9), START, bowl_gradient, 20)

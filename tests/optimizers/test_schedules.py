@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_class
 from oracles import optimizers as oracle
+from support.twins import wrong_class
 
 from tf_kit import optimizers
 
@@ -54,7 +54,7 @@ def test_equals_the_formula(name):
         ("WarmupCosine", "rising, falling", "falling, rising"),
     ],
 )
-def test_wrong_twin_leaves_the_formula(name, token, wrong):
+def test_wrong_twin_differs_from_the_formula(name, token, wrong):
     schedule_class, formula, arguments = CASES[name]
     schedule = wrong_class(schedule_class, "__call__", token, wrong)(**arguments)
     expected = [formula(k, **arguments) for k in range(30)]
@@ -63,7 +63,7 @@ def test_wrong_twin_leaves_the_formula(name, token, wrong):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_survives_saving(name):
+def test_serializes_and_deserializes(name):
     schedule_class, _, arguments = CASES[name]
     schedule = schedule_class(**arguments)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
@@ -71,7 +71,7 @@ def test_survives_saving(name):
     assert again.get_config() == schedule.get_config() == arguments
 
 
-def test_goes_with_the_model(tmp_path):
+def test_is_saved_with_the_model(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(optimizers.SGD(optimizers.WarmupCosine(0.4, 10, 110)), "mse")
     model.save(tmp_path / "model.keras")
@@ -84,7 +84,7 @@ def values(schedule, num_steps=40):
     return [float(schedule(k)) for k in range(num_steps)]
 
 
-def test_equal_keras_where_it_has_them():
+def test_equal_the_schedules_of_keras():
     keras_schedules = keras.optimizers.schedules
     pairs = [
         (optimizers.RobbinsMonro(0.3, 1.0, 5), keras_schedules.InverseTimeDecay(0.3, 5, 1.0)),
@@ -99,7 +99,7 @@ def test_equal_keras_where_it_has_them():
 
 
 def noisy_descent(rates, chains=400):
-    """The root mean square distance from the minimum of θ²/2 after SGD with unit noise on each gradient."""
+    """Root mean square distance from the minimum of θ²/2 after SGD with unit noise on each gradient."""
     rng = np.random.default_rng(0)
     theta = np.full(chains, 5.0)
     for rate in rates:
@@ -107,8 +107,8 @@ def noisy_descent(rates, chains=400):
     return np.sqrt(np.mean(theta**2))
 
 
-def test_its_rates_converge_where_others_do_not():
-    """(2) and (3): inside (1/2, 1] the distance keeps falling; a constant rate hovers, a power of 2 stops short."""
+def test_robbins_monro_converges_where_other_rates_do_not():
+    """(2) and (3): for powers in (1/2, 1] the distance keeps falling; a constant rate hovers, power 2 stops short."""
 
     def distances(rates):
         return noisy_descent(rates[:400]), noisy_descent(rates)
@@ -126,8 +126,8 @@ def test_its_rates_converge_where_others_do_not():
     assert short_late > 0.98 * short_early > 1
 
 
-def test_partial_sums_tell_the_powers_apart():
-    """Over ten more times the steps, Σηₖ still grows at p = 1 and Σηₖ² has ended at p = 0.75."""
+def test_partial_sums_distinguish_the_powers():
+    """Over ten times as many steps, Σηₖ still grows at p = 1, and Σηₖ² no longer does at p = 0.75."""
     k = np.arange(1_000_000)
     harmonic = np.asarray(optimizers.RobbinsMonro(1.0, 1.0, 1)(k), "float64")
     growth = harmonic[100_000:].sum() / harmonic[10_000:100_000].sum()

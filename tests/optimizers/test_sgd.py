@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from contracts.optimizer import feed
+from support.optimizer import feed
 
 from tf_kit import optimizers
 
@@ -16,7 +16,7 @@ def test_equals_keras():
 
 
 @pytest.mark.parametrize("rate", [1, np.float32(0.5), 0])
-def test_takes_any_real_rate(rate):
+def test_accepts_any_real_rate(rate):
     path, _ = feed(optimizers.SGD(rate), START, GRADIENTS[:1])
     np.testing.assert_allclose(path[0], START - float(rate) * GRADIENTS[0], rtol=1e-5, atol=1e-6)
 
@@ -28,7 +28,7 @@ def test_refuses_other_rates(rate):
         optimizers.SGD(rate)
 
 
-def test_names_the_class_that_was_asked_for():
+def test_error_names_the_class():
     with pytest.raises(ValueError, match=r"`LARS\.learning_rate`"):
         optimizers.LARS(-1)
 

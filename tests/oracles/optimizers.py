@@ -1,12 +1,12 @@
-"""The optimizers as float64 NumPy loops, written from the papers and the slides; nothing here knows tf_kit.
+"""Optimizers as float64 NumPy loops, written from the papers and the slides, without tf_kit.
 
 `theta` is one flat vector, `gradient` a function of it, `rates` the learning rate of each step. A loop
-returns the points after each step, (num_steps, n); the look-ahead methods return the velocities too.
+returns the points after each step, (num_steps, n); the look-ahead methods also return the velocities.
 """
 
 import numpy as np
 
-# A bent bowl whose coordinates are coupled and scaled apart: nothing arrives in 25 steps.
+# A bowl with coupled coordinates of different scales: no optimizer arrives in 25 steps.
 START = np.array([1.0, -2.0, 0.5, 3.0, -1.5, 0.25, 2.0, -0.75, 1.25, -3.0])
 SCALES = np.array([0.1, 3.0, 1.0, 0.5, 2.0, 10.0, 0.02, 1.5, 0.7, 0.3])
 TARGET = np.array([0.3, 0.1, -0.4, 1.0, 0.2, -0.1, 0.6, 0.5, -0.8, 0.9])
@@ -43,7 +43,7 @@ def momentum_average(theta, gradient, rates, lam):
 
 
 def nesterov(theta, gradient, rates, alpha):
-    """The slide's loop: the gradient is taken at θ + αv, θ itself is returned."""
+    """The slide's loop: the gradient is taken at θ + αv, and θ is returned."""
     v, path, velocities = np.zeros_like(theta), [], []
     for rate in rates:
         v = alpha * v - rate * gradient(theta + alpha * v)
@@ -69,7 +69,7 @@ def adagrad_as_printed(theta, gradient, rates, delta):
 
 
 def downscaled_parameter_as_printed(theta, gradient, rates, delta):
-    """The slide's idea of AdaGrad to the letter: the parameter is divided by the root of its history."""
+    """AdaGrad exactly as the slide describes it: the parameter is divided by the root of its history."""
     history, path = np.zeros_like(theta), []
     for rate in rates:
         history = history + theta * theta
@@ -117,7 +117,7 @@ def adam(theta, gradient, rates, rho_1, rho_2, delta, decay=0.0):
 
 
 def lars(theta, gradient, rates, alpha, eta, beta, layers):
-    """You et al. 2017, algorithm 1. `layers`: each variable's slice of theta, and whether it is adapted."""
+    """You et al. 2017, algorithm 1. `layers` has each variable's slice of theta and whether it is adapted."""
     v, path = np.zeros_like(theta), []
     for rate in rates:
         g = gradient(theta)
