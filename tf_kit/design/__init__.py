@@ -1,4 +1,4 @@
-"""Design: what is decided around a network: its inputs, batches, curves, hyper-parameters and memory."""
+"""Design: preprocessing, minibatches, monitoring, search for hyper-parameters, and memory."""
 
 from tf_kit.design.memory import LayerBill, MemoryBill, memory_bill
 from tf_kit.design.minibatch import (

@@ -1,26 +1,27 @@
-"""Memory: what training a network takes, counted before it is run (topic 15).
+"""Memory: the bytes needed to train a network, counted before it runs (topic 15).
 
-Five things lie in memory during an update: the minibatch, the weights, the activations of the forward pass
-(kept until the backward pass has used them), the gradients, and what the optimizer remembers of each weight.
+During an update, memory holds the minibatch, the weights, the activations of the forward pass (until the
+backward pass has used them), the gradients, and the optimizer's slots (the numbers it keeps for each weight).
 `memory_bill` counts them, layer by layer, for any Keras model.
 
-How many activations a network has depends on what is counted. For ResNet-50 on one image of 224 × 224:
+The number of activations depends on which arrays are counted. For ResNet-50 on one image of 224 × 224:
 
     outputs of all layers                                               37.0 M
     … without those that can be written over their input                16.3 M
 
-The second is the slide's "16 million activations in the forward pass": convolutions, residual sums, pools and
-the last layer, 10.59 + 5.52 + 0.20 + 0.00 M. Batch normalization, activation functions and padding write no
-array of their own when they are fused with the convolution beside them. What a backward pass reads lies
-between the two: TensorFlow keeps 21.0 M, the inputs of batch normalization as well as the outputs of ReLU.
+The second number is the slide's "16 million activations in the forward pass": convolutions, residual sums,
+pools and the last layer, 10.59 + 5.52 + 0.20 + 0.00 M. Batch normalization, activation functions and padding
+need no array when they are fused with the neighboring convolution. The backward pass reads a number between
+the two: TensorFlow keeps 21.0 M, the inputs of batch normalization as well as the outputs of ReLU.
 
 Slide: "26 million weight parameters, 16 million activations, 168MB (assuming 32-bit float)" is
 (26 + 16) M × 4 bytes: the weights and the forward activations of one example. Training also holds a gradient
 for each weight and, with Adam, two more numbers, and the activations of every example of the minibatch. At a
 minibatch of 32 with Adam the same network takes 2.5 GB.
 
-Reference: He, Zhang, Ren, Sun, 2016, Deep residual learning for image recognition, table 1; Chen, Xu, Zhang,
-Guestrin, 2016, Training deep nets with sublinear memory cost, section 3 (in-place operations).
+Reference: He, Zhang, Ren, Sun, 2016, Deep residual learning for image recognition, table 1, arXiv:1512.03385;
+Chen, Xu, Zhang, Guestrin, 2016, Training deep nets with sublinear memory cost, section 3 (in-place operations),
+arXiv:1604.06174.
 """
 
 import contextlib
@@ -30,16 +31,24 @@ import math
 import keras
 import numpy as np
 
-from tf_kit._checks import count, refuse
+from tf_kit.checks import count, refuse
+from tf_kit.typing import ArrayLike
 
-# By name: the operations behind keras.ops are no public classes.
+# Named, not imported: the classes of the operations in keras.ops are not public.
 _PADDING = {"ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Pad"}
 _VIEWS = {"Flatten", "Reshape", "ExpandDims", "Squeeze"}
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerBill:
-    """One layer's part of a `MemoryBill`; weights shared by several calls stand at the first."""
+    """Entry of a `MemoryBill` for one layer; weights shared by several calls are counted at the first.
+
+    Attributes:
+        name: name of the layer or operation.
+        weights_bytes: bytes of the weights that no earlier entry counts.
+        activations_bytes: bytes of the arrays that the layer writes.
+        outputs_bytes: bytes of its outputs, whether or not they need an array.
+    """
 
     name: str
     weights_bytes: int
@@ -49,15 +58,16 @@ class LayerBill:
 
 @dataclasses.dataclass(frozen=True)
 class MemoryBill:
-    """Bytes that training holds at once; made by `memory_bill`, printed as a table by `str`.
+    """Bytes held at the same time during training; the result of `memory_bill`, printed as a table by `str`.
 
     Attributes:
-        batch_size: examples in a minibatch.
-        num_weights, num_activations: how many numbers; activations of one example.
+        batch_size: examples per minibatch.
+        num_weights: number of weights.
+        num_activations: number of activations for one example.
         weights_bytes, gradients_bytes, slots_bytes, inputs_bytes, activations_bytes: the five parts.
-        outputs_bytes: the activations if every layer kept its own output, an upper bound.
-        layers: one `LayerBill` a layer, in the order of the forward pass.
-        total_bytes: the sum of the five parts.
+        outputs_bytes: the activations if every layer kept its output, an upper bound.
+        layers: one `LayerBill` per layer, in the order of the forward pass.
+        total_bytes: sum of the five parts.
     """
 
     batch_size: int
@@ -72,7 +82,7 @@ class MemoryBill:
     layers: tuple[LayerBill, ...]
 
     @property
-    def total_bytes(self):
+    def total_bytes(self) -> int:
         return (
             self.weights_bytes
             + self.gradients_bytes
@@ -81,7 +91,7 @@ class MemoryBill:
             + self.activations_bytes
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = ("weights", "gradients", "slots", "inputs", "activations", "total")
         lines = [f"{'':<24}{'MB':>12}   minibatch of {self.batch_size}"]
         lines += [f"{part:<24}{getattr(self, part + '_bytes') / 1e6:>12.3f}" for part in parts]
@@ -94,12 +104,17 @@ class MemoryBill:
         return "\n".join(lines)
 
 
-def memory_bill(model, batch_size: int, optimizer=None, x=None) -> MemoryBill:
+def memory_bill(
+    model: keras.Model,
+    batch_size: int,
+    optimizer: keras.optimizers.Optimizer | str | None = None,
+    x: ArrayLike | None = None,
+) -> MemoryBill:
     """Bill of memory: the bytes that one training step of a Keras model holds.
 
-    For choosing a batch size, an optimizer or a smaller network before memory runs out. Nothing is computed
-    and nothing of the model changes: the forward pass is only traced, at its real shapes and dtypes, so
-    shared layers, nested models, layers within layers and mixed precision are counted as they run.
+    Helps to choose a batch size, an optimizer or a smaller network before memory runs out. Nothing is computed
+    and the model does not change: the forward pass is only traced, with its real shapes and dtypes, so shared
+    layers, nested models, layers within layers and mixed precision are counted as they run.
 
         weights     = Σ_v size(v)·bytes(v)            over the variables of the layers              (1)
         gradients   = Σ_v size(v)·bytes(v)            over the trainable ones                       (2)
@@ -109,21 +124,23 @@ def memory_bill(model, batch_size: int, optimizer=None, x=None) -> MemoryBill:
 
     where in (4) a layer writes a new array unless it has one input, no kernel and as many outputs as inputs
     (normalization, activation functions, dropout, reshaping), or only pads. Such layers can work in place
-    or fused with their neighbor. `outputs_bytes` counts these too; a real backward pass lies between.
+    or fused with their neighbor. `outputs_bytes` includes them; the need of a real backward pass lies between
+    the two.
 
     Args:
-        model: a built Keras model of any kind.
-        batch_size: examples in a minibatch, at least 1.
-        optimizer: a Keras optimizer or its name; None takes the one the model was compiled with, or leaves
-            slots out where there is none. Defaults to None.
-        x: a batch of inputs of any size, for models that do not know the shape of their inputs.
+        model: built Keras model of any kind.
+        batch_size: examples per minibatch, at least 1.
+        optimizer: Keras optimizer or its name. None means the one that the model was compiled with; without
+            one, no slots are counted. Defaults to None.
+        x: batch of inputs of any size, for models that do not know the shape of their inputs. Defaults to
+            None, the shapes with which the model was built.
 
     Returns:
         `MemoryBill`, in bytes.
 
     Raises:
-        ValueError: when `batch_size` is not a positive whole number, when the model is not built, or when
-            the shape of its inputs is open and `x` is not given.
+        ValueError: `batch_size` is not a positive whole number, the model is not built, or the shape of its
+            inputs is unknown and `x` is not given.
 
     Example:
         >>> import keras
@@ -136,9 +153,10 @@ def memory_bill(model, batch_size: int, optimizer=None, x=None) -> MemoryBill:
         12
 
     Convention: 1 MB is 10⁶ bytes. The body of a loop (recurrent layers) is counted once, its outputs in full;
-    what a kernel needs while it runs is not counted.
-    Slide: 168 MB leaves out gradients, slots and the minibatch; see the head of this file.
-    Reference: Chen, Xu, Zhang, Guestrin, 2016, Training deep nets with sublinear memory cost, section 3.
+    the scratch memory of kernels is not counted.
+    Slide: 168 MB leaves out gradients, slots and the minibatch; see the docstring of this module.
+    Reference: Chen, Xu, Zhang, Guestrin, 2016, Training deep nets with sublinear memory cost, section 3,
+    arXiv:1604.06174.
     """
     batch_size = count("memory_bill.batch_size", batch_size)
     inputs = _inputs(model, batch_size, x)
@@ -161,7 +179,7 @@ def memory_bill(model, batch_size: int, optimizer=None, x=None) -> MemoryBill:
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
-    """What one call of an operation added to memory."""
+    """Arrays that one call of an operation adds to memory."""
 
     operation: keras.Operation
     size: int
@@ -170,24 +188,24 @@ class _Call:
 
 
 class _Trace(keras.layers.Layer):
-    """The forward pass of training as a layer of its own: its output spec is traced, never computed."""
+    """Layer around the forward pass of training, to trace its output spec without computing it."""
 
     def __init__(self, model):
         super().__init__(dtype=model.dtype_policy, autocast=False)
-        self.run = lambda inputs: model(inputs, training=True)  # as a function: its weights are not ours
+        self.run = lambda inputs: model(inputs, training=True)  # a function: Keras tracks no weights in it
 
     def call(self, inputs):
         return self.run(inputs)
 
 
 def _trace(model, inputs):
-    """The `_Call`s of the forward pass of training, those within a layer before the layer's own."""
+    """Return the `_Call`s of the forward pass of training; calls within a layer come before that of the layer."""
     calls, seen = [], {}
 
     def record(operation, args, kwargs, outputs):
         kind = type(operation).__name__
         made = [] if kind in _VIEWS else _tensors(outputs)
-        # A tensor that was seen before was made by a layer within this one, or is handed through.
+        # A tensor that was seen before comes from a layer within this one, or is passed through unchanged.
         made = [tensor for tensor in made if id(tensor) not in seen]
         size = sum(math.prod(tensor.shape) for tensor in made)
         read = _tensors((args, kwargs))
@@ -202,12 +220,15 @@ def _trace(model, inputs):
 
 @contextlib.contextmanager
 def _recorded_calls(record, seen):
-    """Keras has no hook for calls; every layer and operation passes through `Operation.__call__`."""
+    """Call `record` after each call of a layer or operation; collect all tensors in `seen` by id.
+
+    Keras has no hook for calls, but every layer and operation passes through `Operation.__call__`.
+    """
     original = keras.Operation.__call__
     running = []
 
     def call(operation, *args, **kwargs):
-        # A layer may be written with operations such as ops.pad: those are its own affair.
+        # Operations inside a layer, such as ops.pad, belong to that layer and are not recorded.
         within_layer = running and not isinstance(running[-1], keras.Model | _Trace)
         if within_layer and not isinstance(operation, keras.layers.Layer):
             return original(operation, *args, **kwargs)
@@ -236,9 +257,9 @@ def _has_kernel(operation):
 
 
 def _layer_bills(calls):
-    """One line a layer, in the order of its first call; each weight stands with the innermost layer.
+    """Return one entry per layer, in the order of first calls; each weight counts at the innermost layer.
 
-    What no called layer owns stands with the model itself, which comes last.
+    Weights that no called layer owns count at the model itself, which comes last.
     """
     bills, claimed = {}, set()
     for call in calls:
@@ -255,7 +276,7 @@ def _layer_bills(calls):
 
 
 def _slots(model, optimizer):
-    """The variables of the optimizer for this model; made for the count where they do not exist yet."""
+    """Return the variables of the optimizer for this model, of a copy if they do not exist yet."""
     if optimizer is None:
         optimizer = getattr(model, "optimizer", None)
         if optimizer is None:
@@ -269,16 +290,16 @@ def _slots(model, optimizer):
 
 
 def _inputs(model, batch_size, x):
-    """The structure of inputs as symbolic tensors of `batch_size` examples."""
+    """Return the structure of inputs as symbolic tensors of `batch_size` examples."""
     if not getattr(model, "built", False):
-        refuse("memory_bill.model", "be built", f"{model!r}", "Give it a keras.Input or call it once")
+        refuse("memory_bill.model", "be built", f"{model!r}", "Add a keras.Input or call it once")
     if x is not None:
         given = keras.tree.map_structure(keras.ops.convert_to_tensor, x)
     elif isinstance(model, keras.Sequential):
         given = model.inputs[0]
     elif hasattr(model, "inputs"):
         given = model.input
-    else:  # a class of the user's own remembers the shape that it was built for
+    else:  # a user-defined class stores the shape for which it was built
         shape = (model.get_build_config() or {}).get("input_shape")
         if not isinstance(shape, list | tuple) or not all(isinstance(side, int | None) for side in shape):
             refuse("memory_bill.model", "know the shape of its inputs", f"{model.name}", "Give a batch as x")

@@ -1,21 +1,22 @@
-"""Minibatches: how many examples make a gradient, and how noisy it is (topic 05).
+"""Minibatches: the number of examples per gradient, and the noise of the gradient (topic 05).
 
-Three things that are often mixed up, by the number of examples B in one update:
+Three methods that are often confused, by the number of examples B in one update:
 
-    full-batch gradient descent      B = N        the exact gradient, one update an epoch
-    stochastic gradient descent      B = 1        the noisiest, N updates an epoch
-    minibatch gradient descent       1 < B < N    noise in proportion to 1/B, N/B updates an epoch
+    full-batch gradient descent      B = N        exact gradient, one update per epoch
+    stochastic gradient descent      B = 1        noisiest gradient, N updates per epoch
+    minibatch gradient descent       1 < B < N    variance in proportion to 1/B, N/B updates per epoch
 
-`gradient_variance` measures that noise on a model of the user's; `minibatch_variance` is the theory. The
-shuffled minibatches themselves are `minibatches`, and the step sizes with which noisy gradients converge are
-`tf_kit.optimizers.RobbinsMonro`.
+`gradient_variance` measures the noise on a given model; `minibatch_variance` computes it from theory.
+`minibatches` draws shuffled minibatches, and `tf_kit.optimizers.RobbinsMonro` is a learning rate with which
+noisy gradients converge.
 
 Slide: "Batch size: the number of times the entire training set pass through the neural network" repeats the
 definition of the number of epochs. The batch size is the number of examples in one update; see
 `epochs_to_steps`.
 
-Reference: Bottou, 2010, Large-scale machine learning with stochastic gradient descent; Bottou, Curtis,
-Nocedal, 2018, Optimization methods for large-scale machine learning, section 5.
+Reference: Bottou, 2010, Large-scale machine learning with stochastic gradient descent,
+doi:10.1007/978-3-7908-2604-3_16; Bottou, Curtis, Nocedal, 2018, Optimization methods for large-scale machine
+learning, section 5, doi:10.1137/16M1080173.
 """
 
 import dataclasses
@@ -25,9 +26,10 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tf_kit._checks import count, number, refuse
+from tf_kit.checks import count, number, refuse
 from tf_kit.data import minibatches
-from tf_kit.networks.recorded_gradients import GradientProbe, flat
+from tf_kit.networks.gradient_probe import GradientProbe, flat
+from tf_kit.typing import ArrayLike
 
 __all__ = [
     "GradientVariance",
@@ -40,19 +42,21 @@ __all__ = [
 ]
 
 
-def minibatch_variance(example_variance: float, batch_size: int, num_examples: int, replace: bool = False):
+def minibatch_variance(
+    example_variance: float, batch_size: int, num_examples: int, replace: bool = False
+) -> float:
     """Variance of the gradient of a minibatch, from the variance of the gradients of its examples.
 
-    Ten times the examples cost ten times the work and bring a tenth of the variance, so the standard
-    deviation falls by √10 only: the case for small minibatches.
+    Ten times as many examples cost ten times the work. They divide the variance by 10, but the standard
+    deviation only by √10, which is an argument for small minibatches.
 
         σ² = 1/N Σ_n ‖g_n − ḡ‖²                                          (1)
         E‖g_B − ḡ‖² = σ²/B                       drawn with replacement  (2)
         E‖g_B − ḡ‖² = σ²/B · (N − B)/(N − 1)     without                 (3)
 
     where g_n is the gradient of example n, ḡ their mean, g_B the mean over a minibatch of B = `batch_size`
-    of the N = `num_examples`, σ² = `example_variance`. In (3), how an epoch draws, the variance is 0 at
-    B = N: nothing is left to chance.
+    of the N = `num_examples`, and σ² = `example_variance`. An epoch draws without replacement, as in (3),
+    where the variance is 0 at B = N.
 
     Args:
         example_variance: σ² of (1), at least 0.
@@ -61,10 +65,10 @@ def minibatch_variance(example_variance: float, batch_size: int, num_examples: i
         replace: whether an example can be drawn twice into a minibatch. Defaults to False.
 
     Returns:
-        The expected squared distance of the minibatch gradient from the full gradient.
+        Expected squared distance of the minibatch gradient from the full gradient.
 
     Raises:
-        ValueError: when a number is out of range.
+        ValueError: a number is out of range.
 
     Example:
         >>> from tf_kit.design import minibatch_variance
@@ -84,7 +88,7 @@ def minibatch_variance(example_variance: float, batch_size: int, num_examples: i
 
 @dataclasses.dataclass(frozen=True)
 class GradientVariance:
-    """What `gradient_variance` found; one entry a batch size. A table by `str`.
+    """Result of `gradient_variance`, one entry per batch size; printed as a table by `str`.
 
     Attributes:
         batch_sizes: int (k,).
@@ -92,7 +96,7 @@ class GradientVariance:
         standard_error: float64 (k,), of `measured`.
         theory: float64 (k,), by `minibatch_variance`.
         example_variance: σ² of the examples.
-        gradient_norm: ‖ḡ‖, to compare with the noise, whose size is √measured.
+        gradient_norm: ‖ḡ‖, for comparison with the size of the noise, √measured.
     """
 
     batch_sizes: np.ndarray
@@ -102,7 +106,7 @@ class GradientVariance:
     example_variance: float
     gradient_norm: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{'batch size':>10}{'measured':>12}{'± error':>12}{'theory':>12}{'noise/signal':>14}"]
         columns = (self.batch_sizes, self.measured, self.standard_error, self.theory)
         for size, measured, error, theory in zip(*columns, strict=True):
@@ -113,39 +117,39 @@ class GradientVariance:
 
 def gradient_variance(
     model: keras.Model,
-    x,
-    y,
-    loss,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: keras.losses.Loss | str,
     batch_sizes: Sequence[int] = (1, 4, 16, 64),
     num_draws: int = 100,
     replace: bool = False,
     seed: int = 0,
 ) -> GradientVariance:
-    """Measure how noisy the minibatch gradients of a model are, beside what theory says.
+    """Measure the noise of a model's minibatch gradients and compare it with theory.
 
-    For choosing a batch size: below the size at which the noise equals the gradient itself, larger
-    minibatches help; far above it they are wasted. The model runs in inference mode and is left as it was.
+    Helps to choose a batch size: larger minibatches help up to the size at which the noise equals the
+    gradient; far above it they are wasted. The model runs in inference mode and does not change.
 
         measured_B = mean over draws of ‖g_B − ḡ‖²                       (1)
 
-    where g_B is the gradient of the model's mean loss over a minibatch that is drawn anew each time, ḡ that
-    over all examples of `x`, as one vector over all trainable weights. Needs one gradient for each example
-    and each draw.
+    where g_B is the gradient of the model's mean loss over a freshly drawn minibatch and ḡ that over all
+    examples of `x`, each as one vector over all trainable weights. Computes one gradient per example and per
+    draw.
 
     Args:
-        model: a Keras model.
-        x, y: arrays of the N examples (n, …) and targets that count as the whole training set.
-        loss: a Keras loss or its name.
+        model: Keras model.
+        x, y: arrays of the N examples (n, …) and targets, taken as the whole training set.
+        loss: Keras loss or its name.
         batch_sizes: sizes B to measure. Defaults to (1, 4, 16, 64).
-        num_draws: minibatches for each size, at least 2. Defaults to 100.
+        num_draws: minibatches per size, at least 2. Defaults to 100.
         replace: whether an example can be drawn twice into a minibatch. Defaults to False, as in training.
-        seed: a whole number that fixes the draws. Defaults to 0.
+        seed: whole number that fixes the draws. Defaults to 0.
 
     Returns:
         `GradientVariance`.
 
     Raises:
-        ValueError: when a number is out of range, `x` and `y` differ in length, or the model has no
+        ValueError: a number is out of range, `x` and `y` differ in length or are empty, or the model has no
             trainable weights.
 
     Example:
@@ -158,12 +162,13 @@ def gradient_variance(
         >>> bool(np.all(np.abs(found.measured - found.theory) <= 4 * found.standard_error + 1e-9))
         True
 
-    Reference: Bottou, Curtis, Nocedal, 2018, section 5.
+    Reference: Bottou, Curtis, Nocedal, 2018, section 5, doi:10.1137/16M1080173.
     """
     x, y = np.asarray(x), np.asarray(y)
     n = len(x)
     if n == 0 or len(y) != n:
-        refuse("gradient_variance", "be given as many targets as examples", f"{n} examples, {len(y)} targets")
+        requirement = "get at least one example, and one target per example"
+        refuse("gradient_variance", requirement, f"{n} examples, {len(y)} targets")
     sizes = [_sizes("gradient_variance", size, n, replace)[0] for size in batch_sizes]
     num_draws = count("gradient_variance.num_draws", num_draws, at_least=2)
     rng = np.random.default_rng(count("gradient_variance.seed", seed, at_least=0))
@@ -177,7 +182,7 @@ def gradient_variance(
         return flat(probe(x[indices], y[indices])[1])
 
     mean, squares = 0.0, 0.0
-    for i in range(n):  # Welford's update: no difference of two large sums
+    for i in range(n):  # Welford's update avoids the difference of two large sums
         example = gradient([i])
         delta = example - mean
         mean = mean + delta / (i + 1)
@@ -197,7 +202,7 @@ def gradient_variance(
 
 
 def steps_per_epoch(num_examples: int, batch_size: int, drop_remainder: bool = False) -> int:
-    """Updates in one pass over the training set.
+    """Number of updates in one pass over the training set.
 
         steps = ⌈N / B⌉, or ⌊N / B⌋ when a short last minibatch is dropped   (1)
 
@@ -207,10 +212,10 @@ def steps_per_epoch(num_examples: int, batch_size: int, drop_remainder: bool = F
         drop_remainder: whether the short last minibatch is left out. Defaults to False.
 
     Returns:
-        The number of steps, at least 1.
+        Number of steps, at least 1.
 
     Raises:
-        ValueError: when a number is out of range, or nothing is left after dropping.
+        ValueError: a number is out of range, or no minibatch is left after dropping.
 
     Example:
         >>> from tf_kit.design import steps_per_epoch
@@ -227,10 +232,10 @@ def steps_per_epoch(num_examples: int, batch_size: int, drop_remainder: bool = F
 
 
 def epochs_to_steps(epochs: int, num_examples: int, batch_size: int, drop_remainder: bool = False) -> int:
-    """Updates in a whole training run: what a learning rate schedule counts.
+    """Number of updates in a training run, as learning rate schedules count them.
 
-    Three numbers that a run is described by, each with its own meaning: the batch size is the number of
-    examples in one update, an epoch is one pass over the training set, a step is one update.
+    The batch size is the number of examples in one update, an epoch is one pass over the training set, and a
+    step is one update.
 
         steps = epochs · ⌈N / B⌉                                         (1)
 
@@ -239,10 +244,10 @@ def epochs_to_steps(epochs: int, num_examples: int, batch_size: int, drop_remain
         num_examples, batch_size, drop_remainder: as in `steps_per_epoch`.
 
     Returns:
-        The number of steps.
+        Number of steps.
 
     Raises:
-        ValueError: when a number is out of range.
+        ValueError: a number is out of range.
 
     Example:
         >>> from tf_kit.design import epochs_to_steps
@@ -250,25 +255,25 @@ def epochs_to_steps(epochs: int, num_examples: int, batch_size: int, drop_remain
         380
 
     Slide: "Batch size: the number of times the entire training set pass through the neural network" defines
-    the epochs. Five passes asked for by `batch_size=5` are one pass in updates of five examples.
+    the number of epochs. `batch_size=5` does not make five passes, but one pass in updates of five examples.
     """
     epochs = count("epochs_to_steps.epochs", epochs)
     return epochs * steps_per_epoch(num_examples, batch_size, drop_remainder)  # (1)
 
 
 def name_descent(batch_size: int, num_examples: int) -> str:
-    """The name of gradient descent with this many examples in one update.
+    """Name of gradient descent with this many examples in one update.
 
     Args:
         batch_size: examples in one update, from 1 to `num_examples`.
         num_examples: examples in the training set.
 
     Returns:
-        "full-batch gradient descent", "stochastic gradient descent" or "minibatch gradient descent". One
-        example that is the whole training set is a full batch: its gradient is exact.
+        "full-batch gradient descent", "stochastic gradient descent" or "minibatch gradient descent". If the
+        training set has one example, that example is a full batch: its gradient is exact.
 
     Raises:
-        ValueError: when `batch_size` is out of range.
+        ValueError: `batch_size` is out of range.
 
     Example:
         >>> from tf_kit.design import name_descent
@@ -287,5 +292,10 @@ def _sizes(subject, batch_size, num_examples, replace):
     b = count(f"{subject}.batch_size", batch_size)
     if b > n and not replace:
         requirement = f"be at most {n}, the number of examples"
-        refuse(f"{subject}.batch_size", requirement, f"batch_size={b}", "replace=True draws examples again")
+        refuse(
+            f"{subject}.batch_size",
+            requirement,
+            f"batch_size={b}",
+            "replace=True draws an example again",
+        )
     return b, n

@@ -1,12 +1,13 @@
-"""Monitoring: record what a training run does, and read from it what is wrong (topic 13).
+"""Monitoring: record a training run and diagnose its problems (topic 13).
 
-"Monitor your training curve": `TrainingMonitor` writes the curve down, with what a loss alone does not tell,
-how large the gradient and the steps are in each layer. `diagnose` reads such a record and names the sickness:
+`TrainingMonitor` records the training curve ("Monitor your training curve") together with the size of the
+gradient and of the steps in each layer, which the loss alone does not show. `diagnose` reads such a record and
+names the problem:
 
-    diverging    the loss ends above where it began, or climbed back towards it
-    saturated    the loss stays high because no gradient passes, or because it does not move any more
+    diverging    the loss ends above its start, or rises back towards it
+    saturated    the loss stays high because no gradient passes, or because it no longer changes
     noisy        the loss jumps up and down instead of settling
-    too slow     the loss falls steadily, and would need many times the epochs
+    too slow     the loss falls steadily, but would need many times as many epochs
     overfitting  the validation loss turns up or stays far above the training loss
     healthy      none of these
 
@@ -17,51 +18,52 @@ and section 11.5 (a step should move the weights by about 1 %, a figure of Botto
 import csv as csv_files
 import math
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import refuse
-from tf_kit.networks.recorded_gradients import GradientProbe
+from tf_kit.checks import refuse
+from tf_kit.networks.gradient_probe import GradientProbe
+from tf_kit.typing import ArrayLike
 
 
 class TrainingMonitor(keras.callbacks.Callback):
-    """A Keras callback that records a training run, layer by layer, without touching it.
+    """Keras callback that records a training run, layer by layer, without changing it.
 
-    Give it to `fit` with a fixed probe batch of some hundred examples. Before the first step and after each
-    epoch it measures the cost and its gradient on the probe batch, in inference mode; once an epoch, at the
-    first step, it measures how far the step moved each layer. Weights, moving statistics and random states are
-    left as they would be without it: the run trains to the same weights, bit for bit.
+    Pass it to `fit` with a fixed probe batch of a few hundred examples. Before the first step and after each
+    epoch it measures the cost and its gradient on the probe batch, in inference mode. In the first step of each
+    epoch it measures how far each layer moves. Weights, moving statistics and random states are not affected:
+    the run reaches the same weights as without it, bit for bit.
 
         gradient_norm_l = ‖∂J/∂θ_l‖           on the probe batch          (1)
         update_ratio_l  = ‖Δθ_l‖ / ‖θ_l‖      in the epoch's first step   (2)
 
-    where θ_l are the trainable weights of layer l as one vector, J = the compiled loss plus penalties. A ratio
-    of 1e-3 to 1e-2 is usual; below 1e-5 the layer hardly learns, above 1e-1 it is thrown about.
+    where θ_l are the trainable weights of layer l as one vector, and J = the compiled loss plus penalties. A
+    ratio of 1e-3 to 1e-2 is usual; below 1e-5 the layer hardly learns, above 1e-1 its weights jump around.
 
     After `fit`, `history` maps each name to a float64 array of E + 1 values, one before training and one after
-    each of the E epochs; what does not exist before training is NaN there:
+    each of the E epochs; values that do not exist before training are NaN:
 
-        epoch                    epochs done
+        epoch                    number of completed epochs
         loss, val_loss           as `fit` reports them
-        error, val_error         1 − accuracy, where an accuracy metric is compiled
+        error, val_error         1 − accuracy, if an accuracy metric is compiled
         probe_loss               J on the probe batch
         gradient_norm/<layer>    (1)
         update_ratio/<layer>     (2)
 
-    A layer of a model inside the model is named "inner/layer".
+    Layers of a model inside the model are named "inner/layer".
 
     Args:
-        x, y: the probe batch: arrays as `fit` takes them.
-        loss: a Keras loss or its name, where the model is compiled without one. Defaults to None, the
-            compiled loss.
-        csv: file to which the record is written after each epoch, one line an epoch. A run that goes on with
-            `initial_epoch` keeps the lines of the epochs before. Defaults to None.
+        x, y: probe batch, arrays as for `fit`.
+        loss: Keras loss or its name, if the model is compiled without one. Defaults to None, the compiled
+            loss.
+        csv: file to which the record is written after each epoch, one line per epoch. A run resumed with
+            `initial_epoch` keeps the lines of the earlier epochs. Defaults to None, no file.
 
     Raises:
-        ValueError: when training begins, if there is no loss to measure or there are no trainable weights.
+        ValueError: at the start of training, if there is no loss or there are no trainable weights.
 
     Example:
         >>> import keras, numpy as np
@@ -77,29 +79,35 @@ class TrainingMonitor(keras.callbacks.Callback):
         (5, True)
 
     Convention: with `steps_per_execution=k` the ratio is that of the first k steps together.
-    Reference: Goodfellow, Bengio, Courville, 2016, section 11.5.
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, section 11.5.
     """
 
-    def __init__(self, x, y, loss=None, csv=None):
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: keras.losses.Loss | str | None = None,
+        csv: str | os.PathLike | None = None,
+    ) -> None:
         super().__init__()
         self.x, self.y = x, y
         self.loss = loss
         self.csv = csv
         self.history = {}
         self._rows = []
-        self._probed = None  # the model that the probe belongs to
+        self._probed = None  # model of the probe
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._rows, self._parts, self._before = [], {}, None
         if self._probed is self.model:
             return
         loss = self.model.loss if self.loss is None else self.loss
         if loss is None:
-            refuse("TrainingMonitor.loss", "be given", "a model compiled without a loss", "Give loss=")
+            refuse("TrainingMonitor.loss", "be given", "a model compiled without a loss", "Pass loss=…")
         self._probe = GradientProbe(self.model, loss)
         self._probed = self.model
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._rows:
             return
         if epoch > 0 and self.csv and os.path.exists(self.csv):
@@ -109,12 +117,12 @@ class TrainingMonitor(keras.callbacks.Callback):
         else:
             self._record(epoch, {}, {})
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if batch == 0:
             self._find_parts()
             self._before = self._weights()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self._before is not None:
             self._ratios = {
                 name: _norm([new - old for new, old in zip(after, self._before[name], strict=True)])
@@ -123,13 +131,13 @@ class TrainingMonitor(keras.callbacks.Callback):
             }  # (2)
             self._before = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._record(epoch + 1, logs or {}, self._ratios)
 
     def _find_parts(self):
         self._parts = self._parts or dict(_trainable_parts(self.model))
         if not self._parts:
-            refuse("TrainingMonitor", "watch a model with trainable weights", self.model.name)
+            refuse("TrainingMonitor", "record a model with trainable weights", self.model.name)
 
     def _weights(self):
         return {
@@ -138,7 +146,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         }
 
     def _record(self, epoch, logs, ratios):
-        cost, gradients = self._probe(self.x, self.y)  # builds the model where nothing has yet
+        cost, gradients = self._probe(self.x, self.y)  # builds the model if necessary
         self._find_parts()
         by_variable = dict(zip(map(id, self.model.trainable_variables), gradients, strict=True))
         row = {"epoch": epoch, "loss": logs.get("loss"), "val_loss": logs.get("val_loss")}
@@ -160,7 +168,7 @@ class TrainingMonitor(keras.callbacks.Callback):
 
 
 def _trainable_parts(model, prefix=""):
-    """(name, trainable variables) of the layers that own some; models inside opened, shared layers once."""
+    """Yield (name, variables) of each layer with trainable variables, also in nested models, shared layers once."""
     named = set()
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -173,7 +181,7 @@ def _trainable_parts(model, prefix=""):
             if own:
                 yield name, own
     rest = [variable for variable in model.trainable_variables if id(variable) not in named]
-    if rest:  # held by the model itself, outside any layer
+    if rest:  # variables of the model itself, outside any layer
         yield (prefix + model.name, rest)
 
 
@@ -190,17 +198,17 @@ def _error(logs, prefix):
     return None
 
 
-def read_history(path) -> dict[str, np.ndarray]:
-    """The record that a `TrainingMonitor` wrote to `path`, as in its `history`.
+def read_history(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read the record that a `TrainingMonitor` wrote to a file.
 
     Args:
-        path: the csv file.
+        path: csv file of the monitor.
 
     Returns:
-        Name to float64 array, one value a line of the file.
+        Dictionary from name to float64 array, one value per line of the file, as `TrainingMonitor.history`.
 
     Raises:
-        ValueError: when the file holds something else.
+        ValueError: the file is not a record of a `TrainingMonitor`.
 
     Example:
         >>> import pathlib, tempfile
@@ -221,23 +229,25 @@ def read_history(path) -> dict[str, np.ndarray]:
 
 
 class Diagnosis(NamedTuple):
-    """What `diagnose` found: the name of the sickness, why, and what to try."""
+    """Result of `diagnose`: name of the problem, reason with numbers, and remedy to try."""
 
     name: str
     reason: str
     remedy: str
 
 
-def diagnose(history) -> Diagnosis:
-    """Name what is wrong with a training run.
+def diagnose(
+    history: dict[str, ArrayLike] | keras.callbacks.History | TrainingMonitor,
+) -> Diagnosis:
+    """Name the problem of a training run, or "healthy".
 
-    Works on any record of a loss that is near 0 when all is learned, such as cross-entropy or squared error.
-    A `TrainingMonitor` gives it most to go by; from the history of `fit` alone it must take the first epoch
-    for the beginning, and cannot see gradients.
+    Works for losses that approach 0 when all is learned, such as cross-entropy or squared error. The record of
+    a `TrainingMonitor` is the most complete; the history of `fit` has no gradients and no loss before training,
+    so the first epoch is taken as the start.
 
-    With L_1, …, L_E the training loss, V_e the validation loss, L_0 the loss on the probe batch before training
-    (without a monitor: L_1) and L̄, V̄ the medians over the last third of the epochs, the first rule that holds
-    names the run:
+    Let L_1, …, L_E be the training loss, V_e the validation loss, L_0 the loss on the probe batch before training
+    (without a monitor: L_1), and L̄, V̄ the medians over the last third of the epochs. The first rule that holds
+    names the problem:
 
         diverging     L is not finite, or L̄ > 1.05·L_0                   (1)
         saturated     L̄ > L_0/2 and ‖g_l‖ < ‖g_last‖/50 in a layer l     (2)
@@ -250,20 +260,20 @@ def diagnose(history) -> Diagnosis:
 
         σ² = mean max(0, L_{e+1} − L_e)²         over the last half      (9)
 
-    where σ is 0 on a falling curve and the standard deviation on white noise, ‖g_l‖ is the median gradient
-    norm of layer l over the last third, and the pace is the mean fall of L an epoch in the last third, compared
-    with that over all epochs. (2) sees units that pass no gradient: sigmoids at their ends, dead ReLUs, too
-    many layers. (5) sees a loss that stands still, whatever the cause.
+    where σ is 0 for a falling curve and the standard deviation for white noise, ‖g_l‖ is the median gradient
+    norm of layer l over the last third, and the pace is the mean fall of L per epoch in the last third, compared
+    with that over all epochs. (2) detects units that pass no gradient: saturated sigmoids, dead ReLUs, too many
+    layers. (5) detects a loss that no longer changes, whatever the cause.
 
     Args:
-        history: `TrainingMonitor.history` or the monitor itself, what `fit` returned, what `read_history`
-            read, or a dictionary with "loss" and, for (7), "val_loss".
+        history: `TrainingMonitor` or its `history`, the return value of `fit` or of `read_history`, or a
+            dictionary with "loss" and, for (7), "val_loss".
 
     Returns:
         `Diagnosis`: name, reason with the numbers that decided, remedy.
 
     Raises:
-        ValueError: when there is no loss, or fewer than 6 epochs of finite loss.
+        ValueError: there is no loss, or there are fewer than 6 epochs of finite loss.
 
     Example:
         >>> from tf_kit.design import diagnose
@@ -274,8 +284,8 @@ def diagnose(history) -> Diagnosis:
         >>> diagnose({"loss": [2.300, 2.295, 2.290, 2.285, 2.281, 2.276]}).name
         'too slow'
 
-    Reference: Goodfellow, Bengio, Courville, 2016, sections 8.1 to 8.3 and 11.4; the numbers in the rules were
-    set on runs on the digits that were made sick on purpose.
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, sections 8.1 to 8.3 and 11.4. The thresholds of
+    the rules were set on runs with known faults on the digits.
     """
     history = _record_of(history)
     losses, start = history["loss"], history["loss"][0]
@@ -312,9 +322,9 @@ def diagnose(history) -> Diagnosis:
     if noise > start / 50:  # (4)
         return found("noisy", f"the loss jumps by {noise:.2g} (one standard deviation) from epoch to epoch")
     if stuck and pace <= mean_pace / 5:  # (5)
-        return found("saturated", f"{fall}, and falls no more")
+        return found("saturated", f"{fall}, and no longer falls")
     if stuck:  # (6)
-        return found("too slow", f"{fall}, falling by {max(pace, 0):.2g} an epoch")
+        return found("too slow", f"{fall}, falling by {max(pace, 0):.2g} per epoch")
     validation = history.get("val_loss", np.array([]))[-len(losses) :]
     if len(validation) == len(losses) and np.isfinite(validation).all():  # (7)
         held_out, lowest = float(np.median(validation[third])), float(validation.min())
@@ -339,17 +349,19 @@ _REMEDIES = {
 
 
 def _record_of(history):
-    """Any kind of history as a dictionary of arrays."""
+    """Return any kind of history as a dictionary of arrays."""
     if isinstance(history, keras.callbacks.Callback):
         history = history.history
     if not isinstance(history, dict) or "loss" not in history or not len(history["loss"]):
         received = f"{sorted(history)}" if isinstance(history, dict) else f"{history!r}"
-        refuse("diagnose.history", 'be a dictionary with "loss"', received, "model.fit returns one")
+        refuse(
+            "diagnose.history", 'be a dictionary with "loss"', received, "Pass the return value of model.fit"
+        )
     return {name: np.asarray(values, "float64") for name, values in history.items()}
 
 
 def _starved_layer(history, third):
-    """Which layer gets under a fiftieth of the last layer's gradient, in words, or None."""
+    """Return a sentence on the layer with under a fiftieth of the last layer's gradient norm, or None."""
     norms = {
         name.removeprefix("gradient_norm/"): float(np.median(values[third]))
         for name, values in history.items()

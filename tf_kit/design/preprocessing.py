@@ -29,7 +29,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import count, number, refuse
+from tf_kit.checks import count, number, refuse
 
 _CHUNK_BYTES = 32 * 2**20  # how much of an array or memory map is read at a time
 

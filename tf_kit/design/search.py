@@ -27,7 +27,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
-from tf_kit._checks import choice, count, number, refuse
+from tf_kit.checks import choice, count, number, refuse
 
 
 @dataclasses.dataclass(frozen=True)
