@@ -299,7 +299,7 @@ def test_what_needs_linux_is_asked_for_when_it_is_needed(tmp_path):
     program = [sys.executable, "-c", windows + code]
     failed = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert failed.stderr.splitlines()[-1].startswith(
-        "tf_kit._checks.InputError: `tf-kit lab` must run on Linux or macOS"
+        "tf_kit.errors.InputError: `tf-kit lab` must run on Linux or macOS"
     )
     for arguments in (["pretrain", "masked", "--epochs", "1", "--units", "8", "--out", "r"], ["doctor"]):
         code = f"sys.argv[1:] = {arguments}; from tf_kit.cli import main; main()"

@@ -95,8 +95,8 @@ def test_every_public_name_is_there_and_explained(wing):
 
 
 def test_unknown_part_is_named():
-    with pytest.raises(AttributeError, match="optimizers"):
-        _ = tf_kit.optimizers
+    with pytest.raises(AttributeError, match="regularisation"):
+        _ = tf_kit.regularisation
 
 
 def commands_in_readme():

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tf_kit import cli, lectures
-from tf_kit._checks import InputError
+from tf_kit.errors import InputError
 
 DEMO = '''# %%
 """Is two a prime?

@@ -1,15 +1,31 @@
 """tf_kit: one lecture on neural networks, made executable in Keras 3 on TensorFlow.
 
-The wings of the package are the parts of the lecture: `networks`, `optimizers`, `regularization`,
-`design`, `pretraining`, `scaling`; around them `data`, `runs`, `experiments`, `grading`, `plotting`. A wing is imported
-when its name is first used, so `import tf_kit` alone costs nothing.
+The wings of the package are the parts of the lecture: `networks`, `optimizers`, `regularization`, `design`,
+`pretraining`, `scaling`. Around them stand `data`, `training`, `runs`, `experiments`, `grading` and `plotting`. A wing
+is imported when its name is first used, so `import tf_kit` alone costs nothing.
 """
 
-import importlib
+from typing import TYPE_CHECKING
+
+from tf_kit.lazy import lazily
+
+if TYPE_CHECKING:
+    from tf_kit import data as data
+    from tf_kit import design as design
+    from tf_kit import experiments as experiments
+    from tf_kit import grading as grading
+    from tf_kit import networks as networks
+    from tf_kit import optimizers as optimizers
+    from tf_kit import plotting as plotting
+    from tf_kit import pretraining as pretraining
+    from tf_kit import regularization as regularization
+    from tf_kit import runs as runs
+    from tf_kit import scaling as scaling
+    from tf_kit import training as training
 
 __version__ = "0.1.0"
 
-_WINGS = (
+WINGS = (
     "data",
     "design",
     "experiments",
@@ -21,14 +37,7 @@ _WINGS = (
     "regularization",
     "runs",
     "scaling",
+    "training",
 )
 
-
-def __getattr__(name):
-    if name in _WINGS:
-        return importlib.import_module(f"tf_kit.{name}")
-    raise AttributeError(f"tf_kit has no part named {name!r}; its parts are: {', '.join(_WINGS)}")
-
-
-def __dir__():
-    return [*_WINGS, "__version__"]
+__getattr__, __dir__, __all__ = lazily(__name__, {f"tf_kit.{wing}": () for wing in WINGS})

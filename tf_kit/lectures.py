@@ -21,7 +21,8 @@ from pathlib import Path
 
 import click
 
-from tf_kit import _checks
+from tf_kit.checks import refuse
+from tf_kit.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ def find(name):
             return demo
     near = difflib.get_close_matches(name, [demo.topic for demo in everything], n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
-    _checks.refuse(
+    refuse(
         "lecture",
         "be the number or the name of a demo",
         f"{name!r}",
@@ -160,7 +161,7 @@ def main(namespace):
     parameters = [*options_of(module.Config), *general]
     try:
         click.Command("demo", callback=command, params=parameters, help=module.__doc__).main()
-    except _checks.InputError as error:
+    except InputError as error:
         click.echo(f"{error}", err=True)
         sys.exit(2)
 
@@ -171,7 +172,7 @@ def write_notebook(demo, out):
         import jupytext
         import nbformat
     except ModuleNotFoundError:
-        _checks.refuse(
+        refuse(
             "--notebook", "find jupytext", "an installation without it", 'pip install "tf-kit[labs]"'
         )
     notebook = jupytext.read(demo.path, fmt="py:percent")

@@ -25,7 +25,7 @@ import tensorflow as tf
 from keras import layers
 
 from tf_kit import pretraining, regularization
-from tf_kit.experiments import methods
+from tf_kit.runs import methods
 
 TEMPERATURE = 0.2
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
+from support.twins import wrong_twin
 
-from tf_kit._checks import InputError
 from tf_kit.data import Share, minibatches, sharing
+from tf_kit.errors import InputError
 
 CASES = [(1, 9, 2), (7, 9, 3), (64, 9, 4), (64, 100, 2), (7, 1, 2), (64, 64, 1)]
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
 from keras import layers
+from support.twins import wrong_twin
 
 from tf_kit import optimizers
 from tf_kit.design import memory, memory_bill

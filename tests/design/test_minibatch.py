@@ -3,8 +3,8 @@ import re
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from oracles import design as oracle
+from support.twins import wrong_twin
 
 from tf_kit.design import (
     epochs_to_steps,
@@ -15,8 +15,8 @@ from tf_kit.design import (
     name_descent,
     steps_per_epoch,
 )
-from tf_kit.networks import recorded_gradients
-from tf_kit.networks.recorded_gradients import GradientProbe, flat
+from tf_kit.networks import gradient_probe as recorded_gradients
+from tf_kit.networks.gradient_probe import GradientProbe, flat
 
 
 def linear_model(weights):

@@ -4,8 +4,8 @@ import re
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from design.sick_runs import RUNS, Run
+from support.twins import wrong_twin
 
 from tf_kit.design import TrainingMonitor, diagnose, monitoring, read_history
 from tf_kit.networks import gradient_norms, mlp

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.layer import check_layer
-from contracts.twins import wrong_twin
 from keras import ops
 from oracles import design as oracle
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
+from support.layer import check_layer
+from support.twins import wrong_twin
 
 from tf_kit.design import PCAWhitening, Standardize, ZCAWhitening, condition_number, preprocessing
 

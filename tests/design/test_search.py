@@ -8,10 +8,10 @@ import sys
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from design import trials
 from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
+from support.twins import wrong_twin
 
 from tf_kit.design import (
     IntUniform,

@@ -1,6 +1,6 @@
 """A progress bar that remembers what it was promised and what it was told."""
 
-from tf_kit.progress import Progress
+from tf_kit.runs.progress import Progress
 
 BARS = []
 

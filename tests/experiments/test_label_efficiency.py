@@ -7,10 +7,10 @@ import pytest
 from experiments.bar import BARS, Bar
 
 from tf_kit import pretraining
-from tf_kit._checks import InputError
+from tf_kit.errors import InputError
 from tf_kit.experiments import format_labels, label_efficiency, run_label_efficiency
-from tf_kit.experiments.methods import METHODS
 from tf_kit.runs import Run
+from tf_kit.runs.methods import METHODS
 
 TINY = {
     "labels": (30, None),

@@ -12,7 +12,7 @@ import pytest
 from experiments.bar import BARS, Bar
 
 from tf_kit import pretraining
-from tf_kit._checks import InputError
+from tf_kit.errors import InputError
 from tf_kit.experiments import format_table, pretraining_table, run_table
 
 TINY = {"units": 8, "layers": 2, "epochs": 2, "pretrain_epochs": 1, "batch_size": 128}

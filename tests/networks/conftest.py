@@ -1,7 +1,7 @@
 """What the tests of networks share: a wrong twin in place of the right function, for the length of a test."""
 
 import pytest
-from contracts.twins import wrong_function
+from support.twins import wrong_function
 
 
 @pytest.fixture

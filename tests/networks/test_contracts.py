@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from contracts import layer as layer_contract
-from contracts import loss as loss_contract
-from contracts.layer import check_layer
-from contracts.loss import check_loss
+from support import layer as layer_contract
+from support import loss as loss_contract
+from support.layer import check_layer
+from support.loss import check_loss
 
 from tf_kit import networks
 

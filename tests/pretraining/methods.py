@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tf_kit import pretraining, regularization
-from tf_kit.pretraining.representation import represent
+from tf_kit.training.representation import represent
 
 DENSE = keras.layers.Dense
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 128, 0.003

@@ -18,9 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from contracts import processes
-from contracts.twins import wrong_twin
 from keras import ops
+from support import processes
+from support.twins import wrong_twin
 
 from tf_kit import networks, optimizers, regularization, scaling
 from tf_kit.pretraining import (
@@ -34,16 +34,17 @@ from tf_kit.pretraining import (
     MaskedTokens,
     MaskedVectors,
     PatchEncoder,
+    SimCLR,
     Supervised,
     TokenEncoder,
     VICReg,
-    joint_embedding,
     linear_probe,
-    on_replicas,
     pretrain_greedily,
-    pretrainer,
 )
-from tf_kit.regularization.augmentation import draws
+from tf_kit.pretraining.joint_embedding import frame
+from tf_kit.pretraining.joint_embedding import simclr as simclr_module
+from tf_kit.randomness import keys as draws
+from tf_kit.training import steps, trainer
 
 ADAM, SGD = keras.optimizers.Adam, keras.optimizers.SGD
 N = 19
@@ -136,7 +137,7 @@ METHODS = {  # name → (model, optimizer, inputs, targets)
     "masked_images": (masked_images, lambda **kw: SGD(0.1, momentum=0.9, **kw), LARGER, None),
     "masked_tokens": (masked_tokens, lambda **kw: SGD(0.1, momentum=0.9, **kw), TOKENS, None),
     "masked_vectors": (lambda: MaskedVectors(encoder(5)), lambda **kw: ADAM(0.01, **kw), X, None),
-    "simclr": (lambda: joint(joint_embedding.SimCLR), lambda **kw: SGD(0.02, **kw), X, None),
+    "simclr": (lambda: joint(SimCLR), lambda **kw: SGD(0.02, **kw), X, None),
     "byol": (lambda: joint(BYOL), lambda **kw: SGD(0.02, **kw), X, None),
     "barlow": (lambda: joint(BarlowTwins, (6, 4)), lambda **kw: SGD(0.02, **kw), X, None),
     "vicreg": (lambda: joint(VICReg), lambda **kw: SGD(0.02, **kw), X, None),
@@ -283,11 +284,21 @@ def compiled_views():
     return fit(model, SGD(0.02), x=IMAGES, validation_data=(IMAGES[:7],))
 
 
-def simclr(module=joint_embedding):
+def simclr(module=simclr_module):
     return fit(joint(module.SimCLR), SGD(0.02))
 
 
-def center(module=pretrainer):
+def frame_of_simclr(module=frame):
+    """SimCLR on a frame that is given."""
+
+    class Framed(module.JointEmbedding):
+        temperature = 0.5
+        loss_of_each = SimCLR.loss_of_each
+
+    return fit(joint(Framed), SGD(0.02))
+
+
+def center(module=trainer):
     """One vector w and the cost ½‖x + noise − w‖², with penalty and clipping."""
 
     class Center(module.Trainer):
@@ -302,16 +313,16 @@ def center(module=pretrainer):
     return fit(Center(), SGD(0.5, global_clipnorm=0.8))
 
 
-def accumulated(module=on_replicas):
+def accumulated(module=steps):
     """Gradients accumulated over two steps, then clipped; some of the steps are in one execution."""
     model = Supervised(encoder(5, 4), num_classes=3)
-    pretrainer.on_replicas = module
+    trainer.steps = module
     try:
         optimizer = SGD(0.1, momentum=0.9, **CLIP, gradient_accumulation_steps=2)
         model.compile(optimizer, steps_per_execution=3)
         return model, model.fit(X, Y, batch_size=9, epochs=4, verbose=0).history
     finally:
-        pretrainer.on_replicas = on_replicas
+        trainer.steps = steps
 
 
 SINGLE = {
@@ -325,6 +336,7 @@ SINGLE = {
         own_optimizer,
         compiled_views,
         simclr,
+        frame_of_simclr,
         center,
         accumulated,
     )
@@ -335,15 +347,15 @@ TWINS = {  # name → (method, right, wrong): what one replica never shows
     "penalty for each replica": (center, "penalty / place.num_replicas", "penalty"),
     "clip before the sum": (center, _GRADIENT, f"self.optimizer._clip_gradients({_GRADIENT})"),
     "own random numbers": (center, "step, place.count, place.offset, place.total)", "step, place.count)"),
-    "history of one replica": (center, "sums = place.sum(ops", "sums = (ops"),
-    "negatives of one replica": (simclr, "if replica is None or", "if True or"),
+    "history of one replica": (center, "sums = sum_over_replicas(ops", "sums = (ops"),
+    "negatives of one replica": (simclr, "every = gather(z)", "every = z"),
     "anchors in other places": (simclr, "every[:, 1], random.index", "every[:, 1], random.index * 0"),
     "sum over replicas twice": (accumulated, "= list", "= optimizer._all_reduce_sum_gradients"),
-    "no sum over replicas": (center, "place.sums(", "list("),
+    "no sum over replicas": (center, "place.sum_gradients(", "list("),
     "no clipping of the mean": (accumulated, "optimizer._clip_gradients(means)", "means"),
     "accumulated for ever": (accumulated, "optimizer._backend_reset_gradient_accumulators()", "None"),
     "a step too many": (accumulated, "done < model", "done <= model"),
-    "views of one replica": (simclr, "+ view, random.index", "+ view, random.index * 0"),
+    "views of one replica": (frame_of_simclr, "+ view, random.index", "+ view, random.index * 0"),
 }  # fmt: skip
 
 
@@ -467,7 +479,7 @@ def table(arrays, kind):
 def main(count, path, cases):
     with scaling.strategy("mirrored", replicas=count).scope():
         arrays = train_all(cases)
-        if {"simclr", "center", "accumulated"} <= set(cases) and count == 2:
+        if {"simclr", "frame_of_simclr", "center", "accumulated"} <= set(cases) and count == 2:
             arrays |= train_twins()
         np.savez(path, **arrays)
 

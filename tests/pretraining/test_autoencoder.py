@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
+from support.twins import wrong_twin
 
 from tf_kit import networks
 from tf_kit.pretraining import Autoencoder, DenoisingAutoencoder, ExampleRandom, autoencoder

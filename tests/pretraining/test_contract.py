@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from contracts.pretrainer import check_form, check_pretrainer, encoder
 from pretraining import methods
+from support.pretrainer import check_form, check_pretrainer, encoder
 
 from tf_kit import data, regularization
 from tf_kit.pretraining import (

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pretraining import methods
 
 from tf_kit import data, networks
+from tf_kit.networks.stages import dense_stages
 from tf_kit.pretraining import (
     BYOL,
     Autoencoder,
@@ -25,9 +26,8 @@ from tf_kit.pretraining import (
     uniformity,
 )
 from tf_kit.pretraining.monitors import embeddings_of
-from tf_kit.pretraining.stages import dense_stages
-from tf_kit.progress import Progress
 from tf_kit.runs import Run
+from tf_kit.runs.progress import Progress
 
 ADAM = keras.optimizers.Adam
 NAMES = ["rankme", "feature_deviation", "uniformity", "alignment"]

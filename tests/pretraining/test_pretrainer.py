@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
 from keras import ops
 from oracles import pretraining as oracle
+from support.twins import wrong_twin
 
 from tf_kit import networks
 from tf_kit.data import epoch_order

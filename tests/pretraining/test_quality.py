@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
+from support.twins import wrong_twin
 
 from tf_kit.pretraining import alignment, feature_deviation, quality, rankme, uniformity
 

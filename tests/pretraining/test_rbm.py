@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
 from sklearn.neural_network import BernoulliRBM
+from support.twins import wrong_twin
 
 from tf_kit import data
 from tf_kit.pretraining import RBM, ExampleRandom, rbm

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
 from sklearn.neighbors import KNeighborsClassifier
+from support.twins import wrong_twin
 
 from tf_kit import networks
 from tf_kit.pretraining import Classifier, finetune, knn_accuracy, linear_probe, transfer
-from tf_kit.pretraining.representation import represent
+from tf_kit.training.representation import represent
 
 DENSE = keras.layers.Dense
 

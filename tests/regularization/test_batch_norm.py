@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.layer import check_layer
-from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
+from support.layer import check_layer
+from support.twins import wrong_twin
 
 from tf_kit.regularization import BatchNorm, batch_norm
 

@@ -5,10 +5,10 @@ import math
 import keras
 import numpy as np
 import pytest
-from contracts.layer import check_layer
-from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
+from support.layer import check_layer
+from support.twins import wrong_twin
 
 from tf_kit.regularization import DropConnect, Dropout, dropout
 

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
+from support.twins import wrong_twin
 
 from tf_kit.regularization import L1, L2, ElasticNet, MaxNorm, SoftThreshold, penalties
 

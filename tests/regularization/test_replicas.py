@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts import processes
 from regularization import on_replicas
+from support import processes
 
 pytestmark = pytest.mark.slow
 

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from oracles import regularization as oracle
+from support.twins import wrong_twin
 
 from tf_kit.regularization import (
     BatchNorm,

@@ -10,11 +10,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from contracts.twins import wrong_twin
+from support.twins import wrong_twin
 
 from tf_kit import networks, pretraining, regularization
-from tf_kit.pretraining import on_replicas, pretrainer
 from tf_kit.scaling import Split, split, traced_collectives, traffic_bill
+from tf_kit.training import steps, trainer
 
 X = np.random.default_rng(0).random((20, 6)).astype("float32")
 Y = np.random.default_rng(1).random((20, 3)).astype("float32")
@@ -118,9 +118,9 @@ def collectives():
             yield name, {"computed": computed, "traced": traced_collectives(model, X[:8], Y[:8])}
         for name, optimizer in OPTIMIZERS.items():
             yield name, of_trainer(optimizer())
-        pretrainer.on_replicas = wrong_twin(on_replicas, "= list", "= optimizer._all_reduce_sum_gradients")
+        trainer.steps = wrong_twin(steps, "= list", "= optimizer._all_reduce_sum_gradients")
         yield "twin", of_trainer(OPTIMIZERS["trainer"]())
-        pretrainer.on_replicas = on_replicas
+        trainer.steps = steps
         synced = keras.Sequential([keras.Input((6,)), regularization.BatchNorm(), keras.layers.Dense(3)])
         synced.compile("sgd", "mse")
         computed = traffic_bill(synced, 2, 8).gradient_bytes

@@ -7,9 +7,9 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from keras import layers
 from oracles import scaling as oracle
+from support.twins import wrong_twin
 
 from tf_kit.scaling import CONSTANTS, energy, energy_bill, measured_joules, prune, quantize
 

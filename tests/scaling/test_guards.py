@@ -5,11 +5,11 @@ import json
 import keras
 import numpy as np
 import pytest
-from contracts import processes
 from scaling import sick_models
+from support import processes
 
 from tf_kit import scaling
-from tf_kit._checks import InputError
+from tf_kit.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts import processes
-from contracts.twins import wrong_twin
 from keras import layers
+from support import processes
+from support.twins import wrong_twin
 
-from tf_kit._checks import InputError
+from tf_kit.errors import InputError
 from tf_kit.scaling import Split, model_parallel, split
 
 X = np.random.default_rng(0).random((7, 6)).astype("float32")

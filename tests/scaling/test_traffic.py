@@ -6,11 +6,11 @@ import math
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from keras import layers
 from oracles import scaling as oracle
+from support.twins import wrong_twin
 
-from tf_kit._checks import InputError
+from tf_kit.errors import InputError
 from tf_kit.scaling import balanced_cuts, split_points, traced_collectives, traffic, traffic_bill
 
 

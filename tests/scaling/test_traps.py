@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts import processes
 from scaling import traps
+from support import processes
 
 from tf_kit import networks, optimizers
 from tf_kit.pretraining import RBM, Autoencoder, Classifier

@@ -16,8 +16,8 @@ from keras import ops
 
 from tf_kit import networks, scaling
 from tf_kit.pretraining import BYOL, RBM, Classifier
-from tf_kit.pretraining.pretrainer import Trainer
 from tf_kit.regularization import BatchNorm, Dropout
+from tf_kit.training.trainer import Trainer
 
 SGD = keras.optimizers.SGD
 rng = np.random.default_rng(0)

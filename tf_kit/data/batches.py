@@ -1,6 +1,6 @@
 """Minibatches of arrays in an order that depends on the seed and the epoch alone."""
 
-from tf_kit._checks import count, refuse
+from tf_kit.checks import count, refuse
 
 _STREAM = 0x5F10  # sets these draws apart from others that are made from (seed, epoch)
 

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from tf_kit._checks import InputError
 from tf_kit.data import embedded, generated, prepared
+from tf_kit.errors import InputError
 
 GENERATED = {
     "xor": generated.xor,

@@ -11,9 +11,10 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
-from tf_kit._checks import InputError, refuse
+from tf_kit.checks import refuse
 from tf_kit.data import prepared, reading
 from tf_kit.data.catalogue import BUILT_IN
+from tf_kit.errors import InputError
 
 PROBE_SECONDS = 3.0
 

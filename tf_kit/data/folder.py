@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_kit._checks import InputError, refuse
+from tf_kit.checks import refuse
 from tf_kit.data.splits import Split, stratified
+from tf_kit.errors import InputError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 LONGEST_SIDE = 64  # of images whose size nobody has asked for

@@ -5,7 +5,7 @@ Points lie in the unit square, so that every set of the kit has its inputs in [0
 
 import numpy as np
 
-from tf_kit._checks import count, number, refuse
+from tf_kit.checks import count, number, refuse
 from tf_kit.data.splits import Split, stratified
 
 

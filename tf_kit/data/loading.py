@@ -3,7 +3,7 @@
 import inspect
 import numbers
 
-from tf_kit._checks import choice, count, refuse
+from tf_kit.checks import choice, count, refuse
 from tf_kit.data import fetch, folder, prepared, reading
 from tf_kit.data.batches import minibatches
 from tf_kit.data.catalogue import BUILT_IN

@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from tf_kit._checks import refuse
+from tf_kit.checks import refuse
 
 NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.\-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")

@@ -9,7 +9,7 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-from tf_kit._checks import refuse
+from tf_kit.checks import refuse
 from tf_kit.data import prepared, reading
 from tf_kit.data.catalogue import BUILT_IN
 from tf_kit.data.fetch import builder_of, download_config, one_line

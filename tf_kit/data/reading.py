@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_kit._checks import refuse
+from tf_kit.checks import refuse
 from tf_kit.data import prepared
 from tf_kit.data.batches import draw_order
 from tf_kit.data.splits import Split

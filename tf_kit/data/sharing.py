@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from tf_kit._checks import count, refuse
+from tf_kit.checks import count, refuse
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numbers
 
 import numpy as np
 
-from tf_kit._checks import count, number, refuse
+from tf_kit.checks import count, number, refuse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ def check_images(x, y=None, *, num_classes=None, interval=None, name="x"):
         (5, 8, 8, 1)
         >>> check_images(np.full((5, 8, 8, 1), 255), interval=(0, 1), name="photos.npy")
         Traceback (most recent call last):
-        tf_kit._checks.InputError: `photos.npy` must have values in [0, 1]. Received: values ...
+        tf_kit.errors.InputError: `photos.npy` must have values in [0, 1]. Received: values ...
     """
     x = np.asarray(x)
     if x.ndim not in (3, 4):

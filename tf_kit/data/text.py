@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_kit._checks import count, refuse
+from tf_kit.checks import count, refuse
 from tf_kit.data import prepared
 
 

@@ -8,18 +8,19 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 
-from tf_kit import _checks, data, design, plotting
+from tf_kit import data, design, plotting
+from tf_kit.checks import choice, count
 from tf_kit.data.splits import withhold
-from tf_kit.experiments import methods as pretraining_methods
-from tf_kit.experiments import pipeline
-from tf_kit.experiments.training_data import refuse_without_labels
 from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
-from tf_kit.experiments.watching import Watch
 from tf_kit.pretraining import Supervised, refuse_overlap
-from tf_kit.pretraining.representation import represent
 from tf_kit.pretraining.transfer import share_of_votes_right
-from tf_kit.progress import Progress
 from tf_kit.runs import Run, save_model
+from tf_kit.runs import methods as pretraining_methods
+from tf_kit.runs.figures import draw_what_was_learned
+from tf_kit.runs.progress import Progress
+from tf_kit.runs.training_data import refuse_without_labels
+from tf_kit.runs.watching import Watch
+from tf_kit.training.representation import represent
 
 MEASURES = {"finetuned": "fine-tuned", "probe": "linear probe", "neighbors": "nearest neighbors"}
 ENCODERS = {"mlp": "multilayer perceptron", "cnn": "convolutional network", "vit": "vision transformer"}
@@ -101,7 +102,7 @@ def settings_for(num_examples, **changes):
     base = LARGE if num_examples >= 10_000 else SMALL
     changes = {name: value for name, value in changes.items() if value is not None}
     if "pretrain_epochs" in changes:
-        epochs = _checks.count("labels.pretrain_epochs", changes["pretrain_epochs"])
+        epochs = count("labels.pretrain_epochs", changes["pretrain_epochs"])
         changes["pretrain_epochs"] = dict.fromkeys(base.pretrain_epochs, epochs)
     return dataclasses.replace(base, **changes)
 
@@ -137,9 +138,9 @@ def run_label_efficiency(
     what may be chosen with how many validation labels Oliver, Odena, Raffel, Cubuk, Goodfellow 2018, "Realistic
     Evaluation of Deep Semi-Supervised Learning Algorithms", section 4.6.
     """
-    seeds = _checks.count("labels.seeds", seeds)
+    seeds = count("labels.seeds", seeds)
     names = [
-        _checks.choice("labels.methods", each, tuple(pretraining_methods.METHODS))
+        choice("labels.methods", each, tuple(pretraining_methods.METHODS))
         for each in dict.fromkeys(methods or pretraining_methods.METHODS)  # each once
     ]
     splits = _load(name, 0, data_dir)
@@ -191,14 +192,14 @@ def _fitting(settings, splits):
         if each is None or each == len(train):
             labels.append(None)
         else:
-            withhold(train, _checks.count("labels.labels", each), 0)  # refuses too few and too many
+            withhold(train, count("labels.labels", each), 0)  # refuses too few and too many
             labels.append(each)
     if settings.val_labels is not None:
         withhold(val, settings.val_labels, 0)
     for field in ("steps", "passes", "rounds", "batch_size"):
-        _checks.count(f"labels.{field}", getattr(settings, field))
+        count(f"labels.{field}", getattr(settings, field))
     if settings.pretrainings is not None:
-        _checks.count("labels.pretrainings", settings.pretrainings)
+        count("labels.pretrainings", settings.pretrainings)
     ordered = sorted(set(labels), key=lambda each: math.inf if each is None else each)
     return dataclasses.replace(settings, labels=tuple(ordered))
 
@@ -429,7 +430,7 @@ class _Row:
             seed=seed,
         )
         child.draw(encoder if self.kind == "mlp" else None, shape)
-        pipeline.draw_what_was_learned(child.folder / "figures", trained, train.x[:40])
+        draw_what_was_learned(child.folder / "figures", trained, train.x[:40])
         return encoder
 
 

@@ -7,13 +7,14 @@ Training of Deep Networks", table 1.
 import dataclasses
 import time
 
-from tf_kit import _checks, data, networks, plotting
-from tf_kit.experiments.methods import optimizer_of
-from tf_kit.experiments.training_data import refuse_without_labels
+from tf_kit import data, networks, plotting
+from tf_kit.checks import choice, count
 from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
 from tf_kit.pretraining import RBM, DenoisingAutoencoder, Supervised, pretrain_greedily
-from tf_kit.progress import Progress
 from tf_kit.runs import Run
+from tf_kit.runs.methods import optimizer_of
+from tf_kit.runs.progress import Progress
+from tf_kit.runs.training_data import refuse_without_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +130,9 @@ def run_table(
     Returns:
         The results as written to `results.json`.
     """
-    seeds = _checks.count("table.seeds", seeds)
+    seeds = count("table.seeds", seeds)
     chosen = dict.fromkeys(systems or SYSTEMS)  # each once
-    systems = [_checks.choice("table.systems", system, tuple(SYSTEMS)) for system in chosen]
+    systems = [choice("table.systems", system, tuple(SYSTEMS)) for system in chosen]
     splits = data.load(name, seed=0, data_dir=data_dir)
     if not splits[0].num_classes:
         refuse_without_labels(name)

@@ -1,34 +1,39 @@
-"""`check("adam")` in a notebook cell: one clear report of one answer on its visible cases."""
+"""`check("adam")` in a notebook cell: a report on one answer, measured on its visible cases."""
+
+from __future__ import annotations
 
 import contextlib
 import io
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from tf_kit import _stderr
-from tf_kit.grading import closing, delegation, judge, labs, seeding
-from tf_kit.grading.judge import Failure
-from tf_kit.grading.probing import execute, measure
+from tf_kit import stderr
+from tf_kit.grading import delegation, judge, labs
+from tf_kit.grading.exercise import Exercise, Mistake
+from tf_kit.grading.judge import Failure, Finding, Verdict
+from tf_kit.grading.sandbox import measurement, prohibitions, seeds
 from tf_kit.grading.slicing import Cell, Notebook
 
 VISIBLE_SEED = 0
 MOST_FINDINGS = 4
 
 
-def check(id, namespace=None):
-    """Checks your answer to an exercise and says on one screen what is right and what is not.
+def check(id: str, namespace: dict[str, Any] | None = None) -> None:
+    """Check your answer to an exercise and print which parts are right and which are not.
 
-    It uses the visible cases only. The grader draws others of the same kind, so an answer that is fitted to what is
-    shown here will not pass there.
+    Only the visible cases are used. The grader draws further cases of the same kind, so an answer that is fitted to
+    the visible cases does not pass there.
 
     Args:
-        id: the exercise's id, the word in the first line of its cell.
-        namespace: where your names are. Defaults to those of the notebook or module that calls.
+        id: id of the exercise, the word in the first line of its cell.
+        namespace: the names that you defined. Defaults to those of the notebook or module that calls `check`.
 
     Raises:
-        ValueError: no exercise has this id.
+        InputError: no exercise has this id.
     """
     lab, exercise = labs.find_exercise(id)
     if namespace is None:
@@ -36,18 +41,18 @@ def check(id, namespace=None):
     print(report(exercise, review(lab, exercise, namespace)), flush=True)
 
 
-def points(id, namespace=None):
-    """The points of your answer to an exercise on its visible cases: what nbgrader and otter ask for.
+def points(id: str, namespace: dict[str, Any] | None = None) -> int:
+    """Return the points of your answer to an exercise on its visible cases, for nbgrader and otter.
 
-    Nothing is written to stderr meanwhile: nbgrader gives no point to a cell that does, and TensorFlow does so when
-    it starts.
+    Nothing is written to standard error meanwhile: nbgrader gives no points to a cell that writes there, as
+    TensorFlow does when it starts.
 
     Args:
-        id: the exercise's id.
-        namespace: where the names are. Defaults to those of the notebook or module that calls.
+        id: id of the exercise.
+        namespace: the names that you defined. Defaults to those of the notebook or module that calls `points`.
 
     Raises:
-        ValueError: no exercise has this id.
+        InputError: no exercise has this id.
     """
     lab, exercise = labs.find_exercise(id)
     if namespace is None:
@@ -59,39 +64,52 @@ def points(id, namespace=None):
 @contextlib.contextmanager
 def _without_stderr():
     level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # a logger keeps the stream that it found when it was made
+    logging.disable(logging.CRITICAL)  # a log handler keeps the stream that it was created with
     try:
-        with _stderr.closed(), contextlib.redirect_stderr(io.StringIO()):
+        with stderr.closed(), contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
         logging.disable(level)
 
 
-def visible_cases(exercise):
-    """The cases that a student may see: the same on every machine."""
+def visible_cases(exercise: Exercise) -> list[dict[str, Any]]:
+    """Draw the cases that a student may see, the same on every machine."""
     return exercise.cases(np.random.default_rng(VISIBLE_SEED))
 
 
-def review(lab, exercise, namespace):
-    """The `Verdict` on the objects that a namespace holds."""
+def review(lab: labs.Lab, exercise: Exercise, namespace: dict[str, Any]) -> Verdict:
+    """Judge the objects in a namespace on the visible cases."""
     absent = [name for name in exercise.defines if name not in namespace]
     if absent:
         names = ", ".join(f"`{name}`" for name in absent)
+        verb = "is" if len(absent) == 1 else "are"
         return missing(
-            exercise, f"{names} is not defined yet: run the cell of the exercise, then this one again"
+            exercise, f"{names} {verb} not defined yet: run the cell of the exercise, then this cell again"
         )
     found = _delegated(lab, exercise, namespace)
     if found:
         return forbidden(exercise, found)
     cases = visible_cases(exercise)
     probe = getattr(lab.probes, exercise.id)
-    outputs = [_measure(probe, namespace, case) for case in cases]
+    outputs = [measure(probe, namespace, case) for case in cases]
     known = KnownMistakes(lab, exercise, cases)
-    return concluded(exercise, cases, outputs, known.does)
+    return concluded(exercise, cases, outputs, known.outputs)
 
 
-def concluded(exercise, cases, outputs, run):
-    """The `Verdict` on outputs, with the sentence of the exercise or of the mistake that explains them."""
+def concluded(
+    exercise: Exercise,
+    cases: list[dict[str, Any]],
+    outputs: list[dict[str, np.ndarray] | Failure],
+    run: Callable[[Mistake, int], dict[str, np.ndarray] | Failure],
+) -> Verdict:
+    """Judge outputs, and add the task if the answer is still the stub, or the known mistake that it makes.
+
+    Args:
+        exercise: the exercise.
+        cases: its cases.
+        outputs: outputs of the answer on the cases.
+        run: outputs of a known mistake on a case, as for `judge.matching`.
+    """
     verdict = judge.judge(exercise, cases, outputs)
     if outputs and all(isinstance(output, Failure) and output.unwritten for output in outputs):
         verdict.status, verdict.sentence = "missing", exercise.task
@@ -100,13 +118,13 @@ def concluded(exercise, cases, outputs, run):
     return verdict
 
 
-def missing(exercise, sentence):
-    """The verdict on an answer that is not there."""
+def missing(exercise: Exercise, sentence: str) -> Verdict:
+    """Return the verdict on an answer that was not written."""
     return _nothing(exercise, "missing", sentence)
 
 
-def forbidden(exercise, sentence):
-    """The verdict on an answer that lets others do the work."""
+def forbidden(exercise: Exercise, sentence: str) -> Verdict:
+    """Return the verdict on an answer that uses what its exercise forbids."""
     return _nothing(exercise, "forbidden", sentence)
 
 
@@ -116,46 +134,52 @@ def _nothing(exercise, status, sentence):
 
 
 def _delegated(lab, exercise, namespace):
-    """What the grader would refuse: seen in the classes' bases, and in the cells that a notebook remembers."""
+    """Find delegation as the grader does, in the bases of the classes and in the cells that IPython remembers."""
     for name, base in exercise.bases.items():
-        if not closing.derives(namespace[name], base):
+        if not prohibitions.derives(namespace[name], base):
             return f"`{name}` must derive from `{base}`"
-        others = closing.strangers(namespace[name], base)
+        others = prohibitions.foreign_bases(namespace[name], base)
         if others:
             return f"`{name}` derives from `{others[0]}`; it must derive from `{base}` alone"
     cells = [Cell(source) for source in namespace.get("In", ()) if isinstance(source, str)]
     code = Notebook(cells, lab.stubs).answer(exercise.id, exercise.defines).code
-    return delegation.said(exercise, code)
+    return delegation.summary(exercise, code)
 
 
 class KnownMistakes:
-    """What the known mistakes of an exercise do on its cases, run when first asked for."""
+    """Outputs of the known mistakes of an exercise, computed when they are first needed.
 
-    def __init__(self, lab, exercise, cases):
+    Args:
+        lab: the lab of the exercise.
+        exercise: the exercise.
+        cases: its cases.
+    """
+
+    def __init__(self, lab: labs.Lab, exercise: Exercise, cases: list[dict[str, Any]]):
         self._lab, self._exercise, self._cases = lab, exercise, cases
         self._namespaces, self._outputs = {}, {}
 
-    def does(self, mistake, index):
-        """The output of a mistake on the case of an index."""
+    def outputs(self, mistake: Mistake, index: int) -> dict[str, np.ndarray] | Failure:
+        """Return the outputs of a mistake on the case with an index."""
         key = (mistake.sentence, index)
         if key not in self._outputs:
             if mistake.sentence not in self._namespaces:
                 code = code_of(self._lab, self._exercise, mistake.of(self._lab.solution(self._exercise.id)))
-                self._namespaces[mistake.sentence] = execute(code)
+                self._namespaces[mistake.sentence] = measurement.execute(code)
             namespace = self._namespaces[mistake.sentence]
             probe = getattr(self._lab.probes, self._exercise.id)
             failed = isinstance(namespace, Failure)
-            self._outputs[key] = namespace if failed else _measure(probe, namespace, self._cases[index])
+            self._outputs[key] = namespace if failed else measure(probe, namespace, self._cases[index])
         return self._outputs[key]
 
 
-def code_of(lab, exercise, answer):
-    """An answer of the lab's own, with what it uses of the lab's other cells."""
+def code_of(lab: labs.Lab, exercise: Exercise, answer: str) -> str:
+    """Add to an answer that the lab knows the definitions that it uses from other cells of the lab."""
     return lab.notebook({exercise.id: answer}).answer(exercise.id, exercise.defines).code
 
 
-def report(exercise, verdict):
-    """The verdict as text of at most one screen."""
+def report(exercise: Exercise, verdict: Verdict) -> str:
+    """Write a verdict as text that fits on one screen."""
     lines = [f"{exercise.title}: {verdict.points} of {verdict.maximum} points"]
     if verdict.status in ("missing", "forbidden"):
         return "\n".join([*lines, f"  {verdict.status}: {verdict.sentence}"])
@@ -171,12 +195,17 @@ def report(exercise, verdict):
     return "\n".join(lines)
 
 
-def described(finding):
-    """A finding with the name of the array it is about."""
+def described(finding: Finding) -> str:
+    """Write a finding as text, after the name of its array."""
     return f"`{finding.name}` {finding.what}" if finding.name else finding.what
 
 
-def _measure(probe, namespace, case):
-    seeding.seed()
+def measure(
+    probe: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]],
+    namespace: dict[str, Any],
+    case: dict[str, Any],
+) -> dict[str, np.ndarray] | Failure:
+    """Run a probe on a copy of a case, from the seed with which every case starts."""
+    seeds.seed()
     copied = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
-    return measure(probe, namespace, copied)
+    return measurement.measure(probe, namespace, copied)

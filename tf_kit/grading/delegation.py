@@ -1,11 +1,14 @@
-"""Answers that let others do the work, found by reading their code.
+"""Delegation: answers that leave the work to a library, found by reading their code.
 
-This names the delegation to the student at once; `closing` is what makes it useless. Nothing is run here.
+Reading the code tells the student early; `sandbox.prohibitions` enforces the rule. No code is run here.
 """
 
 import ast
+from collections.abc import Mapping, Sequence
 
-# Ways round every rule about names; no exercise needs them.
+from tf_kit.grading.exercise import Exercise
+
+# Names by which code could get around every rule about names. No exercise needs them.
 _DETOURS = {
     "eval",
     "exec",
@@ -41,18 +44,25 @@ _INTERNAL = ("keras.src", "keras.api", "tensorflow.python", "tensorflow.raw_ops"
 _KIT = "tf_kit"
 
 
-def findings(code, forbids=(), allows=(), bases=None, kit=("data",)):
-    """What an answer uses that it must not, as sentences.
+def findings(
+    code: str,
+    forbids: Sequence[str] = (),
+    allows: Sequence[str] = (),
+    bases: Mapping[str, str] | None = None,
+    kit: Sequence[str] = ("data",),
+) -> list[str]:
+    """List the forbidden names that an answer uses, as sentences.
 
     Args:
-        code: the answer's code.
-        forbids: dotted names of what would do the work; of a module everything in it.
-        allows: dotted names that are open all the same.
-        bases: name of a class -> dotted name that it must derive from.
+        code: code of the answer.
+        forbids: dotted names that would do the work; a module stands for everything in it.
+        allows: dotted names that may be used although `forbids` covers them.
+        bases: name of a class -> dotted name of the class that it must derive from.
         kit: modules of the kit that may be used.
 
-    >>> findings("import keras\\nclass Mine(keras.optimizers.Adam): pass", ["keras.optimizers"])
-    ['`keras.optimizers.Adam` does what the exercise asks for']
+    Example:
+        >>> findings("import keras\\nclass Mine(keras.optimizers.Adam): pass", ["keras.optimizers"])
+        ['`keras.optimizers.Adam` does what the exercise asks for']
     """
     try:
         tree = ast.parse(code)
@@ -67,14 +77,14 @@ def findings(code, forbids=(), allows=(), bases=None, kit=("data",)):
     return list(dict.fromkeys(reader.found))
 
 
-def said(exercise, code):
-    """The first findings in an answer to an exercise, in one line; "" if there are none."""
+def summary(exercise: Exercise, code: str) -> str:
+    """Write the first findings in an answer as one line; "" if there are none."""
     found = findings(code, exercise.forbids, exercise.allows, exercise.bases, exercise.kit)
     return "; ".join(found[:3])
 
 
 class _Reader(ast.NodeVisitor):
-    """Follows names to the dotted names they were bound to."""
+    """Resolves names to the dotted names that they are bound to."""
 
     def __init__(self, forbids, allows, kit):
         self._forbids = [_plain(name) for name in forbids]
@@ -84,7 +94,7 @@ class _Reader(ast.NodeVisitor):
         self.found = []
 
     def read(self, tree):
-        """Fills `found`. What is bound below its use is known the second time."""
+        """Fill `found`. A second pass resolves names that are bound below their use."""
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self.visit(node)
@@ -157,7 +167,7 @@ class _Reader(ast.NodeVisitor):
         return self._dotted(node.func)
 
     def _dotted(self, node):
-        """The dotted name that an expression stands for, or ""."""
+        """Find the dotted name that an expression refers to, or ""."""
         if isinstance(node, ast.Name):
             return self._known.get(node.id, "")
         if isinstance(node, ast.Attribute):
@@ -189,7 +199,7 @@ class _Reader(ast.NodeVisitor):
         if any(_inside(name, allowed) for allowed in self._allows):
             return
         for forbidden in self._forbids:
-            # a module that is open in part may be named
+            # the name of a forbidden module may be used if a part of the module is allowed
             if name == forbidden and any(_inside(allowed, forbidden) for allowed in self._allows):
                 continue
             if _inside(name, forbidden):
@@ -206,9 +216,11 @@ class _Reader(ast.NodeVisitor):
 
 
 def _plain(name):
-    """
-    >>> _plain("tf.keras.optimizers.Adam"), _plain("tf.nn.relu")
-    ('keras.optimizers.Adam', 'tensorflow.nn.relu')
+    """Write a dotted name without the aliases `tf` and `tf.keras`.
+
+    Example:
+        >>> _plain("tf.keras.optimizers.Adam"), _plain("tf.nn.relu")
+        ('keras.optimizers.Adam', 'tensorflow.nn.relu')
     """
     if name == "tf" or name.startswith("tf."):
         name = "tensorflow" + name[2:]
@@ -220,7 +232,7 @@ def _inside(name, parent):
 
 
 def _constant(node):
-    """The value of a constant, of a sum of constant strings, or None."""
+    """Return the value of a constant or of a sum of constant strings; None for any other expression."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):

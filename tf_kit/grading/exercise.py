@@ -1,9 +1,12 @@
-"""One exercise as one object, and how an answer's arrays may be compared with what is expected."""
+"""Exercises: the question, its cases and reference, known answers, and how arrays are compared with the reference."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
-from tf_kit import _checks
+import numpy as np
+
+from tf_kit.checks import choice, count, refuse
 
 TOLERANCES = {
     "float16": (1e-2, 1e-3),
@@ -15,39 +18,47 @@ TOLERANCES = {
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """A known wrong answer, and what a teacher says when a student hands it in.
+    """A known wrong answer, with the explanation that a student gets for it.
 
     Args:
-        sentence: what is wrong and why it matters, to the student: "this is Adam without bias correction: …".
-        edits: pieces of the solution and what stands there instead; each piece must occur exactly once.
-        code: the whole answer, where edits would be unreadable.
+        sentence: the mistake and why it matters, addressed to the student: "this is Adam without bias correction: …".
+        edits: piece of the solution -> replacement; each piece must occur exactly once in the solution.
+        code: the whole answer, if edits would be unreadable.
     """
 
     sentence: str
     edits: dict[str, str] | None = None
     code: str | None = None
 
-    def of(self, solution):
-        """The code of this wrong answer."""
+    def of(self, solution: str) -> str:
+        """Make the code of this wrong answer from that of the solution.
+
+        Raises:
+            InputError: a piece to be replaced does not occur exactly once.
+        """
         return _rewritten(self, solution)
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Another right answer; it must get every point.
+    """A right answer other than the solution; it must get every point.
 
     Args:
-        name: in what it differs: "keeps its state in a dict".
-        edits: pieces of the solution and what stands there instead; each piece must occur exactly once.
-        code: the whole answer.
+        name: how it differs: "keeps its state in a dict".
+        edits: piece of the solution -> replacement; each piece must occur exactly once in the solution.
+        code: the whole answer, if edits would be unreadable.
     """
 
     name: str
     edits: dict[str, str] | None = None
     code: str | None = None
 
-    def of(self, solution):
-        """The code of this right answer."""
+    def of(self, solution: str) -> str:
+        """Make the code of this answer from that of the solution.
+
+        Raises:
+            InputError: a piece to be replaced does not occur exactly once.
+        """
         return _rewritten(self, solution)
 
 
@@ -57,11 +68,11 @@ def _rewritten(answer, solution):
     for old, new in (answer.edits or {}).items():
         if solution.count(old) != 1:
             label = getattr(answer, "sentence", None) or answer.name
-            _checks.refuse(
-                "edits",
-                "replace a piece that occurs exactly once in the solution",
-                f"{old!r}, {solution.count(old)} times, in {label!r}",
-                "Take more of the line",
+            refuse(
+                f"{type(answer).__name__}.edits",
+                "replace pieces that occur exactly once in the solution",
+                f"{old!r}, which occurs {solution.count(old)} times, in {label!r}",
+                "Use a longer piece of the line, as the solution spells it",
             )
         solution = solution.replace(old, new)
     return solution
@@ -69,15 +80,16 @@ def _rewritten(answer, solution):
 
 @dataclasses.dataclass(frozen=True)
 class Close:
-    """An expected array with its own tolerance or dtype. A plain array in `reference` means `Close(array)`.
+    """An expected array with a tolerance or dtype. A plain array in `Exercise.reference` means `Close(array)`.
 
     Args:
-        value: float64 for real numbers; integers, booleans and strings are compared exactly.
-        rtol, atol: relative and absolute tolerance. Default to those of the exercise for the case's dtype.
-        dtype: what the answer's array must have, or None if any will do. Defaults to the case's "dtype".
+        value: expected array; float64 for real numbers. Integers, booleans and strings are compared exactly.
+        rtol: relative tolerance. Defaults to that of the exercise for the case's dtype.
+        atol: absolute tolerance. Defaults to that of the exercise for the case's dtype.
+        dtype: dtype that the answer's array must have; None allows any. Defaults to the case's "dtype".
     """
 
-    value: object
+    value: Any
     rtol: float | None = None
     atol: float | None = None
     dtype: str | None = "of the case"
@@ -85,56 +97,70 @@ class Close:
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """Every element of the answer lies in [low, high]: for what is random, with bounds computed from n."""
+    """Bounds on every element of the answer's array: for random values, with bounds computed from n.
 
-    low: object
-    high: object
+    Args:
+        low: smallest allowed value, a number or an array.
+        high: largest allowed value, a number or an array.
+    """
+
+    low: Any
+    high: Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Holds:
-    """A property that the answer's array has: `test(array)` is true. `what` ends the sentence "it must …"."""
+    """A property that the answer's array must have.
 
-    test: Callable
+    Args:
+        test: function that returns whether an array has the property.
+        what: the property, as the end of the sentence "`name of the array` must …".
+    """
+
+    test: Callable[[np.ndarray], Any]
     what: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Exercise:
-    """A question, how an answer is measured, and everything that is known of right and wrong answers.
+    """A question, the cases that measure an answer, and the known right and wrong answers.
 
-    The object lives with the judge and needs NumPy only. Its probe, which turns a student's objects into arrays and
-    may need Keras, is the function named `id` in `labs/probes/NN_topic.py`; its stub and its solution are the cell
-    marked `exercise="id"` in `labs/NN_topic.py`.
+    The judge uses the object without Keras; it needs NumPy only. The probe of the exercise, which turns a student's
+    objects into arrays and may need Keras, is the function named `id` in `labs/probes/NN_topic.py`. Stub and solution
+    are the cell marked `exercise="id"` in `labs/NN_topic.py`.
 
     Args:
-        id: a word that names it in all labs, and its probe.
-        title: what the reports call it.
-        points: what a right answer earns.
-        task: one sentence that tells who has not begun what to do.
-        cases: `cases(rng)` draws a list of dicts of arrays, numbers and strings: what the probe is given. Hidden
-            cases are drawn by the same function from a secret seed. Keys with a meaning: "about" (a few words that
-            name the case), "part" (see `parts`), "dtype" (the answer's arrays must have it; chooses the tolerance).
-        reference: `reference(case)` returns what the probe should return: a dict of float64 arrays, `Close`,
-            `Between` or `Holds`.
+        id: identifier of the exercise, unique across the labs, and name of its probe.
+        title: name of the exercise in the reports.
+        points: points for a right answer.
+        task: sentence for a student who has not started: what to write.
+        cases: function of a `numpy.random.Generator` that draws the cases, a list of dicts of arrays, numbers and
+            strings: the arguments of the probe. It also draws the hidden cases, from a secret seed. Keys with a
+            meaning: "about" (a few words that name the case), "part" (see `parts`), "dtype" (dtype that the answer's
+            arrays must have; it selects the tolerance).
+        reference: function of a case that returns the values expected from the probe: a dict of float64 arrays,
+            `Close`, `Between` or `Holds`.
         defines: names that an answer must define.
-        bases: for a name of `defines`, the dotted name of the class that it must derive from directly.
-        forbids: dotted names that would do the work: a class, a function or a whole module.
+        bases: name in `defines` -> dotted name of the class that it must derive from directly.
+        forbids: dotted names of classes, functions or whole modules that would do the work.
         allows: modules of this kit that an answer may use besides `tf_kit.data`.
-        tolerances: dtype -> (rtol, atol), over `TOLERANCES`.
-        parts: part -> points, where a part of the cases earns points of its own. Each part is all or nothing.
+        tolerances: dtype -> (rtol, atol), taking precedence over `TOLERANCES`.
+        parts: part -> points, if parts of the cases earn points separately. Each part is all or nothing.
         mistakes: known wrong answers, the more likely first.
-        variants: other right answers.
-        seconds: limit for one answer with all its cases.
-        memory_mb: limit of what one answer may take beyond an idle TensorFlow.
+        variants: right answers other than the solution.
+        seconds: time limit for one answer with all its cases.
+        memory_mb: memory that one answer may take beyond that of an idle TensorFlow.
+
+    Raises:
+        InputError: a field does not have the form that is described here.
     """
 
     id: str
     title: str
     points: int
     task: str
-    cases: Callable
-    reference: Callable
+    cases: Callable[[np.random.Generator], list[dict[str, Any]]]
+    reference: Callable[[dict[str, Any]], dict[str, Any]]
     defines: tuple[str, ...]
     bases: dict[str, str] = dataclasses.field(default_factory=dict)
     forbids: tuple[str, ...] = ()
@@ -148,44 +174,51 @@ class Exercise:
 
     def __post_init__(self):
         if not self.id.isidentifier():
-            _checks.refuse("Exercise.id", "be a name that Python allows", f"id={self.id!r}")
+            refuse(
+                "Exercise.id",
+                "be a valid Python name",
+                f"id={self.id!r}",
+                "Use letters, digits and underscores",
+            )
         for field in ("defines", "forbids", "allows", "mistakes", "variants"):
-            if not isinstance(getattr(self, field), tuple):  # a string alone would be taken letter by letter
+            if not isinstance(getattr(self, field), tuple):  # a string would be read as a tuple of letters
                 received = f"{field}={getattr(self, field)!r}"
-                _checks.refuse(
-                    f"Exercise.{field}", "be a tuple", received, "A tuple of one ends with a comma"
-                )
+                refuse(f"Exercise.{field}", "be a tuple", received, "A tuple of one item ends with a comma")
         for name in self.forbids:
-            if name in ("tensorflow.keras", "tf.keras"):  # other names of `keras`: all of it would be closed
-                _checks.refuse(
+            if name in ("tensorflow.keras", "tf.keras"):  # aliases of `keras`: all of it would be closed
+                refuse(
                     "Exercise.forbids",
-                    "say whether all of Keras is meant",
+                    "show whether all of Keras is meant",
                     f"forbids={self.forbids!r}",
-                    "Write `keras` for all of it, else the part, such as `keras.optimizers`",
+                    "Write `keras` to forbid all of it, or a part of it such as `keras.optimizers`",
                 )
-        _checks.count("Exercise.points", self.points)
+        count("Exercise.points", self.points)
         if sum(self.parts_points().values()) != self.points:
-            _checks.refuse("Exercise.parts", f"add up to points={self.points}", f"parts={self.parts!r}")
+            refuse("Exercise.parts", f"add up to points={self.points}", f"parts={self.parts!r}")
 
-    def parts_points(self):
-        """Part -> points; one part, "values", where the exercise names none."""
+    def parts_points(self) -> dict[str, int]:
+        """Return the points of each part. An exercise without parts has one part, "values"."""
         return dict(self.parts) if self.parts else {"values": self.points}
 
-    def part_of(self, case):
-        """The part a case belongs to: what it says, else the first."""
+    def part_of(self, case: dict[str, Any]) -> str:
+        """Return the part that a case belongs to: that of its key "part", or the first part.
+
+        Raises:
+            InputError: the exercise has no such part.
+        """
         part = case.get("part", next(iter(self.parts_points())))
-        return _checks.choice(f"part of a case of {self.id}", part, tuple(self.parts_points()))
+        return choice(f"{self.id}.cases.part", part, tuple(self.parts_points()))
 
     @property
-    def opens(self):
-        """Dotted names that an answer may use although they lie in what is forbidden."""
+    def opens(self) -> tuple[str, ...]:
+        """Dotted names that an answer may use although they are inside a forbidden module."""
         return (*self.allows, *self.bases.values())
 
     @property
-    def kit(self):
-        """The modules of this kit that an answer may import."""
+    def kit(self) -> tuple[str, ...]:
+        """Modules of this kit that an answer may import."""
         return ("data", *(name.split(".")[1] for name in self.allows if name.startswith("tf_kit.")))
 
-    def tolerance(self, dtype):
-        """(rtol, atol) for a dtype; float32's where the case names none."""
+    def tolerance(self, dtype: str | None) -> tuple[float, float]:
+        """Return (rtol, atol) for a dtype, or for float32 if the case names no dtype."""
         return {**TOLERANCES, **self.tolerances}.get(dtype or "float32", TOLERANCES["float32"])

@@ -1,18 +1,27 @@
-"""Comparing an answer's arrays with what is expected. NumPy only; nothing of a student's runs here."""
+"""The judge: compares an answer's arrays with the reference. It needs NumPy only and never runs a student's code."""
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from tf_kit.grading.exercise import Between, Close, Holds
+from tf_kit.grading.exercise import Between, Close, Exercise, Holds, Mistake
 
 STATUSES = ("ok", "wrong", "error", "timeout", "memory", "crashed", "forbidden", "missing")
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """What an answer raised on a case instead of returning arrays."""
+    """An exception that an answer raised on a case instead of returning arrays.
+
+    Args:
+        kind: name of the exception's class.
+        message: the exception's message, in one line.
+        line: number of the line of the answer that raised it.
+        text: that line.
+    """
 
     kind: str
     message: str
@@ -20,13 +29,22 @@ class Failure:
     text: str = ""
 
     @property
-    def unwritten(self):
+    def unwritten(self) -> bool:
+        """Whether the answer is still the stub."""
         return self.kind == "NotImplementedError"
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be in one case."""
+    """One fault of an answer in one case.
+
+    Args:
+        case: index of the case.
+        about: name of the case.
+        part: part of the exercise that the case belongs to.
+        name: array that is wrong, or "" if the case raised an exception.
+        what: the fault.
+    """
 
     case: int
     about: str
@@ -37,7 +55,17 @@ class Finding:
 
 @dataclasses.dataclass
 class Verdict:
-    """What an answer earns and why."""
+    """The points of an answer and the reasons for them.
+
+    Args:
+        exercise: id of the exercise.
+        points: points earned.
+        maximum: points for a right answer.
+        status: one of `STATUSES`.
+        earned: part -> points earned.
+        findings: faults in the cases.
+        sentence: explanation of the status, or of the known mistake that the answer makes.
+    """
 
     exercise: str
     points: int
@@ -48,16 +76,18 @@ class Verdict:
     sentence: str = ""
 
 
-def judge(exercise, cases, outputs):
-    """Compares the outputs of all cases with the reference.
+def judge(
+    exercise: Exercise, cases: list[dict[str, Any]], outputs: list[dict[str, np.ndarray] | Failure]
+) -> Verdict:
+    """Compare the outputs on all cases with the reference.
 
     Args:
-        exercise: the `Exercise`.
-        cases: what the probe was given.
+        exercise: the exercise.
+        cases: its cases.
         outputs: for each case the probe's dict of arrays, or a `Failure`.
 
     Returns:
-        A `Verdict` with status "ok", "wrong" or "error"; every part is all or nothing.
+        A verdict with status "ok", "wrong" or "error". Each part of the exercise is all or nothing.
     """
     findings, failed = [], False
     for i, (case, output) in enumerate(zip(cases, outputs, strict=True)):
@@ -79,13 +109,26 @@ def judge(exercise, cases, outputs):
     return Verdict(exercise.id, sum(earned.values()), exercise.points, status, earned, findings)
 
 
-def compare(exercise, case, name, expected, output):
-    """What is wrong with one array of an answer, in one sentence; "" if nothing is."""
+def compare(
+    exercise: Exercise, case: dict[str, Any], name: str, expected: Any, output: dict[str, np.ndarray]
+) -> str:
+    """Compare one array of an answer with the reference.
+
+    Args:
+        exercise: the exercise, for its tolerances.
+        case: the case, for its dtype.
+        name: name of the array.
+        expected: value of the reference: an array, `Close`, `Between` or `Holds`.
+        output: arrays of the answer.
+
+    Returns:
+        The fault, to follow the name of the array; "" if there is none.
+    """
     if name not in output:
         return "was not returned"
     got = output[name]
     if isinstance(expected, Holds):
-        return "" if _holds(expected, got) else f"it must {expected.what}; {_described(got)}"
+        return "" if _holds(expected, got) else f"must {expected.what}; {_described(got)}"
     if isinstance(expected, Between):
         return _between(got, expected)
     if not isinstance(expected, Close):
@@ -97,7 +140,7 @@ def _holds(expected, got):
     with np.errstate(all="ignore"):
         try:
             return bool(expected.test(got))
-        except Exception:  # a property of an array of another shape or kind does not hold
+        except Exception:  # the test may fail on an array of another shape or dtype
             return False
 
 
@@ -147,7 +190,7 @@ def _close(exercise, case, got, expected):
 
 
 def _difference(got, value, apart):
-    """Finiteness, the worst element, and the median ratio: what tells a missing factor from a wrong formula."""
+    """Describe a difference: non-finite values, the worst element, the median ratio (it shows a missing factor)."""
     notes = []
     unexpected = ~np.isfinite(got) & np.isfinite(value)
     if unexpected.any():
@@ -175,9 +218,11 @@ def _place(at):
 
 
 def _number(value):
-    """
-    >>> _number(0.1 + 0.2), _number(1e-9), _number(float("nan"))
-    ('0.3', '1e-09', 'nan')
+    """Write a number with at most six digits.
+
+    Example:
+        >>> _number(0.1 + 0.2), _number(1e-9), _number(float("nan"))
+        ('0.3', '1e-09', 'nan')
     """
     value = float(value)
     return f"{value:.6g}" if math.isfinite(value) else str(value)
@@ -188,11 +233,16 @@ def _described(got):
     return f"it has shape {got.shape}, dtype {got.dtype}{'' if finite else ', not all finite'}"
 
 
-def same(exercise, case, one, other):
-    """Whether two answers do the same on a case, so that one is known by the other.
+def same(
+    exercise: Exercise,
+    case: dict[str, Any],
+    one: dict[str, np.ndarray] | Failure,
+    other: dict[str, np.ndarray] | Failure,
+) -> bool:
+    """Whether two answers behave alike on a case, so that an answer can be recognized as a known mistake.
 
-    Arrays that are compared elementwise must be near each other; what is random must pass or fail alike; of two
-    failures the kind must agree.
+    Arrays with expected values must be close to each other; random arrays must be on the same side of their bounds;
+    failures must be of the same kind.
     """
     if isinstance(one, Failure) or isinstance(other, Failure):
         return isinstance(one, Failure) and isinstance(other, Failure) and one.kind == other.kind
@@ -211,7 +261,7 @@ def same(exercise, case, one, other):
 
 
 def _side(got, expected):
-    """Below, inside or above the bounds, element by element; or whether the property holds."""
+    """Classify each element as below, inside or above the bounds; for a property, whether it holds."""
     if isinstance(expected, Holds):
         return _holds(expected, got)
     if got.dtype.kind not in "biuf":
@@ -239,13 +289,22 @@ def _alike(exercise, case, expected, one, other):
         return bool(np.isclose(one, other, rtol=rtol, atol=atol, equal_nan=True).all())
 
 
-def matching(exercise, cases, outputs, run):
-    """The sentence of the first known mistake that does on every case what the answer did; "" if none does.
+def matching(
+    exercise: Exercise,
+    cases: list[dict[str, Any]],
+    outputs: list[dict[str, np.ndarray] | Failure],
+    run: Callable[[Mistake, int], dict[str, np.ndarray] | Failure],
+) -> str:
+    """Find the known mistake that an answer makes.
 
     Args:
-        exercise: the `Exercise`.
-        cases, outputs: as in `judge`.
-        run: `run(mistake, index)` returns what a mistake does on the case of that index, as `outputs` holds it.
+        exercise: the exercise.
+        cases: its cases.
+        outputs: outputs of the answer on the cases, as for `judge`.
+        run: function of a mistake and the index of a case that returns the outputs of the mistake on the case.
+
+    Returns:
+        Sentence of the first known mistake that behaves as the answer does on every case; "" if there is none.
     """
     order = sorted(range(len(cases)), key=lambda i: not _fails(exercise, cases[i], outputs[i]))
     for mistake in exercise.mistakes:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import number, refuse
+from tf_kit.checks import number, refuse
 
 
 class ActivationLayer(keras.layers.Layer):

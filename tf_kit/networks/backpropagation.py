@@ -13,7 +13,7 @@ Reference: Rumelhart, Hinton, Williams, 1986, Learning representations by back-p
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import choice, number, refuse
+from tf_kit.checks import choice, number, refuse
 from tf_kit.networks.activations import ACTIVATIONS
 
 LOSSES = ("squared_error", "cross_entropy")

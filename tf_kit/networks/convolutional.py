@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import count, refuse
+from tf_kit import replicas
+from tf_kit.checks import count, refuse
 from tf_kit.networks.perceptron import hidden_activation
 
 
@@ -158,22 +159,12 @@ def bear_empty_parts(model):
 
 def _convolve_some(convolve, inputs):
     """`convolve(inputs)`, where replicas share minibatches also of no inputs."""
-    if not _shared_by_replicas():
+    if replicas.context() is None:
         return convolve(inputs)
     n = ops.shape(inputs)[0]
     missing = ops.cast(ops.equal(n, 0), "int32")
     black = ops.zeros((missing, *inputs.shape[1:]), inputs.dtype)
     return convolve(ops.concatenate([inputs, black]))[:n]
-
-
-def _shared_by_replicas():
-    """Whether a minibatch is shared by several replicas, so that one of them may get no example."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    replica = tf.distribute.get_replica_context()
-    return replica is not None and replica.num_replicas_in_sync > 1
 
 
 def _is_sequence(value):

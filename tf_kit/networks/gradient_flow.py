@@ -11,10 +11,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import choice, count, refuse
+from tf_kit.checks import choice, count, refuse
 from tf_kit.networks.activations import intercepted
+from tf_kit.networks.gradient_probe import GradientProbe
 from tf_kit.networks.perceptron import mlp
-from tf_kit.networks.recorded_gradients import GradientProbe
 
 INITIALIZATIONS = {
     # Uniform in ±1/√fan_in has the variance (1/3)/fan_in.

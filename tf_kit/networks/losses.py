@@ -18,7 +18,7 @@ Reference: Bishop, 2006, Pattern Recognition and Machine Learning, section 5.2; 
 import keras
 from keras import ops
 
-from tf_kit._checks import choice, number, refuse
+from tf_kit.checks import choice, number, refuse
 from tf_kit.networks.activations import ACTIVATIONS
 
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import choice, count, refuse
+from tf_kit.checks import choice, count, refuse
 from tf_kit.networks.activations import ACTIVATIONS, ActivationLayer
 
 

@@ -1,61 +1,75 @@
 """Pretraining: learn from unlabelled data first, then fine-tune on labels."""
 
-from tf_kit.pretraining.autoencoder import Autoencoder, DenoisingAutoencoder, reconstruction_loss
-from tf_kit.pretraining.bootstrap import BYOL
-from tf_kit.pretraining.greedy import Supervised, pretrain_greedily
-from tf_kit.pretraining.joint_embedding import BarlowTwins, SimCLR, VICReg, projection_head
-from tf_kit.pretraining.joint_embedding_losses import barlow_twins, byol, nt_xent, vicreg
-from tf_kit.pretraining.masked import (
-    MaskedAutoencoder,
-    MaskedTokens,
-    MaskedVectors,
-    PatchEncoder,
-    TokenEncoder,
-)
-from tf_kit.pretraining.monitors import CollapseMonitor, CollapseWarning, KNNMonitor
-from tf_kit.pretraining.overlap import find_overlap, refuse_overlap
-from tf_kit.pretraining.pretrainer import Pretrainer, Trainer
-from tf_kit.pretraining.quality import alignment, feature_deviation, rankme, uniformity
-from tf_kit.pretraining.randomness import ExampleRandom
-from tf_kit.pretraining.rbm import RBM, DeepBeliefNetwork
-from tf_kit.pretraining.transfer import Classifier, finetune, knn_accuracy, linear_probe
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BYOL",
-    "RBM",
-    "Autoencoder",
-    "BarlowTwins",
-    "Classifier",
-    "CollapseMonitor",
-    "CollapseWarning",
-    "DeepBeliefNetwork",
-    "DenoisingAutoencoder",
-    "ExampleRandom",
-    "KNNMonitor",
-    "MaskedAutoencoder",
-    "MaskedTokens",
-    "MaskedVectors",
-    "PatchEncoder",
-    "Pretrainer",
-    "SimCLR",
-    "Supervised",
-    "TokenEncoder",
-    "Trainer",
-    "VICReg",
-    "alignment",
-    "barlow_twins",
-    "byol",
-    "feature_deviation",
-    "find_overlap",
-    "finetune",
-    "knn_accuracy",
-    "linear_probe",
-    "nt_xent",
-    "pretrain_greedily",
-    "projection_head",
-    "rankme",
-    "reconstruction_loss",
-    "refuse_overlap",
-    "uniformity",
-    "vicreg",
-]
+from tf_kit.lazy import lazily
+
+if TYPE_CHECKING:
+    from tf_kit.data.overlap import find_overlap as find_overlap
+    from tf_kit.data.overlap import refuse_overlap as refuse_overlap
+    from tf_kit.networks.transformer import PatchEncoder as PatchEncoder
+    from tf_kit.networks.transformer import TokenEncoder as TokenEncoder
+    from tf_kit.pretraining.autoencoder import Autoencoder as Autoencoder
+    from tf_kit.pretraining.autoencoder import DenoisingAutoencoder as DenoisingAutoencoder
+    from tf_kit.pretraining.autoencoder import reconstruction_loss as reconstruction_loss
+    from tf_kit.pretraining.greedy import Supervised as Supervised
+    from tf_kit.pretraining.greedy import pretrain_greedily as pretrain_greedily
+    from tf_kit.pretraining.joint_embedding import BYOL as BYOL
+    from tf_kit.pretraining.joint_embedding import BarlowTwins as BarlowTwins
+    from tf_kit.pretraining.joint_embedding import SimCLR as SimCLR
+    from tf_kit.pretraining.joint_embedding import VICReg as VICReg
+    from tf_kit.pretraining.joint_embedding import barlow_twins as barlow_twins
+    from tf_kit.pretraining.joint_embedding import byol as byol
+    from tf_kit.pretraining.joint_embedding import nt_xent as nt_xent
+    from tf_kit.pretraining.joint_embedding import projection_head as projection_head
+    from tf_kit.pretraining.joint_embedding import vicreg as vicreg
+    from tf_kit.pretraining.masked import MaskedAutoencoder as MaskedAutoencoder
+    from tf_kit.pretraining.masked import MaskedTokens as MaskedTokens
+    from tf_kit.pretraining.masked import MaskedVectors as MaskedVectors
+    from tf_kit.pretraining.monitors import CollapseMonitor as CollapseMonitor
+    from tf_kit.pretraining.monitors import CollapseWarning as CollapseWarning
+    from tf_kit.pretraining.monitors import KNNMonitor as KNNMonitor
+    from tf_kit.pretraining.pretrainer import Pretrainer as Pretrainer
+    from tf_kit.pretraining.quality import alignment as alignment
+    from tf_kit.pretraining.quality import feature_deviation as feature_deviation
+    from tf_kit.pretraining.quality import rankme as rankme
+    from tf_kit.pretraining.quality import uniformity as uniformity
+    from tf_kit.pretraining.rbm import RBM as RBM
+    from tf_kit.pretraining.rbm import DeepBeliefNetwork as DeepBeliefNetwork
+    from tf_kit.pretraining.transfer import finetune as finetune
+    from tf_kit.pretraining.transfer import knn_accuracy as knn_accuracy
+    from tf_kit.pretraining.transfer import linear_probe as linear_probe
+    from tf_kit.randomness.step import ExampleRandom as ExampleRandom
+    from tf_kit.training.classifier import Classifier as Classifier
+    from tf_kit.training.trainer import Trainer as Trainer
+
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "tf_kit.pretraining.autoencoder": ("Autoencoder", "DenoisingAutoencoder", "reconstruction_loss"),
+        "tf_kit.pretraining.greedy": ("Supervised", "pretrain_greedily"),
+        "tf_kit.pretraining.joint_embedding": (
+            "BYOL",
+            "BarlowTwins",
+            "SimCLR",
+            "VICReg",
+            "barlow_twins",
+            "byol",
+            "nt_xent",
+            "projection_head",
+            "vicreg",
+        ),
+        "tf_kit.pretraining.masked": ("MaskedAutoencoder", "MaskedTokens", "MaskedVectors"),
+        "tf_kit.pretraining.monitors": ("CollapseMonitor", "CollapseWarning", "KNNMonitor"),
+        "tf_kit.pretraining.pretrainer": ("Pretrainer",),
+        "tf_kit.pretraining.quality": ("alignment", "feature_deviation", "rankme", "uniformity"),
+        "tf_kit.pretraining.rbm": ("RBM", "DeepBeliefNetwork"),
+        "tf_kit.pretraining.transfer": ("finetune", "knn_accuracy", "linear_probe"),
+        # kept here for those who know them from here
+        "tf_kit.data.overlap": ("find_overlap", "refuse_overlap"),
+        "tf_kit.networks.transformer": ("PatchEncoder", "TokenEncoder"),
+        "tf_kit.randomness.step": ("ExampleRandom",),
+        "tf_kit.training.classifier": ("Classifier",),
+        "tf_kit.training.trainer": ("Trainer",),
+    },
+)

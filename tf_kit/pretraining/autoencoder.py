@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from tf_kit import _checks
-from tf_kit.pretraining.pretrainer import Pretrainer, first_examples, is_array
-from tf_kit.pretraining.stages import check_flat, dense_stages
+from tf_kit.checks import choice, number, refuse
+from tf_kit.networks.stages import check_flat, dense_stages
+from tf_kit.pretraining.pretrainer import Pretrainer
+from tf_kit.training.inputs import first_examples, is_array
 
 LOSSES = ("auto", "cross_entropy", "squared_error")
 
@@ -58,7 +59,7 @@ class Autoencoder(Pretrainer):
         super().__init__(encoder, seed=seed, **kwargs)
         self.decoder = decoder
         self.tied = tied
-        self.loss_name = _checks.choice(f"{type(self).__name__}.loss", loss, LOSSES)
+        self.loss_name = choice(f"{type(self).__name__}.loss", loss, LOSSES)
 
     def build(self, input_shape):
         if not self.encoder.built:
@@ -123,7 +124,7 @@ class Autoencoder(Pretrainer):
         self.loss_name = self.resolve_loss(sample)
         outside = not (ops.min(sample) >= 0 and ops.max(sample) <= 1)
         if self.loss_name == "cross_entropy" and outside:
-            _checks.refuse(
+            refuse(
                 f"{type(self).__name__}.loss",
                 'be "squared_error" for data outside [0, 1]',
                 f"loss='cross_entropy', data in [{float(ops.min(sample)):.3g}, {float(ops.max(sample)):.3g}]",
@@ -169,11 +170,11 @@ class DenoisingAutoencoder(Autoencoder):
         self, encoder, decoder=None, tied=True, loss="auto", rate=0.25, corruption="masking", seed=0, **kwargs
     ):
         super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
-        self.corruption = _checks.choice(
+        self.corruption = choice(
             "DenoisingAutoencoder.corruption", corruption, ("masking", "gaussian", "salt_and_pepper")
         )
         below = None if corruption == "gaussian" else 1
-        self.rate = _checks.number("DenoisingAutoencoder.rate", rate, at_least=0, below=below)
+        self.rate = number("DenoisingAutoencoder.rate", rate, at_least=0, below=below)
 
     def corrupt(self, x, random):
         x = ops.convert_to_tensor(x)

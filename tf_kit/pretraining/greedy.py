@@ -9,13 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tf_kit import _checks
+from tf_kit.checks import count, refuse
+from tf_kit.networks.stages import dense_stages
 from tf_kit.pretraining.autoencoder import DenoisingAutoencoder
-from tf_kit.pretraining.pretrainer import check_arrays, first_examples, is_array
 from tf_kit.pretraining.rbm import RBM
-from tf_kit.pretraining.representation import represent
-from tf_kit.pretraining.stages import dense_stages
-from tf_kit.pretraining.transfer import Classifier
+from tf_kit.training.classifier import Classifier
+from tf_kit.training.inputs import check_arrays, first_examples, is_array
+from tf_kit.training.representation import represent
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -141,20 +141,20 @@ def _above(part, x, cache):
 
 def _epochs_per_stage(epochs, num_stages):
     if np.ndim(epochs) == 0:
-        return [_checks.count("pretrain_greedily.epochs", epochs)] * num_stages
+        return [count("pretrain_greedily.epochs", epochs)] * num_stages
     if len(epochs) != num_stages:
-        _checks.refuse(
+        refuse(
             "pretrain_greedily.epochs",
             f"be one number or {num_stages}, one for each layer",
             f"epochs={epochs!r}",
         )
-    return [_checks.count("pretrain_greedily.epochs", each) for each in epochs]
+    return [count("pretrain_greedily.epochs", each) for each in epochs]
 
 
 def _check_block(block, x, y):
     takes_encoder = inspect.isclass(block) and "encoder" in inspect.signature(block.__init__).parameters
     if not takes_encoder:
-        _checks.refuse(
+        refuse(
             "pretrain_greedily.block",
             "be a class that wraps an encoder: Autoencoder, DenoisingAutoencoder, RBM or Supervised",
             f"block={getattr(block, '__name__', block)!r}",
@@ -162,9 +162,9 @@ def _check_block(block, x, y):
     if not issubclass(block, Supervised):
         return
     if is_array(x) and y is None:
-        _checks.refuse("pretrain_greedily.y", "hold the labels when block=Supervised", "y=None")
+        refuse("pretrain_greedily.y", "hold the labels when block=Supervised", "y=None")
     if not is_array(x) and first_examples(x)[1] is None:
-        _checks.refuse(
+        refuse(
             "pretrain_greedily.x", "be a data set of (x, y) when block=Supervised", "batches without labels"
         )
 

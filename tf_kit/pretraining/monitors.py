@@ -6,13 +6,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit import _checks
+from tf_kit.checks import count, number, refuse
+from tf_kit.data.overlap import refuse_overlap
 from tf_kit.pretraining.joint_embedding import JointEmbedding
-from tf_kit.pretraining.overlap import refuse_overlap
 from tf_kit.pretraining.quality import alignment, feature_deviation, rankme, uniformity
-from tf_kit.pretraining.randomness import ExampleRandom
-from tf_kit.pretraining.representation import represent
 from tf_kit.pretraining.transfer import share_of_votes_right
+from tf_kit.randomness.step import ExampleRandom
+from tf_kit.training.representation import represent
 
 
 class CollapseWarning(UserWarning):
@@ -24,7 +24,7 @@ class _Monitor(keras.callbacks.Callback):
 
     def __init__(self, every):
         super().__init__()
-        self.every = _checks.count(f"{type(self).__name__}.every", every)
+        self.every = count(f"{type(self).__name__}.every", every)
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch % self.every == 0 or epoch + 1 == self.params["epochs"]:
@@ -61,9 +61,9 @@ class KNNMonitor(_Monitor):
     def __init__(self, train, val, k=20, every=1):
         super().__init__(every)
         self.train, self.val = train, val
-        self.k = _checks.count("KNNMonitor.k", k)
+        self.k = count("KNNMonitor.k", k)
         if self.k > len(train.x):
-            _checks.refuse("KNNMonitor.k", f"be at most the {len(train.x)} voting examples", f"k={k}")
+            refuse("KNNMonitor.k", f"be at most the {len(train.x)} voting examples", f"k={k}")
         refuse_overlap(train, val, ("train", "val"))
 
     def look(self, epoch):
@@ -121,11 +121,11 @@ class CollapseMonitor(_Monitor):
     def __init__(self, x, min_rank=None, min_deviation=None, every=1, say=None):
         super().__init__(every)
         if len(x) < 2:
-            _checks.refuse("CollapseMonitor.x", "hold at least two examples", f"{len(x)}")
+            refuse("CollapseMonitor.x", "hold at least two examples", f"{len(x)}")
         self.x = x
         given = {"min_rank": min_rank, "min_deviation": min_deviation}
         self._least = {
-            name: _checks.number(f"CollapseMonitor.{name}", value, at_least=0)
+            name: number(f"CollapseMonitor.{name}", value, at_least=0)
             for name, value in given.items()
             if value is not None
         }

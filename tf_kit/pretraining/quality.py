@@ -7,7 +7,7 @@ arrays tell: a point has `feature_deviation` 0, `uniformity` 0 and `rankme` 1; a
 
 import numpy as np
 
-from tf_kit import _checks
+from tf_kit.checks import refuse
 
 
 def rankme(z):
@@ -84,7 +84,7 @@ def alignment(za, zb):
     """
     za, zb = _directions("alignment", za), _directions("alignment", zb)
     if za.shape != zb.shape:
-        _checks.refuse("alignment", "be given two arrays of one shape", f"shapes {za.shape} and {zb.shape}")
+        refuse("alignment", "be given two arrays of one shape", f"shapes {za.shape} and {zb.shape}")
     return float(np.mean(np.sum((za - zb) ** 2, axis=1)))  # (1)
 
 
@@ -105,7 +105,7 @@ def uniformity(z):
     """
     directions = _directions("uniformity", z)
     if len(directions) < 2:
-        _checks.refuse("uniformity.z", "hold at least two embeddings", f"{len(directions)}")
+        refuse("uniformity.z", "hold at least two embeddings", f"{len(directions)}")
     cosines = directions @ directions.T
     pairs = np.triu_indices(len(directions), k=1)
     distances = np.maximum(2 - 2 * cosines[pairs], 0)
@@ -116,9 +116,9 @@ def _rows(name, z):
     """z as float64 (n, d), or `InputError`."""
     z = np.asarray(z, "float64")
     if z.ndim != 2 or not z.size:
-        _checks.refuse(f"{name}.z", "have shape (n, d)", f"shape {z.shape}")
+        refuse(f"{name}.z", "have shape (n, d)", f"shape {z.shape}")
     if not np.all(np.isfinite(z)):
-        _checks.refuse(
+        refuse(
             f"{name}.z", "be finite", f"{np.count_nonzero(~np.isfinite(z))} NaN or infinite values"
         )
     return z

@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from tf_kit import _checks
+from tf_kit import checks
+from tf_kit.checks import choice, count, refuse
+from tf_kit.networks.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 from tf_kit.pretraining.pretrainer import Pretrainer
-from tf_kit.pretraining.randomness import ExampleRandom
-from tf_kit.pretraining.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
+from tf_kit.randomness.step import ExampleRandom
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -78,7 +79,7 @@ class RBM(Pretrainer):
     ):
         if encoder is None:
             small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)  # Hinton 2010, section 8
-            units = _checks.count("RBM.num_hidden", num_hidden, remedy="Or give an encoder")
+            units = count("RBM.num_hidden", num_hidden, remedy="Or give an encoder")
             encoder = keras.Sequential(
                 [
                     keras.layers.Flatten(),
@@ -89,7 +90,7 @@ class RBM(Pretrainer):
         stages = dense_stages(self.encoder)
         name = stages[0].activation_name
         if len(stages) != 1 or name != "sigmoid":
-            _checks.refuse(
+            refuse(
                 "RBM.encoder",
                 "be one sigmoid layer, since hidden units are Bernoulli variables",
                 f"{len(stages)} dense layers, activation {name!r}",
@@ -105,7 +106,7 @@ class RBM(Pretrainer):
             )
         ]
         if strange:
-            _checks.refuse(
+            refuse(
                 "RBM.encoder",
                 "hold nothing but a dense layer and its sigmoid, as the energy knows no more",
                 f"layers {strange}",
@@ -113,10 +114,10 @@ class RBM(Pretrainer):
             )
         self._stage, self._dense = stages[0], stages[0].dense
         self.num_hidden = self._dense.units
-        self.gibbs_steps = _checks.count("RBM.gibbs_steps", gibbs_steps)
+        self.gibbs_steps = count("RBM.gibbs_steps", gibbs_steps)
         self.persistent = bool(persistent)
-        self.visible = _checks.choice("RBM.visible", visible, ("bernoulli", "gaussian"))
-        self.num_chains = _checks.count("RBM.num_chains", num_chains)
+        self.visible = choice("RBM.visible", visible, ("bernoulli", "gaussian"))
+        self.num_chains = count("RBM.num_chains", num_chains)
         self.monitor = "pseudo_likelihood" if self.persistent and visible == "bernoulli" else "reconstruction"
         self._chains = None
 
@@ -200,7 +201,7 @@ class RBM(Pretrainer):
     def gibbs(self, v, num_steps, seed=0):
         """v after `num_steps` Gibbs steps from `v`, (n, features)."""
         v = self._flat(v)
-        for step in range(_checks.count("RBM.num_steps", num_steps)):
+        for step in range(count("RBM.num_steps", num_steps)):
             v = self.gibbs_step(v, ExampleRandom(seed, step, len(v)))
         return v
 
@@ -218,7 +219,7 @@ class RBM(Pretrainer):
         Reference: Marlin, Swersky, Chen, de Freitas 2010; scikit-learn's `BernoulliRBM.score_samples`.
         """
         if self.visible != "bernoulli":
-            _checks.refuse(
+            refuse(
                 "RBM.visible", 'be "bernoulli" for the pseudo-likelihood', f"visible={self.visible!r}"
             )
         v = ops.round(self._flat(v))
@@ -296,7 +297,7 @@ class DeepBeliefNetwork:
         self.rbms = list(rbms)
         if not self.rbms or not all(isinstance(rbm, RBM) for rbm in self.rbms):
             kinds = [type(rbm).__name__ for rbm in self.rbms]
-            _checks.refuse("DeepBeliefNetwork.rbms", "be a list of RBMs, bottom first", f"{kinds}")
+            refuse("DeepBeliefNetwork.rbms", "be a list of RBMs, bottom first", f"{kinds}")
 
     def represent(self, v):
         """Probabilities of the units below the top machine's hidden layer, (n, features of the top machine)."""
@@ -316,13 +317,13 @@ class DeepBeliefNetwork:
             start: visible examples at whose representation the chains start. Defaults to random units.
             seed: seed of the chains.
         """
-        count = _checks.count("DeepBeliefNetwork.count", count)
+        count = checks.count("DeepBeliefNetwork.count", count)
         top = self.rbms[-1]
         if start is None:
             v = ops.round(ExampleRandom(seed, 2**31, count).uniform((top.num_visible,)))
         else:
             if len(start) < count:
-                _checks.refuse(
+                refuse(
                     "DeepBeliefNetwork.start",
                     f"hold an example for each of the {count} samples",
                     f"{len(start)} examples",

@@ -8,8 +8,8 @@ Reference: Ioffe and Szegedy 2015
 import keras
 from keras import ops
 
-from tf_kit._checks import number, refuse
-from tf_kit.regularization._tensorflow import sum_over_replicas
+from tf_kit.checks import number, refuse
+from tf_kit.replicas import sum_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")

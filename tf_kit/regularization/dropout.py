@@ -16,9 +16,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import choice, count, number
-from tf_kit.regularization._seeded import SavesItsSeed
-from tf_kit.regularization._tensorflow import place_in_global_batch
+from tf_kit.checks import choice, count, number
+from tf_kit.randomness.saved_seed import SavesItsSeed
+from tf_kit.replicas import place_in_global_batch
 
 _KEEPS = "rate is the probability of dropping: for a probability α of keeping, pass 1 − α"
 

@@ -10,7 +10,7 @@ import math
 import keras
 import numpy as np
 
-from tf_kit._checks import choice, count, number, refuse
+from tf_kit.checks import choice, count, number, refuse
 
 _RISING = {"acc", "accuracy", "auc", "precision", "recall", "f1", "iou", "r2", "similarity"}
 

@@ -16,7 +16,7 @@ Reference: Goodfellow, Bengio, Courville 2016, section 7.1; Loshchilov and Hutte
 import keras
 from keras import ops
 
-from tf_kit._checks import number
+from tf_kit.checks import number
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")

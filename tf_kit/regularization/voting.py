@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import count, refuse
+from tf_kit.checks import count, refuse
 from tf_kit.regularization.dropout import DropConnect, Dropout
 
 _ELEMENTWISE = (Dropout, keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)

@@ -30,8 +30,8 @@ from tf_kit.scaling.energy import (
 )
 from tf_kit.scaling.guards import Finding, ReplicaCheck, ReplicaWarning, check_replicas
 from tf_kit.scaling.model_parallel import Split, split
-from tf_kit.scaling.parallel import strategy
 from tf_kit.scaling.traffic import TrafficBill, balanced_cuts, split_points, traced_collectives, traffic_bill
+from tf_kit.training.strategy import strategy
 
 __all__ = [
     "CONSTANTS",

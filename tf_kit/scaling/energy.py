@@ -22,7 +22,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tf_kit._checks import choice, count, number, refuse
+from tf_kit.checks import choice, count, number, refuse
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit._checks import count, refuse
+from tf_kit import replicas
+from tf_kit.checks import count, refuse
 
 
 class ReplicaWarning(UserWarning):
@@ -376,12 +377,12 @@ def _recording(model):
         pairs = list(zip(grads, values, strict=True))
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             pairs = optimizer._all_reduce_sum_gradients(pairs)
-        if _replica() == 0:
+        if replicas.index() == 0:
             record.given = [_array(gradient) for gradient, _ in pairs if gradient is not None]
 
     def recorded_gradient(tape, target, sources, *args, **kwargs):
         found = gradient(tape, target, sources, *args, **kwargs)
-        record.raw[_replica()] = [_array(each) for each in tf.nest.flatten(found) if each is not None]
+        record.raw[int(replicas.index())] = [_array(each) for each in tf.nest.flatten(found) if each is not None]
         return found
 
     optimizer._backend_update_step = update
@@ -391,11 +392,6 @@ def _recording(model):
     finally:
         del optimizer._backend_update_step
         tf.GradientTape.gradient = gradient
-
-
-def _replica():
-    context = tf.distribute.get_replica_context()
-    return int(context.replica_id_in_sync_group) if context is not None else 0
 
 
 def _inner(model):

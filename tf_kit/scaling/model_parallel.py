@@ -10,7 +10,7 @@ Reference: Dean et al., 2012, Large scale distributed deep networks, section 3.
 import keras
 import tensorflow as tf
 
-from tf_kit._checks import refuse
+from tf_kit.checks import refuse
 from tf_kit.scaling.traffic import balanced_cuts
 
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit._checks import count, refuse
+from tf_kit.checks import count, refuse
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
+from support.twins import wrong_twin
 
 from tf_kit import data
+from tf_kit.networks.patches import patchify
 from tf_kit.pretraining import ExampleRandom, MaskedAutoencoder, PatchEncoder, knn_accuracy
 from tf_kit.pretraining.masked import images as masked_images
-from tf_kit.pretraining.masked.patches import patchify
 
 
 def images(n=4, seed=0):

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
+from support.twins import wrong_twin
 
-from tf_kit.pretraining.masked import patches
+from tf_kit.networks import patches
+from tf_kit.pretraining.masked import hiding
 
 
 def images(n=3, height=4, width=6, channels=2, seed=0):
@@ -45,12 +46,17 @@ def check_putting_back(module):
         np.testing.assert_array_equal(back, np.where(np.asarray(masked)[..., None], token, x))
 
 
-CHECKS = [check_cutting, check_putting_together, check_hiding, check_putting_back]
+MODULES = {
+    check_cutting: patches,
+    check_putting_together: patches,
+    check_hiding: hiding,
+    check_putting_back: hiding,
+}
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", MODULES)
 def test_theorem(check):
-    check(patches)
+    check(MODULES[check])
 
 
 @pytest.mark.parametrize(
@@ -68,14 +74,14 @@ def test_theorem(check):
 )  # fmt: skip
 def test_wrong_twin(check, right, wrong):
     with pytest.raises((AssertionError, ValueError)):
-        check(wrong_twin(patches, right, wrong))
+        check(wrong_twin(MODULES[check], right, wrong))
 
 
 def test_every_choice_of_places_is_as_likely():
     """Binomial bounds for each place, and for each pair of places."""
     n, places, visible = 20_000, 4, 2
     noise = np.random.default_rng(0).random((n, places))
-    masked = np.asarray(patches.hide(noise, visible)[2])
+    masked = np.asarray(hiding.hide(noise, visible)[2])
     assert np.all(masked.sum(axis=1) == places - visible)
     assert np.all(abs(masked.mean(axis=0) - 1 / 2) < 5 * math.sqrt(1 / 4 / n))
     both = (masked[:, :, None] & masked[:, None]).mean(axis=0)[np.triu_indices(places, 1)]

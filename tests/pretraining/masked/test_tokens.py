@@ -5,8 +5,8 @@ import math
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
 from oracles import pretraining as oracle
+from support.twins import wrong_twin
 
 from tf_kit.pretraining import ExampleRandom, MaskedTokens, TokenEncoder
 from tf_kit.pretraining.masked import tokens as masked_tokens

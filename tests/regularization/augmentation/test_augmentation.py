@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.augmentation import uncompiled
-from contracts.layer import check_config_round_trip, check_keras_file, check_layer
+from support.augmentation import uncompiled
+from support.layer import check_config_round_trip, check_keras_file, check_layer
 
 from tf_kit.regularization import (
     AddNoise,

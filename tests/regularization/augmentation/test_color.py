@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from contracts.augmentation import uncompiled
-from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
+from support.augmentation import uncompiled
+from support.twins import wrong_twin
 
 from tf_kit.regularization import ColorJitter, RandomBrightness, RandomContrast, example_keys
 from tf_kit.regularization.augmentation import color

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from contracts.augmentation import uncompiled
-from contracts.twins import wrong_twin
 from oracles import regularization as oracle
+from support.augmentation import uncompiled
+from support.twins import wrong_twin
 
 from tf_kit.regularization import (
     AddNoise,

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from contracts.augmentation import uncompiled
-from contracts.twins import wrong_twin
 from oracles import regularization as oracle
+from support.augmentation import uncompiled
+from support.twins import wrong_twin
 
 from tf_kit.regularization import AddNoise, Cutout, GaussianBlur, example_keys
 from tf_kit.regularization.augmentation import corruption

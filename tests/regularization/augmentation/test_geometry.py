@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.augmentation import uncompiled
-from contracts.twins import wrong_twin
 from keras import ops
 from oracles import regularization as oracle
+from support.augmentation import uncompiled
+from support.twins import wrong_twin
 
 from tf_kit.regularization import (
     GeometricAugmentation,

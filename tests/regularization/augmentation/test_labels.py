@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from contracts.twins import wrong_twin
+from support.twins import wrong_twin
 
 from tf_kit.regularization import AddNoise, GeometricAugmentation, RandomFlip, label_preserving
 from tf_kit.regularization.augmentation import geometry, labels

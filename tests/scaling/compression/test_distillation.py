@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.twins import wrong_twin
 from keras import layers
 from oracles import scaling as oracle
+from support.twins import wrong_twin
 
 from tf_kit.scaling import distill, distillation_loss
 from tf_kit.scaling.compression import distillation

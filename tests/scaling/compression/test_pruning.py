@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from contracts.layer import check_layer
-from contracts.twins import wrong_twin
 from keras import layers
 from oracles import scaling as oracle
+from support.layer import check_layer
+from support.twins import wrong_twin
 
 from tf_kit.regularization import EarlyStopping
 from tf_kit.scaling import (

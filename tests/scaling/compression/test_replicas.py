@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from contracts import processes
 from scaling.compression import shrunk_on_replicas
+from support import processes
 
 
 @pytest.mark.slow

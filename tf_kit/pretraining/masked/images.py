@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
-from tf_kit import _checks
-from tf_kit.pretraining.masked.patches import hide, patchify, put_back, take_places, unpatchify
-from tf_kit.pretraining.masked.transformer import Blocks, PatchEncoder, grid_positions
+from tf_kit.checks import count, number, refuse
+from tf_kit.networks.patches import patchify, unpatchify
+from tf_kit.networks.transformer import Blocks, PatchEncoder, grid_positions
+from tf_kit.pretraining.masked.hiding import hide, put_back, take_places
 from tf_kit.pretraining.pretrainer import Pretrainer
-from tf_kit.pretraining.randomness import ExampleRandom
+from tf_kit.randomness.step import ExampleRandom
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -69,17 +70,17 @@ class MaskedAutoencoder(Pretrainer):
     ):
         super().__init__(encoder, seed=seed, **kwargs)
         if not isinstance(encoder, PatchEncoder):
-            _checks.refuse(
+            refuse(
                 "MaskedAutoencoder.encoder",
                 "be a PatchEncoder, which can leave patches out",
                 type(encoder).__name__,
                 "For other networks there is MaskedVectors",
             )
-        self.mask_ratio = _checks.number("MaskedAutoencoder.mask_ratio", mask_ratio, above=0, below=1)
+        self.mask_ratio = number("MaskedAutoencoder.mask_ratio", mask_ratio, above=0, below=1)
         self.normalize_patches = bool(normalize_patches)
-        self.decoder_width = _checks.count("MaskedAutoencoder.decoder_width", decoder_width)
-        self.decoder_depth = _checks.count("MaskedAutoencoder.decoder_depth", decoder_depth)
-        self.decoder_heads = _checks.count("MaskedAutoencoder.decoder_heads", decoder_heads)
+        self.decoder_width = count("MaskedAutoencoder.decoder_width", decoder_width)
+        self.decoder_depth = count("MaskedAutoencoder.decoder_depth", decoder_depth)
+        self.decoder_heads = count("MaskedAutoencoder.decoder_heads", decoder_heads)
         self.decoder = PatchDecoder(decoder_width, decoder_depth, decoder_heads, seed=seed, name="decoder")
 
     def build(self, input_shape):
@@ -87,7 +88,7 @@ class MaskedAutoencoder(Pretrainer):
             self.encoder.build(input_shape)
         if self.encoder.num_patches < 2:
             received = f"patch_size={self.encoder.patch_size}, images of {tuple(input_shape[1:3])}"
-            _checks.refuse("MaskedAutoencoder.encoder", "cut an image into two patches or more", received)
+            refuse("MaskedAutoencoder.encoder", "cut an image into two patches or more", received)
         pixels = self.encoder.patch_size**2 * input_shape[-1]
         self.decoder.create(self.encoder.width, pixels, self.encoder.grid)
         self.built = True
@@ -159,7 +160,7 @@ class MaskedAutoencoder(Pretrainer):
         masked = ops.convert_to_tensor(self.draw_masked(len(x)) if masked is None else masked, dtype="bool")
         hidden = self.encoder.num_patches - self.num_visible
         if not ops.all(ops.sum(ops.cast(masked, "int32"), axis=-1) == hidden):
-            _checks.refuse(
+            refuse(
                 "MaskedAutoencoder.reconstruct.masked",
                 f"hide {hidden} of {self.encoder.num_patches} patches in each image",
                 "another number",

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit import _checks
-from tf_kit.pretraining.masked.transformer import TokenEncoder
-from tf_kit.pretraining.pretrainer import Pretrainer, is_array
+from tf_kit.checks import count, number, refuse
+from tf_kit.networks.transformer import TokenEncoder
+from tf_kit.pretraining.pretrainer import Pretrainer
+from tf_kit.training.inputs import is_array
 
 MASK, RANDOM = 0.8, 0.1  # shares of the chosen tokens that are masked and replaced; the rest are kept
 
@@ -53,12 +54,12 @@ class MaskedTokens(Pretrainer):
     def __init__(self, encoder, mask_token, specials=(), mask_ratio=0.15, seed=0, **kwargs):
         super().__init__(encoder, seed=seed, **kwargs)
         if not isinstance(encoder, TokenEncoder):
-            _checks.refuse("MaskedTokens.encoder", "be a TokenEncoder", type(encoder).__name__)
-        self.mask_token = _checks.count("MaskedTokens.mask_token", mask_token, at_least=0)
-        self.specials = [_checks.count("MaskedTokens.specials", each, at_least=0) for each in specials]
-        self.mask_ratio = _checks.number("MaskedTokens.mask_ratio", mask_ratio, above=0, below=1)
+            refuse("MaskedTokens.encoder", "be a TokenEncoder", type(encoder).__name__)
+        self.mask_token = count("MaskedTokens.mask_token", mask_token, at_least=0)
+        self.specials = [count("MaskedTokens.specials", each, at_least=0) for each in specials]
+        self.mask_ratio = number("MaskedTokens.mask_ratio", mask_ratio, above=0, below=1)
         if mask_token >= encoder.num_tokens:
-            _checks.refuse(
+            refuse(
                 "MaskedTokens.mask_token",
                 f"be one of the encoder's tokens 0 … {encoder.num_tokens - 1}",
                 f"mask_token={mask_token}",
@@ -68,7 +69,7 @@ class MaskedTokens(Pretrainer):
         self._is_ordinary = np.array([each not in apart for each in range(encoder.num_tokens)])
         self._ordinary = np.flatnonzero(self._is_ordinary)
         if not len(self._ordinary):
-            _checks.refuse("MaskedTokens.specials", "leave ordinary tokens", f"specials={tuple(specials)}")
+            refuse("MaskedTokens.specials", "leave ordinary tokens", f"specials={tuple(specials)}")
         glorot = keras.initializers.GlorotUniform(self.seed)
         self.to_tokens = keras.layers.Dense(encoder.num_tokens, kernel_initializer=glorot, name="to_tokens")
 
@@ -134,10 +135,10 @@ class MaskedTokens(Pretrainer):
         x = ops.convert_to_numpy(x)
         top = self.encoder.num_tokens - 1
         if x.dtype.kind not in "iu":
-            _checks.refuse(f"MaskedTokens.{method}.x", "hold integer tokens", f"dtype={x.dtype}")
+            refuse(f"MaskedTokens.{method}.x", "hold integer tokens", f"dtype={x.dtype}")
         if x.size and not (x.min() >= 0 and x.max() <= top):
             received = f"tokens from {x.min()} to {x.max()}"
-            _checks.refuse(f"MaskedTokens.{method}.x", f"hold the tokens 0 … {top}", received)
+            refuse(f"MaskedTokens.{method}.x", f"hold the tokens 0 … {top}", received)
 
     def get_config(self):
         return {

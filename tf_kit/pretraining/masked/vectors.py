@@ -5,10 +5,10 @@ import math
 import keras
 from keras import ops
 
-from tf_kit import _checks
+from tf_kit.checks import number
 from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
-from tf_kit.pretraining.masked.patches import hide
-from tf_kit.pretraining.randomness import ExampleRandom
+from tf_kit.pretraining.masked.hiding import hide
+from tf_kit.randomness.step import ExampleRandom
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -49,7 +49,7 @@ class MaskedVectors(Autoencoder):
 
     def __init__(self, encoder, decoder=None, tied=True, loss="auto", mask_ratio=0.5, seed=0, **kwargs):
         super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
-        self.mask_ratio = _checks.number("MaskedVectors.mask_ratio", mask_ratio, above=0, below=1)
+        self.mask_ratio = number("MaskedVectors.mask_ratio", mask_ratio, above=0, below=1)
 
     def build(self, input_shape):
         self.mask_values = self.add_weight(

@@ -5,11 +5,11 @@ Be careful which: a flip makes 'd' of 'b', a half turn makes '9' of '6'. `label_
 Reference: Goodfellow, Bengio, Courville 2016, sections 7.4 and 7.5; Shorten and Khoshgoftaar 2019
 """
 
+from tf_kit.randomness.keys import example_keys
 from tf_kit.regularization.augmentation.base import Augmentation
 from tf_kit.regularization.augmentation.color import ColorJitter, RandomBrightness, RandomContrast
 from tf_kit.regularization.augmentation.composition import Composition, compose, preset
 from tf_kit.regularization.augmentation.corruption import AddNoise, Cutout, GaussianBlur
-from tf_kit.regularization.augmentation.draws import example_keys
 from tf_kit.regularization.augmentation.geometry import (
     GeometricAugmentation,
     RandomCrop,

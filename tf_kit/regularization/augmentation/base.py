@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from tf_kit._checks import count, refuse
-from tf_kit.regularization._seeded import SavesItsSeed
-from tf_kit.regularization._tensorflow import compiled, place_in_global_batch
-from tf_kit.regularization.augmentation.draws import example_keys
+from tf_kit.checks import count, refuse
+from tf_kit.randomness.keys import example_keys
+from tf_kit.randomness.saved_seed import SavesItsSeed
+from tf_kit.replicas import place_in_global_batch
+from tf_kit.xla import compiled
 
 
 class Augmentation(SavesItsSeed, keras.layers.Layer):

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import number, refuse
+from tf_kit.checks import number, refuse
+from tf_kit.randomness.keys import stream, uniform
 from tf_kit.regularization.augmentation.base import Augmentation
-from tf_kit.regularization.augmentation.draws import stream, uniform
 
 _LUMA = (0.299, 0.587, 0.114)
 _YIQ = np.array([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])

@@ -6,11 +6,10 @@ from itertools import groupby
 import keras
 from keras import ops
 
-from tf_kit._checks import choice, refuse
-from tf_kit.regularization._tensorflow import compiled
+from tf_kit.checks import choice, refuse
+from tf_kit.randomness.keys import absorb
 from tf_kit.regularization.augmentation.base import Augmentation
 from tf_kit.regularization.augmentation.color import ColorJitter
-from tf_kit.regularization.augmentation.draws import absorb
 from tf_kit.regularization.augmentation.geometry import (
     GeometricAugmentation,
     RandomCrop,
@@ -20,6 +19,7 @@ from tf_kit.regularization.augmentation.geometry import (
     product,
     resample,
 )
+from tf_kit.xla import compiled
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")

@@ -5,9 +5,9 @@ import math
 import keras
 from keras import ops
 
-from tf_kit._checks import count, number, refuse
+from tf_kit.checks import count, number, refuse
+from tf_kit.randomness.keys import normal, stream, uniform
 from tf_kit.regularization.augmentation.base import Augmentation
-from tf_kit.regularization.augmentation.draws import normal, stream, uniform
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")

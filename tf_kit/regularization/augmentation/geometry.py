@@ -16,9 +16,9 @@ import math
 import keras
 from keras import ops
 
-from tf_kit._checks import choice, count, number, refuse
+from tf_kit.checks import choice, count, number, refuse
+from tf_kit.randomness.keys import stream, uniform
 from tf_kit.regularization.augmentation.base import Augmentation
-from tf_kit.regularization.augmentation.draws import stream, uniform
 
 
 class GeometricAugmentation(Augmentation):

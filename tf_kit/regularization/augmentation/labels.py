@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tf_kit._checks import count, refuse
-from tf_kit.regularization.augmentation.draws import example_keys
+from tf_kit.checks import count, refuse
+from tf_kit.randomness.keys import example_keys
 
 
 def label_preserving(classifier, x, y, augmentation, *, num_draws=5, seed=0, batch_size=256):

@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_kit._checks import refuse
+from tf_kit.checks import refuse
 
 
 def rebuild(subject, model, replacement):

@@ -8,8 +8,8 @@ Reference: Hinton, Vinyals, Dean, 2015, Distilling the knowledge in a neural net
 import keras
 from keras import ops
 
-from tf_kit._checks import number, refuse
-from tf_kit.pretraining.pretrainer import Trainer
+from tf_kit.checks import number, refuse
+from tf_kit.training.trainer import Trainer
 
 
 def distillation_loss(labels, teacher_logits, student_logits, temperature: float = 4.0, alpha: float = 0.1):

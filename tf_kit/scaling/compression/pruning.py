@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import choice, count, number, refuse
+from tf_kit.checks import choice, count, number, refuse
 from tf_kit.scaling.compression._rebuilding import config_of, layers_within, rebuild
 
 _SCOPES = ("global", "layer")

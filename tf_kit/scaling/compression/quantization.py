@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit._checks import count, refuse
+from tf_kit.checks import count, refuse
 from tf_kit.scaling.compression._rebuilding import config_of, layers_within, rebuild
 from tf_kit.scaling.compression.pruning import PrunedConv1D, PrunedConv2D, PrunedConv3D, PrunedDense
 from tf_kit.scaling.compression.size import pack, unpack

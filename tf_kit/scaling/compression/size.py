@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tf_kit._checks import refuse
+from tf_kit.checks import refuse
 from tf_kit.scaling.compression._rebuilding import layers_within
 
 

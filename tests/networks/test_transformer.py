@@ -1,0 +1,162 @@
+"""The block against float64 loops, the fixed codes of places, and what the encoders do not depend on."""
+
+import keras
+import numpy as np
+import pytest
+from oracles import pretraining as oracle
+from support.twins import wrong_twin
+
+from tf_kit.networks import transformer
+from tf_kit.pretraining import PatchEncoder, TokenEncoder
+
+
+def tokens(n=2, k=5, width=8, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, k, width)).astype("float32")
+
+
+def check_block(module):
+    block = module.TransformerBlock(8, num_heads=2, hidden_units=6, seed=3)
+    block.build((None, None, 8))
+    rng = np.random.default_rng(1)
+    for variable in block.trainable_variables:
+        if variable.name == "bias":
+            variable.assign(rng.normal(size=variable.shape))
+    weights = [np.asarray(each, "float64") for each in block.attention.get_weights()]
+    attention = list(zip(weights[::2], weights[1::2], strict=True))
+    widen, narrow = (
+        [np.asarray(each, "float64") for each in dense.get_weights()] for dense in (block.widen, block.narrow)
+    )
+    x, attended = tokens(), np.array([True, True, False, True, True])
+    for seen in (np.ones(5, bool), attended):
+        ours = block(x, attended=np.broadcast_to(seen, (2, 1, 5)))
+        expected = [
+            oracle.transformer_block(each.astype("float64"), attention, widen, narrow, seen) for each in x
+        ]
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def check_positions(module):
+    codes = module.sine_cosine_positions(7, 6)
+    np.testing.assert_allclose(codes, [oracle.sine_cosine(p, 6) for p in range(7)], rtol=1e-5, atol=1e-6)
+
+
+def check_own_weights_for_each_matrix(module):
+    """Query, key, value and output start from four different draws, fixed by the seed."""
+    blocks = [module.TransformerBlock(8, num_heads=2, seed=seed) for seed in (3, 3, 4)]
+    for seed, block in enumerate(blocks):
+        keras.utils.set_random_seed(seed)
+        block.build((None, None, 8))
+    first, again, other = (
+        [w.ravel() for w in block.attention.get_weights() if w.ndim > 2] for block in blocks
+    )
+    assert len({tuple(w) for w in first}) == 4
+    np.testing.assert_array_equal(first, again)
+    assert all(np.any(a != b) for a, b in zip(first, other, strict=True))
+
+
+CHECKS = [check_block, check_positions, check_own_weights_for_each_matrix]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_theorem(check):
+    check(transformer)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (check_block, "a = x + self.attention", "a = self.attention"),
+        (check_block, "return a + self.narrow", "return self.narrow"),
+        (check_block, "normal = self.norm_1(x)", "normal = x"),
+        (check_block, "self.widen(self.norm_2(a))", "self.widen(a)"),
+        (check_block, "attention_mask=attended, ", ""),
+        (check_positions, "-2 * np.arange(width // 2) / width", "-np.arange(width // 2) / width"),
+        (check_positions, "[np.sin(angles), np.cos(angles)]", "[np.cos(angles), np.sin(angles)]"),
+        (check_own_weights_for_each_matrix, "GlorotUniform(seed)((self", "GlorotUniform(7)((self"),
+    ],
+)
+def test_wrong_twin(check, right, wrong):
+    with pytest.raises(AssertionError):
+        check(wrong_twin(transformer, right, wrong))
+
+
+def test_places_of_a_grid_have_codes_of_their_own():
+    codes = transformer.grid_positions(4, 4, 16)
+    distances = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
+    assert distances[~np.eye(16, dtype=bool)].min() > 0.5
+    assert np.allclose(distances[0, 1], distances[0, 4]), "a step right is as far as a step down"
+
+
+def test_positions_are_not_trained():
+    encoder = PatchEncoder(patch_size=2, width=8, depth=1)
+    encoder.build((None, 4, 4, 1))
+    assert encoder.positions.shape == (4, 8)
+    parts = (encoder.embedding, *encoder.blocks, encoder.norm)
+    weights = {id(variable) for part in parts for variable in part.variables}
+    assert {id(variable) for variable in encoder.variables} == weights
+
+
+def test_patches_carry_their_places():
+    """Any order of all patches, with their places, gives the same mean; without places it does not."""
+    encoder = PatchEncoder(patch_size=2, width=8, depth=2)
+    x = np.random.default_rng(0).random((3, 4, 6, 1)).astype("float32")
+    expected = np.asarray(encoder(x))
+    patches = np.asarray(transformer.patchify(x, 2))
+    order = np.random.default_rng(1).permutation(6)
+    places = np.broadcast_to(order, (3, 6))
+    np.testing.assert_allclose(
+        np.mean(encoder.run_on(patches[:, order], places), axis=1), expected, atol=1e-5
+    )
+    assert np.abs(np.mean(encoder.run_on(patches[:, order]), axis=1) - expected).max() > 1e-3
+
+
+def test_padding_is_not_attended_to():
+    encoder = TokenEncoder(num_tokens=6, width=8, depth=2, padding=0)
+    short = encoder(np.array([[3, 1, 2], [5, 4, 0]]))
+    long = encoder(np.array([[3, 1, 2, 0, 0], [5, 4, 0, 0, 0]]))
+    np.testing.assert_allclose(short, long, atol=1e-5)
+    np.testing.assert_array_equal(encoder(np.zeros((2, 4), int)), np.zeros((2, 8)))
+
+
+def test_the_same_seed_gives_the_same_encoder():
+    def weights(seed, global_seed):
+        keras.utils.set_random_seed(global_seed)
+        encoder = PatchEncoder(patch_size=2, width=8, depth=2, seed=seed)
+        encoder.build((None, 4, 4, 1))
+        return np.concatenate([each.ravel() for each in encoder.get_weights()])
+
+    np.testing.assert_array_equal(weights(1, 0), weights(1, 9))
+    assert np.any(weights(1, 0) != weights(2, 0))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: PatchEncoder(2, width=8, depth=2), lambda: TokenEncoder(5, width=8)]
+)
+def test_encoders_are_saved(make, tmp_path):
+    encoder = make()
+    shape = (3, 4, 4, 1) if isinstance(encoder, PatchEncoder) else (3, 4)
+    x = np.random.default_rng(0).integers(0, 5, shape)
+    expected = encoder(x)
+    encoder.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(loaded(x), expected)
+    assert loaded.get_config() == encoder.get_config()
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda: PatchEncoder(0), "patch_size=0"),
+        (lambda: PatchEncoder(2, width=6), "width=6"),
+        (lambda: PatchEncoder(2, width=8, num_heads=3), "num_heads=3"),
+        (lambda: PatchEncoder(2, depth=0), "depth=0"),
+        (lambda: PatchEncoder(2, seed=-1), "seed=-1"),
+        (lambda: PatchEncoder(3)(np.zeros((1, 4, 4, 1), "float32")), "patch_size=3"),
+        (lambda: TokenEncoder(1), "num_tokens=1"),
+        (lambda: TokenEncoder(4, padding=4), "padding=4"),
+        (lambda: TokenEncoder(4).build((None, 3, 2)), r"shape=\(None, 3, 2\)"),
+    ],
+)
+def test_refusals(act, says):
+    with pytest.raises(ValueError, match=says):
+        act()

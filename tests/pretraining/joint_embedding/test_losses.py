@@ -1,0 +1,245 @@
+"""The losses of joint embedding: against float64 loops from the papers, in closed cases, where floats give out."""
+
+import importlib
+import inspect
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracles import pretraining as oracle
+from support.twins import wrong_twin
+
+from tf_kit import pretraining
+from tf_kit.pretraining import barlow_twins, byol, nt_xent, vicreg
+from tf_kit.pretraining.joint_embedding import embeddings as shared
+
+WEIGHTS = {"invariance_weight": 3.0, "variance_weight": 5.0, "covariance_weight": 2.0}
+LOSSES = {  # name → arguments that leave no factor at 1
+    "nt_xent": {"temperature": 0.3},
+    "byol": {},
+    "barlow_twins": {"redundancy_weight": 0.7},
+    "vicreg": WEIGHTS,
+}
+MODULES = {
+    name: importlib.import_module(f"tf_kit.pretraining.joint_embedding.{file}")
+    for name, file in {"nt_xent": "simclr", "byol": "byol", "barlow_twins": "barlow_twins", "vicreg": "vicreg"}.items()
+}
+EVERY = {"nt_xent": nt_xent, "byol": byol, "barlow_twins": barlow_twins, "vicreg": vicreg}
+every_loss = pytest.mark.parametrize("name", EVERY)
+
+
+def embeddings(n=5, d=3, seed=0, dtype="float64"):
+    """Two views that agree in part; features of unequal size, off zero, some wider than 1 and some not."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(n, d))
+    scale = np.geomspace(0.3, 2.0, d)
+    return [((common + 0.5 * rng.normal(size=(n, d))) * scale + 0.2).astype(dtype) for _ in range(2)]
+
+
+def twin_of(name, right, wrong):
+    """The module of a loss with one token wrong, there or in the normalizations that the losses share."""
+    module = MODULES[name]
+    if right in inspect.getsource(module):
+        return wrong_twin(module, right, wrong)
+    twin = wrong_twin(module, f"def {name}(", f"def {name}(")
+    vars(twin).update({part: getattr(wrong_twin(shared, right, wrong), part) for part in ("unit", "standardized")})
+    return twin
+
+
+def check_value(module, name):
+    for n, d in ((5, 3), (2, 4), (7, 1)):
+        za, zb = embeddings(n, d)
+        ours = getattr(module, name)(za, zb, **LOSSES[name])
+        assert ours.shape == ()
+        np.testing.assert_allclose(ours, getattr(oracle, name)(za, zb, **LOSSES[name]), rtol=1e-9)
+
+
+def check_gradient(module, name):
+    za, zb = embeddings()
+    with tf.GradientTape() as tape:
+        a, b = tf.constant(za), tf.constant(zb)
+        tape.watch([a, b])
+        value = getattr(module, name)(a, b, **LOSSES[name])
+    for array, ours in zip((za, zb), tape.gradient(value, (a, b)), strict=True):
+        if name == "byol" and array is zb:
+            assert ours is None  # the target is a constant
+            continue
+        by_hand = oracle.central_differences(lambda: getattr(oracle, name)(za, zb, **LOSSES[name]), array)
+        np.testing.assert_allclose(ours, by_hand, rtol=1e-5, atol=1e-8)
+
+
+def check_equal_embeddings(module):
+    """Nothing to tell anything apart by: each anchor guesses among 2n − 1."""
+    for n in (2, 3, 50):
+        equal = np.tile([[0.3, -2.0]], (n, 1))
+        np.testing.assert_allclose(module.nt_xent(equal, 7 * equal), math.log(2 * n - 1), rtol=1e-7)
+
+
+def check_orthogonal_examples(module):
+    """Equal views of n orthogonal examples: log(e^{1/τ} + 2n − 2) − 1/τ."""
+    n, tau = 4, 0.5
+    expected = math.log(math.exp(1 / tau) + 2 * n - 2) - 1 / tau
+    np.testing.assert_allclose(module.nt_xent(np.eye(n), 3 * np.eye(n), tau), expected, rtol=1e-7)
+
+
+def check_uncorrelated_equal_views(module):
+    """Features that are the same for both views and uncorrelated: no loss, but for ε = 1e-5."""
+    z = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1.0]]) * [2, 5] + 3
+    assert 0 <= float(module.barlow_twins(z, z)) < 1e-10
+    np.testing.assert_allclose(module.barlow_twins(z, -z), 2 * 2.0**2, rtol=1e-5)  # C = −1, twice
+    np.testing.assert_allclose(module.barlow_twins(z, z[::2].repeat(2, axis=0)), 1 + 0, atol=1e-5)
+
+
+def check_variance_of_one(module):
+    """Equal views with variance 1 (over n − 1) and no covariance: no loss."""
+    z = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1.0]]) * math.sqrt(3 / 4)
+    assert float(module.vicreg(z, z)) == 0
+    np.testing.assert_allclose(module.vicreg(z / 2, z / 2), 25 * (1 - math.sqrt(0.25 + 1e-4)), rtol=1e-6)
+    np.testing.assert_allclose(module.vicreg(z, z + 0.1), 25 * 0.01, rtol=1e-6)
+    copies = z[:, [0, 0]]
+    np.testing.assert_allclose(module.vicreg(copies, copies, 0, 0, 1), 2 * (1 + 1) / 2, rtol=1e-6)
+
+
+def check_directions(module):
+    """0 for one direction, 2 for a right angle, 4 for opposite ones, whatever the lengths."""
+    z = np.array([[3.0, 4.0]])
+    for other, expected in ((z / 9, 0), (z[:, ::-1] * [1, -1], 2), (-2 * z, 4)):
+        np.testing.assert_allclose(module.byol(z, other), expected, atol=1e-12)
+
+
+CLOSED = [
+    check_equal_embeddings,
+    check_orthogonal_examples,
+    check_uncorrelated_equal_views,
+    check_variance_of_one,
+    check_directions,
+]
+
+
+@every_loss
+def test_equals_the_paper(name):
+    check_value(MODULES[name], name)
+
+
+@every_loss
+def test_gradient(name):
+    check_gradient(MODULES[name], name)
+
+
+@pytest.mark.parametrize("check", CLOSED)
+def test_closed_case(check):
+    check(pretraining)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("nt_xent", "ops.where(itself, -float(\"inf\"), similarity)", "similarity"),
+        ("nt_xent", "/ temperature  # (2)", "* temperature  # (2)"),
+        ("nt_xent", "ops.concatenate([num_examples + index, index])", "ops.concatenate([index, num_examples + index])"),
+        ("nt_xent", "ops.mean(ops.reshape(losses, (2, -1)), axis=0)", "ops.sum(ops.reshape(losses, (2, -1)), axis=0)"),
+        ("nt_xent", "anchors = unit(ops.concatenate([za, zb]))", "anchors = ops.concatenate([za, zb])"),
+        ("nt_xent", "ops.sum(ops.square(z), axis=-1, keepdims=True)", "ops.sum(ops.square(z), axis=0, keepdims=True)"),
+        ("byol", "unit(prediction) - ops", "unit(prediction) + ops"),
+        ("byol", "ops.sum(ops.square(unit(p", "ops.mean(ops.square(unit(p"),
+        ("barlow_twins", "on = ops.sum(identity * ops.square(1 - c", "on = ops.sum(identity * (1 - c"),
+        ("barlow_twins", "on + redundancy_weight * off", "redundancy_weight * on + off"),
+        ("barlow_twins", "/ num_examples  # (2)", "/ (num_examples - 1)  # (2)"),
+        ("barlow_twins", "standardized(zb)) /", "standardized(za)) /"),
+        ("barlow_twins", "axis=0) + 1e-5)", "axis=1, keepdims=True) + 1e-5)"),
+        ("vicreg", "ops.shape(z)[0] - 1, z.dtype", "ops.shape(z)[0], z.dtype"),
+        ("vicreg", "ops.sqrt(ops.sum(identity * covariance, axis=0) + 1e-4)", "ops.sum(identity * covariance, axis=0)"),
+        ("vicreg", "ops.square(covariance)) / z.shape[1]", "ops.square(covariance))"),
+        ("vicreg", "(va + vb) / 2", "(va + vb)"),
+        ("vicreg", "ca + cb}", "ca}"),
+        ("vicreg", "ops.relu(1 - deviation)", "(1 - deviation)"),
+        ("vicreg", "invariance = ops.mean(", "invariance = ops.sum("),
+    ],
+)  # fmt: skip
+def test_wrong_twin(name, right, wrong):
+    with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
+        check_value(twin_of(name, right, wrong), name)
+
+
+def test_a_target_that_is_trained_is_noticed():
+    twin = wrong_twin(MODULES["byol"], "ops.stop_gradient(unit(target))", "unit(target)")
+    with pytest.raises(AssertionError):
+        check_gradient(twin, "byol")
+
+
+@every_loss
+def test_exchanging_the_views_changes_nothing_but_who_predicts(name):
+    za, zb = embeddings()
+    np.testing.assert_allclose(EVERY[name](za, zb), EVERY[name](zb, za), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["barlow_twins", "vicreg"])
+def test_values_far_from_zero(name):
+    """float32 at an offset of 1e4, where E[z²] − E[z]² would have no digit left."""
+    za, zb = (np.round(1024 * z) / 1024 for z in embeddings(64, 4))  # exact in float32 at the offset
+    far = [(z + 1e4).astype("float32") for z in (za, zb)]
+    np.testing.assert_allclose(EVERY[name](*far), EVERY[name](za, zb), rtol=2e-3)
+
+
+@every_loss
+@pytest.mark.parametrize("scale", [1e4, 1e-4])
+def test_large_and_small_embeddings(name, scale):
+    za, zb = embeddings(6, 3, dtype="float32")
+    expected = getattr(oracle, name)(
+        scale * za.astype("float64"), scale * zb.astype("float64"), **LOSSES[name]
+    )
+    np.testing.assert_allclose(EVERY[name](scale * za, scale * zb, **LOSSES[name]), expected, rtol=1e-4)
+
+
+def test_low_temperature():
+    """Logits of ±1e4: exp of them is infinite, the loss is not. One positive is the farthest of all."""
+    za = np.array([[1.0, 0.0], [-1.0, 0.0]], "float32")
+    np.testing.assert_allclose(nt_xent(za, za, temperature=1e-4), 0, atol=1e-6)
+    np.testing.assert_allclose(nt_xent(za, -za, temperature=1e-4), 2e4, rtol=1e-6)
+
+
+@every_loss
+@pytest.mark.parametrize("case", ["zeros", "equal", "two", "one"])
+def test_degenerate_batches_have_finite_gradients(name, case):
+    za, zb = {
+        "zeros": (np.zeros((4, 3), "float32"),) * 2,
+        "equal": (np.ones((4, 3), "float32"),) * 2,
+        "two": embeddings(2, 3, dtype="float32"),
+        "one": embeddings(1, 3, dtype="float32"),
+    }[case]
+    with tf.GradientTape() as tape:
+        a = tf.constant(za)
+        tape.watch(a)
+        value = EVERY[name](a, zb)
+    assert np.isfinite(value)
+    assert np.all(np.isfinite(tape.gradient(value, a)))
+
+
+@every_loss
+def test_half_precision_is_summed_in_float32(name):
+    za, zb = (tf.cast(z, "bfloat16") for z in embeddings(64, 8))
+    exact = EVERY[name](tf.cast(za, "float64"), tf.cast(zb, "float64"))
+    ours = EVERY[name](za, zb)
+    assert ours.dtype == "float32"
+    np.testing.assert_allclose(ours, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda: nt_xent(np.ones((3, 2)), np.ones((3, 2)), temperature=0), "temperature=0"),
+        (lambda: nt_xent(np.ones((3, 2)), np.ones((4, 2))), r"shapes \(3, 2\) and \(4, 2\)"),
+        (lambda: byol(np.ones(3), np.ones(3)), r"shapes \(3,\) and \(3,\)"),
+        (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 1))), r"shapes \(3, 2\) and \(3, 1\)"),
+        (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 2)), -1), "redundancy_weight=-1"),
+        (lambda: vicreg(np.ones((3, 2)), np.ones((3, 2, 1))), r"shapes \(3, 2\) and \(3, 2, 1\)"),
+        *(
+            (lambda name=name: vicreg(np.ones((3, 2)), np.ones((3, 2)), **{name: -1}), f"{name}=-1")
+            for name in WEIGHTS
+        ),
+    ],
+)
+def test_refusals(act, says):
+    with pytest.raises(ValueError, match=says):
+        act()

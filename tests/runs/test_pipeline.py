@@ -1,0 +1,327 @@
+"""Pretrain, fine-tune, probe in run folders: exact after a kill, from arrays as from files, on one's own images."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_kit import networks, runs
+from tf_kit.errors import InputError
+from tf_kit.experiments import training_data
+from tf_kit.runs import classification, methods, pretraining
+
+TINY = {"epochs": 3, "batch_size": 16}
+SIZES = {"mlp": {"units": (8,)}, "cnn": {"filters": (4, 4), "units": (8,)}, "vit": {"width": 8, "depth": 1}}
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Forty grey images without classes: a bright square somewhere, no two of one brightness."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "squares").mkdir()
+    for i in range(40):
+        image = np.zeros((8, 8), "uint8")
+        y, x = rng.integers(0, 5, 2)
+        image[y : y + 3, x : x + 3] = 200 - i
+        Image.fromarray(image).save(tmp_path / "squares" / f"{i:02}.png")
+    return tmp_path / "squares"
+
+
+@pytest.fixture
+def classes(flat, tmp_path):
+    """The same, and darker ones, in two subfolders."""
+    for i, file in enumerate(sorted(flat.iterdir())):
+        image = np.asarray(Image.open(file))
+        for name, pixels in (("dim", np.maximum(image, 140) - 140), ("bright", image)):
+            (tmp_path / "lights" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "lights" / name / f"{i:02}.png")
+    return tmp_path / "lights"
+
+
+def pretrain(method, name, out, **options):
+    options = TINY | SIZES[methods.METHODS[method].encoders[0]] | options
+    pretraining.pretrain(method, str(name), out=out, **options)
+    return keras.models.load_model(out / "encoder.keras").get_weights()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the library catches it."""
+
+
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("byol", "mae")]
+
+
+@pytest.mark.parametrize("method", ["masked", *SLOW])
+def test_a_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeypatch):
+    expected = pretrain(method, flat, tmp_path / "whole")
+    save = runs._StageState.save
+
+    def kill_in_the_third(self, model, stage, epoch, logs):
+        if epoch == 3:
+            raise Killed
+        save(self, model, stage, epoch, logs)
+
+    monkeypatch.setattr(runs._StageState, "save", kill_in_the_third)
+    with pytest.raises(Killed):
+        pretrain(method, flat, tmp_path / "killed")
+    monkeypatch.undo()
+    assert not (tmp_path / "killed" / "results.json").exists()
+    resumed = pretrain(method, flat, tmp_path / "killed", resume=True)
+    for ours, theirs in zip(resumed, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("method", ["masked", "denoising", "supervised", *SLOW])
+def test_a_folder_that_is_streamed_trains_as_one_that_is_held(method, classes, tmp_path, monkeypatch):
+    """The same batches in the same order; whole encoders to the bit, layers on layers as far as sums are rounded."""
+    held = pretrain(method, classes, tmp_path / "held")
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    monkeypatch.setattr(training_data.data, "load", None)
+    streamed = pretrain(method, classes, tmp_path / "streamed")
+    for ours, theirs in zip(streamed, held, strict=True):
+        if methods.METHODS[method].greedy:
+            np.testing.assert_allclose(ours, theirs, atol=2e-6)
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
+    """In the last stage, after two epochs of three."""
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    expected = pretrain("denoising", flat, tmp_path / "whole", units=(8, 6))
+    fit = runs.Run.fit
+
+    def two_epochs(self, *arguments, stage, epochs, **options):
+        if stage == "layer 1":
+            return fit(self, *arguments, stage=stage, epochs=epochs, **options)
+        fit(self, *arguments, stage=stage, epochs=2, **options)
+        raise Killed
+
+    monkeypatch.setattr(runs.Run, "fit", two_epochs)
+    with pytest.raises(Killed):
+        pretrain("denoising", flat, tmp_path / "killed", units=(8, 6))
+    monkeypatch.setattr(runs.Run, "fit", fit)
+    resumed = pretrain("denoising", flat, tmp_path / "killed", units=(8, 6), resume=True)
+    for ours, theirs in zip(resumed, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("method", ["masked", "denoising"])
+def test_a_damaged_file_of_a_stream_is_named(method, flat, tmp_path, monkeypatch):
+    """Its head can be read; that its pixels cannot shows in the middle of an epoch."""
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    for file in (flat / f"{i:02}.png" for i in range(10, 40)):
+        file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(
+        InputError, match=r"^`.*squares/\d\d.png` must be a readable image. .*damaged"
+    ) as caught:
+        pretrain(method, flat, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def history(folder):
+    """Column → texts of `history.csv`."""
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+@pytest.mark.parametrize("method", ["denoising", pytest.param("simclr", marks=pytest.mark.slow)])
+def test_a_pretraining_is_watched(method, classes, tmp_path):
+    """Without a trace in the weights; by neighbors where there are classes, for each layer of a greedy method."""
+    watched = pretrain(method, classes, tmp_path / "run", monitor_every=2)
+    found = history(tmp_path / "run")
+    for name in ("rankme", "feature_deviation", "uniformity", "val_knn_accuracy"):
+        assert [bool(each) for each in found[name][:3]] == [True, False, True], name
+        assert 0.2 < float(found["val_knn_accuracy"][0]) <= 1
+    assert (tmp_path / "run" / "figures" / "monitors.png").is_file()
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["collapsed_in"] == {}
+    for metrics in results["stages"].values():
+        assert metrics["rankme"] >= 1
+    unwatched = pretrain(method, classes, tmp_path / "unwatched", monitor_every=0)
+    for ours, theirs in zip(watched, unwatched, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "rankme" not in history(tmp_path / "unwatched")
+
+
+def test_without_classes_only_collapse_is_watched(flat, tmp_path, monkeypatch):
+    pretrain("masked", flat, tmp_path / "held")
+    monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
+    pretrain("masked", flat, tmp_path / "streamed")
+    for run in ("held", "streamed"):
+        assert "rankme" in history(tmp_path / run)
+        assert "val_knn_accuracy" not in history(tmp_path / run)
+    assert history(tmp_path / "held")["rankme"] == history(tmp_path / "streamed")["rankme"]
+
+
+def test_three_images_are_too_few_to_watch_and_enough_to_train(flat, tmp_path):
+    for file in sorted(flat.iterdir())[3:]:
+        file.unlink()
+    pretrain("masked", flat, tmp_path / "run", epochs=1)
+    assert "rankme" not in history(tmp_path / "run")
+
+
+def test_a_collapse_is_said_in_one_line(classes, tmp_path, monkeypatch, capsys):
+    """When it begins, and again at the end of what a resumed run has found."""
+    monkeypatch.setattr(networks, "mlp", dead_mlp)
+    pretrain("masked", classes, tmp_path / "run", epochs=2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "collapsed" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("pretraining, epoch 1: the embeddings have collapsed: effective rank ")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["collapsed_in"] == {"pretraining": 1}
+
+
+def dead_mlp(units, **options):
+    """A network all of whose units are dead: ReLU far below zero."""
+    options |= {"activation": "relu"}
+    network = make_mlp(units, **options)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.set_weights([0 * layer.get_weights()[0], layer.get_weights()[1] - 9])
+    return network
+
+
+make_mlp = networks.mlp
+
+
+def test_copies_between_train_and_validation_do_not_vote(classes, tmp_path):
+    """Monitors must not keep anyone from pretraining on images of which some lie there twice."""
+    for file in classes.rglob("0*.png"):
+        Image.open(classes / file.parent.name / "00.png").save(file)
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    assert "val_knn_accuracy" in history(tmp_path / "run")
+
+
+def test_fine_tuning_says_that_labels_are_missing(flat, tmp_path):
+    pretrain("masked", flat, tmp_path / "run", epochs=1)
+    for judge in (classification.finetune_run, classification.probe_run):
+        with pytest.raises(InputError, match=r"a subfolder of images for each class.*squares"):
+            judge(tmp_path / "run")
+    with pytest.raises(InputError, match="a subfolder of images for each class"):
+        pretrain("supervised", flat, tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "squares"]
+
+
+def test_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
+    """Pretrained on a pile, fine-tuned on a sorted folder of other images: none that was seen may be tested."""
+    pretrain("simclr", flat, tmp_path / "run", augment="none")
+    # In another order, so that the same seed divides otherwise.
+    for file in list((classes / "bright").iterdir()):
+        file.rename(file.with_name(f"{file.stem[::-1]} turned.png"))
+    for judge in (classification.finetune_run, classification.probe_run):
+        with pytest.raises(
+            InputError, match=r"hold no example of the pretraining\. Received: \d+ of 12 test"
+        ):
+            judge(tmp_path / "run", data=str(classes))
+    for file in classes.rglob("*.png"):  # turned a little brighter they are others
+        Image.fromarray(np.asarray(Image.open(file)) + 3).resize((16, 16)).save(file)
+    results = classification.finetune_run(tmp_path / "run", data=str(classes), epochs=15, learning_rate=0.01)
+    assert (results["labels"], results["error"]["test"] < 20) == (56, True)
+    assert (tmp_path / "run" / "finetune-lights-all-seed-0" / "classifier.keras").is_file()
+    with pytest.raises(
+        InputError, match=r"images of 8×8×1 as RUN was pretrained on. Received: two_moons, \(2,\)"
+    ):
+        classification.probe_run(tmp_path / "run", data="two_moons")
+    with pytest.raises(InputError, match="a subfolder of images for each class"):
+        classification.probe_run(tmp_path / "run", data=str(flat))
+    flat.rename(tmp_path / "gone")
+    results = classification.probe_run(tmp_path / "run", data=str(classes), labels=4, epochs=1)
+    assert results["labels"] == 4, "where the first images are gone, nobody can look for them"
+
+
+def test_grey_images_for_an_encoder_of_colors(classes, tmp_path):
+    (tmp_path / "colors").mkdir()
+    for i in range(12):
+        colors = np.random.default_rng(i).integers(0, 255, (8, 8, 3), "uint8")
+        Image.fromarray(colors).save(tmp_path / "colors" / f"{i}.png")
+    pretrain("masked", tmp_path / "colors", tmp_path / "run", epochs=1)
+    assert classification.probe_run(tmp_path / "run", data=str(classes), epochs=1)["labels"] == 56
+    pretrain("masked", classes, tmp_path / "grey", epochs=1)
+    with pytest.raises(InputError, match=r"images of 8×8×1"):
+        classification.probe_run(tmp_path / "grey", data=str(tmp_path / "colors"))
+
+
+def test_a_folder_that_has_changed_is_another(classes, tmp_path):
+    """Its split is drawn anew: what was seen in pretraining would be tested."""
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    Image.fromarray(np.zeros((8, 8), "uint8")).save(classes / "dim" / "another.png")
+    for judge in (classification.finetune_run, classification.probe_run):
+        with pytest.raises(InputError, match=r"as they were. Received: .*with 81 images, .*with 80 images"):
+            judge(tmp_path / "run")
+    with pytest.raises(InputError, match="files='80 images"):
+        pretrain("masked", classes, tmp_path / "run", epochs=1, resume=True)
+
+
+def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
+    """From another working directory too: the run remembers where the images lie and their size."""
+    monkeypatch.chdir(tmp_path)
+    pretrain("simclr", "lights", tmp_path / "run", augment="none", image_size=(12, 12))
+    monkeypatch.chdir("/")
+    results = classification.finetune_run(tmp_path / "run", epochs=15, labels=20, learning_rate=0.01)
+    assert results["labels"] == 20
+    assert results["error"]["test"] < 20
+
+
+def test_no_more_neighbors_vote_than_a_class_has_labels(classes, tmp_path):
+    """If all labelled images voted, every image would get the same class."""
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    classification.probe_run(tmp_path / "run", labels=10, epochs=1)
+    options = json.loads((tmp_path / "run" / "probe-10-seed-0" / "config.json").read_text())
+    assert options["options"]["k"] == 5
+
+
+def test_images_that_lie_in_training_and_test_are_refused(classes, tmp_path):
+    """Copies of one image fall into both: a test on them would tell what is remembered."""
+    for file in classes.rglob("*.png"):
+        Image.open(classes / "dim" / "00.png").save(file)
+    pretrain("masked", classes, tmp_path / "run", epochs=1)
+    for judge in (classification.finetune_run, classification.probe_run):
+        with pytest.raises(InputError, match="test examples that are also in train"):
+            judge(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*-seed-0"))
+
+
+@pytest.mark.slow
+def test_what_was_learned_is_drawn(flat, tmp_path):
+    for method, figures in {
+        "barlow": {"curves", "monitors", "views"},
+        "mae": {"curves", "monitors", "reconstructions"},
+    }.items():
+        pretrain(method, flat, tmp_path / method, epochs=1)
+        assert {path.stem for path in (tmp_path / method / "figures").iterdir()} == figures
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_each_method_takes_the_encoders_it_names(name):
+    method = methods.find(name)
+    for kind in method.encoders:
+        sizes = methods.encoder_options(name, kind, (8, 8, 1), {})
+        encoder = methods.make_encoder((8, 8, 1), **sizes)
+        if not method.greedy:
+            model = methods.make_pretrainer(name, encoder, method.options)
+            model.prepare(np.random.default_rng(0).random((4, 8, 8, 1), "float32"))
+            assert model.encoder is encoder
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "patch"),
+    [((8, 8, 1), (16, 32), 2), ((28, 28, 1), (16, 32, 64), 4), ((64, 48, 3), (16, 32, 64, 128), 4)],
+)
+def test_sizes_follow_the_images(shape, filters, patch):
+    assert methods.usual_sizes("cnn", shape)["filters"] == filters
+    assert methods.usual_sizes("vit", shape)["patch_size"] == patch
+
+
+def test_augmentation_follows_the_data():
+    def parts(*arguments):
+        return [type(part).__name__ for part in methods.augmentation(*arguments).parts]
+
+    assert "RandomFlip" not in parts("mnist", (28, 28, 1))
+    assert "RandomFlip" in parts("fashion_mnist", (28, 28, 1))
+    assert "ColorJitter" in parts("pets", (64, 64, 3))
+    assert methods.augmentation("mnist", (28, 28, 1), "none") is None

@@ -1,0 +1,225 @@
+"""A run folder: what it holds, what it refuses, and that a killed run continues as if nothing had happened."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tf_kit import data, networks, runs
+from tf_kit.errors import InputError
+from tf_kit.pretraining import RBM, Classifier, DenoisingAutoencoder, pretrain_greedily
+from tf_kit.runs import Run, write_json
+from tf_kit.runs.progress import Progress
+
+OPTIONS = {"command": "test", "units": [8, 8]}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the library catches it."""
+
+
+class KillAfter(keras.callbacks.Callback):
+    """Kills in the middle of an epoch, before its end is recorded."""
+
+    def __init__(self, epoch, batch=2):
+        super().__init__()
+        self.at = (epoch, batch)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise Killed
+
+
+@pytest.fixture(scope="module")
+def digits():
+    train, val, _ = data.load("digits", seed=0)
+    return train.x[:200], train.y[:200], val.x[:100], val.y[:100]
+
+
+def quiet_run(folder, **kwargs):
+    return Run(folder, OPTIONS, progress=Progress(quiet=True), **kwargs)
+
+
+def classifier(optimizer=None, dropout=0.3):
+    encoder = keras.Sequential(
+        [*networks.mlp((8,), num_classes=None, seed=0).layers, keras.layers.Dropout(dropout, seed=5)]
+    )
+    model = Classifier(encoder, 10, seed=3)
+    model.compile(optimizer=optimizer or keras.optimizers.Adam(0.01))
+    return model
+
+
+def tune(run, digits, model=None, epochs=6, **kwargs):
+    x, y, val_x, val_y = digits
+    model = model or classifier()
+    history = run.fit(
+        model,
+        x,
+        y,
+        stage="tuning",
+        epochs=epochs,
+        batch_size=64,
+        validation_data=(val_x, val_y),
+        **kwargs,
+    )
+    return model, history
+
+
+def without_seconds(history):
+    return {name: values for name, values in history.items() if name != "seconds"}
+
+
+@pytest.mark.parametrize("keep_best", [None, "val_accuracy"])
+def test_a_killed_stage_continues_exactly(tmp_path, digits, keep_best):
+    whole, history = tune(quiet_run(tmp_path / "whole"), digits, keep_best=keep_best)
+
+    with pytest.raises(Killed):
+        tune(quiet_run(tmp_path / "killed"), digits, keep_best=keep_best, callbacks=[KillAfter(epoch=3)])
+    resumed, resumed_history = tune(quiet_run(tmp_path / "killed", resume=True), digits, keep_best=keep_best)
+
+    assert without_seconds(resumed_history) == without_seconds(history)
+    for ours, expected in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    for ours, expected in zip(resumed.optimizer.variables, whole.optimizer.variables, strict=True):
+        if keep_best is None:
+            np.testing.assert_array_equal(ours.numpy(), expected.numpy())
+
+
+def test_wrong_twin_a_resumed_stage_without_its_optimizer_differs(tmp_path, digits, monkeypatch):
+    whole, _ = tune(quiet_run(tmp_path / "whole"), digits)
+    with pytest.raises(Killed):
+        tune(quiet_run(tmp_path / "killed"), digits, callbacks=[KillAfter(epoch=3)])
+    forgetful = classifier()
+    load = runs.load_variables
+
+    def load_and_forget(model, path):
+        load(model, path)
+        for variable in model.optimizer.variables[2:]:
+            variable.assign(np.zeros(variable.shape, "float32"))
+
+    monkeypatch.setattr(runs, "load_variables", load_and_forget)
+    tune(quiet_run(tmp_path / "killed", resume=True), digits, forgetful)
+    differences = [
+        np.abs(a - b).max() for a, b in zip(forgetful.get_weights(), whole.get_weights(), strict=True)
+    ]
+    assert max(differences) > 1e-4
+
+
+@pytest.mark.parametrize("block", [DenoisingAutoencoder, RBM])
+def test_killed_greedy_pretraining_continues_in_the_same_layer(tmp_path, digits, block):
+    x = digits[0]
+
+    def pretrain(run, callbacks=()):
+        encoder = networks.mlp((8, 8), num_classes=None, seed=0)
+
+        def fit(model, x, y, stage, **arguments):
+            kill = callbacks if stage == "layer 2" else ()
+            return run.fit(model, x, y, stage=stage, callbacks=kill, **arguments)
+
+        extra = {"persistent": True} if block is RBM else {}
+        pretrain_greedily(encoder, x, block=block, epochs=3, batch_size=64, fit=fit, **extra)
+        return encoder
+
+    whole = pretrain(quiet_run(tmp_path / "whole"))
+    with pytest.raises(Killed):
+        pretrain(quiet_run(tmp_path / "killed"), callbacks=[KillAfter(epoch=1, batch=1)])
+    resumed = pretrain(quiet_run(tmp_path / "killed", resume=True))
+    for ours, expected in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_finished_stage_is_loaded_not_trained(tmp_path, digits):
+    run = quiet_run(tmp_path / "run")
+    trained, history = tune(run, digits, epochs=2)
+    again, same = tune(
+        quiet_run(tmp_path / "run", resume=True), digits, epochs=2, callbacks=[KillAfter(0, 0)]
+    )
+    assert same == history
+    for ours, expected in zip(again.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_the_best_epoch_is_kept(tmp_path, digits):
+    seen = []
+    remember = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append((logs["val_accuracy"], model.get_weights()))
+    )
+    model = classifier(keras.optimizers.SGD(30.0))  # so large a rate that accuracy goes up and down
+    _, history = tune(
+        quiet_run(tmp_path / "run"), digits, model, keep_best="val_accuracy", callbacks=[remember]
+    )
+    accuracies = [accuracy for accuracy, _ in seen]
+    assert accuracies[-1] < max(accuracies), (
+        "the last epoch must not be the best for this test to say anything"
+    )
+    best = int(np.argmax(accuracies))
+    assert history["best_epoch"] == best + 1
+    for ours, expected in zip(model.get_weights(), seen[best][1], strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_what_a_run_folder_holds(tmp_path, digits):
+    run = quiet_run(tmp_path / "run")
+    model, history = tune(run, digits, epochs=3)
+    run.draw(model.encoder, (8, 8, 1))
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["options"] == OPTIONS
+    assert config["versions"]["keras"] == keras.__version__
+    rows = list(csv.DictReader((run.folder / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert {row["stage"] for row in rows} == {"tuning"}
+    np.testing.assert_allclose([float(row["val_loss"]) for row in rows], history["val_loss"], rtol=1e-5)
+    assert list(run.folder.glob("events/tuning/events*"))
+    assert (run.folder / "figures" / "curves.png").stat().st_size > 1000
+    assert (run.folder / "figures" / "filters.png").stat().st_size > 1000
+    assert len(list(run.folder.glob("checkpoints/tuning/*.npz"))) == 1
+    assert run.results is None
+    run.finish({"answer": 42})
+    assert run.results == {"answer": 42}
+    assert not (run.folder / "checkpoints").exists()
+    assert [path for path in run.folder.rglob("*") if "unfinished" in path.name] == []
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    quiet_run(tmp_path / "run")
+    with pytest.raises(InputError, match="--resume goes on with it"):
+        quiet_run(tmp_path / "run")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("precious")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="new or empty folder"):
+            quiet_run(tmp_path / "full", resume=resume)
+    assert (tmp_path / "full" / "thesis.tex").read_text() == "precious"
+    with pytest.raises(InputError, match=r"new or empty folder|can be written"):
+        quiet_run(tmp_path / "full" / "thesis.tex" / "run")
+
+
+def test_other_options_do_not_resume(tmp_path):
+    quiet_run(tmp_path / "run")
+    with pytest.raises(InputError, match=r"units=\[8, 8\].*Received: units=\[9\]"):
+        Run(tmp_path / "run", {**OPTIONS, "units": [9]}, resume=True)
+
+
+def test_a_broken_config_is_one_line(tmp_path):
+    quiet_run(tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text("{")
+    with pytest.raises(InputError, match="readable JSON"):
+        quiet_run(tmp_path / "run", resume=True)
+
+
+def test_unknown_metric_to_keep(tmp_path, digits):
+    with pytest.raises(InputError, match="val_accuracy"):
+        tune(quiet_run(tmp_path / "run"), digits, keep_best="val_eror")
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "results.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    assert json.loads(path.read_text()) == {"old": 1}

@@ -1,0 +1,135 @@
+"""Trains methods on the workers that TF_CONFIG names, and writes weights and History: `python on_workers.py FILE`.
+
+18 examples in minibatches of 6 are shared evenly by two workers; then 19 in minibatches of 9 are 9, 9 and 1, which
+are 5 + 4 and 1 + 0. Imported, it trains the same in one process.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from tf_kit import data, networks, regularization
+from tf_kit.pretraining import (
+    BYOL,
+    RBM,
+    DenoisingAutoencoder,
+    MaskedAutoencoder,
+    PatchEncoder,
+    SimCLR,
+    finetune,
+    linear_probe,
+    pretrain_greedily,
+)
+
+X = np.random.default_rng(0).random((19, 4, 4, 1)).astype("float32")
+Y = np.arange(19) % 3
+
+
+def encoder(*units):
+    return networks.mlp(units, num_classes=None, seed=0)
+
+
+def dropped():
+    hidden = networks.mlp((8,), num_classes=None, activation="relu", seed=0).layers
+    return keras.Sequential([keras.layers.Flatten(), regularization.Dropout(0.3, seed=1), *hidden[1:]])
+
+
+def compiled(model, optimizer=None):
+    model.compile(optimizer or keras.optimizers.SGD(0.02, momentum=0.9))
+    return model
+
+
+def denoising():
+    clipped = keras.optimizers.Adam(0.01, global_clipnorm=0.05)
+    return compiled(DenoisingAutoencoder(encoder(5)), clipped), {}
+
+
+def contrastive_divergence():
+    return compiled(RBM(encoder=encoder(5), gibbs_steps=2)), {"validation_data": (X[:7],)}
+
+
+def simclr():
+    augment = regularization.compose(regularization.RandomFlip(), regularization.AddNoise(0.1))
+    return compiled(SimCLR(dropped(), projector=(6, 4), augment=augment)), {}
+
+
+def byol():
+    return compiled(BYOL(dropped(), projector=(4,), augment=regularization.AddNoise(0.1))), {}
+
+
+def masked():
+    small = PatchEncoder(patch_size=2, width=4, depth=1, num_heads=2, seed=0)
+    return compiled(MaskedAutoencoder(small, mask_ratio=0.5, decoder_width=4, decoder_heads=2)), {}
+
+
+def tuned():
+    """With dropout, validated, evaluated, and with a metric of Keras beside the built-in ones."""
+    model = finetune(dropped(), num_classes=3)
+    beside = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="compiled")
+    model.compile(keras.optimizers.Adam(0.01), metrics=[beside])
+    return model, {"y": Y, "validation_data": (X[:7], Y[:7])}
+
+
+def probed():
+    return linear_probe(encoder(5), num_classes=3), {"y": Y}
+
+
+METHODS = {
+    method.__name__: method
+    for method in (denoising, contrastive_divergence, simclr, byol, masked, tuned, probed)
+}
+
+
+def train(name):
+    """Arrays by `name/even/…` and `name/uneven/…`: History, weights, and what `evaluate` says at the end."""
+    model, arguments = METHODS[name]()
+    for kind, count, batch_size in (("even", 18, 6), ("uneven", 19, 9)):
+        given = {key: value[:count] if key == "y" else value for key, value in arguments.items()}
+        history = model.fit(X[:count], batch_size=batch_size, epochs=2, verbose=0, **given).history
+        yield from ((f"{name}/{kind}/history/{metric}", np.array(v)) for metric, v in history.items())
+        yield from ((f"{name}/{kind}/weight/{i}", each) for i, each in enumerate(model.get_weights()))
+    told = model.evaluate(X, arguments.get("y"), batch_size=9, return_dict=True, verbose=0)
+    yield from ((f"{name}/uneven/evaluated/{metric}", np.array(value)) for metric, value in told.items())
+
+
+def greedy_on_a_data_set():
+    """Every worker reads the data set of batches whole and takes its parts of each; so do the layers above."""
+    batches = data.minibatches(X, batch_size=9, shuffle=False)
+    both = encoder(5, 4)
+    blocks = pretrain_greedily(both, batches, epochs=2)
+    yield from ((f"data set/uneven/weight/{i}", each) for i, each in enumerate(both.get_weights()))
+    yield from (
+        (f"data set/uneven/history/{i}", np.array(block.history.history["loss"]))
+        for i, block in enumerate(blocks)
+    )
+
+
+def train_all():
+    arrays = {key: array for name in METHODS for key, array in train(name)}
+    return arrays | dict(greedy_on_a_data_set())
+
+
+def refused():
+    """What a worker says whose data are not those of the others."""
+    from tf_kit.training import workers
+
+    index = workers._index(__import__("tensorflow").distribute.get_strategy())
+    try:
+        compiled(DenoisingAutoencoder(encoder(5))).fit(X + 0.1 * index, batch_size=9, verbose=0)
+    except ValueError as error:
+        return np.array(str(error))
+
+
+def main(path):
+    import tensorflow as tf
+
+    with tf.distribute.MultiWorkerMirroredStrategy().scope():
+        np.savez(path, **train_all(), refused=refused())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,252 @@
+"""Two machines train as one: weights, History, a worker that dies, and the run that goes on."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from pretraining import on_workers
+from support import processes
+
+from tf_kit import runs
+from tf_kit.errors import InputError, WorkerLost
+from tf_kit.pretraining import Autoencoder
+from tf_kit.runs import pretraining as pipeline
+from tf_kit.training import workers
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+class Pair:
+    """Two processes of one command, which find each other by TF_CONFIG; {worker} in it is the worker's number."""
+
+    def __init__(self, *command):
+        addresses = [f"127.0.0.1:{port}" for port in processes.free_ports(2)]
+        self.processes = []
+        for index in range(2):
+            task = {"type": "worker", "index": index}
+            config = {"cluster": {"worker": addresses}, "task": task}
+            paths = os.pathsep.join((str(TESTS.parent), str(TESTS)))
+            environment = os.environ | {"PYTHONPATH": paths, "TF_CONFIG": json.dumps(config)}
+            words = [sys.executable, *(word.format(worker=index) for word in command)]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            self.processes.append(subprocess.Popen(words, env=environment, **pipes))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+    def wait(self, timeout=300):
+        """(status, output, errors) of each."""
+        ended = time.monotonic() + timeout
+        said = [process.communicate(timeout=ended - time.monotonic()) for process in self.processes]
+        return [(p.returncode, *streams) for p, streams in zip(self.processes, said, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What one process without a strategy gives, and what each of two workers gives."""
+    folder = tmp_path_factory.mktemp("workers")
+    script = str(TESTS / "pretraining" / "on_workers.py")
+    with Pair(script, f"{folder}/{{worker}}.npz") as pair:
+        alone = on_workers.train_all()
+        for status, _, errors in pair.wait():
+            assert status == 0, errors[-2000:]
+    return alone, [dict(np.load(folder / f"{index}.npz")) for index in range(2)]
+
+
+PARTS = [f"{method}/{kind}" for method in on_workers.METHODS for kind in ("even", "uneven")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [*PARTS, "data set/uneven"])
+def test_two_machines_are_one(trained, part):
+    """Within 1e-6, which leaves room for sums in another order."""
+    alone, both = trained
+    names = [name for name in alone if name.startswith(f"{part}/")]
+    assert any("/weight/" in name for name in names)
+    assert any("/history/" in name for name in names)
+    for each in both:
+        for name in names:
+            np.testing.assert_allclose(each[name], alone[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_both_machines_have_the_same(trained):
+    _, (chief, other) = trained
+    assert chief.keys() == other.keys()
+    for name in chief.keys() - {"refused"}:
+        np.testing.assert_array_equal(chief[name], other[name], err_msg=name)
+
+
+@pytest.mark.slow
+def test_other_data_on_one_machine_are_refused_on_both(trained):
+    for index, each in enumerate(trained[1]):
+        assert "`DenoisingAutoencoder.fit.x` must be the same on every worker" in str(each["refused"])
+        assert f"here on worker {index}" in str(each["refused"])
+
+
+OPTIONS = {"units": [16, 8], "epochs": 20, "batch_size": 256}
+
+
+def command(folder, *more):
+    units = ",".join(map(str, OPTIONS["units"]))
+    sizes = ["--epochs", str(OPTIONS["epochs"]), "--batch-size", str(OPTIONS["batch_size"])]
+    arguments = ["pretrain", "denoising", "--units", units, *sizes, "--strategy", "multiworker"]
+    return ["-c", "from tf_kit.cli import main; main()", *arguments, "--out", f"{folder}/{{worker}}", *more]
+
+
+def epochs_of(folder):
+    path = folder / "history.csv"
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_a_dead_worker_stops_the_others_and_the_run_goes_on(tmp_path):
+    """The command line on two machines; worker 1 is killed in the middle, and both are started again."""
+    with Pair(*command(tmp_path)) as pair:
+        ended = time.monotonic() + 240
+        while epochs_of(tmp_path / "0") < 4:
+            assert time.monotonic() < ended
+            assert pair.processes[0].poll() is None, pair.wait()[0][2]
+            time.sleep(0.05)
+        pair.processes[1].send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        (status, _, errors), _ = pair.wait()
+        seconds = time.monotonic() - began
+    assert status == 1
+    line = errors.strip().splitlines()[-1]
+    assert "the connection to worker 1 is lost, so worker 0 stops too" in line
+    assert "--resume" in line
+    assert "Traceback" not in errors
+    assert seconds < 60  # 0.1 seen until the error, 4 until the process has ended
+    done = epochs_of(tmp_path / "0")
+    assert 4 <= done < 2 * OPTIONS["epochs"]
+    assert not (tmp_path / "0" / "results.json").exists()
+
+    with Pair(*command(tmp_path, "--resume")) as pair:
+        (status, said, errors), (other_status, other_said, _) = pair.wait()
+    assert (status, other_status) == (0, 0), errors[-2000:]
+    assert f"next: tf-kit finetune {tmp_path}/0" in said
+    assert other_said == ""  # the chief speaks
+    assert not (tmp_path / "1").exists()  # and writes
+
+    pipeline.pretrain("denoising", out=tmp_path / "alone", **OPTIONS)
+    histories = [
+        runs.read_json(tmp_path / name / "results.json", "results")["stages"] for name in ("0", "alone")
+    ]
+    for layer, metrics in histories[1].items():
+        np.testing.assert_allclose(histories[0][layer]["loss"], metrics["loss"], rtol=1e-6)
+    encoders = [keras.models.load_model(tmp_path / name / "encoder.keras") for name in ("0", "alone")]
+    for weight, expected in zip(*(encoder.get_weights() for encoder in encoders), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-5)
+
+
+class Lonely:
+    """A strategy as `workers` sees it, of two machines; this one is the second."""
+
+    num_replicas_in_sync = 2
+
+    class extended:
+        _num_workers, _id_in_cluster = 2, 1
+
+
+class Collective(tf.errors.UnavailableError):
+    def __init__(self, text):
+        super().__init__(None, None, text)
+
+
+def test_a_lost_connection_is_named():
+    lines = (
+        "Graph execution error:\n\nCollective ops is aborted by: Socket closed\nfrom /job:worker/task:0 while"
+    )
+    lost = "connection to worker 0 is lost, so worker 1 stops"
+    with pytest.raises(WorkerLost, match=lost) as caught, workers.naming_the_lost(Lonely):
+        raise Collective(lines)
+    assert "TensorFlow says: Collective ops is aborted by: Socket closed" in str(caught.value)
+    assert isinstance(caught.value.__cause__, Collective)
+
+
+@pytest.mark.parametrize("strategy", [Lonely, None])
+def test_other_errors_stay_what_they_are(strategy):
+    with pytest.raises(tf.errors.InternalError), workers.naming_the_lost(strategy):
+        raise tf.errors.InternalError(None, None, "out of paper")
+
+
+SGD = keras.optimizers.SGD
+REFUSED = {
+    "`steps_per_execution` must be 1 on several machines. Received: steps_per_execution=2": {
+        "optimizer": SGD(),
+        "steps_per_execution": 2,
+    },
+    "`gradient_accumulation_steps` must be None on several machines. Received: gradient_accumulation_steps=3": {
+        "optimizer": keras.optimizers.LossScaleOptimizer(SGD(gradient_accumulation_steps=3)),
+    },
+    "`optimizer.ema_overwrite_frequency` must be None where several replicas train": {
+        "optimizer": SGD(use_ema=True, ema_overwrite_frequency=2),
+    },
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+@pytest.mark.parametrize("given", ["arrays", "data set"])
+def test_what_several_machines_cannot_is_refused_before_the_first_step(says, given):
+    x = np.zeros((4, 3), "float32")
+    model = Autoencoder(on_workers.encoder(2))
+    model.compile(**REFUSED[says])
+    model._distribute_strategy = Lonely
+    with pytest.raises(InputError, match=re.escape(says)):
+        model.fit(x if given == "arrays" else tf.data.Dataset.from_tensors(x))
+    assert not model.built
+
+
+def test_one_step_at_a_time_is_not_refused_on_several_machines():
+    model = Autoencoder(on_workers.encoder(2))
+    model.compile(SGD(clipnorm=1.0))
+    model._distribute_strategy = Lonely
+    model._refuse_what_replicas_cannot()
+
+
+def test_one_machine_alone_has_no_others(tmp_path):
+    assert not workers.several()
+    assert workers.is_chief()
+    assert workers.from_chief(b"abc") == b"abc"
+    assert workers.done_by_chief(lambda: 3) == 3
+    assert workers.folder_from_chief(tmp_path) == tmp_path
+    dataset = tf.data.Dataset.range(3)
+    assert workers.in_order(None, dataset) is dataset
+    with pytest.raises(InputError):
+        workers.done_by_chief(lambda: runs.read_json(tmp_path / "none.json", "none"))
+
+
+def test_what_tells_data_apart():
+    x = np.random.default_rng(0).random((5000, 3)).astype("float32")
+    mark = workers._sample(x)
+    assert workers._sample(x.copy()) == mark
+    for other in (x[:-1], x.astype("float64"), x.T.copy().reshape(x.shape), x + 1):
+        assert workers._sample(other) != mark
+
+
+def test_packed_files_arrive(tmp_path):
+    import io
+    import tarfile
+
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "a.npz").write_bytes(b"123")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "other.txt").write_text("not asked for")
+    packed = workers._packed(tmp_path, ("*.json", "deep/**/*"))
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert sorted(archive.getnames()) == ["config.json", "deep/er/a.npz"]

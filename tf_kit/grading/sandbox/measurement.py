@@ -1,0 +1,97 @@
+"""Measurement of an answer by its probe, in the process that runs the answer.
+
+Nothing in this module knows the expected values.
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tf_kit.grading.judge import Failure
+
+CELL = "<answer>"
+LARGEST_OUTPUT = 4 << 20  # bytes of one case
+
+
+def execute(code: str, name: str = "__main__") -> dict[str, Any] | Failure:
+    """Run the code of an answer. Returns its namespace, or a `Failure` if the code raised."""
+    namespace = {"__name__": name, "__builtins__": __builtins__}
+    try:
+        exec(compile(code, CELL, "exec"), namespace)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return failure(error, code)
+    return namespace
+
+
+def measure(
+    probe: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]],
+    namespace: dict[str, Any],
+    case: dict[str, Any],
+    code: str = "",
+) -> dict[str, np.ndarray] | Failure:
+    """Run a probe on one case of an answer.
+
+    Args:
+        probe: function of the namespace and the case that returns a dict of values.
+        namespace: names of the answer.
+        case: arguments of the measurement.
+        code: code of the answer, to quote the line that raised.
+
+    Returns:
+        The probe's values as plain arrays, or a `Failure` if the answer raised.
+    """
+    try:
+        arrays = {str(name): plain(value) for name, value in probe(namespace, case).items()}
+        size = sum(array.nbytes for array in arrays.values())
+        if size > LARGEST_OUTPUT:
+            raise ValueError(f"the answer returned {size >> 20} MB where a few numbers are expected")
+        return arrays
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return failure(error, code)
+
+
+def plain(value: Any) -> np.ndarray:
+    """Convert a tensor, variable, number or nested list to an array of a dtype that NumPy has.
+
+    Raises:
+        TypeError: the value does not hold numbers or strings.
+    """
+    if type(value) is not np.ndarray:
+        value = np.array(value)
+    if value.dtype.name == "bfloat16":
+        value = value.astype("float32")
+    if value.dtype.kind not in "biufcUS":
+        raise TypeError(f"the answer returned {type(value).__name__} of dtype {value.dtype}, not numbers")
+    return np.ascontiguousarray(value) if value.ndim else value
+
+
+def failure(error: BaseException, code: str = "") -> Failure:
+    """Describe an exception, with the line of the answer that raised it."""
+    kind, message = type(error).__name__, _brief(error)
+    lines = code.splitlines()
+    if isinstance(error, SyntaxError):
+        line = error.lineno
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        # AutoGraph runs a converted copy from another file; its message names the original line.
+        line = next((frame.lineno for frame in reversed(frames) if frame.filename == CELL), None)
+    text = lines[line - 1].strip() if line and line <= len(lines) else ""
+    return Failure(kind, message, line, text)
+
+
+def _brief(error, longest=300):
+    if isinstance(error, SystemExit):
+        return f"the answer left Python with sys.exit({error.code!r})"
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except Exception:  # the exception's `__str__` fails
+        return ""
+    # In graph mode the original message is the last line, below a report on the traced code.
+    message = lines[-1] if lines and lines[0].startswith("in user code") else lines[0] if lines else ""
+    return message if len(message) <= longest else message[: longest - 1] + "…"

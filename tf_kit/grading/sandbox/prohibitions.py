@@ -1,0 +1,147 @@
+"""Prohibitions that hold while an answer runs: forbidden classes, functions, modules and calls raise `NotAllowed`.
+
+A forbidden class keeps its name and loses its methods, so that it fails however an answer got hold of it. The modules
+of the kit, which would answer most exercises, cannot be imported.
+"""
+
+import importlib
+import importlib.abc
+import inspect
+import sys
+import types
+from collections.abc import Collection, Iterable
+from typing import Any
+
+# Modules of the kit that `tf_kit.data` imports. They answer no exercise.
+FOUNDATION = ("checks", "errors", "typing")
+
+# Python's audit events for actions that no exercise needs.
+EVENTS = {
+    "os.exec": "running a program",
+    "os.fork": "starting a process",
+    "os.forkpty": "starting a process",
+    "os.kill": "sending a signal",
+    "os.posix_spawn": "running a program",
+    "os.startfile": "running a program",
+    "os.system": "running a program",
+    "pty.spawn": "running a program",
+    "socket.bind": "using the network",
+    "socket.connect": "using the network",
+    "socket.getaddrinfo": "using the network",
+    "subprocess.Popen": "running a program",
+}
+
+
+class NotAllowed(RuntimeError):
+    """The answer used something that its exercise forbids."""
+
+
+def close(forbids: Iterable[str], allows: Iterable[str], kit_allows: Collection[str] = ("data",)) -> None:
+    """Make forbidden names, modules of the kit, other processes and the network unusable in this process, for good.
+
+    Args:
+        forbids: dotted names of classes, functions or modules; a module stands for its public classes and functions.
+        allows: dotted names that may be used although `forbids` covers them.
+        kit_allows: modules of the kit that may be imported.
+    """
+    open_ = {id(_found(name)) for name in allows if _found(name) is not None}
+    blocked = set()
+    for name in forbids:
+        library = {"tf": "tensorflow"}.get(name.split(".")[0], name.split(".")[0])
+        if library not in sys.modules:  # importing it here would cost time of the answer
+            blocked.add(name)
+            continue
+        thing = _found(name)
+        if isinstance(thing, types.ModuleType):
+            for part, member in list(vars(thing).items()):
+                if (
+                    not part.startswith("_")
+                    and not isinstance(member, types.ModuleType)
+                    and id(member) not in open_
+                ):
+                    _close(thing, part, member, f"{name}.{part}")
+        elif thing is not None:
+            parent, part = name.rsplit(".", 1)
+            _close(_found(parent), part, thing, name)
+    sys.meta_path.insert(0, _Closed(kit_allows, blocked))
+    sys.addaudithook(_audit)
+
+
+def forget() -> None:
+    """Drop the modules of the kit from `sys.modules`. Call it once, before the forks: the search is slow."""
+    for name in [name for name in sys.modules if name.startswith("tf_kit.")]:
+        del sys.modules[name]
+
+
+def foreign_bases(thing: type, base: str) -> list[str]:
+    """List the classes that a class derives from besides those of the answer and of its allowed base.
+
+    Example:
+        >>> foreign_bases(type("Mine", (dict,), {"__module__": "__main__"}), "collections.abc.Mapping")
+        ['builtins.dict']
+    """
+    allowed = {id(each) for each in _found(base).__mro__}
+    return [
+        f"{each.__module__}.{each.__qualname__}"
+        for each in type.__dict__["__mro__"].__get__(thing)
+        if id(each) not in allowed and each.__module__ != "__main__"
+    ]
+
+
+def derives(thing: Any, base: str) -> bool:
+    """Whether an object is a class that derives from the class with the dotted name `base`."""
+    return inspect.isclass(thing) and any(
+        each is _found(base) for each in type.__dict__["__mro__"].__get__(thing)
+    )
+
+
+def _found(name):
+    """Find the object with a dotted name, or None.
+
+    Example:
+        >>> _found("os.path.join").__name__, _found("os.nothing.join"), _found("nothing")
+        ('join', None, None)
+    """
+    parts = name.split(".")
+    parts[0] = {"tf": "tensorflow"}.get(parts[0], parts[0])
+    for count in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:count]))
+        except ImportError:
+            continue
+        for part in parts[count:]:
+            thing = getattr(thing, part, None)
+        return thing
+    return None
+
+
+def _close(owner, part, thing, name):
+    def closed(*arguments, **options):
+        raise NotAllowed(f"`{name}` does what the exercise asks for")
+
+    if inspect.isclass(thing):
+        for method, member in list(vars(thing).items()):
+            if isinstance(member, types.FunctionType | staticmethod | classmethod | property):
+                setattr(thing, method, closed)
+    elif callable(thing):
+        setattr(owner, part, closed)
+
+
+class _Closed(importlib.abc.MetaPathFinder):
+    """Finder that refuses to import modules of the kit and forbidden libraries."""
+
+    def __init__(self, kit_allows, blocked):
+        self._kit_allows, self._blocked = kit_allows, blocked
+
+    def find_spec(self, name, path=None, target=None):
+        parts = name.split(".")
+        if parts[0] == "tf_kit" and len(parts) > 1 and parts[1] not in (*FOUNDATION, *self._kit_allows):
+            raise NotAllowed(f"`{name}` is part of the kit, and the kit answers this exercise")
+        if name in self._blocked:
+            raise NotAllowed(f"`{name}` does what the exercise asks for")
+        return None
+
+
+def _audit(event, arguments):
+    if event in EVENTS:
+        raise NotAllowed(f"{EVENTS[event]} is not allowed in an answer")

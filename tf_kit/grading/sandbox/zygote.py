@@ -1,0 +1,186 @@
+"""The process that imports TensorFlow once and forks a child for each job.
+
+    python -m tf_kit.grading.sandbox.zygote '<settings as JSON>'
+
+It runs no operation, so it has no threads that a fork would lose. It never sees a job, so the memory that a child
+inherits holds nothing of another student. Over a socket it receives orders to fork, each with limits and the two pipes
+between child and judge, and reports how each child ended.
+"""
+
+import contextlib
+import gc
+import importlib.util
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any
+
+from tf_kit.grading.sandbox import confinement
+
+SHOW_OUTPUT = "TF_KIT_ZYGOTE_OUTPUT"  # environment variable by which a developer keeps output and tracebacks
+ENVIRONMENT = {  # oneDNN rewrites graphs, for which it searches all registered kernels for each new one
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
+
+
+def main(settings: dict[str, Any]) -> None:
+    """Serve until the judge closes the socket.
+
+    Args:
+        settings: "control", the descriptor of the socket; "scratch", an empty folder; "probes", the file of the lab's
+            probes; "hidden" and "readable", as for `confinement.Walls`.
+    """
+    gc.disable()  # nothing loaded here becomes garbage, and collecting takes a quarter of the time of the imports
+    namespaces = confinement.separate()
+    control = socket.socket(fileno=settings["control"])
+    _discard_output()
+    import keras
+    import numpy
+    import tensorflow
+
+    del keras, numpy, tensorflow
+    from tf_kit.grading.sandbox import child, prohibitions, seeds
+
+    walls = confinement.Walls(settings["scratch"], namespaces, settings["hidden"], settings["readable"])
+    probes = _load(settings["probes"])
+    _fill_registries()
+    seeds.watch()
+    prohibitions.forget()
+    gc.freeze()  # a collection would write to every page that the children share
+    gc.enable()
+    control.send(json.dumps({"ready": walls.parts}).encode())
+    _serve(control, lambda order, pipes: child.serve(order, pipes, walls, probes), walls.clear)
+    os._exit(0)
+
+
+def _serve(control, answer, clear):
+    woken, wake = socket.socketpair()
+    for end in (woken, wake):
+        end.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running = {}
+    watched = selectors.DefaultSelector()
+    watched.register(control, selectors.EVENT_READ)
+    watched.register(woken, selectors.EVENT_READ)
+    while True:
+        next_end = min((deadline for _, deadline, _ in running.values()), default=None)
+        ready = watched.select(None if next_end is None else max(0.0, next_end - time.monotonic()))
+        for key, _ in ready:
+            if key.fileobj is woken:
+                with contextlib.suppress(BlockingIOError):
+                    woken.recv(4096)
+                continue
+            message, pipes, _, _ = socket.recv_fds(control, 1 << 16, 8)
+            if not message:
+                _end(running)
+                return
+            order = json.loads(message)
+            if "kill" in order:
+                for pid in [pid for pid, (id, _, _) in running.items() if id == order["kill"]]:
+                    os.kill(pid, signal.SIGKILL)
+                continue
+            pid = os.fork()
+            if pid == 0:
+                _become_child(control, woken, wake, watched, answer, order, pipes)
+            for pipe in pipes:
+                os.close(pipe)
+            running[pid] = (order["id"], time.monotonic() + order["seconds"], False)
+        _reap(control, running, clear)
+
+
+def _become_child(control, woken, wake, watched, answer, order, pipes):
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        watched.close()
+        for end in (control, woken, wake):
+            end.close()
+        answer(order, pipes)
+    except BaseException:
+        traceback.print_exc()  # discarded unless SHOW_OUTPUT is set
+        os._exit(70)
+    finally:
+        os._exit(0)
+
+
+def _reap(control, running, clear):
+    now = time.monotonic()
+    for pid, (id, deadline, late) in list(running.items()):
+        if now >= deadline and not late:
+            os.kill(pid, signal.SIGKILL)
+            running[pid] = (id, float("inf"), True)
+    while running:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid in running:
+            id, _, late = running.pop(pid)
+            clear(pid)
+            code = os.waitstatus_to_exitcode(status)
+            ended = {"id": id, "code": code, "late": late, "cpu": usage.ru_utime + usage.ru_stime}
+            control.send(json.dumps(ended).encode())
+
+
+def _end(running):
+    for pid in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _discard_output():
+    """Connect standard input, output and error to nothing: results come through the pipes only."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        if not os.environ.get(SHOW_OUTPUT):
+            os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _fill_registries():
+    """Do once, before the forks, some work that TensorFlow would do in every child.
+
+    An answer runs a few dozen small operations, whose kernels take longer to create than to run. None of this starts
+    a thread, which a fork would lose.
+    """
+    from tensorflow import config
+    from tensorflow.python.framework import kernels, op_def_registry
+
+    config.list_physical_devices()
+    op_def_registry.get("VarHandleOp")
+    kernels.get_registered_kernels_for_op("VarHandleOp")
+    with contextlib.suppress(
+        ImportError, AttributeError
+    ):  # another TensorFlow may create variables differently
+        _share_kernels_of_variables()
+
+
+def _share_kernels_of_variables():
+    """Let all variables of one shape and dtype share a kernel: leave out their names, for which each has its own."""
+    from tensorflow.python.ops import gen_resource_variable_ops as operations
+
+    made = operations.var_handle_op
+
+    def var_handle_op(*arguments, debug_name="", **options):
+        return made(*arguments, **options)
+
+    operations.var_handle_op = var_handle_op
+
+
+def _load(path):
+    spec = importlib.util.spec_from_file_location("probes", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,65 @@
+"""Images as sequences of square patches, and back."""
+
+from keras import ops
+
+from tf_kit.checks import refuse
+
+
+def patchify(images, patch_size):
+    """Cuts images into square patches, row by row.
+
+        p_{r,c} = x[r s : (r + 1) s, c s : (c + 1) s],  flattened           (1)
+
+    where s = `patch_size`. `unpatchify` is the inverse.
+
+    Args:
+        images: (n, h, w, c), h and w divisible by `patch_size`.
+        patch_size: side of a patch, in pixels.
+
+    Returns:
+        (n, patches, s · s · c).
+
+    Raises:
+        InputError: if the patches do not cover the image exactly.
+
+    Example:
+
+    >>> import numpy as np
+    >>> patchify(np.arange(16.0).reshape(1, 4, 4, 1), 2)[0, 1].numpy().tolist()
+    [2.0, 3.0, 6.0, 7.0]
+    """
+    rows, columns = grid_shape(images.shape, patch_size)
+    s, channels = patch_size, images.shape[-1]
+    x = ops.reshape(images, (-1, rows, s, columns, s, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # (n, rows, columns, s, s, c)
+    return ops.reshape(x, (-1, rows * columns, s * s * channels))  # (1)
+
+
+def unpatchify(patches, image_shape, patch_size):
+    """Images (n, h, w, c) from the patches (n, patches, s · s · c) that `patchify` cut.
+
+    >>> import numpy as np
+    >>> x = np.arange(32.0).reshape(2, 4, 4, 1)
+    >>> bool((unpatchify(patchify(x, 2), (4, 4, 1), 2) == x).numpy().all())
+    True
+    """
+    rows, columns = grid_shape((None, *image_shape), patch_size)
+    s, channels = patch_size, image_shape[-1]
+    x = ops.reshape(patches, (-1, rows, columns, s, s, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # (n, rows, s, columns, s, c)
+    return ops.reshape(x, (-1, rows * s, columns * s, channels))
+
+
+def grid_shape(shape, patch_size):
+    """Rows and columns of patches in images of shape (n, h, w, c), or `InputError`."""
+    if len(shape) != 4:
+        refuse("patches.images", "have shape (n, height, width, channels)", f"shape={tuple(shape)}")
+    height, width = shape[1:3]
+    if height % patch_size or width % patch_size:
+        refuse(
+            "patch_size",
+            f"divide the {height} × {width} pixels of an image",
+            f"patch_size={patch_size}",
+            "Choose a divisor of both, or crop the images",
+        )
+    return height // patch_size, width // patch_size

@@ -1,0 +1,27 @@
+"""Joint-embedding pretraining: the embeddings of two views of an example are made to agree.
+
+Agreement alone is reached by a constant embedding; each method rules that out in its own way: other examples as
+negatives (`SimCLR`), features that vary and do not repeat one another (`BarlowTwins`, `VICReg`), a teacher that is
+not trained (`BYOL`).
+"""
+
+from tf_kit.pretraining.joint_embedding.barlow_twins import BarlowTwins, barlow_twins
+from tf_kit.pretraining.joint_embedding.byol import BYOL, byol
+from tf_kit.pretraining.joint_embedding.frame import BatchObjective, JointEmbedding
+from tf_kit.pretraining.joint_embedding.projection import projection_head
+from tf_kit.pretraining.joint_embedding.simclr import SimCLR, nt_xent
+from tf_kit.pretraining.joint_embedding.vicreg import VICReg, vicreg
+
+__all__ = [
+    "BYOL",
+    "BarlowTwins",
+    "BatchObjective",
+    "JointEmbedding",
+    "SimCLR",
+    "VICReg",
+    "barlow_twins",
+    "byol",
+    "nt_xent",
+    "projection_head",
+    "vicreg",
+]

@@ -1,0 +1,86 @@
+"""Gradient caching: the gradient of a large batch in the memory of a small one."""
+
+import keras
+import tensorflow as tf
+
+from tf_kit.checks import refuse
+
+
+def encode_in_chunks(encoder, x, chunk_size):
+    """encoder(x, training=True), with activations kept for one chunk at a time.
+
+    A loss over all pairs of a batch needs all representations at once, but not all activations of the encoder:
+
+        h = [f(x_1); …; f(x_C)]                                             (1)
+        ∂L/∂θ = Σ_c (∂f(x_c)/∂θ)ᵀ ∂L/∂h_c                                   (2)
+
+    where x_1 … x_C are chunks of `chunk_size` rows, the last one possibly shorter. (1) keeps nothing but h; when
+    the gradient with respect to h is there, each chunk is encoded once more, with the same random masks, and
+    back-propagated (2). That costs one more forward pass.
+
+    Args:
+        encoder: built Keras layer or model that treats each row by itself. What a forward pass changes (seeds of
+            dropout) is changed by (1) alone, once a chunk: each chunk has masks of its own.
+        x: inputs (n, …), for which there is no gradient.
+        chunk_size: rows of a chunk.
+
+    Returns:
+        h, (n, …), float32.
+
+    Reference: Gao, Zhang, Han, Callan 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+    Setup", section 3.
+    """
+    states = encoder.non_trainable_variables
+    start = tuple(tf.convert_to_tensor(state.value) for state in states)
+    num_rows = tf.shape(x)[0]
+    num_chunks = -(-num_rows // chunk_size)
+
+    def rows(i):
+        return slice(i * chunk_size, tf.minimum((i + 1) * chunk_size, num_rows))
+
+    def forward(i, weights, state):
+        h, state = encoder.stateless_call(weights, state, x[rows(i)], training=True)
+        return tf.cast(h, tf.float32), tuple(state)
+
+    @tf.custom_gradient
+    def encode(*weights):
+        constants = [tf.stop_gradient(weight) for weight in weights]  # so that no tape keeps activations
+
+        def encode_chunk(i, state, parts):
+            h, state = forward(i, constants, state)
+            return i + 1, state, parts.write(i, h)
+
+        shape = encoder.compute_output_shape((None, *x.shape[1:]))
+        parts = tf.TensorArray(tf.float32, num_chunks, infer_shape=False, element_shape=shape)
+        _, end, parts = tf.while_loop(lambda i, *_: i < num_chunks, encode_chunk, (0, start, parts))
+
+        def gradient(dh, *_):
+            def add_chunk(i, state, sums):
+                with tf.GradientTape() as tape:
+                    tape.watch(weights)
+                    h, state = forward(i, weights, state)
+                parts = tape.gradient(h, weights, dh[rows(i)], tf.UnconnectedGradients.ZERO)  # (2)
+                return i + 1, state, tuple(total + part for total, part in zip(sums, parts, strict=True))
+
+            zeros = tuple(tf.zeros_like(weight) for weight in weights)
+            return tf.while_loop(lambda i, *_: i < num_chunks, add_chunk, (0, start, zeros))[-1]
+
+        return (parts.concat(), *end), gradient  # (1)
+
+    h, *end = encode(*[tf.convert_to_tensor(weight.value) for weight in encoder.trainable_variables])
+    for state, value in zip(states, end, strict=True):
+        state.assign(value)
+    return h
+
+
+def check_chunkable(subject, encoder):
+    """Refuses a built encoder with batch normalization: its chunks would be normalized each by itself."""
+    layers = encoder._flatten_layers() if isinstance(encoder, keras.layers.Layer) else []
+    found = [layer.name for layer in layers if hasattr(layer, "moving_mean")]
+    if found:
+        refuse(
+            f"{subject}.chunk_size",
+            "be None for an encoder with batch normalization, which sees the whole batch",
+            f"layers {found}",
+            "LayerNormalization and GroupNormalization go chunk by chunk; the projector may have any",
+        )

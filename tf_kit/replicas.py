@@ -1,0 +1,121 @@
+"""Several replicas that share each minibatch: where a replica's examples lie in the global batch, sums, gathering.
+
+Under a `tf.distribute` strategy every replica runs the same step on its part of the minibatch. A result that does not
+depend on the number of replicas needs three things of that step:
+
+    the place of each example in the global batch      `place_in_global_batch`, `GlobalBatch`
+    sums over all replicas                              `sum_over_replicas`
+    the rows of all replicas, in order                  `gather`
+
+On one device, outside the replicas of a strategy, and on another Keras backend than TensorFlow, they all return what
+they are given. TensorFlow is imported only where it is the backend.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tf_kit.typing import Tensor
+
+
+def context() -> Any:
+    """Replica context of this call, or None where there is only one replica.
+
+    Example:
+        >>> context() is None
+        True
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    found = tf.distribute.get_replica_context()
+    return found if found is not None and found.num_replicas_in_sync > 1 else None
+
+
+def index() -> int | Tensor:
+    """Number of this replica, from 0."""
+    found = context()
+    return 0 if found is None else found.replica_id_in_sync_group
+
+
+def sum_over_replicas(values: Any) -> Any:
+    """Sum of a tensor, or of each tensor in a list, over the replicas of the current strategy.
+
+    Every replica gets the same sums, and gradients flow back through them: the derivative of the summed losses with
+    respect to a replica's own addend is the sum of the replicas' derivatives.
+    """
+    found = context()
+    return values if found is None else found.all_reduce("SUM", values)
+
+
+def gather(rows: Tensor) -> Tensor:
+    """Rows of all replicas in the order of the global batch; gradients flow back to the replica of each row."""
+    found = context()
+    if found is None:
+        return rows
+    import tensorflow as tf
+
+    gathered = found.all_gather(tf.identity(rows), axis=0)  # an input of the step is on no device yet
+    known = None not in rows.shape[1:]
+    return ops.reshape(gathered, (-1, *rows.shape[1:])) if known else gathered  # restores the static shape
+
+
+def place_in_global_batch(num_examples: int | Tensor) -> tuple[Any, Any]:
+    """Return (index of this replica's first example in the global batch, number of examples in the global batch).
+
+    A strategy deals a batch out in contiguous parts of unequal length, so the lengths of the parts are gathered.
+
+    Example:
+        >>> place_in_global_batch(32)
+        (0, 32)
+    """
+    found = context()
+    if found is None:
+        return 0, num_examples
+    import tensorflow as tf
+
+    counts = found.all_gather(tf.reshape(num_examples, (1,)), axis=0)
+    firsts = tf.cumsum(counts, exclusive=True)
+    return firsts[found.replica_id_in_sync_group], tf.reduce_sum(counts)
+
+
+class GlobalBatch:
+    """The minibatch that all replicas share, as seen from the replica that holds the examples `x`.
+
+    Args:
+        x: this replica's examples, or a structure of arrays of them.
+
+    Attributes:
+        num_replicas: replicas that share the batch.
+        count: examples on this replica.
+        offset: place of this replica's first example in the global batch.
+        total: examples in the global batch; `total_float` is the same number as float32.
+    """
+
+    def __init__(self, x: Any):
+        import tensorflow as tf
+
+        found = context()
+        self.num_replicas = 1 if found is None else found.num_replicas_in_sync
+        self.count = tf.shape(tf.nest.flatten(x)[0])[0]
+        self.offset, self.total = place_in_global_batch(self.count)
+        self.total_float = tf.cast(self.total, tf.float32)
+
+    def sum_gradients(self, gradients: list) -> list:
+        """Gradients summed over replicas, each as one dense tensor, with None where there is no gradient."""
+        reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        # dense on one replica too, as Keras would clip the rows of an embedding unsummed
+        sums = sum_over_replicas([dense(gradients[i]) for i in reached]) if reached else []
+        by_place = dict(zip(reached, sums, strict=True))
+        return [by_place.get(i) for i in range(len(gradients))]
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """Gradient as one tensor; the gradient of an embedding is a list of rows, some of them twice."""
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(gradient)

@@ -1,0 +1,8 @@
+"""Training: a loop whose result depends on seed and data alone, on one device, several, or several machines."""
+
+from tf_kit.training.classifier import Classifier
+from tf_kit.training.representation import represent
+from tf_kit.training.strategy import strategy
+from tf_kit.training.trainer import Trainer
+
+__all__ = ["Classifier", "Trainer", "represent", "strategy"]

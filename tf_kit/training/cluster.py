@@ -1,0 +1,135 @@
+"""Which processes train together: read from TF_CONFIG, or from the variables that Slurm gives each task of a step."""
+
+import dataclasses
+import json
+import os
+import re
+
+from tf_kit.checks import refuse
+
+_FIRST_PORT, _PORTS_A_JOB, _JOBS = 12_000, 16, 1_000  # below the ports that systems give to clients
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers that share each minibatch, and which of them this process is. The first one leads.
+
+    Args:
+        workers: address of each worker, `"host:port"`, in an order that is the same for all.
+        index: number of this process among them, from 0.
+    """
+
+    workers: tuple
+    index: int
+
+    def resolver(self):
+        """What `tf.distribute.MultiWorkerMirroredStrategy` takes as `cluster_resolver`."""
+        import tensorflow as tf
+
+        return tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(self.workers)}),
+            task_type="worker",
+            task_id=self.index,
+            rpc_layer="grpc",
+        )
+
+
+def cluster(environment=None):
+    """The `Cluster` that the environment describes, or None where it describes none.
+
+    TF_CONFIG counts before Slurm. Of Slurm, only a task started by `srun` has a cluster: in the script that
+    `sbatch` runs, or in a shell of `salloc`, there is but one process. Its ports follow from the job's number, so
+    that jobs which share a machine do not meet.
+
+    Args:
+        environment: variable → value. Defaults to that of the process.
+
+    Raises:
+        InputError: for a TF_CONFIG that is no JSON, has parameter servers, or does not say which worker this is;
+            for Slurm variables that do not agree.
+
+    Example:
+
+    >>> cluster({"SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NODELIST": "a[9-10]", "SLURM_JOB_ID": "7",
+    ...          "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_PROCID": "2"})
+    Cluster(workers=('a9:12112', 'a9:12113', 'a10:12112'), index=2)
+    """
+    environment = os.environ if environment is None else environment
+    if environment.get("TF_CONFIG", "").strip():
+        return _from_tf_config(environment["TF_CONFIG"])
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and "SLURM_PROCID" in environment:
+        return _from_slurm(environment)
+    return None
+
+
+def _from_tf_config(text):
+    remedy = (
+        'Example: {"cluster": {"worker": ["a:12345", "b:12345"]}, "task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        config = json.loads(text)
+        jobs, task = dict(config.get("cluster", {})), dict(config.get("task", {}))
+        index = int(task.get("index", -1))
+    except (ValueError, TypeError, AttributeError):
+        refuse("TF_CONFIG", "be JSON with the parts cluster and task", repr(text), remedy)
+    if not jobs:
+        return None
+    strange = sorted({*jobs, str(task.get("type", "worker"))} - {"chief", "worker"})
+    if strange:
+        refuse("TF_CONFIG", "name a chief and workers only", f"{strange}", remedy)
+    for addresses in jobs.values():
+        right = isinstance(addresses, list) and all(re.fullmatch(r".+:\d+", str(each)) for each in addresses)
+        if not right or len(set(addresses)) < len(addresses):
+            refuse("TF_CONFIG", "list an address host:port of its own for each", repr(addresses), remedy)
+    chief, workers = tuple(jobs.get("chief", ())), tuple(jobs.get("worker", ()))
+    own = chief if task.get("type") == "chief" else workers
+    if not 0 <= index < len(own):
+        refuse("TF_CONFIG", "say in task which of the cluster's workers this process is", repr(text), remedy)
+    return Cluster(chief + workers, index + (len(chief) if own is workers else 0))
+
+
+def _from_slurm(environment):
+    hosts = _hosts(environment.get("SLURM_STEP_NODELIST", ""))
+    tasks = _tasks_per_node(environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
+    first = _FIRST_PORT + _PORTS_A_JOB * (int(environment.get("SLURM_JOB_ID", 0)) % _JOBS)
+    workers = tuple(
+        f"{host}:{first + task}" for host, count in zip(hosts, tasks, strict=False) for task in range(count)
+    )
+    index, total = int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"])
+    if len(hosts) != len(tasks) or len(workers) != total or not index < total:
+        seen = {name: value for name, value in environment.items() if name.startswith("SLURM_STEP_")}
+        refuse("SLURM_STEP_NODELIST", f"place the {total} tasks of the step", f"{seen}", "Or set TF_CONFIG")
+    return Cluster(workers, index)
+
+
+def _hosts(text):
+    """
+    >>> _hosts("login,n[08-10,12],m[1-2]x")
+    ['login', 'n08', 'n09', 'n10', 'n12', 'm1x', 'm2x']
+    """
+    hosts = []
+    for part in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", text):
+        names = [""]
+        for plain, ranges in re.findall(r"([^\[\]]+)|\[([^\]]*)\]", part):
+            endings = [plain] if plain else [each for one in ranges.split(",") for each in _numbers(one)]
+            names = [name + ending for name in names for ending in endings]
+        hosts += names
+    return hosts
+
+
+def _numbers(text):
+    """
+    >>> _numbers("08-10")
+    ['08', '09', '10']
+    """
+    low, _, high = text.partition("-")
+    return [str(number).zfill(len(low)) for number in range(int(low), int(high or low) + 1)]
+
+
+def _tasks_per_node(text):
+    """
+    >>> _tasks_per_node("2(x3),1")
+    [2, 2, 2, 1]
+    """
+    found = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    return [int(count) for count, times in found for _ in range(int(times or 1))]
