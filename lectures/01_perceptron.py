@@ -1,16 +1,16 @@
 # %%
 """What can one layer not separate, and which hidden units solve it?
 
-XOR: points near the corners of the unit square, class 1 where exactly one coordinate is near 1. One unit draws one
-line, so every line is tried. Two hidden units draw two; they are set by hand as on the slide, and learned from
-random weights.
+XOR: points scattered around the corners of the unit square, class 1 where exactly one coordinate is near 1. One unit
+draws one line, so the demo tries all lines. Two hidden units draw two lines: first the two of the slide, set by hand,
+then lines that training finds from random weights.
 
-Claim: the best of all lines gets three corners of four, 75 %; the network of the slide gets all of them; training
+Claim: no line gets more than three of the four corners right, 75 %. The network of the slide gets all four. Training
 finds such hidden units too, but not from every start.
 
 Slide: "Approximating non-linear functions", "Non-linear feature learning", review question 1.
 Reference: Minsky, Papert 1969, "Perceptrons"; Rumelhart, Hinton, Williams 1986, "Learning representations by
-back-propagating errors".
+back-propagating errors", DOI 10.1038/323533a0.
 """
 
 import dataclasses
@@ -29,10 +29,10 @@ SECONDS = 20
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    noise: float = lectures.option(0.1, "standard deviation of the points around their corner")
-    starts: int = lectures.option(6, "random starts of the two hidden units")
-    epochs: int = lectures.option(100, "passes over the 400 training points")
-    seed: int = lectures.option(0, "seed of the points; the starts follow it")
+    noise: float = lectures.option(0.1, "Standard deviation of the points around their corner, 0 or more.")
+    starts: int = lectures.option(6, "Random starts of the two hidden units, 1 or more.")
+    epochs: int = lectures.option(100, "Passes over the 400 training points, 1 or more.")
+    seed: int = lectures.option(0, "Seed of the points; the starts use this seed and the ones after it.")
 
     @classmethod
     def quick(cls):
@@ -40,19 +40,19 @@ class Config:
 
 
 # %% [markdown]
-# One unit computes f(w·x + b): its border is the line w·x + b = 0. No training is needed to see what it can do at
-# best: turn a line full circle, shift it past every point, and count.
+# One unit computes f(w·x + b), and its border is the line w·x + b = 0. Finding the best such line takes no training:
+# turn a line full circle, shift it past every point, and count.
 
 
 # %%
 def best_line(x, y, directions=360):
-    """The line with most points on the right side, and its share of them.
+    """Find the line that puts the most points on their correct side.
 
-    Returns (a, b, c), with a x₁ + b x₂ + c > 0 where it says class 1, and the share.
+    Returns (a, b, c), with a x₁ + b x₂ + c > 0 on the side of class 1, and the share of correct points.
     """
     angles = 2 * np.pi * np.arange(directions) / directions
-    normals = np.stack([np.cos(angles), np.sin(angles)])  # they point to class 1
-    along = x @ normals  # (n, directions): how far each point lies that way
+    normals = np.stack([np.cos(angles), np.sin(angles)])  # each points to class 1
+    along = x @ normals  # (n, directions): place of each point along each normal
     order = np.argsort(along, axis=0)
     along, ones = np.take_along_axis(along, order, 0), y[order]
     right = np.cumsum(1 - ones, axis=0) + ones.sum(axis=0) - np.cumsum(ones, axis=0)
@@ -63,13 +63,13 @@ def best_line(x, y, directions=360):
 
 
 # %% [markdown]
-# Two hidden units draw two lines. What they give, (z₁, z₂), is a new pair of features of each point; in those a
-# single line is enough, and that line is the output unit.
+# Two hidden units draw two lines. Their outputs (z₁, z₂) are two new features of each point. In the plane of these
+# features a single line is enough, and the output unit draws it.
 
 
 # %%
 def train(points, start, epochs):
-    """A network with two hidden units, trained from random weights."""
+    """Train a network with two hidden units from random weights."""
     model = networks.mlp((2,), num_classes=1, activation="sigmoid", input_shape=(2,), seed=start)
     model.compile(keras.optimizers.Adam(0.1), networks.SigmoidCrossEntropy())
     model.fit(points.x, points.y, batch_size=50, epochs=epochs, shuffle=False, verbose=0)
@@ -77,12 +77,12 @@ def train(points, start, epochs):
 
 
 def accuracy(model, points, border):
-    """Share of points on the right side; `border` is the output at which yes begins."""
+    """Share of points classified correctly; an output above `border` means class 1."""
     return float(np.mean((np.array(model(points.x))[:, 0] > border) == points.y))
 
 
 def pictured(model, points, limits=(-0.2, 1.2), resolution=141):
-    """What the figure needs of a trained network: its border in the plane and in the hidden units' plane."""
+    """Compute the output of a trained network over the input plane and over the plane of its hidden units."""
     side = np.linspace(*limits, resolution)
     plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     W, b, V, a = (np.asarray(each, "float64") for each in model.get_weights())  # kernels are (in, out)
@@ -106,7 +106,7 @@ def run(config):
     line, line_accuracy = best_line(x, np.concatenate([part.y for part in parts]))
     by_hand = accuracy(networks.xor_network(), test_points, border=0.5)
     models = [train(train_points, config.seed + start, config.epochs) for start in range(config.starts)]
-    learned = [accuracy(model, test_points, border=0.0) for model in models]  # logits: yes begins at 0
+    learned = [accuracy(model, test_points, border=0.0) for model in models]  # a logit above 0 means class 1
     return {
         "line": line,
         "line_accuracy": line_accuracy,
@@ -122,13 +122,13 @@ def run(config):
 def check(results):
     learned = np.array(results["learned"])
     solved = int(np.sum(learned > 0.99))
-    assert results["line_accuracy"] < 0.8, f"a line separates {100 * results['line_accuracy']:.0f} %"
-    assert results["by_hand"] > 0.99, f"the hand-set network is right on {100 * results['by_hand']:.0f} %"
-    assert solved, f"no start solved it: {100 * learned.max():.0f} % at best"
+    assert results["line_accuracy"] < 0.8, f"a line gets {100 * results['line_accuracy']:.0f} % right"
+    assert results["by_hand"] > 0.99, f"the hand-set network gets {100 * results['by_hand']:.0f} % right"
+    assert solved, f"no start solved it; the best reached {100 * learned.max():.0f} %"
     return (
-        f"The best of all lines is right on {100 * results['line_accuracy']:.0f} % of the points, the slide's two "
-        f"hidden units on {100 * results['by_hand']:.0f} %; training found such units from {solved} of "
-        f"{len(learned)} random starts; the worst ended at {100 * learned.min():.0f} %."
+        f"The best of all lines classifies {100 * results['line_accuracy']:.0f} % of the points correctly, the slide's "
+        f"two hidden units {100 * results['by_hand']:.0f} %. Training found such units from {solved} of "
+        f"{len(learned)} random starts; the worst start ended at {100 * learned.min():.0f} %."
     )
 
 
@@ -148,7 +148,7 @@ def plot(results):
             results["in_plane"],
             results["lines"],
         ),
-        ("what the output unit sees", "z", results["hidden"], results["in_hidden"], []),
+        ("plane of the hidden units", "z", results["hidden"], results["in_hidden"], []),
     ]
     shades = LinearSegmentedColormap.from_list("classes", ["#A6D3F0", "#FFFFFF", "#F3C9A5"])
     with plt.rc_context({**plotting.STYLE, "axes.grid": False, "font.size": 15}):

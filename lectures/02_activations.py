@@ -1,14 +1,14 @@
 # %%
 """Where does each activation stop passing gradient, and does ReLU really learn in a sixth of the epochs?
 
-The derivative f'(z) is what an activation multiplies δ by: its curve shows where learning stops. Then the same
-network is trained with each activation from the same weights by stochastic gradient descent, at each of several
-learning rates, until its training error is small. The rate that was fastest counts, for each activation its own,
-as in the figure that the slide's factor of 6 comes from.
+The derivative f'(z) is the factor by which an activation multiplies δ on its way back, so its curve shows where
+learning stops. Then the same network is trained with each activation by stochastic gradient descent, from the same
+weights and at several learning rates, until its training error is small. Each activation is judged at its fastest
+rate, as in the figure from which the slide takes its factor of 6.
 
-Claim: sigmoid and tanh flatten at both ends, ReLU on one side, leaky ReLU nowhere. ReLU needs less than half the
-epochs of the sigmoid; against tanh there is no such gain here, and tanh needs less than three times as many. The
-factor of 6 was measured against tanh, on a convolutional network and color photographs: it is no law.
+Claim: sigmoid and tanh flatten at both ends, ReLU on one side, leaky ReLU nowhere. ReLU needs less than half as many
+epochs as the sigmoid. There is no such gain over tanh, which needs less than three times as many epochs as ReLU. The
+factor of 6 was measured against tanh on a convolutional network and color photographs; it is not a general law.
 
 Slide: "Activation Function".
 Reference: Krizhevsky, Sutskever, Hinton 2012, "ImageNet classification with deep convolutional neural networks",
@@ -37,13 +37,13 @@ LAYERS = {
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(1197, "training examples, at most")
-    depth: int = lectures.option(3, "hidden layers")
-    units: int = lectures.option(64, "units in each hidden layer")
-    error: float = lectures.option(5.0, "training error to be reached, percent")
-    epochs: int = lectures.option(50, "passes after which a run is given up")
-    seeds: int = lectures.option(2, "networks of each kind")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(1197, "Largest number of training examples.")
+    depth: int = lectures.option(3, "Hidden layers, 1 or more.")
+    units: int = lectures.option(64, "Units in each hidden layer, 1 or more.")
+    error: float = lectures.option(5.0, "Training error at which a run ends, in percent.")
+    epochs: int = lectures.option(50, "Epochs after which a run is given up, 1 or more.")
+    seeds: int = lectures.option(2, "Networks per activation and rate, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -54,12 +54,12 @@ RATES = (0.1, 0.3, 1.0, 3.0)
 
 
 # %% [markdown]
-# Each activation layer of the kit has its function and, beside it, its derivative.
+# Calling an activation layer of the kit computes f(z); its method `derivative` computes f'(z).
 
 
 # %%
 def curves(limit=6, points=601):
-    """z, and for each activation f(z) and f'(z)."""
+    """Return z, and f(z) and f'(z) of each activation."""
     z = np.linspace(-limit, limit, points)
     found = {}
     for name, layer in LAYERS.items():
@@ -69,13 +69,13 @@ def curves(limit=6, points=601):
 
 
 # %% [markdown]
-# One network for each activation; for each seed and rate it is set back to its initial weights, which are the same
-# for all activations.
+# There is one network per activation. Before each run it returns to the initial weights of the run's seed, which are
+# the same for all activations.
 
 
 # %%
 class StopAt(keras.callbacks.Callback):
-    """Ends training once the error of an epoch is small enough, or no longer a number."""
+    """Ends training once the error of an epoch is small enough or the loss is not finite."""
 
     def __init__(self, error):
         super().__init__()
@@ -87,7 +87,7 @@ class StopAt(keras.callbacks.Callback):
 
 
 def training_errors(layer, train, config):
-    """Training error in percent after each epoch: {rate: one array for each seed}."""
+    """Return the training error in percent after each epoch: {rate: one array per seed}."""
 
     def network(seed):
         units = (config.units,) * config.depth
@@ -114,7 +114,7 @@ def training_errors(layer, train, config):
 
 
 def needed(errors, config):
-    """Epochs until the error is reached, a mean over seeds; a run that was given up counts all its epochs."""
+    """Mean number of epochs until the error is reached; a run that was given up counts all its epochs."""
     return np.mean([len(each) if each[-1] <= config.error else config.epochs for each in errors])
 
 
@@ -149,9 +149,9 @@ def check(results):
     more = "more than " if epochs["sigmoid"] == results["limit"] else ""
     return (
         f"Slopes fall below 0.01 beyond |z| = {ends[0]:.1f} for the sigmoid, {ends[1]:.1f} for tanh, and for z < 0 "
-        f"for ReLU. To a training error of {results['error']:g} %: ReLU {epochs['ReLU']:.1f} epochs, leaky ReLU "
-        f"{epochs['leaky ReLU']:.1f}, tanh {epochs['tanh']:.1f}, sigmoid {more}{epochs['sigmoid']:.1f}: a factor of "
-        f"{more}{against_sigmoid:.1f} against the sigmoid and {against_tanh:.1f} against tanh."
+        f"for ReLU. To reach a training error of {results['error']:g} %, ReLU needs {epochs['ReLU']:.1f} epochs, leaky "
+        f"ReLU {epochs['leaky ReLU']:.1f}, tanh {epochs['tanh']:.1f} and the sigmoid {more}{epochs['sigmoid']:.1f}: "
+        f"tanh takes {against_tanh:.1f} times as long as ReLU, the sigmoid {more}{against_sigmoid:.1f} times."
     )
 
 
@@ -164,7 +164,7 @@ def plot(results):
     return plotting.graphs(
         [
             {"series": functions, "title": "activation $f(z)$", "x_label": "$z$", "y_limits": (-1.3, 2.3)},
-            {"series": slopes, "title": "what it lets back, $f'(z)$", "x_label": "$z$"},
+            {"series": slopes, "title": "derivative $f'(z)$", "x_label": "$z$"},
             {
                 "series": errors,
                 "title": "training error, %",

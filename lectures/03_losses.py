@@ -1,13 +1,13 @@
 # %%
-"""Why cross-entropy and not squared error behind a sigmoid?
+"""Why cross-entropy and not squared error after a sigmoid?
 
-One sigmoid unit answers whether a digit is even. It starts wrong and sure of it: its bias says "even" to every
-digit with the logit b. Both losses are trained by stochastic gradient descent, at each of several learning rates,
-until the training error is below 20 %; the fastest rate counts, for each loss and each b its own.
+One sigmoid unit decides whether a digit is even. Its bias starts at the logit b, so it calls every digit even; the
+larger b, the more confident it is. Both losses are trained by stochastic gradient descent at several learning rates
+until the training error is below 20 %. The fastest rate counts, separately for each loss and each b.
 
-Claim: where the unit is surely wrong, the gradient of cross-entropy is 1 and that of squared error almost 0. So
-cross-entropy turns round in a few epochs wherever it starts, and squared error needs more than twice as many from
-the surest start; the surer it starts, the longer it waits.
+Claim: where the unit is confident and wrong, the gradient of cross-entropy is 1 and that of squared error almost 0.
+So cross-entropy recovers in a few epochs from every start, while squared error needs more than twice as many from the
+most confident start. The more confident the start, the longer squared error takes.
 
 Slide: "Multilayer Perceptron: Evaluation criterion".
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 6.2.2.2.
@@ -21,7 +21,7 @@ import numpy as np
 
 from tf_kit import data, lectures, networks, plotting
 
-TITLE = "Cross-entropy behind a sigmoid"
+TITLE = "Cross-entropy after a sigmoid"
 SECONDS = 15
 
 LOSSES = {  # both take logits
@@ -35,12 +35,12 @@ ENOUGH = 20.0  # percent
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set with ten classes")
-    examples: int = lectures.option(1197, "training examples, at most")
-    sure: int = lectures.option(12, "largest logit b with which the unit starts")
-    apart: int = lectures.option(2, "distance between the logits it starts with, from 0")
-    epochs: int = lectures.option(25, "passes after which a run is given up")
-    seed: int = lectures.option(0, "seed of the split and of the weights")
+    data: str = lectures.option("digits", "Data set with ten classes: digits, mnist, or any other image set.")
+    examples: int = lectures.option(1197, "Largest number of training examples.")
+    sure: int = lectures.option(12, "Largest logit b to start from, 0 or more.")
+    apart: int = lectures.option(2, "Distance between the starting logits, which begin at 0; 1 or more.")
+    epochs: int = lectures.option(25, "Epochs after which a run is given up, 1 or more.")
+    seed: int = lectures.option(0, "Seed of the split and of the weights.")
 
     @classmethod
     def quick(cls):
@@ -48,13 +48,13 @@ class Config:
 
 
 # %% [markdown]
-# For target 1, the gradient by z is σ(z) − 1 for cross-entropy. Squared error has the factor σ'(z) besides, which
-# is almost 0 on both sides: where the answer is right, and where it is wrong.
+# For target 1, the gradient of cross-entropy with respect to z is σ(z) − 1. Squared error has an additional factor
+# σ'(z), which is almost 0 on both sides: where the answer is right and where it is wrong.
 
 
 # %%
 def gradients(limit=12, points=2401):
-    """z, and for each loss the size of its slope there when the target is 1."""
+    """Return z, and the size of each loss's slope at z for target 1."""
     z = np.linspace(-limit, limit, points)
     slopes = {}
     for name in LOSSES:
@@ -70,14 +70,14 @@ def wrong(y, z):
 
 
 class StopBelow(keras.callbacks.Callback):
-    """Ends training once few enough answers are wrong."""
+    """Ends training once the error is small enough."""
 
     def on_epoch_end(self, epoch, logs=None):
         self.model.stop_training = 100 * logs["wrong"] < ENOUGH
 
 
 def errors_from(model, start, rate, x, y, config):
-    """Training error in percent after each epoch from the bias `start`."""
+    """Train from the bias `start`; return the training error in percent after each epoch."""
     kernel, _ = networks.mlp((), 1, input_shape=x.shape[1:], seed=config.seed).get_weights()
     model.set_weights([kernel, np.full(1, float(start))])
     model.optimizer.learning_rate = rate
@@ -111,9 +111,11 @@ def check(results):
     z, slopes = results["z"], results["slopes"]
     at = np.argmin(np.abs(z + 10))
     sure = {name: slope[at] for name, slope in slopes.items()}
-    assert sure["cross-entropy"] > 0.99, f"cross-entropy has the slope {sure['cross-entropy']:.2g} at z = −10"
+    assert sure["cross-entropy"] > 0.99, (
+        f"the slope of cross-entropy is {sure['cross-entropy']:.2g} at z = −10"
+    )
     assert sure["squared error"] < 0.001, (
-        f"squared error has the slope {sure['squared error']:.2g} at z = −10"
+        f"the slope of squared error is {sure['squared error']:.2g} at z = −10"
     )
     entropy, squared = (np.array(results["epochs"][name]) for name in LOSSES)
     assert entropy.max() <= 5, f"cross-entropy took {entropy.max()} epochs"
@@ -121,9 +123,9 @@ def check(results):
     more = "more than " if squared[-1] == results["limit"] else ""
     return (
         f"At z = −10 and target 1 the gradient is {sure['cross-entropy']:.2f} for cross-entropy and "
-        f"{sure['squared error']:.0e} for squared error. From b = 0 both get below {ENOUGH:g} % error, in "
-        f"{entropy[0]} and {squared[0]} epochs; from b = {results['starts'][-1]} it takes "
-        f"{entropy[-1]} epochs and {more}{squared[-1]}."
+        f"{sure['squared error']:.0e} for squared error. Epochs until the error is below {ENOUGH:g} %: from b = 0, "
+        f"{entropy[0]} for cross-entropy and {squared[0]} for squared error; from b = {results['starts'][-1]}, "
+        f"{entropy[-1]} and {more}{squared[-1]}."
     )
 
 
@@ -151,7 +153,7 @@ def plot(results):
             {
                 "series": {name: (starts, each) for name, each in results["epochs"].items()},
                 "title": f"epochs until {ENOUGH:g} % error",
-                "x_label": "how sure of the wrong, $b$",
+                "x_label": "initial logit $b$",
                 "y_limits": (0, 1.15 * results["limit"]),
                 "level": (results["limit"], "given up"),
             },

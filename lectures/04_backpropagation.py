@@ -1,15 +1,17 @@
 # %%
-"""Do the slide's δ agree with automatic and numerical differentiation, and what if all weights start equal?
+"""Do the slide's δ agree with automatic and numerical differentiation, and what happens if all weights start equal?
 
-A small sigmoid network on digits, its cost J with the penalty λ/2 ΣW². Its gradient is computed three ways: by the
-δ of the slide, by TensorFlow from the forward pass alone, and by differences of J along random directions. Two
-formulas of the slide are tried as printed: without λW, and with f'(z) in the δ of a cross-entropy output.
+The example is a small sigmoid network on digits. Its cost J includes the penalty λ/2 ΣW². The gradient is computed in
+three ways: by the δ of the slide, by TensorFlow from the forward pass alone, and by differences of J along random
+directions. Two formulas of the slide are also tried as printed: without λW, and with f'(z) in the δ of a
+cross-entropy output.
 
-Claim: all three agree, the first two to rounding; both printed forms are off by more than 1 %, at any step. And
-equal hidden units stay equal: the network learns no more than one hidden unit could.
+Claim: all three agree, the first two to rounding. Both printed forms are off by more than 1 % at every step size.
+Hidden units that start equal stay equal, so the network learns no more than one hidden unit could.
 
 Slide: "Implementation", "Note: Initialize the parameters randomly → symmetry breaking".
-Reference: Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors".
+Reference: Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors", DOI
+10.1038/323533a0.
 """
 
 import dataclasses
@@ -26,13 +28,13 @@ SECONDS = 5
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set with ten classes")
-    examples: int = lectures.option(1197, "training examples, at most")
-    units: int = lectures.option(12, "hidden units")
-    l2: float = lectures.option(0.03, "λ of the penalty")
-    directions: int = lectures.option(20, "random directions of the numerical gradient")
-    epochs: int = lectures.option(20, "passes from equal and from random weights")
-    seed: int = lectures.option(0, "seed of split, weights and directions")
+    data: str = lectures.option("digits", "Data set with ten classes: digits, mnist, or any other image set.")
+    examples: int = lectures.option(1197, "Largest number of training examples.")
+    units: int = lectures.option(12, "Hidden units, 2 or more.")
+    l2: float = lectures.option(0.03, "λ of the penalty, above 0.")
+    directions: int = lectures.option(20, "Random directions of the numerical gradient, 1 or more.")
+    epochs: int = lectures.option(20, "Passes over the training set from each start, 1 or more.")
+    seed: int = lectures.option(0, "Seed of the split, the weights and the directions.")
 
     @classmethod
     def quick(cls):
@@ -40,12 +42,12 @@ class Config:
 
 
 # %% [markdown]
-# TensorFlow is given the forward pass and the cost, nothing else.
+# TensorFlow gets the forward pass and the cost, nothing else.
 
 
 # %%
 def automatic(weights, biases, x, y, l2):
-    """∂J/∂W and ∂J/∂b by automatic differentiation, in float64."""
+    """Compute ∂J/∂W and ∂J/∂b by automatic differentiation in float64."""
     W, b = [tf.Variable(each) for each in weights], [tf.Variable(each) for each in biases]
     with tf.GradientTape() as tape:
         alpha = tf.constant(x)
@@ -58,18 +60,18 @@ def automatic(weights, biases, x, y, l2):
 
 
 # %% [markdown]
-# A difference of the cost along a direction u approximates g·u. Its error falls with the square of the step ε, until
-# rounding, which grows as 1/ε, takes over: the best step lies between. A wrong formula does not get better with ε.
+# A difference of the cost along a direction u approximates g·u. Its error falls with the square of the step ε until
+# rounding takes over, which grows as 1/ε; the best step lies in between. A wrong formula stays wrong at every ε.
 
 
 # %%
 def flat(gradients):
-    """(dW, db) as one vector."""
+    """Concatenate (dW, db) into one vector."""
     return np.concatenate([each.ravel() for part in gradients for each in part])
 
 
 def along(weights, biases, direction):
-    """The weights and biases moved by a vector as long as all of them."""
+    """Move the weights and biases by one vector that covers all of them."""
     shapes = [each.shape for each in (*weights, *biases)]
     pieces = np.split(direction, np.cumsum([np.prod(shape) for shape in shapes])[:-1])
     moved = [
@@ -83,7 +85,7 @@ def relative_error(gradient, directions, differences):
 
 
 def compared(x, y, config):
-    """The three gradients, and how far each formula is from the differences at each step."""
+    """Compare each formula with the differences at each step, and the corrected one with TensorFlow."""
     model = networks.mlp((config.units,), y.shape[1], input_shape=x.shape[1:], seed=config.seed)
     values = [each.astype("float64") for each in model.get_weights()]
     weights, biases = [each.T for each in values[::2]], values[1::2]
@@ -119,13 +121,13 @@ def compared(x, y, config):
 
 
 # %% [markdown]
-# Now the update of the slide, W := W − η ∂J/∂W, from two starts. Where all hidden units have the same weights in
-# and out, they have the same δ, and every update keeps them the same.
+# Now the update of the slide, W := W − η ∂J/∂W, from two starts. Hidden units whose incoming and outgoing weights are
+# equal have equal δ, so every update keeps them equal.
 
 
 # %%
 def train(weights, biases, x, y, config, rate=1.0, batch_size=32):
-    """Training error in percent after each epoch, and how far apart the hidden units' weights are at the end."""
+    """Train a network; return its error in percent after each epoch and the final spread of its hidden units."""
     labels, errors = y.argmax(axis=1), []
     rng = np.random.default_rng(config.seed)
     for _ in range(config.epochs):
@@ -162,20 +164,20 @@ def run(config):
 def check(results):
     right, *printed = (np.min(each) for each in results["errors"].values())
     assert results["against_automatic"] < 1e-12, (
-        f"{results['against_automatic']:.1g} from TensorFlow's gradient"
+        f"the δ are {results['against_automatic']:.1g} off TensorFlow's gradient"
     )
-    assert right < 1e-6, f"{right:.1g} from the differences"
-    assert min(printed) > 0.01, f"the printed forms are only {printed} off"
+    assert right < 1e-6, f"the δ are {right:.1g} off the differences"
+    assert min(printed) > 0.01, f"the printed forms are off by only {printed}"
     equal, random = (results["training"][name][-1] for name in ("equal weights", "random weights"))
     apart = results["apart"]
     assert apart["equal weights"] < 1e-9, f"equal units drifted apart by {apart['equal weights']:.1g}"
-    assert apart["random weights"] > 0.1, "random units should differ"
+    assert apart["random weights"] > 0.1, "units from random weights should differ"
     assert equal > 3 * random, f"training error {equal:.1f} % from equal, {random:.1f} % from random weights"
     return (
         f"The corrected δ are within {results['against_automatic']:.0e} of automatic differentiation and "
-        f"{right:.0e} of the best differences; printed, they are {printed[0]:.0%} off without λW and "
-        f"{printed[1]:.0%} with f'(z). From equal weights the hidden units stay {apart['equal weights']:.1g} apart "
-        f"and the training error is {equal:.0f} %; from random weights it is {random:.0f} %."
+        f"{right:.0e} of the best differences. As printed they are off: by {printed[0]:.0%} without λW, by "
+        f"{printed[1]:.0%} with f'(z). Hidden units that start equal stay {apart['equal weights']:.1g} apart and the "
+        f"training error ends at {equal:.0f} %; from random weights it ends at {random:.0f} %."
     )
 
 

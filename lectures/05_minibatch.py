@@ -1,17 +1,17 @@
 # %%
 """How does the gradient's noise fall with the batch size, and which step sizes let SGD converge?
 
-First a network's gradients are measured: how far, on average, is the gradient of a minibatch from that of all
-examples? Then stochastic gradient descent with one example a step runs on a problem whose minimum is known, the mean
-image of the data, with rates that stay constant, fall as Robbins and Monro ask, or fall too fast.
+The first part measures a network's gradients: how far, on average, is the gradient of a minibatch from that of all
+examples? In the second part, stochastic gradient descent with one example per step runs on a problem whose minimum is
+known, the mean image of the data. Its rates stay constant, fall as Robbins and Monro require, or fall too fast.
 
-Claim: the squared distance of the gradients falls as σ²/B · (N − B)/(N − 1): while B is much smaller than N, four
-times the examples halve the noise. A constant rate η hovers at ησ²/(2 − η) from the minimum and stays there; powers
-3/4 and 1 of the step keep coming closer; power 2 comes to rest on the way.
+Claim: the squared distance between the gradients falls as σ²/B · (N − B)/(N − 1): while B is much smaller than N, four
+times the examples halve the noise. With a constant rate η, the squared distance from the minimum settles at
+ησ²/(2 − η). With powers 3/4 and 1 of the step it keeps falling. With power 2 the descent comes to rest on the way.
 
 Slide: "Stochastic Gradient Descent (SGD)", "Minibatch".
-Reference: Robbins, Monro 1951, "A stochastic approximation method"; Bottou, Curtis, Nocedal 2018, "Optimization
-methods for large-scale machine learning", sections 4 and 5.
+Reference: Robbins, Monro 1951, "A stochastic approximation method", DOI 10.1214/aoms/1177729586; Bottou, Curtis,
+Nocedal 2018, "Optimization methods for large-scale machine learning", sections 4 and 5, arXiv:1606.04838.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ SECONDS = 10
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(500, "examples that count as the training set of the network")
-    draws: int = lectures.option(200, "minibatches of each size")
-    steps: int = lectures.option(100_000, "steps of SGD, one example each")
-    runs: int = lectures.option(20, "runs of SGD that are averaged")
-    seed: int = lectures.option(0, "seed of all draws")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(500, "Size of the network's training set, 2 or more.")
+    draws: int = lectures.option(200, "Minibatches drawn per size, 2 or more.")
+    steps: int = lectures.option(100_000, "Steps of SGD, with one example each.")
+    runs: int = lectures.option(20, "Runs of SGD to average over, 1 or more.")
+    seed: int = lectures.option(0, "Seed of all random draws.")
 
     @classmethod
     def quick(cls):
@@ -46,13 +46,13 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 # %% [markdown]
-# The gradient of a minibatch is a mean over B examples drawn from N. Its variance is that of a sample mean, whatever
-# the network: σ²/B, and less near B = N, where nothing is left to chance.
+# The gradient of a minibatch is a mean over B examples drawn from N. For any network its variance is that of a sample
+# mean: σ²/B, and less near B = N, where the minibatch is nearly the whole set.
 
 
 # %%
 def gradient_noise(train, config):
-    """Measured and predicted squared distance of minibatch gradients, for the initial weights of a network."""
+    """Measure and predict the squared distance of minibatch gradients at the initial weights of a network."""
     model = networks.mlp((32,), train.num_classes, "relu", train.x.shape[1:], config.seed)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     x, y = train.x[: config.examples], train.y[: config.examples]
@@ -61,15 +61,17 @@ def gradient_noise(train, config):
 
 
 # %% [markdown]
-# SGD on L(θ) = ½ mean over examples of ‖θ − x‖²: one example gives the gradient θ − x, and the minimum is the mean
-# image. The rate is η₀ (1 + k/τ)^(−p). `RobbinsMonro` refuses powers outside (1/2, 1], so p = 2 is computed here.
+# SGD minimizes L(θ), the mean over the examples of ½ ‖θ − x‖². One example gives the gradient θ − x, and the minimum is
+# the mean image. The rate is η₀ (1 + k/τ)^(−p). `RobbinsMonro` refuses powers outside (1/2, 1], so p = 2 is computed
+# here.
 #
-# The two conditions are sufficient, not necessary. They cut between p = 0 and p = 3/4, and between 1 and 2.
+# The two conditions, Σηₖ = ∞ and Σηₖ² < ∞, are sufficient, not necessary. They hold for p = 3/4 and p = 1. For p = 0
+# the second fails, for p = 2 the first.
 
 
 # %%
 def rates(steps, initial=0.2, delay=10.0):
-    """What the schedules give for each step: name → (steps,)."""
+    """Return the rate of each schedule at each step: name → (steps,)."""
     k = np.arange(steps)
     return {
         "constant 0.2": np.full(steps, initial),
@@ -81,7 +83,7 @@ def rates(steps, initial=0.2, delay=10.0):
 
 
 def distances(x, rate, runs, seed, marks):
-    """Mean squared distance from the mean image after each of the steps `marks`, over runs from a black image."""
+    """Run SGD from a black image; return the mean squared distance from the minimum after each step in `marks`."""
     rng = np.random.default_rng(seed)
     minimum, theta, found = x.mean(axis=0), np.zeros((runs, x.shape[1])), []
     wanted = set(marks.tolist())
@@ -121,7 +123,7 @@ def check(results):
     for name, eta in (("constant 0.2", 0.2), ("constant 0.02", 0.02)):
         hover = eta / (2 - eta)
         assert 0.7 < late[name] / hover < 1.4, (
-            f"{name} hovers at {late[name]:.3g} σ², theory says {hover:.3g} σ²"
+            f"{name} settles at {late[name]:.3g} σ², in theory at {hover:.3g} σ²"
         )
     for name in ("power 3/4", "power 1"):
         assert late[name] < 0.6 * earlier[name], (
@@ -135,12 +137,12 @@ def check(results):
     assert stuck > 10 * late["power 1"], (
         f"power 2 rests at {stuck:.2g} σ², power 1 is at {late['power 1']:.2g} σ²"
     )
-    listed = ", ".join(f"{name} {value:.2g}" for name, value in late.items())
+    listed = ", ".join(f"{value:.2g} ({name})" for name, value in late.items())
     ratio = noise.measured[0] / noise.measured[-1]
     return (
-        f"From 1 to {noise.batch_sizes[-1]} examples the gradient's variance falls {ratio:.0f}-fold (theory "
-        f"{noise.theory[0] / noise.theory[-1]:.0f}). Squared distance from the minimum towards the end of "
-        f"{results['marks'][-1]:,} steps, in σ²: {listed}."
+        f"From 1 to {noise.batch_sizes[-1]} examples the variance of the gradient falls {ratio:.0f}-fold (in theory "
+        f"{noise.theory[0] / noise.theory[-1]:.0f}-fold). The squared distance from the minimum near the end of "
+        f"{results['marks'][-1]:,} steps, divided by σ²: {listed}."
     )
 
 
