@@ -1,14 +1,14 @@
 # %%
-"""Which update crosses a narrow valley in fewest steps?
+"""Which update crosses a narrow valley in the fewest steps?
 
-A valley a hundred times as steep across as along, with exact gradients. Every optimizer starts from the same place,
-with the learning rate that suits it best of forty-six. Counted are the steps until it is within 5 % of the way to
-the minimum and stays there. The same valley is crossed twice: along one parameter's axis, and turned by 30 degrees.
+The valley is a hundred times as steep across as along, and the gradients are exact. Every optimizer starts from the
+same place, each with its best of forty-six learning rates. The demo counts the steps until at most 5 % of the way to
+the minimum is left, for good. The same valley is crossed twice: along one parameter's axis, and turned by 30°.
 
-Claim: SGD is thrown from wall to wall, then creeps along the floor; momentum needs less than half its steps. Both are
-blind to the direction in which the valley runs.
-AdaGrad and RMSProp scale each parameter by itself: along an axis that rounds the valley, and AdaGrad crosses it in a
-few steps; turned, it needs more than ten times as many. The fastest there is one of those that carry momentum.
+Claim: SGD bounces from wall to wall, then creeps along the floor; momentum needs less than half as many steps. For
+both, the direction of the valley does not matter. AdaGrad and RMSProp scale each parameter separately. Along an axis
+this makes the valley round, and AdaGrad crosses it in a few steps; in the turned valley it needs more than ten times
+as many. The fastest optimizer there is one of those with momentum.
 
 Slide: "Optimization": momentum, its two forms, "Popular Solver Examples", algorithms 4 to 7.
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", sections 8.3 and 8.5.
@@ -41,9 +41,11 @@ WITH_MOMENTUM = ("Momentum", "Nesterov", "RMSProp + Nesterov", "Adam")
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    steepness: float = lectures.option(100.0, "curvature across the valley over curvature along it")
-    angle: float = lectures.option(30.0, "degrees between the turned valley and the first axis")
-    steps: int = lectures.option(500, "steps after which a run is given up")
+    steepness: float = lectures.option(
+        100.0, "Curvature across the valley divided by curvature along it, above 1."
+    )
+    angle: float = lectures.option(30.0, "Degrees between the turned valley and the first axis.")
+    steps: int = lectures.option(500, "Steps after which a run is given up, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -51,7 +53,7 @@ class Config:
 
 
 START = np.array([-1.0, 0.3])  # along and across the valley; the minimum is at 0
-NEAR = 0.05  # part of the way that may be left
+NEAR = 0.05  # share of the way that may be left on arrival
 
 
 # %% [markdown]
@@ -60,20 +62,20 @@ NEAR = 0.05  # part of the way that may be left
 
 # %%
 def valley(steepness, degrees):
-    """H and the starting point of the valley turned by an angle."""
+    """Return H and the starting point of the valley turned by an angle."""
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return turn @ np.diag([1 / steepness, 1.0]) @ turn.T, turn @ START
 
 
 # %% [markdown]
-# To try many rates at once, one variable holds a row for each rate, and a "schedule" hands each row its own. The
-# updates are elementwise, so the rows do not know of each other.
+# To try many rates at once, one variable holds a row for each rate, and a "schedule" gives each row its rate. The
+# updates are elementwise, so the rows do not affect each other.
 
 
 # %%
 @keras.saving.register_keras_serializable(package="tf_kit_lectures")
-class EachItsOwn(keras.optimizers.schedules.LearningRateSchedule):
+class RatePerRow(keras.optimizers.schedules.LearningRateSchedule):
     """A constant learning rate for each row of a variable."""
 
     def __init__(self, rates):
@@ -87,10 +89,10 @@ class EachItsOwn(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def descend(optimizer, hessian, start, rates, steps):
-    """The paths from one starting point at several rates, (steps + 1, rates, 2)."""
+    """Return the paths from one starting point at several rates, (steps + 1, rates, 2)."""
     w = keras.Variable(np.tile(start, (len(rates), 1)), dtype="float64")
     path = [np.array(w)]
-    with np.errstate(all="ignore"):  # too high a rate leaves the numbers
+    with np.errstate(all="ignore"):  # a rate that is too high overflows
         for _ in range(steps):
             optimizer.apply([keras.ops.convert_to_tensor(path[-1] @ hessian)], [w])
             path.append(np.array(w))
@@ -105,16 +107,16 @@ def arrival(path):
 
 
 def best(paths):
-    """Steps, index of the rate, and path of the run that arrived first; a run that never did counts all its steps."""
+    """Return steps, rate index and path of the run that arrives first; a run that never does counts all its steps."""
     arrived = [arrival(paths[:, i]) or len(paths) for i in range(paths.shape[1])]
     i = int(np.argmin(arrived))
     return arrived[i], i, paths[: arrived[i] + 1, i]
 
 
 def forms_apart(hessian, start, steps=100, rate=0.05, momentum=0.9):
-    """Largest distance between the paths of the two forms of momentum, rates ε and ε / (1 − α)."""
+    """Largest distance between the paths of the two forms of momentum, at rates ε and ε / (1 − α)."""
     paths = [
-        descend(optimizers.Momentum(EachItsOwn([r]), momentum, form), hessian, start, [r], steps)
+        descend(optimizers.Momentum(RatePerRow([r]), momentum, form), hessian, start, [r], steps)
         for form, r in (("velocity", rate), ("average", rate / (1 - momentum)))
     ]
     return float(np.abs(paths[0] - paths[1]).max())
@@ -126,7 +128,7 @@ def run(config):
     for where, degrees in (("along an axis", 0.0), ("turned", config.angle)):
         hessian, start = valley(config.steepness, degrees)
         for name, make in MAKE.items():
-            paths = descend(make(EachItsOwn(RATES)), hessian, start, RATES, config.steps)
+            paths = descend(make(RatePerRow(RATES)), hessian, start, RATES, config.steps)
             steps, i, path = best(paths)
             results["steps"][name, where] = steps
             results["rate"][name, where] = float(RATES[i])
@@ -150,17 +152,17 @@ def check(results):
     assert turned["RMSProp"] > aligned["RMSProp"], f"RMSProp {aligned['RMSProp']}, {turned['RMSProp']}"
     fastest = min(turned, key=turned.get)
     assert fastest in WITH_MOMENTUM, f"{fastest} is the fastest"
-    assert results["forms_apart"] < 1e-9, f"the two forms of momentum part by {results['forms_apart']:.1g}"
+    assert results["forms_apart"] < 1e-9, f"the two forms of momentum differ by {results['forms_apart']:.1g}"
     listed = ", ".join(f"{name} {turned[name]} ({aligned[name]})" for name in sorted(turned, key=turned.get))
     return (
-        f"Steps across the valley turned by {results['angle']:g}°, and in brackets along an axis: {listed}. The two "
-        f"forms of momentum walk one path, to {results['forms_apart']:.0e}."
+        f"Steps through the valley turned by {results['angle']:g}°, in brackets along an axis: {listed}. The paths of "
+        f"the two forms of momentum agree within {results['forms_apart']:.0e}."
     )
 
 
 # %%
 def draw_path(axes, name, path, hessian, x, y):
-    """One path over the contours of the valley."""
+    """Draw one path over the contours of the valley."""
     plane = np.stack(np.meshgrid(x, y), axis=-1)
     loss = np.einsum("...i,ij,...j->...", plane, hessian, plane) / 2
     levels = loss.max() * np.linspace(0, 1, 11)[1:] ** 3

@@ -1,13 +1,14 @@
 # %%
-"""Where do the training and validation curves part, and what does stopping at step τ equal in L2?
+"""Where do the training and validation curves part, and which L2 penalty equals stopping at step τ?
 
-A network is trained on few images, some of them with a wrong label, once to the end and once with `EarlyStopping`.
-Then a model whose loss is exactly quadratic, linear regression on the same images, is stopped after τ steps and
-compared with the minimum under a penalty.
+A network is trained on few images, some of them with wrong labels, once to the end and once with `EarlyStopping`. Then
+linear regression on the same images, whose loss is exactly quadratic, is stopped after τ steps and compared with the
+minimum under a penalty.
 
-Claim: the training loss falls to the end, the validation loss turns before; the weights of its lowest epoch are kept,
-and do better on test images than the last ones. On the quadratic, stopping at τ gives the very weights of an L2
-penalty α(h) in each eigendirection; a single α = 1/(ετ) for all comes within about a fifth of the way.
+Claim: the training loss falls to the end; the validation loss turns earlier. `EarlyStopping` keeps the weights of the
+epoch with the lowest validation loss, and these do better on test images than the last ones. On the quadratic,
+stopping at τ gives exactly the weights of an L2 penalty α(h) in each eigendirection; a single α = 1/(ετ) for all
+directions comes within about a fifth of the way.
 
 Slide: "Early Stopping", "Early Stopping as Regularization".
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 7.8.
@@ -29,14 +30,14 @@ SECONDS = 15
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    labels: int = lectures.option(400, "training examples")
-    wrong: float = lectures.option(0.2, "part of the training labels that is replaced by chance")
-    units: int = lectures.option(200, "hidden units")
-    epochs: int = lectures.option(120, "passes of the run that is not stopped")
-    patience: int = lectures.option(10, "epochs without improvement until it stops")
-    steps: int = lectures.option(100, "τ, steps of gradient descent on the quadratic")
-    seed: int = lectures.option(0, "seed of the data, the wrong labels, the weights and the order")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    labels: int = lectures.option(400, "Training examples, 1 or more.")
+    wrong: float = lectures.option(0.2, "Share of the training labels to replace at random, in [0, 1].")
+    units: int = lectures.option(200, "Hidden units, 1 or more.")
+    epochs: int = lectures.option(120, "Epochs of the run that is not stopped, 1 or more.")
+    patience: int = lectures.option(10, "Epochs without improvement before training stops, 1 or more.")
+    steps: int = lectures.option(100, "τ, the steps of gradient descent on the quadratic, 1 or more.")
+    seed: int = lectures.option(0, "Seed of the data, the wrong labels, the weights and the order.")
 
     @classmethod
     def quick(cls):
@@ -44,21 +45,21 @@ class Config:
 
 
 # %% [markdown]
-# A few wrong labels make overfitting plain: they can only be learned by heart. The validation labels are all right,
-# which is why the validation loss begins below the training loss. The same seed gives the same weights and the same
+# A few wrong labels make overfitting visible, because they can only be learned by heart. The validation labels are all
+# correct, so the validation loss begins below the training loss. The same seed gives the same weights and the same
 # order, so the stopped run is the beginning of the long one.
 
 
 # %%
 def mislabel(y, num_classes, part, seed):
-    """Labels of which a part is drawn again, evenly over all classes."""
+    """Draw a share of the labels again, evenly over all classes."""
     rng = np.random.default_rng(seed)
     chosen = rng.random(len(y)) < part
     return np.where(chosen, rng.integers(num_classes, size=len(y)), y)
 
 
 def fit(config, train, val, callbacks=()):
-    """A classifier trained from the seed, and its history."""
+    """Train a classifier; return it with its history."""
     encoder = networks.mlp((config.units,), None, "relu", train.x.shape[1:], config.seed)
     classifier = Classifier(encoder, train.num_classes, seed=config.seed)
     classifier.compile(keras.optimizers.Adam(0.003))
@@ -76,20 +77,20 @@ def fit(config, train, val, callbacks=()):
 
 
 def test_scores(classifier, test):
-    """Loss and error in percent."""
+    """Return the loss, and the error in percent."""
     scores = classifier.evaluate(test.x, test.y, return_dict=True, verbose=0)
     return {"loss": scores["loss"], "error": 100 * (1 - scores["accuracy"])}
 
 
 # %% [markdown]
-# The quadratic: J(W) = 1/(2n) ‖XW − Y‖², with H = XᵀX/n. Gradient descent from zero goes fast where H is steep. An
-# eigendirection with curvature h has covered 1 − (1 − εh)^τ of its way after τ steps; under a penalty α/2 ‖W‖² the
-# minimum lies h/(h + α) of the way.
+# The quadratic is J(W) = 1/(2n) ‖XW − Y‖², with H = XᵀX/n. Gradient descent from zero is fast where H is steep: in an
+# eigendirection with curvature h it has covered 1 − (1 − εh)^τ of the way after τ steps. Under a penalty α/2 ‖W‖² the
+# minimum lies at h/(h + α) of the way.
 
 
 # %%
 def quadratic(x, y, num_classes, steps):
-    """Gradient descent stopped after some steps, beside the minimum under the equivalent penalty."""
+    """Compare gradient descent stopped after some steps with the minimum under the equivalent penalty."""
     x = x.reshape(len(x), -1).astype("float64")
     targets = np.eye(num_classes)[y]
     hessian, pull = x.T @ x / len(x), x.T @ targets / len(x)
@@ -104,7 +105,9 @@ def quadratic(x, y, num_classes, steps):
     alpha = equivalent_l2(h, rate, steps)
     penalized = directions @ ((directions.T @ pull) / (h + alpha)[:, None])
     one = 1 / (rate * steps)
-    curvature = np.geomspace(1e-4, 1, 201) * h[-1]  # for the figure, closer than the eigenvalues lie
+    curvature = (
+        np.geomspace(1e-4, 1, 201) * h[-1]
+    )  # for the figure, which needs more points than there are eigenvalues
     return {
         "alpha": one,
         "difference": np.abs(weights - penalized).max() / np.abs(weights).max(),
@@ -151,9 +154,9 @@ def check(results):
     assert apart < 0.21, f"one penalty for all directions is off by {apart:.2f}"
     return (
         f"The validation loss is lowest after epoch {best} ({val[best - 1]:.2f}; {val[-1]:.2f} after {last}); training "
-        f"stopped after {results['stopped']}. Test error {stopped['error']:.1f} % with the kept weights, "
-        f"{end['error']:.1f} % with the last. {results['steps']} steps on the quadratic equal L2 with α(h), to "
-        f"{quadratic['difference']:.0e}; one α = {quadratic['alpha']:.2g} is within {apart:.2f} in every direction."
+        f"stopped after {results['stopped']}. The test error is {stopped['error']:.1f} % with the kept weights and "
+        f"{end['error']:.1f} % with the last ones. {results['steps']} steps on the quadratic equal L2 with α(h) within "
+        f"{quadratic['difference']:.0e}, and with a single α = {quadratic['alpha']:.2g} within {apart:.2f} of the way."
     )
 
 
@@ -173,7 +176,7 @@ def plot(results):
             "L2, α(h)": (h[few], quadratic["each_alpha"][few]),
             "L2, α = 1/(ετ)": (h, quadratic["one_alpha"]),
         },
-        "title": "part of the way to the minimum",
+        "title": "share of the way to the minimum",
         "x_label": "curvature $h$ of the direction",
         "log": "x",
         "y_limits": (0, 1.05),

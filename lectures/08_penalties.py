@@ -1,18 +1,18 @@
 # %%
-"""Which penalty zeroes weights, and which shrinks them?
+"""Which penalty sets weights to zero, and which only shrinks them?
 
-The same network, from the same weights, is trained by stochastic gradient descent under each penalty on the weights
-of its hidden units. The l1 penalty is there twice: in the loss, and as `SoftThreshold` after each step, which takes
-the step that l1 asks for and stops at zero.
+The same network is trained from the same weights by stochastic gradient descent, under each penalty on the weights of
+its hidden units. The l1 penalty appears twice: as a term of the loss, and as `SoftThreshold`, which takes the step of
+l1 after each update and stops at zero.
 
-Claim: l2 makes weights smaller and none zero. l1 takes a third of them or more to exactly zero, if its step may stop
-there; in the loss it leaves them jumping to and fro around zero, by the size of one step. Elastic net zeroes and
-shrinks at once. Max-norm zeroes nothing: it holds the norm of each unit below its bound. The test
-error is printed beside, without a claim: the digits are hardly overfitted, and no penalty is needed for them.
+Claim: l2 makes weights smaller but none of them zero. l1 sets a third of them or more to exactly zero if its step may
+stop there; as a term of the loss it leaves them jumping to and fro around zero by the size of one step. Elastic net
+both zeroes and shrinks. Max-norm zeroes nothing: it keeps the norm of each unit below its bound. The test error is
+printed without a claim, because the digits are hardly overfitted and need no penalty.
 
 Slide: "Regularization in Deep Learning": norm penalty, weight decay, l_2, l_1.
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 7.1; Zou, Hastie 2005, "Regularization and
-variable selection via the elastic net".
+variable selection via the elastic net", DOI 10.1111/j.1467-9868.2005.00503.x.
 """
 
 import dataclasses
@@ -31,30 +31,30 @@ SECONDS = 15
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(1197, "training examples, at most")
-    units: int = lectures.option(100, "hidden units")
-    l1: float = lectures.option(0.002, "λ of l1")
-    l2: float = lectures.option(0.01, "λ of l2")
-    max_norm: float = lectures.option(1.0, "bound on the norm of a unit's weights")
-    epochs: int = lectures.option(60, "passes over the training set")
-    seed: int = lectures.option(0, "seed of the weights and the order")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(1197, "Largest number of training examples.")
+    units: int = lectures.option(100, "Hidden units, 1 or more.")
+    l1: float = lectures.option(0.002, "λ of the l1 penalty, above 0.")
+    l2: float = lectures.option(0.01, "λ of the l2 penalty, above 0.")
+    max_norm: float = lectures.option(1.0, "Bound on the norm of a unit's weights, above 0.")
+    epochs: int = lectures.option(60, "Passes over the training set, 1 or more.")
+    seed: int = lectures.option(0, "Seed of the weights and the order.")
 
     @classmethod
     def quick(cls):
         return cls(epochs=25)
 
 
-RATE = 0.1  # η of plain gradient descent: with it `SoftThreshold(η λ)` is the step of λ Σ|w|
+RATE = 0.1  # η of gradient descent, which makes `SoftThreshold(η λ)` the step of λ Σ|w|
 
 
 # %% [markdown]
-# A penalty goes into the loss as `kernel_regularizer`; what acts after each step is a `kernel_constraint`.
+# In Keras a penalty in the loss is a `kernel_regularizer`; a change after each step is a `kernel_constraint`.
 
 
 # %%
 def penalties(config):
-    """What each system gives to its hidden layer."""
+    """Return the arguments of the hidden layer for each penalty."""
     shrink = SoftThreshold(RATE * config.l1)
     return {
         "none": {},
@@ -67,7 +67,7 @@ def penalties(config):
 
 
 def train(penalty, splits, config):
-    """Weights of the hidden layer (features, units) and test error in percent."""
+    """Train; return the weights of the hidden layer (features, units) and the test error in percent."""
     train, _, test = splits
     x, y = train.x[: config.examples], train.y[: config.examples]
     hidden = keras.layers.Dense(
@@ -86,7 +86,7 @@ def train(penalty, splits, config):
 
 def run(config):
     splits = data.load(config.data, seed=0)
-    # A pixel that is black in every image gives no gradient: a penalty alone decides over its weights.
+    # A pixel that is black in every image gives no gradient, so only the penalty would move its weights.
     seen = splits[0].x[: config.examples].max(axis=0).ravel() > 0
     results = {"bound": config.max_norm, "jump": RATE * config.l1, "weights": {}, "error": {}}
     for name, penalty in penalties(config).items():
@@ -109,7 +109,7 @@ def check(results):
     for name in ("none", "l2", "max-norm"):
         assert zero[name] < 0.1, f"{name} left {zero[name]:.1f} % of the weights at zero"
     for name in ("l1, stops at 0", "elastic net"):
-        assert zero[name] > 30, f"{name} took {zero[name]:.0f} % of the weights to zero"
+        assert zero[name] > 30, f"{name} set {zero[name]:.0f} % of the weights to zero"
     assert zero["l1 in the loss"] < 1, f"l1 in the loss left {zero['l1 in the loss']:.1f} % at zero"
     near = 100 * float(np.mean(np.abs(weights["l1 in the loss"]) < 5 * jump))
     assert near > 40, f"l1 in the loss holds {near:.0f} % of the weights near zero"
@@ -117,11 +117,13 @@ def check(results):
     shrunk, kept = norm["elastic net"], norm["l1, stops at 0"]
     assert shrunk < 0.9 * kept, f"elastic net leaves a norm of {shrunk:.1f}, l1 {kept:.1f}"
     largest = {name: float(np.linalg.norm(each, axis=0).max()) for name, each in weights.items()}
-    assert largest["max-norm"] < 1.001 * results["bound"] < largest["none"], f"norms of units {largest}"
+    assert largest["max-norm"] < 1.001 * results["bound"] < largest["none"], (
+        f"largest norms of units: {largest}"
+    )
     listed = "; ".join(
         f"{name} {zero[name]:.0f} %, {norm[name]:.1f}, {results['error'][name]:.1f} %" for name in weights
     )
-    return f"Weights at exactly zero, norm of all weights, test error: {listed}."
+    return f"Share of weights at exactly zero, norm of all weights, test error: {listed}."
 
 
 # %%

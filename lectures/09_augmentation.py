@@ -1,17 +1,18 @@
 # %%
 """How many labels is an invariance worth, and which transformation breaks which digit?
 
-The training images stand upright, the test images lean by up to 30° to either side. The same network is trained with
+The training images are upright; the test images lean by up to 30° to either side. The same network is trained with
 few and with many labels, on the images as they are and on copies that `RandomRotation` turns anew in every step. In
-the second part a classifier of upright digits looks at transformed ones.
+the second part a classifier of upright digits is tested on transformed ones.
 
-Claim: to be told that an angle does not matter is worth more than labels: at every number of labels the augmented
-network errs less on leaning digits, and with half of the labels less than the plain one with all of them. A turn up
-to 15° keeps nearly every label; half a turn makes nines of sixes and breaks 3, 6, 7 and 9, while 0 and 8 survive it,
-and a mirror image too.
+Claim: the knowledge that an angle does not matter is worth more than labels. At every number of labels the augmented
+network makes fewer errors on leaning digits, and with half of the labels fewer than the plain network with all of
+them. A turn of up to 15° preserves nearly every label. Half a turn makes nines of sixes and breaks 3, 6, 7 and 9; 0
+and 8 survive it, and a mirror image too.
 
 Slide: "Data augmentation", label preserving: 'b' and 'd', '6' and '9'.
-Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 7.4; Simard, Steinkraus, Platt 2003.
+Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 7.4; Simard, Steinkraus, Platt 2003, "Best
+practices for convolutional neural networks applied to visual document analysis", DOI 10.1109/ICDAR.2003.1227801.
 """
 
 import dataclasses
@@ -32,30 +33,32 @@ LEAN = 30  # degrees
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set of digits")
-    most: int = lectures.option(960, "labels of the largest training set; the others are halves of it")
-    sets: int = lectures.option(4, "sizes of the training set")
-    seeds: int = lectures.option(3, "networks of each kind and size")
-    units: int = lectures.option(100, "hidden units")
-    steps: int = lectures.option(1000, "minibatches of 32 to train on")
+    data: str = lectures.option("digits", "Data set of digits: digits, mnist, or another.")
+    most: int = lectures.option(
+        960, "Labels in the largest training set; each smaller set has half as many as the next."
+    )
+    sets: int = lectures.option(4, "Number of training sets, 1 or more.")
+    seeds: int = lectures.option(3, "Networks per kind and size, 1 or more.")
+    units: int = lectures.option(100, "Hidden units, 1 or more.")
+    steps: int = lectures.option(1000, "Minibatches of 32 to train on, 1 or more.")
 
     @classmethod
     def quick(cls):
         return cls(most=480, sets=3, seeds=1, steps=500)
 
 
-# It draws for each example from its own key, so one layer serves everywhere.
+# Its random numbers come from the key of each example, so one layer serves all runs.
 TURN = RandomRotation(LEAN)
 
 
 # %%
 def lean(x, seed):
-    """Every image turned once, by an angle of its own."""
+    """Turn every image once, each by a different angle."""
     return np.asarray(TURN.augment(x, example_keys(seed, 0, range(len(x)))))
 
 
 def turned_anew(batches, seed):
-    """The minibatches, each image turned by an angle that its step and its place in the minibatch give it."""
+    """Turn each image of the minibatches by an angle drawn from the step and its place in the minibatch."""
 
     def turn(step, batch):
         x, y = batch
@@ -65,7 +68,7 @@ def turned_anew(batches, seed):
 
 
 class Learner:
-    """A network of one hidden layer, compiled once and trained from the same weights each time."""
+    """A network with one hidden layer, compiled once and trained from the same weights each time."""
 
     def __init__(self, config, split, seed):
         encoder = networks.mlp((config.units,), None, "relu", split.x.shape[1:], seed)
@@ -77,7 +80,7 @@ class Learner:
         self.steps, self.seed = config.steps, seed
 
     def learn(self, x, y, augmented):
-        """Trains for a number of steps. Returns the model."""
+        """Train for a number of steps; return the model."""
         for variable, value in self.first:
             variable.assign(value)
         epochs = -(-self.steps // -(-len(x) // 32))
@@ -91,7 +94,7 @@ def error(model, x, y):
 
 
 # %% [markdown]
-# Transformations without chance, beside the random ones of the kit: what has `augment(images, key)` is one.
+# Two transformations that are not random join those of the kit. Any object with `augment(images, key)` will do.
 
 
 # %%
@@ -136,9 +139,9 @@ def run(config):
 
 # %%
 def labels_needed(results):
-    """Labels with which the augmented network reaches the last error of the plain one, on a line between sizes."""
+    """Labels with which the augmented network reaches the last error of the plain one, interpolated."""
     plain, augmented = (of.mean(axis=1) for of in results["errors"].values())
-    # errors fall with the number of labels: np.interp wants them rising
+    # errors fall with the number of labels, but np.interp needs rising values
     falling = np.minimum.accumulate(augmented)
     return float(np.exp(np.interp(-plain[-1], -falling, np.log(results["sizes"]))))
 
@@ -158,10 +161,10 @@ def check(results):
     assert {3, 6, 7, 9} <= set(broken), f"half a turn keeps {half.round(2)}"
     assert results["sixes_as_nines"] > 0.5, f"{results['sixes_as_nines']:.0%} of the sixes became nines"
     return (
-        f"With {most} labels the error falls from {plain[-1]:.1f} % to {augmented[-1]:.1f} %; {needed:.0f} labels and "
-        f"augmentation do what {most} do without. Half a turn makes a nine of {results['sixes_as_nines']:.0%} of the "
-        f"sixes and breaks the digits {', '.join(map(str, broken))}; a turn up to 15° keeps at least "
-        f"{np.nanmin(slight):.0%} of each."
+        f"With {most} labels the error falls from {plain[-1]:.1f} % to {augmented[-1]:.1f} %; {needed:.0f} labels with "
+        f"augmentation do as well as {most} without. Half a turn makes nines of {results['sixes_as_nines']:.0%} of the "
+        f"sixes and breaks the digits {', '.join(map(str, broken))}; after a turn of up to 15° at least "
+        f"{np.nanmin(slight):.0%} of each digit are still recognized."
     )
 
 

@@ -1,16 +1,16 @@
 # %%
-"""How far apart are the two votes of dropout's thinned networks, and which wins?
+"""How do averaging over masks and weight scaling differ after dropout, and which predicts better?
 
-A network trained with dropout (0.2 of the inputs, 0.5 of the hidden units) is many thinned networks that share
-their weights. Here they are asked in both ways: the mean of the probabilities of K sampled masks, and one pass of
-the whole network with scaled weights.
+A network trained with dropout (0.2 of the inputs, 0.5 of the hidden units) is many thinned networks that share their
+weights. Here they predict in two ways: by the mean of the probabilities under K sampled masks, and by one pass of the
+whole network with scaled weights.
 
-Claim: a vote of many masks errs far less than one thinned network does; 10 to 20 masks come within two points of
-weight scaling, which costs a single pass. The votes name the same class for more than nine digits in ten, but not
-with the same confidence: averaging is the more hesitant, and weight scaling gives the right class the higher
-probability (the lower log loss) on these digits.
+Claim: the mean over many masks makes far fewer errors than one thinned network; 10 to 20 masks come within two points
+of weight scaling, which costs a single pass. The two name the same class for more than nine digits in ten, but with
+different confidence: averaging is more hesitant, and weight scaling gives the right class the higher probability (the
+lower log loss) on these digits.
 
-Slide: "Dropout", and what is said there of p and α: `rate` is always the probability of dropping.
+Slide: "Dropout", with its p and α; here `rate` is always the probability of dropping.
 Reference: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014, "Dropout", section 7.5.
 """
 
@@ -22,19 +22,19 @@ import numpy as np
 from tf_kit import data, lectures, plotting, pretraining
 from tf_kit.regularization import Dropout, predict_by_mask_sampling, predict_by_weight_scaling
 
-TITLE = "The two votes of dropout"
+TITLE = "Two ways to predict after dropout"
 SECONDS = 10
 
 
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    labels: int = lectures.option(1000, "labelled examples to train on")
-    masks: int = lectures.option(100, "thinned networks that are sampled; at least 20")
-    seeds: int = lectures.option(3, "networks trained")
-    units: int = lectures.option(200, "units in each of the two hidden layers")
-    steps: int = lectures.option(1200, "minibatches of 32 to train on")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    labels: int = lectures.option(1000, "Labelled training examples, 1 or more.")
+    masks: int = lectures.option(100, "Masks to sample, 20 or more.")
+    seeds: int = lectures.option(3, "Networks to train, 1 or more.")
+    units: int = lectures.option(200, "Units in each of the two hidden layers, 1 or more.")
+    steps: int = lectures.option(1200, "Minibatches of 32 to train on, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -43,7 +43,7 @@ class Config:
 
 # %%
 def train(split, config, seed):
-    """A classifier with dropout on its inputs and on two hidden layers."""
+    """Train a classifier with dropout on its inputs and on two hidden layers."""
     layers = [keras.layers.Flatten(), Dropout(0.2, seed=seed)]
     for k in range(2):
         glorot = keras.initializers.GlorotUniform(seed=10 * seed + k)
@@ -58,23 +58,23 @@ def train(split, config, seed):
 
 
 def error(probabilities, y):
-    """Percent of examples whose most probable class is another."""
+    """Percent of examples whose most probable class is wrong."""
     return 100 * float(np.mean(probabilities.argmax(axis=-1) != y))
 
 
 def log_loss(probabilities, y):
-    """Mean of −ln of the probability given to the right class."""
+    """Mean of −ln of the probability of the right class."""
     return -float(np.mean(np.log(probabilities[np.arange(len(y)), y] + 1e-12)))
 
 
 # %% [markdown]
-# One mask is one thinned network for all examples. The first K of the sampled masks vote; that is repeated with the
-# next K, as far as they go, and the mean over these votes is shown.
+# One mask is one thinned network for all examples. The probabilities of the first K sampled masks are averaged, then
+# those of the next K, and so on. The figure shows the mean error over these groups.
 
 
 # %%
-def votes(classifier, x, y, masks):
-    """Error and log loss of votes of 1, 2, 5, … masks and of weight scaling, and how far apart these are."""
+def compare(classifier, x, y, masks):
+    """Return error and log loss of 1, 2, 5, … masks and of weight scaling, and how well the two agree."""
     scaled = predict_by_weight_scaling(classifier, x, from_logits=True, batch_size=2048)
     thinned = np.stack(
         [
@@ -101,7 +101,7 @@ def run(config):
     for seed in range(config.seeds):
         train_split, val, test = data.load(config.data, seed=seed, labels=config.labels)
         x, y = np.concatenate([val.x, test.x])[:2000], np.concatenate([val.y, test.y])[:2000]
-        runs.append(votes(train(train_split, config, seed), x, y, config.masks))
+        runs.append(compare(train(train_split, config, seed), x, y, config.masks))
     return {name: np.array([each[name] for each in runs]) for name in runs[0]} | {"sizes": runs[0]["sizes"]}
 
 
@@ -114,14 +114,14 @@ def check(results):
     averaged, scaled = results["confidence"].mean(axis=0)
     assert errors[20] < 0.7 * errors[1], f"one mask {errors[1]:.1f} %, twenty {errors[20]:.1f} %"
     assert abs(errors[20] - scaling) < 2, f"twenty masks {errors[20]:.1f} %, scaling {scaling:.1f} %"
-    assert agreement > 90, f"the votes agree on {agreement:.0f} %"
+    assert agreement > 90, f"the two agree on {agreement:.0f} % of the digits"
     assert averaged < scaled, f"confidence {averaged:.2f} averaged, {scaled:.2f} scaled"
     assert loss < losses[20], f"log loss {loss:.3f} scaled, {losses[20]:.3f} averaged"
     return (
-        f"One thinned network errs on {errors[1]:.1f} %, a vote of 10 on {errors[10]:.1f} %, of 20 on "
-        f"{errors[20]:.1f} %, weight scaling on {scaling:.1f} %; the last two name the same class for "
-        f"{agreement:.0f} %. Weight scaling wins in log loss, {loss:.2f} against {losses[20]:.2f}: averaging is "
-        f"too hesitant (mean confidence {averaged:.2f} against {scaled:.2f})."
+        f"The error is {errors[1]:.1f} % with one thinned network, {errors[10]:.1f} % with the mean of 10, "
+        f"{errors[20]:.1f} % with the mean of 20 and {scaling:.1f} % with weight scaling; the last two agree on "
+        f"{agreement:.0f} % of the digits. Weight scaling has the lower log loss, {loss:.2f} against {losses[20]:.2f}: "
+        f"averaging is too hesitant (mean confidence {averaged:.2f} against {scaled:.2f})."
     )
 
 

@@ -1,16 +1,16 @@
 # %%
 """How far can the learning rate rise with batch normalization, and which γ and β undo it?
 
-The same deep network is trained with and without `BatchNorm` behind each of its linear layers, by plain gradient
-descent on minibatches, from the same weights, at learning rates from far too small to far too large. Then a trained
-layer is given the γ and β that turn its normalization off.
+The same deep network is trained with and without `BatchNorm` after each of its linear layers, by stochastic gradient
+descent from the same weights, at learning rates from far too small to far too large. Then a trained layer gets the γ
+and β that turn its normalization off.
 
-Claim: the learning rates that train the network well in the epochs given cover a range at least five times as wide
-with batch normalization as without, and the largest of them is at least five times larger. With γ = √(σ² + ε) and β = μ
-of its minibatch the layer returns what it was given: the last step can undo the first three.
+Claim: with batch normalization, the learning rates that train the network well in the given epochs cover a range at
+least five times as wide as without, and the largest of them is at least five times larger. With γ = √(σ² + ε) and
+β = μ of its minibatch the layer returns its input: the last step can undo the first three.
 
 Slide: "Batch normalization".
-Reference: Ioffe and Szegedy 2015, "Batch Normalization", section 3 and algorithm 1.
+Reference: Ioffe, Szegedy 2015, "Batch Normalization", section 3 and algorithm 1, arXiv:1502.03167.
 """
 
 import dataclasses
@@ -28,13 +28,15 @@ SECONDS = 45
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(1000, "training examples")
-    layers: int = lectures.option(4, "hidden layers")
-    units: int = lectures.option(50, "ReLU units in each hidden layer")
-    epochs: int = lectures.option(15, "passes over the training examples")
-    rates: int = lectures.option(9, "learning rates, from 0.001 to 10 in equal factors")
-    seeds: int = lectures.option(2, "networks of each kind at each rate")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(1000, "Training examples, 50 or more.")
+    layers: int = lectures.option(4, "Hidden layers, 1 or more.")
+    units: int = lectures.option(50, "ReLU units in each hidden layer, 1 or more.")
+    epochs: int = lectures.option(15, "Passes over the training examples, 1 or more.")
+    rates: int = lectures.option(
+        9, "Number of learning rates, spaced by equal factors from 0.001 to 10; 2 or more."
+    )
+    seeds: int = lectures.option(2, "Networks per kind and rate, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -55,7 +57,7 @@ def network(config, split, normalized):
 
 
 def draw_weights(model, seed):
-    """New weights for all layers, the same for the linear layers of both kinds of network."""
+    """Draw new weights, the same for the linear layers of both kinds of network."""
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     for k, layer in enumerate(dense):
         kernel = keras.initializers.GlorotUniform(seed=100 * seed + k)(layer.kernel.shape)
@@ -67,7 +69,7 @@ def draw_weights(model, seed):
 
 
 def error_at(model, learning_rate, config, split, test, seed):
-    """Test error in percent after training at this rate; NaN weights err as guessing does."""
+    """Train at a rate; return the test error in percent, which for NaN weights is that of a guess."""
     draw_weights(model, seed)
     model.optimizer.learning_rate.assign(learning_rate)
     batches = data.minibatches(split.x, split.y, batch_size=50, seed=seed, epochs=config.epochs)
@@ -81,7 +83,7 @@ def error_at(model, learning_rate, config, split, test, seed):
 
 # %%
 def undone(model, x):
-    """What the first normalization is given, and what it returns before and after it is undone."""
+    """Return the input of the first normalization, and its output as trained and undone."""
     layer = next(each for each in model.layers if isinstance(each, BatchNorm))
     for each in model.layers[: model.layers.index(layer)]:
         x = each(x)
@@ -110,11 +112,11 @@ def run(config):
 
 
 # %%
-GOOD = 15  # percent; guessing errs on 90
+GOOD = 15  # percent; guessing gives 90
 
 
 def working(results):
-    """The lowest and the highest rate at which the mean error is good, for each kind of network."""
+    """Return the lowest and the highest rate with a good mean error, for each kind of network."""
     found = {}
     for name, errors in results["errors"].items():
         good = results["rates"][errors.mean(axis=1) < GOOD]
@@ -134,9 +136,9 @@ def check(results):
     assert apart < 1e-5 * max(np.abs(z).max(), 1), f"off by {apart:.2g}"
     best = {name: errors.mean(axis=1).min() for name, errors in results["errors"].items()}
     return (
-        f"The network errs on less than {GOOD} % at a learning rate {without} without batch normalization "
+        f"The test error is below {GOOD} % at a learning rate {without} without batch normalization "
         f"(at best {best['without']:.1f} %), and from {low_with:.3g} to {high_with:.3g} with it (at best "
-        f"{best['with BatchNorm']:.1f} %). γ = √(σ² + ε) and β = μ undo it to {apart:.0e}."
+        f"{best['with BatchNorm']:.1f} %). γ = √(σ² + ε) and β = μ undo it within {apart:.0e}."
     )
 
 
@@ -157,7 +159,7 @@ def plot(results):
                 "y_limits": (0, 105),
                 "legend": "upper center",
             },
-            {"series": layer, "x_label": "into a normalized unit", "y_label": "out of it"},
+            {"series": layer, "x_label": "input of a normalized unit", "y_label": "its output"},
         ],
         width=6,
     )

@@ -1,17 +1,17 @@
 # %%
-"""What do centering, scaling and whitening do to the condition number, and to the steps that training needs?
+"""How do centering, scaling and whitening change the condition number and the number of training steps?
 
-Linear units learn the ten digits by full-batch gradient descent on squared error. The cost is then a bowl, and its
-shape is known: the eigenvalues of its Hessian, the second moments of the inputs with a 1 for the bias. The step is
-1/λ_max, which suits the steepest direction; a direction of eigenvalue λ then needs about λ_max/λ steps. The pixels
-are given as they are, centered, standardized, whitened, and whitened as the slide prints it, divided by the
-eigenvalue and not by its square root.
+Linear units learn the ten digits by full-batch gradient descent on squared error. The cost is then a bowl, and the
+eigenvalues of its Hessian give its shape; the Hessian holds the second moments of the inputs, with a 1 for the bias.
+The step size is 1/λ_max, which suits the steepest direction; a direction with eigenvalue λ then needs about λ_max/λ
+steps. The pixels are used as they are, centered, standardized, whitened, and whitened as the slide prints it: divided
+by the eigenvalue instead of its square root.
 
-Claim: whitening brings the condition number to 1, and one step is enough; the pixels themselves need more than a
-hundred times as many. The printed form turns the spread round and leaves the condition number as it was.
+Claim: whitening brings the condition number to 1, and one step is enough; the raw pixels need more than a hundred
+times as many. The printed form makes the widest direction the narrowest and leaves the condition number as it was.
 
 Slide: "Data Pre-processing".
-Reference: LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", sections 4.3 and 5.3.
+Reference: LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", sections 4.3 and 5.3, DOI 10.1007/3-540-49430-8_2.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ SECONDS = 2
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(1197, "training examples, at most")
-    excess: float = lectures.option(1.0, "descent ends at this much of the initial excess cost, percent")
-    steps: int = lectures.option(20_000, "steps after which descent is given up")
-    seed: int = lectures.option(0, "seed of the split")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(1197, "Largest number of training examples.")
+    excess: float = lectures.option(1.0, "Percent of the initial excess cost at which descent ends, above 0.")
+    steps: int = lectures.option(20_000, "Steps after which descent is given up, 1 or more.")
+    seed: int = lectures.option(0, "Seed of the split.")
 
     @classmethod
     def quick(cls):
@@ -39,14 +39,14 @@ class Config:
 
 
 # %% [markdown]
-# Each version of the inputs is made by a layer of the kit: `adapt` learns, calling transforms.
+# The layers of the kit preprocess the inputs: `adapt` computes the statistics, and a call transforms.
 
 
 # %%
 def versions(x):
-    """The inputs (n, d) as each preprocessing gives them."""
+    """Return the inputs (n, d) after each kind of preprocessing."""
     flat = x.reshape(len(x), -1).astype("float64")
-    varies = flat[:, flat.std(axis=0) > 0]  # a pixel that is always 0 teaches nothing
+    varies = flat[:, flat.std(axis=0) > 0]  # a pixel that never changes carries no information
     standardize = design.Standardize(dtype="float64").adapt(varies)
     pca = design.PCAWhitening(dtype="float64").adapt(varies)
     whitened = np.array(pca(varies))
@@ -67,7 +67,7 @@ def versions(x):
 
 # %%
 def bowl(x, y):
-    """The Hessian H and c of J = 1/2n ‖[x 1] w − y‖² = ½ wᵀHw − cᵀw + constant, and the eigenvalues of H."""
+    """Return H and c of J = 1/2n ‖[x 1] w − y‖² = ½ wᵀHw − cᵀw + constant, and the eigenvalues of H."""
     inputs = np.column_stack([x, np.ones(len(x))])
     H, c = inputs.T @ inputs / len(x), inputs.T @ y / len(x)
     eigenvalues = np.linalg.eigvalsh(H)[::-1]
@@ -75,7 +75,7 @@ def bowl(x, y):
 
 
 def descend(H, c, rate, excess, steps):
-    """Excess cost after each step of gradient descent from 0, as a share of the first."""
+    """Return the excess cost after each step of gradient descent from 0, as a share of the initial one."""
     best = np.linalg.lstsq(H, c, rcond=1e-10)[0]
     w, shares = np.zeros_like(c), []
     first = np.sum(best * (H @ best))
@@ -118,14 +118,14 @@ def check(results):
     bill = ", ".join(f"{name} {steps[name]:,} (κ = {condition[name]:.2g})" for name in reversed(order))
     more = "more than " if shares["as printed"][-1] > results["excess"] / 100 else ""
     return (
-        f"Steps to {results['excess']:g} % of the excess cost: {bill}. Divided by the eigenvalue, as printed, "
-        f"{more}{steps['as printed']:,}: the condition number of the inputs stays {printed:.2g}."
+        f"Steps to {results['excess']:g} % of the excess cost: {bill}. Divided by the eigenvalue, as printed, they "
+        f"need {more}{steps['as printed']:,} steps, since the condition number of the inputs stays {printed:.2g}."
     )
 
 
 # %% [markdown]
-# Steps are far fewer than κ where little is left to learn in the narrow directions: pixels at the rim that hardly
-# ever see ink. The last per cents take the rest.
+# The steps are far fewer than κ because little is left to learn in the flat directions: they belong to pixels at the
+# rim that are rarely inked. To remove the last percent would take the remaining steps.
 
 
 # %%

@@ -1,12 +1,12 @@
 # %%
 """Which of five sick training curves is which?
 
-The same kind of network is trained six times on the digits, once well and five times with one thing done wrong on
-purpose. `TrainingMonitor` records each run without touching it, and `diagnose` reads the record, not the recipe.
+The same kind of network is trained six times on the digits: once well, and five times with one deliberate mistake.
+`TrainingMonitor` records each run without changing it. `diagnose` gets the record, not the recipe.
 
-Claim: for each of the six recipes and for every seed the record names what was done wrong: a learning rate that is
-too large diverges, one that is too small is too slow, minibatches of two with a large rate are noisy, few examples
-are overfitted, and seven layers of sigmoids pass hardly any gradient to the first one.
+Claim: for each of the six recipes and for every seed the diagnosis is right. A learning rate that is too large
+diverges, one that is too small is too slow, minibatches of two with a large rate are noisy, few examples are
+overfitted, and seven layers of sigmoids pass hardly any gradient to the first layer.
 
 Slide: "Monitor your training curve", figures 1 to 3.
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", sections 8.2 and 11.4.1.
@@ -26,10 +26,10 @@ SECONDS = 35
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, or any image set")
-    examples: int = lectures.option(600, "training examples of the runs that do not lack them")
-    few: int = lectures.option(60, "training examples of the run that has few")
-    seeds: int = lectures.option(3, "runs of each recipe")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(600, "Training examples, except in the overfitting run; 100 or more.")
+    few: int = lectures.option(60, "Training examples in the overfitting run, 1 or more.")
+    seeds: int = lectures.option(3, "Runs per recipe, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -37,7 +37,7 @@ class Config:
 
 
 # %% [markdown]
-# One recipe works. Each of the others changes what is named, and little else.
+# One recipe works. Each of the others changes the part that its words name, and little else.
 
 
 # %%
@@ -64,7 +64,7 @@ def recipes(few):
 
 
 def record(recipe, examples, splits, seed):
-    """The history of one run: losses, and the gradient norms of each layer."""
+    """Train once; return the history of losses and of each layer's gradient norms."""
     train, val, _ = splits
     n = min(recipe.examples or examples, len(train))
     shape = train.x.shape[1:]
@@ -109,7 +109,7 @@ def run(config):
 # %%
 def check(results):
     wrong = [
-        f"{sickness} (seed {seed}) was read as {found['name']}: {found['reason']}"
+        f"{sickness} (seed {seed}) was diagnosed as {found['name']}: {found['reason']}"
         for sickness, of in results.items()
         for seed, found in enumerate(of["found"])
         if found["name"] != sickness
@@ -119,9 +119,10 @@ def check(results):
     assert last > 50 * first, f"first layer {first:.2g}, last {last:.2g}"
     total = sum(len(of["found"]) for of in results.values())
     return (
-        f"All {total} records were named rightly. Seven sigmoid layers: the first gets a gradient "
-        f"{last / first:,.0f} times smaller than the last. Diverging: "
-        f"{results['diverging']['found'][0]['reason']}; overfitting: {results['overfitting']['found'][0]['reason']}."
+        f"All {total} diagnoses are right. With seven sigmoid layers the gradient of the first is "
+        f"{last / first:,.0f} times smaller than that of the last. Reason given for diverging: "
+        f"{results['diverging']['found'][0]['reason']}; for overfitting: "
+        f"{results['overfitting']['found'][0]['reason']}."
     )
 
 

@@ -2,16 +2,16 @@
 """Does random search find better hyper-parameters than a grid of the same size?
 
 A small network has three hyper-parameters, of which the learning rate matters most by far. A grid of 27 trials tries
-three learning rates, each nine times over; 27 random trials try 27. Both search the same ranges, again and again
-with the ranges shifted, so that the grid is not lucky or unlucky with its places; the best trial on validation is
-what a search is worth.
+three learning rates, each nine times; 27 random trials try 27. Both search the same ranges, and the search is repeated
+with shifted ranges, so that the positions of the grid are neither lucky nor unlucky. A search is worth as much as its
+best trial on validation.
 
-Claim: with equal budgets, random search finds the network with the lower validation error on the mean over the
-searches, and with few trials the gap is largest. The learning rate explains more of the differences between trials
-than both other hyper-parameters together.
+Claim: with equal budgets, random search finds the network with the lower validation error, on average over the
+searches, and the gap is largest with few trials. The learning rate explains more of the differences between trials
+than the two other hyper-parameters together.
 
 Slide: "Hyper-parameters", grid search and randomized search.
-Reference: Bergstra and Bengio 2012, "Random Search for Hyper-Parameter Optimization".
+Reference: Bergstra, Bengio 2012, "Random Search for Hyper-Parameter Optimization".
 """
 
 import dataclasses
@@ -26,19 +26,19 @@ from tf_kit import data, design, lectures, networks, plotting
 TITLE = "Random search and grid search"
 SECONDS = 40
 
-SPAN = 6.0  # powers of ten that a search allows the learning rate
-SHIFT = SPAN / 4  # how far the range may lie from its middle, 0.01: half the step of the coarsest grid
+SPAN = 6.0  # width of the range of learning rates, in powers of ten
+SHIFT = SPAN / 4  # largest shift of the range from its middle, 0.01: half a step of the coarsest grid
 
 
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, or any image set")
-    searches: int = lectures.option(12, "searches of each kind and budget")
-    largest: int = lectures.option(4, "values of each hyper-parameter in the largest grid, at least 3")
-    labels: int = lectures.option(300, "training examples")
-    units: int = lectures.option(32, "hidden units")
-    steps: int = lectures.option(60, "steps of gradient descent of one trial")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    searches: int = lectures.option(12, "Searches per kind and budget, 2 or more.")
+    largest: int = lectures.option(4, "Values per hyper-parameter in the largest grid, 3 or more.")
+    labels: int = lectures.option(300, "Training examples, 1 or more.")
+    units: int = lectures.option(32, "Hidden units, 1 or more.")
+    steps: int = lectures.option(60, "Steps of gradient descent per trial, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -46,13 +46,13 @@ class Config:
 
 
 # %% [markdown]
-# One trial: gradient descent with momentum from the same initial weights. The hyper-parameters are tensors, so the
-# training is compiled once for all trials.
+# A trial is gradient descent with momentum, always from the same initial weights. The hyper-parameters are tensors, so
+# the training is compiled once for all trials.
 
 
 # %%
 class Trials:
-    """Trains a network with the candidate's hyper-parameters; calling it returns the validation error, percent."""
+    """Trains a network with a candidate's hyper-parameters and returns its validation error in percent."""
 
     def __init__(self, config):
         train, val, _ = data.load(config.data, seed=0, labels=config.labels)
@@ -91,13 +91,13 @@ class Trials:
 
 
 # %% [markdown]
-# Nobody knows beforehand where in the range the good learning rates lie, so each search has it elsewhere. The grid
+# Nobody knows beforehand where in the range the good learning rates lie, so each search shifts the range. The grid
 # takes the middles of equal parts of each range.
 
 
 # %%
 def ranges(shift):
-    """What a search may try, with the middle of the learning rate's range so many powers of ten from 0.01."""
+    """Return the ranges of a search; `shift`, in powers of ten, moves the learning rates away from 0.01."""
     low = -2 - SPAN / 2 + shift
     return {
         "learning_rate": design.LogUniform(10**low, 10 ** (low + SPAN)),
@@ -107,7 +107,7 @@ def ranges(shift):
 
 
 def middles(of, parts):
-    """The middles of equal parts of a range, on its own scale."""
+    """Return the middles of equal parts of a range, on its linear or logarithmic scale."""
     places = (np.arange(parts) + 0.5) / parts
     if isinstance(of, design.LogUniform):
         return list(of.low * (of.high / of.low) ** places)
@@ -115,7 +115,7 @@ def middles(of, parts):
 
 
 def search(evaluate, parts, shift, seed):
-    """The trials of a grid of so many values for each hyper-parameter, and of as many random ones."""
+    """Run a grid with `parts` values per hyper-parameter, and as many random trials."""
     space = ranges(shift)
     grid = design.grid({name: middles(of, parts) for name, of in space.items()})
     return {
@@ -125,9 +125,9 @@ def search(evaluate, parts, shift, seed):
 
 
 def explained(trials, name, parts=10):
-    """Part of the variance of the validation error that a hyper-parameter alone explains.
+    """Share of the variance of the validation error that one hyper-parameter explains.
 
-    Var(mean of the error in each of the equally filled parts of the range) / Var(error).
+    Var(mean error in each of the equally filled parts of the range) / Var(error).
     """
     order = np.argsort([trial.candidate[name] for trial in trials])
     errors = np.array([trial.score for trial in trials])
@@ -172,8 +172,8 @@ def check(results):
     )
     return (
         f"Validation error of the best network, mean of {len(results['best']['grid'][smallest])} searches: {listed}. "
-        f"The learning rate alone explains {parts['learning_rate']:.0%} of the differences between trials, "
-        f"momentum {parts['momentum']:.0%}, l2 {parts['l2']:.0%}."
+        f"The learning rate explains {parts['learning_rate']:.0%} of the variance between trials, "
+        f"momentum {parts['momentum']:.0%} and l2 {parts['l2']:.0%}."
     )
 
 

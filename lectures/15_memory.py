@@ -1,17 +1,17 @@
 # %%
-"""Does the bill of memory match the real variables, and what is in the slide's 168 MB?
+"""Does the memory bill match the real variables, and which memory do the slide's 168 MB cover?
 
-The bill is counted without running anything: for ResNet-50, the 50-layer network of the slide, and for the kit's
-multilayer perceptron, at growing minibatches, with Adam. For the perceptron every entry is then compared with what
-TensorFlow really holds after a step: its weights, the gradients of that step, the optimizer's variables, the
+The bill is computed without running anything: for ResNet-50, the 50-layer network of the slide, and for the kit's
+multilayer perceptron, at growing minibatches, with Adam. For the perceptron every entry is then compared with the
+arrays that TensorFlow holds after a real step: the weights, the gradients, the optimizer's variables and the
 activations.
 
-Claim: the bill equals the real bytes. ResNet-50 has the slide's 26 million weights and 16 million activations,
-168 MB together, but that is one example read forward; training it with 32 takes more than ten times as much. In
-ResNet-50 the activations outgrow all else; in the perceptron the weights, gradients and slots do.
+Claim: the bill equals the real bytes. ResNet-50 has the slide's 26 million weights and 16 million activations, 168 MB
+together, but that covers one example in the forward pass; training on minibatches of 32 takes more than ten times as
+much. In ResNet-50 the activations outgrow everything else; in the perceptron the weights, gradients and slots do.
 
 Slide: "High memory requirements".
-Reference: He, Zhang, Ren, Sun 2016, "Deep residual learning for image recognition", table 1.
+Reference: He, Zhang, Ren, Sun 2016, "Deep residual learning for image recognition", table 1, arXiv:1512.03385.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from tf_kit import design, lectures, networks, plotting
 
-TITLE = "The bill of memory"
+TITLE = "The memory bill"
 SECONDS = 6
 
 PARTS = ("weights", "gradients", "slots", "inputs", "activations")
@@ -32,10 +32,12 @@ PARTS = ("weights", "gradients", "slots", "inputs", "activations")
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    units: int = lectures.option(1000, "units in each of the perceptron's two hidden layers")
-    optimizer: str = lectures.option("adam", "any Keras optimizer by name: sgd, adam, adagrad, …")
-    largest: int = lectures.option(128, "largest minibatch, at least 32; the others are each a quarter of it")
-    image: int = lectures.option(224, "side of the images that ResNet-50 reads")
+    units: int = lectures.option(1000, "Units in each of the perceptron's two hidden layers, 1 or more.")
+    optimizer: str = lectures.option("adam", "Name of a Keras optimizer: sgd, adam, adagrad, …")
+    largest: int = lectures.option(
+        128, "Largest minibatch, 32 or more; each smaller one is a quarter of the next."
+    )
+    image: int = lectures.option(224, "Side of ResNet-50's input images in pixels, 32 or more.")
 
     @classmethod
     def quick(cls):
@@ -52,12 +54,12 @@ def perceptron(config):
 
 
 # %% [markdown]
-# The witness: one real step of the perceptron, and the size of every array that it made.
+# For comparison, one real step of the perceptron, and the size of every array that it creates.
 
 
 # %%
 def held(model, optimizer, batch_size):
-    """Bytes of the arrays of one training step, read from the arrays themselves."""
+    """Run one training step; return the bytes of its arrays, read from the arrays themselves."""
     rng = np.random.default_rng(0)
     x = tf.constant(rng.random((batch_size, *model.input_shape[1:]), "float32"))
     y = rng.integers(0, 10, batch_size)
@@ -75,7 +77,7 @@ def held(model, optimizer, batch_size):
         "gradients": size(gradients),
         "slots": size(optimizer.variables),
         "inputs": size([x]),
-        # f works in place on z, so a layer leaves one array
+        # f works in place on z, so each layer leaves one array
         "activations": size(networks.forward(model, x).z),
     }
 
@@ -115,11 +117,11 @@ def check(results):
     assert billed["activations"] < sum(billed.values()) / 2, "and less than half of the perceptron's"
     assert total > 10 * results["slide_bytes"], f"training takes only {total:,} bytes"
     return (
-        f"ResNet-50: {results['weights'] / 1e6:.1f} M weights and {results['activations'] / 1e6:.1f} M activations, "
-        f"{results['slide_bytes'] / 1e6:.0f} MB for one example read forward; training on {size} takes "
-        f"{total / 1e9:.1f} GB, of which activations {of_deep['activations'] / total:.0%}. The perceptron's bill, "
-        f"{sum(billed.values()) / 1e6:.1f} MB, equals what TensorFlow holds to the byte; there activations are "
-        f"{billed['activations'] / sum(billed.values()):.0%}."
+        f"ResNet-50 has {results['weights'] / 1e6:.1f} M weights and {results['activations'] / 1e6:.1f} M activations, "
+        f"{results['slide_bytes'] / 1e6:.0f} MB for one example in the forward pass; training on {size} takes "
+        f"{total / 1e9:.1f} GB, {of_deep['activations'] / total:.0%} of it for activations. The perceptron's bill of "
+        f"{sum(billed.values()) / 1e6:.1f} MB equals the memory that TensorFlow holds to the byte, "
+        f"{billed['activations'] / sum(billed.values()):.0%} of it for activations."
     )
 
 
@@ -139,7 +141,7 @@ def plot(results):
                 bottom += heights
             for i, total in enumerate(bottom):
                 axes.annotate(f"{total:.3g}", (i, total), (0, 3), textcoords="offset points", ha="center")
-            axes.set(title=f"{name}, {unit}", xlabel="examples in a minibatch")
+            axes.set(title=f"{name}, {unit}", xlabel="examples per minibatch")
             axes.grid(axis="x", visible=False)
             axes.set_axisbelow(True)
             axes.margins(y=0.1)

@@ -1,18 +1,19 @@
 # %%
-"""How much of the gradient reaches the first layer, by depth, activation and initialization?
+"""How much of the gradient reaches the first layer, for each depth, activation and initialization?
 
-Deep untrained networks of equal layers read one batch of digits; δ, the gradient by what a layer computes, is
-measured in every layer. On its way back it is multiplied by Wᵀ and f'(z) again and again, so its size changes by
-about the same factor from layer to layer: a straight line on a logarithmic axis. The gradient by the weights would
-hide this: with small weights it is a small δ times an α that is larger towards the input, the same in all layers.
+Deep untrained networks of equal layers process one batch of digits, and δ, the gradient with respect to a layer's z,
+is measured in every layer. On its way back it is multiplied by Wᵀ and f'(z) again and again, so its size changes by
+about the same factor from layer to layer: a straight line on a logarithmic axis. The gradient with respect to the
+weights would hide this. With small weights it is a small δ times an α that is larger towards the input, and the
+product is the same in all layers.
 
 Claim: at every layer of a sigmoid network δ loses more than half of its size, from every initialization. Tanh and
-ReLU networks keep at least four fifths of it from the initialization made for them, Glorot's and He's, and lose a
-third or more from the old uniform one.
+ReLU networks keep at least four fifths of it per layer from the initialization made for them, Glorot's and He's, and
+lose a third or more per layer from the old uniform one.
 
 Slide: "Why are deep nets hard to train?", "Gradient is progressively getting more dilute".
 Reference: Glorot, Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
-figure 7; He, Zhang, Ren, Sun 2015, "Delving deep into rectifiers".
+figure 7; He, Zhang, Ren, Sun 2015, "Delving deep into rectifiers", arXiv:1502.01852.
 """
 
 import dataclasses
@@ -31,11 +32,11 @@ INITIALIZATIONS = ("uniform", "glorot", "he", "orthogonal")
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(200, "examples in the batch")
-    depth: int = lectures.option(15, "hidden layers")
-    units: int = lectures.option(100, "units in each hidden layer")
-    seeds: int = lectures.option(3, "networks of each kind")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(200, "Examples in the batch, 1 or more.")
+    depth: int = lectures.option(15, "Hidden layers, 2 or more.")
+    units: int = lectures.option(100, "Units in each hidden layer, 1 or more.")
+    seeds: int = lectures.option(3, "Networks per activation and initialization, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -64,13 +65,13 @@ def run(config):
                 )[:-1]  # hidden layers only
                 for seed in range(config.seeds)
             ]
-            typical = np.exp(np.mean(np.log(by_seed), axis=0))  # a mean of factors
+            typical = np.exp(np.mean(np.log(by_seed), axis=0))  # the geometric mean, as these are factors
             norms[activation, initialization] = typical / typical[-1]
     return {"norms": norms}
 
 
 # %% [markdown]
-# The factor per layer: what is left of δ at the first hidden layer, spread evenly over the layers between.
+# The factor per layer: the share of δ that is left at the first hidden layer, spread evenly over the layers between.
 
 
 # %%
@@ -81,20 +82,22 @@ def per_layer(norms):
 def check(results):
     factor = {kind: per_layer(norms) for kind, norms in results["norms"].items()}
     sigmoid = max(factor["sigmoid", each] for each in INITIALIZATIONS)
-    assert sigmoid < 0.5, f"a sigmoid layer passes {sigmoid:.2f} of δ"
+    assert sigmoid < 0.5, f"a sigmoid layer passes back {sigmoid:.2f} of δ"
     for kind in (("tanh", "glorot"), ("relu", "he")):
-        assert 0.8 < factor[kind] < 1.25, f"{kind[0]} from {kind[1]} passes {factor[kind]:.2f} of δ"
+        assert 0.8 < factor[kind] < 1.25, (
+            f"{kind[0]} from {kind[1]} weights passes back {factor[kind]:.2f} of δ"
+        )
     for activation in ("tanh", "relu"):
         old = factor[activation, "uniform"]
-        assert old < 0.7, f"{activation} from uniform weights passes {old:.2f} of δ"
+        assert old < 0.7, f"{activation} from uniform weights passes back {old:.2f} of δ"
     depth = len(results["norms"]["sigmoid", "glorot"])
     left = {kind: norms[0] for kind, norms in results["norms"].items()}
     return (
-        f"Per layer δ is multiplied by {factor['sigmoid', 'glorot']:.2f} in a sigmoid network (Glorot), "
-        f"{factor['tanh', 'uniform']:.2f} in tanh from uniform and {factor['tanh', 'glorot']:.2f} from Glorot's, "
-        f"{factor['relu', 'uniform']:.2f} in ReLU from uniform and {factor['relu', 'he']:.2f} from He's weights; "
-        f"after {depth} layers {left['sigmoid', 'glorot']:.0e} of it is left in the sigmoid network, "
-        f"{left['relu', 'he']:.2f} in the ReLU network."
+        f"Each layer multiplies δ by {factor['sigmoid', 'glorot']:.2f} in a sigmoid network (Glorot's weights), by "
+        f"{factor['tanh', 'uniform']:.2f} (uniform) and {factor['tanh', 'glorot']:.2f} (Glorot's) with tanh, by "
+        f"{factor['relu', 'uniform']:.2f} (uniform) and {factor['relu', 'he']:.2f} (He's) with ReLU. Of {depth} "
+        f"layers, the first gets {left['sigmoid', 'glorot']:.0e} of the last one's δ with the sigmoid and "
+        f"{left['relu', 'he']:.2f} of it with ReLU and He's weights."
     )
 
 
