@@ -61,7 +61,7 @@ def test_release(form, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["release", "optimizers", "--out", "o"], "Did you mean optimizers?"),
+        (["release", "optimzers", "--out", "o"], "Did you mean optimizers?"),
         (["release", "99", "--out", "o"], "'99'"),
         (["release", "optimizers"], "--out"),
         (["check", "nothing.ipynb"], "nothing.ipynb"),
@@ -154,7 +154,7 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     arguments = ("grade", "optimizers", str(tmp_path), "--out", str(tmp_path / "out"))
     status, _, words = run_main(monkeypatch, capsys, *arguments)
     assert status == 1
-    assert "the same command goes on" in words
+    assert "run the same command again" in words
     assert "--resume" not in words
 
 

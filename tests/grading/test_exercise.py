@@ -18,7 +18,7 @@ EXERCISE = LAB.exercises["leaky"]
         ({"parts": {"easy": 1}}, "add up to points=2"),
         ({"forbids": "keras.optimizers"}, "forbids='keras.optimizers'"),
         ({"forbids": ("tensorflow.keras",)}, "all of Keras"),
-        ({"defines": "leaky_relu"}, "a tuple of one ends with a comma"),
+        ({"defines": "leaky_relu"}, "a tuple of one item ends with a comma"),
     ],
 )
 def test_refusals(change, words):

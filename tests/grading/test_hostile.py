@@ -11,7 +11,8 @@ import pytest
 import tf_kit
 from grading import attacks
 from grading.class_of_students import DESCENT, LAB, LEAKY, notebook, write
-from tf_kit.grading import confinement, course, delegation, grader, labs
+from tf_kit.grading import course, delegation, grader, labs
+from tf_kit.grading.sandbox import confinement
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,7 @@ def read_and_confined(tmp_path_factory):
 def confined_alone(tmp_path_factory):
     """The grades when nobody reads the code before it runs: what the walls alone hold back."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(delegation, "said", lambda *_: "")
+        monkeypatch.setattr(delegation, "summary", lambda *_: "")
         yield grade_all(tmp_path_factory.mktemp("confined"), monkeypatch)
 
 

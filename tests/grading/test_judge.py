@@ -35,8 +35,8 @@ def compared(expected, got, **case):
         (Between(0, 1), [0.5, 1.5], "at [1] got 1.5, expected between 0 and 1"),
         (Between(0, 1), [np.nan], "got nan"),
         (Holds(lambda y: y.sum() == 1, "sum to one"), [0.5, 0.5], ""),
-        (Holds(lambda y: y.sum() == 1, "sum to one"), [0.5], "it must sum to one"),
-        (Holds(lambda y: y[5] == 1, "be long"), [0.5], "it must be long"),
+        (Holds(lambda y: y.sum() == 1, "sum to one"), [0.5], "must sum to one"),
+        (Holds(lambda y: y[5] == 1, "be long"), [0.5], "must be long"),
     ],
 )
 def test_compare(expected, got, words):

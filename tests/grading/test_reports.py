@@ -9,7 +9,7 @@ import pytest
 
 from grading.class_of_students import LAB
 from tf_kit.grading import reports
-from tf_kit.grading.grader import Grade, Record, Result
+from tf_kit.grading.record import Grade, Record, Result
 from tf_kit.grading.submissions import Submission, find
 
 EVIL = "<script>alert(1)</script>\x00\x1b[31m =1+1 ]]> ../../etc"

@@ -1,30 +1,31 @@
 """Grading: exercises with their right and wrong answers, `check` for the student, a grader for the teacher."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_PLACES = {
-    "Between": "exercise",
-    "Close": "exercise",
-    "Exercise": "exercise",
-    "Holds": "exercise",
-    "Mistake": "exercise",
-    "Variant": "exercise",
-    "check": "checking",
-    "points": "checking",
-}
-_MODULES = {
-    **{
-        name: name for name in ("course", "grader", "labs", "notebooks", "reports", "selftest", "submissions")
+from tf_kit.lazy import lazily
+
+if TYPE_CHECKING:
+    from tf_kit.grading.checking import check as check
+    from tf_kit.grading.checking import points as points
+    from tf_kit.grading.exercise import Between as Between
+    from tf_kit.grading.exercise import Close as Close
+    from tf_kit.grading.exercise import Exercise as Exercise
+    from tf_kit.grading.exercise import Holds as Holds
+    from tf_kit.grading.exercise import Mistake as Mistake
+    from tf_kit.grading.exercise import Variant as Variant
+
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "tf_kit.grading.checking": ("check", "points"),
+        "tf_kit.grading.exercise": ("Between", "Close", "Exercise", "Holds", "Mistake", "Variant"),
+        "tf_kit.grading.course": (),
+        "tf_kit.grading.grader": (),
+        "tf_kit.grading.labs": (),
+        "tf_kit.grading.notebooks": (),
+        "tf_kit.grading.reports": (),
+        "tf_kit.grading.sandbox.confinement": (),
+        "tf_kit.grading.selftest": (),
+        "tf_kit.grading.submissions": (),
     },
-    "confinement": "sandbox.confinement",
-}
-__all__ = sorted(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(importlib.import_module(f"tf_kit.grading.{_PLACES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"tf_kit.grading.{_MODULES[name]}")
-    raise AttributeError(f"tf_kit.grading has no {name!r}; it has {', '.join(__all__)}")
+)

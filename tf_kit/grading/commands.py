@@ -4,17 +4,17 @@ from pathlib import Path
 
 import click
 
-from tf_kit import _checks
+from tf_kit.checks import refuse
 
 
 @click.group()
-def lab():
+def lab() -> None:
     """The labs: exercises that check themselves, and a grader for a whole class."""
 
 
 @lab.command("list")
-def list_labs():
-    """The labs: number, topic, exercises, points, title."""
+def list_labs() -> None:
+    """List the labs: number, topic, number of exercises, points, title."""
     from tf_kit.grading import labs
 
     for each in labs.labs():
@@ -37,33 +37,38 @@ def list_labs():
     "--install",
     default="tf-kit",
     show_default=True,
-    help="What the first cell installs where the kit is missing: a name, an address or a wheel.",
+    help="What the first cell installs if the kit is missing: a name, a URL or a wheel.",
 )
-def release(name, out, form, install):
+def release(name: str, out: str, form: str, install: str) -> None:
     """Write the student notebook of lab NAME.
 
-    nbgrader and otter run the tests in the student's process: an answer can read them, change them or write its own
-    mark. Use `tf-kit lab grade` for marks that count.
+    nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
+    own mark. Use `tf-kit lab grade` for marks that count.
     """
     from tf_kit.grading import labs, notebooks
 
     each = labs.find(name)
     path = Path(out) / f"{each.name}.ipynb"
     if path.exists():
-        _checks.refuse(
-            "--out", f"be a folder without {path.name}", f"{out!r}", "A student's work is not written over"
+        refuse(
+            "--out",
+            f"be a folder without {path.name}, which may hold a student's work",
+            f"{out!r}",
+            "Choose another folder, or move the file",
         )
     click.echo(f"{notebooks.write(notebooks.released(each, form, install), path)}")
 
 
 @lab.command("check")
 @click.argument("notebook", type=click.Path(exists=True, dir_okay=False))
-@click.option("--lab", "name", help="Which lab it is. Defaults to what the notebook says.")
+@click.option("--lab", "name", help="Number or topic of the lab. [default: found from the notebook's cells]")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0.1), help="Seconds for one answer, over its exercise's."
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    help="Seconds for one answer. [default: those of its exercise]",
 )
-def check_notebook(notebook, name, timeout):
-    """Check every answer of NOTEBOOK on the visible cases, as `check(…)` does in its cells."""
+def check_notebook(notebook: str, name: str | None, timeout: float | None) -> None:
+    """Check every answer in NOTEBOOK on the visible cases, as `check(…)` does in its cells."""
     from tf_kit.grading import grader, labs, submissions
 
     submission = submissions.Submission(Path(notebook).stem, Path(notebook))
@@ -84,23 +89,40 @@ def check_notebook(notebook, name, timeout):
 @click.argument("name")
 @click.argument("submission", nargs=-1, required=True, type=click.Path())
 @click.option("--out", required=True, type=click.Path(), help="Folder for the record and the reports.")
-@click.option("--jobs", type=click.IntRange(1), help="Answers that run at a time. [default: processors]")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0.1), help="Seconds for one answer, over its exercise's."
+    "--jobs", type=click.IntRange(1), help="Answers that run at once. [default: number of processors]"
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    help="Seconds for one answer. [default: those of its exercise]",
 )
 @click.option(
     "--course-secret",
     envvar="TF_KIT_COURSE_SECRET",
-    help="What the hidden cases are drawn from. [default: made once, in OUT/course-secret]",
+    help="Any text, from which the hidden cases are drawn. [default: created once, in OUT/course-secret]",
 )
-@click.option("--visible-only", is_flag=True, help="No hidden cases.")
-@click.option("--allow-unsandboxed", is_flag=True, help="Hidden cases even where answers cannot be confined.")
-def grade(name, submission, out, jobs, timeout, course_secret, visible_only, allow_unsandboxed):
+@click.option("--visible-only", is_flag=True, help="Grade without hidden cases.")
+@click.option(
+    "--allow-unsandboxed",
+    is_flag=True,
+    help="Use hidden cases even if the system cannot confine answers, which could then read them.",
+)
+def grade(
+    name: str,
+    submission: tuple[str, ...],
+    out: str,
+    jobs: int | None,
+    timeout: float | None,
+    course_secret: str | None,
+    visible_only: bool,
+    allow_unsandboxed: bool,
+) -> None:
     """Grade the notebooks SUBMISSION… (files or folders) of lab NAME.
 
-    An answer runs in a process of its own, confined by the system; what it should return never enters that process.
-    The record OUT/grades.jsonl is appended to after every submission: run the command again and it goes on; an
-    identical submission is answered from it. The reports are written at the end.
+    Each answer runs in a separate process, confined by the system, which never receives the expected values. Every
+    grade is appended to the record OUT/grades.jsonl at once. To continue after an interruption, run the same command
+    again: a submission on record is not graded twice. The reports are written at the end.
     """
     from tf_kit.grading import course
 
@@ -109,6 +131,7 @@ def grade(name, submission, out, jobs, timeout, course_secret, visible_only, all
         course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed)
     except KeyboardInterrupt:
         click.echo(
-            "tf-kit: interrupted; the same command goes on after the last submission on record", err=True
+            "tf-kit: interrupted; run the same command again to continue after the last submission on record",
+            err=True,
         )
         raise click.exceptions.Exit(1) from None

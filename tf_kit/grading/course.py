@@ -1,48 +1,70 @@
-"""A class graded from the command line: what is known already, what is left, progress, reports."""
+"""Grading of a class from the command line: submissions on record and those left, progress, reports."""
+
+from __future__ import annotations
 
 import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 import click
 
-from tf_kit import __version__, _checks
-from tf_kit.grading import grader, labs, reports, submissions
+from tf_kit import __version__
+from tf_kit.checks import refuse
+from tf_kit.grading import checking, grader, labs, reports, submissions
+from tf_kit.grading.class_figure import class_figure
+from tf_kit.grading.record import Grade, Record, secret_of
 
 
-def secret(out):
-    """The secret of a folder of grades, made when it is first asked for."""
-    _folder(out)
-    return grader.secret_of(out)
+def secret(out: str | Path) -> str:
+    """Read the secret of a folder of grades. Folder and secret are created on first use.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    _make_folder(out)
+    return secret_of(out)
 
 
-def grade(name, paths, out, jobs=None, seconds=None, secret=None, allow_unsandboxed=False):
-    """Grades submissions, writes record and reports, prints the class at a glance.
+def grade(
+    name: str,
+    paths: Sequence[str | Path],
+    out: str | Path,
+    jobs: int | None = None,
+    seconds: float | None = None,
+    secret: str | None = None,
+    allow_unsandboxed: bool = False,
+) -> list[Grade]:
+    """Grade submissions, write the record and the reports, and print a summary of the class.
 
     Args:
         name: number or topic of the lab.
         paths: notebooks and folders of notebooks.
         out: folder for the record and the reports.
-        jobs, seconds, secret, allow_unsandboxed: as for `grader.Grader`.
+        jobs: number of answers that run at once. Defaults to the number of processors.
+        seconds: time limit for one answer. Defaults to that of its exercise.
+        secret: string from which the hidden cases are drawn. Without it there are none.
+        allow_unsandboxed: whether to use hidden cases even if the system cannot confine an answer.
 
     Returns:
-        The `Grade` of every student.
+        Grade of every student.
 
     Raises:
-        ValueError: the lab or a submission is not there, or hidden cases cannot be protected.
+        InputError: the lab or a submission does not exist, `out` cannot be written, or hidden cases cannot be
+            protected.
     """
     lab, found = labs.find(name), submissions.find(paths)
-    _folder(out)
-    record = grader.Record(out)
+    _make_folder(out)
+    record = Record(out)
     began = time.perf_counter()
     with grader.Grader(lab, jobs, seconds, secret, allow_unsandboxed) as judge:
         identity = judge.identity()
         grades, left = [], []
         for submission in found:
-            known = record.known(submission, grader.digest_of(submission), identity)
+            known = record.known(submission, submissions.digest_of(submission), identity)
             if known is None:
                 left.append(submission)
                 continue
@@ -65,10 +87,28 @@ def grade(name, paths, out, jobs=None, seconds=None, secret=None, allow_unsandbo
         "from the record": len(found) - len(left),
         "rules": identity,
         "sandbox": {"level": level, **parts},
-        "hidden cases": "none"
-        if secret is None
-        else f"seed {submissions.digest(secret)[:12]} (hash of the secret)",
-        "visible seed": 0,
+        **_conditions(lab, seconds, secret),
+        "files": {grade.student: {"file": grade.file, "sha256": grade.digest} for grade in grades},
+    }
+    reports.write(grades, lab, out, manifest)
+    if grades:
+        from tf_kit import plotting
+
+        mistakes = reports.frequent_mistakes(grades, most=6)
+        figure = class_figure(lab.title, reports.points_by_exercise(grades), mistakes)
+        plotting.save(figure, Path(out) / "summary.png")
+    click.echo(f"\n{reports.summary(grades, lab)}")
+    click.echo(f"{taken:.1f} s; record, reports and figure in {out}")
+    return grades
+
+
+def _conditions(lab, seconds, secret):
+    """Collect for the manifest the conditions that a teacher may need to grade again under the same ones."""
+    hidden = "none" if secret is None else f"seed {submissions.digest(secret)[:12]} (hash of the secret)"
+    packages = ("tensorflow", "keras", "numpy", "nbformat")
+    return {
+        "hidden cases": hidden,
+        "visible seed": checking.VISIBLE_SEED,
         "limits": {
             exercise.id: {"seconds": seconds or exercise.seconds, "memory_mb": exercise.memory_mb}
             for exercise in lab.exercises.values()
@@ -77,17 +117,9 @@ def grade(name, paths, out, jobs=None, seconds=None, secret=None, allow_unsandbo
             "tf-kit": __version__,
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-            **{
-                package: metadata.version(package) for package in ("tensorflow", "keras", "numpy", "nbformat")
-            },
+            **{package: metadata.version(package) for package in packages},
         },
-        "files": {grade.student: {"file": grade.file, "sha256": grade.digest} for grade in grades},
     }
-    reports.write(grades, lab, out, manifest)
-    _draw(grades, lab, out)
-    click.echo(f"\n{reports.summary(grades, lab)}")
-    click.echo(f"{taken:.1f} s; record, reports and figure in {out}")
-    return grades
 
 
 def _level_line(level, parts, secret):
@@ -98,7 +130,7 @@ def _level_line(level, parts, secret):
 
 
 def _progress(grades, total):
-    """Passes grades on, with a bar on a terminal and a line now and then elsewhere, and the time that is left."""
+    """Yield grades while showing progress: a bar on a terminal, otherwise a line about every 20 seconds."""
     from tqdm import tqdm
 
     interactive = sys.stderr.isatty()
@@ -113,20 +145,11 @@ def _progress(grades, total):
     )
 
 
-def _draw(grades, lab, out):
-    from tf_kit import plotting
-
-    if grades:
-        figure = plotting.class_summary(
-            lab.title, reports.points_by_exercise(grades), reports.frequent_mistakes(grades, most=6)
-        )
-        plotting.save(figure, Path(out) / "summary.png")
-
-
-def _folder(out):
+def _make_folder(out):
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         if not os.access(out, os.W_OK):
             raise PermissionError
     except OSError:
-        _checks.refuse("--out", "be a folder that can be written", f"{str(out)!r}")
+        received = f"{str(out)!r}, which cannot be created or written"
+        refuse("--out", "be a folder that can be written", received, "Choose another folder")

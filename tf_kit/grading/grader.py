@@ -1,82 +1,51 @@
-"""Grading a class: every submission's every answer in confined children, and a record that can be gone on with."""
+"""The grader: runs the answers of many submissions in confined children and judges their outputs."""
 
-import contextlib
-import dataclasses
-import json
+from __future__ import annotations
+
 import os
-import secrets
-import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
-from tf_kit import __version__, _checks
+from tf_kit import __version__
+from tf_kit.checks import refuse
 from tf_kit.grading import checking, delegation, judge, submissions
-from tf_kit.grading.children import Children, Job, Request, ZygoteDied, may_share
-from tf_kit.grading.judge import Failure
-from tf_kit.grading.slicing import Notebook
+from tf_kit.grading.exercise import Exercise
+from tf_kit.grading.judge import Failure, Verdict
+from tf_kit.grading.labs import Lab
+from tf_kit.grading.record import Grade, Result
+from tf_kit.grading.sandbox.processes import Children, Job, Request, ZygoteDied, may_share
+from tf_kit.grading.slicing import UNCHANGED, Notebook
+from tf_kit.grading.submissions import Submission
 
-RECORD = "grades.jsonl"
 MOST_SHOWN = 6
-SHARED = 0.25  # of its limit that an answer may use beside others; alone it has the rest
-
-
-@dataclasses.dataclass
-class Result:
-    """What one answer earned, as the reports say it. Nothing in it tells of a hidden case more than that it failed."""
-
-    exercise: str
-    title: str
-    points: int
-    maximum: int
-    status: str
-    sentence: str = ""
-    findings: list[str] = dataclasses.field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclasses.dataclass
-class Grade:
-    """The results of one submission."""
-
-    student: str
-    lab: str
-    results: list[Result]
-    digest: str = ""
-    number: str = ""
-    file: str = ""
-    recorded: bool = False
-
-    @property
-    def points(self):
-        return sum(result.points for result in self.results)
-
-    @property
-    def maximum(self):
-        return sum(result.maximum for result in self.results)
-
-    @property
-    def status(self):
-        """The submission's status in one word: ok, or that of its worst answer."""
-        worst = max((judge.STATUSES.index(result.status) for result in self.results), default=0)
-        return judge.STATUSES[worst]
+SHARED = 0.25  # fraction of its time limit that an answer gets in a shared child; in its own child it gets the rest
 
 
 class Grader:
-    """Grades submissions to a lab. Use it in a `with`.
+    """Grades submissions to a lab. Use it as a context manager.
 
     Args:
-        lab: the `Lab`.
-        jobs: answers that run at a time. Defaults to the number of processors.
-        seconds: limit for one answer, over that of its exercise.
-        secret: what the hidden cases are drawn from; without it there are none.
-        allow_unsandboxed: hidden cases even where nothing confines an answer.
+        lab: the lab.
+        jobs: number of answers that run at once. Defaults to the number of processors.
+        seconds: time limit for one answer. Defaults to that of its exercise.
+        secret: string from which the hidden cases are drawn. Without it there are none.
+        allow_unsandboxed: whether to use hidden cases even if the system cannot confine an answer.
 
     Raises:
-        ValueError: hidden cases are asked for on a system that cannot protect them.
+        InputError: the system cannot run the grader.
     """
 
-    def __init__(self, lab, jobs=None, seconds=None, secret=None, allow_unsandboxed=False):
+    def __init__(
+        self,
+        lab: Lab,
+        jobs: int | None = None,
+        seconds: float | None = None,
+        secret: str | None = None,
+        allow_unsandboxed: bool = False,
+    ):
         self.lab = lab
         self.seconds = seconds
         self._exercises = lab.exercises
@@ -86,39 +55,44 @@ class Grader:
             for id, exercise in self._exercises.items()
         }
         self._secret = secret
-        self._mistakes = {}  # exercise -> outputs on the visible cases of every known mistake
+        self._mistakes = {}  # id of an exercise -> outputs of each known mistake on the visible cases
         self._children = Children(lab, jobs or os.cpu_count() or 1)
         self._allow_unsandboxed = allow_unsandboxed
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *details):
-        self._children.__exit__(*details)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._children.__exit__(kind, error, traceback)
 
-    def ready(self):
-        """Waits for the zygote; returns the sandbox level.
+    def ready(self) -> str:
+        """Wait until answers can run, and return the sandbox level: "full", "partial" or "none".
 
         Raises:
-            ValueError: hidden cases are asked for on a system that cannot protect them.
+            InputError: there are hidden cases, and the system cannot protect them.
         """
         level = self._children.level
         if level == "none" and self._secret and not self._allow_unsandboxed:
-            _checks.refuse(
+            refuse(
                 "--course-secret",
-                "be used where answers can be confined, since they could read the hidden cases",
+                "be used on a system that can confine answers, which could otherwise read the hidden cases",
                 "sandbox level none",
-                "Grade on Linux, use --visible-only, or take the risk with --allow-unsandboxed",
+                "Grade on Linux, or use --visible-only, or accept the risk with --allow-unsandboxed",
             )
         return level
 
     @property
-    def parts(self):
-        """What confines an answer: part -> bool."""
+    def parts(self) -> dict[str, bool]:
+        """Whether each part of the confinement is in force."""
         return self._children.parts
 
-    def identity(self):
-        """A hash of everything but the submission that a grade depends on."""
+    def identity(self) -> str:
+        """Hash everything except the submission that a grade depends on."""
         lab = self.lab
         files = [
             path.read_bytes()
@@ -126,22 +100,22 @@ class Grader:
         ]
         return submissions.digest(*files, self._secret or "", self.seconds or "", __version__)
 
-    def grade(self, pending):
-        """Grades submissions, several at a time. Yields each one's `Grade` as soon as it is whole."""
+    def grade(self, pending: Sequence[Submission]) -> Iterator[Grade]:
+        """Grade submissions, several at once. Yields each `Grade` as soon as it is complete."""
         pending, open_ = list(reversed(pending)), {}
         queue = []
         while pending or open_ or queue:
             while pending and len(queue) < self._children.jobs:
                 submission = pending.pop()
                 paper = _Paper(submission, self)
-                if paper.whole:
+                if paper.complete:
                     yield paper.grade()
                     continue
                 open_[submission] = paper
                 queue += paper.jobs()
             self._start(queue)
             ended = self._ended()
-            self._start(queue)  # before this process compares: what is ready need not wait for that
+            self._start(queue)  # children start before this process judges outputs, which takes time
             for job in ended:
                 if isinstance(job.key, str):
                     self._learn(job)
@@ -151,7 +125,7 @@ class Grader:
                     papers = [job.key]
                 for paper in papers:
                     queue[:0] = paper.jobs()
-                    if paper.whole:
+                    if paper.complete:
                         del open_[paper.submission]
                         yield paper.grade()
 
@@ -163,17 +137,21 @@ class Grader:
         try:
             return self._children.wait()
         except ZygoteDied as error:
-            level_jobs = error.args[0]
+            interrupted = error.args[0]
             self._children.__exit__(None, None, None)
             self._children = Children(self.lab, self._children.jobs)
             self.ready()
-            return level_jobs
+            return interrupted
 
     def _learn(self, job):
         self._mistakes[job.key] = [request.outputs for request in job.requests]
 
-    def mistakes(self, id):
-        """(jobs to run first, outputs of each known mistake on the visible cases or None while they run)."""
+    def mistakes(self, id: str) -> tuple[list[Job], list[Any] | None]:
+        """Get the outputs of the known mistakes of an exercise on its visible cases.
+
+        Returns:
+            Jobs that must run first, and the outputs of each mistake, or None until those jobs have ended.
+        """
         if id not in self._mistakes:
             self._mistakes[id] = None
             exercise, solution = self._exercises[id], self.lab.solution(id)
@@ -187,21 +165,21 @@ class Grader:
         return [], self._mistakes[id]
 
 
-def hidden_cases(lab, exercise, secret):
-    """The cases that no student sees: drawn as the visible ones are, from a seed that the secret decides."""
+def hidden_cases(lab: Lab, exercise: Exercise, secret: str) -> list[dict[str, Any]]:
+    """Draw the cases that no student sees, as the visible ones but from a seed that depends on the secret."""
     seed = submissions.digest(secret, lab.name, exercise.id)
     return exercise.cases(np.random.default_rng(int(seed[:32], 16)))
 
 
 class _Paper:
-    """One submission on its way: first all answers in one child, then those that are not right each in its own."""
+    """A submission while it is graded: first all answers run in one child, then each that failed in its own child."""
 
     def __init__(self, submission, grader):
         self.submission = submission
         self._grader, self._lab = grader, grader.lab
         self._results, self._codes, self._waiting = {}, {}, {}
         self._shared, self._own, self._running = [], [], 0
-        self.digest = digest_of(submission)
+        self.digest = submissions.digest_of(submission)
         try:
             cells = submissions.read(submission.path)
         except (submissions.Unreadable, OSError) as error:
@@ -212,13 +190,13 @@ class _Paper:
         for id, exercise in self._lab.exercises.items():
             answer = notebook.answer(id, exercise.defines)
             if answer.status == "missing":
-                words = exercise.task if "handed out" in answer.why else answer.why
+                words = exercise.task if answer.why == UNCHANGED else answer.why
                 self._results[id] = _result(exercise, "missing", words)
             elif answer.status:
                 self._results[id] = _result(exercise, answer.status, answer.why)
             else:
                 self._codes[id] = answer.code
-                found = delegation.said(exercise, answer.code)
+                found = delegation.summary(exercise, answer.code)
                 if found:
                     self._results[id] = _result(exercise, "forbidden", found)
                 else:
@@ -226,7 +204,7 @@ class _Paper:
         self._groups = self._grouped()
 
     @property
-    def whole(self):
+    def complete(self):
         return len(self._results) == len(self._lab.exercises)
 
     def grade(self):
@@ -251,7 +229,7 @@ class _Paper:
         return groups
 
     def jobs(self):
-        """What is to be run next."""
+        """List the jobs that can start now."""
         jobs = []
         for group in self._groups if self._shared else []:
             jobs.append(
@@ -277,7 +255,7 @@ class _Paper:
         return Request(self._lab.exercises[id], self._codes[id], cases)
 
     def take(self, job):
-        """Takes in a job that has ended."""
+        """Judge the outputs of a job that has ended."""
         if job.own:
             self._take_own(job)
         else:
@@ -308,19 +286,19 @@ class _Paper:
             self._results[exercise.id] = self._stopped(exercise)
         elif job.ended:
             self._results[exercise.id] = _result(
-                exercise, "crashed", "the answer ended the Python that ran it"
+                exercise, "crashed", "the answer ended the Python process that ran it"
             )
         elif any(isinstance(each, Failure) and each.kind == "NotAllowed" for each in [*visible, *hidden]):
             words = next(
                 (e.message for e in visible if isinstance(e, Failure) and e.kind == "NotAllowed"), ""
             )
             self._results[exercise.id] = _result(
-                exercise, "forbidden", words or "the answer used what its exercise forbids"
+                exercise, "forbidden", words or "the answer used something that its exercise forbids"
             )
         elif any(isinstance(each, Failure) and _memory(each) for each in [*visible, *hidden]):
             limit = exercise.memory_mb
             self._results[exercise.id] = _result(
-                exercise, "memory", f"the answer asked for more than its {limit} MB of memory"
+                exercise, "memory", f"the answer needed more than the {limit} MB of memory that it may use"
             )
         else:
             verdict = judged(exercise, job.requests[0].cases, visible)
@@ -332,22 +310,22 @@ class _Paper:
 
     def _stopped(self, exercise):
         limit = self._grader.seconds or exercise.seconds
-        return _result(exercise, "timeout", f"the answer was stopped after {limit:g} s")
+        return _result(exercise, "timeout", f"the answer did not finish within {limit:g} s")
 
     def _explain(self, id, cases, outputs, verdict, behind, seconds, known):
         exercise = self._lab.exercises[id]
         by_mistake = dict(zip((mistake.sentence for mistake in exercise.mistakes), known, strict=False))
 
-        def does(mistake, index):
-            outputs = by_mistake.get(mistake.sentence)
-            return outputs[index] if outputs else Failure("NotRun", "")
+        def outputs_of(mistake, index):
+            found = by_mistake.get(mistake.sentence)
+            return found[index] if found else Failure("NotRun", "")
 
         unwritten = outputs and all(isinstance(each, Failure) and each.unwritten for each in outputs)
         sentence, status = "", verdict.status
         if unwritten:
             sentence, status = exercise.task, "missing"
         elif verdict.status != "ok":
-            sentence = judge.matching(exercise, cases, outputs, does)
+            sentence = judge.matching(exercise, cases, outputs, outputs_of)
         earned = dict(verdict.earned)
         findings = [
             f"{finding.about}: {checking.described(finding)}" for finding in verdict.findings[:MOST_SHOWN]
@@ -366,11 +344,13 @@ class _Paper:
         self._results[id] = result
 
 
-def judged(exercise, cases, outputs):
-    """The verdict on outputs from a process that may have sent anything."""
+def judged(
+    exercise: Exercise, cases: list[dict[str, Any]], outputs: list[dict[str, np.ndarray] | Failure]
+) -> Verdict:
+    """Judge outputs from a process that may have sent any arrays."""
     try:
         return judge.judge(exercise, cases, outputs)
-    except Exception as error:  # arrays of shapes that no reference foresees
+    except Exception as error:  # a reference may fail to compare with arrays of unexpected shapes
         finding = judge.Finding(0, "", "", "", f"cannot be compared ({type(error).__name__})")
         earned = dict.fromkeys(exercise.parts_points(), 0)
         return judge.Verdict(exercise.id, 0, exercise.points, "wrong", earned, [finding])
@@ -384,96 +364,3 @@ def _result(exercise, status, sentence="", points=0, seconds=0.0):
     return Result(
         exercise.id, exercise.title, points, exercise.points, status, sentence, [], round(seconds, 3)
     )
-
-
-def digest_of(submission):
-    """What tells a submission from another: a hash of its bytes, or of why they cannot be read."""
-    try:
-        return submissions.digest(submissions.content(submission.path))
-    except (submissions.Unreadable, OSError) as error:
-        return submissions.digest("unreadable", str(error))
-
-
-class Record:
-    """The grades of a folder, one line each, only ever appended to: the source of every report.
-
-    Args:
-        folder: where `grades.jsonl` is or will be.
-    """
-
-    def __init__(self, folder):
-        self.path = Path(folder) / RECORD
-        self._grades = {}
-        self._known = {}
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was being written
-                    self._take(json.loads(line))
-
-    def known(self, submission, digest, identity):
-        """The grade that this student, or an identical submission, got under the same rules; or None.
-
-        What depended on how busy the machine was (a timeout, a crash) counts for the student it happened to alone.
-        """
-        entry = self._grades.get(submission.student)
-        if entry is None or (entry["digest"], entry["identity"]) != (digest, identity):
-            entry = self._known.get((digest, identity))
-        if entry is None:
-            return None
-        results = [Result(**result) for result in entry["results"]]
-        return Grade(
-            submission.student,
-            entry["lab"],
-            results,
-            digest,
-            submission.number,
-            str(submission.path),
-            recorded=True,
-        )
-
-    def holds(self, student, digest, identity):
-        """Whether this very grade of this student stands in the record."""
-        entry = self._grades.get(student)
-        return entry is not None and (entry["digest"], entry["identity"]) == (digest, identity)
-
-    def append(self, grade, identity):
-        """Writes a grade down, for good, before anything else is said of it."""
-        entry = {
-            "student": grade.student,
-            "lab": grade.lab,
-            "points": grade.points,
-            "maximum": grade.maximum,
-            "status": grade.status,
-            "digest": grade.digest,
-            "identity": identity,
-            "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "results": [dataclasses.asdict(result) for result in grade.results],
-        }
-        data = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-        with self.path.open("ab") as file:
-            if file.tell() and not self._ends_whole():
-                file.write(b"\n")
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        self._take(entry)
-
-    def _ends_whole(self):
-        with self.path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
-
-    def _take(self, entry):
-        self._grades[entry["student"]] = entry
-        if all(result["status"] not in ("timeout", "crashed", "memory") for result in entry["results"]):
-            self._known[entry["digest"], entry["identity"]] = entry
-
-
-def secret_of(folder):
-    """The secret of a folder of grades: made when it is first asked for, readable by its owner alone."""
-    path = Path(folder) / "course-secret"
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(16) + "\n")
-    return path.read_text(encoding="utf-8").strip()

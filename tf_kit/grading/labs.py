@@ -1,15 +1,15 @@
-"""The labs: where they are, their exercises, and the stub and solution of each.
+"""The labs: their files and exercises, and the stub and solution of each exercise.
 
 A lab has four files of one name:
 
-    labs/NN_topic.py              its only source: prose, stubs, solutions (a percent script that runs as a program)
-    labs/probes/NN_topic.py       public: one function an exercise, turns a student's objects into arrays
-    labs/answers/NN_topic.py      the judge's: `EXERCISES`, with cases, references, mistakes and variants; NumPy only
-    labs/notebooks/NN_topic.ipynb the student notebook, generated
+    labs/NN_topic.py              source: prose, stubs, solutions (a percent script that runs as a program)
+    labs/probes/NN_topic.py       one function per exercise, which turns a student's objects into arrays
+    labs/answers/NN_topic.py      `EXERCISES` with cases, references, mistakes and variants, for the judge; NumPy only
+    labs/notebooks/NN_topic.ipynb student notebook, generated from the source
 
-The cell of an exercise is opened by a line such as `# %% exercise="momentum"`. In it, what the student is to write
-stands between `### BEGIN SOLUTION` and `### END SOLUTION`; commented lines under a `### STUB` right above are what
-the student notebook holds instead (without them, a line that raises `NotImplementedError`).
+The cell of an exercise starts with a line such as `# %% exercise="momentum"`. The part that the student must write is
+between `### BEGIN SOLUTION` and `### END SOLUTION`. In the student notebook it is replaced by the commented lines under
+a `### STUB` right above it, or by a line that raises `NotImplementedError`.
 """
 
 import dataclasses
@@ -18,10 +18,13 @@ import functools
 import importlib.util
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
-from tf_kit import _checks
+from tf_kit.checks import refuse
 from tf_kit.grading import submissions
+from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.slicing import Cell, Notebook
 
 _SOLUTION = re.compile(
@@ -33,48 +36,58 @@ _SOLUTION = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Lab:
-    """A lab by its number and topic, read from its files when asked."""
+    """A lab. Its files are read when their contents are first used.
+
+    Args:
+        number: its number, as in the names of its files.
+        topic: its topic, as in the names of its files.
+        source: path of its source.
+    """
 
     number: str
     topic: str
     source: Path
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """Number and topic: the name of its files without the suffix."""
         return self.source.stem
 
     @functools.cached_property
-    def title(self):
-        """The first heading of the source."""
+    def title(self) -> str:
+        """First heading of the source."""
         found = re.search(r"^# # (.+)$", self.source.read_text(encoding="utf-8"), re.MULTILINE)
         return found.group(1) if found else self.topic.replace("_", " ").capitalize()
 
     @functools.cached_property
-    def exercises(self):
-        """id -> `Exercise`, in the order of the lab."""
+    def exercises(self) -> dict[str, Exercise]:
+        """Exercises by id, in the order of the lab."""
         module = _load(self.folder / "answers" / self.source.name, f"tf_kit_lab_answers_{self.name}")
         return {exercise.id: exercise for exercise in module.EXERCISES}
 
     @functools.cached_property
-    def probes(self):
-        """The module of probes: it imports Keras, so only a student's process asks for it."""
+    def probes(self) -> ModuleType:
+        """Module of the probes. It imports Keras, so only a process that runs answers may load it."""
         return _load(self.probes_path, f"tf_kit_lab_probes_{self.name}")
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
+        """Folder of the source."""
         return self.source.parent
 
     @property
-    def probes_path(self):
+    def probes_path(self) -> Path:
+        """File of the probes."""
         return self.folder / "probes" / self.source.name
 
     @property
-    def notebook_path(self):
+    def notebook_path(self) -> Path:
+        """File of the student notebook."""
         return self.folder / "notebooks" / f"{self.name}.ipynb"
 
     @functools.cached_property
-    def code(self):
-        """The code cells of the source: (id of the exercise or "", text with markers)."""
+    def code(self) -> list[tuple[str, str]]:
+        """Code cells of the source: (id of the exercise or "", text with markers)."""
         text = self.source.read_text(encoding="utf-8")
         heads = [*re.finditer(r"^# %%(.*)\n", text, re.MULTILINE)]
         ends = [head.start() for head in heads[1:]] + [len(text)]
@@ -86,50 +99,57 @@ class Lab:
         return cells
 
     @functools.cached_property
-    def cells(self):
-        """id -> the source of the exercise's cell, with its markers."""
+    def cells(self) -> dict[str, str]:
+        """Source of each exercise's cell by id, with its markers."""
         return {id: text for id, text in self.code if id}
 
-    def notebook(self, replaced=None):
-        """The lab with its solutions as a `Notebook`; `replaced` maps ids to other answers' code."""
+    def notebook(self, replaced: Mapping[str, str] | None = None) -> Notebook:
+        """Make a notebook of the lab with its solutions.
+
+        Args:
+            replaced: id of an exercise -> code of an answer in place of the solution.
+        """
         answers = {id: self.solution(id) for id in self.cells} | dict(replaced or {})
         return Notebook(
             [Cell(answers.get(id, text), (id,) if id else ()) for id, text in self.code], self.stubs
         )
 
     @functools.cached_property
-    def stubs(self):
-        """id -> (names the exercise asks for, its cell as the student finds it)."""
+    def stubs(self) -> dict[str, tuple[tuple[str, ...], str]]:
+        """Names that each exercise asks for and its cell as handed out, by id."""
         return {id: (exercise.defines, self.stub(id)) for id, exercise in self.exercises.items()}
 
-    def solution(self, id):
-        """The exercise's cell with the solution in it."""
+    def solution(self, id: str) -> str:
+        """Return the cell of an exercise with its solution."""
         return solution_of(self.cells[id])
 
-    def stub(self, id):
-        """The exercise's cell as the student finds it."""
+    def stub(self, id: str) -> str:
+        """Return the cell of an exercise as handed out."""
         return stub_of(self.cells[id])
 
     @property
-    def points(self):
+    def points(self) -> int:
+        """Points for all exercises."""
         return sum(exercise.points for exercise in self.exercises.values())
 
 
-def solution_of(cell):
-    """A marked cell without its markers and stubs.
+def solution_of(cell: str) -> str:
+    """Remove markers and stubs from the cell of an exercise.
 
-    >>> print(solution_of("def f(x):\\n    ### BEGIN SOLUTION\\n    return x\\n    ### END SOLUTION\\n"), end="")
-    def f(x):
-        return x
+    Example:
+        >>> print(solution_of("def f(x):\\n    ### BEGIN SOLUTION\\n    return x\\n    ### END SOLUTION\\n"), end="")
+        def f(x):
+            return x
     """
     return _SOLUTION.sub(lambda found: found["solution"], cell).rstrip() + "\n"
 
 
-def stub_of(cell):
-    """A marked cell with its stubs in place of the solutions.
+def stub_of(cell: str) -> str:
+    """Replace the solutions in the cell of an exercise by their stubs.
 
-    >>> print(stub_of("### STUB\\n# x = 0\\n### BEGIN SOLUTION\\nx = 1\\n### END SOLUTION\\n"), end="")
-    x = 0
+    Example:
+        >>> print(stub_of("### STUB\\n# x = 0\\n### BEGIN SOLUTION\\nx = 1\\n### END SOLUTION\\n"), end="")
+        x = 0
     """
 
     def stub(found):
@@ -140,40 +160,52 @@ def stub_of(cell):
     return _SOLUTION.sub(stub, cell).rstrip() + "\n"
 
 
-def folder():
-    """The folder of the labs: inside the installed package, or beside it in a checkout."""
+def folder() -> Path:
+    """Find the folder of the labs: inside an installed package, or next to the package in a checkout."""
     inside = Path(__file__).parents[1] / "_labs"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "labs"
 
 
 @functools.cache
-def labs():
-    """All labs in order."""
+def labs() -> list[Lab]:
+    """List all labs in order."""
     return [Lab(*path.stem.split("_", 1), path) for path in sorted(folder().glob("[0-9][0-9]_*.py"))]
 
 
-def find(name):
-    """The lab of a number ("3", "03") or a topic ("optimizers"), or `InputError` that names the nearest."""
+def find(name: str) -> Lab:
+    """Find a lab by its number ("3", "03"), its topic ("optimizers") or both ("03_optimizers").
+
+    Raises:
+        InputError: there is no such lab. The message names the most similar topic.
+    """
     for lab in labs():
         if name in (lab.topic, lab.number, lab.number.lstrip("0"), lab.name):
             return lab
     near = difflib.get_close_matches(name, [lab.topic for lab in labs()], n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
-    _checks.refuse(
-        "lab", "be the number or the name of a lab", f"{name!r}", f"{hint}`tf-kit lab list` shows them"
+    refuse(
+        "lab",
+        "be the number or the topic of a lab",
+        f"{name!r}",
+        f"{hint}Run `tf-kit lab list` to see all labs",
     )
 
 
-def of_notebook(path):
-    """The lab that a notebook answers: what its metadata says, else the one most of whose answers it defines.
+def of_notebook(path: str | Path) -> Lab:
+    """Find the lab that a notebook answers: the one with the most exercises marked, or else defined, in its cells.
 
     Raises:
-        ValueError: it answers no lab, or is not a notebook.
+        InputError: the file is not a notebook, or it has no answer to any lab.
     """
     try:
         cells = submissions.read(path)
     except submissions.Unreadable as error:
-        _checks.refuse("NOTEBOOK", "be a notebook", f"{str(path)!r}", str(error))
+        refuse(
+            "NOTEBOOK",
+            "be a Jupyter notebook",
+            f"{str(path)!r}; {error}",
+            "Save the notebook again as .ipynb",
+        )
     marks = {mark for cell in cells for mark in cell.marks}
     text = "\n".join(cell.source for cell in cells)
 
@@ -185,12 +217,21 @@ def of_notebook(path):
 
     best = max(labs(), key=answered)
     if answered(best) == (0, 0):
-        _checks.refuse("NOTEBOOK", "answer a lab", f"{str(path)!r}", "Name the lab by --lab")
+        refuse(
+            "NOTEBOOK",
+            "have the cells of a lab",
+            f"{str(path)!r}, which defines none of the answers",
+            "Name the lab with --lab, as in `tf-kit lab check NOTEBOOK --lab optimizers`",
+        )
     return best
 
 
-def find_exercise(id):
-    """(lab, exercise) of an exercise's id, or `InputError` that names the nearest."""
+def find_exercise(id: str) -> tuple[Lab, Exercise]:
+    """Find an exercise by its id, with its lab.
+
+    Raises:
+        InputError: there is no such exercise. The message names the most similar id.
+    """
     known = {}
     for lab in labs():
         for exercise in lab.exercises.values():
@@ -199,11 +240,11 @@ def find_exercise(id):
         return known[id]
     near = difflib.get_close_matches(id, list(known), n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    _checks.refuse(
+    refuse(
         "exercise",
-        "be the id of an exercise",
+        "be the id of an exercise, the word in the first line of its cell",
         f"{id!r}",
-        f"{hint}They are {', '.join(known) or 'not written'}",
+        f"{hint}The ids are {', '.join(known)}",
     )
 
 

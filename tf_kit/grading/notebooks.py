@@ -1,13 +1,23 @@
-"""Student notebooks, generated from the labs' sources: without solutions, tests or outputs.
+"""Student notebooks, generated from the sources of the labs, without solutions, tests or outputs.
 
-python -m tf_kit.grading.notebooks         writes every lab's notebook into labs/notebooks
+    python -m tf_kit.grading.notebooks
+
+writes the notebook of every lab into `labs/notebooks`.
 """
 
+from __future__ import annotations
+
 import re
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tf_kit.grading import labs
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from tf_kit.grading.exercise import Exercise
+    from tf_kit.grading.labs import Lab
 
 INSTALL = """# In an environment without the kit, such as a fresh Colab, this installs it.
 try:
@@ -17,15 +27,16 @@ except ModuleNotFoundError:
 REQUIREMENT = "tf-kit"
 
 
-def student_notebook(lab, requirement=REQUIREMENT):
-    """The notebook that a student gets: prose, stubs, and a mark in each cell that is to be answered.
+def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
+    """Make the notebook that is handed out: prose, stubs, and a mark in each cell that a student must complete.
 
     Args:
-        lab: the `Lab`.
-        requirement: what `%pip install` is given where the kit is missing: a name, an address or a wheel.
+        lab: the lab.
+        requirement: argument of `%pip install` in an environment without the kit: a name, a URL or a wheel.
 
     Returns:
-        An nbformat notebook. The mark is the cell's first line, `# exercise: momentum (3 points)`, and its metadata.
+        The notebook. The cell of an exercise is marked by its first line, `# exercise: momentum (3 points)`, and by its
+        metadata.
     """
     import jupytext
     import nbformat
@@ -47,16 +58,16 @@ def student_notebook(lab, requirement=REQUIREMENT):
     return notebook
 
 
-def released(lab, form="plain", requirement=REQUIREMENT):
-    """The student notebook, plain or in the format of nbgrader or otter.
+def released(lab: Lab, form: str = "plain", requirement: str = REQUIREMENT) -> NotebookNode:
+    """Make the student notebook, plain or in the format of nbgrader or otter.
 
-    Both run their tests in the student's process, where an answer can read them, change them or write its own mark;
-    their tests here are the visible cases. What counts should be graded by this kit.
+    Both of these run their tests in the student's process, where an answer can read them, change them or write its
+    own mark. Their tests are the visible cases only. Marks that count should come from the grader of this kit.
 
     Args:
-        lab: the `Lab`.
-        form: "plain", "nbgrader" (source version: `nbgrader generate_assignment` takes it) or "otter" (with its
-            tests in the metadata).
+        lab: the lab.
+        form: "plain", "nbgrader" (source version, for `nbgrader generate_assignment`) or "otter" (with the tests in
+            the metadata).
         requirement: as for `student_notebook`.
     """
     import nbformat
@@ -85,15 +96,15 @@ def released(lab, form="plain", requirement=REQUIREMENT):
             cells.append(_code(f"otter-{id}", f'grader.check("{id}")'))
     if form == "otter":
         notebook.metadata["otter"] = {"OK_FORMAT": True, "tests": tests}
-        own = f'otter.Notebook("{lab.name}.ipynb")'  # which holds the tests
-        cells.insert(1, _code("otter", f"import otter\n\ngrader = {own}"))
+        grader = f'otter.Notebook("{lab.name}.ipynb")'  # otter reads the tests from this file
+        cells.insert(1, _code("otter", f"import otter\n\ngrader = {grader}"))
     notebook.cells = cells
     nbformat.validate(notebook)
     return notebook
 
 
 def _nbgrader(id, solution=False, points=None):
-    """nbgrader's metadata of a cell: one to be answered, or one whose last value is the points."""
+    """Make nbgrader's metadata of a cell to be completed, or of a cell whose last value is the points."""
     described = {"grade": points is not None, "grade_id": id, "locked": not solution, "solution": solution}
     return {
         **described,
@@ -103,30 +114,28 @@ def _nbgrader(id, solution=False, points=None):
     }
 
 
-def answer_cell(lab, id):
-    """The cell of an exercise with its stub, marked by its first line and its metadata."""
+def answer_cell(lab: Lab, id: str) -> NotebookNode:
+    """Make the cell of an exercise with its stub, marked by its first line and its metadata."""
     cell = _code(f"exercise-{id}".replace("_", "-"), f"{mark(lab.exercises[id])}\n{lab.stub(id).rstrip()}")
     cell.metadata["tf_kit"] = {"exercise": id, "points": lab.exercises[id].points}
     return cell
 
 
-def mark(exercise):
-    """The first line of an exercise's cell in the student notebook."""
+def mark(exercise: Exercise) -> str:
+    """Write the first line of the cell of an exercise in the student notebook."""
     return f"# exercise: {exercise.id} ({exercise.points} point{'s' if exercise.points != 1 else ''})"
 
 
-def write(notebook, path):
-    """Writes a notebook, the same bytes for the same notebook. Returns the path."""
-    import nbformat
-
+def write(notebook: NotebookNode, path: str | Path) -> Path:
+    """Write a notebook to a file, the same bytes for the same notebook. Returns the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    path.write_text(text_of(notebook), encoding="utf-8")
     return path
 
 
-def text_of(notebook):
-    """What `write` writes, to tell whether a notebook on the disk is stale."""
+def text_of(notebook: NotebookNode) -> str:
+    """Return the text that `write` would write, to find out whether a file is stale."""
     import nbformat
 
     return nbformat.writes(notebook) + "\n"
@@ -143,4 +152,3 @@ def _code(id, source):
 if __name__ == "__main__":
     for each in labs.labs():
         print(write(student_notebook(each), each.notebook_path))
-    sys.exit(0)

@@ -1,4 +1,6 @@
-"""What a class got, in the formats that teachers and platforms read. Everything comes from grades; nothing is rerun."""
+"""Reports on a class, in the formats that teachers and learning platforms read, written from the grades alone."""
+
+from __future__ import annotations
 
 import csv
 import html
@@ -7,22 +9,28 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tf_kit.grading.judge import STATUSES
+from tf_kit.grading.labs import Lab
+from tf_kit.grading.record import Grade
 
 _CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
-def write(grades, lab, folder, manifest):
-    """Writes every report of a class into a folder.
+def write(grades: Sequence[Grade], lab: Lab, folder: str | Path, manifest: Mapping[str, Any]) -> None:
+    """Write the reports on a class into a folder.
+
+    They are `grades.csv`, `canvas.csv`, `moodle.csv`, `junit.xml`, `summary.txt`, `manifest.json`, and for each
+    student, in `students/<name>/`, a `results.json` for Gradescope and a `report.html`.
 
     Args:
-        grades: the `Grade` of each student.
-        lab: the `Lab`.
-        folder: gets `grades.csv`, `canvas.csv`, `moodle.csv`, `junit.xml`, `summary.txt`, `summary.png`,
-            `manifest.json`, and in `students/<name>/` a `results.json` (Gradescope's shape) and a `report.html`.
-        manifest: what the grades were made with: plain values.
+        grades: grade of each student.
+        lab: the lab.
+        folder: folder for the reports.
+        manifest: conditions under which the grades were given, as plain values.
     """
     folder = Path(folder)
     grades = sorted(grades, key=lambda grade: grade.student)
@@ -39,24 +47,24 @@ def write(grades, lab, folder, manifest):
         _save(place / "report.html", page(grade, lab))
 
 
-def grades_csv(grades):
-    """student, lab, exercise, points, max, status: one line an answer."""
+def grades_csv(grades: Sequence[Grade]) -> str:
+    """Write one line per answer: student, lab, exercise, points, max, status."""
     rows = [("student", "lab", "exercise", "points", "max", "status")]
     for grade in grades:
         rows += [(grade.student, grade.lab, r.exercise, r.points, r.maximum, r.status) for r in grade.results]
     return _csv(rows)
 
 
-def canvas_csv(grades, lab):
-    """A gradebook import for Canvas: one line a student, the maximum in a second heading."""
+def canvas_csv(grades: Sequence[Grade], lab: Lab) -> str:
+    """Write a gradebook for import into Canvas: one line per student, with the maximum in a second heading."""
     rows = [("Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.title)]
     rows.append(("    Points Possible", "", "", "", "", lab.points))
     rows += [(grade.student, grade.number, "", "", "", grade.points) for grade in grades]
     return _csv(rows)
 
 
-def moodle_csv(grades):
-    """Moodle's offline grading worksheet: the lines that the import reads."""
+def moodle_csv(grades: Sequence[Grade]) -> str:
+    """Write an offline grading worksheet for import into Moodle."""
     rows = [("Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Feedback comments")]
     for grade in grades:
         words = "; ".join(f"{r.title}: {r.points} of {r.maximum}, {r.status}" for r in grade.results)
@@ -65,8 +73,8 @@ def moodle_csv(grades):
     return _csv(rows)
 
 
-def gradescope(grade):
-    """`results.json` as Gradescope's autograder reads it."""
+def gradescope(grade: Grade) -> dict[str, Any]:
+    """Make the contents of `results.json` as Gradescope's autograder reads it."""
     return {
         "score": grade.points,
         "max_score": grade.maximum,
@@ -87,8 +95,8 @@ def gradescope(grade):
     }
 
 
-def junit_xml(grades, lab):
-    """JUnit XML: a test suite for each student, a test for each exercise."""
+def junit_xml(grades: Sequence[Grade], lab: Lab) -> str:
+    """Write JUnit XML with a test suite per student and a test per exercise."""
     suites = ElementTree.Element("testsuites", name=lab.name)
     for grade in grades:
         failed = sum(result.status in ("wrong", "forbidden", "missing") for result in grade.results)
@@ -114,15 +122,15 @@ def junit_xml(grades, lab):
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def page(grade, lab):
-    """One HTML page for a student."""
+def page(grade: Grade, lab: Lab) -> str:
+    """Write the report for a student as an HTML page."""
     rows = []
     for result in grade.results:
         words = "".join(f"<li>{_escaped(each)}</li>" for each in result.findings)
-        said = f"<p>{_escaped(result.sentence)}</p>" if result.sentence else ""
+        sentence = f"<p>{_escaped(result.sentence)}</p>" if result.sentence else ""
         rows.append(
             f'<section class="{result.status}"><h2>{_escaped(result.title)} '
-            f"<span>{result.points} of {result.maximum}, {result.status}</span></h2>{said}"
+            f"<span>{result.points} of {result.maximum}, {result.status}</span></h2>{sentence}"
             f"{f'<ul>{words}</ul>' if words else ''}</section>"
         )
     title = f"{_escaped(lab.title)}: {_escaped(grade.student)}"
@@ -143,8 +151,8 @@ p, ul {{ margin: .3rem 0 }} li {{ font-family: ui-monospace, monospace; font-siz
 """
 
 
-def summary(grades, lab):
-    """The class at a glance, as text of one screen: points by exercise, statuses, the most frequent mistakes."""
+def summary(grades: Sequence[Grade], lab: Lab) -> str:
+    """Summarize a class on one screen: points and statuses by exercise, and the most frequent mistakes."""
     if not grades:
         return f"{lab.title}: no submissions\n"
     totals = [grade.points for grade in grades]
@@ -166,19 +174,19 @@ def summary(grades, lab):
     return "\n".join(lines) + "\n"
 
 
-def frequent_mistakes(grades, most=8):
-    """((title of the exercise, sentence), how often), the most frequent first."""
-    said = Counter(
+def frequent_mistakes(grades: Sequence[Grade], most: int = 8) -> list[tuple[tuple[str, str], int]]:
+    """Count the known mistakes: ((title of the exercise, sentence), count), the most frequent first."""
+    counted = Counter(
         (result.title, result.sentence)
         for grade in grades
         for result in grade.results
         if result.status in ("wrong", "error") and result.sentence
     )
-    return said.most_common(most)
+    return counted.most_common(most)
 
 
-def points_by_exercise(grades):
-    """Title -> (maximum, points of every student): what the figure of the class draws."""
+def points_by_exercise(grades: Sequence[Grade]) -> dict[str, tuple[int, list[int]]]:
+    """Collect for each title of an exercise its maximum and the points of every student."""
     return {
         rows[0].title: (rows[0].maximum, [result.points for result in rows]) for rows in _by_exercise(grades)
     }
@@ -201,10 +209,11 @@ def _clean(text):
 
 
 def _csv(rows):
-    """CSV whose cells no spreadsheet takes for a formula.
+    """Write CSV in which no spreadsheet finds a formula.
 
-    >>> _csv([("=1+1", -2)])
-    "'=1+1,-2\\n"
+    Example:
+        >>> _csv([("=1+1", -2)])
+        "'=1+1,-2\\n"
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -219,7 +228,7 @@ def _csv(rows):
 
 
 def _filename(student, taken):
-    """A folder's name for a student: no separators, no leading dot, none twice."""
+    """Make a unique folder name for a student, without separators or a leading dot."""
     name = re.sub(r"[^\w .-]", "_", student).strip(" .")[:100] or "student"
     unique, i = name, 2
     while unique.lower() in taken:

@@ -1,8 +1,8 @@
-"""The part of a notebook that an answer needs: its definitions and what they use, and nothing that runs beside them.
+"""Slices of a notebook: the definitions that an exercise asks for and everything they use, without the rest.
 
-A notebook is not run from top to bottom: experiments train for minutes, another answer may never end, and a cell may
-stand above what it uses. Instead the statements that bind the names an exercise asks for are taken, and those that
-bind the names which these use, each after what it depends on.
+Running a whole notebook would not do: experiments train for minutes, another answer may never end, and a cell may
+stand above the definitions that it uses. Instead, the statements that bind the requested names are taken, and those
+that bind the names used in them, each after the statements that it depends on.
 """
 
 import ast
@@ -11,13 +11,20 @@ import dataclasses
 import functools
 import re
 import symtable
+from collections.abc import Mapping, Sequence
 
-LONGEST_CELL = 200_000  # characters; no answer needs more, and Python's parser is at its worst beyond
+LONGEST_CELL = 200_000  # characters; no answer needs more, and Python's parser becomes very slow beyond that
+UNCHANGED = "the cell is as it was handed out"
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A code cell and the exercises it says it answers."""
+    """A code cell.
+
+    Args:
+        source: its text.
+        marks: ids of the exercises that it is marked as an answer to.
+    """
 
     source: str
     marks: tuple[str, ...] = ()
@@ -25,20 +32,31 @@ class Cell:
 
 @dataclasses.dataclass(eq=False)
 class Statement:
-    """A top-level statement: its text, the names that it binds, uses and changes from outside."""
+    """A top-level statement.
+
+    Args:
+        cell: index of its cell.
+        text: its source.
+        binds: names that it binds.
+        uses: names that it refers to.
+        touches: name of an object that it changes without binding it, or "".
+        imports: whether it is an import.
+        future: whether it imports from `__future__`.
+        node: its syntax tree.
+    """
 
     cell: int
     text: str
-    binds: frozenset
-    uses: frozenset
+    binds: frozenset[str]
+    uses: frozenset[str]
     touches: str = ""
     imports: bool = False
     future: bool = False
     node: ast.stmt | None = None
 
     @functools.cached_property
-    def shape(self):
-        """The statement without its spelling."""
+    def shape(self) -> str:
+        """The statement without spacing, comments and choice of quotes."""
         try:
             return ast.dump(self.node)
         except (RecursionError, MemoryError):
@@ -47,7 +65,13 @@ class Statement:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """The code of an answer, or why there is none: status "missing" or "error"."""
+    """The code of an answer, or the reason why there is none.
+
+    Args:
+        code: the code.
+        status: "missing" or "error" if there is no code.
+        why: the reason.
+    """
 
     code: str = ""
     status: str = ""
@@ -55,15 +79,15 @@ class Answer:
 
 
 class Notebook:
-    """The code cells of a submission, cut into statements.
+    """The code cells of a submission, split into statements.
 
     Args:
-        cells: the `Cell`s in the order of the notebook.
-        stubs: id of an exercise -> (names that it defines, its cell as handed out). Of several cells that define
-            such a name, the last one that is no longer the stub counts: a cell that was copied costs nothing.
+        cells: the cells in the order of the notebook.
+        stubs: id of an exercise -> (names that it defines, its cell as handed out). If several cells define such a
+            name, the last one that differs from the stub is used, so an extra copy of the cell does no harm.
     """
 
-    def __init__(self, cells, stubs):
+    def __init__(self, cells: Sequence[Cell], stubs: Mapping[str, tuple[Sequence[str], str]]):
         self.cells = cells
         self._broken = {}
         self._statements = []
@@ -79,7 +103,7 @@ class Notebook:
                 self._bindings.setdefault(name, []).append(statement)
 
     def _choose(self, id, names, stub):
-        """Keeps one cell's definition of each name; returns whether all that was found is the stub."""
+        """Keep one cell's definition of each name. Returns whether every definition is still the stub."""
         untouched = True
         blank = _shape(stub)
         for name in names:
@@ -92,13 +116,18 @@ class Notebook:
             self._statements = [s for s in self._statements if s not in dropped]
         return untouched
 
-    def answer(self, id, names):
-        """The `Answer` to an exercise that asks for these names."""
+    def answer(self, id: str, names: Sequence[str]) -> Answer:
+        """Extract the answer to an exercise.
+
+        Args:
+            id: id of the exercise.
+            names: names that the answer must define.
+        """
         absent = [name for name in names if name not in self._bindings]
         if absent:
             return self._absent(id, absent)
         if self._untouched.get(id):
-            return Answer(status="missing", why="the cell is as it was handed out")
+            return Answer(status="missing", why=UNCHANGED)
         try:
             return Answer("\n\n".join(s.text for s in self._needed(names)) + "\n")
         except RecursionError:
@@ -143,14 +172,23 @@ class Notebook:
         return [*future, *stars, *(s for s in ordered if not s.future)]
 
 
-def statements(source, cell=0):
-    """The top-level statements of a cell; an import of several names becomes one for each.
+def statements(source: str, cell: int = 0) -> list[Statement]:
+    """Split the source of a cell into its top-level statements; an import of several names becomes one per name.
 
-    >>> [sorted(s.binds) for s in statements("import numpy as np, keras\\n\\ndef f(x):\\n    return np.sum(x)\\n")]
-    [['np'], ['keras'], ['f']]
+    Args:
+        source: the source.
+        cell: index of the cell.
+
+    Raises:
+        SyntaxError: the source is not Python.
+        ValueError: the source is longer than `LONGEST_CELL`, or has a null character.
+
+    Example:
+        >>> [sorted(s.binds) for s in statements("import numpy as np, keras\\ndef f(x):\\n    return np.sum(x)")]
+        [['np'], ['keras'], ['f']]
     """
     if len(source) > LONGEST_CELL:
-        raise ValueError("too long")
+        raise ValueError("the cell is too long")
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -168,11 +206,12 @@ def statements(source, cell=0):
     return found
 
 
-def without_magics(source):
-    """IPython's own lines as comments, so that Python can read the rest.
+def without_magics(source: str) -> str:
+    """Comment out the lines that only IPython understands.
 
-    >>> without_magics("%matplotlib inline\\nx = 1\\n!ls")
-    '# %matplotlib inline\\nx = 1\\n# !ls'
+    Example:
+        >>> without_magics("%matplotlib inline\\nx = 1\\n!ls")
+        '# %matplotlib inline\\nx = 1\\n# !ls'
     """
     if source.lstrip().startswith("%%"):
         head, _, rest = source.lstrip().partition("\n")
@@ -188,7 +227,7 @@ def _import(node, alias, cell):
 
 
 def _text(node, source, lines, neighbors):
-    """A statement as it is written: its whole lines, comments too, unless it shares them with a neighbor."""
+    """Get the text of a statement: whole lines with comments, unless it shares a line with a neighbor."""
     first = _first_line(node)
     if any(first <= other.end_lineno and _first_line(other) <= node.end_lineno for other in neighbors):
         return ast.get_source_segment(source, node)
@@ -218,7 +257,7 @@ def _names(text):
 
 
 def _touched(node):
-    """The name whose object a statement changes: `f.rate = 1`, `table["a"] = 2`, `del x.y`, `names.append(z)`."""
+    """Find the name whose object a statement changes, as in `f.rate = 1`, `t["a"] = 2`, `del x.y`, `n.append(z)`."""
     if isinstance(node, ast.Assign | ast.Delete):
         targets = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
@@ -250,7 +289,7 @@ def _touched(node):
 
 @functools.lru_cache(256)
 def _shape(code):
-    """The statements of a cell without their spelling: comments, blank lines and quotes."""
+    """Get the statements of a cell without spacing, comments and choice of quotes."""
     try:
         return {ast.dump(node) for node in ast.parse(code).body}
     except (SyntaxError, ValueError, RecursionError, MemoryError):

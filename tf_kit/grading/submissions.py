@@ -1,12 +1,13 @@
-"""Submissions as a learning platform hands them out: found, named, and read without running anything."""
+"""Submissions as learning platforms export them: find them, name their students, read them without running code."""
 
 import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from tf_kit import _checks
+from tf_kit.checks import refuse
 from tf_kit.grading.slicing import Cell
 
 LARGEST_FILE = 64 << 20
@@ -17,9 +18,12 @@ _MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_\w+$")
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
-    """A notebook and whose it is.
+    """A notebook and its student.
 
-    `number` is what Canvas or Moodle calls the student, where the file's or folder's name holds it.
+    Args:
+        student: name of the student.
+        path: the notebook.
+        number: number of the student on Canvas or Moodle, if the name of the file or its folder contains it.
     """
 
     student: str
@@ -27,21 +31,24 @@ class Submission:
     number: str = ""
 
 
-def find(paths):
-    """The submissions in files and folders, one for each student, in the order of their names.
+def find(paths: Sequence[str | Path]) -> list[Submission]:
+    """Find the submissions in files and folders: one per student, ordered by name.
 
-    A notebook right in a folder is named after its file, one in a folder below after that folder. The names in which
-    Canvas and Moodle pack downloads are understood. Of several notebooks of one student the largest answer wins: the
-    one with the most marked cells, then the last by name.
+    The student of a notebook is named after the file, or after the subfolder if it lies in one. Names of files and
+    folders as Canvas and Moodle export them are recognized. Of several notebooks of one student, the one with the
+    most marked cells is taken, then the last by name.
+
+    Args:
+        paths: notebooks and folders.
 
     Raises:
-        ValueError: a path is not there, or nothing in it is a notebook.
+        InputError: a path does not exist, or there is no notebook in any of them.
     """
     found = {}
     for path in map(Path, paths):
         if not path.exists():
-            _checks.refuse(
-                "SUBMISSION", "be a notebook or a folder of notebooks", f"{str(path)!r}, which is not there"
+            refuse(
+                "SUBMISSION", "be a notebook or a folder of notebooks", f"{str(path)!r}, which does not exist"
             )
         for notebook in [path] if path.is_file() else sorted(path.rglob("*.ipynb")):
             if ".ipynb_checkpoints" in notebook.parts:
@@ -49,7 +56,8 @@ def find(paths):
             submission = _named(notebook, path if path.is_dir() else path.parent)
             found.setdefault(submission.student, []).append(submission)
     if not found:
-        _checks.refuse("SUBMISSION", "be a notebook or a folder of notebooks", ", ".join(map(str, paths)))
+        received = f"{', '.join(map(str, paths))}, where there is no notebook"
+        refuse("SUBMISSION", "be a notebook or a folder of notebooks", received)
     return [
         max(several, key=_fullness) if len(several) > 1 else several[0]
         for _, several in sorted(found.items())
@@ -78,26 +86,27 @@ class Unreadable(ValueError):
     """The file is not a notebook."""
 
 
-def content(path):
-    """The bytes of a submitted file.
+def content(path: Path) -> bytes:
+    """Read the bytes of a submitted file.
 
     Raises:
-        Unreadable: if it is a link, not a file, or too large.
+        Unreadable: the file is a link, not a plain file, or too large.
     """
     if path.is_symlink() or not path.is_file():
-        raise Unreadable("the submission is not a plain file")
+        raise Unreadable("the submission must be a plain file, not a link or a folder")
     if path.stat().st_size > LARGEST_FILE:
-        raise Unreadable(f"the file is larger than {LARGEST_FILE >> 20} MB; clear its outputs")
+        raise Unreadable(f"the file is larger than {LARGEST_FILE >> 20} MB: clear the outputs of its cells")
     return path.read_bytes()
 
 
-def read(path):
-    """The code cells of a notebook.
+def read(path: str | Path) -> list[Cell]:
+    """Read the code cells of a notebook.
 
-    Cells are marked by their metadata (this kit's, nbgrader's), or by their first line `# exercise: …`.
+    A cell is marked as the answer to an exercise by its metadata, from this kit or nbgrader, or by a first line
+    `# exercise: …`.
 
     Raises:
-        Unreadable: if the file is not a notebook.
+        Unreadable: the file is not a notebook.
     """
     import nbformat
 
@@ -109,7 +118,7 @@ def read(path):
         try:
             notebook = nbformat.reads(text, as_version=4)
             cells = notebook.get("cells", [])
-        except Exception:  # a notebook that breaks the format's rules may still hold readable cells
+        except Exception:  # a notebook that violates the format may still have readable cells
             cells = raw.get("cells") or [
                 c for sheet in raw.get("worksheets", []) for c in sheet.get("cells", [])
             ]
@@ -135,10 +144,18 @@ def _cell(cell):
     return Cell(source, tuple(marks))
 
 
-def digest(*parts):
-    """A SHA-256 over strings and bytes, each with its length."""
+def digest(*parts: object) -> str:
+    """Hash bytes, and other values as text, each with its length, by SHA-256."""
     whole = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
         whole.update(len(data).to_bytes(8, "little") + data)
     return whole.hexdigest()
+
+
+def digest_of(submission: Submission) -> str:
+    """Hash the bytes of a submission, or the reason why they cannot be read."""
+    try:
+        return digest(content(submission.path))
+    except (Unreadable, OSError) as error:
+        return digest("unreadable", str(error))

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from tf_kit.grading import exchange
+from tf_kit.grading.sandbox import messages
 
 
 def message(tree=(), *arrays, data=b"", **more):
@@ -21,7 +21,7 @@ def test_round_trip():
     given = [
         {"x": np.arange(6.0).reshape(2, 3).T, "k": 3, "n": None, "deep": [{"b": np.array(True)}], "s": "é"}
     ]
-    got = exchange.unpack(exchange.pack(given))
+    got = messages.unpack(messages.pack(given))
     np.testing.assert_array_equal(got[0].pop("x"), given[0]["x"])
     assert got[0].pop("deep")[0]["b"]
     assert got == [{"k": 3, "n": None, "s": "é"}]
@@ -31,11 +31,11 @@ def test_forger_writes_what_pack_writes():
     """What is refused below is refused for what is wrong with it, not because the forger cannot write."""
     given = [{"x": np.array([1.0, 2.0])}]
     forged = message([{"__dict__": [["x", ONE]]}], ["<f8", [2]], data=struct.pack("<dd", 1, 2))
-    assert forged == exchange.pack(given)
+    assert forged == messages.pack(given)
 
 
 def test_arrays_may_be_written_to():
-    array = exchange.unpack(exchange.pack([np.zeros(3), np.zeros((0, 2)), np.array("a")]))[0]
+    array = messages.unpack(messages.pack([np.zeros(3), np.zeros((0, 2)), np.array("a")]))[0]
     array[1] = 1
     assert array[1] == 1
 
@@ -67,10 +67,10 @@ def test_arrays_may_be_written_to():
         message(ONE, *[["<f8", [0]]] * 5000),
         message([], arrays={"0": 1}),
         struct.pack("<Q", 200_000) + b"[" * 200_000,
-        exchange.pack([np.arange(3)])[:-10],
+        messages.pack([np.arange(3)])[:-10],
     ],
     ids=range(25),
 )
 def test_forged_bytes_are_refused(data):
-    with pytest.raises(exchange.Forged):
-        exchange.unpack(data)
+    with pytest.raises(messages.Forged):
+        messages.unpack(data)

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from grading.class_of_students import LAB
 from tensorflow.python.framework import random_seed
 
-from grading.class_of_students import LAB
-from tf_kit.grading import checking, seeding
+from tf_kit.grading import checking
+from tf_kit.grading.sandbox import seeds
 
 recorded = {"now": None}
 MANY = tf.data.Dataset.range(50)
@@ -34,9 +35,9 @@ DRAWS = {
 @pytest.fixture
 def watched(monkeypatch):
     monkeypatch.setattr(random_seed, "get_seed", random_seed.get_seed)  # as it was, afterwards
-    monkeypatch.setattr(seeding, "_fresh", None)
-    monkeypatch.setattr(seeding, "_asked", [True])
-    seeding.watch()
+    monkeypatch.setattr(seeds, "_fresh", None)
+    monkeypatch.setattr(seeds, "_drawn", [True])
+    seeds.watch()
     recorded["now"] = tf.function(lambda: tf.random.uniform((3,)))  # not recorded yet, as in a new process
 
 
@@ -53,8 +54,8 @@ def cases(seed):
 
 
 def test_a_watched_process_draws_what_one_that_is_always_seeded_draws(watched):
-    lazily = cases(seeding.seed)
-    always = cases(lambda: keras.utils.set_random_seed(seeding.SEED))
+    lazily = cases(seeds.seed)
+    always = cases(lambda: keras.utils.set_random_seed(seeds.SEED))
     for one, other in zip(lazily, always, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -63,7 +64,7 @@ def test_a_watched_process_draws_what_one_that_is_always_seeded_draws(watched):
 def test_two_cases_are_alike(name, watched):
     outcomes = []
     for _ in range(2):
-        seeding.seed()
+        seeds.seed()
         outcomes.append(DRAWS[name]())
     if outcomes[0] is not None:
         np.testing.assert_array_equal(*map(np.array, outcomes))
@@ -71,19 +72,19 @@ def test_two_cases_are_alike(name, watched):
 
 def test_without_the_seed_they_are_not():
     """The wrong twin: one seed for all cases."""
-    seeding.seed()
+    seeds.seed()
     assert np.random.rand() != np.random.rand()
 
 
 def test_an_answer_that_draws_nothing_is_seeded_once(watched, monkeypatch):
-    seeds = []
-    monkeypatch.setattr(keras.utils, "set_random_seed", seeds.append)
+    given = []
+    monkeypatch.setattr(keras.utils, "set_random_seed", given.append)
     for _ in range(3):
-        seeding.seed()
+        seeds.seed()
         DRAWS["nothing"]()
-    assert seeds == [0]
-    seeding.seed("tf.raw_ops.RandomUniform(shape=[2], dtype=tf.float32, seed=1)")
-    assert seeds == [0, 0]
+    assert given == [0]
+    seeds.seed("tf.raw_ops.RandomUniform(shape=[2], dtype=tf.float32, seed=1)")
+    assert given == [0, 0]
 
 
 def test_check_seeds_every_case():

@@ -1,0 +1,179 @@
+"""Grades, and the record of a folder that holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+
+from tf_kit.grading import judge
+from tf_kit.grading.submissions import Submission
+
+RECORD = "grades.jsonl"
+
+
+@dataclasses.dataclass
+class Result:
+    """The points of one answer, as the reports show them. Of a hidden case it shows only whether it was passed.
+
+    Args:
+        exercise: id of the exercise.
+        title: title of the exercise.
+        points: points earned.
+        maximum: points for a right answer.
+        status: one of `judge.STATUSES`.
+        sentence: explanation of the status, or of the known mistake that the answer makes.
+        findings: faults in the visible cases, and the parts whose hidden cases were not passed.
+        seconds: processor time of the answer.
+    """
+
+    exercise: str
+    title: str
+    points: int
+    maximum: int
+    status: str
+    sentence: str = ""
+    findings: list[str] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class Grade:
+    """The results of one submission.
+
+    Args:
+        student: name of the student.
+        lab: name of the lab.
+        results: result of each exercise.
+        digest: hash of the submitted file.
+        number: number of the student on the learning platform, or "".
+        file: path of the submission.
+        recorded: whether the grade was read from the record.
+    """
+
+    student: str
+    lab: str
+    results: list[Result]
+    digest: str = ""
+    number: str = ""
+    file: str = ""
+    recorded: bool = False
+
+    @property
+    def points(self) -> int:
+        """Points for all exercises."""
+        return sum(result.points for result in self.results)
+
+    @property
+    def maximum(self) -> int:
+        """Points that all exercises are worth."""
+        return sum(result.maximum for result in self.results)
+
+    @property
+    def status(self) -> str:
+        """Status of the worst answer, or "ok"."""
+        worst = max((judge.STATUSES.index(result.status) for result in self.results), default=0)
+        return judge.STATUSES[worst]
+
+
+class Record:
+    """The grades of a folder, one per line of a file that is only appended to. The reports are written from it.
+
+    Args:
+        folder: folder of the file `grades.jsonl`, which need not exist yet.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.path = Path(folder) / RECORD
+        self._grades = {}
+        self._known = {}
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was not finished
+                    self._take(json.loads(line))
+
+    def known(self, submission: Submission, digest: str, identity: str) -> Grade | None:
+        """Look up the grade that this student, or an identical submission, got under the same rules.
+
+        A grade that may depend on how busy the machine was (a timeout, a crash, a lack of memory) is not transferred
+        to other students.
+
+        Args:
+            submission: the submission.
+            digest: its hash, from `submissions.digest_of`.
+            identity: hash of the rules, from `Grader.identity`.
+
+        Returns:
+            The grade, or None if there is none.
+        """
+        entry = self._grades.get(submission.student)
+        if entry is None or (entry["digest"], entry["identity"]) != (digest, identity):
+            entry = self._known.get((digest, identity))
+        if entry is None:
+            return None
+        results = [Result(**result) for result in entry["results"]]
+        return Grade(
+            submission.student,
+            entry["lab"],
+            results,
+            digest,
+            submission.number,
+            str(submission.path),
+            recorded=True,
+        )
+
+    def holds(self, student: str, digest: str, identity: str) -> bool:
+        """Whether the record has a grade of this student for this submission under these rules."""
+        entry = self._grades.get(student)
+        return entry is not None and (entry["digest"], entry["identity"]) == (digest, identity)
+
+    def append(self, grade: Grade, identity: str) -> None:
+        """Write a grade to the disk before the grader continues.
+
+        Args:
+            grade: the grade.
+            identity: hash of the rules it was given under, from `Grader.identity`.
+        """
+        entry = {
+            "student": grade.student,
+            "lab": grade.lab,
+            "points": grade.points,
+            "maximum": grade.maximum,
+            "status": grade.status,
+            "digest": grade.digest,
+            "identity": identity,
+            "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "results": [dataclasses.asdict(result) for result in grade.results],
+        }
+        data = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+        with self.path.open("ab") as file:
+            if file.tell() and not self._ends_whole():
+                file.write(b"\n")
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self._take(entry)
+
+    def _ends_whole(self):
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def _take(self, entry):
+        self._grades[entry["student"]] = entry
+        if all(result["status"] not in ("timeout", "crashed", "memory") for result in entry["results"]):
+            self._known[entry["digest"], entry["identity"]] = entry
+
+
+def secret_of(folder: str | Path) -> str:
+    """Read the secret of a folder of grades, which only its owner may read. It is created on first use."""
+    path = Path(folder) / "course-secret"
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(16) + "\n")
+    return path.read_text(encoding="utf-8").strip()
