@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from oracles import networks as oracle
 
-from tf_kit import data, scaling
+from tf_kit import data, replicas, scaling
 from tf_kit.networks import cnn, convolutional
 from tf_kit.regularization import BatchNorm
 
@@ -126,7 +126,7 @@ def test_a_replica_without_examples_keeps_the_shape(monkeypatch):
     layer = convolutional.Convolution(4, 3, 2, padding="same")
     images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
     expected = features_of(layer, images)
-    monkeypatch.setattr(convolutional, "_shared_by_replicas", lambda: True)
+    monkeypatch.setattr(replicas, "context", object)  # anything but None
     np.testing.assert_allclose(features_of(layer, images), expected, rtol=1e-6)
     np.testing.assert_array_equal(features_of(layer, images[:0]), np.zeros(5))
 
@@ -140,7 +140,7 @@ def test_layers_of_keras_bear_empty_parts_too(monkeypatch, tmp_path):
         convolutional.bear_empty_parts(model)
     assert layer.call.func is convolutional._convolve_some
     assert layer.call.args[0].__func__ is keras.layers.Conv2D.call
-    monkeypatch.setattr(convolutional, "_shared_by_replicas", lambda: True)
+    monkeypatch.setattr(replicas, "context", object)  # anything but None
     np.testing.assert_allclose(features_of(model, images), expected, rtol=1e-6)
     np.testing.assert_array_equal(features_of(model, images[:0]), np.zeros(len(expected)))
     model.save(tmp_path / "model.keras")
