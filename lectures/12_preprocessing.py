@@ -118,8 +118,8 @@ def check(results):
     bill = ", ".join(f"{name} {steps[name]:,} (κ = {condition[name]:.2g})" for name in reversed(order))
     more = "more than " if shares["as printed"][-1] > results["excess"] / 100 else ""
     return (
-        f"Steps to {results['excess']:g} % of the excess cost: {bill}. Divided by the eigenvalue, as printed, they "
-        f"need {more}{steps['as printed']:,} steps, since the condition number of the inputs stays {printed:.2g}."
+        f"Steps to {results['excess']:g} % of the excess cost: {bill}. The printed form, divided by the eigenvalue, "
+        f"needs {more}{steps['as printed']:,} steps, since the condition number of the inputs stays {printed:.2g}."
     )
 
 

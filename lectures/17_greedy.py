@@ -1,12 +1,12 @@
 # %%
 """What does greedy pretraining buy as a network gets deeper?
 
-Sigmoid networks of one to four hidden layers are trained twice with the same fine-tuning: from random weights, and
-from weights that denoising auto-associators have learned layer by layer without looking at a label.
+Sigmoid networks of one to four hidden layers are fine-tuned in the same way from two starts: from random weights, and
+from weights that denoising autoencoders have learned layer by layer without labels.
 
-Claim: without pretraining the deepest net is worse than with it; pretrained, depth costs nothing: the deepest net
-is no worse than the shallow one by more than two points. The filters show why: what the first layer learned from
-unlabelled images is local strokes, and fine-tuning hardly changes it.
+Claim: without pretraining the deepest network is worse than with it. With pretraining, depth costs nothing: the
+deepest network is at most two points worse than the shallow one. The filters show why: from unlabelled images the
+first layer learns local strokes, and fine-tuning hardly changes them.
 
 Slide: "Backpropagation does not work well", "Layer-wise Pre-training", "Unsupervised Pretraining".
 Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio 2010, "Why Does Unsupervised Pre-training Help Deep
@@ -27,13 +27,15 @@ SECONDS = 90
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    depths: int = lectures.option(4, "hidden layers of the deepest net, at most")
-    every: int = lectures.option(1, "layers from one depth to the next, from one hidden layer on")
-    seeds: int = lectures.option(3, "networks of each kind")
-    units: int = lectures.option(100, "units in each hidden layer")
-    pretrain_epochs: int = lectures.option(15, "passes for each layer without labels")
-    epochs: int = lectures.option(15, "passes with labels")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    depths: int = lectures.option(4, "Largest number of hidden layers, 1 or more.")
+    every: int = lectures.option(
+        1, "Step from one depth to the next, starting at one hidden layer; 1 or more."
+    )
+    seeds: int = lectures.option(3, "Networks per depth and start, 1 or more.")
+    units: int = lectures.option(100, "Units in each hidden layer, 12 or more.")
+    pretrain_epochs: int = lectures.option(15, "Passes per layer without labels, 1 or more.")
+    epochs: int = lectures.option(15, "Passes with labels, 1 or more.")
 
     @classmethod
     def quick(cls):

@@ -1,16 +1,18 @@
 # %%
-"""What does the model fill in, and which mask ratio gives the best probe?
+"""How well does a model fill in hidden pixels, and which mask ratio gives the best probe?
 
 Pixels of an image are hidden and must be predicted from the rest; no label is needed. To fill in what a few strokes
-have lost, an encoder has to know what digits look like; with nearly all hidden there is nothing to go by.
+have lost, an encoder has to know what digits look like. With nearly all pixels hidden, nothing is left to infer them
+from.
 
-Claim: trained with half of the pixels hidden, the model fills hidden pixels in with less than two thirds of the error
-of the mean image, and its error grows with the share that is hidden. A linear probe on its encoder is well above one
-on the untrained encoder. The optimum is broad, but it has an end: hiding 95 % teaches less than the best ratio, by
+Claim: trained with half of the pixels hidden, the model fills in hidden pixels with less than two thirds of the error
+of the mean image, and the error grows with the share that is hidden. A linear probe on its encoder is well above a
+probe on the untrained encoder. The optimum is broad but has an end: hiding 95 % teaches less than the best ratio, by
 two points of the probe or more.
 
 Slide: "Pretraining by masking": mask a part, predict it.
-Reference: He, Chen, Xie, Li, Dollár, Girshick 2022, "Masked Autoencoders Are Scalable Vision Learners", figure 5.
+Reference: He, Chen, Xie, Li, Dollár, Girshick 2022, "Masked Autoencoders Are Scalable Vision Learners", figure 5,
+arXiv:2111.06377.
 """
 
 import dataclasses
@@ -33,11 +35,11 @@ RATIOS = (0.05, 0.25, 0.5, 0.75, 0.95)
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(2000, "images to learn from, at most")
-    epochs: int = lectures.option(30, "passes over them for each ratio")
-    width: int = lectures.option(16, "features of the representation")
-    seeds: int = lectures.option(2, "models of each ratio")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(2000, "Largest number of images to learn from.")
+    epochs: int = lectures.option(30, "Passes over them per mask ratio, 1 or more.")
+    width: int = lectures.option(16, "Features of the representation, 1 or more.")
+    seeds: int = lectures.option(2, "Models per mask ratio, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -46,7 +48,7 @@ class Config:
 
 # %%
 def masked_model(pixels, ratio, config, seed):
-    """An encoder with one hidden layer, a decoder likewise, and so many pixels hidden."""
+    """Build a masked autoencoder with one hidden layer in the encoder and one in the decoder."""
     starts = [keras.initializers.GlorotUniform(10 * seed + k) for k in range(4)]
     encoder = keras.Sequential(
         [
@@ -69,19 +71,19 @@ def masked_model(pixels, ratio, config, seed):
 
 
 def probe(encoder, train, val):
-    """Percent of `val` that logistic regression on the representation of `train` gets right."""
+    """Return the accuracy on `val` of logistic regression on the representation of `train`, in percent."""
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     classifier.fit(np.asarray(encoder(train[0])), train[1])
     return 100 * classifier.score(np.asarray(encoder(val[0])), val[1])
 
 
 # %% [markdown]
-# The error is that of the hidden pixels alone, in parts of what the mean image of the training set would make.
+# The error counts the hidden pixels only, relative to that of the mean image of the training set.
 
 
 # %%
 def error_by_hidden(model, x, mean):
-    """Squared error of hidden pixels over that of the mean image, for each share hidden."""
+    """Return the squared error of hidden pixels, divided by that of the mean image, per mask ratio."""
     rng = np.random.default_rng(0)
     errors = []
     for ratio in RATIOS:
@@ -113,8 +115,8 @@ def run(config):
         "untrained": float(np.mean(untrained)),
         "error": error_by_hidden(half, held_out[0], x.mean(axis=0)),
         "images": {
-            "a digit, not trained on": shown,
-            "half of it": np.where(hidden, 0.5, shown),
+            "digits not trained on": shown,
+            "half hidden": np.where(hidden, 0.5, shown),
             "filled in": np.clip(half.reconstruct(shown, hidden), 0, 1),
         },
     }
@@ -130,8 +132,8 @@ def check(results):
     assert probes[half] > untrained + 4, f"untrained {untrained:.1f} %, half hidden {probes[half]:.1f} %"
     assert probes[-1] < probes[best] - 2, f"probes {probes.round(1)} %"
     return (
-        f"With half of the pixels hidden it fills them in with {error[half]:.0%} of the error of the mean image. "
-        f"The probe is best at a mask ratio of {RATIOS[best]:.0%}, {probes[best]:.1f} %, against {probes[0]:.1f} % at "
+        f"The model fills in a hidden half of the pixels with {error[half]:.0%} of the error of the mean image. The probe "
+        f"is best at a mask ratio of {RATIOS[best]:.0%}, {probes[best]:.1f} %, against {probes[0]:.1f} % at "
         f"{RATIOS[0]:.0%}, {probes[-1]:.1f} % at {RATIOS[-1]:.0%} and {untrained:.1f} % untrained."
     )
 
@@ -151,9 +153,9 @@ def plot(results):
         },
         {
             "series": {"trained with half hidden": (percent, results["error"])},
-            "title": "error of what is filled in",
-            "x_label": "pixels hidden now, %",
-            "y_label": "parts of the mean image's",
+            "title": "error of filled-in pixels",
+            "x_label": "pixels hidden in the test, %",
+            "y_label": "relative to the mean image",
             "y_limits": (0, 1.2),
             "level": (1, "mean image"),
         },

@@ -1,19 +1,20 @@
 # %%
 """What do two views of an example teach, and what does collapse look like?
 
-An encoder never sees a label: it is shown two random views of each digit (turned, cropped, noisy), and their
-embeddings shall agree. Agreement alone is won by a constant, and each method has its own way to rule that out:
-SimCLR other examples as negatives, BYOL a predictor and a slow teacher, Barlow Twins decorrelated features, VICReg a
-term for their variance. A linear probe tells, epoch by epoch, what the encoder has learned.
+An encoder never gets a label. It gets two random views of each digit (turned, cropped, noisy), and their embeddings
+should agree. A constant embedding agrees perfectly, so each method has to rule it out: SimCLR with other examples as
+negatives, BYOL with a predictor and a slow teacher, Barlow Twins with decorrelated features, VICReg with a variance
+term. After each epoch a linear probe measures what the encoder has learned.
 
 Claim: after a few epochs the probe on each of the four encoders is well above the probe on the untrained one, which
-is a random projection of the pixels. VICReg without its variance term has the lowest loss of all within an epoch,
-because its embeddings have become one point: their effective rank falls towards 1 and their deviation to nearly 0,
-and `CollapseMonitor` says so; the complete VICReg keeps both up.
+is a random projection of the pixels. VICReg without its variance term reaches a far lower loss than the complete one,
+because all its embeddings have become one point: their effective rank falls towards 1 and their deviation to nearly
+0, and `CollapseMonitor` reports it in the first epoch. The complete VICReg keeps both up.
 
 Slide: "Pretraining by joint embedding": two views, maximize agreement.
-Reference: Chen et al. 2020 (SimCLR); Grill et al. 2020 (BYOL); Zbontar et al. 2021 (Barlow Twins); Bardes, Ponce,
-LeCun 2022 (VICReg); Garrido et al. 2023 (RankMe).
+Reference: Chen et al. 2020 (SimCLR), arXiv:2002.05709; Grill et al. 2020 (BYOL), arXiv:2006.07733; Zbontar et al.
+2021 (Barlow Twins), arXiv:2103.03230; Bardes, Ponce, LeCun 2022 (VICReg), arXiv:2105.04906; Garrido et al. 2023
+(RankMe), arXiv:2210.02885.
 """
 
 import dataclasses
@@ -45,11 +46,11 @@ METHODS = {"SimCLR": SimCLR, "BYOL": BYOL, "Barlow Twins": BarlowTwins, "VICReg"
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    examples: int = lectures.option(2000, "images to learn from, at most")
-    epochs: int = lectures.option(12, "passes over them; at least 2")
-    width: int = lectures.option(16, "features of the representation")
-    seeds: int = lectures.option(1, "encoders of each method")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    examples: int = lectures.option(2000, "Largest number of images to learn from.")
+    epochs: int = lectures.option(12, "Passes over them, 2 or more.")
+    width: int = lectures.option(16, "Features of the representation, 1 or more.")
+    seeds: int = lectures.option(1, "Encoders per method, 1 or more.")
 
     @classmethod
     def quick(cls):
@@ -58,7 +59,7 @@ class Config:
 
 # %%
 def encoder(width, seed):
-    """Images to `width` features, through one hidden layer with batch normalization."""
+    """Build an encoder with one hidden layer, batch normalization and `width` features."""
     first, second = (keras.initializers.GlorotUniform(10 * seed + k) for k in (1, 2))
     return keras.Sequential(
         [
@@ -71,7 +72,7 @@ def encoder(width, seed):
     )
 
 
-# one object for all models, so that it is compiled once; what it draws comes from keys, not from itself
+# one object for all models, so that it is compiled once; its random numbers come from keys, not from a state
 VIEWS = compose(RandomRotation(10), RandomResizedCrop((0.6, 1.0)), AddNoise(0.1))
 
 
@@ -96,19 +97,19 @@ class Probe(keras.callbacks.Callback):
 
 
 # %% [markdown]
-# The collapsing run has a plain sigmoid encoder and one linear layer for a projector: no batch norm, nothing but the
-# loss holds its embeddings apart. So has the complete VICReg that it is compared with.
+# The collapsing run has a plain sigmoid encoder and a linear projector. It has no batch norm, so only the loss can keep
+# its embeddings apart. The complete VICReg that it is compared with has the same network.
 
 
 # %%
 def watch_collapse(x, val_x, variance_weight):
-    """rankme, feature_deviation and the rest after each epoch, and the epoch in which the monitor warned."""
+    """Return rankme, feature_deviation and the other measures per epoch, and the epoch of the warning."""
     plain = networks.mlp((64,), num_classes=None, seed=0)
     model = VICReg(plain, (32,), VIEWS, variance_weight=variance_weight)
     model.compile(keras.optimizers.Adam(0.01))
     monitor = CollapseMonitor(val_x)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapseWarning)  # it is the point here
+        warnings.simplefilter("ignore", CollapseWarning)  # the collapse is intended
         history = model.fit(x, batch_size=32, epochs=2, verbose=0, callbacks=[monitor]).history
     return history | {"collapsed_in": monitor.collapsed_in}
 
@@ -127,7 +128,7 @@ def run(config):
     shown = np.asarray(model.views(x[:6], ExampleRandom(0, 0, 6)))
     return {
         "probe": {name: np.mean(of, axis=0) for name, of in probes.items()},
-        "images": {"a digit": x[:6], "one view": shown[::2], "the other": shown[1::2]},
+        "images": {"digits": x[:6], "one view": shown[::2], "the other": shown[1::2]},
         "VICReg": watch_collapse(x, val.x[:500], variance_weight=25),
         "without variance term": watch_collapse(x, val.x[:500], variance_weight=0),
     }
@@ -141,16 +142,16 @@ def check(results):
     assert min(last.values()) > untrained + 3, f"untrained {untrained:.1f} %, then {last}"
     healthy, collapsed = results["VICReg"], results["without variance term"]
     assert healthy["collapsed_in"] is None, f"VICReg collapsed in epoch {healthy['collapsed_in']}"
-    assert collapsed["collapsed_in"] == 1, f"the monitor said {collapsed['collapsed_in']}"
-    assert collapsed["loss"][-1] < healthy["loss"][-1] / 10, "a constant costs little"
+    assert collapsed["collapsed_in"] == 1, f"the monitor reported epoch {collapsed['collapsed_in']}"
+    assert collapsed["loss"][-1] < healthy["loss"][-1] / 10, "a constant should cost little"
     assert collapsed["feature_deviation"][-1] < 0.1 * healthy["feature_deviation"][-1]
     assert collapsed["rankme"][-1] < 0.5 * healthy["rankme"][-1]
     best = max(last, key=last.get)
     return (
-        f"The probe rises from {untrained:.1f} % on the untrained encoder to {min(last.values()):.1f} % to "
-        f"{last[best]:.1f} % ({best}). Without its variance term VICReg collapses in epoch 1: effective rank "
-        f"{collapsed['rankme'][-1]:.1f} against {healthy['rankme'][-1]:.1f}, deviation "
-        f"{collapsed['feature_deviation'][-1]:.3f} against {healthy['feature_deviation'][-1]:.2f}, at a loss of "
+        f"The probe rises from {untrained:.1f} % on the untrained encoder to between {min(last.values()):.1f} % and "
+        f"{last[best]:.1f} % ({best}). Without its variance term VICReg collapses in epoch 1: its effective rank is "
+        f"{collapsed['rankme'][-1]:.1f} against {healthy['rankme'][-1]:.1f}, its deviation "
+        f"{collapsed['feature_deviation'][-1]:.3f} against {healthy['feature_deviation'][-1]:.2f}, its loss "
         f"{collapsed['loss'][-1]:.2g} against {healthy['loss'][-1]:.2g}."
     )
 

@@ -1,19 +1,20 @@
 # %%
-"""Does a net have the same weights after training on 1, 2 and 4 replicas, and when does splitting its layers pay?
+"""Does a network get the same weights on 1, 2 and 4 replicas, and when does it pay to split its layers?
 
-Two ways to use several devices. Data parallelism: each replica has all weights and a part of the minibatch, and the
-gradients are summed. Model parallelism: each device has some of the layers, and activations go from one to the next.
+There are two ways to use several devices. In data parallelism each replica has all weights and a part of the
+minibatch, and the gradients are summed. In model parallelism each device has some of the layers, and the activations
+are passed from one device to the next.
 
 Claim: a classifier with dropout and batch normalization, trained on minibatches that do not divide evenly, gets the
-same weights on any number of replicas, up to rounding (1e-5). The same net in plain Keras with a mean in
-`compute_loss` does not: its gradients are as many times too large as there are replicas. A replica's gradients take
-as many bytes in the traced step as computed. Splitting the layers moves fewer bytes than sharing the examples below a
-minibatch of (R − 1) G / A examples, where G is the size of the gradients and A that of the activations which one
-example sends over the cuts: it pays for many weights and few examples. It saves memory, not time: its devices wait
-for each other.
+same weights on any number of replicas, up to rounding (1e-5). A network in plain Keras with a mean in `compute_loss`
+does not: its gradients are too large by a factor of the number of replicas. The traced step moves as many bytes of
+gradients as computed. Splitting the layers moves fewer bytes than sharing the examples for minibatches below
+(R − 1) G / A examples, where R is the number of devices, G the size of the gradients and A that of the activations
+that one example sends between devices: it pays for many weights and few examples. It saves memory, not time, because
+its devices wait for each other.
 
-Slide: "Parallelism": "data parallelism" and "model parallelism" are named there, their costs are not.
-Reference: Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks".
+Slide: "Parallelism", which names "data parallelism" and "model parallelism" but not their costs.
+Reference: Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997.
 """
 
 import dataclasses
@@ -37,12 +38,12 @@ SECONDS = 40
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    largest: int = lectures.option(4, "the largest number of replicas: 2, 4 or 8")
-    labels: int = lectures.option(1000, "labelled examples to train on")
-    epochs: int = lectures.option(3, "passes over them")
-    batch_size: int = lectures.option(99, "examples in a minibatch, of all replicas together")
-    units: int = lectures.option(1000, "units in the hidden layers of the network whose traffic is billed")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    largest: int = lectures.option(4, "Largest number of replicas: 2, 4 or 8.")
+    labels: int = lectures.option(1000, "Labelled training examples.")
+    epochs: int = lectures.option(3, "Passes over them, 1 or more.")
+    batch_size: int = lectures.option(99, "Examples per minibatch, over all replicas together; 8 or more.")
+    units: int = lectures.option(1000, "Units in each hidden layer of the network whose traffic is computed.")
 
     @classmethod
     def quick(cls):
@@ -50,13 +51,13 @@ class Config:
 
 
 # %% [markdown]
-# TensorFlow bears strategies of one size only in a process, so each number of replicas has a process of its own. What
-# follows is sent to it as text.
+# TensorFlow supports strategies of one size only per process, so each number of replicas gets a separate process. The
+# next function is sent there as source text.
 
 
 # %%
 def train(replicas, name, labels, epochs, batch_size):
-    """Weights of two networks after training on so many replicas, and the bytes of a traced step."""
+    """Train two networks on several replicas; return their weights and the bytes of a traced step."""
 
     class MeanInComputeLoss(keras.Sequential):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -76,7 +77,7 @@ def train(replicas, name, labels, epochs, batch_size):
         shape = keras.Input(split.x.shape[1:])
         plain = MeanInComputeLoss([shape, *layers])
         plain.compile(keras.optimizers.SGD(0.05))
-        even = batch_size // 8 * 8  # plain Keras is spared minibatches that do not divide
+        even = batch_size // 8 * 8  # plain Keras gets only minibatches that divide evenly
         n = len(split.x) // even * even
         plain.fit(split.x[:n], split.y[:n], batch_size=even, epochs=epochs, shuffle=False, verbose=0)
 
@@ -101,7 +102,7 @@ IMPORTS = (
 
 
 def start(replicas, path, *arguments):
-    """A process of its own that trains and writes what it found."""
+    """Start a process that trains and saves its results."""
     program = f"{IMPORTS}{inspect.getsource(train)}\nnp.savez({path!r}, **train({replicas}, *{arguments!r}))"
     found = [str(Path(tf_kit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
@@ -113,7 +114,7 @@ def start(replicas, path, *arguments):
 
 
 def trained(config):
-    """Number of replicas → what `train` found there."""
+    """Return the results of `train` for each number of replicas."""
     counts = [count for count in (2, 4, 8) if count <= config.largest]
     arguments = (config.data, config.labels, config.epochs, config.batch_size)
     with tempfile.TemporaryDirectory() as folder:
@@ -130,13 +131,14 @@ def trained(config):
 
 
 # %% [markdown]
-# The bytes are those of all devices together, for one step. Data parallelism moves the gradients, once for each
-# replica more, there and back, whatever the minibatch; the split net moves activations and their gradients.
+# The bytes are those of all devices together for one step. Data parallelism moves the gradients there and back, once
+# for each replica after the first, whatever the minibatch size. The split network moves activations and their
+# gradients.
 
 
 # %%
 def bills(config):
-    """Number of devices → bytes moved by minibatch sizes in powers of two, and where both kinds are equal."""
+    """Return the bytes moved by each kind, and the minibatch size at which they are equal, per number of devices."""
     split = data.load(config.data, seed=0)[0]
     network = networks.mlp([config.units] * 3, split.num_classes, input_shape=split.x.shape[1:], seed=0)
     sizes = 2 ** np.arange(4, 15)
@@ -170,22 +172,24 @@ def run(config):
 def check(results):
     kit, mean = results["differences"]["kit"], results["differences"]["mean"]
     for count, difference in kit.items():
-        assert difference < 1e-5, f"{count} replicas move a weight by {difference:.1e}"
-        assert mean[count] > 1e-3, f"a mean in compute_loss moves weights by {mean[count]:.1e} only"
+        assert difference < 1e-5, f"on {count} replicas a weight differs by {difference:.1e}"
+        assert mean[count] > 1e-3, f"with a mean in compute_loss, weights differ by only {mean[count]:.1e}"
     for count, (computed, traced) in results["payloads"].items():
         assert computed == traced, f"{count} replicas: {computed} bytes computed, {traced} traced"
     for devices, bill in results["bills"].items():
         fewer = bill["model"] < bill["data"]
-        assert np.array_equal(fewer, bill["sizes"] < bill["crossover"]), f"the crossover of {devices} devices"
+        assert np.array_equal(fewer, bill["sizes"] < bill["crossover"]), (
+            f"the crossover of {devices} devices is wrong"
+        )
         assert fewer.any(), "splitting never pays"
         assert not fewer.all(), "splitting always pays"
     computed, traced = next(iter(results["payloads"].values()))
     crossover = " and ".join(f"{bill['crossover']:,.0f}" for bill in results["bills"].values())
     return (
         f"Yes: on up to {max(kit)} replicas no weight differs by more than {max(kit.values()):.0e}, against "
-        f"{max(mean.values()):.2f} with a mean in compute_loss. Splitting the larger net moves fewer bytes below "
-        f"minibatches of {crossover} examples on {' and '.join(map(str, results['bills']))} devices; {traced:,} bytes "
-        f"of gradients were traced where {computed:,} were computed."
+        f"{max(mean.values()):.2f} with a mean in compute_loss. Splitting the larger network moves fewer bytes for "
+        f"minibatches below {crossover} examples on {' and '.join(map(str, results['bills']))} devices. {computed:,} "
+        f"bytes of gradients were computed and {traced:,} traced."
     )
 
 
@@ -194,14 +198,14 @@ def plot(results):
     panels = []
     counts = list(results["differences"]["kit"])
     names = {"kit": "tf_kit", "mean": "plain Keras, mean in compute_loss"}
-    floor = 1e-9  # so that a difference of nothing has a place on the axis
+    floor = 1e-9  # so that a difference of zero has a place on the axis
     series = {
         label: (counts, [max(results["differences"][name][count], floor) for count in counts])
         for name, label in names.items()
     }
     panels.append(
         {
-            "title": "weights against one device",
+            "title": "difference from one device",
             "series": series,
             "x_label": "replicas",
             "y_label": "largest difference of a weight",
@@ -217,9 +221,9 @@ def plot(results):
         series[f"layers split, {devices} devices"] = (bill["sizes"], bill["model"] / 1e6)
     panels.append(
         {
-            "title": "bytes moved in a step",
+            "title": "bytes moved per step",
             "series": series,
-            "x_label": "minibatch",
+            "x_label": "minibatch size",
             "y_label": "MB, all devices together",
             "log": "xy",
             "y_limits": (0.05, 5e4),

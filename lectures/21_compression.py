@@ -1,21 +1,22 @@
 # %%
 """What do pruning, int8 and distillation cost in accuracy, and what do they save in bytes and joules?
 
-A network of two hidden layers is trained, then made smaller in three ways: its kernels are rounded to 8 bits; most
-of its weights are removed, by magnitude, and the rest trained on; and a student of a few hidden units learns from
-its answers. The student is shown all training images without labels; beside it the same small network learns from
-the few labels it would have without a teacher, and from all of them.
+A network with two hidden layers is trained and then made smaller in three ways: its kernels are rounded to 8 bits;
+most of its weights are removed, by magnitude, and the rest trained further; and a student with few hidden units
+learns from its outputs. The student gets all training images without labels. For comparison, the same small network
+learns from the few labels it would have without a teacher, and from all of them.
 
-Claim: 8 bits cost less than a point of accuracy, and the file is at least three times shorter. A twentieth of the
-weights, trained on, stays within three points; with 8 bits each, a prediction costs less than a tenth of the energy.
-A student taught without any label beats the same network with few labels by more than three points.
+Claim: 8 bits cost less than a point of accuracy, and the file is at least three times smaller. A twentieth of the
+weights, trained further, stays within three points; with 8 bits each, a prediction costs less than a tenth of the
+energy. A student taught without labels beats the same network with few labels by more than three points.
 
-The file is the real one on disk. Joules are estimated for one prediction on a chip of 45 nm, from its operations
-and the bytes it moves: nearly all is the fetching of weights. Pruned networks are billed on a chip that skips zeros.
+The size of the file is measured on disk. Joules are estimated for one prediction on a 45 nm chip, from its operations
+and the bytes it moves; nearly all of them fetch weights. For pruned networks the chip is assumed to skip zeros.
 
 Slide: "Compressing deep model size", "Energy-efficient deep learning".
-Reference: Han, Mao, Dally 2016, "Deep Compression"; Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural
-Network"; Horowitz 2014, "Computing's energy problem"
+Reference: Han, Mao, Dally 2016, "Deep Compression", arXiv:1510.00149; Hinton, Vinyals, Dean 2015, "Distilling the
+Knowledge in a Neural Network", arXiv:1503.02531; Horowitz 2014, "Computing's energy problem", DOI
+10.1109/ISSCC.2014.6757323.
 """
 
 import dataclasses
@@ -34,13 +35,15 @@ SECONDS = 20
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "data set: digits, mnist, or any image set")
-    seeds: int = lectures.option(3, "networks of each kind")
-    units: int = lectures.option(300, "units in each of the two hidden layers of the large network")
-    student_units: int = lectures.option(16, "hidden units of the small network")
-    sparsity: float = lectures.option(0.95, "share of the weights that are pruned")
-    labels: int = lectures.option(100, "labels of the small network that has no teacher")
-    epochs: int = lectures.option(20, "passes over the training set for each network")
+    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    seeds: int = lectures.option(3, "Networks per kind, 1 or more.")
+    units: int = lectures.option(
+        300, "Units in each of the two hidden layers of the large network, 1 or more."
+    )
+    student_units: int = lectures.option(16, "Hidden units of the small network, 1 or more.")
+    sparsity: float = lectures.option(0.95, "Share of the weights to prune, in [0, 1).")
+    labels: int = lectures.option(100, "Labels of the small network without a teacher, 1 or more.")
+    epochs: int = lectures.option(20, "Passes over the training set per network, 2 or more.")
 
     @classmethod
     def quick(cls):
@@ -56,7 +59,7 @@ def classify(model, x, y, epochs, learning_rate):
 
 
 def teach(teacher, student, x, epochs, seed):
-    """The student learns the teacher's answers, without labels."""
+    """Train the student on the teacher's outputs, without labels."""
     distiller = scaling.distill(teacher, student, temperature=2.0, alpha=0.0, seed=seed)
     distiller.compile(keras.optimizers.Adam(0.01))
     distiller.fit(x, batch_size=64, epochs=epochs, verbose=0)
@@ -64,7 +67,7 @@ def teach(teacher, student, x, epochs, seed):
 
 
 def compressed(config, split, seed):
-    """Name → network, each trained from the same seed."""
+    """Return name → network, all trained from the same seed."""
     keras.utils.set_random_seed(seed)
     shape, num_classes = split.x.shape[1:], split.num_classes
     few = slice(0, config.labels)
@@ -117,10 +120,10 @@ def check(results):
     assert joules[3] < joules[0] / 10, f"{joules[3]:.1e} J and {joules[0]:.1e} J"
     assert taught > few + 3, f"{taught:.1f} % taught without labels, {few:.1f} % with few labels"
     return (
-        f"Accuracy is {large:.1f} %, {int8:.1f} % with 8 bits, {both:.1f} % pruned with 8 bits; the file shrinks "
-        f"{file_bytes[0] / file_bytes[1]:.1f} and {file_bytes[0] / file_bytes[3]:.1f} times, the joules "
+        f"The accuracy is {large:.1f} %, with 8 bits {int8:.1f} %, pruned with 8 bits {both:.1f} %. The file shrinks "
+        f"{file_bytes[0] / file_bytes[1]:.1f} and {file_bytes[0] / file_bytes[3]:.1f} times, the energy "
         f"{joules[0] / joules[1]:.1f} and {joules[0] / joules[3]:.1f} times. A small network reaches {taught:.1f} % "
-        f"taught without labels, {few:.1f} % with few. {results['memory_share']:.0%} of the energy moves bytes."
+        f"taught without labels and {few:.1f} % with few. {results['memory_share']:.0%} of the energy moves bytes."
     )
 
 
@@ -130,7 +133,7 @@ def plot(results):
     measures = {
         "test accuracy, %": results["accuracy"],
         "file, kB": results["file_bytes"][:, None] / 1e3,
-        "energy of a prediction, µJ": results["joules"][:, None] * 1e6,
+        "energy per prediction, µJ": results["joules"][:, None] * 1e6,
     }
     with plt.rc_context({**plotting.STYLE, "font.size": 15}):
         size = (14, 0.62 * len(names) + 1.3)
