@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""What hostile students hand in. Each attack is the code of one answer to the testing lab; none earns its points."""
+"""Hostile answers to the testing lab. Each attack is the code of one answer; none of them must earn points."""
 
-# The body of leaky_relu(x, slope), which must earn nothing, and the statuses that it may end in.
+# Bodies of leaky_relu(x, slope), which must earn no points, and the statuses that they may get.
 IN_A_CALL = {
     "infinite loop": ("while True: pass", {"timeout"}),
     "infinite output": ("while True: print('x' * 10000, flush=True)", {"timeout"}),
@@ -102,7 +102,7 @@ IN_A_CALL = {
         {"crashed", "error", "wrong"},
     ),
     "closes the pipes": ("import os; os.closerange(0, 256); return x", {"crashed"}),
-    "exception that cannot be told": (
+    "exception that cannot be printed": (
         "class E(Exception):\n    def __str__(self): raise self\n    __repr__ = __str__\nraise E()",
         {"error"},
     ),
@@ -140,7 +140,7 @@ IN_A_CALL = {
     ),
 }
 
-# Code of a file or a memory that an answer has no business with; it raises what it finds as an exception's words.
+# Bodies that read files or memory which an answer must not see, and raise an exception with what they found.
 SPIES = {
     "other submissions": "import glob; raise ValueError(open(sorted(glob.glob('{class_}/*.ipynb'))[0]).read()[:200])",
     "lists submissions": "import os; raise ValueError('found ' + str(os.listdir('{class_}')))",

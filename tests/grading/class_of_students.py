@@ -1,4 +1,4 @@
-"""Builds notebooks of students who answer the testing lab, honestly or not."""
+"""Notebooks of students with honest or hostile answers to the testing lab."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ DESCENT = LAB.solution("descent")
 
 
 def notebook(leaky=LEAKY, descent=DESCENT, before=(), after=()):
-    """A student's notebook with these answers, and cells before and after them."""
+    """Make a student's notebook with these answers, and with cells before and after them."""
     made = notebooks.student_notebook(LAB)
     for cell in made.cells:
         id = cell.metadata.get("tf_kit", {}).get("exercise")
@@ -25,6 +25,7 @@ def notebook(leaky=LEAKY, descent=DESCENT, before=(), after=()):
 
 
 def write(folder, name, made):
+    """Write a notebook into a folder. Returns its path."""
     path = folder / f"{name}.ipynb"
     path.write_text(nbformat.writes(made), encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""`check` in a notebook cell: one screen, the right words, nothing of the hidden cases."""
+"""`check` in a notebook cell: its report fits on one screen and explains the answer without hidden cases."""
 
 import logging
 import os
@@ -13,11 +13,11 @@ from tf_kit.grading import checking, labs
 
 
 @pytest.fixture(autouse=True)
-def _the_testing_lab(monkeypatch):
+def _testing_lab_only(monkeypatch):
     monkeypatch.setattr(labs, "labs", lambda: [LAB])
 
 
-def said(capsys, id, code):
+def printed(capsys, id, code):
     import keras
 
     namespace = {
@@ -32,38 +32,43 @@ def said(capsys, id, code):
     return capsys.readouterr().out
 
 
-def test_right(capsys):
-    assert said(capsys, "leaky", LEAKY).splitlines() == ["Leaky ReLU: 2 of 2 points", "  ✓ values, 2 points"]
-    assert "3 of 3" in said(capsys, "descent", DESCENT)
+def test_right_answer_gets_all_points(capsys):
+    assert printed(capsys, "leaky", LEAKY).splitlines() == [
+        "Leaky ReLU: 2 of 2 points",
+        "  ✓ values, 2 points",
+    ]
+    assert "3 of 3" in printed(capsys, "descent", DESCENT)
 
 
-def test_missing(capsys):
+def test_undefined_name_is_reported(capsys):
     checking.check("leaky", {})
     assert "missing: `leaky_relu` is not defined yet" in capsys.readouterr().out
 
 
-def test_stub_is_told_what_to_do(capsys):
-    assert "missing: write the leaky ReLU." in said(capsys, "leaky", LAB.stub("leaky"))
+def test_stub_gets_the_task(capsys):
+    assert "missing: write the leaky ReLU." in printed(capsys, "leaky", LAB.stub("leaky"))
 
 
 @pytest.mark.parametrize(
     "mistake", LAB.exercises["leaky"].mistakes, ids=lambda mistake: mistake.sentence[:20]
 )
-def test_known_mistake_is_named(mistake, capsys):
-    out = said(capsys, "leaky", mistake.of(LEAKY))
+def test_known_mistake_is_explained(mistake, capsys):
+    out = printed(capsys, "leaky", mistake.of(LEAKY))
     assert mistake.sentence in out
     assert len(out.splitlines()) <= 24
 
 
-def test_unknown_mistake_shows_the_worst_place(capsys):
-    out = said(capsys, "leaky", "def leaky_relu(x, slope):\n    return x * slope")
+def test_unknown_mistake_shows_the_largest_difference(capsys):
+    out = printed(capsys, "leaky", "def leaky_relu(x, slope):\n    return x * slope")
     assert "expected" in out
     assert "median of got/expected" in out
     assert "Known mistake" not in out
 
 
-def test_exception_is_told(capsys):
-    assert "raised ZeroDivisionError" in said(capsys, "leaky", "def leaky_relu(x, slope):\n    return 1 / 0")
+def test_exception_is_reported(capsys):
+    assert "raised ZeroDivisionError" in printed(
+        capsys, "leaky", "def leaky_relu(x, slope):\n    return 1 / 0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,40 +79,40 @@ def test_exception_is_told(capsys):
         ("leaky", "def leaky_relu(x, slope):\n    return keras.ops.leaky_relu(x, slope)"),
     ],
 )
-def test_delegation_is_told_at_once(id, code, capsys):
-    assert "forbidden: " in said(capsys, id, code)
+def test_delegation_is_forbidden(id, code, capsys):
+    assert "forbidden: " in printed(capsys, id, code)
 
 
-def test_unknown_exercise_is_named():
+def test_unknown_exercise_gets_the_nearest_id():
     with pytest.raises(ValueError, match="'leaky'"):
         checking.check("leeky", {})
 
 
-def test_points_for_other_graders():
+def test_points_are_returned_for_other_graders():
     namespace = {"np": np}
     exec(LEAKY, namespace)
     assert checking.points("leaky", namespace) == 2
 
 
 def test_points_write_nothing_to_stderr(capfd):
-    """For nbgrader such a cell has failed, whatever its value."""
+    """nbgrader counts a cell that writes there as failed."""
 
     namespace = {"np": np}
     exec(LEAKY, namespace)
     quiet = namespace["leaky_relu"]
 
-    before, made_inside = logging.getLogger("before"), logging.getLogger("inside")
+    before, created_inside = logging.getLogger("before"), logging.getLogger("inside")
     before.addHandler(logging.StreamHandler())
 
     def loud(*arguments, **options):
         os.write(2, b"from C")
         print("from Python", file=sys.stderr)
         warnings.warn("a warning", stacklevel=1)
-        before.warning("logged by one made before")
-        made_inside.addHandler(logging.StreamHandler())
+        before.warning("by a logger that existed before")
+        created_inside.addHandler(logging.StreamHandler())
         return quiet(*arguments, **options)
 
     assert checking.points("leaky", {**namespace, "leaky_relu": loud}) == 2
-    made_inside.warning("no error of a closed file")
+    created_inside.warning("no error of a closed file")
     before.warning("afterwards")
     assert capfd.readouterr().err == "afterwards\n"

@@ -1,4 +1,4 @@
-"""Delegation that is seen in the code, and honest code that is not taken for it."""
+"""Delegation: it is found in the code, and honest code is not taken for it."""
 
 import pytest
 
@@ -9,7 +9,7 @@ OPEN = {"Descent": "keras.optimizers.Optimizer"}
 
 
 @pytest.mark.parametrize("name", attacks.DELEGATIONS)
-def test_delegation_is_seen(name):
+def test_delegation_is_found(name):
     code = "import keras\n" + attacks.DELEGATIONS[name]
     assert delegation.findings(code, ["keras.optimizers"], list(OPEN.values()), OPEN)
 
@@ -26,5 +26,5 @@ def test_delegation_is_seen(name):
         "from tf_kit import data",
     ],
 )
-def test_honest_code_is_not_taken_for_it(code):
+def test_honest_code_is_not_taken_for_delegation(code):
     assert delegation.findings(f"import keras\n{code}", ["keras.optimizers"], list(OPEN.values()), OPEN) == []

@@ -1,4 +1,4 @@
-"""The object of one exercise: what it refuses, and how mistakes are made of the solution."""
+"""Exercise: arguments that it refuses, and mistakes made from the solution."""
 
 import dataclasses
 
@@ -21,17 +21,17 @@ EXERCISE = LAB.exercises["leaky"]
         ({"defines": "leaky_relu"}, "a tuple of one item ends with a comma"),
     ],
 )
-def test_refusals(change, words):
+def test_invalid_argument_is_refused(change, words):
     with pytest.raises(ValueError, match="(?i)" + words):
         dataclasses.replace(EXERCISE, **change)
 
 
-def test_part_that_is_not_there_is_refused():
+def test_unknown_part_is_refused():
     with pytest.raises(ValueError, match="'grpah'"):
         EXERCISE.part_of({"part": "grpah"})
 
 
-def test_edits_replace_what_occurs_once():
+def test_edits_replace_pieces_that_occur_once():
     assert Mistake("wrong sign", {"+": "-"}).of("a + b") == "a - b"
     assert Variant("whole", code="other").of("a + b") == "other"
     with pytest.raises(ValueError, match="0 times"):

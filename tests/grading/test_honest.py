@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Odd but honest submissions: whatever a notebook went through, a right answer keeps its points."""
+"""Unusual but honest submissions: a right answer keeps its points however its notebook was changed."""
 
 import json
 
@@ -41,7 +41,7 @@ def with_outputs(made):
     for cell in made.cells:
         if cell.cell_type == "code":
             cell.outputs = [
-                nbformat.v4.new_output("stream", name="stderr", text="W0000 TensorFlow says " * 1000)
+                nbformat.v4.new_output("stream", name="stderr", text="W0000 TensorFlow warns " * 1000)
             ]
             cell.execution_count = 3
     return made
@@ -100,12 +100,12 @@ NOTEBOOKS = {
         "    t.start(); t.join()\n    return out[0]"
     ),
     "Ünicode näme": lambda: notebook(),
-    "luck that each case has": lambda: notebook(  # 0.549 is the first number from seed 0, 0.715 the second
+    "the first draw of each case": lambda: notebook(  # seed 0 gives 0.549, then 0.715
         leaky=LEAKY.replace("    return", "    assert np.random.rand() < 0.6\n    return")
     ),
 }
 
-# What the walls must let through, inside an answer that is right.
+# Right answers with operations that the confinement must allow.
 INSIDE = {
     "fit, save and load": """
     m = keras.Sequential([keras.layers.Dense(3, activation="relu"), keras.layers.Dense(1)])
@@ -181,18 +181,18 @@ def test_right_answers_keep_their_points(name, grades):
 
 
 @pytest.mark.parametrize("name", ["broken", "list", "link", "deleted", "stub"])
-def test_what_is_not_there_is_missing(name, grades):
+def test_answer_that_was_not_submitted_is_missing(name, grades):
     assert [result.status for result in grades[0][name].results] == ["missing", "missing"]
     assert all(result.sentence for result in grades[0][name].results)
 
 
 @pytest.mark.parametrize("name", ["syntax", "nested", "minus"])
-def test_what_is_not_python_costs_its_own_question(name, grades):
+def test_syntax_error_costs_only_its_own_exercise(name, grades):
     leaky, descent = grades[0][name].results
     assert (leaky.status, leaky.points, descent.points) == ("error", 0, 3)
 
 
-def test_mistakes_are_named(grades):
+def test_known_mistakes_are_explained(grades):
     for exercise in LAB.exercises.values():
         for i, mistake in enumerate(exercise.mistakes):
             results = {r.exercise: r for r in grades[0][f"mistake {exercise.id} {i}"].results}
@@ -200,14 +200,14 @@ def test_mistakes_are_named(grades):
             assert results[exercise.id].points < exercise.points
 
 
-def test_a_second_run_is_answered_from_the_record(grades):
+def test_second_run_takes_grades_from_the_record(grades):
     first, again, out = grades
     assert all(grade.recorded for grade in again)
     assert {grade.student: grade.points for grade in again} == {s: grade.points for s, grade in first.items()}
     assert len((out / "grades.jsonl").read_text().splitlines()) == len(first)
 
 
-def test_every_report_is_there(grades):
+def test_every_report_is_written(grades):
     names = {path.name for path in grades[2].iterdir()}
     assert names == {
         *("grades.jsonl", "grades.csv", "canvas.csv", "moodle.csv", "junit.xml", "manifest.json"),

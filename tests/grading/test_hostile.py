@@ -1,4 +1,4 @@
-"""Hostile submissions: none gains what it did not earn, none hurts another's grade, none reads what is hidden."""
+"""Hostile submissions: they earn no points, do not affect other grades, and cannot read hidden files or memory."""
 
 import json
 import os
@@ -26,7 +26,7 @@ READ = (
 )
 SECRET = "the secret of the course"
 LEVEL = confinement.level_of(confinement.available())
-needs_walls = pytest.mark.skipif(
+needs_full_confinement = pytest.mark.skipif(
     LEVEL != "full", reason=f"this machine confines an answer at level {LEVEL} only"
 )
 
@@ -36,7 +36,7 @@ def leaky(body):
 
 
 def hand_in(folder, out, attacked):
-    """Attacks as notebooks: the attacked exercise beside a right answer to the other; honest students around them."""
+    """Write notebooks with one attack and one right answer each, and two honest notebooks before and after them."""
     places = {
         "class_": str(folder),
         "out": str(out),
@@ -64,7 +64,7 @@ def grade_all(tmp, monkeypatch, attacked=None):
     hand_in(folder, out, attacked)
     monkeypatch.setattr(labs, "find", lambda name: LAB)
     monkeypatch.setenv("TF_KIT_COURSE_SECRET", SECRET)
-    assert course.secret(out)  # a file that a spy looks for
+    assert course.secret(out)  # creates a file that a spy tries to read
     grades = course.grade(
         "testing", [folder], out, jobs=2, seconds=3.0, secret=SECRET, allow_unsandboxed=False
     )
@@ -73,14 +73,14 @@ def grade_all(tmp, monkeypatch, attacked=None):
 
 @pytest.fixture(scope="module")
 def read_and_confined(tmp_path_factory):
-    """The grades as a teacher would get them."""
+    """Grades of some attacks, as a teacher would get them."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield grade_all(tmp_path_factory.mktemp("read"), monkeypatch, READ)
 
 
 @pytest.fixture(scope="module")
 def confined_alone(tmp_path_factory):
-    """The grades when nobody reads the code before it runs: what the walls alone hold back."""
+    """Grades of all attacks without a search for delegation in the code, so that only the sandbox stops them."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(delegation, "summary", lambda *_: "")
         yield grade_all(tmp_path_factory.mktemp("confined"), monkeypatch)
@@ -97,28 +97,28 @@ def assert_held(results, statuses):
     assert (results["descent"].points, results["descent"].status) == (3, "ok")
 
 
-@needs_walls
+@needs_full_confinement
 @pytest.mark.parametrize("name", attacks.IN_A_CALL)
-def test_attack_earns_nothing_and_costs_its_own_question_only(name, confined_alone):
+def test_attack_earns_nothing_and_affects_only_its_own_exercise(name, confined_alone):
     assert_held(confined_alone[0][name], attacks.IN_A_CALL[name][1])
 
 
-@needs_walls
+@needs_full_confinement
 @pytest.mark.parametrize("name", READ)
-def test_so_it_is_where_the_code_is_read_first(name, read_and_confined):
+def test_attack_earns_nothing_if_the_code_is_read_first(name, read_and_confined):
     assert_held(read_and_confined[0][name], attacks.IN_A_CALL[name][1])
 
 
-@needs_walls
+@needs_full_confinement
 @pytest.mark.parametrize("name", attacks.SPIES)
 def test_spy_finds_nothing(name, confined_alone):
     results = confined_alone[0][f"spy, {name}"]
     assert_held(results, {"error"})
-    said = [words for words in results["leaky"].findings if not words.startswith("in the line")]
-    assert not [words for words in said if "found" in words], said
+    findings = [each for each in results["leaky"].findings if not each.startswith("in the line")]
+    assert not [each for each in findings if "found" in each], findings
 
 
-@needs_walls
+@needs_full_confinement
 @pytest.mark.parametrize("name", attacks.DELEGATIONS)
 def test_delegation_is_forbidden(name, graded):
     results = graded[0][f"delegates, {name}"]
@@ -127,15 +127,15 @@ def test_delegation_is_forbidden(name, graded):
     assert results["leaky"].points == 2
 
 
-@needs_walls
-def test_honest_students_beside_them_lose_nothing(graded):
+@needs_full_confinement
+def test_honest_submissions_keep_their_points(graded):
     for name in ("aaa the first", "zzz the last"):
         assert sum(result.points for result in graded[0][name].values()) == 5
 
 
-@needs_walls
-def test_reports_say_nothing_of_hidden_cases(graded):
-    """Every number of every hidden input, as any of the reports might spell it."""
+@needs_full_confinement
+def test_reports_do_not_reveal_hidden_cases(graded):
+    """No number of a hidden input is in any report, in any spelling that a report may use."""
     _, out = graded
     hidden = grader.hidden_cases(LAB, LAB.exercises["leaky"], SECRET)[0]
     spellings = {repr(float(v)) for v in hidden["x"]} | {repr(hidden["slope"])}
@@ -148,14 +148,14 @@ def test_reports_say_nothing_of_hidden_cases(graded):
     assert all(np.isfinite(float(each)) for each in spellings)
 
 
-@needs_walls
-def test_nothing_is_left_behind(graded):
+@needs_full_confinement
+def test_no_file_is_left_behind(graded):
     assert not Path("/tmp/owned").exists()
     assert not (Path(tf_kit.__file__).parent / "written.py").exists()
     lines = (graded[1] / "grades.jsonl").read_text().splitlines()
     assert all(json.loads(line) for line in lines)
 
 
-def test_right_answers_are_right_here_too():
+def test_solutions_have_the_code_that_the_attacks_replace():
     assert "np.where" in LEAKY
     assert "assign_sub" in DESCENT

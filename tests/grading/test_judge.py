@@ -1,4 +1,4 @@
-"""Comparing an answer's arrays with what is expected."""
+"""Judge: comparison of an answer's arrays with the reference."""
 
 import dataclasses
 
@@ -39,19 +39,19 @@ def compared(expected, got, **case):
         (Holds(lambda y: y[5] == 1, "be long"), [0.5], "must be long"),
     ],
 )
-def test_compare(expected, got, words):
+def test_fault_of_an_array_is_described(expected, got, words):
     what = compared(np.array(expected) if isinstance(expected, list) else expected, got)
     assert what == words if not words else words in what
 
 
-def test_dtype_of_the_case_is_asked_for():
+def test_dtype_of_the_case_is_required():
     assert compared(np.array([1.0]), np.float32([1]), dtype="float32") == ""
     assert "expected dtype float32" in compared(np.array([1.0]), np.float64([1]), dtype="float32")
     assert "expected dtype float64" in compared(np.array([1.0]), np.float16([1]), dtype="float64")
 
 
-def test_tolerance_is_that_of_the_case_not_of_the_answer():
-    """An answer in half precision does not buy itself a looser comparison."""
+def test_tolerance_depends_on_the_case_and_not_on_the_answer():
+    """An answer in half precision is not compared more loosely."""
     assert compared(np.array([1.0]), np.float16([1.004])) != ""
 
 
@@ -66,7 +66,7 @@ def test_parts_are_all_or_nothing():
     assert (verdict.points, verdict.status) == (1, "error")
 
 
-def test_judging_needs_no_tensorflow():
+def test_judge_does_not_import_tensorflow():
     import subprocess
     import sys
 

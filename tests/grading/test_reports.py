@@ -1,4 +1,4 @@
-"""Reports: nothing of a student's becomes markup, a formula or a path; every platform gets what it reads."""
+"""Reports: text from a student never becomes markup, a formula or a path, and every format is valid."""
 
 import csv
 import io
@@ -9,15 +9,14 @@ import pytest
 
 from grading.class_of_students import LAB
 from tf_kit.grading import reports
-from tf_kit.grading.record import Grade, Record, Result
-from tf_kit.grading.submissions import Submission, find
+from tf_kit.grading.record import Grade, Result
 
 EVIL = "<script>alert(1)</script>\x00\x1b[31m =1+1 ]]> ../../etc"
 
 
-def grade(student, points=2, status="ok", words=""):
+def grade(student, points=2, status="ok", sentence=""):
     results = [
-        Result("leaky", "Leaky ReLU", points, 2, status, words, [words] if words else []),
+        Result("leaky", "Leaky ReLU", points, 2, status, sentence, [sentence] if sentence else []),
         Result("descent", "Gradient descent", 3, 3, "ok"),
     ]
     return Grade(student, LAB.name, results, digest=student)
@@ -47,7 +46,7 @@ def test_html_is_escaped(written):
         assert "<script" not in page.read_text()
 
 
-def test_xml_is_xml(written):
+def test_xml_is_valid(written):
     suites = ElementTree.parse(written / "junit.xml").getroot()
     assert len(suites) == len(GRADES)
     assert [len(suite.findall("testcase")) for suite in suites] == [2] * len(GRADES)
@@ -59,52 +58,20 @@ def test_spreadsheets_get_no_formulas(written):
             assert not [cell for cell in row if cell[:1] in ("=", "+", "-", "@")]
 
 
-def test_gradescope_adds_up(written):
+def test_gradescope_scores_add_up(written):
     for path in written.glob("students/*/results.json"):
         results = json.loads(path.read_text())
         assert results["score"] == sum(test["score"] for test in results["tests"])
         assert results["max_score"] == 5
 
 
-def test_statuses_are_words(written):
+def test_csv_has_one_line_per_answer(written):
     rows = list(csv.DictReader(io.StringIO((written / "grades.csv").read_text())))
     assert len(rows) == 2 * len(GRADES)
     assert {row["status"] for row in rows} == {"ok", "wrong", "timeout"}
 
 
-def test_summary_counts(written):
+def test_summary_counts_submissions_and_statuses(written):
     text = (written / "summary.txt").read_text()
     assert "4 submissions" in text
     assert "1 wrong, 1 timeout" in text
-
-
-def test_record_survives_a_torn_line(tmp_path):
-    record = Record(tmp_path)
-    record.append(grade("alice"), "rules")
-    with record.path.open("a") as file:
-        file.write('{"student": "bob", "resul')
-    record = Record(tmp_path)
-    record.append(grade("carol"), "rules")
-    again = Record(tmp_path)
-    for student in ("alice", "carol"):
-        submission = Submission(student, tmp_path / f"{student}.ipynb")
-        assert again.known(submission, student, "rules").points == 5
-        assert again.known(submission, student, "other rules") is None
-    assert again.known(Submission("dave", tmp_path), "alice", "rules").student == "dave"
-
-
-def test_what_the_machine_may_have_caused_is_not_passed_on(tmp_path):
-    record = Record(tmp_path)
-    record.append(grade("alice", 0, "timeout"), "rules")
-    assert record.known(Submission("alice", tmp_path), "alice", "rules") is not None
-    assert record.known(Submission("bob", tmp_path), "alice", "rules") is None
-
-
-def test_names_of_platforms_are_understood(tmp_path):
-    for name in ("doeanna_12345_678901_lab.ipynb", "roejane_LATE_54321_678902_lab-1.ipynb", "plain.ipynb"):
-        (tmp_path / name).write_text("{}")
-    folder = tmp_path / "Ada Lovelace_4711_assignsubmission_file_"
-    folder.mkdir()
-    (folder / "lab.ipynb").write_text("{}")
-    found = {submission.student: submission.number for submission in find([tmp_path])}
-    assert found == {"doeanna": "12345", "roejane": "54321", "plain": "", "Ada Lovelace": "4711"}

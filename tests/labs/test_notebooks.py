@@ -1,4 +1,4 @@
-"""The student notebooks are what the labs' sources say, and hold nothing that a student should find alone."""
+"""Student notebooks: they are generated from the current sources and contain no solutions."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ by_name = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
 
 
 @by_name
-def test_notebook_is_fresh(lab):
+def test_notebook_is_up_to_date(lab):
     fresh = notebooks.text_of(notebooks.student_notebook(lab))
     assert lab.notebook_path.read_text(encoding="utf-8") == fresh, (
         "stale: run `python -m tf_kit.grading.notebooks`"
@@ -31,7 +31,7 @@ def test_notebook_shows_no_solution(lab):
 
 
 @by_name
-def test_every_exercise_has_its_parts(lab):
+def test_every_exercise_has_mistakes_and_variants(lab):
     assert list(lab.exercises) == list(lab.cells), "EXERCISES and the marked cells, in the same order"
     for exercise in lab.exercises.values():
         assert len(exercise.mistakes) >= 5, exercise.id
@@ -45,6 +45,6 @@ def test_ids_are_unique():
 
 
 def test_check_is_a_function():
-    """In a fresh process: importing a submodule of that name would bind the module in its place."""
+    """In a new process, because importing a submodule of that name would bind the module in its place."""
     code = "from tf_kit.grading import check; assert callable(check), check"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Every lab's judge knows right from wrong: solution, stub, known mistakes, right variants.
+"""The judge of every lab recognizes the solution, the stub, the known mistakes and the right variants.
 
 The lab on backpropagation runs in every test run: it is NumPy, and its eighty answers take a second.
 """
@@ -20,7 +20,7 @@ EXERCISES = [
 
 
 @pytest.mark.parametrize(("lab", "exercise"), EXERCISES)
-def test_exercise(lab, exercise):
+def test_every_known_answer_gets_the_right_verdict(lab, exercise):
     faults = [
         f"{row.kind} {row.label}: {row.fault}\n{row.report}"
         for row in selftest.run(lab, exercise)
@@ -31,8 +31,8 @@ def test_exercise(lab, exercise):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lab", labs.labs(), ids=lambda lab: lab.name)
-def test_solution_in_the_grader(lab, tmp_path):
-    """The walls, and what they take away from an answer, leave the solution every point; a stub stays at none."""
+def test_solution_gets_all_points_in_the_sandbox(lab, tmp_path):
+    """The sandbox does not cost the solution a point, and the stub gets none."""
     path = notebooks.write(selftest.solved(lab), tmp_path / "solution.ipynb")
     stub = notebooks.write(notebooks.student_notebook(lab), tmp_path / "stub.ipynb")
     papers = [submissions.Submission("solution", path), submissions.Submission("stub", stub)]

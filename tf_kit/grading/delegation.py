@@ -62,7 +62,7 @@ def findings(
 
     Example:
         >>> findings("import keras\\nclass Mine(keras.optimizers.Adam): pass", ["keras.optimizers"])
-        ['`keras.optimizers.Adam` does what the exercise asks for']
+        ['`keras.optimizers.Adam` does the work of this exercise, which you must write yourself']
     """
     try:
         tree = ast.parse(code)
@@ -73,7 +73,7 @@ def findings(
     try:
         reader.read(tree)
     except RecursionError:
-        return ["the code is too deeply nested to be read"]
+        return ["the code is nested too deeply to be checked"]
     return list(dict.fromkeys(reader.found))
 
 
@@ -154,11 +154,15 @@ class _Reader(ast.NodeVisitor):
         if called == "getattr" and len(node.args) > 1 and _constant(node.args[1]) is None:
             owner = self._dotted(node.args[0])
             if owner and owner.split(".")[0] in ("keras", "tensorflow", _KIT):
-                self.found.append(f"`getattr` with a computed name on `{owner}` is not allowed in an answer")
+                self.found.append(
+                    f"`getattr` on `{owner}` with a computed name is not allowed in an answer; write the name out"
+                )
         if called in ("__import__", "importlib.import_module") and (
             not node.args or _constant(node.args[0]) is None
         ):
-            self.found.append(f"`{called}` with a computed name is not allowed in an answer")
+            self.found.append(
+                f"`{called}` with a computed name is not allowed in an answer; write the name out"
+            )
         self.generic_visit(node)
 
     def _called(self, node):
@@ -203,14 +207,18 @@ class _Reader(ast.NodeVisitor):
             if name == forbidden and any(_inside(allowed, forbidden) for allowed in self._allows):
                 continue
             if _inside(name, forbidden):
-                self.found.append(f"`{name}` does what the exercise asks for")
+                self.found.append(f"`{name}` does the work of this exercise, which you must write yourself")
                 return
         if self._forbids and any(_inside(name, internal) for internal in _INTERNAL):
-            self.found.append(f"`{name}` is internal to the library and not allowed in an answer")
+            self.found.append(
+                f"`{name}` is internal to the library and not allowed in an answer; use its public names"
+            )
         elif _inside(name, _KIT):
             part = name.split(".")[1:2]
             if part and part[0] not in self._kit:
-                self.found.append(f"`{name}` is part of the kit, and the kit answers this exercise")
+                self.found.append(
+                    f"`{name}` is part of the kit, which contains the solution, and not allowed in an answer"
+                )
         elif any(_inside(name, detour) for detour in _DETOURS):
             self.found.append(f"`{name}` is not allowed in an answer")
 

@@ -1,4 +1,4 @@
-"""Bytes that an answer's process may have forged."""
+"""Messages: they keep their contents, and forged bytes are refused."""
 
 import json
 import struct
@@ -27,14 +27,14 @@ def test_round_trip():
     assert got == [{"k": 3, "n": None, "s": "é"}]
 
 
-def test_forger_writes_what_pack_writes():
-    """What is refused below is refused for what is wrong with it, not because the forger cannot write."""
+def test_forger_can_write_a_valid_message():
+    """So the messages below are refused for their faults, not because `message` writes another format."""
     given = [{"x": np.array([1.0, 2.0])}]
     forged = message([{"__dict__": [["x", ONE]]}], ["<f8", [2]], data=struct.pack("<dd", 1, 2))
     assert forged == messages.pack(given)
 
 
-def test_arrays_may_be_written_to():
+def test_arrays_are_writable():
     array = messages.unpack(messages.pack([np.zeros(3), np.zeros((0, 2)), np.array("a")]))[0]
     array[1] = 1
     assert array[1] == 1

@@ -1,4 +1,4 @@
-"""Every case begins from the same seed, although a watched process is seeded only where something was drawn."""
+"""Seeds: every case starts from the same state, although a watched process is seeded only after a draw."""
 
 import random
 
@@ -34,15 +34,15 @@ DRAWS = {
 
 @pytest.fixture
 def watched(monkeypatch):
-    monkeypatch.setattr(random_seed, "get_seed", random_seed.get_seed)  # as it was, afterwards
+    monkeypatch.setattr(random_seed, "get_seed", random_seed.get_seed)  # restores it after the test
     monkeypatch.setattr(seeds, "_fresh", None)
     monkeypatch.setattr(seeds, "_drawn", [True])
     seeds.watch()
-    recorded["now"] = tf.function(lambda: tf.random.uniform((3,)))  # not recorded yet, as in a new process
+    recorded["now"] = tf.function(lambda: tf.random.uniform((3,)))  # not traced yet, as in a new process
 
 
 def cases(seed):
-    """Two cases of every kind of draw, and after each what every generator would say next."""
+    """Run two cases of every kind of draw, and collect the next number of every generator after each."""
     seen = []
     for draw in [*DRAWS.values(), *reversed(DRAWS.values())]:
         seed()
@@ -53,7 +53,7 @@ def cases(seed):
     return [np.array(each) for each in seen if each is not None]
 
 
-def test_a_watched_process_draws_what_one_that_is_always_seeded_draws(watched):
+def test_watched_process_draws_the_same_as_one_that_is_always_seeded(watched):
     lazily = cases(seeds.seed)
     always = cases(lambda: keras.utils.set_random_seed(seeds.SEED))
     for one, other in zip(lazily, always, strict=True):
@@ -61,7 +61,7 @@ def test_a_watched_process_draws_what_one_that_is_always_seeded_draws(watched):
 
 
 @pytest.mark.parametrize("name", DRAWS)
-def test_two_cases_are_alike(name, watched):
+def test_two_cases_draw_the_same(name, watched):
     outcomes = []
     for _ in range(2):
         seeds.seed()
@@ -70,13 +70,12 @@ def test_two_cases_are_alike(name, watched):
         np.testing.assert_array_equal(*map(np.array, outcomes))
 
 
-def test_without_the_seed_they_are_not():
-    """The wrong twin: one seed for all cases."""
+def test_one_seed_for_all_cases_would_not_draw_the_same():
     seeds.seed()
     assert np.random.rand() != np.random.rand()
 
 
-def test_an_answer_that_draws_nothing_is_seeded_once(watched, monkeypatch):
+def test_answer_that_draws_nothing_is_seeded_once(watched, monkeypatch):
     given = []
     monkeypatch.setattr(keras.utils, "set_random_seed", given.append)
     for _ in range(3):

@@ -87,7 +87,7 @@ def failure(error: BaseException, code: str = "") -> Failure:
 
 def _brief(error, longest=300):
     if isinstance(error, SystemExit):
-        return f"the answer left Python with sys.exit({error.code!r})"
+        return f"the answer ended Python with sys.exit({error.code!r})"
     try:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     except Exception:  # the exception's `__str__` fails

@@ -12,8 +12,8 @@ import types
 from collections.abc import Collection, Iterable
 from typing import Any
 
-# Modules of the kit that `tf_kit.data` imports. They answer no exercise.
-FOUNDATION = ("checks", "errors", "typing")
+# Modules of the kit that `tf_kit.data` and the packages import. They contain no solution of an exercise.
+FOUNDATION = ("checks", "errors", "lazy", "typing")
 
 # Python's audit events for actions that no exercise needs.
 EVENTS = {
@@ -117,7 +117,7 @@ def _found(name):
 
 def _close(owner, part, thing, name):
     def closed(*arguments, **options):
-        raise NotAllowed(f"`{name}` does what the exercise asks for")
+        raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
 
     if inspect.isclass(thing):
         for method, member in list(vars(thing).items()):
@@ -136,9 +136,11 @@ class _Closed(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         parts = name.split(".")
         if parts[0] == "tf_kit" and len(parts) > 1 and parts[1] not in (*FOUNDATION, *self._kit_allows):
-            raise NotAllowed(f"`{name}` is part of the kit, and the kit answers this exercise")
+            raise NotAllowed(
+                f"`{name}` is part of the kit, which contains the solution, and not allowed in an answer"
+            )
         if name in self._blocked:
-            raise NotAllowed(f"`{name}` does what the exercise asks for")
+            raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
         return None
 
 

@@ -1,4 +1,4 @@
-"""Knows the answers to the lab of the grader's own tests."""
+"""Exercises of the lab for the tests of the grader."""
 
 import numpy as np
 

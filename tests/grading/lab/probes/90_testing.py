@@ -1,4 +1,4 @@
-"""Measures answers to the lab of the grader's own tests."""
+"""Probes of the lab for the tests of the grader."""
 
 import keras
 import numpy as np
