@@ -1,25 +1,32 @@
-"""`pytest labs --submission notebook.ipynb`: the grader's points as pytest's tests, one for each exercise."""
+"""`pytest labs --submission notebook.ipynb`: the points of the grader as tests of pytest, one per exercise."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tf_kit.grading import labs, submissions
+from tf_kit.grading.record import Result
 
 collect_ignore_glob = ["*.py"]  # sources, probes and answers are not tests
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("labs")
     group.addoption("--submission", help="Notebook to grade.")
     group.addoption(
-        "--course-secret", default=os.environ.get("TF_KIT_COURSE_SECRET"), help="Seed of hidden cases."
+        "--course-secret",
+        default=os.environ.get("TF_KIT_COURSE_SECRET"),
+        help="Any text, from which the hidden cases are drawn. Defaults to none: no hidden cases.",
     )
-    group.addoption("--lab", help="Which lab it is. Defaults to what the notebook says.")
+    group.addoption("--lab", help="Number or topic of the lab. Found from the notebook's cells by default.")
 
 
-def pytest_collect_file(file_path, parent):
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> LabFile | None:
     submission = parent.config.getoption("--submission")
     if submission and file_path.suffix == ".ipynb" and file_path.parent.name == "notebooks":
         name = parent.config.getoption("--lab")
@@ -30,19 +37,25 @@ def pytest_collect_file(file_path, parent):
 
 
 class LabFile(pytest.File):
-    """The exercises of the lab that the submission answers."""
+    """The exercises of a lab, graded for one submission.
 
-    def __init__(self, *, lab, **arguments):
+    Args:
+        lab: the lab.
+        arguments: arguments of `pytest.File`.
+    """
+
+    def __init__(self, *, lab: labs.Lab, **arguments: Any):
         super().__init__(**arguments)
         self.lab = lab
         self._results = None
 
-    def collect(self):
+    def collect(self) -> Iterator[ExerciseItem]:
+        """Yield a test per exercise."""
         for exercise in self.lab.exercises.values():
             yield ExerciseItem.from_parent(self, name=exercise.id)
 
-    def results(self):
-        """Result of each exercise; graded when the first is asked for."""
+    def results(self) -> dict[str, Result]:
+        """Return the result of each exercise. The first call grades the submission."""
         if self._results is None:
             from tf_kit.grading.grader import Grader
 
@@ -56,34 +69,37 @@ class LabFile(pytest.File):
 
 
 class ExerciseItem(pytest.Item):
-    """One exercise: passes with every point."""
+    """Test of one exercise, which passes if the answer gets all points."""
 
-    def runtest(self):
+    def runtest(self) -> None:
+        """Fail unless the answer gets all points."""
         result = self.parent.results()[self.name]
         self.add_report_section("call", "points", f"{result.points} of {result.maximum}")
         self.user_properties.append(("points", result.points))
         if result.status != "ok":
             raise LostPoints(result)
 
-    def repr_failure(self, excinfo):
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """Describe the points that were lost and why."""
         if isinstance(excinfo.value, LostPoints):
             result = excinfo.value.args[0]
             head = f"{result.title}: {result.points} of {result.maximum} points, {result.status}"
             return "\n".join([head, *([result.sentence] if result.sentence else []), *result.findings])
         return super().repr_failure(excinfo)
 
-    def reportinfo(self):
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Name the test after its exercise."""
         return self.path, None, self.name
 
 
 class LostPoints(Exception):
-    """An answer without all of its points."""
+    """An answer did not get all points."""
 
 
 POINTS = pytest.StashKey()
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     grade = config.stash.get(POINTS, None)
     if grade is not None:
         terminalreporter.write_line(f"{grade.lab}: {grade.points} of {grade.maximum} points")
