@@ -1,0 +1,247 @@
+"""Every private name of Keras and TensorFlow that the kit relies on exists and does what its function promises."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_kit import keras_internals
+
+X, Y = np.ones((4, 3), "float32"), np.zeros((4, 1), "float32")
+
+
+class Custom(keras.Model):
+    """A model with a layer inside a layer, and one in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.Sequential([keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(2)])
+        self.others = [keras.layers.Dense(1)]
+
+    def call(self, inputs):
+        return self.others[0](self.inner(inputs))
+
+
+def chain():
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dense(2)(inputs)))
+
+
+def compiled(optimizer="sgd", **options):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse", **options)
+    return model
+
+
+def built(optimizer):
+    """An optimizer and the two variables that it was built for."""
+    variables = [keras.Variable(np.ones(2, "float32")) for _ in range(2)]
+    optimizer.build(variables)
+    return optimizer, variables
+
+
+# Layers and models
+
+
+def test_flatten_layers_finds_each_sublayer_once():
+    model = Custom()
+    found = keras_internals.flatten_layers(model)
+    assert found[0] is model
+    expected = [model, model.inner, *model.inner.layers, *model.others]
+    assert sorted(map(id, found)) == sorted(map(id, expected))
+
+
+def test_operations_by_depth_shows_a_chain():
+    by_depth = keras_internals.operations_by_depth(chain())
+    assert [len(by_depth[depth]) for depth in sorted(by_depth)] == [1, 1, 1]
+    assert isinstance(by_depth[0][0], keras.layers.Dense)
+
+
+def test_nodes_by_depth_lists_the_calls_of_layers():
+    for model in (chain(), keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])):
+        last = keras_internals.nodes_by_depth(model)[0][0]
+        assert last.operation is model.layers[-1]
+        assert not last.is_input
+        assert [tensor.shape for tensor in last.outputs] == [(None, 1)]
+        assert len(last.input_tensors) == 1
+    assert keras_internals.nodes_by_depth(Custom()) is None
+    assert keras_internals.nodes_by_depth(keras.Sequential([keras.layers.Dense(1)])) is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (keras.layers.Dense(2), (None, 3)),
+        (keras.layers.Conv1D(2, 3), (None, 8, 3)),
+        (keras.layers.Conv2D(2, 3), (None, 8, 8, 3)),
+    ],
+)
+def test_stored_kernel_is_the_weight(layer, shape):
+    layer.build(shape)
+    assert keras_internals.stored_kernel(layer) is layer.trainable_weights[0]
+
+
+def test_seed_generators_are_those_of_the_layer():
+    layer = keras.layers.Dropout(0.5)
+    assert keras_internals.seed_generators(layer) == [layer.seed_generator]
+    assert keras_internals.seed_generators(keras.layers.Dense(1)) == []
+
+
+# Compiled models
+
+
+def test_compiled_metrics():
+    model = compiled(metrics=["mae"])
+    assert not keras_internals.compiled_metrics(model).built
+    model.train_on_batch(X, Y)
+    assert keras_internals.compiled_metrics(model).built
+    assert keras_internals.compiled_metrics(compiled()) is None
+
+
+def test_build_from_batch_creates_all_variables():
+    model = Custom()
+    model.compile("adam", "mse", metrics=["mae"])
+    keras_internals.build_from_batch(model, (tf.constant(X), tf.constant(Y), None))
+    assert all(layer.built for layer in keras_internals.flatten_layers(model))
+    assert keras_internals.compiled_metrics(model).built
+    assert len(model.trainable_variables) == 4
+    assert keras_internals.optimized_variables(model.optimizer) == model.trainable_variables
+
+
+def test_built_before_training_replaces_the_build_in_fit():
+    class Model(keras_internals.BuiltBeforeTraining, keras.Sequential):
+        def _symbolic_build(self, iterator=None, data_batch=None):
+            raise AssertionError("fit builds the model")
+
+    class Plain(keras.Sequential):
+        _symbolic_build = Model._symbolic_build
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        models = [kind([keras.Input((3,)), keras.layers.Dense(1)]) for kind in (Model, Plain)]
+        for model in models:
+            model.compile("sgd", "mse")
+    models[0].fit(X, Y, verbose=0)
+    with pytest.raises(AssertionError, match="fit builds the model"):
+        models[1].fit(X, Y, verbose=0)
+
+
+def test_strategy_at_creation():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = compiled()
+    assert keras_internals.strategy_at_creation(compiled()) is None
+    assert keras_internals.strategy_at_creation(model) is strategy
+    with keras_internals.without_strategy(model):
+        assert model.distribute_strategy is tf.distribute.get_strategy()
+    assert model.distribute_strategy is strategy
+
+
+# Optimizers
+
+
+def test_variables_and_slots_of_an_optimizer():
+    optimizer, variables = built(keras.optimizers.Adam())
+    assert keras_internals.optimized_variables(optimizer) == variables
+    assert [keras_internals.variable_index(optimizer, each) for each in variables] == [0, 1]
+    slots = keras_internals.slots_of(optimizer, variables[1])
+    assert [id(slot) for slot in slots] == [id(optimizer.variables[i]) for i in (4, 5)]
+    optimizer.apply([tf.zeros(2), tf.ones(2)])
+    assert all(np.all(slot.numpy() != 0) for slot in slots)
+    assert all(np.all(slot.numpy() == 0) for slot in keras_internals.slots_of(optimizer, variables[0]))
+
+
+def test_num_steps_taken_counts_calls_not_updates():
+    optimizer, _ = built(keras.optimizers.SGD(gradient_accumulation_steps=2))
+    for _ in range(3):
+        optimizer.apply([tf.ones(2), tf.ones(2)])
+    assert int(keras_internals.num_steps_taken(optimizer).value) == 3
+    assert int(optimizer.iterations) == 1
+
+
+def test_gradients_already_summed_replaces_the_sum():
+    optimizer, variables = built(keras.optimizers.SGD(1.0))
+    sums = []
+    optimizer._all_reduce_sum_gradients = lambda pairs: sums.append(1) or pairs
+    optimizer.apply([tf.ones(2), tf.ones(2)])
+    assert len(sums) == 1  # the update does sum by this method
+    del optimizer._all_reduce_sum_gradients
+    with keras_internals.gradients_already_summed(optimizer):
+        with keras_internals.gradients_already_summed(optimizer):  # as replicas do that run in turns
+            pass
+        assert vars(optimizer)["_all_reduce_sum_gradients"] is list
+        optimizer.apply([tf.ones(2), tf.ones(2)])
+    assert "_all_reduce_sum_gradients" not in vars(optimizer)
+    np.testing.assert_array_equal(variables[0], [-1, -1])
+
+
+def test_sum_gradients_over_one_replica_changes_nothing():
+    optimizer, variables = built(keras.optimizers.SGD())
+    pairs = keras_internals.sum_gradients(
+        optimizer, [(tf.ones(2), variables[0].value), (None, variables[1].value)]
+    )
+    np.testing.assert_array_equal(pairs[0][0], [1, 1])
+    assert pairs[1][0] is None
+
+
+def test_updates_replaced_gets_clipped_gradients():
+    optimizer, variables = built(keras.optimizers.SGD(0.5, clipvalue=1.0))
+    seen = []
+    with keras_internals.updates_replaced(optimizer, lambda *arguments: seen.append(arguments)):
+        optimizer.apply([tf.fill([2], 3.0), tf.ones(2)])
+    (gradients, updated, learning_rate), *rest = seen
+    assert rest == []
+    np.testing.assert_array_equal(gradients, np.ones((2, 2)))
+    assert list(updated) == variables
+    assert float(learning_rate) == 0.5
+    np.testing.assert_array_equal(variables[0], [1, 1])
+    optimizer.apply([tf.ones(2), tf.ones(2)])
+    np.testing.assert_array_equal(variables[0], [0.5, 0.5])
+
+
+def test_accumulation_in_steps_equals_that_of_keras():
+    """`replace_apply` with the five functions for it computes what Keras's own accumulation computes."""
+    options = {"clipvalue": 1.5, "weight_decay": 0.1, "use_ema": True, "gradient_accumulation_steps": 2}
+    (ours, variables), (theirs, expected) = (built(keras.optimizers.Adam(0.1, **options)) for _ in range(2))
+
+    def apply(gradients, variables):
+        accumulators = keras_internals.accumulators_of(ours, variables)
+        if int(keras_internals.num_steps_taken(ours).value + 1) % 2:
+            keras_internals.accumulate(ours, gradients, accumulators)
+        else:
+            means = [(a + g) / 2 for a, g in zip(accumulators, gradients, strict=True)]
+            keras_internals.update(ours, means, variables)
+            keras_internals.reset_accumulators(ours)
+        keras_internals.update_weight_averages(ours)
+
+    keras_internals.replace_apply(ours, apply)
+    for step in range(4):
+        gradients = [tf.constant([1.0, 4.0]) * (step + 1), tf.constant([-2.0, 0.5])]
+        ours.apply(gradients)
+        theirs.apply(gradients)
+    for one, other in zip([*variables, *ours.variables], [*expected, *theirs.variables], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+# TensorFlow
+
+
+def test_workers_of_a_strategy():
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()  # of one machine
+    assert {"_num_workers", "_id_in_cluster"} <= set(vars(strategy.extended))
+    for each in (strategy, tf.distribute.get_strategy()):
+        assert keras_internals.num_workers(each) == 1
+        assert keras_internals.worker_index(each) == 0
+
+
+def test_called_graph():
+    inner = tf.function(lambda x: x * x, autograph=False)
+    graph = tf.function(lambda x: inner(x) + 1, autograph=False).get_concrete_function(tf.ones((2, 3))).graph
+    called = [
+        operation.node_def.attr["f"].func.name
+        for operation in graph.get_operations()
+        if operation.node_def.attr["f"].HasField("func")
+    ]
+    within = keras_internals.called_graph(graph, called[0])
+    products = [each for each in within.get_operations() if each.type == "Mul"]
+    assert products[0].outputs[0].shape == (2, 3)
+    assert keras_internals.called_graph(graph, "no_such_function") is None

@@ -1,0 +1,301 @@
+"""Private names of Keras and TensorFlow that the kit relies on, each with the reason why no public name will do.
+
+Checked with Keras 3.15.1 and TensorFlow 2.21.0. A private name may change in any release without notice, so all of
+them stand in this file and `tests/test_keras_internals.py` checks each one. After an upgrade run that test first.
+
+The process that runs the answers of students (`grading.sandbox`) is the exception: it patches TensorFlow before it
+forks, and keeps those names to itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+from tf_kit.typing import Tensor
+
+# Layers and models
+
+
+def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return a layer, its sublayers, their sublayers and so on, each once; the layer itself comes first.
+
+    Uses `Layer._flatten_layers`. The public `Model.layers` stops at the first level and exists for models only.
+    """
+    return layer._flatten_layers()
+
+
+def operations_by_depth(model: keras.Model) -> dict[int, list[keras.Operation]]:
+    """Return the operations of a functional model, grouped by their distance from the outputs.
+
+    Uses `Functional._operations_by_depth`. The public `operations` is a flat list, which does not show branches.
+    """
+    return model._operations_by_depth
+
+
+def nodes_by_depth(model: keras.Model) -> dict[int, list[Any]] | None:
+    """Return the calls of layers in a functional or built sequential model, grouped by distance from the outputs.
+
+    Returns None for any other model. Uses `Functional._nodes_by_depth` and `Sequential._functional`. No public name
+    gives the calls, of which a shared layer has several, with their input and output tensors.
+    """
+    graph = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
+    return getattr(graph, "_nodes_by_depth", None) or None
+
+
+def stored_kernel(layer: keras.layers.Layer) -> keras.Variable:
+    """Return the variable that holds the kernel of a dense or convolutional layer of Keras.
+
+    Uses `_kernel`. The public `kernel` is a property that adds low-rank adaptations and that a subclass may override.
+    """
+    return layer._kernel
+
+
+def seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    """Return the seed generators that are attributes of a layer.
+
+    Uses `Layer._seed_generators`. The public `variables` contain their states, but do not show which ones these are.
+    """
+    return list(getattr(layer, "_seed_generators", None) or ())
+
+
+# Compiled models
+
+
+def compiled_metrics(model: keras.Model) -> Any:
+    """Return the container of the metrics that were given to `compile`, or None if there were none.
+
+    Uses `Model._compile_metrics`. The public `metrics` lists it among others, and cannot tell whether it is built.
+    """
+    return model._compile_metrics
+
+
+def build_from_batch(model: keras.Model, batch: tuple) -> None:
+    """Create the variables of a compiled model, its metrics, its loss and its optimizer, without computing anything.
+
+    Uses `Model._symbolic_build`, as `fit` does at its start. The public `build` creates the model's weights only.
+
+    Args:
+        model: compiled model.
+        batch: inputs, targets and sample weights, as `keras.utils.unpack_x_y_sample_weight` returns them.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
+class BuiltBeforeTraining:
+    """Mixin for a `keras.Model` that creates all its variables before `fit` calls Keras; it comes first among bases.
+
+    Overrides `Model._maybe_symbolic_build`. Under a strategy Keras builds a model from the mean of a minibatch over
+    the replicas there, which fails for a minibatch that the replicas do not share evenly.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        pass
+
+
+def strategy_at_creation(model: keras.Model) -> Any:
+    """Return the strategy in whose scope a model was made, or None if it was made outside any scope.
+
+    Uses `Model._distribute_strategy`. The public `distribute_strategy` gives the default strategy instead of None.
+    """
+    return model._distribute_strategy
+
+
+@contextlib.contextmanager
+def without_strategy(model: keras.Model) -> Iterator[None]:
+    """Within this context, let a model train as if it had been made outside any scope.
+
+    Sets `Model._distribute_strategy`, which Keras decides once, when the model is made.
+    """
+    strategy = model._distribute_strategy
+    model._distribute_strategy = None
+    try:
+        yield
+    finally:
+        model._distribute_strategy = strategy
+
+
+# Optimizers
+
+
+def optimized_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the model variables that an optimizer was built for, in the order of its slots.
+
+    Uses `Optimizer._trainable_variables`. The public `variables` are the slots.
+    """
+    return optimizer._trainable_variables
+
+
+def variable_index(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> int:
+    """Return the position of a model variable among `optimized_variables`, and so of its slots in their lists.
+
+    Uses `Optimizer._get_variable_index`, which the documentation of Keras's optimizers uses as well. On a replica it
+    finds the variable behind the replica's copy, which a search by identity would not.
+    """
+    return optimizer._get_variable_index(variable)
+
+
+def slots_of(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> list[keras.Variable]:
+    """Return what an optimizer remembers for one model variable: its slots of the same shape.
+
+    Searches the attributes of the optimizer, private ones among them, for lists as long as `optimized_variables`. An
+    optimizer names its slots as it likes, and the public `variables` do not show to which weight a slot belongs.
+    """
+    variables, index = optimized_variables(optimizer), variable_index(optimizer, variable)
+    lists = [
+        each
+        for each in vars(optimizer).values()
+        if isinstance(each, list) and len(each) == len(variables) and each is not variables
+    ]
+    return [each[index] for each in lists if getattr(each[index], "shape", None) == variable.shape]
+
+
+def num_steps_taken(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Return the counter of the calls of `apply`.
+
+    Uses `Optimizer._iterations`. The public `iterations` counts updates: with gradient accumulation, every n-th call.
+    """
+    return optimizer._iterations
+
+
+@contextlib.contextmanager
+def gradients_already_summed(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Within this context, let `optimizer.apply` take gradients as they are instead of summing them over replicas.
+
+    Replaces `Optimizer._all_reduce_sum_gradients`. Keras sums inside the update, after clipping; no argument of
+    `apply` turns that off.
+
+    Args:
+        optimizer: Keras optimizer; of a `LossScaleOptimizer`, the `inner_optimizer`.
+    """
+    if not hasattr(optimizer, "_all_reduce_sum_gradients"):
+        raise NotImplementedError("This version of Keras sums gradients over replicas in another place")
+    attributes = vars(optimizer)  # direct access avoids Keras's tracking of attributes
+    # Replicas run in turns and may overlap here, so the last one to leave restores the method.
+    attributes["_replicas_inside"] = attributes.get("_replicas_inside", 0) + 1
+    attributes["_all_reduce_sum_gradients"] = list
+    try:
+        yield
+    finally:
+        attributes["_replicas_inside"] -= 1
+        if not attributes["_replicas_inside"]:
+            del attributes["_replicas_inside"], attributes["_all_reduce_sum_gradients"]
+
+
+def sum_gradients(
+    optimizer: keras.optimizers.Optimizer, pairs: Sequence[tuple[Tensor, Any]]
+) -> Sequence[tuple[Tensor, Any]]:
+    """Return (gradient, variable) pairs with the gradients summed over replicas as `optimizer.apply` sums them.
+
+    Uses `Optimizer._all_reduce_sum_gradients`, to observe the very sum that the optimizer would apply.
+    """
+    return optimizer._all_reduce_sum_gradients(pairs)
+
+
+@contextlib.contextmanager
+def updates_replaced(optimizer: keras.optimizers.Optimizer, update: Callable[..., None]) -> Iterator[None]:
+    """Within this context, let `optimizer.apply` call `update` instead of changing any variable.
+
+    Replaces `Optimizer._backend_update_step`. The public `update_step` gets one variable at a time, after the sum over
+    replicas; between clipping and that sum Keras has no hook.
+
+    Args:
+        optimizer: Keras optimizer; of a `LossScaleOptimizer`, the `inner_optimizer`.
+        update: function of (clipped gradients, model variables, learning rate).
+    """
+    optimizer._backend_update_step = update
+    try:
+        yield
+    finally:
+        del optimizer._backend_update_step
+
+
+def replace_apply(optimizer: keras.optimizers.Optimizer, apply: Callable[[list, list], None]) -> None:
+    """Let `optimizer.apply` call `apply(gradients, variables)` for clipping, decay, update and averages.
+
+    Replaces `Optimizer._backend_apply_gradients` for good. Its choice between accumulating and updating is made in
+    each replica, where TensorFlow allows no sum over replicas.
+    """
+    optimizer._backend_apply_gradients = apply
+
+
+def accumulators_of(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> list[keras.Variable]:
+    """Return the gradient accumulators of some model variables.
+
+    Uses `Optimizer._accumulated_gradients`, for code given to `replace_apply`. Keras has no public name for them.
+    """
+    return [optimizer._accumulated_gradients[variable_index(optimizer, each)] for each in variables]
+
+
+def accumulate(
+    optimizer: keras.optimizers.Optimizer, gradients: Sequence[Tensor], accumulators: Sequence[keras.Variable]
+) -> None:
+    """Add gradients to their accumulators, as Keras does in a step without an update.
+
+    Uses `Optimizer._backend_increment_gradient_accumulators`, for code given to `replace_apply`.
+    """
+    optimizer._backend_increment_gradient_accumulators(gradients, accumulators)
+
+
+def update(
+    optimizer: keras.optimizers.Optimizer, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]
+) -> None:
+    """Clip gradients, decay the weights and update them, as Keras does in a step with an update.
+
+    Uses `Optimizer._clip_gradients`, `_apply_weight_decay` and `_backend_update_step`, for code given to
+    `replace_apply`. The public `apply` does these three only together with the accumulation.
+    """
+    clipped = optimizer._clip_gradients(gradients)
+    optimizer._apply_weight_decay(variables)
+    optimizer._backend_update_step(clipped, variables, optimizer.learning_rate)
+
+
+def reset_accumulators(optimizer: keras.optimizers.Optimizer) -> None:
+    """Set all gradient accumulators to zero, as Keras does after an update.
+
+    Uses `Optimizer._backend_reset_gradient_accumulators`, for code given to `replace_apply`.
+    """
+    optimizer._backend_reset_gradient_accumulators()
+
+
+def update_weight_averages(optimizer: keras.optimizers.Optimizer) -> None:
+    """Move the exponential averages of the weights one step; does nothing without `use_ema`.
+
+    Uses `Optimizer._update_model_variables_moving_average`, for code given to `replace_apply`.
+    """
+    optimizer._update_model_variables_moving_average(optimizer._trainable_variables)
+
+
+# TensorFlow
+
+
+def num_workers(strategy: Any) -> int:
+    """Return the number of machines that train together under a strategy.
+
+    Uses `MultiWorkerMirroredStrategy.extended._num_workers`. The public `num_replicas_in_sync` counts replicas, of
+    which a machine may have several.
+    """
+    return getattr(strategy.extended, "_num_workers", 1)
+
+
+def worker_index(strategy: Any) -> int:
+    """Return the number of this machine among `num_workers`, from 0.
+
+    Uses `MultiWorkerMirroredStrategy.extended._id_in_cluster`. The public `cluster_resolver.task_id` counts the
+    chief and the other workers separately.
+    """
+    return getattr(strategy.extended, "_id_in_cluster", 0) or 0
+
+
+def called_graph(graph: Any, name: str) -> Any:
+    """Return the graph of a function that an operation of a `tf.Graph` calls by name, or None.
+
+    Uses `Graph._is_function` and `Graph._get_function`. The public `as_graph_def` has the functions without the shapes
+    of their tensors.
+    """
+    return graph._get_function(name).graph if graph._is_function(name) else None
