@@ -176,11 +176,10 @@ def test_gradients_already_summed_replaces_the_sum():
 
 def test_sum_gradients_over_one_replica_changes_nothing():
     optimizer, variables = built(keras.optimizers.SGD())
-    pairs = keras_internals.sum_gradients(
-        optimizer, [(tf.ones(2), variables[0].value), (None, variables[1].value)]
-    )
-    np.testing.assert_array_equal(pairs[0][0], [1, 1])
-    assert pairs[1][0] is None
+    values = [variable.value for variable in variables]
+    pairs = keras_internals.sum_gradients(optimizer, [(tf.ones(2), values[0]), (2 * tf.ones(2), values[1])])
+    np.testing.assert_array_equal([gradient for gradient, _ in pairs], [[1, 1], [2, 2]])
+    assert [id(value) for _, value in pairs] == list(map(id, values))
 
 
 def test_updates_replaced_gets_clipped_gradients():
