@@ -62,15 +62,7 @@ def grade(
     began = time.perf_counter()
     with grader.Grader(lab, jobs, seconds, secret, allow_unsandboxed) as judge:
         identity = judge.identity()
-        grades, left = [], []
-        for submission in found:
-            known = record.known(submission, submissions.digest_of(submission), identity)
-            if known is None:
-                left.append(submission)
-                continue
-            grades.append(known)
-            if not record.holds(submission.student, known.digest, identity):
-                record.append(known, identity)
+        grades, left = _on_record(found, record, identity)
         level = judge.ready()
         click.echo(f"{lab.title}: {len(found)} submissions, {len(found) - len(left)} of them on record")
         click.echo(_level_line(level, judge.parts, secret))
@@ -102,8 +94,22 @@ def grade(
     return grades
 
 
+def _on_record(found, record, identity):
+    """Return the grades that the record has or can transfer, and the submissions that remain to be graded."""
+    grades, left = [], []
+    for submission in found:
+        known = record.known(submission, submissions.digest_of(submission), identity)
+        if known is None:
+            left.append(submission)
+            continue
+        grades.append(known)
+        if not record.holds(submission.student, known.digest, identity):
+            record.append(known, identity)
+    return grades, left
+
+
 def _conditions(lab, seconds, secret):
-    """Collect for the manifest the conditions that a teacher may need to grade again under the same ones."""
+    """Collect what the manifest must keep, so that the submissions can be graded again under the same conditions."""
     hidden = "none" if secret is None else f"seed {submissions.digest(secret)[:12]} (hash of the secret)"
     packages = ("tensorflow", "keras", "numpy", "nbformat")
     return {

@@ -12,9 +12,7 @@ import numpy as np
 SEED = 0
 
 _fresh = None  # state of the generators right after they were seeded, in a watched process
-_drawn = [
-    True
-]  # whether an operation of TensorFlow may have got a seed since; always true in an unwatched process
+_drawn = [True]  # whether TensorFlow may have given a seed to an operation since; always true without `watch`
 
 
 def watch() -> None:
