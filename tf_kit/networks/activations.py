@@ -8,13 +8,12 @@ Reference: Glorot, Bengio, 2010, Understanding the difficulty of training deep f
 Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic models.
 """
 
-import contextlib
-
 import keras
 import numpy as np
 from keras import ops
 
 from tf_kit.checks import number, refuse
+from tf_kit.networks.inspection import intercepted, named_layers
 
 
 class ActivationLayer(keras.layers.Layer):
@@ -309,7 +308,7 @@ def _measure(subject, model, x, measure):
         z = ops.convert_to_tensor(np.asarray(x, "float64"))
         # `call` itself: the layer's __call__ would round z to its own dtype first.
         return float(measure(ops.convert_to_numpy(model.call(z)), ops.convert_to_numpy(model.derivative(z))))
-    found = dict(_activation_layers(model))
+    found = {name: layer for name, layer in named_layers(model) if isinstance(layer, ActivationLayer)}
     if not found:
         requirement = "have activation layers of tf_kit.networks"
         refuse(f"{subject}.model", requirement, repr(model), "networks.mlp builds such models")
@@ -319,15 +318,6 @@ def _measure(subject, model, x, measure):
         for name, layer in found.items()
         if id(layer) in entered
     }
-
-
-def _activation_layers(model, prefix=""):
-    """(name, layer) for every activation layer of a model, models inside it opened."""
-    for layer in model.layers:
-        if isinstance(layer, ActivationLayer):
-            yield prefix + layer.name, layer
-        elif isinstance(layer, keras.Model):
-            yield from _activation_layers(layer, f"{prefix}{layer.name}/")
 
 
 def _inputs_of(layers, model, x):
@@ -344,20 +334,3 @@ def _inputs_of(layers, model, x):
     with intercepted(layers, listen):
         model(x, training=False)
     return entered
-
-
-@contextlib.contextmanager
-def intercepted(layers, wrap):
-    """While open, each layer computes wrap(layer, its own call) instead of its own call.
-
-    This reaches inside any model; a second graph to the inside would need a functional model in which each
-    layer is used once.
-    """
-    layers = list(layers)
-    try:
-        for layer in layers:
-            layer.call = wrap(layer, layer.call)
-        yield
-    finally:
-        for layer in layers:
-            layer.__dict__.pop("call", None)

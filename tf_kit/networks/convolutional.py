@@ -12,6 +12,7 @@ from keras import ops
 
 from tf_kit import replicas
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import all_layers
 from tf_kit.networks.perceptron import hidden_activation
 
 
@@ -151,7 +152,7 @@ def bear_empty_parts(model):
 
     Changes how the very layers are called, and nothing of what they compute, hold or save.
     """
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         patched = isinstance(layer, Convolution) or isinstance(layer.call, functools.partial)
         if isinstance(layer, KERAS_CONVOLUTIONS) and not patched:
             layer.call = functools.partial(_convolve_some, layer.call)

@@ -12,8 +12,8 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import choice, count, refuse
-from tf_kit.networks.activations import intercepted
 from tf_kit.networks.gradient_probe import GradientProbe
+from tf_kit.networks.inspection import intercepted, named_layers
 from tf_kit.networks.perceptron import mlp
 
 INITIALIZATIONS = {
@@ -160,13 +160,9 @@ def _norm(gradients):
     return float(np.sqrt(sum(np.sum(each**2) for each in gradients)))
 
 
-def _layers_with_weights(model, prefix=""):
-    """(name, layer) for the layers that own trainable weights, models inside opened."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers_with_weights(layer, f"{prefix}{layer.name}/")
-        elif layer.trainable_variables:
-            yield prefix + layer.name, layer
+def _layers_with_weights(model):
+    """Return (name, layer) pairs of the layers with trainable weights, those of nested models included."""
+    return [(name, layer) for name, layer in named_layers(model) if layer.trainable_variables]
 
 
 def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.Model:

@@ -6,6 +6,7 @@ import math
 import keras
 
 from tf_kit.checks import refuse
+from tf_kit.keras_internals import operations_by_depth
 
 HEAD = "logits"  # the name that networks.mlp gives to a classifier's last layer; it is no part of an encoder
 
@@ -122,7 +123,7 @@ def _is_chain(model):
     """Whether a functional model is layer after layer, with no branch and no bare `keras.ops` between them."""
     return all(
         len(operations) == 1 and isinstance(operations[0], keras.layers.Layer)
-        for operations in model._operations_by_depth.values()
+        for operations in operations_by_depth(model).values()
     )
 
 

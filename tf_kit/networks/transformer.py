@@ -87,9 +87,7 @@ class TransformerBlock(keras.layers.Layer):
         self.width = count("TransformerBlock.width", width)
         self.num_heads = count("TransformerBlock.num_heads", num_heads)
         if width % num_heads:
-            refuse(
-                "TransformerBlock.num_heads", f"divide the width {width}", f"num_heads={num_heads}"
-            )
+            refuse("TransformerBlock.num_heads", f"divide the width {width}", f"num_heads={num_heads}")
         hidden = 4 * width if hidden_units is None else hidden_units
         self.hidden_units = count("TransformerBlock.hidden_units", hidden)
         self.seed = count("TransformerBlock.seed", seed, at_least=0)

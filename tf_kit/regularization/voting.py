@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import all_layers, intercepted, last_layer
 from tf_kit.regularization.dropout import DropConnect, Dropout
 
 _ELEMENTWISE = (Dropout, keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)
@@ -132,14 +133,11 @@ def _ends_in_logits(model):
     name = loss if isinstance(loss, str) else getattr(loss, "name", "")
     if name in _OF_REGRESSION:
         return False
-    last = model
-    while getattr(last, "layers", None):
-        last = last.layers[-1]
-    return getattr(last, "activation", None) is keras.activations.linear
+    return getattr(last_layer(model), "activation", None) is keras.activations.linear
 
 
 def _dropout_layers(model):
-    layers = model._flatten_layers()
+    layers = all_layers(model)
     for layer in layers:
         if isinstance(layer, keras.layers.RNN) and _drops_inside(layer.cell):
             remedy = "Put a Dropout layer before or after it"
@@ -167,14 +165,12 @@ def _drops_inside(cell):
 def _thinned(layers, network):
     """Within it the dropout layers use the masks of one thinned network, whatever `training` says."""
     states = [layer.seed_generator.state.numpy() for layer in layers]
+    positions = {id(layer): position for position, layer in enumerate(layers)}
     try:
-        for position, layer in enumerate(layers):
-            # Set past Keras's attribute tracking: the layer's own `call` is back when this one is deleted.
-            object.__setattr__(layer, "call", _with_fixed_masks(layer, (*network, position)))
-        yield
+        with intercepted(layers, lambda layer, _: _with_fixed_masks(layer, (*network, positions[id(layer)]))):
+            yield
     finally:
         for layer, state in zip(layers, states, strict=True):
-            layer.__dict__.pop("call", None)
             layer.seed_generator.state.assign(state)
 
 
