@@ -1,12 +1,13 @@
-"""Data sets as arrays, from scikit-learn, tensorflow-datasets or a formula, and minibatches of them.
+"""Data sets as arrays, from scikit-learn, tensorflow-datasets, a folder or a formula, and their minibatches.
 
-`load("digits")` needs only scikit-learn; TensorFlow is imported by the functions that read or batch with it.
+`load("digits")` needs only scikit-learn; TensorFlow is imported by the functions that need it.
 """
 
 from tf_kit.data.batches import epoch_order, minibatches
 from tf_kit.data.catalogue import Available, available
 from tf_kit.data.fetch import get
 from tf_kit.data.loading import load, stream
+from tf_kit.data.overlap import find_overlap, refuse_overlap
 from tf_kit.data.raw import import_raw
 from tf_kit.data.sharing import Share
 from tf_kit.data.splits import Split, check_images
@@ -20,10 +21,12 @@ __all__ = [
     "available",
     "check_images",
     "epoch_order",
+    "find_overlap",
     "get",
     "import_raw",
     "load",
     "load_text",
     "minibatches",
+    "refuse_overlap",
     "stream",
 ]

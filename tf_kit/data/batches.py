@@ -1,44 +1,60 @@
-"""Minibatches of arrays in an order that depends on the seed and the epoch alone."""
+"""Minibatches of arrays in an order that depends only on the seed and the epoch."""
+
+from typing import Any
+
+import numpy as np
 
 from tf_kit.checks import count, refuse
+from tf_kit.data.sharing import Share
+from tf_kit.typing import ArrayLike, Dataset, Tensor
 
-_STREAM = 0x5F10  # sets these draws apart from others that are made from (seed, epoch)
+_STREAM = 0x5F10  # makes these random numbers differ from others that are drawn from (seed, epoch)
 
 
-def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuffle=True, share=None):
-    """Minibatches of arrays, epoch after epoch, each epoch in an order of its own.
+def minibatches(
+    x: Any,
+    y: ArrayLike | None = None,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    epochs: int = 1,
+    first_epoch: int = 0,
+    shuffle: bool = True,
+    share: Share | None = None,
+) -> Dataset:
+    """Cut arrays into minibatches, in a new random order in each epoch.
 
-    Stochastic gradient descent takes its examples in a fresh random order each epoch. Here that order is a
-    function of the seed and the epoch alone: a run resumed at epoch e sees what it would have seen, and the
-    number of replicas plays no part. The arrays are held once, however many epochs are asked for.
+    Stochastic gradient descent visits the examples in a new random order in each epoch. Here the order is a
+    function of the seed and the epoch only: a run resumed at epoch e sees the same minibatches as one that was
+    never interrupted, and the number of replicas changes nothing. The arrays are held in memory once, for any
+    number of epochs.
 
         π_e = epoch_order(n, seed, e)                                  (1)
         B_{e,k} = {x[π_e[j]] : k·b ≤ j < min((k + 1)·b, n)}            (2)
 
     where n is the number of examples, b = batch_size, and k runs from 0 to ⌈n/b⌉ − 1. The last minibatch of
-    an epoch is short when b does not divide n; none is dropped.
+    an epoch is shorter if b does not divide n; none is dropped.
 
     Args:
-        x: array of n examples, or a tuple or dict of such arrays. A tensor is not copied, an array is, once.
-        y: array of n targets, or None for minibatches of `x` alone.
-        batch_size: examples in a minibatch, at least 1.
-        seed: whole number that fixes all orders.
-        epochs: the epoch to stop before, counted from 0 as in `model.fit`.
-        first_epoch: the epoch to begin with; `model.fit` calls it `initial_epoch`.
-        shuffle: False keeps the order of the arrays in every epoch.
-        share: a `Share`, for training on several machines: the replicas whose parts of each minibatch are read,
-            one element each, and nothing else is. None reads minibatches whole.
+        x: array of n examples, or a tuple or dict of such arrays. Tensors are not copied, arrays are copied once.
+        y: array of n targets, or None for minibatches of `x` alone. Defaults to None.
+        batch_size: examples per minibatch, at least 1.
+        seed: whole number, at least 0, that fixes the orders of all epochs. Defaults to 0.
+        epochs: number of the epoch to stop before, counted from 0 as in `model.fit`. Defaults to 1.
+        first_epoch: number of the epoch to start with; `model.fit` calls it `initial_epoch`. Defaults to 0.
+        shuffle: False keeps the order of the arrays in every epoch. Defaults to True.
+        share: `Share` of this machine, for training on several machines: only the parts of its replicas are
+            read, one element per replica. None reads whole minibatches. Defaults to None.
 
     Returns:
-        `tf.data.Dataset` of (epochs − first_epoch)·⌈n/b⌉ elements `(x, y)`, or `x` where `y` is None. For
+        `tf.data.Dataset` of (epochs − first_epoch)·⌈n/b⌉ elements `(x, y)`, or `x` if `y` is None. For
         several epochs: `model.fit(dataset, epochs=epochs, initial_epoch=first_epoch, steps_per_epoch=⌈n/b⌉,
         shuffle=False)`.
 
     Raises:
-        ValueError: where there are no examples, lengths differ, or a number is out of range.
+        ValueError: there are no examples, lengths differ, or a number is out of range.
 
     Example:
-
         >>> import numpy as np
         >>> x = np.arange(5)
         >>> [batch.numpy().tolist() for batch in minibatches(x, batch_size=2, shuffle=False)]
@@ -48,9 +64,9 @@ def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuff
         >>> [int(b[0]) for b in whole][6:] == [int(b[0]) for b in tail]
         True
 
-    Slide: "Batch size: the number of times the entire training set pass through" defines the epochs; the
-    batch size is the number of examples in one update.
-    Reference: Bottou, 2012, "Stochastic Gradient Descent Tricks", section 4.1
+    Slide: "Batch size: the number of times the entire training set pass through" defines the number of epochs;
+    the batch size is the number of examples per update.
+    Reference: Bottou, 2012, Stochastic gradient descent tricks, section 4.1, doi:10.1007/978-3-642-35289-8_25
     """
     import tensorflow as tf
 
@@ -77,7 +93,7 @@ def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuff
     indices = tf.data.Dataset.range(first_epoch, epochs).map(order).prefetch(1).flat_map(cut)
     if share is not None:
         indices = share.of(indices)
-    # The arrays travel as an element, not as a capture of `take`: a captured array is kept after training.
+    # The arrays are an element of the data set, not captured by `take`: captured arrays stay in memory after training.
     held = tf.data.Dataset.from_tensors(arrays).repeat()
     batches = tf.data.Dataset.zip(indices, held).map(take, num_parallel_calls=tf.data.AUTOTUNE)
     length = (epochs - first_epoch) * -(-n // batch_size) * (1 if share is None else share.count)
@@ -85,24 +101,26 @@ def minibatches(x, y=None, *, batch_size, seed=0, epochs=1, first_epoch=0, shuff
     return batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
 
 
-def epoch_order(n, seed, epoch):
-    """The order in which `minibatches` visits n examples in one epoch, as an array of their indices.
+def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
+    """Order in which `minibatches` visits n examples in one epoch, as indices.
 
-        key_i = random 64 bits from (seed, epoch, i)
-        π = argsort(key)
+        key_i = random 64 bits from (seed, epoch, i)                   (1)
+        π = argsort(key)                                               (2)
 
-    A counter-based generator gives the keys, so an order depends on nothing that was drawn before it.
+    The keys come from a counter-based generator, so the order does not depend on earlier draws.
 
     Args:
-        n: number of examples.
-        seed: whole number that fixes all orders.
-        epoch: epoch, counted from 0.
+        n: number of examples, at least 1.
+        seed: whole number, at least 0, that fixes the orders of all epochs.
+        epoch: number of the epoch, counted from 0.
 
     Returns:
         int32 array (n,), a permutation of 0 … n − 1.
 
-    Example:
+    Raises:
+        ValueError: a number is out of range.
 
+    Example:
         >>> sorted(epoch_order(4, seed=0, epoch=7).tolist())
         [0, 1, 2, 3]
         >>> epoch_order(99, 0, epoch=7).tolist() == epoch_order(99, 0, epoch=7).tolist()
@@ -110,7 +128,8 @@ def epoch_order(n, seed, epoch):
         >>> epoch_order(99, 0, epoch=7).tolist() == epoch_order(99, 0, epoch=8).tolist()
         False
 
-    Reference: Salmon, Moraes, Dror and Shaw, 2011, "Parallel Random Numbers: As Easy as 1, 2, 3"
+    Reference: Salmon, Moraes, Dror, Shaw, 2011, Parallel random numbers: as easy as 1, 2, 3,
+    doi:10.1145/2063384.2063405
     """
     import tensorflow as tf
 
@@ -121,15 +140,17 @@ def epoch_order(n, seed, epoch):
         return draw_order(n, seed, epoch).numpy()
 
 
-def draw_order(n, seed, epoch, block=0):
-    """`epoch_order` as a TensorFlow operation; `block` tells apart the blocks of an epoch that is streamed."""
+def draw_order(n: Tensor, seed: Tensor, epoch: Tensor, block: Tensor = 0) -> Tensor:
+    """Compute `epoch_order` as a TensorFlow operation; each `block` of a streamed epoch has a different order."""
     import tensorflow as tf
 
     pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    stream = tf.cast(_STREAM + block, tf.int32)  # a number of another dtype would give other draws
+    stream = tf.cast(_STREAM + block, tf.int32)  # another dtype would give other random numbers
     pair = tf.random.experimental.stateless_fold_in(pair, stream, alg="philox")
-    keys = tf.random.stateless_uniform((n,), pair, minval=None, maxval=None, dtype=tf.int64, alg="philox")
-    return tf.argsort(keys)
+    keys = tf.random.stateless_uniform(
+        (n,), pair, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+    )  # (1)
+    return tf.argsort(keys)  # (2)
 
 
 def _common_length(arrays):
@@ -145,7 +166,7 @@ def _options():
     import tensorflow as tf
 
     options = tf.data.Options()
-    # Rewriting the graph would write the arrays out and read them back; there is nothing here to optimize.
+    # The graph optimizer would serialize the arrays and read them back, for no gain.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options

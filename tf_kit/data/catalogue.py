@@ -1,4 +1,4 @@
-"""What can be loaded on this machine without a network: embedded, generated and prepared sets."""
+"""Data sets that can be loaded on this machine without a network: embedded, generated and prepared ones."""
 
 import dataclasses
 from pathlib import Path
@@ -17,45 +17,45 @@ BUILT_IN = {"digits": embedded.digits, **GENERATED}
 
 @dataclasses.dataclass(frozen=True)
 class Available:
-    """A data set that is at hand.
+    """Data set that can be loaded without a network.
 
     Args:
-        name: what `load` is given.
+        name: name to give to `load`.
         kind: "embedded", "generated" or "prepared".
-        version: of a prepared set; "" for the others.
-        examples: in all splits together; None where that is not known.
-        shape: of one example, −1 where it varies; None if the set is not image classification.
-        num_classes: None if the set is not image classification.
-        size_bytes: on disk; 0 for what is not there.
-        folder: of a prepared set, otherwise None.
-        problem: one line if its files are damaged, otherwise "".
+        version: version of a prepared set; "" for the others.
+        examples: number of examples in all splits together; None if unknown.
+        shape: shape of one example, −1 where it varies; None if the set is not image classification.
+        num_classes: number of classes; None if the set is not image classification.
+        size_bytes: bytes on disk; 0 for sets without files.
+        folder: folder of a prepared set, otherwise None.
+        problem: one line that describes the damage if its files are damaged, otherwise "".
     """
 
     name: str
     kind: str
     version: str = ""
     examples: int | None = None
-    shape: tuple | None = None
+    shape: tuple[int, ...] | None = None
     num_classes: int | None = None
     size_bytes: int = 0
     folder: Path | None = None
     problem: str = ""
 
 
-def available(data_dir=None):
-    """The data sets at hand: embedded, generated, and prepared by tensorflow-datasets on this machine.
+def available(data_dir: str | Path | None = None) -> list[Available]:
+    """List the data sets of this machine: embedded, generated, and prepared by tensorflow-datasets.
 
-    Reads names, JSON files and file sizes only. A prepared set that is not image classification is listed with
-    `shape=None`; it cannot be given to `load`.
+    Only names, JSON files and file sizes are read. A prepared set that is not image classification is listed with
+    `shape=None`; `load` does not accept it.
 
     Args:
-        data_dir: folder of prepared sets; None for TFDS_DATA_DIR and tensorflow-datasets' own.
+        data_dir: folder of prepared sets. None means TFDS_DATA_DIR and the folder that tensorflow-datasets uses by
+            default. Defaults to None.
 
     Returns:
-        a list of `Available`.
+        List of `Available`.
 
     Example:
-
         >>> [(each.name, each.examples, each.shape) for each in available()][:2]
         [('digits', 1797, (8, 8, 1)), ('xor', 600, (2,))]
     """

@@ -1,10 +1,11 @@
-"""A folder of the user's own images: unlabelled where they lie flat, labelled where each class has a subfolder."""
+"""A folder of the user's images: labelled if each class has a subfolder, unlabelled otherwise."""
 
 import contextlib
 import dataclasses
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,84 +13,89 @@ import numpy as np
 from tf_kit.checks import refuse
 from tf_kit.data.splits import Split, stratified
 from tf_kit.errors import InputError
+from tf_kit.typing import Dataset
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-LONGEST_SIDE = 64  # of images whose size nobody has asked for
+LONGEST_SIDE = 64  # pixels, if no image size is given
 _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """The images of a folder: where they lie, their classes, and the one shape they are given.
+    """Images of a folder: their files, their classes, and the shape to which all are scaled.
 
     Args:
         path: the folder.
-        files: path of each image, in the order of the names.
-        y: int64 (n,), the class of each; None where they have none.
+        files: path of each image, sorted by name.
+        y: int64 (n,), class of each image; None without classes.
         class_names: names of the subfolders in alphabetical order; empty without classes.
-        shape: (height, width, channels) that every image is brought to; one channel if all are grey, else three.
+        shape: (height, width, channels) of every image after scaling; one channel if all are grey, else three.
     """
 
     path: Path
-    files: tuple
+    files: tuple[Path, ...]
     y: np.ndarray | None
-    class_names: tuple
-    shape: tuple
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
     @property
-    def size_bytes(self):
-        """Of all images as float32 in memory."""
+    def size_bytes(self) -> int:
+        """Bytes of all images in memory, as float32."""
         return 4 * len(self) * int(np.prod(self.shape))
 
 
-def is_folder(name):
-    """Whether a name is the path of a directory."""
+def is_folder(name: str | Path) -> bool:
+    """Return whether a name is the path of a directory."""
     return Path(name).expanduser().is_dir()
 
 
-def scan(path, image_size=None):
-    """What a folder of images holds; reads the head of every file, and no pixels.
+def scan(path: str | Path, image_size: tuple[int, int] | None = None) -> Folder:
+    """List the images of a folder; only the head of each file is read, no pixels.
 
-    Images lie either in `path` itself, or in its subfolders, one a class, at any depth below. Other files and
-    what is hidden (names that begin with a dot) are passed over.
+    The images are either directly in `path`, or in its subfolders, one per class, at any depth. Other files and
+    hidden ones (names that start with a dot) are ignored.
 
     Args:
         path: the folder.
-        image_size: `(height, width)` of all images. None: the size they have if it is the same for all and the
-            longer side is at most 64; else the median height and width, scaled down to a longer side of 64 where
-            it is more, and rounded to multiples of 4.
+        image_size: `(height, width)` of all images. None means the size they have if it is the same for all and the
+            longer side is at most 64; otherwise the median height and width, scaled down to a longer side of at most
+            64 and rounded to multiples of 4. Defaults to None.
 
     Returns:
         `Folder`.
 
     Raises:
-        ValueError: no images; images beside subfolders of images; a single subfolder; a class of fewer than three
-            images; a file that is no image, named.
+        ValueError: the folder has no images, both images and subfolders of images, a single subfolder, or a class of
+            fewer than three images; or a file is not a readable image, which the message names.
     """
     path = Path(path).expanduser()
     flat = _images(each for each in _visible(path) if each.is_file())
     classes = {each.name: _images(_walk(each)) for each in _visible(path) if each.is_dir()}
     classes = {name: files for name, files in classes.items() if files}
     if not flat and not classes:
-        refuse(path, f"hold images ({', '.join(each[1:] for each in ENDINGS)})", "a folder without any")
+        requirement = f"hold images ({', '.join(each[1:] for each in ENDINGS)})"
+        refuse(path, requirement, "a folder without images", flag="--data")
     if flat and classes:
-        received = f"{len(flat)} image{'s' * (len(flat) > 1)} beside the subfolders {_listed(classes)}"
-        refuse(path, "hold either images or one subfolder of images a class", received)
+        received = f"{len(flat)} image{'s' * (len(flat) > 1)} and the subfolders {_listed(classes)}"
+        refuse(path, "hold either images or one subfolder of images per class", received, flag="--data")
     if classes and {name.lower() for name in classes} <= _SPLIT_NAMES:
-        remedy = f"Give one of them, such as {path / next(iter(classes))}; its split is drawn by the seed"
-        refuse(path, "hold images, or one subfolder a class", f"subfolders {_listed(classes)}", remedy)
+        requirement, received = "hold images, or one subfolder per class", f"subfolders {_listed(classes)}"
+        remedy = f"Give one of them, such as {path / next(iter(classes))}; it is divided by the seed"
+        refuse(path, requirement, received, remedy, flag="--data")
     if len(classes) == 1:
+        received = f"only the subfolder {_listed(classes)}"
         remedy = f"Without classes, give {path / next(iter(classes))} itself"
-        refuse(path, "have two classes or more", f"the one subfolder {_listed(classes)}", remedy)
+        refuse(path, "have two classes or more", received, remedy, flag="--data")
     if flat and len(flat) < 3:
-        refuse(path, "hold at least three images, one each to train, validate and test", f"{len(flat)}")
+        requirement = "hold at least three images, one each for training, validation and test"
+        refuse(path, requirement, f"{len(flat)}", flag="--data")
     for name, files in classes.items():
         if len(files) < 3:
-            remedy = "One each is needed to train, validate and test"
-            refuse(path / name, "hold at least three images", f"{len(files)}", remedy)
+            requirement = "hold at least three images, one each for training, validation and test"
+            refuse(path / name, requirement, f"{len(files)}")
     files = tuple(flat or [file for each in classes.values() for file in each])
     y = np.repeat(np.arange(len(classes)), [len(each) for each in classes.values()]) if classes else None
     heads = [_head(file) for file in files]
@@ -99,10 +105,10 @@ def scan(path, image_size=None):
     return Folder(path, files, y, tuple(classes), (height, width, 1 if grey else 3))
 
 
-def fingerprint(path):
-    """What tells whether a folder holds the images that it held: how many, and 8 bytes of their names and sizes.
+def fingerprint(path: str | Path) -> str:
+    """Compute the number of images in a folder and 8 bytes from their names and sizes, to notice a change.
 
-    The parts that a seed draws depend on the files: one more, and others are tested.
+    The split depends on the files: with one more file, other images are in the test split.
     """
     path, content = Path(path).expanduser(), hashlib.blake2b(digest_size=8)
     files = _images(_walk(path))
@@ -113,11 +119,15 @@ def fingerprint(path):
     return f"{len(files)} images, {content.hexdigest()}"
 
 
-def parts(folder, seed):
-    """Which images are train, val and test: two thirds and twice a sixth, drawn by the seed, classes in proportion.
+def parts(folder: Folder, seed: int) -> list[np.ndarray]:
+    """Divide the images at random into train, val and test: two thirds, a sixth and a sixth of each class.
+
+    Args:
+        folder: the images.
+        seed: whole number that fixes the division.
 
     Returns:
-        Three arrays of indices into `folder.files`, none empty, with every class in each where there are classes.
+        Three arrays of indices into `folder.files`, none empty; each part has examples of every class.
     """
     rng, n = np.random.default_rng(seed), len(folder)
     if folder.y is None:
@@ -134,10 +144,20 @@ def parts(folder, seed):
     return [np.sort(np.concatenate(part)) for part in found]
 
 
-def read(path, seed, image_size=None):
-    """Train, val and test of a folder as arrays: three `Split`.
+def read(
+    path: str | Path, seed: int, image_size: tuple[int, int] | None = None
+) -> tuple[Split, Split, Split]:
+    """Read a folder into arrays.
 
-    Images without classes are in `.unlabelled_x`, and `.x`, `.y` are empty.
+    Args:
+        path, image_size: as for `scan`.
+        seed: whole number that fixes the division into splits.
+
+    Returns:
+        `Split` train, val, test. Images without classes are in `.unlabelled_x`, and `.x`, `.y` are empty.
+
+    Raises:
+        ValueError: as for `scan`; or the images do not fit into memory.
     """
     folder = scan(path, image_size)
     _check_memory(folder)
@@ -153,11 +173,24 @@ def read(path, seed, image_size=None):
     return tuple(splits)
 
 
-def batches(path, split, *, batch_size, seed, epochs, first_epoch, shuffle, split_seed, image_size=None):
-    """`tf.data.Dataset` of minibatches of one split, decoded as they are needed; the work of `stream`.
+def batches(
+    path: str | Path,
+    split: str,
+    *,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    first_epoch: int,
+    shuffle: bool,
+    split_seed: int,
+    image_size: tuple[int, int] | None = None,
+) -> Dataset:
+    """Stream minibatches of one split, decoded as they are needed; the arguments are those of `stream`.
 
-    The names of all files are held and shuffled as a whole in each epoch, the images never: `(x, y)` with
-    classes, `x` without.
+    The file names are in memory and shuffled as a whole in each epoch, the images are not.
+
+    Returns:
+        `tf.data.Dataset` of `(x, y)`, or of `x` without classes.
     """
     import tensorflow as tf
 
@@ -183,8 +216,8 @@ def batches(path, split, *, batch_size, seed, epochs, first_epoch, shuffle, spli
 
 
 @contextlib.contextmanager
-def naming_the_damaged():
-    """Turns TensorFlow's error about a file of `batches` that cannot be decoded into the one line that names it."""
+def naming_the_damaged() -> Iterator[None]:
+    """Turn TensorFlow's error about an undecodable file of `batches` into the `InputError` that names the file."""
     import tensorflow as tf
 
     try:
@@ -196,11 +229,21 @@ def naming_the_damaged():
         raise InputError(line[1]) from None
 
 
-def decode(file, shape):
-    """The pixels of an image file, uint8 (height, width, channels), or `InputError` that names the file.
+def decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Decode an image file and scale it to a shape.
 
-    Of several frames the first is taken; what is transparent shows white; turns that a camera noted are made.
-    Other sizes are scaled, smoothly, to height and width.
+    Of several frames only the first is used; transparent pixels become white; an orientation noted by the camera is
+    applied.
+
+    Args:
+        file: path of the image.
+        shape: (height, width, channels), with 1 or 3 channels.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        ValueError: the file is not a readable image; the message names it.
     """
     from PIL import Image, ImageOps
 
@@ -208,7 +251,7 @@ def decode(file, shape):
     with _reading(file), Image.open(file) as image:
         image.load()
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel
+        if image.mode.startswith("I") or image.mode == "F":  # 16 bits per pixel
             image = Image.fromarray(np.clip(np.asarray(image, "float32") / 257, 0, 255).astype("uint8"))
         if "A" in image.getbands() or "transparency" in image.info:
             image = image.convert("RGBA")
@@ -221,18 +264,20 @@ def decode(file, shape):
 
 
 def _head(file):
-    """((height, width), mode) of an image file, from its head."""
+    """Read ((height, width), mode) from the head of an image file."""
     from PIL import Image
 
     with _reading(file), Image.open(file) as image:
-        orientation = Image.Image.getexif(image).get(0x0112, 1)  # a PNG's own would read all pixels
+        orientation = Image.Image.getexif(image).get(
+            0x0112, 1
+        )  # the method of PNG images would read all pixels
         turned = orientation in (5, 6, 7, 8)
         width, height = reversed(image.size) if turned else image.size
         return (height, width), image.mode
 
 
 class _reading:
-    """Turns what Pillow raises about a file into one line that names it."""
+    """Turn an exception of Pillow about a file into an `InputError` of one line that names the file."""
 
     def __init__(self, file):
         self._file = file
@@ -247,12 +292,12 @@ class _reading:
             refuse(self._file, "be an image of reasonable size", str(error).split("(")[0].strip())
         if isinstance(error, OSError | SyntaxError | ValueError | EOFError):
             cut = isinstance(error, OSError) and "cannot identify" not in str(error)
-            what = "a damaged or truncated file" if cut else "a file that is none"
-            refuse(self._file, "be a readable image", what, "Repair it or take it out of the folder")
+            received = "a damaged or truncated file" if cut else "a file that is not an image"
+            refuse(self._file, "be a readable image", received, "Repair it or remove it from the folder")
 
 
 def _usual_size(sizes):
-    """(height, width) for images of sizes (n, 2) when nobody has asked for one.
+    """(height, width) for images of the sizes (n, 2) if no image size is given.
 
     >>> _usual_size(np.array([[28, 28], [28, 28]])), _usual_size(np.array([[480, 640], [600, 800], [30, 50]]))
     ((28, 28), (48, 64))
@@ -294,5 +339,7 @@ def _check_memory(folder):
             folder.path,
             f"fit into the memory of {have / 2**30:.0f} GiB",
             f"{len(folder):,} images, {folder.size_bytes / 2**30:.0f} GiB as float32",
-            "`data.stream` reads it in minibatches; a smaller `image_size` shrinks it",
+            "`data.stream` reads it in minibatches; a smaller `image_size` needs less memory",
+            flag="--data",
+            typed_remedy="A smaller `--image-size` needs less memory",
         )

@@ -2,49 +2,63 @@
 
 import inspect
 import numbers
+from pathlib import Path
+from typing import Any
 
 from tf_kit.checks import choice, count, refuse
 from tf_kit.data import fetch, folder, prepared, reading
 from tf_kit.data.batches import minibatches
 from tf_kit.data.catalogue import BUILT_IN
-from tf_kit.data.splits import withhold
+from tf_kit.data.splits import Split, withhold
+from tf_kit.typing import Dataset
 
 
-def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=None, **parameters):
-    """Training, validation and test split of a data set, as arrays
+def load(
+    name: str,
+    *,
+    seed: int = 0,
+    labels: int | float | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    image_size: int | tuple[int, int] | None = None,
+    **parameters: Any,
+) -> tuple[Split, Split, Split]:
+    """Load the training, validation and test split of a data set as arrays.
 
-    "digits" comes with scikit-learn: 1,797 digits of 8×8 pixels, divided by the seed into 1197 / 300 / 300 with
-    the classes in proportion. "xor", "two_moons", "spirals" and "bars_and_stripes" are made by the seed. Any
-    other name is an image classification set of tensorflow-datasets, read from disk if it is prepared there and
-    downloaded otherwise. Its test split is the test split; its validation split is its own, or else the last
-    sixth of train: MNIST is train[:50000], train[50000:] and test, in the order of its files, for every seed.
+    "digits" is part of scikit-learn: 1,797 digits of 8×8 pixels, divided into 1197 / 300 / 300 with the classes in
+    proportion. "xor", "two_moons", "spirals" and "bars_and_stripes" are generated. Any other name is an image
+    classification set of tensorflow-datasets, read from disk if it is prepared there and downloaded otherwise.
+    Its test split is used for test; its validation split, or else the last sixth of train, for validation: MNIST
+    gives train[:50000], train[50000:] and test, in the order of its files, for every seed.
 
-    A path is a folder of images (png, jpeg, bmp, gif). Where each class has a subfolder they have labels; where
-    they lie flat they have none, and are in `.unlabelled_x` of the three splits. Validation and test are a sixth
-    each, drawn by the seed. All images are scaled to one size; they are grey if all files are, else in color.
+    A path is a folder of images (png, jpeg, bmp, gif). With one subfolder per class they have labels; directly in
+    the folder they have none and are in `.unlabelled_x` of the three splits. Validation and test get a sixth each,
+    drawn at random. All images are scaled to one size; they are grey if all files are grey, else in color.
 
     Args:
-        name: see above; `name/config:version` for sets that have them.
-        seed: whole number: which digits or files go where, which points are made, which labels are kept.
-        labels: how many examples of train keep their label, an int, or a fraction of train in (0, 1]; evenly
-            over the classes, and fewer always lie within more. The others are in `train.unlabelled_x`.
-        data_dir: folder of prepared sets; None for TFDS_DATA_DIR and tensorflow-datasets' own.
-        download: False never touches the network.
-        image_size: `(height, width)` or one int for both, to which images are scaled; needed where those of a
-            prepared set vary in size. A folder's images have their median size otherwise, with a longer side of
-            at most 64 pixels.
-        **parameters: of a generated set, such as `n` and `noise`: see `tf_kit.data.generated`.
+        name: name or path as above; `name/config:version` for sets that have configs or versions.
+        seed: whole number, at least 0, that fixes how digits and files are divided, which points are generated and
+            which labels are kept. Defaults to 0.
+        labels: number of training examples that keep their label, or a fraction of them in (0, 1]; evenly over the
+            classes, and the examples of a smaller number are among those of a larger one. The others are in
+            `train.unlabelled_x`. None keeps all labels. Defaults to None.
+        data_dir: folder of prepared sets. None means TFDS_DATA_DIR and the folder that tensorflow-datasets uses by
+            default. Defaults to None.
+        download: False never uses the network. Defaults to True.
+        image_size: `(height, width)`, or one int for both, to which images are scaled; required if the images of a
+            prepared set vary in size. None keeps the size of a prepared set and gives the images of a folder their
+            median size, with a longer side of at most 64 pixels. Defaults to None.
+        **parameters: parameters of a generated set, such as `n` and `noise`: see `tf_kit.data.generated`.
 
     Returns:
         `Split` train, val, test; `.x` float32 in [0, 1] of shape (n, h, w, c), or (n, 2) for points, `.y` int64
         (n,), `.num_classes`, `.class_names`.
 
     Raises:
-        ValueError: unknown name, a set that is not image classification, damaged files, no network, or an
-            argument out of range.
+        ValueError: the name is unknown, the set is not image classification, a file is damaged, the network does not
+            answer, or an argument is out of range.
 
     Example:
-
         >>> train, val, test = load("digits", labels=100)
         >>> train
         Split(100 of shape (8, 8, 1) in 10 classes, 1097 unlabelled)
@@ -58,10 +72,9 @@ def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=
     elif is_folder(name, data_dir):
         train, val, test = folder.read(name, seed, _size(name, parameters, image_size))
         if labels is not None and not train.num_classes:
-            remedy = "Put the images of each class into a subfolder of its own"
-            refuse(
-                "load.labels", "be None for images without classes", f"labels={labels!r} for {name!r}", remedy
-            )
+            received = f"labels={labels!r} for {name!r}"
+            remedy = "Put the images of each class into a separate subfolder"
+            refuse("load.labels", "be left out for images without classes", received, remedy)
     else:
         place, size = _locate(name, parameters, data_dir, download, image_size)
         train, val, test = reading.read(place, size)
@@ -69,41 +82,39 @@ def load(name, *, seed=0, labels=None, data_dir=None, download=True, image_size=
 
 
 def stream(
-    name,
-    split="train",
+    name: str,
+    split: str = "train",
     *,
-    batch_size,
-    seed=0,
-    epochs=1,
-    first_epoch=0,
-    shuffle_buffer=10_000,
-    data_dir=None,
-    download=True,
-    image_size=None,
-    split_seed=None,
-    **parameters,
-):
-    """Minibatches of a split read from disk as they are needed, for sets that do not fit into memory
+    batch_size: int,
+    seed: int = 0,
+    epochs: int = 1,
+    first_epoch: int = 0,
+    shuffle_buffer: int = 10_000,
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    image_size: int | tuple[int, int] | None = None,
+    split_seed: int | None = None,
+    **parameters: Any,
+) -> Dataset:
+    """Read minibatches of a split from disk as they are needed, for sets that do not fit into memory.
 
-    Examples are read in the order of their files and shuffled within blocks of `shuffle_buffer`, by the seed and
-    the epoch alone as in `minibatches`; tensorflow-datasets has shuffled them once when it wrote the files. No
-    more than two blocks of still compressed images are held. Of a folder of images only the names are held, and
-    shuffled as a whole.
+    Examples are read in the order of their files and shuffled within blocks of `shuffle_buffer`, in an order that
+    depends only on the seed and the epoch, as in `minibatches`; tensorflow-datasets shuffled them once when it wrote
+    the files. At most two blocks of compressed images are in memory. For a folder of images only the file names are
+    in memory, and they are shuffled as a whole.
 
         order of block k in epoch e = argsort of random keys from (seed, e, k)
 
     Args:
         name: as for `load`.
-        split: "train", "val" or "test", divided as by `load`.
-        batch_size: examples in a minibatch; the last of an epoch may be short.
-        seed: whole number that fixes all orders.
-        epochs: the epoch to stop before, counted from 0.
-        first_epoch: the epoch to begin with.
-        shuffle_buffer: examples that are shuffled among each other; 1 keeps the order of the files.
-        data_dir: as for `load`.
-        download: as for `load`.
-        image_size: as for `load`.
-        split_seed: seed of the division of a folder or of an embedded set, where it is not that of the orders.
+        split: "train", "val" or "test", divided as by `load`. Defaults to "train".
+        batch_size: examples per minibatch, at least 1; the last one of an epoch may be shorter.
+        seed: whole number, at least 0, that fixes the orders of all epochs. Defaults to 0.
+        epochs: number of the epoch to stop before, counted from 0. Defaults to 1.
+        first_epoch: number of the epoch to start with. Defaults to 0.
+        shuffle_buffer: examples per block; 1 keeps the order of the files. Defaults to 10,000.
+        data_dir, download, image_size: as for `load`.
+        split_seed: seed that divides a folder or an embedded set into splits. None means `seed`. Defaults to None.
         **parameters: as for `load`.
 
     Returns:
@@ -114,7 +125,6 @@ def stream(
         ValueError: as for `load`.
 
     Example:
-
         >>> for x, y in stream("digits", "val", batch_size=200):
         ...     print(x.shape, y.dtype.name)
         (200, 8, 8, 1) int64
@@ -147,48 +157,57 @@ def _check_name(function, name):
 
 
 def _parameters(name, parameters, image_size):
-    """The parameters of an embedded or generated set, or `InputError` for one that it does not have."""
+    """Check the parameters of an embedded or generated set."""
     allowed = [each for each in inspect.signature(BUILT_IN[name]).parameters if each != "seed"]
-    given = [*parameters] + (["image_size"] if image_size is not None else [])
-    for each in given:
+    if image_size is not None:
+        refuse("load.image_size", f"be left out for {name}, which has one size", f"image_size={image_size}")
+    for each in parameters:
         if each not in allowed:
             has = f"has the parameters {', '.join(allowed)}" if allowed else "has no parameters"
-            refuse("load", f"be given parameters of the data set; {name} {has}", each)
+            refuse("load", f"be given only parameters of the data set; {name} {has}", each)
     return parameters
 
 
-def is_folder(name, data_dir=None):
-    """Whether a name is the path of a directory, and none of a data set."""
+def is_folder(name: str, data_dir: str | Path | None = None) -> bool:
+    """Return whether `name` is the path of a folder and not the name of a data set.
+
+    Raises:
+        ValueError: `name` is an absolute path, or starts with "~" or "./", and does not exist.
+    """
     if name in BUILT_IN:
         return False
     if folder.is_folder(name):
         return prepared.find(name, data_dir) is None
     if name.startswith(("/", "~", "./")):
-        refuse("load.name", "be a data set or a folder of images", f"{name!r}, which does not exist")
+        received = f"{name!r}, which does not exist"
+        refuse("load.name", "be a data set or a folder of images", received, flag="--data")
     return False
 
 
 def _locate(name, parameters, data_dir, download, image_size):
-    """Folder of a prepared set, which is downloaded if need be, and the image size as a pair or None."""
+    """Find the folder of a prepared set, after a download if needed, and the image size as a pair or None."""
     size = _size(name, parameters, image_size)
-    return (fetch.get if download else fetch.on_disk)(name, data_dir=data_dir), size
+    return (fetch.downloaded if download else fetch.on_disk)(name, data_dir=data_dir), size
 
 
 def _size(name, parameters, image_size):
-    """The image size as a pair or None, where no parameters of generated sets are given."""
+    """Check that no parameters of generated sets are given; return the image size as a pair or None."""
     if parameters:
         allowed = "seed, labels, data_dir, download, image_size"
-        refuse(
-            "load", f"be given no other arguments than {allowed}", f"{next(iter(parameters))} for {name!r}"
-        )
+        received = f"{next(iter(parameters))} for {name!r}"
+        refuse("load", f"be given no other arguments than {allowed}", received)
     return size_of_images(image_size)
 
 
-def size_of_images(image_size):
-    """`(height, width)` of a pair or of one number for both, None of None; or `InputError`.
+def size_of_images(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Convert an image size to a pair `(height, width)`; None stays None.
 
-    >>> size_of_images(32), size_of_images((32, 48))
-    ((32, 32), (32, 48))
+    Raises:
+        ValueError: `image_size` is not one or two whole numbers of at least 1.
+
+    Example:
+        >>> size_of_images(32), size_of_images((32, 48))
+        ((32, 32), (32, 48))
     """
     if image_size is None:
         return None

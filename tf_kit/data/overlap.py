@@ -1,33 +1,32 @@
-"""Overlap: examples that a model was fitted on must not be among those it is tested on."""
+"""Overlap of data sets: no example that a model is tested on may be among those it was fitted on."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_kit.checks import count, refuse
 
 
-def fingerprints(x):
-    """What identifies each example: 16 bytes made from its values, row by row.
+def fingerprints(x: Any) -> list[bytes]:
+    """Compute 16 bytes per example that identify its values.
 
-    Equal values have equal fingerprints, in whatever dtype and shape an example is held: they are compared as
-    float32, flattened. One changed pixel gives another fingerprint, so near-duplicates are not found.
+    Examples with equal values have equal fingerprints, whatever their dtype and shape: the values are converted to
+    float32 and flattened first. One changed pixel gives another fingerprint, so near-duplicates are not found.
 
     Args:
-        x: array (n, …); an object with such an array as `.x`; or a `tf.data.Dataset` of batches, of which the
-            first component counts.
+        x: array (n, …); an object that has such an array as `.x`; or a `tf.data.Dataset` of batches, of which only
+            the first component is used.
 
     Returns:
-        A list of n `bytes`.
+        List of n `bytes`.
 
     Example:
-
-    >>> one, two, three = fingerprints(np.array([[1, 0], [0, 1], [1, 0]], "uint8"))
-    >>> one == three, one == two, fingerprints(np.array([[[1.0], [-0.0]]])) == [one]
-    (True, False, True)
+        >>> one, two, three = fingerprints(np.array([[1, 0], [0, 1], [1, 0]], "uint8"))
+        >>> one == three, one == two, fingerprints(np.array([[[1.0], [-0.0]]])) == [one]
+        (True, False, True)
     """
-    if isinstance(x, tf.data.Dataset):
+    if _is_dataset(x):
         batches = (batch[0] if isinstance(batch, tuple) else batch for batch in x)
         return [each for batch in batches for each in fingerprints(batch.numpy())]
     x = np.asarray(getattr(x, "x", x))
@@ -38,49 +37,51 @@ def fingerprints(x):
     return found
 
 
-def find_overlap(fitted, tested):
-    """Which of the examples `tested` are among the examples `fitted`: their places in `tested`, ascending.
+def find_overlap(fitted: Any, tested: Any) -> np.ndarray:
+    """Find the tested examples that are also among the fitted ones.
 
     Args:
-        fitted, tested: as for `fingerprints`.
+        fitted, tested: examples, as for `fingerprints`.
+
+    Returns:
+        int array, the ascending indices of these examples in `tested`.
 
     Example:
-
-    >>> find_overlap(np.eye(4)[:3], np.eye(4)[1:]).tolist()
-    [0, 1]
+        >>> find_overlap(np.eye(4)[:3], np.eye(4)[1:]).tolist()
+        [0, 1]
     """
     known = set(fingerprints(fitted))
     return np.flatnonzero([each in known for each in fingerprints(tested)])
 
 
-def refuse_overlap(fitted, tested, names=("fitted", "tested"), allowed=0):
-    """Refuses to go on where a tested example was fitted too, and says which and how many.
+def refuse_overlap(
+    fitted: Any, tested: Any, names: tuple[str, str] = ("fitted", "tested"), allowed: int = 0
+) -> None:
+    """Raise an error if a tested example is also among the fitted ones.
 
-    A result on such examples tells what the model remembers, not what it has learned. `knn_accuracy` asks this of
-    its two splits.
+    The result on such examples measures memory, not generalization. `knn_accuracy` calls this with its two splits.
 
     Args:
-        fitted, tested: as for `fingerprints`.
-        names: what to call the two in the message.
-        allowed: how many tested examples may be there twice, for a data set that brings duplicates of its own.
-            digits, MNIST and Fashion-MNIST bring none between training, validation and test. Defaults to 0.
+        fitted, tested: examples, as for `fingerprints`.
+        names: names of the two in the message. Defaults to "fitted" and "tested".
+        allowed: number of tested examples that may also be fitted, for a data set that contains duplicates.
+            digits, MNIST and Fashion-MNIST have none between training, validation and test. Defaults to 0.
 
     Raises:
-        InputError: if more than `allowed` tested examples are among the fitted ones.
+        InputError: more than `allowed` tested examples are among the fitted ones.
 
     Example:
-
-    >>> refuse_overlap(np.eye(4)[:2], np.eye(4)[2:])
-    >>> refuse_overlap(np.eye(4)[:3], np.eye(4)[1:], ("train", "test"))
-    Traceback (most recent call last):
-    tf_kit.errors.InputError: `test` must hold no example of train. Received: 2 of 3 test examples that are also in
-    train, the first at 0, 1. ...
+        >>> refuse_overlap(np.eye(4)[:2], np.eye(4)[2:])
+        >>> refuse_overlap(np.eye(4)[:3], np.eye(4)[1:], ("train", "test"))
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `test` must hold no example of train. Received: 2 of 3 test examples that are also
+        in train, the first at 0, 1. ...
     """
     allowed = count("refuse_overlap.allowed", allowed, at_least=0)
     places = find_overlap(fitted, tested)
     if len(places) <= allowed:
         return
-    total = len(getattr(tested, "x", tested)) if not isinstance(tested, tf.data.Dataset) else None
+    total = None if _is_dataset(tested) else len(getattr(tested, "x", tested))
     of = f"{len(places)} of {total}" if total else f"{len(places)}"
     more = ", …" if len(places) > 5 else ""
     refuse(
@@ -89,5 +90,11 @@ def refuse_overlap(fitted, tested, names=("fitted", "tested"), allowed=0):
         f"{of} {names[1]} examples that are also in {names[0]}, the first at "
         + ", ".join(map(str, places[:5]))
         + more,
-        f"Leave them out of {names[0]}: find_overlap(…) gives their places in {names[1]}",
+        f"Leave them out of {names[0]}: find_overlap(…) gives their indices in {names[1]}",
+        typed_remedy="Remove the duplicates from the data set",
     )
+
+
+def _is_dataset(x):
+    """Whether `x` is a `tf.data.Dataset`; without importing TensorFlow, which arrays do not need."""
+    return hasattr(x, "element_spec")

@@ -1,16 +1,20 @@
-"""Data sets that tensorflow-datasets has prepared in a folder: finding, describing and reading them.
+"""Data sets that tensorflow-datasets has prepared in a folder: finding and describing them.
 
 A prepared set is the folder NAME/VERSION, or NAME/CONFIG/VERSION, with `dataset_info.json`, `features.json` and
-record files. Finding and describing one reads the two JSON files only, without TensorFlow.
+record files. Only the two JSON files are read, without TensorFlow.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from tf_kit.checks import refuse
+from tf_kit.errors import InputError
 
 NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.\-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -20,34 +24,40 @@ _LIST = "`tf-kit data list` shows the sets of this machine"
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What the JSON files of a prepared set say.
+    """Description of a prepared set, from its JSON files.
 
     Args:
-        name: with its config, if it has one.
-        examples: number of examples of each split, by its name.
-        shape: of an image, −1 where it varies; None if this is not image classification.
-        num_classes: None if this is not image classification.
-        image, label: keys of the two features.
+        name: name of the set, with its config if it has one.
+        version: version of the set.
+        folder: folder of this version.
+        size_bytes: bytes on disk.
+        examples: number of examples of each split, by name.
+        shape: shape of an image, −1 where it varies; None if this is not image classification.
+        num_classes: number of classes; None if this is not image classification.
+        image, label: keys of the two features; None if this is not image classification.
     """
 
     name: str
     version: str
     folder: Path
     size_bytes: int
-    examples: dict
-    shape: tuple | None
+    examples: dict[str, int]
+    shape: tuple[int, ...] | None
     num_classes: int | None
     image: str | None
     label: str | None
 
 
-def folders(data_dir=None):
-    """Where prepared sets are looked for: `data_dir`, or else TFDS_DATA_DIR and then tensorflow-datasets' own.
+def folders(data_dir: str | Path | None = None) -> list[Path]:
+    """List the folders that may hold prepared sets; downloads go to the first.
 
-    The first of them is where a download goes.
+    Args:
+        data_dir: the only folder to search. None means TFDS_DATA_DIR, if it is set, and the folder that
+            tensorflow-datasets uses by default. Defaults to None.
 
-    >>> [str(folder) for folder in folders("shelf")]
-    ['shelf']
+    Example:
+        >>> [str(folder) for folder in folders("shelf")]
+        ['shelf']
     """
     if data_dir:
         return [Path(data_dir).expanduser()]
@@ -56,15 +66,18 @@ def folders(data_dir=None):
     return [Path(given).expanduser(), own] if given else [own]
 
 
-def find(name, data_dir=None):
-    """Folder of the newest prepared version of a set, or None.
+def find(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """Find the folder of the newest prepared version of a set.
 
     Args:
         name: `name`, `name/config` or `name/config:1.2.3`.
         data_dir: as for `folders`.
 
+    Returns:
+        The version folder, or None if the set is not prepared.
+
     Raises:
-        ValueError: where several configs are prepared and the name gives none.
+        ValueError: several configs are prepared and the name has none.
     """
     wanted = NAME.fullmatch(name)
     for folder in folders(data_dir) if wanted else ():
@@ -75,7 +88,8 @@ def find(name, data_dir=None):
             configs = sorted(each.name for each in _subfolders(home) if versions(each))
             if len(configs) > 1:
                 options = ", ".join(f"{name}/{each}" for each in configs)
-                refuse("load.name", f"name one config of {name}", repr(name), f"Prepared are {options}")
+                remedy = f"Prepared are {options}"
+                refuse("load.name", f"name one config of {name}", repr(name), remedy, flag="--data")
             found = versions(home / configs[0]) if configs else []
         found = [each for each in found if wanted["version"] in (None, each.name)]
         if found:
@@ -83,17 +97,17 @@ def find(name, data_dir=None):
     return None
 
 
-def versions(home):
-    """Version folders in `home`, oldest first."""
+def versions(home: Path) -> list[Path]:
+    """List the version folders in `home`, oldest first."""
     found = [each for each in _subfolders(home) if _VERSION.fullmatch(each.name)]
     return sorted(found, key=lambda each: tuple(map(int, each.name.split("."))))
 
 
-def describe(folder):
-    """`Prepared` of the set in a version folder.
+def describe(folder: Path) -> Prepared:
+    """Describe the set in a version folder.
 
     Raises:
-        ValueError: where a JSON file is missing or damaged, naming it.
+        ValueError: a JSON file is missing or damaged; the message names it.
     """
     info, features = _json(folder / "dataset_info.json"), _json(folder / "features.json")
     try:
@@ -120,12 +134,18 @@ def describe(folder):
     )
 
 
-def image_and_label(features, supervised):
-    """Keys of the image and of its class, the image's shape and the number of classes; None if there are none.
+def image_and_label(
+    features: Mapping[str, Any], supervised: Sequence[str] | None
+) -> tuple[str, str, tuple[int, ...], int] | None:
+    """Find the image and its class among the features of a set.
 
     Args:
         features: features as in `features.json`.
-        supervised: the pair of keys that the set itself calls input and target, or None.
+        supervised: keys of the features that the set itself declares as input and target, or None.
+
+    Returns:
+        Key of the image, key of the class, shape of the image, number of classes; or None if the set does not have
+        exactly one image and one class.
     """
     images = [key for key, each in features.items() if "image" in each]
     labels = [key for key, each in features.items() if "classLabel" in each]
@@ -138,18 +158,22 @@ def image_and_label(features, supervised):
     return (images[0], labels[0], shape, num_classes) if len(shape) == 3 else None
 
 
-def parts(info):
-    """Which examples are train, val and test, as split instructions of tensorflow-datasets.
+def parts(info: Mapping[str, int]) -> dict[str, str]:
+    """Divide a set into train, val and test, as split instructions of tensorflow-datasets.
 
-    The set's own validation split if it has one, or else the last sixth of train: of MNIST's 60,000 the last
-    10,000. A set without a test split is tested on its validation split, or else on another sixth of train.
+    Validation is the validation split of the set, or else the last sixth of train: the last 10,000 of the 60,000 of
+    MNIST. Without a test split, test is the validation split, or else another sixth of train.
 
-    >>> parts({"train": 60_000, "test": 10_000})
-    {'train': 'train[:50000]', 'val': 'train[50000:60000]', 'test': 'test'}
-    >>> parts({"train": 60, "validation": 10})
-    {'train': 'train[:50]', 'val': 'train[50:60]', 'test': 'validation'}
-    >>> parts({"train": 60})
-    {'train': 'train[:40]', 'val': 'train[40:50]', 'test': 'train[50:60]'}
+    Args:
+        info: number of examples of each split of the set, by name.
+
+    Example:
+        >>> parts({"train": 60_000, "test": 10_000})
+        {'train': 'train[:50000]', 'val': 'train[50000:60000]', 'test': 'test'}
+        >>> parts({"train": 60, "validation": 10})
+        {'train': 'train[:50]', 'val': 'train[50:60]', 'test': 'validation'}
+        >>> parts({"train": 60})
+        {'train': 'train[:40]', 'val': 'train[40:50]', 'test': 'train[50:60]'}
     """
     n, sixth = info["train"], info["train"] // 6
     own = [name for name in ("validation", "test") if name in info]
@@ -161,14 +185,33 @@ def parts(info):
     return {"train": f"train[:{cut[0]}]", "val": f"train[{cut[0]}:{cut[1]}]", "test": f"train[{cut[1]}:{n}]"}
 
 
-def damaged(path, received):
-    """Raises `InputError` about a file of a prepared set."""
+def damaged(path: Path, received: str) -> NoReturn:
+    """Raise `InputError` for a damaged file of a prepared set."""
     refuse(path, "be a whole file of a prepared data set", received, _AGAIN)
 
 
-def not_images(name):
-    """Raises `InputError` about a set that is not image classification."""
-    refuse("load.name", "name a set of images with one class each", f"{name!r}, which is not one", _LIST)
+def not_images(name: str) -> NoReturn:
+    """Raise `InputError` for a set that is not image classification."""
+    received = f"{name!r}, which is not one"
+    refuse("load.name", "name a set of images with one class each", received, _LIST, flag="--data")
+
+
+@contextlib.contextmanager
+def name_of(subject: str, flag: str) -> Iterator[None]:
+    """Make errors about `load.name`, the name of a data set, name the argument of another function instead.
+
+    Args:
+        subject: argument that was given the name, such as `"get.name"`.
+        flag: argument of the command line that was given the name, such as `"NAME"`.
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.flag != "--data":
+            raise
+        subject = subject if error.subject == "load.name" else error.subject
+        typed = error.typed_remedy
+        refuse(subject, error.requirement, error.received, error.remedy, flag=flag, typed_remedy=typed)
 
 
 def _json(path):

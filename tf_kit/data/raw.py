@@ -1,4 +1,4 @@
-"""Preparing a data set of tensorflow-datasets from its raw files, without a network."""
+"""Preparation of a data set of tensorflow-datasets from its raw files, without a network."""
 
 import contextlib
 import hashlib
@@ -15,44 +15,56 @@ from tf_kit.data.catalogue import BUILT_IN
 from tf_kit.data.fetch import builder_of, download_config, one_line
 
 
-def import_raw(name, folder, *, data_dir=None):
-    """Prepares a data set of tensorflow-datasets from its raw files, without a network.
+def import_raw(name: str, folder: str | Path, *, data_dir: str | Path | None = None) -> Path:
+    """Prepare a data set of tensorflow-datasets from its raw files, without a network.
 
-    Files are known by the sha256 that tensorflow-datasets lists for them, whatever their names are now. The work
-    is done in a temporary folder beside the others and moved into its place at the end: a failure leaves
-    nothing behind.
+    Files are recognized by the SHA-256 checksum that tensorflow-datasets lists for them, whatever their names. The
+    work is done in a temporary folder within the folder of prepared sets and moved into place at the end, so a
+    failure leaves nothing behind.
 
     Args:
-        name: `name`, `name/config`, as tensorflow-datasets spells it.
-        folder: where the raw files are, such as the four `….gz` of MNIST.
-        data_dir: folder of prepared sets; None for TFDS_DATA_DIR, or else tensorflow-datasets' own.
+        name: `name` or `name/config`, as spelled by tensorflow-datasets.
+        folder: folder with the raw files, such as the four `….gz` of MNIST.
+        data_dir: folder of prepared sets. None means TFDS_DATA_DIR or else the folder that tensorflow-datasets uses
+            by default. Defaults to None.
 
     Returns:
-        folder of the prepared version, as it was before if the set was already prepared.
+        Folder of the prepared version, unchanged if the set was already prepared.
 
     Raises:
-        ValueError: unknown name, a file that is missing or has another checksum, a folder that cannot be
-            written, or a set that needs further files.
+        ValueError: the name is unknown, a file is missing or has another checksum, a folder cannot be written, or
+            the set needs further files.
     """
-    folder = Path(folder).expanduser()
+    with prepared.name_of("import_raw.name", "NAME"):
+        return _imported(name, Path(folder).expanduser(), data_dir)
+
+
+def _imported(name, folder, data_dir):
     if name in BUILT_IN:
-        refuse("import.name", "name a set that has raw files", repr(name), f'`load("{name}")` needs none')
+        refuse(
+            "import_raw.name",
+            "name a set that has raw files",
+            repr(name),
+            f'`load("{name}")` needs none',
+            flag="NAME",
+            typed_remedy=f"`--data {name}` needs none",
+        )
     found = prepared.find(name, data_dir)
     if found:
         reading.open_prepared(found)
         return found
     if not folder.is_dir():
-        refuse(
-            "import.folder", "be a folder with the raw files", f"{folder}", "Give the folder, not one file"
-        )
+        remedy = "Give the folder, not one of its files"
+        refuse("import_raw.folder", "be a folder with the raw files", str(folder), remedy, flag="FOLDER")
     root = prepared.folders(data_dir)[0]
     builder = builder_of(name, root)
-    with one_line(folder, "be a folder that can be read"):
+    with one_line(folder, "be a folder that can be read", flag="FOLDER"):
         raw = _raw_files(builder, name, folder)
     with _workplace(root) as work:
         builder = builder_of(name, work)
         manual = folder.resolve() if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else None
-        with one_line(name, f"be prepared from {folder}"), _offline(name, folder), _silent_stdout():
+        prepares = one_line(name, f"be prepared from {folder}", flag="NAME")
+        with prepares, _offline(name, folder), _silent_stdout():
             for url, path in raw.items():
                 _place(path, url, builder, work / "downloads")
             builder.download_and_prepare(
@@ -62,7 +74,7 @@ def import_raw(name, folder, *, data_dir=None):
 
 
 def _raw_files(builder, name, folder):
-    """For each url of a set the file in `folder` with the right checksum, where there is one."""
+    """Map each URL of a set to the file in `folder` that has its checksum, if there is one."""
     sizes = {}
     for path in sorted(folder.iterdir()):
         if path.is_file():
@@ -77,13 +89,13 @@ def _raw_files(builder, name, folder):
         elif named.is_file():
             refuse(
                 named,
-                f"have {int(expected.size)} bytes of sha256 {expected.checksum}",
-                f"{named.stat().st_size} bytes of sha256 {_sha256(named)}",
-                f"Fetch the file again from where {name} is published",
+                f"have {int(expected.size)} bytes with SHA-256 {expected.checksum}",
+                f"{named.stat().st_size} bytes with SHA-256 {_sha256(named)}",
+                f"Download the file again from the publisher of {name}",
             )
     if not found and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        refuse(folder, f"hold the raw files of {name}", "none of them", f"They are: {listed}")
+        refuse(folder, f"hold the raw files of {name}", "none of them", f"They are: {listed}", flag="FOLDER")
     return found
 
 
@@ -97,7 +109,7 @@ def _sha256(path):
 
 
 def _place(path, url, builder, downloads):
-    """Puts a raw file where tensorflow-datasets looks for what it has downloaded: each set in its own folder."""
+    """Link a raw file to where tensorflow-datasets looks for downloaded files: one folder per set."""
     from tensorflow_datasets.core.download import resource
 
     place = downloads / builder.name / resource.get_dl_fname(url, builder.url_infos[url].checksum)
@@ -106,13 +118,13 @@ def _place(path, url, builder, downloads):
         place.symlink_to(path.resolve())
     except OSError:
         shutil.copyfile(path, place)
-    # Without this neighbor the file would be taken for half a download.
+    # Without this second file the first one would count as an incomplete download.
     Path(resource.get_info_path(place)).write_text(json.dumps({"original_fname": path.name}))
 
 
 @contextlib.contextmanager
 def _workplace(root):
-    """A temporary folder in `root`, which vanishes; `root` vanishes too if it was made here and nothing came of it."""
+    """Make a temporary folder in `root`, removed at the end; so is `root` if it was made here and is empty."""
     made = [each for each in (root, *root.parents) if not each.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -122,22 +134,23 @@ def _workplace(root):
             "data_dir",
             "be a folder that can be written",
             f"{root}: {error.strerror}",
-            "Choose one with --data-dir",
+            "Give another folder",
+            flag="--data-dir",
         )
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        with contextlib.suppress(OSError):  # not empty: the set is in it
+        with contextlib.suppress(OSError):  # raised by a folder that holds the set
             for each in made:
                 each.rmdir()
 
 
 def _move(builder, work, root):
-    """Moves what was prepared in `work` to its place in `root`."""
+    """Move the prepared set from `work` to its place in `root`."""
     source = Path(builder.data_path)
     target = root / source.relative_to(work)
-    with one_line(builder.name, f"be moved to {target}"):
+    with one_line(builder.name, f"be moved to {target}", flag="NAME"):
         target.parent.mkdir(parents=True, exist_ok=True)
         default = Path(builder.name, ".config")
         if (work / default).is_dir() and not (root / default).exists():
@@ -149,13 +162,14 @@ def _move(builder, work, root):
 
 @contextlib.contextmanager
 def _offline(name, folder):
-    """A preparation that wants to download fails at once, and no thread of it works on after its end."""
+    """Make a preparation fail at once if it tries to download, and stop its threads at the end."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import extractor
 
     def refuse_download(manager, resource):
         missing = os.path.basename(urllib.parse.urlsplit(resource.url).path)
-        refuse(folder, f"hold all raw files that {name} needs", f"no {missing}", "Put it beside the others")
+        remedy = "Put it into the same folder"
+        refuse(folder, f"hold all raw files that {name} needs", f"no {missing}", remedy, flag="FOLDER")
 
     manager, own = tfds.download.DownloadManager, extractor._Extractor()
     before = manager._download, extractor.get_extractor
@@ -169,6 +183,6 @@ def _offline(name, folder):
 
 @contextlib.contextmanager
 def _silent_stdout():
-    """Hides the lines that speak of a download into the temporary folder; progress goes to standard error."""
+    """Hide the lines about a download into the temporary folder; progress is shown on standard error."""
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         yield

@@ -1,10 +1,12 @@
-"""Reading prepared sets with TensorFlow: whole, into arrays, or as a stream that is never whole in memory."""
+"""Reading of prepared sets with TensorFlow: whole, into arrays, or as a stream of minibatches."""
 
 import contextlib
 import os
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,22 +14,27 @@ from tf_kit.checks import refuse
 from tf_kit.data import prepared
 from tf_kit.data.batches import draw_order
 from tf_kit.data.splits import Split
+from tf_kit.typing import Dataset
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _RECORD_OVERHEAD = 16  # bytes: a length, its checksum, and the checksum of the content
 
 
-def read(folder, image_size=None):
-    """Train, val and test of a prepared set, as arrays.
+def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split, Split, Split]:
+    """Read a prepared set into arrays.
 
     Args:
         folder: version folder of a prepared set.
-        image_size: `(height, width)` to scale the images to, or None.
+        image_size: `(height, width)` to scale the images to; None keeps their size. Defaults to None.
 
     Returns:
-        three `Split`.
+        `Split` train, val, test.
 
     Raises:
-        ValueError: damaged files; images of varying size without `image_size`; more than the memory holds.
+        ValueError: a file is damaged, images vary in size and `image_size` is None, or the set does not fit into
+            memory.
     """
     import tensorflow as tf
 
@@ -51,15 +58,27 @@ def read(folder, image_size=None):
     return tuple(splits)
 
 
-def batches(folder, split, *, batch_size, seed, epochs, first_epoch, shuffle_buffer, image_size):
-    """`tf.data.Dataset` of minibatches `(x, y)` of one split of a prepared set; the work of `stream`."""
+def batches(
+    folder: Path,
+    split: str,
+    *,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    first_epoch: int,
+    shuffle_buffer: int,
+    image_size: tuple[int, int] | None,
+) -> Dataset:
+    """Stream minibatches `(x, y)` of one split of a prepared set; the arguments are those of `stream`."""
     import tensorflow as tf
 
     builder, info = open_prepared(folder)
     _shape(info, image_size)
     part = _parts(builder, info)[split]
     n = builder.info.splits[part].num_examples
-    encoded = _examples(builder, info, part, encoded=True)  # small, so the blocks to shuffle are small too
+    encoded = _examples(
+        builder, info, part, encoded=True
+    )  # compressed, so the blocks to shuffle need less memory
     feature = builder.info.features[info.image]
 
     def decode(image, label):
@@ -88,11 +107,11 @@ def batches(folder, split, *, batch_size, seed, epochs, first_epoch, shuffle_buf
     return stream.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
-def open_prepared(folder):
-    """The builder and the `Prepared` of a version folder whose files are all there and whole.
+def open_prepared(folder: Path) -> "tuple[tfds.core.DatasetBuilder, prepared.Prepared]":
+    """Make the builder and the description of the set in a version folder, after a check of its files.
 
     Raises:
-        ValueError: naming the file that is missing or cut off, or because it is not image classification.
+        ValueError: a file is missing or truncated, which the message names, or the set is not image classification.
     """
     import tensorflow_datasets as tfds
 
@@ -107,8 +126,8 @@ def open_prepared(folder):
 
 
 @contextlib.contextmanager
-def reading(folder):
-    """Turns TensorFlow's error about a damaged record into one line that names its file."""
+def reading(folder: Path) -> Iterator[None]:
+    """Turn TensorFlow's error about a damaged record into an `InputError` that names the file."""
     import tensorflow as tf
 
     try:
@@ -119,17 +138,17 @@ def reading(folder):
                 for _ in tf.data.TFRecordDataset(str(path)).batch(1000):
                     pass
             except tf.errors.OpError as cause:
-                prepared.damaged(path, _what(cause))
-        prepared.damaged(folder, _what(error))
+                prepared.damaged(path, _message(cause))
+        prepared.damaged(folder, _message(error))
 
 
-def _what(error):
-    """The sentence within TensorFlow's message, without the names of its nodes."""
+def _message(error):
+    """First line of TensorFlow's message, without the names of its nodes."""
     return re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error.message).splitlines()[0]).strip()
 
 
 def _parts(builder, info):
-    """`prepared.parts`, where a test split without labels, class −1, does not count."""
+    """Divide the set by `prepared.parts`, without a test split whose labels are withheld (class −1)."""
     examples = dict(info.examples)
     if "test" in examples:
         with reading(info.folder):
@@ -140,7 +159,7 @@ def _parts(builder, info):
 
 
 def _examples(builder, info, part, encoded=False):
-    """`tf.data.Dataset` of `(image, class)` in the order in which they were written; images in bytes if encoded."""
+    """Make a `tf.data.Dataset` of `(image, class)` in the order of the files; images stay compressed if `encoded`."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -154,7 +173,7 @@ def _examples(builder, info, part, encoded=False):
 
 
 def _resized(image, image_size):
-    """`image` scaled to `(height, width)`, of its own dtype; as it is where that is its size or None."""
+    """Scale `image` to `(height, width)` and keep its dtype; None or its size leaves it unchanged."""
     import tensorflow as tf
 
     if image_size is None or image_size == tuple(image.shape[:2]):
@@ -165,7 +184,7 @@ def _resized(image, image_size):
 
 
 def _white(dtype):
-    """The value that becomes 1."""
+    """Value of white in images of this dtype, which is scaled to 1."""
     return np.float32(np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)
 
 
@@ -174,8 +193,9 @@ def _shape(info, image_size):
         refuse(
             "load.image_size",
             "be given for images of varying size",
-            f"image_size=None for {info.name}, whose images are {info.shape}",
+            f"image_size=None for {info.name}, whose images have the shape {info.shape}",
             "`image_size=(64, 64)` scales all to 64×64",
+            typed_remedy="`--image-size 64` scales all to 64×64",
         )
     return (*image_size, info.shape[2]) if image_size else info.shape
 
@@ -190,7 +210,9 @@ def _check_memory(info, shape):
             "load.name",
             f"name a set that fits into the memory of {have / 2**30:.0f} GiB",
             f"{info.name}, {need / 2**30:.0f} GiB as float32",
-            "`data.stream` reads it in minibatches; a smaller `image_size` shrinks it",
+            "`data.stream` reads it in minibatches; a smaller `image_size` needs less memory",
+            flag="--data",
+            typed_remedy="A smaller `--image-size` needs less memory",
         )
 
 
@@ -202,14 +224,14 @@ def _check_files(split):
     expected = split.num_bytes + _RECORD_OVERHEAD * split.num_examples
     if sum(path.stat().st_size for path in paths) == expected:
         return
-    for path, records in zip(paths, split.shard_lengths, strict=True):  # only now read them: it takes a while
+    for path, records in zip(paths, split.shard_lengths, strict=True):  # slow, so only if the sizes differ
         whole = _whole_records(path)
         if whole != records:
-            prepared.damaged(path, f"{whole} whole records of {records}, in {path.stat().st_size} bytes")
+            prepared.damaged(path, f"{whole} whole records of {records} in {path.stat().st_size} bytes")
 
 
 def _whole_records(path):
-    """Number of records of a TFRecord file up to where it is cut off, by their lengths alone."""
+    """Count the complete records of a TFRecord file, from their lengths only."""
     size, found = path.stat().st_size, 0
     with open(path, "rb") as file:
         while (start := file.tell()) + _RECORD_OVERHEAD <= size:

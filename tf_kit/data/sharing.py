@@ -4,28 +4,30 @@ import dataclasses
 import functools
 
 from tf_kit.checks import count, refuse
+from tf_kit.typing import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """The replicas of one machine among all that share a minibatch.
+    """Replicas of one machine among all replicas that share a minibatch.
 
-    A global minibatch of n examples goes to R replicas in order, in contiguous parts as nearly equal as a ceiling
-    makes them:
+    A global minibatch of n examples is divided among R replicas in order, into contiguous parts of the same size:
 
         m = ⌈n / R⌉                                                       (1)
         part r = examples r·m ≤ i < min((r + 1)·m, n),  r = 0 … R − 1      (2)
 
-    so the last parts may be shorter or empty, and all parts together are the minibatch, each example once. The
-    parts depend on n and R alone: machines agree on them without a word.
+    The last parts may be shorter or empty; together the parts contain each example of the minibatch once. They
+    depend only on n and R, so the machines need not communicate to agree on them.
 
     Args:
-        first: number of this machine's first replica, from 0.
-        count: replicas of this machine, at least 1.
-        num_replicas: R, replicas of all machines.
+        first: number of this machine's first replica, counted from 0.
+        count: number of replicas on this machine, at least 1.
+        num_replicas: R, number of replicas on all machines.
+
+    Raises:
+        ValueError: a number is out of range, or the replicas of this machine are not among the R.
 
     Example:
-
         >>> import tensorflow as tf
         >>> batches = tf.data.Dataset.range(10).batch(8)                  # 8 examples, then 2
         >>> for machine in range(2):
@@ -33,14 +35,14 @@ class Share:
         [[0, 1], [2, 3], [8], [9]]
         [[4, 5], [6, 7], [], []]
 
-    Convention: `tf.distribute` deals out a batch on one machine in the same way.
+    Convention: `tf.distribute` divides a batch among the replicas of one machine in the same way.
     """
 
     first: int
     count: int
     num_replicas: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         count("Share.first", self.first, at_least=0)
         count("Share.count", self.count)
         count("Share.num_replicas", self.num_replicas)
@@ -51,8 +53,15 @@ class Share:
                 f"replicas {self.first} to {self.first + self.count - 1}",
             )
 
-    def of(self, batches):
-        """`count` elements for each element of the data set `batches`: the parts (2) of this machine's replicas."""
+    def of(self, batches: Dataset) -> Dataset:
+        """Replace each element of the data set `batches` by `count` elements: the parts (2) of this machine's replicas.
+
+        Args:
+            batches: data set of global minibatches, each a tensor or a structure of tensors.
+
+        Returns:
+            `tf.data.Dataset` with `count` times as many elements.
+        """
         import tensorflow as tf
 
         def part(batch, replica):

@@ -1,25 +1,26 @@
-"""A split: images and their classes as arrays; how examples are divided, and whose labels are withheld."""
+"""Splits of a data set: arrays of examples and classes, their division, and the withholding of labels."""
 
 import dataclasses
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
 
 from tf_kit.checks import count, number, refuse
+from tf_kit.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One part of a data set: examples, their classes, and examples whose class is withheld.
+    """One part of a data set: examples with their classes, and examples whose class is withheld.
 
     Args:
         x: float32 (n, h, w, c) in [0, 1], or (n, 2) for points in the plane.
         y: int64 (n,), classes from 0 to num_classes − 1.
-        class_names: one name a class.
-        unlabelled_x: float32 (m, h, w, c), examples that lost their label; m = 0 unless `labels` is given.
+        class_names: one name per class.
+        unlabelled_x: float32 (m, h, w, c), examples without a label. Defaults to none, m = 0.
 
     Example:
-
         >>> import numpy as np
         >>> part = Split(np.zeros((3, 8, 8, 1), "float32"), np.array([0, 1, 1]), ("cat", "dog"))
         >>> len(part), part.num_classes, part.unlabelled_x.shape
@@ -28,46 +29,45 @@ class Split:
 
     x: np.ndarray
     y: np.ndarray
-    class_names: tuple
+    class_names: tuple[str, ...]
     unlabelled_x: np.ndarray = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.unlabelled_x is None:
             object.__setattr__(self, "unlabelled_x", self.x[:0])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rest = f", {len(self.unlabelled_x)} unlabelled" if len(self.unlabelled_x) else ""
         return f"Split({len(self)} of shape {self.x.shape[1:]} in {self.num_classes} classes{rest})"
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return len(self.class_names)
 
     @property
-    def all_x(self):
-        """`x` and `unlabelled_x` together: what unsupervised pretraining may look at."""
+    def all_x(self) -> np.ndarray:
+        """`x` and `unlabelled_x` together, for unsupervised pretraining."""
         return np.concatenate([self.x, self.unlabelled_x]) if len(self.unlabelled_x) else self.x
 
 
-def stratified(y, sizes, rng):
-    """Indices of disjoint parts of the given sizes, each with the classes in the proportion of the whole.
+def stratified(y: np.ndarray, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
+    """Divide examples at random into parts of the given sizes, each with the class proportions of the whole.
 
-    Each example gets the rank it drew within its class, divided by the size of the class; parts are cut from
-    the examples sorted by this number.
+    Each example gets a random rank within its class, divided by the size of the class; the examples are sorted by
+    this number and cut into parts.
 
     Args:
         y: int (n,), classes.
-        sizes: sizes of the parts, which together hold n examples.
+        sizes: sizes of the parts; they sum to n.
         rng: NumPy generator.
 
     Returns:
-        a list of int arrays, each ascending.
+        List of int arrays, the ascending indices of each part.
 
     Example:
-
         >>> y = np.repeat([0, 1], [4, 8])
         >>> [np.bincount(y[part]).tolist() for part in stratified(y, (6, 3, 3), np.random.default_rng(0))]
         [[2, 4], [1, 2], [1, 2]]
@@ -77,25 +77,24 @@ def stratified(y, sizes, rng):
     return [np.sort(part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
-def withhold(split, labels, seed):
-    """The split with the labels of all but a few examples withheld, evenly over the classes.
+def withhold(split: Split, labels: int | float | None, seed: int) -> Split:
+    """Withhold the labels of all but some examples, evenly over the classes.
 
-    The order in which examples would lose their labels depends on the seed alone, so the 100 that are kept
-    lie within the 1000 that are kept with the same seed.
+    The order in which examples lose their labels depends only on the seed, so the 100 examples that keep their
+    label are among the 1000 that keep it with the same seed.
 
     Args:
-        split: a `Split` with all its labels.
-        labels: how many keep theirs, an int from num_classes to n, or a fraction in (0, 1]; None for all.
-        seed: whole number.
+        split: `Split` with all its labels.
+        labels: number of labels to keep, an int from num_classes to n, or a fraction in (0, 1]; None keeps all.
+        seed: whole number that fixes the choice.
 
     Returns:
-        `Split` with the chosen examples in `x`, `y` and the others in `unlabelled_x`, in their old order.
+        `Split` with the chosen examples in `x`, `y` and the others in `unlabelled_x`, in their original order.
 
     Raises:
-        ValueError: where fewer labels are asked for than there are classes, or more than examples.
+        ValueError: `labels` is out of range: fewer than there are classes, or more than there are examples.
 
     Example:
-
         >>> y = np.repeat([0, 1, 2], [10, 20, 70])
         >>> whole = Split(np.zeros((100, 2), "float32"), y, ("a", "b", "c"))
         >>> few = withhold(whole, 0.3, seed=0)
@@ -111,11 +110,11 @@ def withhold(split, labels, seed):
     return dataclasses.replace(split, x=split.x[labelled], y=split.y[labelled], unlabelled_x=split.x[rest])
 
 
-_LABELS = 1  # sets these draws apart from those that divide the examples
+_LABELS = 1  # makes these random numbers differ from those that divide the examples
 
 
 def _rank_in_class(y, rng):
-    """For each example its random rank among those of its class, from 0, and how many they are."""
+    """Draw the random rank of each example within its class, from 0; also return the size of its class."""
     shuffled = rng.permutation(len(y))
     by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
     _, start, size = np.unique(y[by_class], return_index=True, return_counts=True)
@@ -134,32 +133,39 @@ def _how_many(labels, n, num_classes):
     if not num_classes <= kept <= n:
         refuse(
             "load.labels",
-            f"keep from {num_classes} (one a class) to {n} labels (all of train)",
+            f"keep from {num_classes} (one per class) to {n} labels (all of train)",
             f"labels={labels!r}, which keeps {kept}",
             "labels=None keeps all",
+            typed_remedy="Without `--labels` all are kept",
         )
     return kept
 
 
-def check_images(x, y=None, *, num_classes=None, interval=None, name="x"):
-    """Arrays that can be trained on, or one line that says what is wrong with them.
+def check_images(
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    num_classes: int | None = None,
+    interval: tuple[float, float] | None = None,
+    name: str = "x",
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Check that a network can be trained on images, and convert them to float32.
 
     Args:
-        x: images (n, h, w, c), or (n, h, w), which gains c = 1.
-        y: classes (n,), or None.
-        num_classes: classes lie in 0 … num_classes − 1; None allows any that are not negative.
-        interval: `(low, high)` in which all values must lie; None allows any finite value.
-        name: how the arrays are called in the message: a file, or an argument.
+        x: images (n, h, w, c), or (n, h, w), to which c = 1 is added.
+        y: classes (n,), or None. Defaults to None.
+        num_classes: classes must lie in 0 … num_classes − 1; None allows any that are not negative. Defaults to None.
+        interval: `(low, high)` in which all values must lie; None allows any finite value. Defaults to None.
+        name: name of the arrays in the message: a file, or an argument. Defaults to "x".
 
     Returns:
-        `x` float32 (n, h, w, c) and, where `y` is given, the pair `x`, `y` with `y` int64.
+        `x` float32 (n, h, w, c) or, if `y` is given, the pair `x`, `y` with `y` int64.
 
     Raises:
-        ValueError: no examples, another rank, not numbers, NaN or infinity, values outside `interval`,
-        classes that are not whole, out of range, or not one an example.
+        ValueError: `x` has no examples, another rank, entries that are not numbers, NaN or infinity, or values
+            outside `interval`; or `y` does not hold one class per example, whole and in range.
 
     Example:
-
         >>> check_images(np.zeros((5, 8, 8))).shape
         (5, 8, 8, 1)
         >>> check_images(np.full((5, 8, 8, 1), 255), interval=(0, 1), name="photos.npy")
@@ -183,7 +189,7 @@ def check_images(x, y=None, *, num_classes=None, interval=None, name="x"):
             name,
             f"have values in [{interval[0]}, {interval[1]}]",
             f"values from {low:g} to {high:g}",
-            "Divide images of bytes by 255",
+            "Divide 8-bit images by 255",
         )
     return x if y is None else (x, _check_classes(y, len(x), num_classes, name))
 

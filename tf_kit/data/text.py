@@ -1,7 +1,8 @@
-"""Text as characters: a file of one's own, or a text set that tensorflow-datasets has prepared."""
+"""Text as sequences of characters: a file of the user, or a text set prepared by tensorflow-datasets."""
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,64 +13,66 @@ from tf_kit.data import prepared
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """Stretches of a text, each character a whole number.
+    """Sequences of characters of a text, each character as a whole number.
+
+    Two numbers follow those of the vocabulary: `unknown`, for characters that the training text does not have, and
+    `mask_token`, which no text has.
 
     Args:
         x: int32 (n, length).
-        vocabulary: the characters of the training text in order; number i stands for `vocabulary[i]`.
-
-    Two numbers follow those of the vocabulary: `unknown`, for characters that training has not seen, and
-    `mask_token`, which stands nowhere.
+        vocabulary: sorted characters of the training text; the number i means `vocabulary[i]`.
     """
 
     x: np.ndarray
     vocabulary: str
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def unknown(self):
+    def unknown(self) -> int:
         return len(self.vocabulary)
 
     @property
-    def mask_token(self):
+    def mask_token(self) -> int:
         return len(self.vocabulary) + 1
 
     @property
-    def num_tokens(self):
+    def num_tokens(self) -> int:
         return len(self.vocabulary) + 2
 
-    def decode(self, numbers):
-        """The characters of a sequence of numbers, as a string: "▒" hides, "�" is unknown, a new line is "⏎".
+    def decode(self, numbers: Iterable[int]) -> str:
+        """Convert numbers to characters; "▒" is the mask token, "�" an unknown character, "⏎" a new line.
 
-        >>> text = Text(np.array([[0, 1]], "int32"), "ab")
-        >>> text.decode([0, 3, 1, 2])
-        'a▒b�'
+        Example:
+            >>> text = Text(np.array([[0, 1]], "int32"), "ab")
+            >>> text.decode([0, 3, 1, 2])
+            'a▒b�'
         """
         shown = self.vocabulary.replace("\n", "⏎") + "�▒"
         return "".join(shown[number] for number in numbers)
 
 
-def load_text(name, *, length=64, data_dir=None):
-    """Training, validation and test text, cut into stretches of `length` characters that do not overlap.
+def load_text(name: str, *, length: int = 64, data_dir: str | Path | None = None) -> tuple[Text, Text, Text]:
+    """Load training, validation and test text, cut into sequences of `length` characters that do not overlap.
 
-    Of a file the first 90 % train, the next 5 % validate, the last 5 % test; a prepared set has splits of its own.
-    What is left at the end of each is too short and dropped.
+    The first 90 % of a file are for training, the next 5 % for validation, the last 5 % for test; the splits of a
+    prepared set are used as they are. An incomplete sequence at the end of a split is dropped.
 
     Args:
-        name: path of a text file in UTF-8, or name of a prepared set with one text feature, "tiny_shakespeare".
-        length: characters in a stretch.
-        data_dir: folder of prepared sets; None for TFDS_DATA_DIR and tensorflow-datasets' own.
+        name: path of a text file in UTF-8, or name of a prepared set with one text feature, such as
+            "tiny_shakespeare".
+        length: characters per sequence, at least 2. Defaults to 64.
+        data_dir: folder of prepared sets. None means TFDS_DATA_DIR and the folder that tensorflow-datasets uses by
+            default. Defaults to None.
 
     Returns:
-        `Text` train, val and test, with the vocabulary of train.
+        `Text` train, val, test, with the vocabulary of train.
 
     Raises:
-        ValueError: no such file or set, no text in it, or fewer than `length` characters in a split.
+        ValueError: there is no such file or set, it is not text, or a split has fewer than `length` characters.
 
     Example:
-
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "rhyme.txt"
@@ -79,16 +82,21 @@ def load_text(name, *, length=64, data_dir=None):
         ((72, 10), (4, 10), ' abc', 'abc abc ab')
     """
     length = count("load_text.length", length, at_least=2)
-    parts = (
-        _of_file(Path(name).expanduser()) if Path(name).expanduser().is_file() else _of_set(name, data_dir)
-    )
+    path = Path(name).expanduser()
+    parts = _of_file(path) if path.is_file() else _of_set(name, data_dir)
     vocabulary = "".join(sorted(set(parts[0])))
     number = {character: i for i, character in enumerate(vocabulary)}
     splits = []
     for split, text in zip(("train", "val", "test"), parts, strict=True):
         if len(text) < length:
-            received = f"{len(text):,} characters in {split}"
-            refuse(name, f"hold at least {length} characters in each split", received, "Lower the length")
+            refuse(
+                name,
+                f"hold at least {length} characters in each split",
+                f"{len(text):,} characters in {split}",
+                "Lower `length`",
+                flag="--data",
+                typed_remedy="Lower `--length`",
+            )
         whole = len(text) // length * length
         numbers = np.fromiter((number.get(c, len(vocabulary)) for c in text[:whole]), "int32", whole)
         splits.append(Text(numbers.reshape(-1, length), vocabulary))
@@ -99,33 +107,39 @@ def _of_file(path):
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        refuse(path, "be text in UTF-8", f"a byte that is none at {error.start:,}")
+        refuse(path, "be text in UTF-8", f"an invalid byte at position {error.start:,}", flag="--data")
     first, second = len(text) * 90 // 100, len(text) * 95 // 100
     return text[:first], text[first:second], text[second:]
 
 
 def _of_set(name, data_dir):
-    folder = prepared.find(name, data_dir)
+    with prepared.name_of("load_text.name", "--data"):
+        folder = prepared.find(name, data_dir)
     if folder is None:
+        python = "import tensorflow_datasets as tfds; tfds.load('tiny_shakespeare')"
         refuse(
             "load_text.name",
             "be a text file, or a text set that is prepared",
             f"{name!r}",
             "tensorflow_datasets.load(name) prepares one, such as tiny_shakespeare",
+            flag="--data",
+            typed_remedy=f'`python -c "{python}"` prepares one',
         )
     features = json.loads((folder / "features.json").read_text(encoding="utf-8"))
     features = features.get("featuresDict", {}).get("features", {})
     key = [each for each, feature in features.items() if "text" in feature]
     if len(key) != 1:
-        refuse("load_text.name", "name a set with one text feature", f"{name!r} with {len(key)}")
+        received = f"{name!r} with {len(key)}"
+        refuse("load_text.name", "name a set with one text feature", received, flag="--data")
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(folder)
-    own = {"train": "train", "val": "validation", "test": "test"}
-    missing = sorted(set(own.values()) - set(builder.info.splits))
+    splits = ("train", "validation", "test")
+    missing = sorted(set(splits) - set(builder.info.splits))
     if missing:
-        refuse("load_text.name", "have the splits train, validation and test", f"{name!r} without {missing}")
-    return [_joined(builder.as_dataset(split=split), key[0]) for split in own.values()]
+        requirement, received = "have the splits train, validation and test", f"{name!r} without {missing}"
+        refuse("load_text.name", requirement, received, flag="--data")
+    return [_joined(builder.as_dataset(split=split), key[0]) for split in splits]
 
 
 def _joined(dataset, key):
