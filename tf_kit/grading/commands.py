@@ -37,7 +37,7 @@ def list_labs() -> None:
     "--install",
     default="tf-kit",
     show_default=True,
-    help="What the first cell installs if the kit is missing: a name, a URL or a wheel.",
+    help="Package that the first cell installs if the kit is missing: a name, a URL or a wheel.",
 )
 def release(name: str, out: str, form: str, install: str) -> None:
     """Write the student notebook of lab NAME.

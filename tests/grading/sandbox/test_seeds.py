@@ -20,7 +20,7 @@ DRAWS = {
     "NumPy": lambda: np.random.normal(size=3),
     "NumPy, half of a pair": lambda: np.random.normal(),
     "TensorFlow": lambda: tf.random.normal((3,)),
-    "TensorFlow, a seed of its own": lambda: tf.random.uniform((3,), seed=5),
+    "TensorFlow, an operation with a seed": lambda: tf.random.uniform((3,), seed=5),
     "TensorFlow, recorded": lambda: recorded["now"](),
     "TensorFlow, another seed for all": lambda: tf.random.set_seed(random.randrange(9)),
     "Keras": lambda: keras.random.normal((3,)),
