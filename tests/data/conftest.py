@@ -1,4 +1,4 @@
-"""A data set of a few images that tensorflow-datasets prepares from raw files made on the spot."""
+"""A data set of a few images that tensorflow-datasets prepares from generated raw files."""
 
 import gzip
 import hashlib
@@ -29,14 +29,14 @@ def _raw(seed, test_labels=None):
 RAW = {
     "tf_kit_tiny": _raw(0),
     "tf_kit_other": _raw(1),
-    "tf_kit_withheld": _raw(2, test_labels=-1),  # as the test sets of competitions
+    "tf_kit_withheld": _raw(2, test_labels=-1),  # as in the test sets of competitions
     "tf_kit_varying": _raw(3),
 }
 
 
 @pytest.fixture(scope="session")
 def tiny():
-    """Data sets known to tensorflow-datasets, whose raw files have the same names: {name: {file: bytes}}."""
+    """Register data sets whose raw files have the same names; return {name: {file: bytes}}."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.checksums import UrlInfo
 
@@ -99,7 +99,7 @@ def tiny():
 
 @pytest.fixture
 def write_raw(tiny, tmp_path):
-    """Writes the raw files of a data set into a folder of its own."""
+    """Write the raw files of a data set into a separate folder."""
 
     def write(name):
         folder = tmp_path / f"raw-{name}"
@@ -129,11 +129,11 @@ def _prepared_once(tiny, tmp_path_factory):
 
 @pytest.fixture
 def tiny_dir(_prepared_once, tmp_path):
-    """Folder with the tiny set prepared, a fresh copy for each test."""
+    """Folder of prepared sets that holds the tiny set, a new copy for each test."""
     return shutil.copytree(_prepared_once, tmp_path / "prepared")
 
 
 @pytest.fixture
 def raw_arrays():
-    """The arrays in the raw files of a data set: images and labels of train, then of test."""
+    """Arrays in the raw files of a data set: images and labels of train, then of test."""
     return lambda name: [np.load(io.BytesIO(gzip.decompress(content))) for content in RAW[name].values()]

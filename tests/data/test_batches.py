@@ -1,4 +1,4 @@
-"""Minibatches: each epoch's order is a function of (seed, epoch), and an epoch's minibatches are the data."""
+"""Minibatches: the order of an epoch is a function of (seed, epoch), and an epoch contains each example once."""
 
 import math
 import subprocess
@@ -19,13 +19,13 @@ def flat(dataset):
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (12, 4), (5, 8), (1, 1), (7, 1)])
-def test_an_epoch_is_the_data_in_short_and_full_batches(n, batch_size):
+def test_epoch_contains_each_example_once(n, batch_size):
     sizes = [len(batch) for batch in minibatches(np.arange(n), batch_size=batch_size)]
     assert sizes == [batch_size] * (n // batch_size) + ([n % batch_size] if n % batch_size else [])
     assert sorted(flat(minibatches(np.arange(n), batch_size=batch_size))) == list(range(n))
 
 
-def test_targets_stay_beside_their_inputs():
+def test_targets_stay_with_their_inputs():
     x = np.arange(23)
     for inputs, targets in minibatches(x, x * 10, batch_size=4, epochs=2):
         np.testing.assert_array_equal(targets, inputs * 10)
@@ -39,7 +39,7 @@ def test_structures_and_dtypes_are_kept():
     np.testing.assert_array_equal(inputs["index"], targets)
 
 
-def test_the_order_is_epoch_order_1():
+def test_order_is_epoch_order_1():
     seen = flat(minibatches(np.arange(50), batch_size=7, seed=3, epochs=4)).reshape(4, 50)
     for epoch in range(4):
         np.testing.assert_array_equal(seen[epoch], epoch_order(50, 3, epoch))
@@ -55,36 +55,36 @@ def resumed(make, first_epoch, epochs=5, n=17):
 
 
 def one_generator_for_all_epochs(x, *, batch_size, epochs, first_epoch):
-    """Wrong twin: the order of an epoch depends on how many were drawn before it in this process."""
+    """Wrong twin: the order of an epoch depends on the number of orders drawn before it in this process."""
     rng = np.random.default_rng(0)
     orders = [rng.permutation(len(x)) for _ in range(first_epoch, epochs)]
     return [x[order] for order in orders]
 
 
 @pytest.mark.parametrize("first_epoch", [1, 3, 4])
-def test_resuming_gives_the_tail(first_epoch):
+def test_resumed_run_sees_the_remaining_minibatches(first_epoch):
     whole = resumed(minibatches, 0)
     np.testing.assert_array_equal(resumed(minibatches, first_epoch), whole[17 * first_epoch :])
     wrong = one_generator_for_all_epochs
     assert (resumed(wrong, first_epoch) != resumed(wrong, 0)[17 * first_epoch :]).any()
 
 
-def test_without_shuffle_every_epoch_keeps_the_order():
+def test_without_shuffle_all_epochs_keep_the_order():
     seen = flat(minibatches(np.arange(9), batch_size=4, epochs=2, shuffle=False))
     np.testing.assert_array_equal(seen, np.tile(np.arange(9), 2))
 
 
-def test_each_example_is_as_likely_in_each_place():
+def test_orders_are_uniform():
     n, epochs = 8, 4000
     orders = flat(minibatches(np.arange(n), batch_size=n, epochs=epochs)).reshape(epochs, n)
     counts = np.stack([np.bincount(orders[:, place], minlength=n) for place in range(n)])
     chi2 = ((counts - epochs / n) ** 2 / (epochs / n)).sum()
-    # (n − 1)² = 49 degrees of freedom: mean 49, standard deviation √98; five of them are allowed.
+    # (n − 1)² = 49 degrees of freedom: mean 49, standard deviation √98; the bound is five of them.
     assert abs(chi2 - 49) < 5 * math.sqrt(98)
 
 
 class Recorder(keras.Model):
-    """Counts how often each example is seen, and in which step last."""
+    """Count how often each example is seen, and add up the examples weighted by their step."""
 
     def __init__(self, n):
         super().__init__()
@@ -102,7 +102,7 @@ class Recorder(keras.Model):
         return {"loss": self.step}
 
 
-def test_fit_sees_every_epoch_once_and_in_order():
+def test_fit_sees_each_example_once_per_epoch_in_order():
     n, epochs = 22, 3
     recorder = Recorder(n)
     recorder.compile()
@@ -114,8 +114,8 @@ def test_fit_sees_every_epoch_once_and_in_order():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
-def test_the_array_is_held_once_and_let_go():
-    """Nine trainings on one array of 48 MB leave less behind than one copy of it."""
+def test_arrays_are_released_after_training():
+    """Nine training runs on one array of 48 MB leave less than one copy of it in memory."""
 
     def resident_bytes():
         status = Path("/proc/self/status").read_text()
@@ -134,7 +134,7 @@ def test_the_array_is_held_once_and_let_go():
 
 @pytest.mark.slow
 def test_replicas_see_the_same_batches():
-    """Two replicas of one strategy: the parts of each global batch, put together, are the batch."""
+    """The parts that two replicas of a strategy get are, concatenated, the global batch."""
     program = """
         import numpy as np, tensorflow as tf
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -174,7 +174,7 @@ def _run(program):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"batch_size": 0}, "batch_size=0"),
         ({"epochs": 2, "first_epoch": 2}, "epochs=2"),
@@ -184,7 +184,7 @@ def _run(program):
         ({"y": np.zeros(5)}, "one length"),
     ],
 )
-def test_refusals(change, says):
+def test_bad_arguments_are_refused(change, message):
     given = {"x": np.zeros((4, 2)), "batch_size": 2} | change
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         minibatches(given.pop("x"), given.pop("y", None), **given)

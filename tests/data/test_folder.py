@@ -1,4 +1,4 @@
-"""A folder of the user's own images: what is in it, how it is divided, read and streamed, and what is refused."""
+"""Folders of images: their classes, their division, reading, streaming, and errors."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def write(path, pixels, **options):
 
 @pytest.fixture
 def flat(tmp_path):
-    """Twelve images without classes, in each of the formats."""
+    """Twelve images without classes, in several formats."""
     for i in range(12):
         write(tmp_path / "pets" / f"{i:02}.{('png', 'bmp', 'PNG')[i % 3]}", picture(i))
     (tmp_path / "pets" / "notes.txt").write_text("no image")
@@ -30,7 +30,7 @@ def flat(tmp_path):
 
 @pytest.fixture
 def classes(tmp_path):
-    """Grey images of two classes: bright suns, dark moons."""
+    """Grey images of two classes: bright suns and dark moons."""
     for i in range(12):
         write(tmp_path / "sky" / "sun" / f"{i:02}.png", picture(i, channels=1) // 4 + 190)
         write(tmp_path / "sky" / "moon" / "deeper" / f"{i:02}.png", picture(i, channels=1) // 4)
@@ -45,7 +45,7 @@ def test_flat_images_have_no_labels(flat):
     assert splits[0].all_x.shape == (8, 6, 8, 3)
     found = {x.tobytes() for each in splits for x in each.unlabelled_x}
     expected = {(picture(i).astype("float32") / np.float32(255)).tobytes() for i in range(12)}
-    assert found == expected, "every image once, its own pixels, nothing hidden"
+    assert found == expected, "each image once, with its pixels, without the hidden file"
 
 
 def test_subfolders_are_classes(classes):
@@ -60,19 +60,19 @@ def test_subfolders_are_classes(classes):
         np.testing.assert_array_equal(np.bincount(split.y), [len(split) / 2] * 2)
 
 
-def test_the_seed_divides(classes):
+def test_division_depends_on_the_seed(classes):
     one, same, other = (load(str(classes), seed=seed)[0].x for seed in (3, 3, 4))
     np.testing.assert_array_equal(one, same)
     assert np.any(one != other)
 
 
-def test_labels_are_withheld_as_of_any_set(classes):
+def test_labels_are_withheld_evenly_over_the_classes(classes):
     train = load(str(classes), seed=0, labels=4)[0]
     assert (np.bincount(train.y).tolist(), len(train.unlabelled_x)) == ([2, 2], 12)
 
 
-def test_the_kinds_of_file(tmp_path):
-    """A jpeg, a palette, a transparent image, 16 bits, an animation, a turned photograph: all become pixels."""
+def test_kinds_of_file_are_decoded(tmp_path):
+    """A jpeg, a palette, a transparent image, 16 bits, an animation, a rotated photograph."""
     red = np.zeros((8, 8, 3), "uint8") + np.array([255, 0, 0], "uint8")
     write(tmp_path / "a.jpg", red, quality=95)
     Image.fromarray(red).convert("P").save(tmp_path / "b.gif")
@@ -91,15 +91,15 @@ def test_the_kinds_of_file(tmp_path):
         np.testing.assert_allclose(found[name], red, atol=3, err_msg=name)
     for name in ("c.png", "d.png"):
         np.testing.assert_array_equal(found[name], 255, err_msg=name)
-    np.testing.assert_allclose(found["f.jpg"][:, 4:], 255, atol=8, err_msg="turned by a quarter")
+    np.testing.assert_allclose(found["f.jpg"][:, 4:], 255, atol=8, err_msg="rotated by a quarter turn")
     np.testing.assert_allclose(found["f.jpg"][:, :4], 0, atol=8)
 
 
-def test_sizes(tmp_path):
+def test_images_are_scaled_to_one_size(tmp_path):
     sides = [(30, 50), (600, 800), (480, 640)]
     for i, (height, width) in enumerate(sides):
         write(tmp_path / f"{i}.png", picture(i, height, width))
-    assert folder.scan(tmp_path).shape == (48, 64, 3), "the median, at most 64 pixels long"
+    assert folder.scan(tmp_path).shape == (48, 64, 3), "median size, with a longer side of 64 pixels"
     assert folder.scan(tmp_path, (10, 20)).shape == (10, 20, 3)
     assert load(str(tmp_path), image_size=(10, 20))[0].unlabelled_x.shape == (1, 10, 20, 3)
     grey = np.full((600, 800), 77, "uint8")
@@ -109,7 +109,7 @@ def test_sizes(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_a_stream_in_order_is_the_array(flat, classes, split):
+def test_unshuffled_stream_equals_the_array(flat, classes, split):
     for path in (flat, classes):
         part = dict(zip(("train", "val", "test"), load(str(path), seed=1), strict=True))[split]
         batches = list(stream(str(path), split, batch_size=5, seed=1, shuffle_buffer=1))
@@ -119,19 +119,19 @@ def test_a_stream_in_order_is_the_array(flat, classes, split):
         np.testing.assert_array_equal(np.concatenate(batches), part.x if len(part) else part.unlabelled_x)
 
 
-def test_a_stream_goes_on_where_it_stopped(flat):
+def test_stream_is_resumable(flat):
     whole = list(stream(str(flat), batch_size=3, epochs=3))
     tail = list(stream(str(flat), batch_size=3, epochs=3, first_epoch=2))
     assert len(whole) == 9
     np.testing.assert_array_equal(np.concatenate(tail), np.concatenate(whole[6:]))
-    assert np.any(np.concatenate(whole[:3]) != np.concatenate(tail)), "each epoch in an order of its own"
+    assert np.any(np.concatenate(whole[:3]) != np.concatenate(tail)), "the order changes from epoch to epoch"
 
 
 def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_a_truncated_file_is_named(tmp_path):
+def test_truncated_file_is_named(tmp_path):
     for name in ("a.png", "b.jpg", "c.bmp", "d.png"):
         write(tmp_path / name, picture(0, 40, 40))
     for name in ("a.png", "b.jpg", "c.bmp"):
@@ -145,14 +145,16 @@ def test_a_truncated_file_is_named(tmp_path):
         (tmp_path / name).write_bytes(good)
 
 
-def test_what_is_no_image_is_named(flat):
+def test_file_that_is_not_an_image_is_named(flat):
     (flat / "06.png").write_bytes(b"not an image at all")
-    with pytest.raises(ValueError, match=r"06.png` must be a readable image. Received: a file that is none"):
+    with pytest.raises(
+        ValueError, match=r"06.png` must be a readable image. Received: a file that is not an image"
+    ):
         load(str(flat))
 
 
 @pytest.mark.parametrize(
-    ("files", "says"),
+    ("files", "message"),
     [
         (["readme.txt"], "must hold images"),
         (["a.png", "cat/b.png"], "either images or one subfolder"),
@@ -162,18 +164,18 @@ def test_what_is_no_image_is_named(flat):
         (["cat/a.png", "dog/a.png", "dog/b.png", "dog/c.png"], "cat` must hold at least three"),
     ],
 )
-def test_refusals_in_one_line(files, says, tmp_path):
+def test_unusable_folders_are_refused_in_one_line(files, message, tmp_path):
     for name in files:
         path = tmp_path / "here" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("text") if name.endswith("txt") else write(path, picture(0))
-    with pytest.raises(ValueError, match=says) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         load(str(tmp_path / "here"))
     assert "\n" not in str(caught.value)
 
 
-def test_labels_of_what_has_none(flat, tmp_path):
-    with pytest.raises(ValueError, match="be None for images without classes"):
+def test_arguments_that_a_folder_does_not_take_are_refused(flat, tmp_path):
+    with pytest.raises(ValueError, match="be left out for images without classes"):
         load(str(flat), labels=4)
     with pytest.raises(ValueError, match="does not exist"):
         load(str(tmp_path / "nowhere"))
@@ -181,6 +183,6 @@ def test_labels_of_what_has_none(flat, tmp_path):
         load(str(flat), noise=1)
 
 
-def test_too_many_for_memory_names_stream(flat):
+def test_folder_larger_than_memory_is_refused(flat):
     with pytest.raises(ValueError, match=r"`data.stream` reads it"):
         load(str(flat), image_size=1_000_000)

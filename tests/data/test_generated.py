@@ -10,7 +10,7 @@ SETS = ["xor", "two_moons", "spirals", "bars_and_stripes"]
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_splits_are_a_seed_and_sizes(name):
+def test_splits_depend_on_the_seed_and_have_equal_classes(name):
     one, same, other = (load(name, seed=seed) for seed in (0, 0, 1))
     for a, b, c in zip(one, same, other, strict=True):
         np.testing.assert_array_equal(a.x, b.x)
@@ -24,7 +24,7 @@ def test_splits_are_a_seed_and_sizes(name):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_no_example_is_in_two_splits(name):
+def test_splits_share_no_example(name):
     examples = [x.tobytes() for part in load(name) for x in part.x]
     assert len(set(examples)) == len(examples)
 
@@ -34,13 +34,13 @@ def all_of(name, **parameters):
     return np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
 
 
-def test_xor():
+def test_xor_classes():
     x, y = all_of("xor", n=200, noise=0.05)
     expected = [oracle.exclusive_or(point) for point in x]
     np.testing.assert_array_equal(y, expected)
     assert (1 - y != expected).any()  # wrong twin: the equality of the bits
     distance = np.minimum(x, 1 - x)
-    # The mean of |ε| is σ·√(2/π); its deviation over 400 draws is below σ/20, of which five are allowed.
+    # The mean of |ε| is σ·√(2/π); its standard deviation over 400 draws is below σ/20; the bound is five of them.
     assert abs(distance.mean() - 0.05 * np.sqrt(2 / np.pi)) < 5 * 0.05 / 20
 
 
@@ -66,28 +66,28 @@ def test_spirals_lie_on_their_arms(arms):
 
 
 @pytest.mark.parametrize("size", [3, 4])
-def test_bars_and_stripes_are_all_of_them(size):
+def test_bars_and_stripes_are_complete(size):
     x, y = all_of("bars_and_stripes", size=size)
     images = [(tuple(map(tuple, image[..., 0].astype(int))), int(c)) for image, c in zip(x, y, strict=True)]
     expected = oracle.all_bars_and_stripes(size)
     assert len(images) == len(expected)
     assert set(images) == expected
     transposed = {(tuple(zip(*image, strict=True)), c) for image, c in images}
-    assert transposed != expected  # wrong twin: bars called stripes
+    assert transposed != expected  # wrong twin: bars labelled as stripes
 
 
-def test_bars_and_stripes_flip_pixels():
+def test_noise_flips_pixels():
     clean, noisy = (
         all_of("bars_and_stripes", size=8, n=500)[0],
         all_of("bars_and_stripes", noise=0.1, n=500)[0],
     )
     constant = [(image == image[:1]).all() or (image == image[:, :1]).all() for image in noisy]
     assert set(np.unique(noisy)) == {0, 1} == set(np.unique(clean))
-    assert np.mean(constant) < 0.05  # 0.9⁶⁴ of the images are left as they were
+    assert np.mean(constant) < 0.05  # 0.9⁶⁴ of the images stay unchanged
 
 
 @pytest.mark.parametrize(
-    ("make", "given", "says"),
+    ("make", "given", "message"),
     [
         (generated.xor, {"n": 5}, "n=5"),
         (generated.xor, {"noise": -1}, "noise=-1"),
@@ -100,6 +100,6 @@ def test_bars_and_stripes_flip_pixels():
         (generated.bars_and_stripes, {"noise": 1.1}, "noise=1.1"),
     ],
 )
-def test_refusals(make, given, says):
-    with pytest.raises(ValueError, match=says):
+def test_bad_parameters_are_refused(make, given, message):
+    with pytest.raises(ValueError, match=message):
         make(**given)

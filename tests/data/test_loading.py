@@ -1,4 +1,4 @@
-"""`load` and `stream`: what a name gives, from scikit-learn and from disk."""
+"""`load` and `stream`: embedded, generated and prepared sets by name."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from oracles.data import class_counts
 from tf_kit.data import available, import_raw, load, minibatches, stream
 
 
-def test_digits():
+def test_digits_splits():
     parts = load("digits", seed=0)
     assert [part.x.shape for part in parts] == [(n, 8, 8, 1) for n in (1197, 300, 300)]
     for part in parts:
@@ -24,7 +24,7 @@ def test_digits():
     assert len(images) == 1797
 
 
-def test_digits_are_sklearn_s():
+def test_digits_equal_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
     raw = load_digits()
@@ -41,7 +41,7 @@ def test_seeds_divide_digits_differently():
     assert (one != other).any()
 
 
-def test_labels_of_digits():
+def test_labels_of_digits_are_withheld():
     train, val, _ = load("digits", labels=0.1)
     assert (len(train), len(train.unlabelled_x), len(val)) == (120, 1077, 300)
     assert class_counts(train.y, 10) == [12] * 10
@@ -73,7 +73,7 @@ def test_mnist_is_in_the_order_of_its_files(mnist_dir):
         np.testing.assert_array_equal(part.y[of], raw["label"])
 
 
-def test_a_prepared_set(tiny_dir, raw_arrays):
+def test_prepared_set_equals_its_raw_files(tiny_dir, raw_arrays):
     images, labels, test_images, test_labels = raw_arrays("tf_kit_tiny")
     train, val, test = load("tf_kit_tiny", data_dir=tiny_dir, download=False)
     np.testing.assert_allclose(train.x, images[:50] / 255, rtol=1e-6)
@@ -84,7 +84,7 @@ def test_a_prepared_set(tiny_dir, raw_arrays):
     assert train.class_names == ("ant", "bee", "cow", "dog")
 
 
-def test_data_dir_goes_before_the_environment(tiny_dir, tmp_path, monkeypatch):
+def test_data_dir_takes_precedence_over_the_environment(tiny_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tiny_dir))
     assert len(load("tf_kit_tiny", download=False)[2]) == 10
     with pytest.raises(ValueError, match=r"must be prepared in .*/elsewhere"):
@@ -99,7 +99,7 @@ def test_images_are_scaled(tiny_dir):
     assert load("tf_kit_tiny", data_dir=tiny_dir, image_size=4)[1].x.shape == (10, 4, 4, 3)
 
 
-def test_a_test_split_without_labels_is_not_used(write_raw, tmp_path, raw_arrays):
+def test_test_split_without_labels_is_not_used(write_raw, tmp_path, raw_arrays):
     import_raw("tf_kit_withheld", write_raw("tf_kit_withheld"), data_dir=tmp_path)
     parts = load("tf_kit_withheld", data_dir=tmp_path)
     assert [len(part) for part in parts] == [40, 10, 10]
@@ -108,7 +108,7 @@ def test_a_test_split_without_labels_is_not_used(write_raw, tmp_path, raw_arrays
     np.testing.assert_array_equal(np.concatenate([part.y for part in parts]), labels)
 
 
-def test_images_of_varying_size_need_a_size(write_raw, tmp_path):
+def test_images_of_varying_size_require_image_size(write_raw, tmp_path):
     import_raw("tf_kit_varying", write_raw("tf_kit_varying"), data_dir=tmp_path)
     assert available(tmp_path)[-1].shape == (-1, -1, 3)
     for read in (load, lambda name, **options: stream(name, batch_size=8, **options)):
@@ -128,7 +128,7 @@ def streamed(data_dir, **options):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_a_stream_in_order_is_the_array(tiny_dir, split):
+def test_unshuffled_stream_equals_the_array(tiny_dir, split):
     part = dict(zip(("train", "val", "test"), load("tf_kit_tiny", data_dir=tiny_dir), strict=True))[split]
     batches = streamed(tiny_dir, split=split, shuffle_buffer=1)
     assert [len(y) for _, y in batches] == [8] * (len(part) // 8) + [len(part) % 8]
@@ -136,7 +136,7 @@ def test_a_stream_in_order_is_the_array(tiny_dir, split):
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), part.y)
 
 
-def test_a_stream_shuffled_whole_equals_minibatches(tiny_dir):
+def test_stream_of_one_block_equals_minibatches(tiny_dir):
     train = load("tf_kit_tiny", data_dir=tiny_dir)[0]
     batches = streamed(tiny_dir, epochs=2, seed=3)
     expected = list(minibatches(train.x, train.y, batch_size=8, epochs=2, seed=3))
@@ -145,7 +145,7 @@ def test_a_stream_shuffled_whole_equals_minibatches(tiny_dir):
         np.testing.assert_array_equal(y, expected_y)
 
 
-def test_a_stream_shuffled_in_blocks_resumes_and_loses_nothing(tiny_dir):
+def test_stream_of_blocks_is_resumable_and_complete(tiny_dir):
     import tensorflow as tf
 
     whole = streamed(tiny_dir, epochs=3, shuffle_buffer=20)
@@ -163,14 +163,14 @@ def test_a_stream_shuffled_in_blocks_resumes_and_loses_nothing(tiny_dir):
     assert (epochs[0] != epochs[1]).any()
 
 
-def test_a_stream_of_an_embedded_set():
+def test_stream_of_an_embedded_set():
     train = load("digits", seed=2)[0]
     x, y = next(iter(stream("digits", batch_size=1197, seed=2, shuffle_buffer=1)))
     np.testing.assert_array_equal(x, train.x)
     np.testing.assert_array_equal(y, train.y)
 
 
-def test_available_lists_what_is_here(tiny_dir):
+def test_available_lists_all_kinds_of_sets(tiny_dir):
     found = {each.name: each for each in available(tiny_dir)}
     assert list(found) == ["digits", "xor", "two_moons", "spirals", "bars_and_stripes", "tf_kit_tiny"]
     tiny = found["tf_kit_tiny"]
@@ -193,7 +193,7 @@ def test_available_lists_sets_that_are_not_images(mnist_dir):
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "says"),
+    ("name", "given", "message"),
     [
         ("digits", {"seed": -1}, "seed=-1"),
         ("digits", {"labels": 5}, "labels=5"),
@@ -212,14 +212,14 @@ def test_available_lists_sets_that_are_not_images(mnist_dir):
         ("mnist", {}, "tf-kit data import mnist FOLDER.*TFDS_DATA_DIR"),
     ],
 )
-def test_refusals_in_one_line(name, given, says, tmp_path):
-    with pytest.raises(ValueError, match=says) as caught:
+def test_bad_arguments_are_refused_in_one_line(name, given, message, tmp_path):
+    with pytest.raises(ValueError, match=message) as caught:
         load(name, data_dir=tmp_path, download=False, **given)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_set_larger_than_memory_names_stream(tiny_dir):
+def test_set_larger_than_memory_is_refused(tiny_dir):
     with pytest.raises(ValueError, match=r"GiB as float32. `data.stream` reads it"):
         load("tf_kit_tiny", data_dir=tiny_dir, image_size=1_000_000)
 
@@ -228,7 +228,7 @@ def test_a_set_larger_than_memory_names_stream(tiny_dir):
     "given",
     [{"split": "validation"}, {"batch_size": 0}, {"epochs": 1, "first_epoch": 1}, {"shuffle_buffer": 0}],
 )
-def test_stream_refuses(given):
+def test_bad_arguments_of_stream_are_refused(given):
     key = next(iter(given))
     with pytest.raises(ValueError, match=f"`stream.{key}` must"):
         stream("digits", **({"batch_size": 8} | given))

@@ -1,4 +1,4 @@
-"""No tested example may have been fitted: found wherever it stands, in whatever dtype and shape."""
+"""Overlap of fitted and tested examples is found at any position, in any dtype and shape."""
 
 from types import SimpleNamespace
 
@@ -8,15 +8,16 @@ import pytest
 import tensorflow as tf
 
 from tf_kit import data
+from tf_kit.data import find_overlap, refuse_overlap
 from tf_kit.data.overlap import fingerprints
-from tf_kit.pretraining import find_overlap, knn_accuracy, refuse_overlap
+from tf_kit.pretraining import knn_accuracy
 
 
 def images(n=6, seed=0):
     return np.random.default_rng(seed).random((n, 4, 3, 1)).astype("float32")
 
 
-def test_finds_what_was_fitted_wherever_it_stands():
+def test_overlap_is_found_at_any_position():
     fitted, tested = images(6), images(9, seed=1)
     assert find_overlap(fitted, tested).tolist() == []
     tested[[2, 7]] = fitted[[5, 0]]
@@ -24,8 +25,8 @@ def test_finds_what_was_fitted_wherever_it_stands():
     assert find_overlap(tested, fitted).tolist() == [0, 5]
 
 
-def test_a_pixel_makes_another_example():
-    """Also where a sum over the pixels, or over the batch, would be the same."""
+def test_examples_that_differ_in_one_pixel_are_different():
+    """Also if the sum over the pixels or over the batch is the same."""
     fitted = images(2)
     turned = fitted[:, ::-1]
     nudged = fitted.copy()
@@ -35,13 +36,13 @@ def test_a_pixel_makes_another_example():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float64", "bool"])
-def test_dtype_and_shape_do_not_hide_it(dtype):
+def test_dtype_and_shape_do_not_matter(dtype):
     x = (images(4) > 0.5).astype("float32")
     assert find_overlap(x, x.astype(dtype).reshape(4, -1)).tolist() == [0, 1, 2, 3]
     assert fingerprints(x) == fingerprints(np.asfortranarray(x)) == fingerprints(tf.constant(x))
 
 
-def test_splits_and_data_sets():
+def test_fingerprints_of_splits_and_data_sets():
     x = images(5)
     batches = tf.data.Dataset.from_tensor_slices((x, np.arange(5))).batch(2)
     alone = tf.data.Dataset.from_tensor_slices(x).batch(2)
@@ -49,7 +50,7 @@ def test_splits_and_data_sets():
     assert fingerprints(batches) == fingerprints(alone) == fingerprints(split) == fingerprints(x)
 
 
-def test_the_message_says_what_and_how_many():
+def test_message_gives_number_and_indices():
     fitted = images(9)
     with pytest.raises(
         ValueError, match=r"7 of 8 test .*also in train, the first at 1, 2, 3, 4, 5, …\. Leave"
@@ -59,7 +60,7 @@ def test_the_message_says_what_and_how_many():
         refuse_overlap(fitted, tf.data.Dataset.from_tensors(fitted[:1]))
 
 
-def test_duplicates_of_the_data_set_s_own_may_be_allowed():
+def test_some_overlap_can_be_allowed():
     fitted = images(4)
     refuse_overlap(fitted, fitted[:2], allowed=2)
     with pytest.raises(ValueError, match=r"at most 2 examples of fitted\. Received: 3 of 3"):
@@ -68,7 +69,7 @@ def test_duplicates_of_the_data_set_s_own_may_be_allowed():
         refuse_overlap(fitted, fitted, allowed=-1)
 
 
-def test_digits_bring_no_duplicates():
+def test_digits_have_no_overlap():
     for seed in (0, 1):
         train, val, test = data.load("digits", seed=seed)
         for fitted, tested in ((train, val), (train, test), (val, test)):
@@ -76,13 +77,13 @@ def test_digits_bring_no_duplicates():
 
 
 @pytest.mark.slow
-def test_neither_does_mnist(mnist_dir):
+def test_mnist_has_no_overlap(mnist_dir):
     train, val, test = data.load("mnist", data_dir=mnist_dir, download=False)
     for fitted, tested in ((train, val), (train, test), (val, test)):
         assert len(find_overlap(fitted, tested)) == 0
 
 
-def test_neighbors_are_not_asked_about_themselves():
+def test_knn_accuracy_refuses_overlap():
     split = SimpleNamespace(x=images(6), y=np.arange(6) % 2)
     other = SimpleNamespace(x=images(6, seed=1), y=split.y)
     knn_accuracy(keras.layers.Flatten(), split, other, k=1)

@@ -1,4 +1,4 @@
-"""Finding and describing prepared sets, and one line about the file of one that is damaged."""
+"""Prepared sets are found and described, and errors name damaged files."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def flip(path):
         ("features.json", empty),
     ],
 )
-def test_a_damaged_file_is_named_with_the_remedy(tiny_dir, file, damage):
+def test_damaged_file_is_named_with_a_remedy(tiny_dir, file, damage):
     path = tiny_dir / VERSION / file
     damage(path)
     with pytest.raises(ValueError, match="must be a whole file") as caught:
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named_with_the_remedy(tiny_dir, file, damage):
     assert "\n" not in line
 
 
-def test_a_cut_file_is_noticed_before_it_is_streamed_or_taken_for_imported(tiny_dir, raw_folder):
+def test_truncated_file_is_found_before_streaming_and_importing(tiny_dir, raw_folder):
     cut(tiny_dir / VERSION / "tf_kit_tiny-train.tfrecord-00000-of-00001")
     with pytest.raises(ValueError, match="59 whole records of 60"):
         stream("tf_kit_tiny", batch_size=8, data_dir=tiny_dir)
@@ -60,7 +60,7 @@ def test_a_cut_file_is_noticed_before_it_is_streamed_or_taken_for_imported(tiny_
         import_raw("tf_kit_tiny", raw_folder, data_dir=tiny_dir)
 
 
-def test_missing_keys_are_damage(tiny_dir):
+def test_missing_keys_count_as_damage(tiny_dir):
     path = tiny_dir / VERSION / "dataset_info.json"
     info = json.loads(path.read_text())
     del info["splits"]
@@ -69,7 +69,7 @@ def test_missing_keys_are_damage(tiny_dir):
         load("tf_kit_tiny", data_dir=tiny_dir)
 
 
-def test_the_newest_version_is_found_unless_one_is_named(tiny_dir):
+def test_newest_version_is_found_unless_one_is_named(tiny_dir):
     for version in ("1.0.9", "1.0.10", "0.9.0"):
         shutil.copytree(tiny_dir / VERSION, tiny_dir / "tf_kit_tiny" / version)
     assert prepared.find("tf_kit_tiny", tiny_dir).name == "1.0.10"
@@ -77,12 +77,12 @@ def test_the_newest_version_is_found_unless_one_is_named(tiny_dir):
     assert prepared.find("tf_kit_tiny:2.0.0", tiny_dir) is None
 
 
-def test_an_unfinished_preparation_is_not_found(tiny_dir):
+def test_unfinished_preparation_is_not_found(tiny_dir):
     (tiny_dir / VERSION).rename(tiny_dir / "tf_kit_tiny" / "incomplete.ABC_1.0.0")
     assert prepared.find("tf_kit_tiny", tiny_dir) is None
 
 
-def test_configs(tiny_dir):
+def test_config_is_found_by_name_by_default_or_if_it_is_the_only_one(tiny_dir):
     home = tiny_dir / "tf_kit_tiny"
     shutil.copytree(home / "1.0.0", home / "red" / "1.0.0")
     shutil.rmtree(home / "1.0.0")
@@ -96,7 +96,7 @@ def test_configs(tiny_dir):
     assert prepared.find("tf_kit_tiny", tiny_dir) == home / "red" / "1.0.0"
 
 
-def test_folders_in_their_order(monkeypatch, tmp_path):
+def test_order_of_folders(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     assert prepared.folders()[0] == tmp_path
     assert prepared.folders()[1].name == "tensorflow_datasets"
@@ -119,6 +119,6 @@ LABEL = {"classLabel": {"numClasses": "3"}}
         ({"a": {"image": {"shape": {"dimensions": ["5", "8", "8", "1"]}}}, "b": LABEL}, None, None),
     ],
 )
-def test_which_features_are_image_and_class(features, supervised, keys):
+def test_image_and_class_among_the_features(features, supervised, keys):
     found = prepared.image_and_label(features, supervised)
     assert found == (keys and (*keys, (8, 8, 1), 3))

@@ -1,4 +1,4 @@
-"""Importing raw files: checksums, nothing left behind by a failure, no mixing of sets whose files share names."""
+"""Import of raw files: checksums, no traces of a failure, no mixing of sets whose files have the same names."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tf_kit.data import fetch, import_raw, load, raw
 TWO = ("tf_kit_tiny", "tf_kit_other")
 
 
-def test_sets_whose_raw_files_share_names_are_not_mixed(tmp_path, write_raw, raw_arrays):
+def test_sets_with_the_same_file_names_are_not_mixed(tmp_path, write_raw, raw_arrays):
     for name in TWO:
         import_raw(name, write_raw(name), data_dir=tmp_path / "prepared")
     for name in TWO:
@@ -21,8 +21,8 @@ def test_sets_whose_raw_files_share_names_are_not_mixed(tmp_path, write_raw, raw
     assert sorted(os.listdir(tmp_path / "prepared")) == ["tf_kit_other", "tf_kit_tiny"]
 
 
-def test_one_extraction_folder_for_all_sets_would_mix_them(tmp_path, write_raw, raw_arrays):
-    """Wrong twin: tensorflow-datasets' own way with hand-placed files gives the second set the first one's images."""
+def test_common_extraction_folder_would_mix_sets(tmp_path, write_raw, raw_arrays):
+    """Wrong twin: with the manual folder of tensorflow-datasets the second set gets the images of the first."""
     import tensorflow_datasets as tfds
 
     for name in TWO:
@@ -33,7 +33,7 @@ def test_one_extraction_folder_for_all_sets_would_mix_them(tmp_path, write_raw, 
     np.testing.assert_allclose(other.x, raw_arrays("tf_kit_tiny")[0][:50] / 255, rtol=1e-6)
 
 
-def test_files_are_known_by_their_checksum(raw_folder, tmp_path):
+def test_files_are_recognized_by_checksum(raw_folder, tmp_path):
     for path in list(raw_folder.iterdir()):
         path.rename(raw_folder / f"{path.name.removesuffix('.gz')} (1).gz")
     folder = import_raw("tf_kit_tiny", raw_folder, data_dir=tmp_path / "prepared")
@@ -41,7 +41,7 @@ def test_files_are_known_by_their_checksum(raw_folder, tmp_path):
     assert len(load("tf_kit_tiny", data_dir=tmp_path / "prepared")[0]) == 50
 
 
-def test_importing_again_keeps_what_is_there(raw_folder, tiny_dir):
+def test_importing_again_changes_nothing(raw_folder, tiny_dir):
     before = {path: path.stat().st_mtime_ns for path in tiny_dir.rglob("*")}
     assert import_raw("tf_kit_tiny", raw_folder, data_dir=tiny_dir) == tiny_dir / "tf_kit_tiny" / "1.0.0"
     assert {path: path.stat().st_mtime_ns for path in tiny_dir.rglob("*")} == before
@@ -67,29 +67,29 @@ def lose_all(folder):
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
-        (truncate, r"train-images.npy.gz` must have \d+ bytes of sha256 .* Received: 100 bytes"),
-        (alter, r"train-labels.npy.gz` must have \d+ bytes of sha256"),
+        (truncate, r"train-images.npy.gz` must have \d+ bytes with SHA-256 .* Received: 100 bytes"),
+        (alter, r"train-labels.npy.gz` must have \d+ bytes with SHA-256"),
         (lose_one, "Received: no test-labels.npy.gz"),
         (lose_all, "They are: train-images.npy.gz, train-labels.npy.gz"),
         (shutil.rmtree, "be a folder with the raw files"),
     ],
 )
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_failure_is_one_line_and_leaves_nothing(raw_folder, tmp_path, damage, says, exists):
+def test_failed_import_is_one_line_and_leaves_no_files(raw_folder, tmp_path, damage, message, exists):
     damage(raw_folder)
     target = tmp_path / "new" / "prepared"
     if exists:
         target.mkdir(parents=True)
-    with pytest.raises(ValueError, match=says) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         import_raw("tf_kit_tiny", raw_folder, data_dir=target)
     assert "\n" not in str(caught.value)
     assert target.exists() == exists == (tmp_path / "new").exists()
     assert not exists or not list(target.iterdir())
 
 
-def test_a_failure_within_the_preparation_leaves_nothing(raw_folder, tmp_path, monkeypatch):
+def test_failed_preparation_leaves_no_files(raw_folder, tmp_path, monkeypatch):
     def disk_full(*args):
         raise OSError(28, "No space left on device")
 
@@ -100,7 +100,7 @@ def test_a_failure_within_the_preparation_leaves_nothing(raw_folder, tmp_path, m
     assert not (tmp_path / "prepared").exists()
 
 
-def test_an_interrupt_leaves_nothing(raw_folder, tmp_path, monkeypatch):
+def test_interrupted_import_leaves_no_files(raw_folder, tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 
     def interrupted(builder, **options):
@@ -112,7 +112,7 @@ def test_an_interrupt_leaves_nothing(raw_folder, tmp_path, monkeypatch):
     assert not (tmp_path / "prepared").exists()
 
 
-def test_a_target_that_cannot_be_written(raw_folder, tmp_path):
+def test_unwritable_target_is_refused(raw_folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="`data_dir` must be a folder that can be written") as caught:
         import_raw("tf_kit_tiny", raw_folder, data_dir=tmp_path / "file" / "prepared")
@@ -120,7 +120,7 @@ def test_a_target_that_cannot_be_written(raw_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("digits", "name a set that has raw files. Received: 'digits'"),
         ("tf_kit_tini", "Close to it: tf_kit_tiny"),
@@ -128,16 +128,16 @@ def test_a_target_that_cannot_be_written(raw_folder, tmp_path):
         ("tf_kit_tiny:9.9.9", "must be a set that can be built"),
     ],
 )
-def test_names_that_cannot_be_imported(raw_folder, tmp_path, name, says):
-    with pytest.raises(ValueError, match=says) as caught:
+def test_names_that_cannot_be_imported_are_refused(raw_folder, tmp_path, name, message):
+    with pytest.raises(ValueError, match=message) as caught:
         import_raw(name, raw_folder, data_dir=tmp_path / "prepared")
     assert "\n" not in str(caught.value)
 
 
-def test_the_raw_files_of_mnist(mnist_dir):
+def test_raw_files_of_mnist_are_recognized(mnist_dir):
     folder = mnist_dir.parent / "raw" / "mnist"
     if not folder.is_dir():
-        pytest.skip("no raw MNIST beside the prepared one")
+        pytest.skip("the raw files of MNIST are not here")
     found = raw._raw_files(fetch.builder_of("mnist", mnist_dir), "mnist", folder)
     assert sorted(path.name for path in found.values()) == sorted(path.name for path in folder.iterdir())
     with pytest.raises(ValueError, match=r"t10k-images-idx3-ubyte.gz` must have 4422102 bytes"):

@@ -1,4 +1,4 @@
-"""A minibatch's parts: contiguous, in order, together the whole, and those that tf.distribute deals out."""
+"""Parts of a minibatch: contiguous, in order, and together the whole minibatch."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ CASES = [(1, 9, 2), (7, 9, 3), (64, 9, 4), (64, 100, 2), (7, 1, 2), (64, 64, 1)]
 
 
 def parts(n, batch_size, replicas, **options):
-    """Minibatch → replica → examples, each replica being a machine of its own."""
+    """Minibatch → replica → examples, with one replica per machine."""
     dealt = [
         minibatches(np.arange(n), batch_size=batch_size, share=Share(r, 1, replicas), **options)
         for r in range(replicas)
@@ -22,7 +22,7 @@ def parts(n, batch_size, replicas, **options):
 
 
 @pytest.mark.parametrize(("n", "batch_size", "replicas"), CASES)
-def test_the_parts_are_the_minibatch_1_2(n, batch_size, replicas):
+def test_parts_make_up_the_minibatch_1_2(n, batch_size, replicas):
     whole = list(minibatches(np.arange(n), batch_size=batch_size, epochs=2).as_numpy_iterator())
     dealt = parts(n, batch_size, replicas, epochs=2)
     assert len(dealt) == len(whole)
@@ -34,7 +34,7 @@ def test_the_parts_are_the_minibatch_1_2(n, batch_size, replicas):
         ]
 
 
-def test_a_machine_of_several_replicas_reads_their_parts_in_turn():
+def test_machine_with_several_replicas_reads_their_parts_in_turn():
     alone = parts(10, 4, 4, shuffle=False)
     machines = [minibatches(np.arange(10), batch_size=4, shuffle=False, share=Share(r, 2, 4)) for r in (0, 2)]
     for first, machine in zip((0, 2), machines, strict=True):
@@ -43,7 +43,7 @@ def test_a_machine_of_several_replicas_reads_their_parts_in_turn():
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_data_set_of_structures_is_dealt_as_it_is():
+def test_structures_are_kept():
     x, y = np.arange(24.0).reshape(12, 2), np.arange(12)
     batches = tf.data.Dataset.from_tensor_slices({"x": x, "y": y}).batch(5)
     dealt = list(Share(1, 1, 2).of(batches).as_numpy_iterator())
@@ -51,13 +51,13 @@ def test_a_data_set_of_structures_is_dealt_as_it_is():
     np.testing.assert_array_equal(dealt[0]["x"], x[3:5])
 
 
-def test_wrong_twin_a_floor_loses_the_last_examples():
+def test_wrong_twin_with_floor_loses_examples():
     floor = wrong_twin(sharing, "-(-n // self.num_replicas)", "n // self.num_replicas")
     dealt = [minibatches(np.arange(19), batch_size=9, share=floor.Share(r, 1, 2)) for r in range(2)]
     assert sum(len(part) for each in dealt for part in each.as_numpy_iterator()) < 19
 
 
 @pytest.mark.parametrize("wrong", [(0, 0, 2), (-1, 1, 2), (1, 2, 2), (0, 1, 0)])
-def test_a_share_outside_the_replicas_is_refused(wrong):
+def test_share_outside_the_replicas_is_refused(wrong):
     with pytest.raises(InputError, match="Share"):
         Share(*wrong)

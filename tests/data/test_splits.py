@@ -1,4 +1,4 @@
-"""Dividing examples, withholding labels, and refusing arrays that cannot be trained on."""
+"""Division of examples, withholding of labels, and checks of arrays."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def worst_excess(divide, y, sizes):
     return worst
 
 
-def test_stratified_parts_have_the_classes_in_proportion():
+def test_stratified_parts_keep_the_class_proportions():
     y = a_split().y
     assert worst_excess(stratified, y, (120, 40, 40)) < 1.5
     assert worst_excess(unstratified, y, (120, 40, 40)) > 3
@@ -42,18 +42,18 @@ def test_withholding_keeps_the_same_number_of_each_class():
         few = withhold(a_split(), kept, seed=0)
         counts = class_counts(few.y, 3)
         assert sum(counts) == len(few) == kept
-        assert max(counts) - min(counts) <= 1 or kept > 3 * 40  # until the smallest class is used up
+        assert max(counts) - min(counts) <= 1 or kept > 3 * 40  # as long as the smallest class has examples
     assert class_counts(withhold(a_split(), 190, seed=0).y, 3) == [40, 60, 90]
 
 
 def drawn_anew(split, labels, seed):
-    """Wrong twin: how many are kept takes part in the draw, so the few do not lie within the many."""
+    """Wrong twin: the draw depends on the number of labels, so a smaller choice is not within a larger one."""
     chosen = np.random.default_rng((seed, labels)).permutation(len(split))[:labels]
     return Split(split.x[chosen], split.y[chosen], split.class_names)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_few_lie_within_the_many(seed):
+def test_smaller_choices_are_within_larger_ones(seed):
     def nested(withhold):
         kept = [set(withhold(a_split(), labels, seed).x.ravel()) for labels in (6, 20, 100)]
         return kept[0] <= kept[1] <= kept[2]
@@ -62,7 +62,7 @@ def test_the_few_lie_within_the_many(seed):
     assert not nested(drawn_anew)
 
 
-def test_nothing_is_lost_and_pairs_stay_together():
+def test_withholding_keeps_all_examples_and_their_classes():
     whole = a_split()
     few = withhold(whole, 0.25, seed=3)
     assert len(few) == 50
@@ -72,7 +72,7 @@ def test_nothing_is_lost_and_pairs_stay_together():
     assert whole.unlabelled_x.shape == (0, 1, 1, 1)
 
 
-def test_seeds_choose_differently_and_repeat():
+def test_choice_depends_on_the_seed():
     kept = [withhold(a_split(), 30, seed).x.ravel().tolist() for seed in (0, 0, 1)]
     assert kept[0] == kept[1] != kept[2]
 
@@ -83,13 +83,13 @@ def test_keeping_all_labels_changes_nothing(labels):
 
 
 @pytest.mark.parametrize("labels", [2, 201, 0, -1, 1.5, 0.0, 0.001, float("nan"), "ten", True])
-def test_refused_numbers_of_labels(labels):
+def test_bad_numbers_of_labels_are_refused(labels):
     with pytest.raises(ValueError, match=f"Received: labels={labels!r}"):
         withhold(a_split(), labels, seed=0)
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "options", "says"),
+    ("x", "y", "options", "message"),
     [
         (np.zeros((4, 8)), None, {}, r"shape \(4, 8\)"),
         (np.zeros((0, 8, 8, 1)), None, {}, r"at least one example. Received: shape \(0, 8, 8, 1\)"),
@@ -109,13 +109,13 @@ def test_refused_numbers_of_labels(labels):
         (np.zeros((2, 3, 3)), np.array([np.nan, 1]), {}, "whole numbers"),
     ],
 )
-def test_arrays_that_cannot_be_trained_on(x, y, options, says):
-    with pytest.raises(ValueError, match=says) as caught:
+def test_unusable_arrays_are_refused(x, y, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
         check_images(x, y, name="photos.npy", **options)
     assert str(caught.value).startswith("`photos.npy")
     assert "\n" not in str(caught.value)
 
 
-def test_checked_images_have_a_channel_and_float32():
+def test_checked_images_are_float32_with_a_channel():
     x, y = check_images(np.ones((2, 3, 3), "uint8"), [0, 1], num_classes=2, interval=(0, 1))
     assert (x.shape, x.dtype, y.dtype) == ((2, 3, 3, 1), np.float32, np.int64)

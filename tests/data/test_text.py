@@ -1,4 +1,4 @@
-"""Text as numbers: what a file gives, what a prepared set gives, and what is refused."""
+"""Text as numbers, from a file and from a prepared set."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def write(tmp_path, text):
     return str(path)
 
 
-def test_the_numbers_are_the_text(tmp_path):
+def test_decoded_numbers_are_the_text(tmp_path):
     text = "".join("abcde \n"[i % 7] for i in range(1000))
     train, val, test = load_text(write(tmp_path, text), length=9)
     assert [each.x.shape for each in (train, val, test)] == [(100, 9), (5, 9), (5, 9)]
@@ -23,14 +23,14 @@ def test_the_numbers_are_the_text(tmp_path):
     assert (train.unknown, train.mask_token, train.num_tokens) == (7, 8, 9)
 
 
-def test_characters_that_training_has_not_seen_are_unknown(tmp_path):
+def test_characters_outside_the_training_text_are_unknown(tmp_path):
     _, val, test = load_text(write(tmp_path, "ab" * 45 + "ξξξξξ" + "ababa"), length=5)
     np.testing.assert_array_equal(val.x, [[val.unknown] * 5])
     assert val.decode(val.x[0]) == "�����"
     assert test.decode(test.x[0]) == "ababa"
 
 
-def test_tiny_shakespeare(mnist_dir):
+def test_text_of_tiny_shakespeare(mnist_dir):
     if not (mnist_dir / "tiny_shakespeare").is_dir():
         pytest.skip("tiny_shakespeare is not prepared here")
     train, val, _ = load_text("tiny_shakespeare", length=64, data_dir=mnist_dir)
@@ -41,21 +41,21 @@ def test_tiny_shakespeare(mnist_dir):
 
 
 @pytest.mark.parametrize(
-    ("content", "given", "says"),
+    ("content", "given", "message"),
     [
         ("short", {}, "at least 64 characters in each split. Received: 4 characters in train"),
         ("text" * 500, {"length": 1}, "length=1"),
         (None, {}, "a text file, or a text set that is prepared. Received: 'nothing'"),
     ],
 )
-def test_refusals_in_one_line(content, given, says, tmp_path):
+def test_bad_arguments_are_refused_in_one_line(content, given, message, tmp_path):
     name = "nothing" if content is None else write(tmp_path, content)
-    with pytest.raises(ValueError, match=says) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         load_text(name, data_dir=tmp_path / "empty", **given)
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_not_text(tmp_path, tiny_dir):
+def test_sets_that_are_not_text_are_refused(tmp_path, tiny_dir):
     (tmp_path / "noise.bin").write_bytes(bytes(range(128, 256)) * 10)
     with pytest.raises(ValueError, match="be text in UTF-8"):
         load_text(str(tmp_path / "noise.bin"))
