@@ -10,8 +10,7 @@ from PIL import Image
 
 from tf_kit import networks, runs
 from tf_kit.errors import InputError
-from tf_kit.experiments import training_data
-from tf_kit.runs import classification, methods, pretraining
+from tf_kit.runs import classification, methods, pretraining, training_data
 
 TINY = {"epochs": 3, "batch_size": 16}
 SIZES = {"mlp": {"units": (8,)}, "cnn": {"filters": (4, 4), "units": (8,)}, "vit": {"width": 8, "depth": 1}}

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from tf_kit import data, networks, runs
+from tf_kit import data, networks
 from tf_kit.errors import InputError
 from tf_kit.pretraining import RBM, Classifier, DenoisingAutoencoder, pretrain_greedily
-from tf_kit.runs import Run, write_json
+from tf_kit.runs import Run, checkpoint, write_json
 from tf_kit.runs.progress import Progress
 
 OPTIONS = {"command": "test", "units": [8, 8]}
@@ -95,14 +95,14 @@ def test_wrong_twin_a_resumed_stage_without_its_optimizer_differs(tmp_path, digi
     with pytest.raises(Killed):
         tune(quiet_run(tmp_path / "killed"), digits, callbacks=[KillAfter(epoch=3)])
     forgetful = classifier()
-    load = runs.load_variables
+    load = checkpoint.load_variables
 
     def load_and_forget(model, path):
         load(model, path)
         for variable in model.optimizer.variables[2:]:
             variable.assign(np.zeros(variable.shape, "float32"))
 
-    monkeypatch.setattr(runs, "load_variables", load_and_forget)
+    monkeypatch.setattr(checkpoint, "load_variables", load_and_forget)
     tune(quiet_run(tmp_path / "killed", resume=True), digits, forgetful)
     differences = [
         np.abs(a - b).max() for a, b in zip(forgetful.get_weights(), whole.get_weights(), strict=True)

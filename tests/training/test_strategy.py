@@ -1,5 +1,6 @@
 """Which devices are chosen, what is refused, and that the command line's numbers do not depend on it."""
 
+import importlib
 import json
 import os
 import re
@@ -14,8 +15,9 @@ import tensorflow as tf
 from tf_kit import cli, runs
 from tf_kit.errors import InputError
 from tf_kit.scaling import strategy
-from tf_kit.training import parallel
 from tf_kit.training.cluster import Cluster, cluster
+
+parallel = importlib.import_module("tf_kit.training.strategy")
 
 
 def tf_config(index=1, task="worker", **jobs):

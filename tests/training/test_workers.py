@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from pretraining import on_workers
 from support import processes
+from training import on_workers
 
 from tf_kit import runs
 from tf_kit.errors import InputError, WorkerLost
@@ -59,7 +59,7 @@ class Pair:
 def trained(tmp_path_factory):
     """What one process without a strategy gives, and what each of two workers gives."""
     folder = tmp_path_factory.mktemp("workers")
-    script = str(TESTS / "pretraining" / "on_workers.py")
+    script = str(TESTS / "training" / "on_workers.py")
     with Pair(script, f"{folder}/{{worker}}.npz") as pair:
         alone = on_workers.train_all()
         for status, _, errors in pair.wait():

@@ -7,7 +7,8 @@ import tensorflow as tf
 from support.twins import wrong_twin
 
 from tf_kit import regularization
-from tf_kit.pretraining import BYOL, BarlowTwins, SimCLR, VICReg, gradient_caching
+from tf_kit.pretraining import BYOL, BarlowTwins, SimCLR, VICReg
+from tf_kit.pretraining.joint_embedding import gradient_caching
 from tf_kit.pretraining.joint_embedding.simclr import nt_xent
 
 DENSE = keras.layers.Dense

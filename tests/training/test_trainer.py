@@ -17,13 +17,15 @@ from tf_kit.pretraining import (
     DenoisingAutoencoder,
     Pretrainer,
     Trainer,
-    pretrainer,
 )
+from tf_kit.randomness import ExampleRandom
+from tf_kit.training import trainer as trainer_module
+from tf_kit.training.inputs import check_arrays
 
 SGD = keras.optimizers.SGD
 
 
-def center(module=pretrainer, noise=0.0, l2=0.0, seed=0, optimizer=None, **compiled):
+def center(module=trainer_module, noise=0.0, l2=0.0, seed=0, optimizer=None, **compiled):
     """A model of one vector w and the cost ½‖x + noise − w‖²: everything about its training is known."""
 
     class Center(module.Trainer):
@@ -157,11 +159,11 @@ CHECKS = [
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_theorem(check):
-    check(pretrainer)
+    check(trainer_module)
 
 
 def test_the_same_in_a_graph():
-    check_weights_and_history(pretrainer, graph=True)
+    check_weights_and_history(trainer_module, graph=True)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_the_same_in_a_graph():
 )  # fmt: skip
 def test_wrong_twin(check, right, wrong):
     with pytest.raises(AssertionError):
-        check(wrong_twin(pretrainer, right, wrong))
+        check(wrong_twin(trainer_module, right, wrong))
 
 
 # The trainers of the wing.
@@ -252,7 +254,7 @@ def test_half_precision(name, policy):
         try:
             model, (x, y) = trainer(name, run_eagerly=True)
             losses.append(model.fit(x, y, batch_size=8, epochs=2, verbose=0).history["loss"])
-            values, _ = model.per_example(x, y, pretrainer.ExampleRandom(0, 0, 30), training=True)
+            values, _ = model.per_example(x, y, ExampleRandom(0, 0, 30), training=True)
         finally:
             keras.config.set_dtype_policy("float32")
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
@@ -362,7 +364,7 @@ def test_refusals(act, says):
 
 def test_large_finite_numbers_are_no_infinities():
     x = np.full((4, 3), 3e38, "float32")
-    assert pretrainer.check_arrays("fit", x)[0] is x
+    assert check_arrays("fit", x)[0] is x
 
 
 def test_a_trainer_must_say_what_an_example_costs():
