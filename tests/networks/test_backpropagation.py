@@ -263,19 +263,28 @@ W, B, X, Y = [np.ones((3, 2)), np.ones((2, 3))], [np.ones(3), np.ones(2)], np.on
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"weights": []}, r"`backpropagate.weights` must hold one array a layer.*0 weights and 2 biases"),
-        ({"biases": B[:1]}, r"`backpropagate.weights` must hold one array a layer.*2 weights and 1 biases"),
+        (
+            {"weights": []},
+            r"`backpropagate.weights` must hold one array for each layer.*0 weights and 2 biases",
+        ),
+        (
+            {"biases": B[:1]},
+            r"`backpropagate.weights` must hold one array for each layer.*2 weights and 1 biases",
+        ),
         (
             {"weights": [W[0].T, W[1]]},
-            r"weights\[0\]` must be \(out, 2\).*weights \(2, 3\) and biases \(3,\)",
+            r"weights\[0\]` must be of shape \(out, 2\).*weights \(2, 3\) and biases \(3,\)",
         ),
-        ({"biases": [B[0], B[0]]}, r"weights\[1\]` must be \(out, 3\).*weights \(2, 3\) and biases \(3,\)"),
-        ({"x": np.ones(2)}, r"`backpropagate.x` must be \(n, in\).*shape \(2,\)"),
-        ({"x": np.ones((0, 2))}, r"`backpropagate.x` must be \(n, in\).*shape \(0, 2\)"),
+        (
+            {"biases": [B[0], B[0]]},
+            r"weights\[1\]` must be of shape \(out, 3\).*weights \(2, 3\) and biases \(3,\)",
+        ),
+        ({"x": np.ones(2)}, r"`backpropagate.x` must be of shape \(n, in\).*shape \(2,\)"),
+        ({"x": np.ones((0, 2))}, r"`backpropagate.x` must be of shape \(n, in\).*shape \(0, 2\)"),
         ({"y": np.full(4, 2)}, r"`backpropagate.y` must hold class labels 0 … 1.*y between 2 and 2"),
-        ({"y": np.zeros((4, 3))}, r"`backpropagate.y` must be \(4, 2\).*shape \(4, 3\)"),
+        ({"y": np.zeros((4, 3))}, r"`backpropagate.y` must be of shape \(4, 2\).*shape \(4, 3\)"),
         ({"y": np.full((4, 2), 1.5)}, r"`backpropagate.y` must lie in \[0, 1\].*y between 1.5 and 1.5"),
-        ({"loss": "squared_error"}, r"`backpropagate.y` must be \(4, 2\).*shape \(4,\)"),
+        ({"loss": "squared_error"}, r"`backpropagate.y` must be of shape \(4, 2\).*shape \(4,\)"),
         ({"loss": "hinge"}, r"`backpropagate.loss` must be one of 'squared_error', 'cross_entropy'.*'hinge'"),
         ({"activation": "swish"}, r"`backpropagate.activation` must be one of .*activation='swish'"),
         ({"l2": -1}, r"`backpropagate.l2` must be a number in \[0, inf\).*l2=-1"),

@@ -137,8 +137,8 @@ def test_layers_of_keras_bear_empty_parts_too(monkeypatch, tmp_path):
     images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
     expected = features_of(model, images)
     for _ in range(2):  # asked twice it is done once
-        convolutional.bear_empty_parts(model)
-    assert layer.call.func is convolutional._convolve_some
+        convolutional.accept_empty_batches(model)
+    assert layer.call.func is convolutional._convolve
     assert layer.call.args[0].__func__ is keras.layers.Conv2D.call
     monkeypatch.setattr(replicas, "context", object)  # anything but None
     np.testing.assert_allclose(features_of(model, images), expected, rtol=1e-6)

@@ -99,7 +99,7 @@ def test_learns_xor():
         ),
         ({"units": (3, 0)}, "`mlp.units` must be a whole number of at least 1. Received: units=0"),
         ({"num_classes": 0}, "`mlp.num_classes` .*num_classes=0. None leaves the layer of logits out"),
-        ({"units": (), "num_classes": None}, r"`mlp.units` must name a hidden layer .*Received: units=\(\)"),
+        ({"units": (), "num_classes": None}, r"`mlp.units` must have a hidden layer .*Received: units=\(\)"),
         ({"activation": "swish"}, "`mlp.activation` must be one of 'sigmoid', .*activation='swish'"),
         ({"activation": Tanh(name="t")}, "`mlp.activation` must be a name.*single layer <Tanh name=t"),
         ({"input_shape": 784}, "`mlp.input_shape` must be a tuple.*input_shape=784"),

@@ -1,12 +1,14 @@
-"""Activation functions: what they pass forward, and what they let the gradient pass back (topic 02).
+"""Activation functions, their derivatives, and measures of saturation, dead units and centering (topic 02).
 
-Each activation is a Keras layer with its own `derivative`, so the forward formula and the factor f'(z) of
-backpropagation stand side by side. Three measures turn the lecture's remarks about them into numbers:
-`saturated_fraction`, `dead_fraction` and `output_mean`.
+Each activation is a Keras layer with a method `derivative`, so the forward formula and the factor f'(z) of
+backpropagation stand side by side. `saturated_fraction`, `dead_fraction` and `output_mean` measure how activations
+behave in a network.
 
 Reference: Glorot, Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks;
 Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic models.
 """
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,38 +16,39 @@ from keras import ops
 
 from tf_kit.checks import number, refuse
 from tf_kit.networks.inspection import intercepted, named_layers
+from tf_kit.typing import ArrayLike, Tensor
 
 
 class ActivationLayer(keras.layers.Layer):
-    """An elementwise function f with its derivative; the base of the activations of this wing.
+    """Elementwise function f with its derivative; base class of the activations in `networks`.
 
-    A subclass gives `call(inputs)`, which is α = f(z), and `derivative(z)`, which is f'(z). Neither has
+    A subclass defines `call(inputs)`, which computes α = f(z), and `derivative(z)`, which computes f'(z). Neither has
     weights or state, and both work on any shape.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def derivative(self, z):
-        """f'(z), elementwise, in the dtype and shape of `z`."""
+    def derivative(self, z: ArrayLike) -> Tensor:
+        """Return f'(z), elementwise, in the dtype and shape of `z`."""
         raise NotImplementedError(f"{type(self).__name__} has no derivative(z)")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Sigmoid(ActivationLayer):
-    """Logistic sigmoid: any real number into (0, 1).
+    """Logistic sigmoid: maps any real number into (0, 1).
 
-    The historical choice, read as a firing rate or a probability. It saturates at both ends, its slope is at
-    most 1/4, and its output is never negative, so it is not zero-centered. The same in training and inference.
+    The historical choice, interpreted as a firing rate or a probability. It saturates at both ends, its slope is at
+    most 1/4, and its output is never negative, so it is not zero-centered. Training and inference are the same.
 
         σ(z)  = 1 / (1 + exp(−z))                                        (1)
         σ'(z) = σ(z) · σ(−z)                                             (2)
 
-    where z = `inputs`, any shape. (2) equals σ(z)·(1 − σ(z)), but keeps its digits where σ(z) rounds to 1.
+    where z = `inputs`, any shape. (2) equals σ(z)·(1 − σ(z)) but stays accurate where σ(z) rounds to 1.
 
     Input shape: any. Output shape: the same.
 
@@ -61,25 +64,25 @@ class Sigmoid(ActivationLayer):
     Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, section 6.3.2.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.sigmoid(inputs)  # (1)
 
-    def derivative(self, z):
-        """σ'(z), in (0, 1/4]."""
+    def derivative(self, z: ArrayLike) -> Tensor:
+        """Return σ'(z), in (0, 1/4]."""
         return ops.sigmoid(z) * ops.sigmoid(ops.negative(z))  # (2)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Tanh(ActivationLayer):
-    """Hyperbolic tangent: any real number into (−1, 1).
+    """Hyperbolic tangent: maps any real number into (−1, 1).
 
-    A sigmoid scaled to be zero-centered, with a largest slope of 1. It saturates as the sigmoid does. The same
-    in training and inference.
+    A sigmoid scaled to be zero-centered, with a slope of at most 1. It saturates as the sigmoid does. Training and
+    inference are the same.
 
         tanh(z)  = 2·σ(2z) − 1                                           (1)
         tanh'(z) = 1 − tanh²(z) = 4·σ(2z)·σ(−2z)                         (2)
 
-    where z = `inputs`, any shape. The second form of (2) is computed: it keeps its digits where tanh rounds
+    where z = `inputs`, any shape. The second form of (2) is computed, since it stays accurate where tanh rounds
     to ±1.
 
     Input shape: any. Output shape: the same.
@@ -93,24 +96,25 @@ class Tanh(ActivationLayer):
         >>> round(float(f.derivative(1.0)), 4)
         0.42
 
-    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.4.
+    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.4,
+    doi:10.1007/3-540-49430-8_2.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.tanh(inputs)  # (1)
 
-    def derivative(self, z):
-        """tanh'(z), in (0, 1]."""
+    def derivative(self, z: ArrayLike) -> Tensor:
+        """Return tanh'(z), in (0, 1]."""
         double = 2 * ops.convert_to_tensor(z)
         return 4 * ops.sigmoid(double) * ops.sigmoid(-double)  # (2)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class ReLU(ActivationLayer):
-    """Rectified linear unit: the positive part.
+    """Rectified linear unit (ReLU): the positive part of its input.
 
-    Does not saturate for z > 0 and costs one comparison. A unit whose z is negative on every example passes
-    no gradient and stays so: it has died (see `dead_fraction`). The same in training and inference.
+    It does not saturate for z > 0 and costs one comparison. A unit whose z is negative on every example passes no
+    gradient and stays that way: it is dead (see `dead_fraction`). Training and inference are the same.
 
         f(z)  = max(0, z)                                                (1)
         f'(z) = 1 if z > 0, else 0                                       (2)
@@ -128,25 +132,26 @@ class ReLU(ActivationLayer):
         >>> [float(a) for a in f.derivative([-2.0, 0.0, 3.0])]
         [0.0, 0.0, 1.0]
 
-    Convention: f'(0) = 0, the slope on the left, as TensorFlow and PyTorch have it.
-    Reference: Nair, Hinton, 2010, Rectified linear units improve restricted Boltzmann machines; the factor of
-    6 in training time against tanh is Krizhevsky, Sutskever, Hinton, 2012, figure 1.
+    Convention: f'(0) = 0, the slope on the left, as in TensorFlow and PyTorch.
+    Reference: Nair, Hinton, 2010, Rectified linear units improve restricted Boltzmann machines; Krizhevsky,
+    Sutskever, Hinton, 2012, ImageNet classification with deep convolutional neural networks, figure 1, for training
+    six times as fast as with tanh.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.relu(inputs)  # (1)
 
-    def derivative(self, z):
-        """f'(z), 0 or 1."""
+    def derivative(self, z: ArrayLike) -> Tensor:
+        """Return f'(z), 0 or 1."""
         z = ops.convert_to_tensor(z)
         return ops.where(z > 0, ops.ones_like(z), ops.zeros_like(z))  # (2)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class LeakyReLU(ActivationLayer):
-    """Rectified linear unit that leaks: a small slope instead of zero for negative z.
+    """Leaky rectified linear unit: a small slope instead of zero for negative z.
 
-    Cannot die, since some gradient passes everywhere. The same in training and inference.
+    A unit cannot die, since some gradient passes everywhere. Training and inference are the same.
 
         f(z)  = z if z > 0, else a·z                                     (1)
         f'(z) = 1 if z > 0, else a                                       (2)
@@ -159,7 +164,7 @@ class LeakyReLU(ActivationLayer):
     Input shape: any. Output shape: the same.
 
     Raises:
-        ValueError: when `negative_slope` is negative or not a number.
+        ValueError: `negative_slope` is negative or not a number.
 
     Example:
         >>> import numpy as np
@@ -170,53 +175,55 @@ class LeakyReLU(ActivationLayer):
         >>> [float(a) for a in f.derivative([-2.0, 0.0, 3.0])]
         [0.5, 0.5, 1.0]
 
-    Convention: f'(0) = a, the slope on the left, as TensorFlow and PyTorch have it. Keras's own layer
-    has a = 0.3 unless told otherwise, the slide and PyTorch 0.01.
-    Reference: Maas, Hannun, Ng, 2013, section 2.
+    Convention: f'(0) = a, the slope on the left, as in TensorFlow and PyTorch. a defaults to 0.01 in PyTorch and on
+    the slide, to 0.3 in the layer of Keras.
+    Reference: Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic models, section 2.
     """
 
-    def __init__(self, negative_slope: float = 0.01, **kwargs):
+    def __init__(self, negative_slope: float = 0.01, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.negative_slope = number("LeakyReLU.negative_slope", negative_slope, at_least=0)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         # ops.leaky_relu rounds the slope to float32 even where z is float64.
         return ops.where(inputs > 0, inputs, self.negative_slope * inputs)  # (1)
 
-    def derivative(self, z):
-        """f'(z), a or 1."""
+    def derivative(self, z: ArrayLike) -> Tensor:
+        """Return f'(z), a or 1."""
         z = ops.convert_to_tensor(z)
         return ops.where(z > 0, ops.ones_like(z), self.negative_slope * ops.ones_like(z))  # (2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "negative_slope": self.negative_slope}
 
 
 ACTIVATIONS = {"sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU, "leaky_relu": LeakyReLU}
 
 
-def saturated_fraction(model, x, slope: float = 0.01):
+def saturated_fraction(
+    model: keras.Model | ActivationLayer, x: ArrayLike, slope: float = 0.01
+) -> dict[str, float] | float:
     """Fraction of activations through which almost no gradient passes.
 
-    A unit saturates on an example where its activation is flat: both ends of sigmoid and tanh, the negative
-    side of ReLU. There backpropagation multiplies δ by next to nothing.
+    A unit saturates on an example where its activation is flat: at both ends of sigmoid and tanh, on the negative
+    side of ReLU. There backpropagation multiplies δ by almost zero.
 
         saturated fraction = 1/(N·D) #{ (n, i) : |f'(z_ni)| < slope }    (1)
 
-    where z is what enters the activation layer, N the examples, D its units. With the default slope the sigmoid
-    saturates beyond |z| = 4.6, tanh beyond 3.0, leaky ReLU with a = 0.01 never.
+    where z is the input of the activation layer, N the number of examples, D the number of units. With the default
+    slope the sigmoid saturates beyond |z| = 4.6, tanh beyond 3.0, leaky ReLU with a = 0.01 never.
 
     Args:
-        model: a model with activation layers of this wing, as `mlp` builds it; or one such layer.
+        model: model with activation layers of `networks`, such as `mlp` builds; or one such layer.
         x: examples for the model, (n, …); or z for the layer, any shape.
-        slope: derivative below which a unit counts as saturated, above 0. Defaults to 0.01.
+        slope: absolute derivative below which a unit counts as saturated, above 0. Defaults to 0.01.
 
     Returns:
-        A dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the
-        layers; for one layer the fraction alone.
+        Dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the layers; for
+        a single layer only the fraction.
 
     Raises:
-        ValueError: when `slope` is not above 0, or there is no activation layer to measure.
+        ValueError: `slope` is not above 0, or the model has no activation layer.
 
     Example:
         >>> import numpy as np
@@ -230,36 +237,36 @@ def saturated_fraction(model, x, slope: float = 0.01):
     return _measure("saturated_fraction", model, x, lambda _, slopes: np.mean(np.abs(slopes) < slope))  # (1)
 
 
-def dead_fraction(model, x):
+def dead_fraction(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[str, float] | float:
     """Fraction of units that pass no gradient on any example.
 
-    A dead unit gives the same output whatever the input and cannot learn its way back: its δ is 0 on every
-    example. This is how ReLU units end after too large a step. Sigmoid and tanh never die in exact arithmetic.
+    A dead unit has the same output for every input and cannot recover, since its δ is 0 on every example. ReLU units
+    die when a step is too large. Units with sigmoid or tanh never die in exact arithmetic.
 
         dead fraction = 1/D #{ i : f'(z_ni) = 0 for all n }              (1)
 
-    where z is what enters the activation layer, D the number of its units. The units are the last axis; all
-    other axes count as examples, so a channel of an image is dead when it is so at every position.
+    where z is the input of the activation layer and D the number of its units. The units are the last axis; all
+    other axes count as examples, so a channel of an image is dead if it is dead at every position.
 
     Args:
-        model: a model with activation layers of this wing, as `mlp` builds it; or one such layer.
-        x: examples for the model, (n, …); or z for the layer, (n, …, D). Use many: with few examples a rarely
-            active unit looks dead.
+        model: model with activation layers of `networks`, such as `mlp` builds; or one such layer.
+        x: examples for the model, (n, …); or z for the layer, (n, …, D). Use many examples, since with few a unit
+            that is rarely active looks dead.
 
     Returns:
-        A dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the
-        layers; for one layer the fraction alone.
+        Dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the layers; for
+        a single layer only the fraction.
 
     Raises:
-        ValueError: when there is no activation layer to measure.
+        ValueError: the model has no activation layer.
 
     Example:
         >>> import numpy as np
         >>> from tf_kit.networks import ReLU, dead_fraction
-        >>> dead_fraction(ReLU(), np.array([[-1.0, -1.0], [-2.0, 3.0]]))    # the first unit is dead
+        >>> dead_fraction(ReLU(), np.array([[-1.0, -1.0], [-2.0, 3.0]]))  # the first unit is dead
         0.5
 
-    Reference: Maas, Hannun, Ng, 2013, section 2.
+    Reference: Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic models, section 2.
     """
 
     def fraction(_, slopes):
@@ -269,26 +276,26 @@ def dead_fraction(model, x):
     return _measure("dead_fraction", model, x, fraction)
 
 
-def output_mean(model, x):
-    """Mean output of an activation layer: how far it is from zero-centered.
+def output_mean(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[str, float] | float:
+    """Mean output of activation layers, which is near 0 for a zero-centered activation.
 
-    A layer whose outputs are all positive forces the gradients of one unit's incoming weights in the next layer
-    to share a sign, so a step moves them all up or all down, and descent zigzags.
+    If all outputs of a layer are positive, the gradients of all incoming weights of a unit in the next layer have
+    the same sign. A step then moves all these weights up or all down, and descent zigzags.
 
         output mean = 1/(N·D) Σ_n Σ_i f(z_ni)                            (1)
 
-    where z is what enters the activation layer, N the examples, D its units.
+    where z is the input of the activation layer, N the number of examples, D the number of units.
 
     Args:
-        model: a model with activation layers of this wing, as `mlp` builds it; or one such layer.
+        model: model with activation layers of `networks`, such as `mlp` builds; or one such layer.
         x: examples for the model, (n, …); or z for the layer, any shape.
 
     Returns:
-        A dictionary from the name of each activation layer to the mean, in the order of the layers; for one
-        layer the mean alone.
+        Dictionary from the name of each activation layer to the mean, in the order of the layers; for a single layer
+        only the mean.
 
     Raises:
-        ValueError: when there is no activation layer to measure.
+        ValueError: the model has no activation layer.
 
     Example:
         >>> import numpy as np
@@ -297,40 +304,41 @@ def output_mean(model, x):
         >>> output_mean(Sigmoid(), z), output_mean(Tanh(), z)
         (0.5, 0.0)
 
-    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.3.
+    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.3,
+    doi:10.1007/3-540-49430-8_2.
     """
     return _measure("output_mean", model, x, lambda outputs, _: np.mean(outputs))  # (1)
 
 
 def _measure(subject, model, x, measure):
-    """`measure(f(z), f'(z))` in float64, for one activation layer or all of a model."""
+    """Return `measure(f(z), f'(z))` in float64, for one activation layer or for all of a model."""
     if isinstance(model, ActivationLayer):
         z = ops.convert_to_tensor(np.asarray(x, "float64"))
-        # `call` itself: the layer's __call__ would round z to its own dtype first.
+        # `call`, since `__call__` would first round z to the dtype of the layer.
         return float(measure(ops.convert_to_numpy(model.call(z)), ops.convert_to_numpy(model.derivative(z))))
     found = {name: layer for name, layer in named_layers(model) if isinstance(layer, ActivationLayer)}
     if not found:
         requirement = "have activation layers of tf_kit.networks"
         refuse(f"{subject}.model", requirement, repr(model), "networks.mlp builds such models")
-    entered = _inputs_of(found.values(), model, x)
+    inputs = _inputs_of(found.values(), model, x)
     return {
-        name: _measure(subject, layer, entered[id(layer)], measure)
+        name: _measure(subject, layer, inputs[id(layer)], measure)
         for name, layer in found.items()
-        if id(layer) in entered
+        if id(layer) in inputs
     }
 
 
 def _inputs_of(layers, model, x):
-    """What enters each of the layers while the model computes x once: {id(layer): z}."""
-    entered = {}
+    """Return the input z of each of the layers as {id(layer): z}, from one forward pass of the model on `x`."""
+    seen = {}
 
-    def listen(layer, call):
-        def listening(inputs):
-            entered[id(layer)] = ops.convert_to_numpy(inputs)
+    def record(layer, call):
+        def recorded(inputs):
+            seen[id(layer)] = ops.convert_to_numpy(inputs)
             return call(inputs)
 
-        return listening
+        return recorded
 
-    with intercepted(layers, listen):
+    with intercepted(layers, record):
         model(x, training=False)
-    return entered
+    return seen

@@ -1,6 +1,7 @@
-"""Convolutional networks: units that look at a small window and share their weights over the image.
+"""Convolutional networks: units that see a small window of an image and share their weights across it.
 
-Reference: LeCun, Bottou, Bengio, Haffner 1998, "Gradient-Based Learning Applied to Document Recognition".
+Reference: LeCun, Bottou, Bengio, Haffner, 1998, Gradient-based learning applied to document recognition,
+doi:10.1109/5.726791.
 """
 
 import functools
@@ -14,6 +15,7 @@ from tf_kit import replicas
 from tf_kit.checks import count, refuse
 from tf_kit.networks.inspection import all_layers
 from tf_kit.networks.perceptron import hidden_activation
+from tf_kit.typing import Tensor
 
 
 def cnn(
@@ -25,39 +27,38 @@ def cnn(
     input_shape: Sequence[int] | None = None,
     seed: int = 0,
 ) -> keras.Sequential:
-    """Convolutional network: each layer halves the image and looks at it with more filters.
+    """Convolutional network: each layer halves the height and width of the image and applies more filters.
 
-    For images of a few dozen pixels a side. A layer's windows of 3×3 pixels are two pixels apart, so it needs no
-    pooling: height and width shrink as ⌈h / 2⌉, ⌈h / 4⌉, … Fully connected layers follow, since where a stroke
-    lies in an image tells digits and clothes apart.
+    For images with a few dozen pixels per side. The windows of 3×3 pixels of a layer are two pixels apart, so no
+    pooling is needed: height and width shrink to ⌈h / 2⌉, ⌈h / 4⌉, … Fully connected layers follow, since digits and
+    clothes differ in where their strokes lie.
 
         z^(l+1)_{ijc} = Σ_{u,v ∈ {0,1,2}} Σ_d W^(l)_{uvdc} α^(l)_{2i+u−p, 2j+v−p, d} + b^(l)_c   (1)
         α^(l+1) = f(norm(z^(l+1)))                                                               (2)
         α^(l+1) = f(norm(W^(l) flatten(α^(l)) + b^(l)))                                          (3)
         logits  = W^(L−1) α^(L−1) + b^(L−1)                                                      (4)
 
-    where α^(1) is the image; outside it lie zeros, and p is 0 for an even side and 1 for an odd one, as Keras's
-    "same" padding has it; f = `activation` and norm = `normalization`. With a normalization there is no bias,
-    which it would take out again. Kernels start from He's normal distribution, made for rectifiers, the logits'
-    from the Glorot uniform one; each layer draws from a seed of its own made from `seed`.
+    where α^(1) is the image, surrounded by zeros, and p is 0 for an even side and 1 for an odd one, as in the "same"
+    padding of Keras; f = `activation` and norm = `normalization`. With a normalization there is no bias, since the
+    normalization would remove it. Kernels start from the He normal distribution, made for rectifiers, those of the
+    logits from the Glorot uniform distribution. Each layer draws from its own seed, derived from `seed`.
 
     Args:
-        filters: filters of each convolution, first to last.
-        units: units of the fully connected layers behind them; may be empty. Defaults to one layer of 128.
-        num_classes: outputs of the layer `logits`; None leaves it out, and the network is an encoder. Defaults
-            to 10.
+        filters: number of filters of each convolution, first to last. Defaults to (16, 32, 64).
+        units: units of the fully connected layers that follow; may be empty. Defaults to one layer of 128.
+        num_classes: number of outputs of the layer `logits`; None for an encoder without that layer. Defaults to 10.
         activation: as for `mlp`. Defaults to "relu".
-        normalization: a layer class, or a function without arguments that returns a new layer, one for each
-            layer: `regularization.BatchNorm`. Defaults to None.
-        input_shape: shape of one image, such as (28, 28, 1); None leaves it to the first batch.
-        seed: a whole number that fixes the initial weights.
+        normalization: layer class, or function without arguments that returns a new layer, such as
+            `regularization.BatchNorm`; called once for each layer. Defaults to None.
+        input_shape: shape of one image, such as (28, 28, 1). Defaults to None, the shape of the first batch.
+        seed: whole number that fixes the initial weights. Defaults to 0.
 
     Returns:
-        A `keras.Sequential`: images (n, h, w, c) to logits (n, num_classes), or to the last activation, one
-        vector an image, when `num_classes` is None.
+        `keras.Sequential` that maps images (n, h, w, c) to logits (n, num_classes), or to the last activation, one
+        vector per image, if `num_classes` is None.
 
     Raises:
-        ValueError: when an argument is outside its range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> from tf_kit.networks import cnn
@@ -67,11 +68,12 @@ def cnn(
         >>> encoder.count_params() == (9 * 1 + 1) * 8 + (9 * 8 + 1) * 16
         True
 
-    Reference: Springenberg, Dosovitskiy, Brox, Riedmiller 2015, "Striving for Simplicity: The All Convolutional
-    Net" (strides instead of pooling); He, Zhang, Ren, Sun 2015, "Delving Deep into Rectifiers", equation 10.
+    Reference: Springenberg, Dosovitskiy, Brox, Riedmiller, 2015, Striving for simplicity: the all convolutional net,
+    arXiv:1412.6806, for strides instead of pooling; He, Zhang, Ren, Sun, 2015, Delving deep into rectifiers, equation
+    10, arXiv:1502.01852.
     """
     if not _is_sequence(filters) or not filters:
-        refuse("cnn.filters", "be a tuple of one whole number or more", f"filters={filters!r}")
+        refuse("cnn.filters", "be a tuple of one or more whole numbers", f"filters={filters!r}")
     if not _is_sequence(units):
         refuse("cnn.units", "be a tuple of whole numbers", f"units={units!r}")
     filters = [count("cnn.filters", each) for each in filters]
@@ -82,7 +84,7 @@ def cnn(
         not callable(normalization) or isinstance(normalization, keras.layers.Layer)
     ):
         remedy = "Give the class, as in normalization=regularization.BatchNorm"
-        refuse("cnn.normalization", "return a new layer for each layer", repr(normalization), remedy)
+        refuse("cnn.normalization", "return a new layer each time", repr(normalization), remedy)
     new_activation = hidden_activation("cnn", activation)
     num_layers = len(filters) + len(units) + 1
     seeds = np.random.SeedSequence(count("cnn.seed", seed, at_least=0)).generate_state(num_layers)
@@ -120,20 +122,21 @@ def cnn(
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Convolution(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` that keeps its output shape where a replica gets no example of a minibatch.
+    """`keras.layers.Conv2D` with the right output shape on a replica that gets no example of a minibatch.
 
-    On a processor, TensorFlow gives the convolution of no images the shape of its inputs, (0, h, w, d), whatever
-    the filters and strides; the sums over replicas that follow then fail. Where replicas share minibatches, an
-    empty part is convolved with one black image, which is cut off again.
+    On a CPU, TensorFlow gives the convolution of zero images the shape of its inputs, (0, h, w, d), regardless of
+    filters and strides, and the sums over replicas that follow fail. Under a strategy with several replicas, this
+    layer adds one black image to an empty minibatch and removes it from the outputs.
 
     Args: as for `keras.layers.Conv2D`.
-    Input shape, output shape: (n, h, w, d) to (n, h', w', filters), n ≥ 0.
+
+    Input shape: (n, h, w, d) with n ≥ 0. Output shape: (n, h', w', filters).
     """
 
-    same_as = keras.layers.Conv2D  # what `scaling.prune` and `scaling.quantize` take it for
+    same_as = keras.layers.Conv2D  # `scaling.prune` and `scaling.quantize` treat it as this layer
 
-    def call(self, inputs):
-        return _convolve_some(super().call, inputs)
+    def call(self, inputs: Tensor) -> Tensor:
+        return _convolve(super().call, inputs)
 
 
 KERAS_CONVOLUTIONS = (
@@ -147,25 +150,28 @@ KERAS_CONVOLUTIONS = (
 )
 
 
-def bear_empty_parts(model):
-    """Lets the convolutions of Keras in a model do what `Convolution` does for a replica that gets no example.
+def accept_empty_batches(model: keras.layers.Layer) -> None:
+    """Make the convolutions of Keras in a model handle an empty minibatch as `Convolution` does.
 
-    Changes how the very layers are called, and nothing of what they compute, hold or save.
+    Replaces the method `call` of these layers. Their outputs, weights and saved files stay the same.
     """
     for layer in all_layers(model):
         patched = isinstance(layer, Convolution) or isinstance(layer.call, functools.partial)
         if isinstance(layer, KERAS_CONVOLUTIONS) and not patched:
-            layer.call = functools.partial(_convolve_some, layer.call)
+            layer.call = functools.partial(_convolve, layer.call)
 
 
-def _convolve_some(convolve, inputs):
-    """`convolve(inputs)`, where replicas share minibatches also of no inputs."""
+bear_empty_parts = accept_empty_batches  # former name
+
+
+def _convolve(convolution, inputs):
+    """Return `convolution(inputs)`; under a strategy with several replicas also for zero inputs."""
     if replicas.context() is None:
-        return convolve(inputs)
+        return convolution(inputs)
     n = ops.shape(inputs)[0]
     missing = ops.cast(ops.equal(n, 0), "int32")
     black = ops.zeros((missing, *inputs.shape[1:]), inputs.dtype)
-    return convolve(ops.concatenate([inputs, black]))[:n]
+    return convolution(ops.concatenate([inputs, black]))[:n]
 
 
 def _is_sequence(value):

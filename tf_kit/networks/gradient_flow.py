@@ -1,11 +1,13 @@
-"""Gradient flow: how much of the gradient reaches each layer, by depth, activation and initial weights (topic 16).
+"""Gradient flow: the size of the gradient in each layer, by depth, activation and initial weights (topic 16).
 
-Each layer multiplies δ by Wᵀ and by f'(z). If that product is below 1 the gradient vanishes with depth, if it
-is above 1 it explodes; the scale of the initial weights and the slope of the activation decide which.
+Each layer multiplies δ by Wᵀ and by f'(z). If that product is below 1, the gradient vanishes with depth; if it is
+above 1, it explodes. The scale of the initial weights and the slope of the activation decide which.
 
 Reference: Hochreiter, 1991, Untersuchungen zu dynamischen neuronalen Netzen; Glorot, Bengio, 2010,
 Understanding the difficulty of training deep feedforward neural networks.
 """
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -15,9 +17,12 @@ from tf_kit.checks import choice, count, refuse
 from tf_kit.networks.gradient_probe import GradientProbe
 from tf_kit.networks.inspection import intercepted, named_layers
 from tf_kit.networks.perceptron import mlp
+from tf_kit.typing import ArrayLike, Tensor
+
+Loss = keras.losses.Loss | str | Callable[[Tensor, Tensor], Tensor]
 
 INITIALIZATIONS = {
-    # Uniform in ±1/√fan_in has the variance (1/3)/fan_in.
+    # The uniform distribution on ±1/√fan_in has the variance (1/3)/fan_in.
     "uniform": lambda seed: keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed),
     "lecun": lambda seed: keras.initializers.LecunNormal(seed=seed),
     "glorot": lambda seed: keras.initializers.GlorotUniform(seed=seed),
@@ -26,31 +31,30 @@ INITIALIZATIONS = {
 }
 
 
-def gradient_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
+def gradient_norms(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: Loss) -> dict[str, float]:
     """Euclidean norm of the gradient of the cost, for each layer of a model.
 
-    Shows where the gradient gets lost: a layer with a norm far below the others hardly learns. See
-    `delta_norms` for what is carried from layer to layer.
-    The model runs in inference mode and is left as it was: weights, moving statistics, compiled loss and
-    optimizer.
+    Shows where the gradient is lost: a layer with a norm far below the others hardly learns. See `delta_norms` for
+    the quantity that is carried from layer to layer. The model runs in inference mode and does not change: neither
+    weights, moving statistics, compiled loss nor optimizer.
 
         g^(l)    = ∂J/∂θ^(l),   J = 1/N Σ_n L(h(x_n), y_n) + penalties   (1)
         norm^(l) = √(Σ_i (g_i^(l))²)                                     (2)
 
-    where h = `model`, L = `loss`, θ^(l) are all trainable weights of layer l, biases included, and penalties
-    are those the model adds itself (`model.losses`).
+    where h = `model`, L = `loss`, θ^(l) are all trainable weights of layer l including biases, and the penalties are
+    those in `model.losses`.
 
     Args:
-        model: any Keras model.
-        x, y: one batch of examples and targets, as `loss` wants them.
-        loss: a Keras loss, such as `SoftmaxCrossEntropy()`, or a name that `compile` knows.
+        model: Keras model of any kind.
+        x, y: one batch of examples and targets, in the form that `loss` expects.
+        loss: Keras loss, such as `SoftmaxCrossEntropy()`, or any loss that `compile` accepts.
 
     Returns:
-        A dictionary from the name of each layer with trainable weights to its norm, in the order of the layers.
-        Layers of a model inside the model are named "inner/layer".
+        Dictionary from the name of each layer with trainable weights to its norm, in the order of the layers. Layers
+        of nested models are named "inner/layer".
 
     Raises:
-        ValueError: when the model has no trainable weights.
+        ValueError: the model has no trainable weights.
 
     Example:
         >>> import numpy as np
@@ -63,7 +67,8 @@ def gradient_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
         >>> norms["hidden_1"] < 0.01 * norms["logits"]
         True
 
-    Reference: Glorot, Bengio, 2010, section 4.2 and figure 7.
+    Reference: Glorot, Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks,
+    section 4.2 and figure 7.
     """
     if not model.built:
         model(x[:1])
@@ -76,30 +81,29 @@ def gradient_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
     }
 
 
-def delta_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
-    """Euclidean norm of δ, the gradient of the cost by what a layer computes, for each layer of a model.
+def delta_norms(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: Loss) -> dict[str, float]:
+    """Euclidean norm of δ, the gradient of the cost with respect to the outputs of a layer, for each layer of a model.
 
-    The quantity that backpropagation carries from layer to layer, and so the one that vanishes. The gradient
-    by the weights, δ αᵀ, can hide it: with too small weights α shrinks on the way forward just as δ does on
-    the way back, and their product has the same size in every layer. The model runs in inference mode and is
-    left as it was.
+    Backpropagation carries δ from layer to layer, so δ is what vanishes. The gradient with respect to the weights,
+    δ αᵀ, can hide this: if the weights are too small, α shrinks on the way forward as δ does on the way back, and
+    their product has the same size in every layer. The model runs in inference mode and does not change.
 
         δ_n^(l) = ∂J/∂z_n^(l),   J = 1/N Σ_n L(h(x_n), y_n)              (1)
         norm^(l) = √(Σ_n ‖δ_n^(l)‖²)                                     (2)
 
-    where h = `model`, L = `loss`, and z_n^(l) is what the layer gives for example n.
+    where h = `model`, L = `loss`, and z_n^(l) is the output of the layer for example n.
 
     Args:
-        model: any Keras model whose layers with a kernel (dense, convolution) are linear, with the activation
-            in a layer of its own, as `mlp` builds it.
-        x, y: one batch of examples and targets, as `loss` wants them.
-        loss: a Keras loss, such as `SoftmaxCrossEntropy()`, or a name that `compile` knows.
+        model: Keras model of any kind whose layers with a kernel (dense, convolution) are linear, with activations
+            in separate layers, such as `mlp` builds.
+        x, y: one batch of examples and targets, in the form that `loss` expects.
+        loss: Keras loss, such as `SoftmaxCrossEntropy()`, or any loss that `compile` accepts.
 
     Returns:
-        A dictionary from the name of each layer with a kernel to its norm, in the order of the layers.
+        Dictionary from the name of each layer with a kernel to its norm, in the order of the layers.
 
     Raises:
-        ValueError: when no layer has a kernel, or one has its own activation.
+        ValueError: no layer has a kernel, or a layer with a kernel has an activation inside.
 
     Example:
         >>> import numpy as np
@@ -110,7 +114,8 @@ def delta_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
         >>> norms["hidden_1"] < 0.05 * norms["hidden_10"]
         True
 
-    Reference: Glorot, Bengio, 2010, section 4.2, equations 6 to 9 and figures 7 and 8.
+    Reference: Glorot, Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks,
+    section 4.2, equations 6 to 9 and figures 7 and 8.
     """
     if not model.built:
         model(x[:1])
@@ -120,7 +125,7 @@ def delta_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
     for name, layer in layers.items():
         if getattr(layer, "activation", keras.activations.linear) is not keras.activations.linear:
             received = f"{name} with activation={layer.activation.__name__!r}"
-            refuse("delta_norms.model", "have linear layers", received, "Put the activation in its own layer")
+            refuse("delta_norms.model", "have linear layers", received, "Use a separate activation layer")
     shapes = {}
 
     def measure(layer, call):
@@ -133,7 +138,7 @@ def delta_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
 
     with intercepted(layers.values(), measure):
         model(x, training=False)
-    # ∂J/∂z is the gradient by an offset of zeros that is added to z.
+    # ∂J/∂z is the gradient with respect to an offset of zeros that is added to z.
     offsets = {key: keras.Variable(np.zeros(shape, "float32")) for key, shape in shapes.items()}
 
     def add(layer, call):
@@ -149,14 +154,14 @@ def delta_norms(model: keras.Model, x, y, loss) -> dict[str, float]:
 
 
 def _gradients(model, x, y, loss, offsets=()):
-    """∂J/∂v for every trainable variable v of the model and every offset: {id(v): gradient}."""
+    """Return {id(v): ∂J/∂v} for every trainable variable v of the model and every offset."""
     probe = GradientProbe(model, loss, offsets, run_eagerly=True)
     _, gradients = probe(x, y)
     return {id(variable): gradient for variable, gradient in zip(probe.variables, gradients, strict=True)}
 
 
 def _norm(gradients):
-    """Of float64, which holds the square of every float32; float32 itself loses the norms below 1e-19."""
+    """Return the norm in float64, which holds the square of every float32; float32 loses norms below 1e-19."""
     return float(np.sqrt(sum(np.sum(each**2) for each in gradients)))
 
 
@@ -166,9 +171,9 @@ def _layers_with_weights(model):
 
 
 def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.Model:
-    """Sets every dense kernel of a model anew from a named distribution, and its biases to 0.
+    """Draw every dense kernel of a model again from a named distribution, and set its biases to 0.
 
-    For comparing initializations on the same network.
+    For comparing initializations of the same network.
 
         "uniform"      W ~ U(−1/√n_in, 1/√n_in)                          (1)
         "lecun"        Var W = 1/n_in, normal                            (2)
@@ -176,21 +181,22 @@ def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.
         "he"           Var W = 2/n_in, normal                            (4)
         "orthogonal"   Wᵀ W = I or W Wᵀ = I                              (5)
 
-    where n_in and n_out are the inputs and outputs of the layer. (1) is the "uniform distribution" of the
-    slides in its usual scale; (2) keeps the variance of a linear unit's output, (3) balances outputs and
-    gradients for tanh, (4) doubles it for the half that ReLU cuts off, (5) keeps every length. The normal ones
-    are cut off at two standard deviations and rescaled.
+    where n_in and n_out are the numbers of inputs and outputs of the layer. (1) is the "uniform distribution" of the
+    slides at its usual scale, (2) preserves the variance of a linear unit's output, (3) balances outputs and
+    gradients for tanh, (4) doubles the variance for the half that ReLU removes, (5) preserves every length. The
+    normal distributions are truncated at two standard deviations and rescaled.
 
     Args:
-        model: a built Keras model; changed in place.
+        model: built Keras model; changed in place.
         initialization: one of the names above.
-        seed: a whole number that fixes the weights; each layer draws from its own. Defaults to 0.
+        seed: whole number that fixes the weights; each layer draws from its own seed, derived from this one.
+            Defaults to 0.
 
     Returns:
         The same model.
 
     Raises:
-        ValueError: when the name is unknown, or the model has no dense layer with weights.
+        ValueError: the name is unknown, or the model has no dense layer with weights.
 
     Example:
         >>> import numpy as np
@@ -199,10 +205,11 @@ def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.
         >>> round(float(np.max(np.abs(model.get_weights()[0]))), 2)
         0.1
 
-    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.6, for (2); Glorot, Bengio,
-    2010, equations 1 and 16, for (1) and (3); He, Zhang, Ren, Sun, 2015, Delving deep into rectifiers, equation
-    10, for (4); Saxe, McClelland, Ganguli, 2014, Exact solutions to the nonlinear dynamics of learning in deep
-    linear neural networks, for (5).
+    Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.6, doi:10.1007/3-540-49430-8_2, for
+    (2); Glorot, Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks, equations 1
+    and 16, for (1) and (3); He, Zhang, Ren, Sun, 2015, Delving deep into rectifiers, equation 10, arXiv:1502.01852,
+    for (4); Saxe, McClelland, Ganguli, 2014, Exact solutions to the nonlinear dynamics of learning in deep linear
+    neural networks, arXiv:1312.6120, for (5).
     """
     choice("initialize.initialization", initialization, tuple(INITIALIZATIONS))
     seed = count("initialize.seed", seed, at_least=0)
@@ -219,21 +226,20 @@ def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.
 
 
 def gradient_norm_by_depth(
-    x,
-    y,
-    loss,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: Loss,
     depth: int = 10,
     units: int = 100,
-    activation="sigmoid",
+    activation: str | Callable[[], keras.layers.Layer] = "sigmoid",
     initialization: str = "glorot",
     of: str = "deltas",
     seed: int = 0,
 ) -> dict[str, float]:
     """Gradient norm of each layer of a new, untrained multilayer perceptron.
 
-    The measurement behind "δ may vanish after repeated multiplication": build a network of `depth` equal
-    hidden layers, draw its weights, and measure once. Compare activations and initializations by calling it
-    again.
+    Measures the statement "δ may vanish after repeated multiplication": builds a network of `depth` equal hidden
+    layers, draws its weights and measures once. Call it again to compare activations and initializations.
 
         δ^(l) = (W^(l)ᵀ δ^(l+1)) f'(z^(l))                               (1)
 
@@ -241,20 +247,20 @@ def gradient_norm_by_depth(
 
     Args:
         x, y: one batch of examples (n, …) and targets for `loss`.
-        loss: a Keras loss, such as `SoftmaxCrossEntropy()`.
+        loss: Keras loss, such as `SoftmaxCrossEntropy()`.
         depth: number of hidden layers. Defaults to 10.
         units: units of each hidden layer. Defaults to 100.
         activation: as for `mlp`. Defaults to "sigmoid".
         initialization: as for `initialize`. Defaults to "glorot".
         of: "deltas" for `delta_norms`, "weights" for `gradient_norms`. Defaults to "deltas".
-        seed: a whole number that fixes the weights. Defaults to 0.
+        seed: whole number that fixes the weights. Defaults to 0.
 
     Returns:
-        A dictionary `hidden_1`, …, `hidden_<depth>`, `logits` to the norm there. The number of logits is the
-        largest label + 1, or the number of columns of y.
+        Dictionary from `hidden_1`, …, `hidden_<depth>`, `logits` to the norm in that layer. The number of logits is
+        the largest label plus 1, or the number of columns of y.
 
     Raises:
-        ValueError: when an argument is outside its range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> import numpy as np
@@ -267,7 +273,8 @@ def gradient_norm_by_depth(
         tanh uniform False
         relu he True
 
-    Reference: Glorot, Bengio, 2010, figure 7.
+    Reference: Glorot, Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks,
+    figure 7.
     """
     x, y = np.asarray(x), np.asarray(y)
     depth = count("gradient_norm_by_depth.depth", depth)

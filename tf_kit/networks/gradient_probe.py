@@ -1,41 +1,59 @@
-"""The gradient of a model's cost on a batch, again and again, without touching the model."""
+"""Gradients of a model's cost on given batches, computed repeatedly without changing the model."""
+
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
+from tf_kit.typing import ArrayLike, Tensor
+
 
 class GradientProbe:
-    """Gradients of a model in inference mode, traced once.
+    """Function of a batch that returns the cost of a model in inference mode and its gradients, traced once.
 
-    Every Keras backend hands gradients to an optimizer, so that is how they are caught: a wrapper around the
-    model is compiled with an optimizer that writes them down and moves nothing. Neither weights, moving
-    statistics nor random states of the model change, and its own compiled loss, metrics and optimizer are
-    not used.
+    Every Keras backend passes gradients to an optimizer, so a wrapper around the model is compiled with an optimizer
+    that stores them and changes nothing. Weights, moving statistics and random states of the model stay the same;
+    its compiled loss, metrics and optimizer are not used.
 
     Args:
-        model: a built Keras model.
-        loss: a Keras loss, or a name that `compile` knows.
-        beside: variables outside the model that the cost depends on too.
-        run_eagerly: whether nothing is traced, for a model whose layers do something else in each call.
+        model: built Keras model.
+        loss: Keras loss, or any loss that `compile` accepts.
+        extra_variables: variables outside the model on which the cost depends too. Defaults to ().
+        run_eagerly: whether to run without tracing, for a model whose layers do something else in each call.
+            Defaults to False.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> cost, gradients = GradientProbe(model, "mse")(np.array([[2.0]]), np.array([[5.0]]))
+        >>> cost, [gradient.ravel().tolist() for gradient in gradients]
+        (9.0, [[-12.0], [-6.0]])
     """
 
-    def __init__(self, model, loss, beside=(), run_eagerly=False):
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss | str | Callable[[Tensor, Tensor], Tensor],
+        extra_variables: Sequence[keras.Variable] = (),
+        run_eagerly: bool = False,
+    ) -> None:
         self._recorder = Recorder()
-        self._wrapper = InferenceMode(model, list(beside))
+        self._wrapper = InferenceMode(model, list(extra_variables))
         self._wrapper.compile(
             self._recorder, loss, run_eagerly=run_eagerly, jit_compile=False, auto_scale_loss=False
         )
         self._model = model
 
     @property
-    def variables(self):
-        """What the gradients are taken by: the model's trainable variables, then those beside it."""
+    def variables(self) -> list[keras.Variable]:
+        """Variables of the gradients: the trainable variables of the model, then `extra_variables`."""
         return self._wrapper.trainable_variables
 
-    def __call__(self, x, y):
-        """The cost, with the model's own penalties, and a float64 gradient for each of `variables`; 0 where the cost
-        does not depend on one."""
+    def __call__(self, x: ArrayLike, y: ArrayLike) -> tuple[float, list[np.ndarray]]:
+        """Return the cost, including `model.losses`, and its float64 gradient for each of `variables`.
+
+        The gradient is 0 for a variable on which the cost does not depend.
+        """
         # A layer may draw random numbers even at inference.
         before = [(each, ops.convert_to_numpy(each)) for each in self._model.non_trainable_variables]
         self._wrapper.reset_metrics()
@@ -48,36 +66,39 @@ class GradientProbe:
 
 
 class Recorder(keras.optimizers.Optimizer):
-    """Keeps the gradients and changes nothing."""
+    """Optimizer that stores the gradients and changes no weight."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(learning_rate=0.0)
         self.gradients = []
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if not self.built:
             super().build(variables)
             self.gradients = [self.add_variable_from_reference(each, name="gradient") for each in variables]
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: list[Tensor], trainable_variables: list[keras.Variable] | None = None) -> None:
         self.build(trainable_variables)
         for kept, gradient in zip(self.gradients, grads, strict=True):
-            # None: the cost does not depend on this variable. Embeddings give sparse gradients.
+            # None if the cost does not depend on the variable; gradients of embeddings are sparse.
             kept.assign(ops.zeros_like(kept) if gradient is None else ops.convert_to_tensor(gradient))
 
 
 class InferenceMode(keras.Model):
-    """Calls a model with training=False even in a training step; owns what is beside it, so that has gradients."""
+    """Model that runs another model in inference mode, even in a training step.
 
-    def __init__(self, model, beside):
+    It owns `extra_variables` as well, so that they get gradients.
+    """
+
+    def __init__(self, model: keras.Model, extra_variables: list[keras.Variable]) -> None:
         super().__init__()
         self.model = model
-        self.beside = beside
+        self.extra_variables = extra_variables
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.model(inputs, training=False)
 
 
-def flat(gradients):
-    """All gradients as one float64 vector."""
+def flat(gradients: Sequence[np.ndarray]) -> np.ndarray:
+    """Concatenate all gradients into one float64 vector."""
     return np.concatenate([np.ravel(each) for each in gradients])

@@ -15,11 +15,14 @@ Reference: Bishop, 2006, Pattern Recognition and Machine Learning, section 5.2; 
 2016, Deep Learning, sections 6.2.2 and 7.1.1.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tf_kit.checks import choice, number, refuse
 from tf_kit.networks.activations import ACTIVATIONS
+from tf_kit.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -65,12 +68,12 @@ class SquaredError(keras.losses.Loss):
         self.activation = choice("SquaredError.activation", activation, (None, *ACTIVATIONS))
         self.function = ACTIVATIONS[activation](dtype=self.dtype) if activation else None
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         h = self.function(y_pred) if self.function else y_pred
         error = h - _aligned("SquaredError.y_true", y_true, y_pred)
         return ops.sum(ops.square(_rows(error)), axis=-1) / 2  # (1): (n, …) -> (n,)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation}
 
 
@@ -113,7 +116,7 @@ class SigmoidCrossEntropy(keras.losses.Loss):
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         z, y = y_pred, _aligned("SigmoidCrossEntropy.y_true", y_true, y_pred)
         each = y * ops.softplus(-z) + (1 - y) * ops.softplus(z)  # (2)
         return ops.sum(_rows(each), axis=-1)  # (n, …) -> (n,)
@@ -160,7 +163,7 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         z, num_classes = y_pred, y_pred.shape[-1]
         log_softmax = z - ops.logsumexp(z, axis=-1, keepdims=True)
         if len(y_true.shape) == len(z.shape) and y_true.shape[-1] == num_classes:

@@ -1,15 +1,15 @@
-"""Perceptrons: one unit, many layers of them, and what the layers hold on the way (topic 01).
+"""Perceptron, multilayer perceptron, and forward propagation that keeps every intermediate value (topic 01).
 
 Notation of the slides: layer 1 is the input, α^(1) = x; W^(l), b^(l) lead from layer l to layer l + 1;
 z^(l+1) = W^(l) α^(l) + b^(l) and α^(l+1) = f(z^(l+1)).
 
-Reference: Rosenblatt, 1958, The perceptron; Rumelhart, Hinton, Williams, 1986, Learning representations by
-back-propagating errors.
+Reference: Rosenblatt, 1958, The perceptron, doi:10.1037/h0042519; Rumelhart, Hinton, Williams, 1986, Learning
+representations by back-propagating errors, doi:10.1038/323533a0.
 """
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,15 +17,16 @@ from keras import ops
 
 from tf_kit.checks import choice, count, refuse
 from tf_kit.networks.activations import ACTIVATIONS, ActivationLayer
+from tf_kit.typing import ArrayLike, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Threshold(ActivationLayer):
-    """Step function of the first perceptrons: 1 from 0 on, 0 below.
+    """Step function of the first perceptrons: 1 for z ≥ 0, 0 for z < 0.
 
-    Its true slope is 0 wherever it has one, so gradient descent could not train through it. Backward it is
-    therefore taken for the identity (a straight-through estimate), which makes stochastic gradient descent on
-    ½(h − y)² the perceptron learning rule (see `Perceptron`). The same in training and inference.
+    Its true slope is 0 wherever it exists, so gradient descent could not train through it. In the backward pass it is
+    therefore treated as the identity (a straight-through estimate). With that, stochastic gradient descent on
+    ½(h − y)² is the perceptron learning rule (see `Perceptron`). Training and inference are the same.
 
         f(z)  = 1 if z ≥ 0, else 0                                       (1)
         f'(z) = 1, by convention                                         (2)
@@ -40,16 +41,17 @@ class Threshold(ActivationLayer):
         >>> [float(a) for a in Threshold()(np.array([-0.5, 0.0, 0.5]))]
         [0.0, 1.0, 1.0]
 
-    Reference: Rosenblatt, 1958; Bengio, Léonard, Courville, 2013, Estimating or propagating gradients through
-    stochastic neurons, section 4, for the straight-through estimate.
+    Reference: Rosenblatt, 1958, The perceptron, doi:10.1037/h0042519; Bengio, Léonard, Courville, 2013, Estimating
+    or propagating gradients through stochastic neurons, section 4, arXiv:1308.3432, for the straight-through
+    estimate.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         step = ops.cast(inputs >= 0, inputs.dtype)  # (1)
         return step + (inputs - ops.stop_gradient(inputs))  # (2): adds 0, passes the gradient
 
-    def derivative(self, z):
-        """1, the slope that backpropagation is given here."""
+    def derivative(self, z: ArrayLike) -> Tensor:
+        """Return 1, the slope that backpropagation uses."""
         return ops.ones_like(z)  # (2)
 
 
@@ -58,16 +60,16 @@ UNIT_ACTIVATIONS = {"threshold": Threshold, **ACTIVATIONS}
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Perceptron(keras.layers.Layer):
-    """Perceptron: one unit, a weighted sum of its inputs and a function of that sum.
+    """Perceptron: a single unit, which applies a function to the weighted sum of its inputs.
 
-    Solves exactly the two-class problems that a hyperplane separates: AND and OR, not XOR. With "threshold"
-    it is Rosenblatt's perceptron; with "sigmoid", logistic regression. Weights start at 0: one unit alone has
-    no symmetry to break. The same in training and inference.
+    It solves exactly the two-class problems that a hyperplane separates: AND and OR, but not XOR. With "threshold"
+    it is Rosenblatt's perceptron, with "sigmoid" logistic regression. Weights start at 0, since a single unit has no
+    symmetry to break. Training and inference are the same.
 
         h = f(w · x + b)                                                 (1)
 
-    and, for "threshold", stochastic gradient descent with batches of one on ½(h − y)² is the perceptron
-    learning rule,
+    With "threshold", stochastic gradient descent on ½(h − y)² with one example per batch is the perceptron learning
+    rule:
 
         w ← w + η (y − h) x,   b ← b + η (y − h)                         (2)
 
@@ -79,7 +81,7 @@ class Perceptron(keras.layers.Layer):
     Input shape: (…, d). Output shape: (…, 1).
 
     Raises:
-        ValueError: when `activation` is another name.
+        ValueError: `activation` is another name.
 
     Example:
         >>> import keras, numpy as np
@@ -91,25 +93,26 @@ class Perceptron(keras.layers.Layer):
         >>> [int(h) for h in model(x)[:, 0]]
         [0, 0, 0, 1]
 
-    Reference: Rosenblatt, 1958, The perceptron; Minsky, Papert, 1969, Perceptrons, for what it cannot do.
+    Reference: Rosenblatt, 1958, The perceptron, doi:10.1037/h0042519; Minsky, Papert, 1969, Perceptrons, for its
+    limits.
     """
 
-    def __init__(self, activation: str = "threshold", **kwargs):
+    def __init__(self, activation: str = "threshold", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = choice("Perceptron.activation", activation, tuple(UNIT_ACTIVATIONS))
         self.function = UNIT_ACTIVATIONS[activation](dtype=self.dtype_policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.kernel = self.add_weight(shape=(input_shape[-1], 1), initializer="zeros", name="kernel")
         self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.function(ops.matmul(inputs, self.kernel) + self.bias)  # (1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation}
 
 
@@ -122,35 +125,34 @@ def mlp(
 ) -> keras.Sequential:
     """Multilayer perceptron: a stack of fully connected layers that ends in logits.
 
-    The plain network of the lecture, for classification of anything that can be flattened. Each hidden layer
-    is a linear `Dense` named `hidden_1`, `hidden_2`, … and a separate activation layer behind it, so that
-    every z and every activation can be read (see `forward`). The last layer, `logits`, has no activation:
-    softmax or sigmoid belongs to the loss.
+    The basic network of the lecture, for classification of any inputs that can be flattened. Each hidden layer is a
+    linear `Dense` named `hidden_1`, `hidden_2`, …, followed by a separate activation layer, so that every z and every
+    activation is available (see `forward`). The last layer, `logits`, has no activation, since softmax or sigmoid
+    belongs to the loss.
 
         α^(1)   = flatten(x)                                             (1)
         α^(l+1) = f(W^(l) α^(l) + b^(l))                                 (2)
         logits  = W^(L−1) α^(L−1) + b^(L−1)                              (3)
 
-    where f = `activation`. Weights start from the Glorot uniform distribution, biases from 0; each layer
-    draws from its own seed, made from `seed`, so the hidden layers do not depend on `num_classes` or on how
-    many layers follow.
+    where f = `activation`. Weights start from the Glorot uniform distribution, biases from 0. Each layer draws from
+    its own seed, derived from `seed`, so the hidden layers depend neither on `num_classes` nor on the number of
+    layers that follow.
 
     Args:
-        units: units of each hidden layer, first to last; may be empty (logistic regression). Defaults to two
-            layers of 1000.
-        num_classes: outputs of the layer `logits`; None leaves it out, and the network is an encoder.
-            Defaults to 10.
-        activation: "sigmoid", "tanh", "relu" or "leaky_relu", or a layer class or function without arguments
-            that returns a new layer, as in `lambda: LeakyReLU(0.2)`. Defaults to "sigmoid".
-        input_shape: shape of one example, such as (28, 28, 1); None leaves it to the first batch.
-        seed: a whole number that fixes the initial weights. Defaults to 0.
+        units: units of each hidden layer, first to last; may be empty (logistic regression). Defaults to two layers
+            of 1000.
+        num_classes: number of outputs of the layer `logits`; None for an encoder without that layer. Defaults to 10.
+        activation: "sigmoid", "tanh", "relu" or "leaky_relu", or a layer class or function without arguments that
+            returns a new layer, as in `lambda: LeakyReLU(0.2)`. Defaults to "sigmoid".
+        input_shape: shape of one example, such as (28, 28, 1). Defaults to None, the shape of the first batch.
+        seed: whole number that fixes the initial weights. Defaults to 0.
 
     Returns:
-        A `keras.Sequential`: examples (n, …) to logits (n, num_classes), or to the last hidden activation
-        (n, units[-1]) when `num_classes` is None.
+        `keras.Sequential` that maps examples (n, …) to logits (n, num_classes), or to the last hidden activation
+        (n, units[-1]) if `num_classes` is None.
 
     Raises:
-        ValueError: when an argument is outside its range, or neither hidden layers nor logits are wanted.
+        ValueError: an argument is out of range, or there are neither hidden layers nor logits.
 
     Example:
         >>> from tf_kit.networks import mlp
@@ -168,9 +170,9 @@ def mlp(
     if num_classes is not None:
         num_classes = count("mlp.num_classes", num_classes, remedy="None leaves the layer of logits out")
     elif not units:
-        refuse("mlp.units", "name a hidden layer when num_classes is None", "units=()", "Give units=(1000,)")
+        refuse("mlp.units", "have a hidden layer if num_classes is None", "units=()", "Give units=(1000,)")
     new_activation = hidden_activation("mlp", activation)
-    # One seed a layer; the first ones stay the same however many are asked for.
+    # One seed for each layer; the first seeds do not depend on the number of seeds.
     seeds = np.random.SeedSequence(count("mlp.seed", seed, at_least=0)).generate_state(len(units) + 1)
 
     def dense(size, index, name):
@@ -197,12 +199,14 @@ def _sequence(subject, value):
     return value
 
 
-def hidden_activation(network, activation):
-    """`activation` as a function from the name of a hidden layer to a new activation layer.
+def hidden_activation(
+    network: str, activation: str | Callable[[], keras.layers.Layer]
+) -> Callable[[str], keras.layers.Layer]:
+    """Return a function from the name of a hidden layer to a new activation layer.
 
     Args:
-        network: whose argument it is, for the message: "mlp".
-        activation: as in `mlp`.
+        network: function whose argument is checked, for the error message: "mlp".
+        activation: as for `mlp`.
     """
     if isinstance(activation, keras.layers.Layer):
         refuse(
@@ -222,47 +226,47 @@ def hidden_activation(network, activation):
 
 
 class Propagation(NamedTuple):
-    """What `forward` returns: `z` is [z^(2), …, z^(L)], `activations` is [α^(1), …, α^(L)]."""
+    """Result of `forward`: `z` is [z^(2), …, z^(L)], `activations` is [α^(1), …, α^(L)]."""
 
     z: list
     activations: list
 
 
-def forward(model: keras.Sequential, x) -> Propagation:
+def forward(model: keras.Sequential, x: ArrayLike) -> Propagation:
     """Forward propagation that keeps every weighted sum and every activation.
 
-    For looking inside: the hidden units as learned non-linear features, the z that an activation sees, the
+    Shows the inside of a network: the hidden units as learned non-linear features, the inputs of the activations, the
     values that backpropagation needs again. Runs in inference mode, so dropout is off.
 
         α^(1)   = x, as it enters the first dense layer                  (1)
         z^(l+1) = W^(l) α^(l) + b^(l)                                    (2)
         α^(l+1) = f(z^(l+1))                                             (3)
 
-    where f is all that stands between one dense layer and the next: the activation layer, in inference mode;
-    nothing behind the logits, so there α^(L) = z^(L).
+    where f consists of all layers between one dense layer and the next, in inference mode: in `mlp` the activation
+    layer. No layer follows the logits, so there α^(L) = z^(L).
 
     Args:
-        model: a `keras.Sequential` of dense layers with separate activation layers, as `mlp` builds it.
+        model: `keras.Sequential` of dense layers with separate activation layers, such as `mlp` builds.
         x: examples, (n, …).
 
     Returns:
-        (z, activations): lists of tensors (n, units). `activations` is one longer than `z`: its first is
-        α^(1), its last the output, and activations[l + 1] = f(z[l]).
+        (z, activations): lists of tensors (n, units). `activations` is one longer than `z`: the first is α^(1), the
+        last the output, and activations[l + 1] = f(z[l]).
 
     Raises:
-        ValueError: when `model` is not a `keras.Sequential`, or a dense layer hides its z behind its own
-            activation.
+        ValueError: `model` is not a `keras.Sequential`, or a dense layer has an activation inside.
 
     Example:
         >>> import numpy as np
         >>> from tf_kit.networks import forward, xnor_network
         >>> z, activations = forward(xnor_network(), np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))
-        >>> np.array(activations[1], int).tolist()                       # the hidden units: AND, NOR
+        >>> np.array(activations[1], int).tolist()  # the hidden units: AND, NOR
         [[0, 1], [0, 0], [0, 0], [1, 0]]
-        >>> np.array(z[1][:, 0], int).tolist()                           # what the output unit thresholds
+        >>> np.array(z[1][:, 0], int).tolist()  # input of the output unit
         [10, -10, -10, 10]
 
-    Reference: Rumelhart, Hinton, Williams, 1986, equations 1 and 2.
+    Reference: Rumelhart, Hinton, Williams, 1986, Learning representations by back-propagating errors, equations 1
+    and 2, doi:10.1038/323533a0.
     """
     if not isinstance(model, keras.Sequential):
         refuse("forward.model", "be a keras.Sequential", repr(model), "Build it with networks.mlp")
@@ -272,9 +276,7 @@ def forward(model: keras.Sequential, x) -> Propagation:
         dense = isinstance(layer, keras.layers.Dense)
         if dense and layer.activation is not keras.activations.linear:
             received = f"{layer.name} with activation={layer.activation.__name__!r}"
-            refuse(
-                "forward.model", "have linear dense layers", received, "Put the activation in its own layer"
-            )
+            refuse("forward.model", "have linear dense layers", received, "Use a separate activation layer")
         if dense:
             activations.append(alpha)  # (1), (3)
         alpha = layer(alpha, training=False)
@@ -284,10 +286,10 @@ def forward(model: keras.Sequential, x) -> Propagation:
 
 
 def xnor_network(activation: str = "threshold") -> keras.Sequential:
-    """The XNOR network of the slides: two hidden units and one output unit, weights set by hand.
+    """XNOR network of the slides: two hidden units and one output unit, with weights set by hand.
 
-    No single unit can give XNOR, since no line separates (0, 0) and (1, 1) from (0, 1) and (1, 0). Two hidden
-    units make features of the inputs that a line does separate.
+    A single unit cannot compute XNOR, since no line separates (0, 0) and (1, 1) from (0, 1) and (1, 0). The two
+    hidden units compute features that a line separates.
 
         z_1 = f(20 x_1 + 20 x_2 − 30)          x_1 AND x_2               (1)
         z_2 = f(−20 x_1 − 20 x_2 + 10)         neither                   (2)
@@ -299,16 +301,16 @@ def xnor_network(activation: str = "threshold") -> keras.Sequential:
         1    0      0    0      0
         1    1      1    0      1
 
-    The weights are large so that "sigmoid" gives the same table to within 0.0001.
+    The weights are large, so that "sigmoid" gives the same table to within 0.0001.
 
     Args:
         activation: f, "threshold" or "sigmoid". Defaults to "threshold".
 
     Returns:
-        A `keras.Sequential`: (n, 2) of zeros and ones to (n, 1). `forward(model, x)` shows z_1 and z_2.
+        `keras.Sequential` that maps zeros and ones (n, 2) to (n, 1). `forward(model, x)` shows z_1 and z_2.
 
     Raises:
-        ValueError: when `activation` is another name.
+        ValueError: `activation` is another name.
 
     Example:
         >>> import numpy as np
@@ -317,14 +319,15 @@ def xnor_network(activation: str = "threshold") -> keras.Sequential:
         >>> [round(float(h), 3) for h in xnor_network("sigmoid")(x)[:, 0]]
         [1.0, 0.0, 0.0, 1.0]
 
-    Convention: the slide writes z for what these hidden units give; elsewhere z is what enters f.
-    Reference: Rumelhart, Hinton, Williams, 1986, for XOR with hidden units.
+    Convention: the slide writes z for the outputs of these hidden units; elsewhere z is the input of f.
+    Reference: Rumelhart, Hinton, Williams, 1986, Learning representations by back-propagating errors,
+    doi:10.1038/323533a0, for XOR with hidden units.
     """
     return _two_hidden_units("xnor", activation, output_kernel=[[20], [20]], output_bias=[-10])
 
 
 def xor_network(activation: str = "threshold") -> keras.Sequential:
-    """The XOR network: the hidden units of `xnor_network`, and an output unit that negates.
+    """XOR network: the hidden units of `xnor_network` with the negated output unit.
 
         h = f(−20 z_1 − 20 z_2 + 10)           neither z_1 nor z_2       (1)
 
@@ -334,10 +337,10 @@ def xor_network(activation: str = "threshold") -> keras.Sequential:
         activation: f, "threshold" or "sigmoid". Defaults to "threshold".
 
     Returns:
-        A `keras.Sequential`: (n, 2) of zeros and ones to (n, 1).
+        `keras.Sequential` that maps zeros and ones (n, 2) to (n, 1).
 
     Raises:
-        ValueError: when `activation` is another name.
+        ValueError: `activation` is another name.
 
     Example:
         >>> import numpy as np
@@ -345,7 +348,7 @@ def xor_network(activation: str = "threshold") -> keras.Sequential:
         >>> [int(h) for h in xor_network()(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))[:, 0]]
         [0, 1, 1, 0]
 
-    Reference: Minsky, Papert, 1969, Perceptrons, for why one unit is not enough.
+    Reference: Minsky, Papert, 1969, Perceptrons, for the proof that one unit is not enough.
     """
     return _two_hidden_units("xor", activation, output_kernel=[[-20], [-20]], output_bias=[10])  # (1)
 

@@ -1,11 +1,14 @@
 """Small transformers of Keras's layers: a block, fixed positions, an encoder of patches and one of tokens."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
 from tf_kit.networks.patches import grid_shape, patchify
+from tf_kit.typing import Tensor
 
 EMBEDDING_SCALE = 4.0  # variance of the embedding's initial weights, times the pixels of a patch
 
@@ -82,7 +85,7 @@ class TransformerBlock(keras.layers.Layer):
     Architecture".
     """
 
-    def __init__(self, width, num_heads, hidden_units=None, seed=0, **kwargs):
+    def __init__(self, width, num_heads, hidden_units=None, seed=0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width = count("TransformerBlock.width", width)
         self.num_heads = count("TransformerBlock.num_heads", num_heads)
@@ -100,7 +103,7 @@ class TransformerBlock(keras.layers.Layer):
         )
         self.narrow = keras.layers.Dense(width, kernel_initializer=keras.initializers.GlorotUniform(second))
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = (None, None, self.width)
         self.norm_1.build(shape)
         self.norm_2.build(shape)
@@ -120,10 +123,10 @@ class TransformerBlock(keras.layers.Layer):
         a = x + self.attention(normal, normal, attention_mask=attended, training=training)  # (1)
         return a + self.narrow(self.widen(self.norm_2(a)))  # (2)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "width": self.width,
@@ -136,7 +139,7 @@ class TransformerBlock(keras.layers.Layer):
 class Blocks(keras.Model):
     """What the encoders of patches and of tokens share: a stack of blocks and a last normalization. Abstract."""
 
-    def __init__(self, width, depth, num_heads, hidden_units, seed, **kwargs):
+    def __init__(self, width, depth, num_heads, hidden_units, seed, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
         self.width = count(f"{name}.width", width)
@@ -165,10 +168,10 @@ class Blocks(keras.Model):
             tokens = block(tokens, attended=attended, training=training)
         return self.norm(tokens)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], self.width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "width": self.width,
@@ -215,14 +218,16 @@ class PatchEncoder(Blocks):
     plain ViT baselines for ImageNet-1k" (mean instead of class token, fixed codes).
     """
 
-    def __init__(self, patch_size, width=64, depth=3, num_heads=4, hidden_units=None, seed=0, **kwargs):
+    def __init__(
+        self, patch_size, width=64, depth=3, num_heads=4, hidden_units=None, seed=0, **kwargs: Any
+    ) -> None:
         super().__init__(width, depth, num_heads, hidden_units, seed, **kwargs)
         self.patch_size = count("PatchEncoder.patch_size", patch_size)
         # pixels in [0, 1] are small (root mean square ⅓ on MNIST): a token must say as much of them as of its place
         wide = keras.initializers.VarianceScaling(EMBEDDING_SCALE, "fan_in", "uniform", seed=self.first_seed)
         self.embedding = keras.layers.Dense(width, kernel_initializer=wide, name="embedding")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.grid = grid_shape(input_shape, self.patch_size)
         self.image_shape = tuple(input_shape[1:])
         self.embedding.build((None, None, self.patch_size**2 * input_shape[-1]))
@@ -248,10 +253,10 @@ class PatchEncoder(Blocks):
         )  # (1)
         return self.run_blocks(tokens, training=training)
 
-    def call(self, x, training=False):
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         return ops.mean(self.run_on(patchify(x, self.patch_size), training=training), axis=1)  # (2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "patch_size": self.patch_size}
 
 
@@ -293,7 +298,7 @@ class TokenEncoder(Blocks):
         normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.first_seed)  # as large as the codes
         self.embedding = keras.layers.Embedding(num_tokens, width, normal, name="embedding")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 2:
             refuse("TokenEncoder.x", "have shape (n, length)", f"shape={tuple(input_shape)}")
         self.embedding.build(input_shape)
@@ -310,12 +315,12 @@ class TokenEncoder(Blocks):
         attended = None if self.padding is None else self.present(x)[:, None, :]
         return self.run_blocks(tokens, attended, training=training)
 
-    def call(self, x, training=False):
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         tokens = self.run_on(x, training=training)
         weights = ops.cast(self.present(x), tokens.dtype)[..., None]
         return ops.sum(weights * tokens, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)  # (2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_tokens": self.num_tokens, "padding": self.padding}
 
 

@@ -5,6 +5,8 @@ The last step can undo the first three: γ = √(σ²_B + ε) with β = μ_B giv
 Reference: Ioffe and Szegedy 2015
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -60,7 +62,7 @@ class BatchNorm(keras.layers.Layer):
     Reference: Ioffe and Szegedy 2015, algorithm 1
     """
 
-    def __init__(self, momentum=0.99, epsilon=1e-3, axis=-1, center=True, scale=True, **kwargs):
+    def __init__(self, momentum=0.99, epsilon=1e-3, axis=-1, center=True, scale=True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = number("BatchNorm.momentum", momentum, at_least=0, below=1)
         self.epsilon = number("BatchNorm.epsilon", epsilon, above=0)
@@ -69,7 +71,7 @@ class BatchNorm(keras.layers.Layer):
         self.scale = bool(scale)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         rank = len(input_shape)
         feature_axis = self.axis % rank if -rank <= self.axis < rank else 0
         if feature_axis == 0 or input_shape[feature_axis] is None:
@@ -142,10 +144,10 @@ class BatchNorm(keras.layers.Layer):
             old = ops.cast(moving, value.dtype)
             moving.assign(rho * old + (1 - rho) * ops.stop_gradient(value))  # (5)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "momentum": self.momentum,

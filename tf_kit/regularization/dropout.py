@@ -12,6 +12,8 @@ and is not repeated.
 Reference: Srivastava et al. 2014, sections 4 and 10; Wan et al. 2013
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,6 +21,7 @@ from keras import ops
 from tf_kit.checks import choice, count, number
 from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import place_in_global_batch
+from tf_kit.typing import Tensor
 
 _KEEPS = "rate is the probability of dropping: for a probability α of keeping, pass 1 − α"
 
@@ -62,23 +65,23 @@ class Dropout(SavesItsSeed, keras.layers.Layer):
     Reference: Srivastava et al. 2014, section 4; Goodfellow, Bengio, Courville 2016, section 7.12
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = number("Dropout.rate", rate, at_least=0, below=1, remedy=_KEEPS)
         self.seed = seed if seed is None else count("Dropout.seed", seed, at_least=0)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if not training or self.rate == 0:
             return inputs
         kept = _kept_for_each_example(inputs, ops.shape(inputs)[1:], self.rate, self.seed_generator)  # (1)
         return ops.where(kept, inputs / (1 - self.rate), ops.zeros_like(inputs))  # (2)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
@@ -144,7 +147,7 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         self.seed = seed if seed is None else count("DropConnect.seed", seed, at_least=0)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if training and self.rate > 0:
             return self.thinned(inputs, self.per_example)
         if self.inference == "gaussian" and self.rate > 0:
@@ -185,7 +188,7 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         ]
         return sum(values)  # (5)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "rate": self.rate,

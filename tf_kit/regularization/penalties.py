@@ -13,10 +13,13 @@ less and the two part.
 Reference: Goodfellow, Bengio, Courville 2016, section 7.1; Loshchilov and Hutter 2019, proposition 1 and 2
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tf_kit.checks import number
+from tf_kit.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -48,10 +51,10 @@ class L2(keras.regularizers.Regularizer):
     def __init__(self, l2=0.01):
         self.l2 = number("L2.l2", l2, at_least=0)
 
-    def __call__(self, weights):
+    def __call__(self, weights: Tensor) -> Tensor:
         return self.l2 / 2 * ops.sum(ops.square(weights))  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"l2": self.l2}
 
 
@@ -83,10 +86,10 @@ class L1(keras.regularizers.Regularizer):
     def __init__(self, l1=0.01):
         self.l1 = number("L1.l1", l1, at_least=0)
 
-    def __call__(self, weights):
+    def __call__(self, weights: Tensor) -> Tensor:
         return self.l1 * ops.sum(ops.abs(weights))  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"l1": self.l1}
 
 
@@ -118,10 +121,10 @@ class ElasticNet(keras.regularizers.Regularizer):
         self.l1 = number("ElasticNet.l1", l1, at_least=0)
         self.l2 = number("ElasticNet.l2", l2, at_least=0)
 
-    def __call__(self, weights):
+    def __call__(self, weights: Tensor) -> Tensor:
         return self.l1 * ops.sum(ops.abs(weights)) + self.l2 / 2 * ops.sum(ops.square(weights))  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"l1": self.l1, "l2": self.l2}
 
 
@@ -157,11 +160,11 @@ class MaxNorm(keras.constraints.Constraint):
         self.max_value = number("MaxNorm.max_value", max_value, above=0)
         self.axis = tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
-    def __call__(self, weights):
+    def __call__(self, weights: Tensor) -> Tensor:
         norm = ops.sqrt(ops.sum(ops.square(weights), axis=self.axis, keepdims=True))
         return weights * (self.max_value / ops.maximum(norm, self.max_value))  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"max_value": self.max_value, "axis": self.axis}
 
 
@@ -193,8 +196,8 @@ class SoftThreshold(keras.constraints.Constraint):
     def __init__(self, threshold):
         self.threshold = number("SoftThreshold.threshold", threshold, at_least=0)
 
-    def __call__(self, weights):
+    def __call__(self, weights: Tensor) -> Tensor:
         return weights - ops.clip(weights, -self.threshold, self.threshold)  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"threshold": self.threshold}

@@ -4,6 +4,7 @@ Reference: Srivastava et al. 2014, section 7.5; Goodfellow, Bengio, Courville 20
 """
 
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -178,7 +179,7 @@ def _with_fixed_masks(layer, place):
     draw = type(layer).call
     calls = 0
 
-    def call(inputs, *args, **kwargs):
+    def call(inputs, *args, **kwargs: Any) -> None:
         nonlocal calls
         start = np.random.SeedSequence((*place, calls)).generate_state(1)[0] >> 1
         calls += 1  # a layer that is used twice in one pass gets two masks

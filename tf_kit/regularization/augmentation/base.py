@@ -1,5 +1,7 @@
 """The frame of every augmentation: a Keras layer, and a pure function of images and keys."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,7 @@ from tf_kit.checks import count, refuse
 from tf_kit.randomness.keys import example_keys
 from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import place_in_global_batch
+from tf_kit.typing import Tensor
 from tf_kit.xla import compiled
 
 
@@ -39,13 +42,13 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
     Output shape: that of the images.
     """
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed if seed is None else count(f"{type(self).__name__}.seed", seed, at_least=0)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._draw, self._apply = compiled(self.draw), compiled(self.apply)
 
-    def call(self, images, training=None):
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         if not training:
             return images
         num_examples = ops.shape(images)[0]
@@ -74,7 +77,7 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
             )
         return self._apply(images, self._draw(key, tuple(images.shape[1:])))
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         """Equation (1): what is random about each image, a tensor (n, …) or several.
 
         Args:
@@ -83,12 +86,12 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no draw(key, shape)")
 
-    def apply(self, images, numbers):
+    def apply(self, images: Tensor, numbers: Any) -> Tensor:
         """Equation (2): the transformation itself, for the numbers that `draw` gave."""
         raise NotImplementedError(f"{type(self).__name__} gives no apply(images, numbers)")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}

@@ -1,6 +1,7 @@
 """Augmentations of color, for images in [0, 1]: brightness, contrast, and their jitter with saturation and hue."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from keras import ops
 from tf_kit.checks import number, refuse
 from tf_kit.randomness.keys import stream, uniform
 from tf_kit.regularization.augmentation.base import Augmentation
+from tf_kit.typing import Tensor
 
 _LUMA = (0.299, 0.587, 0.114)
 _YIQ = np.array([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
@@ -35,17 +37,17 @@ class RandomBrightness(Augmentation):
         (0.4, 0.6)
     """
 
-    def __init__(self, strength, seed=None, **kwargs):
+    def __init__(self, strength, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.strength = number("RandomBrightness.strength", strength, at_least=0)
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return _factors(uniform(stream(key, "brightness"), 1), self.strength)
 
-    def apply(self, images, factor):
+    def apply(self, images: Tensor, factor: Any) -> Tensor:
         return _stored(brightened(ops.cast(images, "float32"), factor[:, 0]), images.dtype)  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "strength": self.strength}
 
 
@@ -69,17 +71,17 @@ class RandomContrast(Augmentation):
         (0.5, True)
     """
 
-    def __init__(self, strength, seed=None, **kwargs):
+    def __init__(self, strength, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.strength = number("RandomContrast.strength", strength, at_least=0)
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return _factors(uniform(stream(key, "contrast"), 1), self.strength)
 
-    def apply(self, images, factor):
+    def apply(self, images: Tensor, factor: Any) -> Tensor:
         return _stored(contrasted(ops.cast(images, "float32"), factor[:, 0]), images.dtype)  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "strength": self.strength}
 
 
@@ -118,15 +120,15 @@ class ColorJitter(Augmentation):
     Reference: Chen et al. 2020, appendix A
     """
 
-    def __init__(self, strength=1.0, probability=1.0, seed=None, **kwargs):
+    def __init__(self, strength=1.0, probability=1.0, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.strength = number("ColorJitter.strength", strength, at_least=0)
         self.probability = number("ColorJitter.probability", probability, at_least=0, at_most=1)
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return uniform(stream(key, "jitter"), 5)
 
-    def apply(self, images, draws):
+    def apply(self, images: Tensor, draws: Any) -> Tensor:
         factor = _factors(draws, 0.8 * self.strength)
         x = brightened(ops.cast(images, "float32"), factor[:, 0])  # (1)
         x = contrasted(x, factor[:, 1])  # (2)
@@ -136,7 +138,7 @@ class ColorJitter(Augmentation):
         changed = draws[:, 4] < self.probability
         return ops.where(changed[:, None, None, None], _stored(x, images.dtype), images)  # (5)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "strength": self.strength, "probability": self.probability}
 
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import keras
 from keras import ops
@@ -19,6 +20,7 @@ from tf_kit.regularization.augmentation.geometry import (
     product,
     resample,
 )
+from tf_kit.typing import Tensor
 from tf_kit.xla import compiled
 
 
@@ -38,7 +40,7 @@ class Composition(Augmentation):
     Raises: ValueError: when there is no part, or one is not an augmentation.
     """
 
-    def __init__(self, parts, seed=None, **kwargs):
+    def __init__(self, parts, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         parts = list(parts)
         wrong = [type(part).__name__ for part in parts if not isinstance(part, Augmentation)]
@@ -49,14 +51,14 @@ class Composition(Augmentation):
         self._apply = self.apply
         self._stages = self._divide()
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         for part in self.parts:
             part.build(input_shape)
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return tuple(draw(key, shape) for draw, _ in self._stages)
 
-    def apply(self, images, numbers):
+    def apply(self, images: Tensor, numbers: Any) -> Tensor:
         for (_, apply), each in zip(self._stages, numbers, strict=True):
             images = apply(images, each)
         return images
@@ -74,7 +76,7 @@ class Composition(Augmentation):
                 stages += [(partial(_draw_part, *each), compiled(each[1].apply)) for each in row]
         return stages
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         parts = [keras.saving.serialize_keras_object(part) for part in self.parts]
         for part in parts:
             part.pop("build_config", None)  # which is there or not, as the part was called or not

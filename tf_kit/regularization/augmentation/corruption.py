@@ -1,6 +1,7 @@
 """Augmentations that take detail away: added noise, a hole, a blur."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,6 +9,7 @@ from keras import ops
 from tf_kit.checks import count, number, refuse
 from tf_kit.randomness.keys import normal, stream, uniform
 from tf_kit.regularization.augmentation.base import Augmentation
+from tf_kit.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -34,17 +36,17 @@ class AddNoise(Augmentation):
     Reference: Bishop 1995, Training with noise is equivalent to Tikhonov regularization
     """
 
-    def __init__(self, stddev, seed=None, **kwargs):
+    def __init__(self, stddev, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.stddev = number("AddNoise.stddev", stddev, at_least=0)
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return ops.reshape(normal(stream(key, "noise"), math.prod(shape)), (-1, *shape))
 
-    def apply(self, images, noise):
+    def apply(self, images: Tensor, noise: Any) -> Tensor:
         return images + ops.cast(self.stddev * noise, images.dtype)  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stddev": self.stddev}
 
 
@@ -69,14 +71,14 @@ class Cutout(Augmentation):
     Reference: DeVries and Taylor 2017
     """
 
-    def __init__(self, size, seed=None, **kwargs):
+    def __init__(self, size, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.size = count("Cutout.size", size)
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return uniform(stream(key, "cutout"), 2)
 
-    def apply(self, images, draws):
+    def apply(self, images: Tensor, draws: Any) -> Tensor:
         height, width = images.shape[1:3]
         rows = self._hole(ops.floor(draws[:, :1] * height), height)
         columns = self._hole(ops.floor(draws[:, 1:] * width), width)
@@ -88,7 +90,7 @@ class Cutout(Augmentation):
         places = ops.arange(length, dtype="float32")[None]
         return (places >= first) & (places < first + self.size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}
 
 
@@ -117,7 +119,9 @@ class GaussianBlur(Augmentation):
     Reference: Chen et al. 2020, appendix A
     """
 
-    def __init__(self, sigma=(0.1, 2.0), probability=0.5, radius=None, seed=None, **kwargs):
+    def __init__(
+        self, sigma=(0.1, 2.0), probability=0.5, radius=None, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(seed, **kwargs)
         if not (isinstance(sigma, (tuple, list)) and len(sigma) == 2):
             refuse("GaussianBlur.sigma", "be a pair (lo, hi)", f"sigma={sigma!r}")
@@ -126,10 +130,10 @@ class GaussianBlur(Augmentation):
         self.probability = number("GaussianBlur.probability", probability, at_least=0, at_most=1)
         self.radius = radius if radius is None else count("GaussianBlur.radius", radius)
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return uniform(stream(key, "blur"), 2)
 
-    def apply(self, images, draws):
+    def apply(self, images: Tensor, draws: Any) -> Tensor:
         height, width = images.shape[1:3]
         radius = self.radius or max(1, height // 20)
         if radius > min(height, width):
@@ -145,6 +149,6 @@ class GaussianBlur(Augmentation):
         blurred = draws[:, 1] < self.probability
         return ops.where(blurred[:, None, None, None], ops.cast(x, images.dtype), images)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"sigma": self.sigma, "probability": self.probability, "radius": self.radius}
         return {**super().get_config(), **config}

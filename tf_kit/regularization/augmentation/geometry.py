@@ -12,6 +12,7 @@ does.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -19,19 +20,23 @@ from keras import ops
 from tf_kit.checks import choice, count, number, refuse
 from tf_kit.randomness.keys import stream, uniform
 from tf_kit.regularization.augmentation.base import Augmentation
+from tf_kit.typing import Tensor
+
+Row = tuple[Tensor, Tensor, Tensor]  # three tensors (n,): a row of M for each image
+Maps = tuple[Row, Row]
 
 
 class GeometricAugmentation(Augmentation):
     """An augmentation that is an affine map of the plane. Abstract: subclasses give `maps`."""
 
-    def maps(self, key, height, width):
+    def maps(self, key: Tensor, height: int, width: int) -> Maps:
         """The maps M, (n, 2, 3), one for each key, as a pair of rows of three tensors (n,)."""
         raise NotImplementedError(f"{type(self).__name__} gives no maps(key, height, width)")
 
-    def draw(self, key, shape):
+    def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return self.maps(key, *shape[:2])
 
-    def apply(self, images, maps):
+    def apply(self, images: Tensor, maps: Any) -> Tensor:
         return resample(images, maps)
 
 
@@ -57,11 +62,11 @@ class RandomFlip(GeometricAugmentation):
         [2.0, 1.0, 1.0, 2.0, 1.0, 1.0]
     """
 
-    def __init__(self, mode="horizontal", seed=None, **kwargs):
+    def __init__(self, mode="horizontal", seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.mode = choice("RandomFlip.mode", mode, ("horizontal", "vertical", "both"))
 
-    def maps(self, key, height, width):
+    def maps(self, key: Tensor, height: int, width: int) -> Maps:
         coins = ops.where(uniform(stream(key, "flip"), 2) < 0.5, -1.0, 1.0)
         one = ops.ones_like(coins[:, 0])
         across = coins[:, 0] if self.mode != "vertical" else one
@@ -72,7 +77,7 @@ class RandomFlip(GeometricAugmentation):
             (zero, down, (1 - down) * ((height - 1) / 2)),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode}
 
 
@@ -98,17 +103,17 @@ class RandomCrop(GeometricAugmentation):
     Reference: He et al. 2016, section 4.2
     """
 
-    def __init__(self, padding, seed=None, **kwargs):
+    def __init__(self, padding, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.padding = count("RandomCrop.padding", padding, at_least=0)
 
-    def maps(self, key, height, width):
+    def maps(self, key: Tensor, height: int, width: int) -> Maps:
         places = 2 * self.padding + 1
         shift = ops.floor(uniform(stream(key, "crop"), 2, 0, places)) - self.padding
         one, zero = ops.ones_like(shift[:, 0]), ops.zeros_like(shift[:, 0])
         return (one, zero, shift[:, 0]), (zero, one, shift[:, 1])  # (1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "padding": self.padding}
 
 
@@ -135,16 +140,16 @@ class RandomRotation(GeometricAugmentation):
         (0.0, 1.0)
     """
 
-    def __init__(self, degrees, seed=None, **kwargs):
+    def __init__(self, degrees, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.degrees = number("RandomRotation.degrees", degrees, at_least=0, at_most=180)
 
-    def maps(self, key, height, width):
+    def maps(self, key: Tensor, height: int, width: int) -> Maps:
         largest = math.radians(self.degrees)
         angle = uniform(stream(key, "rotation"), 1, -largest, largest)[:, 0]
         return turned(angle, height, width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "degrees": self.degrees}
 
 
@@ -174,12 +179,14 @@ class RandomResizedCrop(GeometricAugmentation):
     Reference: Szegedy et al. 2015, section 6; Chen et al. 2020, appendix A
     """
 
-    def __init__(self, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), seed=None, **kwargs):
+    def __init__(
+        self, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(seed, **kwargs)
         self.scale = _interval("RandomResizedCrop.scale", scale, at_most=1)
         self.ratio = _interval("RandomResizedCrop.ratio", ratio)
 
-    def maps(self, key, height, width):
+    def maps(self, key: Tensor, height: int, width: int) -> Maps:
         draws = uniform(stream(key, "resized crop"), 4)
         area = self.scale[0] + (self.scale[1] - self.scale[0]) * draws[:, 0]
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
@@ -190,7 +197,7 @@ class RandomResizedCrop(GeometricAugmentation):
         zero = ops.zeros_like(w)
         return (w, zero, left + w / 2 - 0.5), (zero, h, top + h / 2 - 0.5)  # (2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale, "ratio": self.ratio}
 
 
