@@ -3,12 +3,11 @@
 import keras
 from keras import ops
 
-from tf_kit.checks import choice, number, refuse
+from tf_kit.checks import refuse
 from tf_kit.networks.stages import check_flat, dense_stages
+from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.training.inputs import first_examples, is_array
-
-LOSSES = ("auto", "cross_entropy", "squared_error")
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -55,11 +54,19 @@ class Autoencoder(Pretrainer):
     Hinton, Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural Networks".
     """
 
-    def __init__(self, encoder, decoder=None, tied=True, loss="auto", seed=0, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        decoder=None,
+        tied=AutoencoderOptions.tied,
+        loss=AutoencoderOptions.loss,
+        seed=0,
+        **kwargs,
+    ):
         super().__init__(encoder, seed=seed, **kwargs)
         self.decoder = decoder
-        self.tied = tied
-        self.loss_name = choice(f"{type(self).__name__}.loss", loss, LOSSES)
+        self.options = AutoencoderOptions(tied, loss)
+        self.tied, self.loss_name = self.options.tied, self.options.loss
 
     def build(self, input_shape):
         if not self.encoder.built:
@@ -107,8 +114,6 @@ class Autoencoder(Pretrainer):
         return ops.reshape(x_hat, ops.shape(x))
 
     def per_example(self, x, y, random, training):
-        if not self.built:
-            self.build(x.shape)
         seen = self.corrupt(x, random) if training else x
         z = self.decode(self.encoder(seen, training=training))  # (1)
         return {"loss": reconstruction_loss(x, z, self.resolve_loss(x))}, None
@@ -141,7 +146,7 @@ class Autoencoder(Pretrainer):
 
     def get_config(self):
         decoder = self.decoder and keras.saving.serialize_keras_object(self.decoder)
-        return {**super().get_config(), "decoder": decoder, "tied": self.tied, "loss": self.loss_name}
+        return {**super().get_config(), "decoder": decoder, "loss": self.loss_name}
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -167,14 +172,19 @@ class DenoisingAutoencoder(Autoencoder):
     """
 
     def __init__(
-        self, encoder, decoder=None, tied=True, loss="auto", rate=0.25, corruption="masking", seed=0, **kwargs
+        self,
+        encoder,
+        decoder=None,
+        tied=DenoisingOptions.tied,
+        loss=DenoisingOptions.loss,
+        rate=DenoisingOptions.rate,
+        corruption=DenoisingOptions.corruption,
+        seed=0,
+        **kwargs,
     ):
         super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
-        self.corruption = choice(
-            "DenoisingAutoencoder.corruption", corruption, ("masking", "gaussian", "salt_and_pepper")
-        )
-        below = None if corruption == "gaussian" else 1
-        self.rate = number("DenoisingAutoencoder.rate", rate, at_least=0, below=below)
+        self.options = DenoisingOptions(tied, loss, rate, corruption)
+        self.rate, self.corruption = self.options.rate, self.options.corruption
 
     def corrupt(self, x, random):
         x = ops.convert_to_tensor(x)
@@ -185,9 +195,6 @@ class DenoisingAutoencoder(Autoencoder):
             return ops.where(masked, ops.zeros_like(x), x)  # (1)
         salt = ops.cast(random.uniform(x.shape[1:]) < 0.5, x.dtype)
         return ops.where(masked, salt, x)  # (3)
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate, "corruption": self.corruption}
 
 
 def reconstruction_loss(x, z, loss):

@@ -1,9 +1,12 @@
 """Base of the pretraining methods: an encoder that is trained in place."""
 
+import dataclasses
+
 import keras
 
 from tf_kit.checks import refuse
 from tf_kit.networks.stages import HEAD
+from tf_kit.options import Options
 from tf_kit.training.trainer import Trainer
 
 
@@ -36,12 +39,14 @@ class Pretrainer(Trainer):
                 "networks.mlp(units, num_classes=None) leaves it out, pretrain_greedily passes it by",
             )
         self.encoder = encoder
+        self.options = Options()
 
     def call(self, x, training=False):
         return self.encoder(x, training=training)
 
     def get_config(self):
-        return {**super().get_config(), "encoder": keras.saving.serialize_keras_object(self.encoder)}
+        encoder = keras.saving.serialize_keras_object(self.encoder)
+        return {**super().get_config(), "encoder": encoder, **dataclasses.asdict(self.options)}
 
     @classmethod
     def from_config(cls, config):

@@ -118,9 +118,7 @@ def _rows(name, z):
     if z.ndim != 2 or not z.size:
         refuse(f"{name}.z", "have shape (n, d)", f"shape {z.shape}")
     if not np.all(np.isfinite(z)):
-        refuse(
-            f"{name}.z", "be finite", f"{np.count_nonzero(~np.isfinite(z))} NaN or infinite values"
-        )
+        refuse(f"{name}.z", "be finite", f"{np.count_nonzero(~np.isfinite(z))} NaN or infinite values")
     return z
 
 

@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from tf_kit import checks
-from tf_kit.checks import choice, count, refuse
+from tf_kit.checks import count, refuse
 from tf_kit.networks.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
+from tf_kit.pretraining.methods import RBMOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
 
@@ -69,11 +70,11 @@ class RBM(Pretrainer):
     def __init__(
         self,
         num_hidden=None,
-        gibbs_steps=1,
-        persistent=False,
+        gibbs_steps=RBMOptions.gibbs_steps,
+        persistent=RBMOptions.persistent,
         encoder=None,
-        visible="bernoulli",
-        num_chains=100,
+        visible=RBMOptions.visible,
+        num_chains=RBMOptions.num_chains,
         seed=0,
         **kwargs,
     ):
@@ -114,10 +115,9 @@ class RBM(Pretrainer):
             )
         self._stage, self._dense = stages[0], stages[0].dense
         self.num_hidden = self._dense.units
-        self.gibbs_steps = count("RBM.gibbs_steps", gibbs_steps)
-        self.persistent = bool(persistent)
-        self.visible = choice("RBM.visible", visible, ("bernoulli", "gaussian"))
-        self.num_chains = count("RBM.num_chains", num_chains)
+        self.options = RBMOptions(gibbs_steps, persistent, visible, num_chains)
+        self.gibbs_steps, self.persistent = self.options.gibbs_steps, self.options.persistent
+        self.visible, self.num_chains = self.options.visible, self.options.num_chains
         self.monitor = "pseudo_likelihood" if self.persistent and visible == "bernoulli" else "reconstruction"
         self._chains = None
 
@@ -141,8 +141,7 @@ class RBM(Pretrainer):
 
     def _flat(self, v):
         v = ops.cast(v, "float32")
-        if not self.built:
-            self.build(tuple(v.shape))
+        self.build_for(v)
         return ops.reshape(v, (ops.shape(v)[0], self.num_visible))
 
     def _hidden_logits(self, v):
@@ -219,9 +218,7 @@ class RBM(Pretrainer):
         Reference: Marlin, Swersky, Chen, de Freitas 2010; scikit-learn's `BernoulliRBM.score_samples`.
         """
         if self.visible != "bernoulli":
-            refuse(
-                "RBM.visible", 'be "bernoulli" for the pseudo-likelihood', f"visible={self.visible!r}"
-            )
+            refuse("RBM.visible", 'be "bernoulli" for the pseudo-likelihood', f"visible={self.visible!r}")
         v = ops.round(self._flat(v))
         random = random or ExampleRandom(seed, 0, len(v))
         place = ops.cast(random.uniform(()) * self.num_visible, "int32")
@@ -271,15 +268,6 @@ class RBM(Pretrainer):
             return random.shared_normal((self.num_chains, *shape))
 
         return uniform, normal
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "gibbs_steps": self.gibbs_steps,
-            "persistent": self.persistent,
-            "visible": self.visible,
-            "num_chains": self.num_chains,
-        }
 
 
 class DeepBeliefNetwork:

@@ -6,6 +6,7 @@ from keras import ops
 from tf_kit.checks import number
 from tf_kit.pretraining.joint_embedding.embeddings import pair, standardized
 from tf_kit.pretraining.joint_embedding.frame import BatchObjective
+from tf_kit.pretraining.methods import BarlowTwinsOptions
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -29,21 +30,17 @@ class BarlowTwins(BatchObjective):
         encoder,
         projector=None,
         augment=None,
-        redundancy_weight=0.005,
+        redundancy_weight=BarlowTwinsOptions.redundancy_weight,
         seed=0,
-        chunk_size=None,
+        chunk_size=BarlowTwinsOptions.chunk_size,
         **kwargs,
     ):
         super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
-        self.redundancy_weight = number(
-            "BarlowTwins.redundancy_weight", redundancy_weight, at_least=0
-        )
+        self.options = BarlowTwinsOptions(chunk_size, redundancy_weight)
+        self.redundancy_weight = self.options.redundancy_weight
 
     def loss_of_batch(self, za, zb):
         return barlow_twins(za, zb, self.redundancy_weight)
-
-    def get_config(self):
-        return {**super().get_config(), "redundancy_weight": self.redundancy_weight}
 
 
 def barlow_twins(za, zb, redundancy_weight=0.005):
@@ -81,5 +78,3 @@ def barlow_twins(za, zb, redundancy_weight=0.005):
     on = ops.sum(identity * ops.square(1 - correlation))
     off = ops.sum((1 - identity) * ops.square(correlation))
     return on + redundancy_weight * off  # (3)
-
-

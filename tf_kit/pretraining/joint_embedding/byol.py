@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from tf_kit.checks import number, refuse
+from tf_kit.checks import refuse
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
+from tf_kit.pretraining.methods import BYOLOptions
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -45,9 +46,9 @@ class BYOL(JointEmbedding):
         projector=None,
         augment=None,
         predictor=None,
-        momentum=0.99,
+        momentum=BYOLOptions.momentum,
         seed=0,
-        chunk_size=None,
+        chunk_size=BYOLOptions.chunk_size,
         **kwargs,
     ):
         super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
@@ -57,7 +58,8 @@ class BYOL(JointEmbedding):
             refuse("BYOL.predictor", "be a Keras layer or model, or sizes of hidden layers", received)
         self.hidden_units = tuple(predictor or UNITS[:1]) if sizes else None
         self.predictor = None if sizes else predictor
-        self.momentum = number("BYOL.momentum", momentum, at_least=0, at_most=1)
+        self.options = BYOLOptions(chunk_size, momentum)
+        self.momentum = self.options.momentum
         self.teacher_encoder, self.teacher_projector = _copy(self.encoder), _copy(self.projector)
 
     def build(self, input_shape):
@@ -107,7 +109,7 @@ class BYOL(JointEmbedding):
     def get_config(self):
         hidden = self.hidden_units
         predictor = keras.saving.serialize_keras_object(self.predictor) if hidden is None else list(hidden)
-        return {**super().get_config(), "predictor": predictor, "momentum": self.momentum}
+        return {**super().get_config(), "predictor": predictor}
 
 
 def byol(prediction, target):

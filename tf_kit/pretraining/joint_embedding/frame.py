@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from tf_kit.checks import count, refuse
+from tf_kit.checks import refuse
 from tf_kit.pretraining.joint_embedding.gradient_caching import check_chunkable, encode_in_chunks
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
+from tf_kit.pretraining.methods import JointEmbeddingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness import example_keys
 from tf_kit.replicas import gather
@@ -39,7 +40,15 @@ class JointEmbedding(Pretrainer):
             batch. Not for encoders with batch norm, nor for several replicas. Defaults to None: all at once.
     """
 
-    def __init__(self, encoder, projector=None, augment=None, seed=0, chunk_size=None, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        projector=None,
+        augment=None,
+        seed=0,
+        chunk_size=JointEmbeddingOptions.chunk_size,
+        **kwargs,
+    ):
         super().__init__(encoder, seed=seed, **kwargs)
         name = type(self).__name__
         if projector is None or isinstance(projector, tuple | list):
@@ -49,14 +58,11 @@ class JointEmbedding(Pretrainer):
             refuse(f"{name}.projector", "be a Keras layer or model, or sizes of layers", received)
         if not (augment is None or callable(augment)):
             remedy = "regularization.preset('digits') makes one"
-            refuse(
-                f"{name}.augment", "be an augmentation or a function (x, key)", repr(augment), remedy
-            )
+            refuse(f"{name}.augment", "be an augmentation or a function (x, key)", repr(augment), remedy)
         self.projector = projector
         self.augment = augment
-        if chunk_size is not None:
-            chunk_size = count(f"{name}.chunk_size", chunk_size)
-        self.chunk_size = chunk_size
+        self.options = JointEmbeddingOptions(chunk_size)
+        self.chunk_size = self.options.chunk_size
 
     def loss_of_each(self, z, views, random, training):
         """What each example costs, (n,).
@@ -110,8 +116,7 @@ class JointEmbedding(Pretrainer):
     def embed(self, x, training=False):
         """z, (n, d), float32: equation (2)."""
         x = ops.convert_to_tensor(x)
-        if not self.built:
-            self.build((None, *x.shape[1:]))
+        self.build_for(x)
         if training and self.chunk_size is not None:
             r = encode_in_chunks(self.encoder, x, 2 * self.chunk_size)
         else:
@@ -146,7 +151,6 @@ class JointEmbedding(Pretrainer):
             **super().get_config(),
             "projector": keras.saving.serialize_keras_object(self.projector),
             "augment": self.augment and keras.saving.serialize_keras_object(self.augment),
-            "chunk_size": self.chunk_size,
         }
 
 
@@ -164,5 +168,3 @@ class BatchObjective(JointEmbedding):
     def loss_of_each(self, z, views, random, training):
         every = gather(z)
         return ops.broadcast_to(self.loss_of_batch(every[:, 0], every[:, 1]), ops.shape(z)[:1])
-
-

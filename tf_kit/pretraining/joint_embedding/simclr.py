@@ -6,6 +6,7 @@ from keras import ops
 from tf_kit.checks import number
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
+from tf_kit.pretraining.methods import SimCLROptions
 from tf_kit.replicas import gather
 
 
@@ -37,19 +38,24 @@ class SimCLR(JointEmbedding):
     """
 
     def __init__(
-        self, encoder, projector=None, augment=None, temperature=0.5, seed=0, chunk_size=None, **kwargs
+        self,
+        encoder,
+        projector=None,
+        augment=None,
+        temperature=SimCLROptions.temperature,
+        seed=0,
+        chunk_size=SimCLROptions.chunk_size,
+        **kwargs,
     ):
         super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
-        self.temperature = number("SimCLR.temperature", temperature, above=0)
+        self.options = SimCLROptions(chunk_size, temperature)
+        self.temperature = self.options.temperature
 
     def loss_of_each(self, z, views, random, training):
         every = gather(z)  # each replica's own anchors against everything
         return nt_xent_of_each(
             z[:, 0], z[:, 1], every[:, 0], every[:, 1], random.index, self.temperature
         )  # (1)
-
-    def get_config(self):
-        return {**super().get_config(), "temperature": self.temperature}
 
 
 def nt_xent(za, zb, temperature=0.5):
@@ -107,5 +113,3 @@ def nt_xent_of_each(za, zb, every_a, every_b, index, temperature):
     losses = ops.logsumexp(ops.where(itself, -float("inf"), similarity), axis=1)
     losses = losses - ops.sum(ops.where(positive, similarity, 0.0), axis=1)  # (3)
     return ops.mean(ops.reshape(losses, (2, -1)), axis=0)
-
-

@@ -6,6 +6,7 @@ from keras import ops
 from tf_kit.checks import number
 from tf_kit.pretraining.joint_embedding.embeddings import pair
 from tf_kit.pretraining.joint_embedding.frame import BatchObjective
+from tf_kit.pretraining.methods import VICRegOptions
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -29,28 +30,21 @@ class VICReg(BatchObjective):
         encoder,
         projector=None,
         augment=None,
-        invariance_weight=25.0,
-        variance_weight=25.0,
-        covariance_weight=1.0,
+        invariance_weight=VICRegOptions.invariance_weight,
+        variance_weight=VICRegOptions.variance_weight,
+        covariance_weight=VICRegOptions.covariance_weight,
         seed=0,
-        chunk_size=None,
+        chunk_size=VICRegOptions.chunk_size,
         **kwargs,
     ):
         super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
-        self.invariance_weight = number("VICReg.invariance_weight", invariance_weight, at_least=0)
-        self.variance_weight = number("VICReg.variance_weight", variance_weight, at_least=0)
-        self.covariance_weight = number("VICReg.covariance_weight", covariance_weight, at_least=0)
+        self.options = VICRegOptions(chunk_size, invariance_weight, variance_weight, covariance_weight)
+        self.invariance_weight = self.options.invariance_weight
+        self.variance_weight = self.options.variance_weight
+        self.covariance_weight = self.options.covariance_weight
 
     def loss_of_batch(self, za, zb):
         return vicreg(za, zb, self.invariance_weight, self.variance_weight, self.covariance_weight)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "invariance_weight": self.invariance_weight,
-            "variance_weight": self.variance_weight,
-            "covariance_weight": self.covariance_weight,
-        }
 
 
 def vicreg(za, zb, invariance_weight=25.0, variance_weight=25.0, covariance_weight=1.0):
@@ -99,5 +93,3 @@ def vicreg(za, zb, invariance_weight=25.0, variance_weight=25.0, covariance_weig
     invariance = ops.mean(ops.square(za - zb))  # (1)
     terms = {"invariance": invariance, "variance": (va + vb) / 2, "covariance": ca + cb}
     return sum(weights[name] * term for name, term in terms.items())  # (5)
-
-

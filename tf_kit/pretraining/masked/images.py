@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from tf_kit.checks import count, number, refuse
+from tf_kit.checks import refuse
 from tf_kit.networks.patches import patchify, unpatchify
 from tf_kit.networks.transformer import Blocks, PatchEncoder, grid_positions
 from tf_kit.pretraining.masked.hiding import hide, put_back, take_places
+from tf_kit.pretraining.methods import MaskedAutoencoderOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
 
@@ -60,11 +61,11 @@ class MaskedAutoencoder(Pretrainer):
     def __init__(
         self,
         encoder,
-        mask_ratio=0.75,
-        normalize_patches=False,
-        decoder_width=32,
-        decoder_depth=1,
-        decoder_heads=4,
+        mask_ratio=MaskedAutoencoderOptions.mask_ratio,
+        normalize_patches=MaskedAutoencoderOptions.normalize_patches,
+        decoder_width=MaskedAutoencoderOptions.decoder_width,
+        decoder_depth=MaskedAutoencoderOptions.decoder_depth,
+        decoder_heads=MaskedAutoencoderOptions.decoder_heads,
         seed=0,
         **kwargs,
     ):
@@ -76,11 +77,10 @@ class MaskedAutoencoder(Pretrainer):
                 type(encoder).__name__,
                 "For other networks there is MaskedVectors",
             )
-        self.mask_ratio = number("MaskedAutoencoder.mask_ratio", mask_ratio, above=0, below=1)
-        self.normalize_patches = bool(normalize_patches)
-        self.decoder_width = count("MaskedAutoencoder.decoder_width", decoder_width)
-        self.decoder_depth = count("MaskedAutoencoder.decoder_depth", decoder_depth)
-        self.decoder_heads = count("MaskedAutoencoder.decoder_heads", decoder_heads)
+        self.options = MaskedAutoencoderOptions(
+            mask_ratio, normalize_patches, decoder_width, decoder_depth, decoder_heads
+        )
+        self.mask_ratio, self.normalize_patches = self.options.mask_ratio, self.options.normalize_patches
         self.decoder = PatchDecoder(decoder_width, decoder_depth, decoder_heads, seed=seed, name="decoder")
 
     def build(self, input_shape):
@@ -123,8 +123,6 @@ class MaskedAutoencoder(Pretrainer):
 
     def per_example(self, x, y, random, training):
         x = ops.cast(x, "float32")
-        if not self.built:
-            self.build(x.shape)
         patches = patchify(x, self.encoder.patch_size)
         noise = random.uniform((self.encoder.num_patches,))
         predictions, masked = self.predict_patches(patches, noise, training=training)
@@ -155,8 +153,7 @@ class MaskedAutoencoder(Pretrainer):
             (n, h, w, c) float32.
         """
         x = ops.cast(x, "float32")
-        if not self.built:
-            self.build(x.shape)
+        self.build_for(x)
         masked = ops.convert_to_tensor(self.draw_masked(len(x)) if masked is None else masked, dtype="bool")
         hidden = self.encoder.num_patches - self.num_visible
         if not ops.all(ops.sum(ops.cast(masked, "int32"), axis=-1) == hidden):
@@ -173,16 +170,6 @@ class MaskedAutoencoder(Pretrainer):
             predictions = predictions * deviation + mean
         filled = ops.where(masked[..., None], predictions, patches)
         return unpatchify(filled, tuple(x.shape[1:]), self.encoder.patch_size)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "mask_ratio": self.mask_ratio,
-            "normalize_patches": self.normalize_patches,
-            "decoder_width": self.decoder_width,
-            "decoder_depth": self.decoder_depth,
-            "decoder_heads": self.decoder_heads,
-        }
 
 
 class PatchDecoder(Blocks):

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit.checks import count, number, refuse
+from tf_kit.checks import count, refuse
 from tf_kit.networks.transformer import TokenEncoder
+from tf_kit.pretraining.methods import MaskedTokensOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.training.inputs import is_array
 
@@ -51,13 +52,16 @@ class MaskedTokens(Pretrainer):
     Reference: Devlin, Chang, Lee, Toutanova 2019, "BERT", section 3.1, task 1.
     """
 
-    def __init__(self, encoder, mask_token, specials=(), mask_ratio=0.15, seed=0, **kwargs):
+    def __init__(
+        self, encoder, mask_token, specials=(), mask_ratio=MaskedTokensOptions.mask_ratio, seed=0, **kwargs
+    ):
         super().__init__(encoder, seed=seed, **kwargs)
         if not isinstance(encoder, TokenEncoder):
             refuse("MaskedTokens.encoder", "be a TokenEncoder", type(encoder).__name__)
         self.mask_token = count("MaskedTokens.mask_token", mask_token, at_least=0)
         self.specials = [count("MaskedTokens.specials", each, at_least=0) for each in specials]
-        self.mask_ratio = number("MaskedTokens.mask_ratio", mask_ratio, above=0, below=1)
+        self.options = MaskedTokensOptions(mask_ratio)
+        self.mask_ratio = self.options.mask_ratio
         if mask_token >= encoder.num_tokens:
             refuse(
                 "MaskedTokens.mask_token",
@@ -113,8 +117,6 @@ class MaskedTokens(Pretrainer):
 
     def per_example(self, x, y, random, training):
         x = ops.convert_to_tensor(x)
-        if not self.built:
-            self.build(x.shape)
         chosen = self.choose(x, random)
         z = self.logits(self.replace(x, chosen, random), training=training)
         losses = ops.sparse_categorical_crossentropy(x, z, from_logits=True)
@@ -145,7 +147,6 @@ class MaskedTokens(Pretrainer):
             **super().get_config(),
             "mask_token": self.mask_token,
             "specials": self.specials,
-            "mask_ratio": self.mask_ratio,
         }
 
 

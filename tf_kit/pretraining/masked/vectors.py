@@ -5,9 +5,9 @@ import math
 import keras
 from keras import ops
 
-from tf_kit.checks import number
 from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
 from tf_kit.pretraining.masked.hiding import hide
+from tf_kit.pretraining.methods import MaskedVectorsOptions
 from tf_kit.randomness.step import ExampleRandom
 
 
@@ -47,9 +47,19 @@ class MaskedVectors(Autoencoder):
     et al. 2010, "Stacked Denoising Autoencoders".
     """
 
-    def __init__(self, encoder, decoder=None, tied=True, loss="auto", mask_ratio=0.5, seed=0, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        decoder=None,
+        tied=MaskedVectorsOptions.tied,
+        loss=MaskedVectorsOptions.loss,
+        mask_ratio=MaskedVectorsOptions.mask_ratio,
+        seed=0,
+        **kwargs,
+    ):
         super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
-        self.mask_ratio = number("MaskedVectors.mask_ratio", mask_ratio, above=0, below=1)
+        self.options = MaskedVectorsOptions(tied, loss, mask_ratio)
+        self.mask_ratio = self.options.mask_ratio
 
     def build(self, input_shape):
         self.mask_values = self.add_weight(
@@ -75,8 +85,6 @@ class MaskedVectors(Autoencoder):
 
     def per_example(self, x, y, random, training):
         x = ops.cast(x, "float32")
-        if not self.built:
-            self.build(x.shape)
         masked = self.draw_masked(x, random)
         z = self.decode(self.encoder(self.cover(x, masked), training=training))  # (2)
         loss = reconstruction_loss(ops.reshape(x, (-1, 1)), ops.reshape(z, (-1, 1)), self.resolve_loss(x))
@@ -92,12 +100,8 @@ class MaskedVectors(Autoencoder):
             masked: True = hidden, in the shape of `x`, any number. Defaults to `draw_masked(x)`.
         """
         x = ops.cast(x, "float32")
-        if not self.built:
-            self.build(x.shape)
+        self.build_for(x)
         masked = ops.convert_to_tensor(self.draw_masked(x) if masked is None else masked, dtype="bool")
         z = ops.cast(self.decode(self.encoder(self.cover(x, masked), training=False)), "float32")
         x_hat = ops.sigmoid(z) if self.resolve_loss(x) == "cross_entropy" else z
         return ops.where(masked, ops.reshape(x_hat, ops.shape(x)), x)
-
-    def get_config(self):
-        return {**super().get_config(), "mask_ratio": self.mask_ratio}

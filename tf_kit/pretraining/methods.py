@@ -1,0 +1,470 @@
+"""The pretraining methods by name, and all that each can be told.
+
+A method's options are declared here once. Its constructor checks them by the declaration, `tf-kit pretrain METHOD`
+derives its flags from it, a run's `config.json` records it, and so does the table of methods in the README. Nothing
+heavy is imported, so that `--help` answers at once.
+
+A method of your own: a class beside the others, its `…Options` and a row of `METHODS` here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+from tf_kit.checks import choice, number, refuse
+from tf_kit.options import Options, flag_of, option
+
+# Options of the classes, in the order of the lecture
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderOptions(Options):
+    """Options of `Autoencoder`."""
+
+    subject = "Autoencoder"
+
+    tied: bool = option(True, "Whether the decoder uses the encoder's own weights, transposed")
+    loss: str = option(
+        "auto",
+        "Reconstruction loss; auto takes cross-entropy for data in [0, 1], squared error for others",
+        choices=("auto", "cross_entropy", "squared_error"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoisingOptions(AutoencoderOptions):
+    """Options of `DenoisingAutoencoder`."""
+
+    subject = "DenoisingAutoencoder"
+
+    rate: float = option(
+        0.25,
+        "Probability that a feature is corrupted; for gaussian corruption the standard deviation of the noise",
+        at_least=0,
+    )
+    corruption: str = option(
+        "masking", "Kind of corruption", choices=("masking", "gaussian", "salt_and_pepper")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.corruption != "gaussian":
+            number(f"{self.subject}.rate", self.rate, at_least=0, below=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RBMOptions(Options):
+    """Options of `RBM`."""
+
+    subject = "RBM"
+
+    gibbs_steps: int = option(1, "Gibbs steps k of contrastive divergence (CD-k)", at_least=1)
+    persistent: bool = option(False, "Whether the chains continue from update to update (PCD-k)")
+    visible: str = option(
+        "bernoulli",
+        "Visible units: bernoulli for inputs in [0, 1], gaussian for standardized ones",
+        choices=("bernoulli", "gaussian"),
+    )
+    num_chains: int = option(100, "Persistent chains", at_least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class JointEmbeddingOptions(Options):
+    """Options that all methods of two views share."""
+
+    subject = "JointEmbedding"
+
+    chunk_size: int | None = option(
+        None,
+        "Examples that the encoder takes at a time, for batches that do not fit into memory; the gradient stays that "
+        "of the whole batch. Not for encoders with batch norm, nor for several replicas",
+        at_least=1,
+        default_text="all at once",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SimCLROptions(JointEmbeddingOptions):
+    """Options of `SimCLR`."""
+
+    subject = "SimCLR"
+
+    temperature: float = option(
+        0.5, "Temperature τ; the smaller, the more the hardest negatives count", above=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class BYOLOptions(JointEmbeddingOptions):
+    """Options of `BYOL`."""
+
+    subject = "BYOL"
+
+    momentum: float = option(
+        0.99,
+        "Share ρ of itself that the teacher keeps in each step; 1 never changes it",
+        at_least=0,
+        at_most=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class BarlowTwinsOptions(JointEmbeddingOptions):
+    """Options of `BarlowTwins`."""
+
+    subject = "BarlowTwins"
+
+    redundancy_weight: float = option(0.005, "Weight λ of the correlations between features", at_least=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class VICRegOptions(JointEmbeddingOptions):
+    """Options of `VICReg`."""
+
+    subject = "VICReg"
+
+    invariance_weight: float = option(25.0, "Weight λ of the distance between the views", at_least=0)
+    variance_weight: float = option(
+        25.0, "Weight μ of the variance; at 0 nothing keeps embeddings from shrinking to a point", at_least=0
+    )
+    covariance_weight: float = option(1.0, "Weight ν of the covariance between features", at_least=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedAutoencoderOptions(Options):
+    """Options of `MaskedAutoencoder`."""
+
+    subject = "MaskedAutoencoder"
+
+    mask_ratio: float = option(0.75, "Share of the patches that is hidden", above=0, below=1)
+    normalize_patches: bool = option(
+        False, "Whether the target is each patch less its mean, in units of its standard deviation"
+    )
+    decoder_width: int = option(
+        32, "Length of a token in the decoder, divisible by 4 and by its heads", at_least=1
+    )
+    decoder_depth: int = option(1, "Blocks of the decoder", at_least=1)
+    decoder_heads: int = option(4, "Attention heads of the decoder", at_least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedVectorsOptions(AutoencoderOptions):
+    """Options of `MaskedVectors`."""
+
+    subject = "MaskedVectors"
+
+    mask_ratio: float = option(0.5, "Share of the features that is hidden", above=0, below=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedTokensOptions(Options):
+    """Options of `MaskedTokens`."""
+
+    subject = "MaskedTokens"
+
+    mask_ratio: float = option(0.15, "Share of the tokens that is hidden", above=0, below=1)
+
+
+# Options of a pretraining run
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions(Options):
+    """Length and speed of a pretraining. The defaults are those of the method."""
+
+    subject = "pretrain"
+
+    epochs: int | None = option(
+        None, "Passes over the data, for each layer if the method goes layer by layer", at_least=1
+    )
+    batch_size: int | None = option(None, "Examples per step", at_least=1)
+    learning_rate: float | None = option(None, "Learning rate of the optimizer", above=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderOptions(Options):
+    """Kind and sizes of the encoder; what is not given follows from the size of the images."""
+
+    subject = "pretrain"
+
+    encoder: str | None = option(None, "Kind of encoder", choices=("cnn", "mlp", "vit"))
+    units: tuple[int, ...] | None = option(
+        None,
+        "mlp, cnn: units of each dense layer",
+        at_least=1,
+        default_text="200,200,200 for mlp, 128 for cnn",
+    )
+    activation: str | None = option(
+        None,
+        "mlp, cnn: activation of the hidden layers",
+        choices=("sigmoid", "tanh", "relu", "leaky_relu"),
+        default_text="sigmoid layer by layer, else relu",
+    )
+    filters: tuple[int, ...] | None = option(
+        None, "cnn: filters of each layer", at_least=1, default_text="by image size"
+    )
+    patch_size: int | None = option(
+        None, "vit: side of a patch in pixels", at_least=1, default_text="by image size"
+    )
+    width: int | None = option(None, "Length of a token", at_least=1, default_text="64")
+    depth: int | None = option(None, "Blocks of the transformer", at_least=1, default_text="2")
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewOptions(Options):
+    """Views of a method that compares two of them."""
+
+    subject = "pretrain"
+
+    augment: str | None = option(
+        None,
+        "Augmentation that makes the views",
+        choices=("none", "digits", "fashion", "natural"),
+        default_text="by the data set's name and colors",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class MonitorOptions(Options):
+    """How often a pretraining is watched on validation images."""
+
+    subject = "pretrain"
+
+    monitor_every: int | None = option(
+        None,
+        "Epochs between two measurements of nearest neighbors and collapse on validation images; 0 measures nothing",
+        at_least=0,
+        default_text="as often as takes about 5 % of the time",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TextOptions(Options):
+    """How a text is cut into examples."""
+
+    subject = "pretrain"
+
+    length: int = option(64, "Characters per example", at_least=2)
+
+
+SIZES = {  # kind of encoder → its sizes, each a field of `EncoderOptions`
+    "mlp": ("units", "activation"),
+    "cnn": ("filters", "units", "activation"),
+    "vit": ("patch_size", "width", "depth"),
+    "text": ("width", "depth"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way to pretrain an encoder.
+
+    Args:
+        title: name in tables and figures.
+        class_name: class of `tf_kit.pretraining` that does it.
+        learns: what it learns from, one line.
+        options: declaration of its own options.
+        encoders: kinds of encoder it takes, the usual one first.
+        greedy: whether it goes layer by layer.
+        views: whether it learns from two augmented views.
+        recipe: own options whose start value differs from the declared default, for small images.
+        epochs, batch_size, learning_rate: defaults for a data set of a thousand images; a greedy method spends its
+            epochs on each layer. The rate is Adam's, for RBMs that of momentum 0.9.
+        example: flags of an example in the help.
+    """
+
+    title: str
+    class_name: str
+    learns: str
+    options: type[Options] = Options
+    encoders: tuple[str, ...] = ("mlp",)
+    greedy: bool = False
+    views: bool = False
+    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    epochs: int = 40
+    batch_size: int = 128
+    learning_rate: float = 0.002
+    example: str = ""
+
+    @property
+    def kind(self) -> type:
+        """The class itself; importing it imports Keras."""
+        return getattr(importlib.import_module("tf_kit.pretraining"), self.class_name)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it needs labels."""
+        return self.class_name == "Supervised"
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether its examples are stretches of text."""
+        return self.encoders == ("text",)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Sizes of all kinds of encoder that it takes."""
+        every = {size for kind in self.encoders for size in SIZES[kind]}
+        return tuple(name for name in EncoderOptions.names() if name in every)
+
+    def declarations(self) -> list[tuple[type[Options], tuple[str, ...], dict[str, Any]]]:
+        """All that a run of this method can be told: (declaration, its fields that apply, defaults that differ)."""
+        training = {name: getattr(self, name) for name in TrainingOptions.names()}
+        kinds = ("encoder",) if len(self.encoders) > 1 else ()
+        encoder = {"encoder": self.encoders[0]}
+        found = [
+            (self.options, self.options.names(), self.recipe),
+            (TrainingOptions, TrainingOptions.names(), training),
+            (EncoderOptions, (*kinds, *self.sizes), encoder),
+        ]
+        found += [(ViewOptions, ViewOptions.names(), {})] if self.views else []
+        found += [(TextOptions, TextOptions.names(), {})] if self.reads_text else []
+        watched = not (self.supervised or self.reads_text)
+        found += [(MonitorOptions, MonitorOptions.names(), {})] if watched else []
+        return found
+
+
+_LAYERS = {"greedy": True, "epochs": 20, "batch_size": 32, "learning_rate": 0.001}
+_VIEWS = {"encoders": ("cnn", "vit", "mlp"), "views": True}
+METHODS = {
+    "autoencoder": Method(
+        "autoencoders", "Autoencoder", "reconstructs its input, layer by layer", AutoencoderOptions, **_LAYERS
+    ),
+    "denoising": Method(
+        "denoising autoencoders",
+        "DenoisingAutoencoder",
+        "reconstructs its input from a corrupted one, layer by layer",
+        DenoisingOptions,
+        example="--rate 0.4 --units 500,500",
+        **_LAYERS,
+    ),
+    "rbm": Method(
+        "RBMs",
+        "RBM",
+        "models the density of its input, layer by layer: a deep belief network",
+        RBMOptions,
+        example="--gibbs-steps 5 --units 500,500",
+        **(_LAYERS | {"learning_rate": 0.05}),
+    ),
+    "supervised": Method(
+        "supervised layers",
+        "Supervised",
+        "predicts labels, layer by layer",
+        example="--labels 300",
+        **_LAYERS,
+    ),
+    "simclr": Method(
+        "SimCLR",
+        "SimCLR",
+        "finds the other view of an image among all views of the batch",
+        SimCLROptions,
+        recipe={"temperature": 0.2},
+        example="--temperature 0.1 --batch-size 256",
+        **_VIEWS,
+    ),
+    "byol": Method(
+        "BYOL",
+        "BYOL",
+        "predicts what a slow copy of itself makes of the other view",
+        BYOLOptions,
+        example="--momentum 0.996",
+        **_VIEWS,
+    ),
+    "barlow": Method(
+        "Barlow Twins",
+        "BarlowTwins",
+        "makes features agree between two views and differ among themselves",
+        BarlowTwinsOptions,
+        example="--redundancy-weight 0.01",
+        **_VIEWS,
+    ),
+    "vicreg": Method(
+        "VICReg",
+        "VICReg",
+        "makes two views agree while features vary and do not covary",
+        VICRegOptions,
+        example="--covariance-weight 4",
+        **_VIEWS,
+    ),
+    "mae": Method(
+        "masked autoencoder",
+        "MaskedAutoencoder",
+        "fills in hidden patches of an image",
+        MaskedAutoencoderOptions,
+        ("vit",),
+        recipe={"mask_ratio": 0.6},
+        epochs=60,
+        batch_size=64,
+        example="--mask-ratio 0.75 --depth 4",
+    ),
+    "masked": Method(
+        "masked vectors",
+        "MaskedVectors",
+        "fills in hidden features",
+        MaskedVectorsOptions,
+        batch_size=64,
+        learning_rate=0.001,
+        example="--mask-ratio 0.3",
+    ),
+    "tokens": Method(
+        "masked tokens",
+        "MaskedTokens",
+        "fills in hidden characters of a text",
+        MaskedTokensOptions,
+        ("text",),
+        epochs=10,
+        batch_size=64,
+        example="--length 128",
+    ),
+}
+IMAGE_METHODS = tuple(name for name, method in METHODS.items() if not method.reads_text)
+
+
+def find(name: str) -> Method:
+    """The `Method` of a name.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    return METHODS[choice("pretrain.method", name, tuple(METHODS))]
+
+
+def own_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The method's own options, checked: those given, for the others the recipe's or the declared default.
+
+    Args:
+        name: method.
+        given: option → value; None counts as not given.
+
+    Raises:
+        InputError: for an option of another method, or a value out of range.
+
+    Example:
+        >>> own_options("simclr", {"temperature": 0.1})
+        {'chunk_size': None, 'temperature': 0.1}
+        >>> own_options("simclr", {"temperature": None})["temperature"]
+        0.2
+    """
+    method = find(name)
+    given = {option: value for option, value in given.items() if value is not None}
+    for each in given.keys() - set(method.options.names()):
+        refuse_foreign(name, each, given[each])
+    return dataclasses.asdict(method.options(**(method.recipe | given)))
+
+
+def refuse_foreign(name: str, option: str, value: Any) -> None:
+    """Refuse an option that the method `name` does not have, and name the methods that do."""
+    owners = [
+        each
+        for each, method in METHODS.items()
+        if any(option in names for _, names, _ in method.declarations())
+    ]
+    remedy = (
+        f"It belongs to {', '.join(owners)}"
+        if owners
+        else f"`tf-kit pretrain {name} --help` lists its options"
+    )
+    flag = flag_of(option)
+    refuse(f"pretrain.{option}", f"be left out for {name}", f"{option}={value!r}", remedy, flag=flag)
