@@ -1,4 +1,4 @@
-"""What the tests of networks share: a wrong twin in place of the right function, for the length of a test."""
+"""Fixture for the tests of `networks`: a wrong twin in place of a function during one test."""
 
 import pytest
 from support.twins import wrong_function
@@ -6,7 +6,7 @@ from support.twins import wrong_function
 
 @pytest.fixture
 def wrong_twin(monkeypatch):
-    """install(owner, name, right, wrong): puts that `wrong_function` in the place of owner.name."""
+    """Function install(owner, name, right, wrong) that replaces owner.name by that `wrong_function`."""
 
     def install(owner, name, right, wrong):
         monkeypatch.setattr(owner, name, wrong_function(owner, name, right, wrong))

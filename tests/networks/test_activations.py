@@ -1,4 +1,4 @@
-"""Activations: values, derivatives, stability, and the measures of saturation, death and centering."""
+"""Activations: values, derivatives, stability, and the measures of saturation, dead units and centering."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ Z = np.concatenate([np.linspace(-6, 6, 25), [-0.01, 0.01]])
 
 
 def assert_matches_oracle(name):
-    """Value and derivative equal the scalar formulas, at 0 too."""
+    """Value and derivative equal the scalar formulas, also at 0."""
     f, slope = oracle.ACTIVATIONS[name]
     layer = activations.ACTIVATIONS[name](dtype="float64")
     np.testing.assert_allclose(layer(Z), [f(z) for z in Z], rtol=1e-12, atol=1e-15)
@@ -22,7 +22,7 @@ def assert_matches_oracle(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_oracle(name):
+def test_value_and_derivative_equal_the_oracle(name):
     assert_matches_oracle(name)
 
 
@@ -63,7 +63,7 @@ def test_derivative_equals_central_differences(name):
 
 
 def assert_tanh_is_a_scaled_sigmoid():
-    """The slide: tanh(x) = 2σ(2x) − 1."""
+    """Slide: tanh(x) = 2σ(2x) − 1."""
     tanh, sigmoid = Tanh(dtype="float64"), Sigmoid(dtype="float64")
     np.testing.assert_allclose(tanh(Z), 2 * sigmoid(2 * Z) - 1, atol=1e-15)
     np.testing.assert_allclose(tanh.derivative(Z), 4 * sigmoid.derivative(2 * Z), rtol=1e-12)
@@ -90,7 +90,7 @@ def test_stable_for_large_inputs(name, dtype):
     np.testing.assert_allclose(tf.cast(layer.derivative(z), "float64"), slopes[name], rtol=1e-2)
 
 
-def test_tails_keep_their_digits():
+def test_derivatives_stay_accurate_in_the_tails():
     """σ'(z) → e^(−|z|) and tanh'(z) → 4 e^(−2|z|), where 1 − σ and 1 − tanh² round to 0."""
     z = np.array([-60.0, 60.0])
     np.testing.assert_allclose(Sigmoid().derivative(z), np.exp(-np.abs(z)), rtol=1e-12)
@@ -110,13 +110,13 @@ def test_leaky_relu_keeps_its_slope_in_float64():
         (LeakyReLU(0.3), keras.layers.LeakyReLU()),
     ],
 )
-def test_reference_is_keras(ours, theirs):
+def test_values_equal_keras(ours, theirs):
     z = Z.astype("float32")
     np.testing.assert_allclose(ours(z), theirs(z), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("slope", [-0.1, float("nan"), "steep", True])
-def test_leaky_relu_refuses(slope):
+def test_leaky_relu_refuses_bad_slopes(slope):
     with pytest.raises(
         ValueError, match=r"`LeakyReLU.negative_slope` must be a number in \[0, inf\)"
     ) as error:
@@ -132,7 +132,7 @@ def test_the_base_class_has_no_derivative():
 # Measures
 
 
-def test_sigmoid_saturates_where_the_slope_says():
+def test_sigmoid_saturates_where_its_slope_falls_below_the_limit():
     """σ(z)(1 − σ(z)) = 0.01 at σ = (1 − √0.96)/2, which is |z| = 4.585."""
     edge = np.log((1 + np.sqrt(0.96)) / (1 - np.sqrt(0.96)))
     inside = np.array([-edge, edge]) * (1 - 1e-6)
@@ -146,21 +146,21 @@ def test_saturated_fraction(layer, fraction):
     assert activations.saturated_fraction(layer(), z) == fraction
 
 
-def test_dead_units_are_dead_on_every_example():
+def test_units_count_as_dead_if_dead_on_every_example():
     z = np.array([[-1.0, 1.0, -1.0, 0.0], [-1.0, -1.0, -1.0, 0.0]])
     assert activations.dead_fraction(ReLU(), z) == 0.75
     assert activations.dead_fraction(LeakyReLU(), z) == 0
     assert activations.dead_fraction(Sigmoid(), z) == 0
 
 
-def test_a_channel_is_dead_when_it_is_so_at_every_position():
+def test_channels_count_as_dead_if_dead_at_every_position():
     z = -np.ones((2, 3, 3, 4))
     z[1, 2, 0, 1] = 1
     assert activations.dead_fraction(ReLU(), z) == 0.75
 
 
 def test_a_large_step_kills_relu_units():
-    """The slide: after a large gradient a ReLU unit may never activate again."""
+    """Slide: after a large gradient a ReLU unit may never activate again."""
     x = np.random.default_rng(0).normal(size=(200, 5)).astype("float32")
     model = mlp((50,), 1, "relu", (5,))
     before = activations.dead_fraction(model, x)["hidden_1_relu"]
@@ -180,7 +180,7 @@ def test_sigmoid_is_not_zero_centered_and_tanh_is():
 
 
 class Subclassed(keras.Model):
-    """A model without a graph, which uses the layers of another model."""
+    """A model without a graph that contains another model."""
 
     def __init__(self, inner):
         super().__init__()
@@ -190,8 +190,8 @@ class Subclassed(keras.Model):
         return self.inner(inputs)
 
 
-def test_measures_read_what_enters_the_activation():
-    """Sequential before it is built, functional and subclassed around it: the same numbers, nothing changed."""
+def test_measures_use_the_input_of_the_activation():
+    """A sequential model before it is built gives the same numbers as inside another model, and does not change."""
     x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
     model = mlp((4, 4), None, "tanh")
     first = activations.output_mean(model, x)
@@ -209,12 +209,12 @@ def test_measures_read_what_enters_the_activation():
 
 
 @pytest.mark.parametrize("measure", ["saturated_fraction", "dead_fraction", "output_mean"])
-def test_measures_refuse_what_has_no_activation(measure):
+def test_measures_refuse_models_without_activation_layers(measure):
     model = keras.Sequential([keras.Input([3]), keras.layers.Dense(2, "relu")])
     with pytest.raises(ValueError, match=f"`{measure}.model` must have activation layers of .*<Sequential"):
         getattr(activations, measure)(model, np.ones((2, 3), "float32"))
 
 
-def test_saturated_fraction_refuses():
+def test_saturated_fraction_refuses_bad_slopes():
     with pytest.raises(ValueError, match=r"`saturated_fraction.slope` must be a number in \(0.*slope=0"):
         activations.saturated_fraction(Sigmoid(), np.zeros(2), slope=0)

@@ -1,4 +1,4 @@
-"""Backpropagation: against loops, automatic differentiation, central differences, and the printed forms."""
+"""Backpropagation against loops, automatic differentiation, central differences and the formulas as printed."""
 
 import itertools
 
@@ -52,7 +52,7 @@ def assert_matches_oracle(kind, activation, l2):
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_oracle(kind, activation, l2):
+def test_cost_and_gradients_equal_the_oracle(kind, activation, l2):
     assert_matches_oracle(kind, activation, l2)
 
 
@@ -79,7 +79,7 @@ def test_oracle_rejects_the_wrong_twin(wrong_twin, kind, name, old, new):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_automatic_differentiation(kind, activation, l2):
-    """tf.GradientTape through this wing's layers, losses and penalty, in float64."""
+    """tf.GradientTape through the layers, losses and penalty of `networks`, in float64."""
     weights, biases, x, y, _, loss = problem(kind)
     f = activations.ACTIVATIONS[activation](dtype="float64")
     keras_loss = {
@@ -110,12 +110,12 @@ def test_equals_central_differences(kind, activation, l2):
 
 @pytest.mark.parametrize("activation", [LeakyReLU(0.3), LeakyReLU, Tanh(dtype="float16")])
 def test_activation_may_be_a_layer_or_its_class(activation):
-    """Its dtype policy does not matter: everything is float64."""
+    """The dtype policy of the layer does not matter, since everything is computed in float64."""
     weights, biases, x, y, _, loss = problem("softmax")
     assert gradient_check(weights, biases, x, y, activation, loss) < 1e-7
 
 
-def test_one_output_takes_a_column_or_a_row_of_targets():
+def test_targets_may_be_a_vector_or_a_column():
     weights, biases, x, y, _, _ = problem("sigmoid", sizes=(3, 4, 1))
     for loss in ("cross_entropy", "squared_error"):
         flat = backpropagate(weights, biases, x, y[:, 0], "tanh", loss)
@@ -130,8 +130,8 @@ def test_one_output_takes_a_column_or_a_row_of_targets():
     np.testing.assert_array_equal(flat[1][0], column[1][0])
 
 
-def test_one_hot_rows_are_sigmoids_and_labels_a_softmax():
-    """The documented choice: two costs, both with δ = α − y."""
+def test_one_hot_rows_mean_sigmoids_and_labels_mean_a_softmax():
+    """The two costs differ, and both have δ = α − y."""
     weights, biases, x, labels, rows, _ = problem("softmax")
     softmax, sigmoid = (
         backpropagate(weights, biases, x, labels)[0],
@@ -155,7 +155,7 @@ def test_stable_for_large_logits(kind, size):
     assert all(np.isfinite(each).all() for each in (cost, *dW, *db))
 
 
-def test_the_arguments_stay_as_they_are():
+def test_arguments_do_not_change():
     weights, biases, x, y, _, loss = problem("softmax")
     before = [each.copy() for each in (*weights, *biases, x, y)]
     gradient_check(weights, biases, x, y, loss=loss, l2=0.1)
@@ -178,7 +178,7 @@ def descend(weights, biases, num_steps=300, learning_rate=1.0):
 
 
 def test_equal_initial_weights_stay_equal_and_cannot_learn_xnor():
-    """Three hidden units that start alike stay one unit three times; random ones break the symmetry."""
+    """Three hidden units with equal weights stay equal; random weights break the symmetry."""
     biases = [np.zeros(3), np.zeros(1)]
     cost, (hidden, _) = descend([np.full((3, 2), 0.5), np.full((1, 3), 0.5)], biases)
     np.testing.assert_allclose(hidden, np.tile(hidden[0], (3, 1)), rtol=0, atol=1e-12)
@@ -189,8 +189,8 @@ def test_equal_initial_weights_stay_equal_and_cannot_learn_xnor():
     assert cost < 0.05
 
 
-def test_all_zero_weights_do_not_move_but_for_the_last_bias():
-    """α = 0 and W = 0 make every product of (6) and (7) zero."""
+def test_from_zero_weights_only_the_last_bias_moves():
+    """With α = 0 and W = 0 every product in (6) and (7) is zero."""
     _, dW, db = backpropagate([np.zeros((3, 2)), np.zeros((1, 3))], [np.zeros(3), np.zeros(1)], *XNOR, "tanh")
     for each in (*dW, db[0]):
         np.testing.assert_array_equal(each, 0)
@@ -207,23 +207,23 @@ def test_threshold_with_squared_error_is_the_perceptron_rule():
 # Slides
 
 
-def test_slide_without_lambda_w_the_gradient_check_fails(wrong_twin):
+def test_slide_without_lambda_w_fails_the_gradient_check(wrong_twin):
     weights, biases, x, y, _, loss = problem("sigmoid")
     wrong_twin(backpropagation, "backpropagate", " + l2 * weights[l]", "")
     assert gradient_check(weights, biases, x, y, "tanh", loss, l2=0.1) > 0.01
     assert gradient_check(weights, biases, x, y, "tanh", loss, l2=0.0) < 1e-7
 
 
-def test_slide_with_the_factor_of_squared_error_the_gradient_check_fails(wrong_twin):
-    """δ = (α − y) f'(z) behind a cross-entropy; f'(z) = σ(z)(1 − σ(z))."""
+def test_slide_with_the_factor_of_squared_error_fails_the_gradient_check(wrong_twin):
+    """δ = (α − y) f'(z) with cross-entropy, where f'(z) = σ(z)(1 − σ(z))."""
     weights, biases, x, y, _, loss = problem("sigmoid")
     delta = "log_other) / n, (np.exp(log_alpha) - y)"
     wrong_twin(backpropagation, "_output", delta, f"{delta} * np.exp(log_alpha + log_other)")
     assert gradient_check(weights, biases, x, y, "tanh", loss) > 0.1
 
 
-def test_slide_with_that_factor_a_confident_mistake_teaches_nothing():
-    """z = −20 and y = 1: δ is −1 by (5), and −2e−9 with f'(z)."""
+def test_slide_with_that_factor_confident_mistakes_have_no_gradient():
+    """At z = −20 with y = 1, δ is −1 by (5) and −2e−9 with f'(z)."""
     x, y, bias = np.zeros((1, 1)), np.array([1.0]), [np.array([-20.0])]
     _, _, db = backpropagate([np.ones((1, 1))], bias, x, y, "sigmoid", "cross_entropy")
     np.testing.assert_allclose(db[0], -1, rtol=1e-8)
@@ -235,7 +235,7 @@ def test_slide_with_that_factor_a_confident_mistake_teaches_nothing():
 
 
 def test_gradient_check_measures_a_known_error():
-    """A gradient 1 % too long is 0.01/1.01 away, relative to the longer one."""
+    """A gradient that is 1 % too long has the error 0.01/1.01, relative to the longer one."""
     weights, biases, x, y, _, loss = problem("softmax")
     _, dW, db = backpropagate(weights, biases, x, y, "tanh", loss)
     dW[1] = 1.01 * dW[1]
@@ -244,13 +244,13 @@ def test_gradient_check_measures_a_known_error():
 
 
 def test_gradient_check_ignores_rounding_around_zero():
-    """A unit that is dead for all data has gradient 0 exactly; the differences are 0 up to rounding."""
+    """A unit that is dead on all data has gradient 0; its differences are 0 up to rounding."""
     weights, biases, x, y, _, loss = problem("softmax")
     biases[0] = np.full(5, -100.0)
     assert gradient_check(weights, biases, x, y, "relu", loss) < 1e-6
 
 
-def test_gradient_check_of_a_minimum_with_zero_gradient():
+def test_gradient_check_at_a_minimum_with_zero_gradient():
     zeros = [np.zeros((1, 1))], [np.zeros(1)], np.ones((1, 1)), np.zeros(1)
     assert gradient_check(*zeros, "tanh", "squared_error") == 0
 
@@ -290,13 +290,13 @@ W, B, X, Y = [np.ones((3, 2)), np.ones((2, 3))], [np.ones(3), np.ones(2)], np.on
         ({"l2": -1}, r"`backpropagate.l2` must be a number in \[0, inf\).*l2=-1"),
     ],
 )
-def test_backpropagate_refuses(changes, message):
+def test_backpropagate_refuses_bad_arguments(changes, message):
     arguments = {"weights": W, "biases": B, "x": X, "y": Y, **changes}
     with pytest.raises(ValueError, match=message):
         backpropagate(**arguments)
 
 
-def test_gradient_check_refuses():
+def test_gradient_check_refuses_bad_arguments():
     with pytest.raises(ValueError, match=r"`gradient_check.step` must be a number in \(0, inf\).*step=0"):
         gradient_check(W, B, X, Y, step=0)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Every public layer and loss of the wing keeps the contract."""
+"""Contract of every public layer and loss of `networks`."""
 
 import keras
 import numpy as np
@@ -18,12 +18,13 @@ LAYERS = [
     networks.Threshold,
     networks.Perceptron,
     lambda: networks.Perceptron("sigmoid"),
+    lambda: networks.PatchEncoder(patch_size=1, width=8, depth=1, num_heads=2),
 ]
 IMAGES = np.random.default_rng(0).normal(size=(4, 3, 3, 2)).astype("float32")
 
 
 @pytest.mark.parametrize("factory", LAYERS)
-def test_layer(factory):
+def test_layer_keeps_the_contract(factory):
     check_layer(factory, IMAGES)
 
 
@@ -37,7 +38,7 @@ def test_layer(factory):
         (networks.SoftmaxCrossEntropy, np.array([0, 1, 2, 1])),
     ],
 )
-def test_loss(factory, y_true):
+def test_loss_keeps_the_contract(factory, y_true):
     check_loss(factory, y_true, np.random.default_rng(1).normal(size=(4, 3)))
 
 
@@ -46,11 +47,12 @@ def test_every_public_class_is_under_contract():
     public = {each for each in classes if issubclass(each, (keras.layers.Layer, keras.losses.Loss))}
     layers = {type(factory()) for factory in LAYERS}
     losses = {networks.SquaredError, networks.SigmoidCrossEntropy, networks.SoftmaxCrossEntropy}
-    assert public - {networks.ActivationLayer} == layers | losses
+    base_class, takes_integers = networks.ActivationLayer, networks.TokenEncoder
+    assert public - {base_class, takes_integers} == layers | losses
 
 
 class Broken(keras.layers.Layer):
-    """Doubles its inputs; each subclass below breaks one clause of the contract."""
+    """Layer that doubles its inputs; each subclass below violates one rule of the contract."""
 
     def call(self, inputs):
         return 2 * inputs
@@ -122,7 +124,7 @@ class EagerOnly(Broken):
         (layer_contract.check_eager_graph_and_data, EagerOnly, (False,)),
     ],
 )
-def test_the_layer_contract_finds(check, broken, extra):
+def test_layer_contract_rejects_broken_layers(check, broken, extra):
     with pytest.raises(AssertionError):
         check(broken, IMAGES, *extra)
 
@@ -158,7 +160,7 @@ RegisteredLoss = keras.saving.register_keras_serializable("tf_kit", "BrokenLoss"
         (loss_contract.check_config_round_trip, lambda: RegisteredLoss("tanh")),
     ],
 )
-def test_the_loss_contract_finds(check, broken):
+def test_loss_contract_rejects_broken_losses(check, broken):
     y_pred = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
     with pytest.raises(AssertionError):
         check(broken, np.eye(4, 3), y_pred)

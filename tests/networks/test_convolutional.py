@@ -1,4 +1,4 @@
-"""Convolutional network: its formula, its layers, its seeds."""
+"""Convolutional network: formula, layers, seeds, and minibatches without examples."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def check_formula(module, side=8):
         a = image.astype("float64")
         for kernel, bias in zip(weights[0:4:2], weights[1:4:2], strict=True):
             a = np.tanh(oracle.strided_convolution(a, kernel, bias))
-        assert a.size == len(weights[4]), "not as many places as the formula has"
+        assert a.size == len(weights[4]), "the number of positions differs from the formula"
         a = np.tanh(a.ravel() @ weights[4] + weights[5])
         np.testing.assert_allclose(logits, a @ weights[6] + weights[7], atol=1e-5)
 
@@ -36,13 +36,13 @@ def test_equals_the_formula(side):
 @pytest.mark.parametrize(
     ("right", "wrong"), [("size, 3, 2,", "size, 3, 1,"), ("convolution, *after(name)", "convolution")]
 )
-def test_wrong_twins_do_not(right, wrong, wrong_twin):
+def test_formula_rejects_wrong_twins(right, wrong, wrong_twin):
     wrong_twin(convolutional, "cnn", right, wrong)
     with pytest.raises((AssertionError, ValueError)):
         check_formula(convolutional)
 
 
-def test_layout():
+def test_order_and_names_of_the_layers():
     model = cnn((4, 8), units=(6,), num_classes=3, normalization=BatchNorm, input_shape=(28, 28, 1))
     kinds = [type(layer).__name__ for layer in model.layers]
     block = ["BatchNorm", "ReLU"]
@@ -55,7 +55,7 @@ def test_layout():
     assert not any(layer.use_bias for layer in model.layers[:-1] if hasattr(layer, "use_bias"))
 
 
-def test_the_seed_alone_fixes_the_weights():
+def test_initial_weights_depend_only_on_the_seed():
     first = cnn((2, 3), num_classes=4, input_shape=(8, 8, 1), seed=3)
     keras.utils.set_random_seed(99)
     encoder = cnn((2, 3), num_classes=None, seed=3)
@@ -67,13 +67,13 @@ def test_the_seed_alone_fixes_the_weights():
 
 
 def test_initial_kernels_are_he_normal():
-    """Var W = 2 / (9 · 32), within five standard errors; keras cuts the normal at two deviations and rescales."""
+    """Var W = 2 / (9 · 32), within five standard errors; Keras truncates the normal at two deviations and rescales."""
     kernel = cnn((64,), (), None, input_shape=(8, 8, 32)).get_weights()[0]
     expected = 2 / (9 * 32)
     assert abs(kernel.var() - expected) < 5 * expected * np.sqrt(2 / kernel.size)
 
 
-def test_saves_and_learns(tmp_path):
+def test_learns_and_is_saved(tmp_path):
     train, val, _ = data.load("digits", seed=0)
     model = cnn((8, 16), normalization=BatchNorm, input_shape=(8, 8, 1))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -99,19 +99,19 @@ def test_saves_and_learns(tmp_path):
         ({"seed": -1}, "seed=-1"),
     ],
 )
-def test_errors(given, received):
+def test_refuses_bad_arguments(given, received):
     with pytest.raises(ValueError, match=f"Received: .*{received}"):
         cnn(**given)
 
 
-def test_it_is_pruned_and_quantized_as_any_convolution():
+def test_is_pruned_and_quantized_like_keras_convolutions():
     model = cnn((4,), units=(), num_classes=None, input_shape=(8, 8, 1))
     for smaller in (scaling.prune(model, 0.5), scaling.quantize(model)):
         assert type(smaller.layers[0]).__name__ in ("PrunedConv2D", "QuantizedConv2D")
 
 
 def features_of(encoder, images):
-    """What a compiled step sees of images whose number it does not know: sums of the features of each channel."""
+    """Sum of the features of each channel, in a graph that does not know the number of images."""
 
     @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]))])
     def sums(x):
@@ -121,8 +121,8 @@ def features_of(encoder, images):
     return sums(images).numpy()
 
 
-def test_a_replica_without_examples_keeps_the_shape(monkeypatch):
-    """TensorFlow's own convolution of no images has one channel here; of some images both give the same."""
+def test_output_shape_on_a_replica_without_examples(monkeypatch):
+    """Zero images get the features of the filters, not the single channel that TensorFlow would give them."""
     layer = convolutional.Convolution(4, 3, 2, padding="same")
     images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
     expected = features_of(layer, images)
@@ -131,12 +131,12 @@ def test_a_replica_without_examples_keeps_the_shape(monkeypatch):
     np.testing.assert_array_equal(features_of(layer, images[:0]), np.zeros(5))
 
 
-def test_layers_of_keras_bear_empty_parts_too(monkeypatch, tmp_path):
+def test_keras_layers_can_be_made_to_accept_empty_batches(monkeypatch, tmp_path):
     layer = keras.layers.Conv2D(4, 3, 2, padding="same")
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.Sequential([layer]), keras.layers.ReLU()])
     images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
     expected = features_of(model, images)
-    for _ in range(2):  # asked twice it is done once
+    for _ in range(2):  # the second call has no effect
         convolutional.accept_empty_batches(model)
     assert layer.call.func is convolutional._convolve
     assert layer.call.args[0].__func__ is keras.layers.Conv2D.call

@@ -1,4 +1,4 @@
-"""Gradient norms by layer, initializations, and how both change with depth."""
+"""Gradient norms by layer, initializations, and the effect of depth on both."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ X = RNG.normal(size=(32, 20)).astype("float32")
 Y = np.arange(32) % 4
 
 
-def assert_norms_are_those_of_backpropagation():
+def assert_norms_equal_backpropagation():
     model = mlp((6, 5), 4, "tanh", (20,))
     weights = [kernel.T for kernel in model.get_weights()[::2]]
     _, dW, db = backpropagate(weights, model.get_weights()[1::2], X, Y, "tanh")
@@ -31,8 +31,8 @@ def assert_norms_are_those_of_backpropagation():
     np.testing.assert_allclose(list(norms.values()), expected, rtol=1e-4)
 
 
-def test_norms_are_those_of_backpropagation():
-    assert_norms_are_those_of_backpropagation()
+def test_norms_equal_backpropagation():
+    assert_norms_equal_backpropagation()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_norms_are_those_of_backpropagation():
 def test_norms_reject_the_wrong_twin(wrong_twin, name, old, new):
     wrong_twin(gradient_flow, name, old, new)
     with pytest.raises(AssertionError):
-        assert_norms_are_those_of_backpropagation()
+        assert_norms_equal_backpropagation()
 
 
 def assert_norms_scale_with_the_loss(measure, scale):
@@ -59,18 +59,18 @@ def assert_norms_scale_with_the_loss(measure, scale):
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 @pytest.mark.parametrize("measure", [gradient_norms, delta_norms])
-def test_norms_whose_squares_leave_single_precision(measure, scale):
+def test_norms_whose_squares_exceed_single_precision(measure, scale):
     assert_norms_scale_with_the_loss(measure, scale)
 
 
-def test_norms_squared_in_single_precision_are_rejected(wrong_twin):
+def test_norms_reject_squares_in_single_precision(wrong_twin):
     wrong_twin(gradient_flow, "_norm", "each**2", "each.astype('float32') ** 2")
     with pytest.raises(AssertionError):
         assert_norms_scale_with_the_loss(gradient_norms, 1e-30)
 
 
 def test_norms_of_any_model_and_loss():
-    """Convolution, batch normalization, dropout, a penalty, a model inside: as tf.GradientTape has it."""
+    """With convolution, batch normalization, dropout, a penalty and a nested model the norms equal tf.GradientTape."""
     layers = keras.layers
     inner = keras.Sequential(
         [layers.Conv2D(3, 2, name="conv"), layers.BatchNormalization(name="norm")], name="inner"
@@ -91,7 +91,7 @@ def test_norms_of_any_model_and_loss():
     np.testing.assert_allclose(list(norms.values()), expected, rtol=1e-4)
 
 
-def test_the_model_is_left_as_it_was():
+def test_model_does_not_change():
     layers = [
         keras.Input([20]),
         keras.layers.Dense(3),
@@ -112,7 +112,7 @@ def test_the_model_is_left_as_it_was():
     assert np.isfinite(model.fit(X, Y, epochs=1, verbose=0).history["loss"]).all()
 
 
-def test_frozen_layers_are_left_out_and_unused_weights_count_zero():
+def test_frozen_layers_are_omitted_and_unused_weights_have_norm_zero():
     model = mlp((6, 5), 4, "tanh", (20,))
     model.get_layer("hidden_1").trainable = False
     assert list(gradient_norms(model, X, Y, SoftmaxCrossEntropy())) == ["hidden_2", "logits"]
@@ -139,7 +139,7 @@ def test_frozen_layers_are_left_out_and_unused_weights_count_zero():
 
 
 def assert_deltas_of_one_example_are_the_bias_gradients():
-    """∂J/∂b = Σ_n δ_n, so for one example ‖δ‖ is the norm of the gradient by the biases."""
+    """∂J/∂b = Σ_n δ_n, so for one example ‖δ‖ is the norm of the gradient of the biases."""
     model = mlp((6, 5), 4, "tanh", (20,))
     weights = [kernel.T for kernel in model.get_weights()[::2]]
     _, _, db = backpropagate(weights, model.get_weights()[1::2], X[:1], Y[:1], "tanh")
@@ -158,7 +158,7 @@ def test_deltas_reject_the_wrong_twin(wrong_twin):
         assert_deltas_of_one_example_are_the_bias_gradients()
 
 
-def test_deltas_of_a_batch_are_those_of_its_examples_over_n():
+def test_deltas_of_a_batch_are_the_root_of_summed_squares_over_n():
     model = mlp((6, 5), 4, "tanh", (20,))
     each = [delta_norms(model, X[n : n + 1], Y[n : n + 1], SoftmaxCrossEntropy()) for n in range(4)]
     batch = delta_norms(model, X[:4], Y[:4], SoftmaxCrossEntropy())
@@ -166,7 +166,7 @@ def test_deltas_of_a_batch_are_those_of_its_examples_over_n():
         np.testing.assert_allclose(norm, np.sqrt(sum(one[name] ** 2 for one in each)) / 4, rtol=1e-4)
 
 
-def test_deltas_of_a_convolution_and_a_model_inside():
+def test_deltas_of_a_convolution_in_a_nested_model():
     layers = keras.layers
     inner = keras.Sequential(
         [layers.Conv2D(3, 2, name="conv"), layers.ReLU(), layers.Dropout(0.5)], name="inner"
@@ -185,7 +185,7 @@ def test_deltas_of_a_convolution_and_a_model_inside():
     assert len(model.trainable_variables) == 4
 
 
-def test_deltas_refuse():
+def test_delta_norms_refuses_unsuitable_models():
     hiding = keras.Sequential([keras.Input([20]), keras.layers.Dense(4, "relu", name="hiding")])
     with pytest.raises(
         ValueError, match=r"`delta_norms.model` must have linear layers.*hiding with .*'relu'"
@@ -229,12 +229,12 @@ def test_variance_rejects_the_wrong_twin(monkeypatch):
         assert_moments("uniform", VARIANCES["uniform"])
 
 
-def test_uniform_stays_within_one_over_root_fan_in():
+def test_uniform_is_bounded_by_one_over_root_fan_in():
     kernel = initialize(mlp((500,), None, input_shape=(300,)), "uniform").get_weights()[0]
     np.testing.assert_allclose(np.abs(kernel).max(), 1 / np.sqrt(300), rtol=1e-3)
 
 
-def test_orthogonal_keeps_lengths():
+def test_orthogonal_kernel_preserves_lengths():
     kernel = initialize(mlp((50,), None, input_shape=(50,)), "orthogonal").get_weights()[0]
     np.testing.assert_allclose(kernel.T @ kernel, np.eye(50), atol=1e-5)
 
@@ -251,7 +251,7 @@ def test_each_layer_draws_from_its_own_seed():
         assert all(np.all(kernel != later) for later in drawn[index + 1 :])
 
 
-def test_initialize_refuses():
+def test_initialize_refuses_bad_arguments():
     with pytest.raises(ValueError, match=r"`initialize.initialization` must be one of 'uniform', .*'xavier'"):
         initialize(mlp((2,), input_shape=(2,)), "xavier")
     with pytest.raises(ValueError, match=r"`initialize.seed` must be a whole number .*seed=0.5"):
@@ -266,13 +266,13 @@ def test_initialize_refuses():
 
 
 def ratio(activation, initialization, depth=10, of="deltas"):
-    """Norm in the first hidden layer over that in the last."""
+    """Norm in the first hidden layer divided by that in the last."""
     loss = SoftmaxCrossEntropy()
     norms = gradient_norm_by_depth(X, Y, loss, depth, 50, activation, initialization, of)
     return norms["hidden_1"] / norms[f"hidden_{depth}"]
 
 
-def test_sigmoid_loses_at_least_half_of_delta_a_layer():
+def test_sigmoid_loses_at_least_half_of_delta_per_layer():
     """Equation (1): each layer multiplies by at most 1/4 times the largest singular value of W.
 
     For 50 × 50 Glorot weights that value is at most 2 (variance 1/50), so 9 layers leave at most 2^−9.
@@ -281,7 +281,7 @@ def test_sigmoid_loses_at_least_half_of_delta_a_layer():
 
 
 @pytest.mark.parametrize("of", ["deltas", "weights"])
-def test_deeper_sigmoid_nets_pass_less(of):
+def test_deeper_sigmoid_networks_pass_less_gradient(of):
     two, four, eight = (ratio("sigmoid", "glorot", depth, of) for depth in (2, 4, 8))
     assert two > 10 * four > 1000 * eight
 
@@ -289,23 +289,23 @@ def test_deeper_sigmoid_nets_pass_less(of):
 @pytest.mark.parametrize(
     ("activation", "scaled", "factor"), [("relu", "he", np.sqrt(1 / 6)), ("tanh", "glorot", np.sqrt(1 / 3))]
 )
-def test_scaled_weights_keep_delta_and_the_old_uniform_loses_it(activation, scaled, factor):
+def test_scaled_weights_preserve_delta_and_uniform_weights_lose_it(activation, scaled, factor):
     """Uniform ±1/√n has 1/6 of He's variance and, for square layers, 1/3 of Glorot's.
 
-    Over 9 layers that is the root of it to the power 9, give or take what the activation does.
+    Over 9 layers this gives the root of that factor to the power 9, apart from the effect of the activation.
     """
     kept, lost = ratio(activation, scaled), ratio(activation, "uniform")
     assert 0.2 < kept < 5
     assert 0.2 < lost / kept / factor**9 < 10
 
 
-def test_weight_gradients_hide_the_lost_delta():
-    """Glorot and Bengio, 2010: with the old uniform, δ vanishes while ∂J/∂W has one size in all layers."""
+def test_weight_gradients_keep_their_size_while_delta_vanishes():
+    """Glorot and Bengio, 2010: with "uniform", δ vanishes while ∂J/∂W has the same size in all layers."""
     assert ratio("tanh", "uniform", of="deltas") < 0.05
     assert 0.2 < ratio("tanh", "uniform", of="weights") < 5
 
 
-def test_orthogonal_weights_carry_delta_through_a_linear_net_unchanged():
+def test_orthogonal_weights_preserve_delta_in_a_linear_network():
     """Leaky ReLU with slope 1 is the identity; then ‖δ^(l)‖ and ‖α^(l)‖ are the same in all layers."""
     for of in ("deltas", "weights"):
         norms = gradient_norm_by_depth(
@@ -315,7 +315,7 @@ def test_orthogonal_weights_carry_delta_through_a_linear_net_unchanged():
         np.testing.assert_allclose(hidden, hidden[0], rtol=1e-4, err_msg=of)
 
 
-def test_outputs_follow_the_targets():
+def test_number_of_outputs_follows_the_targets():
     one = gradient_norm_by_depth(X, Y[:, None] % 2, SigmoidCrossEntropy(), 1, 3)
     assert list(one) == ["hidden_1", "logits"]
     hot = gradient_norm_by_depth(X, np.eye(4)[Y], SoftmaxCrossEntropy(), 1, 3)
@@ -324,7 +324,7 @@ def test_outputs_follow_the_targets():
     assert abs(one["logits"] - hot["logits"]) > 1e-3
 
 
-def test_by_depth_refuses():
+def test_gradient_norm_by_depth_refuses_bad_arguments():
     with pytest.raises(ValueError, match=r"`gradient_norm_by_depth.depth` must be a whole number .*depth=0"):
         gradient_norm_by_depth(X, Y, SoftmaxCrossEntropy(), depth=0)
     with pytest.raises(ValueError, match=r"`gradient_norm_by_depth.of` must be one of .*of='biases'"):

@@ -1,4 +1,4 @@
-"""Walks over layers: order, names, and what is inside what."""
+"""Walks over the layers of nested, subclassed and wrapping models, and interception of their calls."""
 
 import keras
 import numpy as np
@@ -53,7 +53,7 @@ def test_all_layers_has_models_and_layers_inside_layers_once():
     assert sorted(layer.name for layer in found) == sorted(expected)
 
 
-def test_last_layer_is_sought_in_the_last_nested_model():
+def test_last_layer_opens_the_last_nested_model():
     model = sequential(LAYERS.Flatten(), sequential(LAYERS.Dense(1, name="last"), name="inner"), name="model")
     assert last_layer(model).name == "last"
     assert last_layer(model.layers[0]) is model.layers[0]

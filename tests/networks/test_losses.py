@@ -1,4 +1,4 @@
-"""Losses and cost: values, gradients, stability, and what the printed forms do wrong."""
+"""Losses and cost: values, gradients, stability, and the errors of the formulas as printed."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ SOFT = RNG.dirichlet(np.ones(4), size=6)
 
 
 def assert_matches_oracle(name):
-    """Every example's loss, by the loop over its outputs."""
+    """The loss of every example equals the loop over its outputs."""
     loss, targets, expected = {
         "squared": (SquaredError, SOFT, [oracle.squared_error(z, y) for z, y in zip(Z, SOFT, strict=True)]),
         "squared sigmoid": (
@@ -48,7 +48,7 @@ NAMES = ["squared", "squared sigmoid", "sigmoid", "softmax", "softmax labels"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_oracle(name):
+def test_losses_equal_the_oracle(name):
     assert_matches_oracle(name)
 
 
@@ -77,8 +77,8 @@ def gradient(loss, y, z):
     return tape.gradient(value, z).numpy()
 
 
-def test_gradients_are_those_of_the_docstrings():
-    """For the mean over 6 examples, at z = 0 too, where a formula with |z| goes wrong."""
+def test_gradients_equal_the_formulas_in_the_docstrings():
+    """For the mean over 6 examples, also at z = 0, where a formula with |z| would be wrong."""
     z = Z.copy()
     z[0] = 0
     probability = 1 / (1 + np.exp(-z))
@@ -96,7 +96,7 @@ def test_gradients_are_those_of_the_docstrings():
         )
 
 
-def test_squared_error_behind_a_sigmoid_forgives_confident_mistakes():
+def test_squared_error_after_a_sigmoid_ignores_confident_mistakes():
     """At z = −20 with y = 1 the gradient of squared error is 2e−9, that of cross-entropy −1."""
     z, y = np.array([[-20.0]]), np.array([[1.0]])
     assert abs(gradient(SquaredError("sigmoid", dtype="float64"), y, z)[0, 0]) < 1e-8
@@ -105,7 +105,7 @@ def test_squared_error_behind_a_sigmoid_forgives_confident_mistakes():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_stable_for_large_logits(dtype):
-    """Right answers cost 0, wrong ones the size of the logit; gradients finite."""
+    """Right answers cost 0, wrong ones the size of the logit; all gradients are finite."""
     z = np.array([[1e4], [-1e4], [1e4], [-1e4]])
     y = np.array([[1.0], [0.0], [0.0], [1.0]])
     sigmoid = SigmoidCrossEntropy(reduction="none", dtype=dtype)
@@ -120,13 +120,13 @@ def test_stable_for_large_logits(dtype):
     np.testing.assert_array_equal(gradient(squared, np.array([[0.0, 0.0]]), z[:1]), [[0, 0]])
 
 
-def test_small_losses_keep_their_digits():
+def test_small_losses_stay_accurate():
     """log(1 + e^(−20)) = 2.06e−9 in float32, where 1 + e^(−20) rounds to 1."""
     value = SigmoidCrossEntropy()(np.array([[1.0]]), np.array([[20.0]], "float32"))
     np.testing.assert_allclose(value, np.exp(-20), rtol=1e-5)
 
 
-def test_two_classes_of_a_softmax_are_one_sigmoid():
+def test_softmax_of_two_classes_equals_one_sigmoid():
     y = np.array([0, 1, 1, 0, 1, 0])
     softmax = SoftmaxCrossEntropy(dtype="float64")(y, Z[:, :2])
     sigmoid = SigmoidCrossEntropy(dtype="float64")(y, Z[:, 1:2] - Z[:, :1])
@@ -138,12 +138,12 @@ def test_softmax_ignores_an_offset():
     np.testing.assert_allclose(loss(LABELS, Z + 1e4), loss(LABELS, Z), rtol=1e-10)
 
 
-def test_equal_logits_cost_log_of_the_number_of_classes():
+def test_loss_of_equal_logits_is_the_log_of_the_number_of_classes():
     np.testing.assert_allclose(SoftmaxCrossEntropy()(LABELS, np.full((6, 4), 7.0)), np.log(4), rtol=1e-6)
 
 
-def test_reference_is_keras():
-    """Equal where the conventions agree; a factor of the number of outputs, or that over 2, where not."""
+def test_losses_relate_to_keras_by_known_factors():
+    """Equal where the conventions agree; otherwise the factor is the number of outputs, or half of it."""
     k = keras.losses
     pairs = [
         (SoftmaxCrossEntropy()(LABELS, Z), k.SparseCategoricalCrossentropy(from_logits=True)(LABELS, Z)),
@@ -156,7 +156,7 @@ def test_reference_is_keras():
 
 
 @pytest.mark.parametrize("loss", [SquaredError(), SigmoidCrossEntropy()])
-def test_one_column_and_no_column_are_the_same(loss):
+def test_targets_may_be_a_vector_or_a_column(loss):
     y, z = SOFT[:, 0], Z[:, :1]
     expected = float(loss(y[:, None], z))
     np.testing.assert_allclose(loss(y, z), expected)
@@ -164,13 +164,13 @@ def test_one_column_and_no_column_are_the_same(loss):
     np.testing.assert_allclose(SoftmaxCrossEntropy()(LABELS[:, None], Z), SoftmaxCrossEntropy()(LABELS, Z))
 
 
-def test_softmax_over_sequences_averages_the_steps():
+def test_softmax_averages_over_the_steps_of_a_sequence():
     z, y = Z.reshape(2, 3, 4), LABELS.reshape(2, 3)
     np.testing.assert_allclose(SoftmaxCrossEntropy()(y, z), SoftmaxCrossEntropy()(LABELS, Z), rtol=1e-6)
 
 
 @pytest.mark.parametrize("label", [-1, 4])
-def test_a_label_outside_the_classes_shows(label):
+def test_label_outside_the_classes_gives_nan(label):
     each = SoftmaxCrossEntropy(reduction="none")(np.array([0, label, 1, 1, 2, 0]), Z)
     np.testing.assert_array_equal(np.isnan(each), [False, True, False, False, False, False])
 
@@ -194,7 +194,7 @@ def test_targets_of_another_shape_are_refused(loss, y):
         loss(y, Z)
 
 
-def test_squared_error_refuses():
+def test_squared_error_refuses_other_activations():
     with pytest.raises(
         ValueError, match=r"`SquaredError.activation` must be one of None, .*activation='softmax'"
     ):
@@ -209,7 +209,7 @@ def assert_penalty_matches_oracle():
     np.testing.assert_allclose(losses.l2_penalty(weights, 0.3), oracle.penalty(weights, 0.3), rtol=1e-12)
 
 
-def test_penalty_matches_the_oracle():
+def test_penalty_equals_the_oracle():
     assert_penalty_matches_oracle()
 
 
@@ -219,13 +219,13 @@ def test_penalty_rejects_the_wrong_twin(wrong_twin):
         assert_penalty_matches_oracle()
 
 
-def test_penalty_is_half_of_keras_regularizer():
+def test_penalty_is_half_of_the_keras_regularizer():
     weight = RNG.normal(size=(3, 2)).astype("float32")
     np.testing.assert_allclose(l2_penalty([weight], 0.3), keras.regularizers.L2(0.3 / 2)(weight), rtol=1e-6)
 
 
-def test_cost_is_mean_loss_and_penalty_of_the_kernels():
-    """Biases and the gains of batch normalization stay out of the penalty; dropout is off."""
+def test_cost_is_mean_loss_plus_penalty_of_the_kernels():
+    """The penalty excludes biases and the gains of batch normalization; dropout is off."""
     dense = [keras.layers.Dense(4, name="first"), keras.layers.Dense(4, name="second")]
     between = [keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
     model = keras.Sequential([keras.Input([3]), dense[0], *between, dense[1]])
@@ -239,7 +239,7 @@ def test_cost_is_mean_loss_and_penalty_of_the_kernels():
 
 
 @pytest.mark.parametrize("l2", [-0.1, float("inf"), None])
-def test_penalty_and_cost_refuse(l2):
+def test_penalty_and_cost_refuse_bad_l2(l2):
     with pytest.raises(ValueError, match=rf"`l2_penalty.l2` must be a number in \[0, inf\).*l2={l2}"):
         l2_penalty([np.ones(2)], l2)
     with pytest.raises(ValueError, match=rf"`cost.l2` must be a number in \[0, inf\).*l2={l2}"):
@@ -250,13 +250,13 @@ def test_penalty_and_cost_refuse(l2):
 
 
 class Printed(SigmoidCrossEntropy):
-    """The classification cost as printed: y log h + (1 − y) log(1 − h), no minus sign."""
+    """The classification cost as printed: y log h + (1 − y) log(1 − h), without the minus sign."""
 
     def call(self, y_true, y_pred):
         return -super().call(y_true, y_pred)
 
 
-def test_slide_minimizing_the_printed_cost_drives_the_likelihood_down():
+def test_slide_minimizing_the_printed_cost_lowers_the_likelihood():
     x = RNG.normal(size=(30, 2)).astype("float32")
     y = (x[:, :1] > 0).astype("float32")
 
@@ -275,11 +275,11 @@ def test_slide_minimizing_the_printed_cost_drives_the_likelihood_down():
     assert mean_log_likelihood_after_training(Printed()) < start - 0.3
 
 
-def test_slide_a_sum_to_m_averaged_over_n_weighs_the_penalty_wrong():
+def test_slide_dividing_a_sum_to_m_by_n_changes_the_weight_of_the_penalty():
     """Ridge regression h = w x on N examples has its minimum at w = Σxy / (Σx² + λN).
 
-    The same data twice, M = 2N examples, are the same problem. The cost here is flat at that w; the printed
-    one, a sum to M over N, still falls there.
+    Repeating the data, M = 2N, does not change the problem. The gradient of `cost` is 0 at that w; that of the
+    printed cost, a sum to M divided by N, is not.
     """
     x, y, l2 = RNG.normal(size=(20, 1)), RNG.normal(size=(20, 1)), 0.3
     w = np.sum(x * y) / (np.sum(x**2) + l2 * len(x))

@@ -15,7 +15,7 @@ BOOLEAN = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
 # mlp
 
 
-def test_layout():
+def test_order_and_names_of_the_layers():
     model = mlp(units=(5, 4), num_classes=3, activation="leaky_relu", input_shape=(2, 2, 1))
     kinds = [(layer.name, type(layer).__name__) for layer in model.layers]
     assert kinds == [
@@ -31,7 +31,7 @@ def test_layout():
     assert model.count_params() == (4 + 1) * 5 + (5 + 1) * 4 + (4 + 1) * 3
 
 
-def test_without_a_head_it_is_an_encoder_with_the_same_hidden_weights():
+def test_encoder_has_the_same_hidden_weights_as_the_classifier():
     model = mlp((5, 4), 3, input_shape=(6,), seed=7)
     encoder = mlp((5, 4), None, input_shape=(6,), seed=7)
     assert encoder.output_shape == (None, 4)
@@ -40,7 +40,7 @@ def test_without_a_head_it_is_an_encoder_with_the_same_hidden_weights():
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_the_seed_alone_fixes_the_weights():
+def test_initial_weights_depend_only_on_the_seed():
     first = mlp((5, 5), 5, input_shape=(5,), seed=3)
     keras.utils.set_random_seed(99)
     later = mlp((5, 5), 5, seed=3)
@@ -74,14 +74,14 @@ def test_activation_may_be_a_class_or_a_function(activation):
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "leaky_relu", lambda: LeakyReLU(0.2)])
-def test_keras_file(tmp_path, activation):
+def test_is_saved_and_loaded(tmp_path, activation):
     model = mlp((3,), 2, activation, (2, 2))
     model.save(tmp_path / "mlp.keras")
     x = np.random.default_rng(0).normal(size=(4, 2, 2)).astype("float32")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "mlp.keras")(x), model(x))
 
 
-def test_learns_xor():
+def test_mlp_learns_xor():
     model = mlp((8,), 2, "tanh", (2,))
     model.compile(keras.optimizers.Adam(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     y = np.array([0, 1, 1, 0])
@@ -107,7 +107,7 @@ def test_learns_xor():
         ({"seed": -1}, "`mlp.seed` must be a whole number of at least 0. Received: seed=-1"),
     ],
 )
-def test_mlp_refuses(arguments, message):
+def test_mlp_refuses_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         mlp(**arguments)
 
@@ -132,7 +132,7 @@ def assert_forward_matches_oracle():
             np.testing.assert_allclose(activations[l][n], values, rtol=1e-4, atol=1e-5)
 
 
-def test_forward_matches_the_oracle():
+def test_forward_equals_the_oracle():
     assert_forward_matches_oracle()
 
 
@@ -146,7 +146,7 @@ def test_forward_rejects_the_wrong_twin(wrong_twin, old, new):
         assert_forward_matches_oracle()
 
 
-def test_forward_ends_in_what_the_model_gives():
+def test_forward_ends_in_the_output_of_the_model():
     """With dropout and batch normalization between the layers: inference mode, images flattened."""
     layers = keras.layers
     between = [layers.Dense(4), layers.BatchNormalization(), Tanh(), layers.Dropout(0.5), layers.Dense(2)]
@@ -158,7 +158,7 @@ def test_forward_ends_in_what_the_model_gives():
     np.testing.assert_allclose(z[-1], activations[-1])
 
 
-def test_forward_refuses():
+def test_forward_refuses_unsuitable_models():
     inputs = keras.Input([2])
     functional = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     with pytest.raises(
@@ -176,7 +176,7 @@ def test_forward_refuses():
 
 
 def assert_slide_table(activation, atol):
-    """The table of the slide: x_1 x_2 | z_1 z_2 | r."""
+    """Compare with the table of the slide: x_1 x_2 | z_1 z_2 | r."""
     _, (x, hidden, r) = forward(perceptron.xnor_network(activation), BOOLEAN)
     table = np.concatenate([x, hidden, r], axis=1)
     slide = [[0, 0, 0, 1, 1], [0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 1]]
@@ -184,7 +184,7 @@ def assert_slide_table(activation, atol):
 
 
 @pytest.mark.parametrize(("activation", "atol"), [("threshold", 0), ("sigmoid", 1e-4)])
-def test_xnor_is_the_table_of_the_slide(activation, atol):
+def test_xnor_equals_the_table_of_the_slide(activation, atol):
     assert_slide_table(activation, atol)
 
 
@@ -202,7 +202,7 @@ def test_xor_negates_xnor(activation):
     )
 
 
-def test_boolean_networks_refuse():
+def test_boolean_networks_refuse_other_activations():
     with pytest.raises(ValueError, match=r"`xnor_network.activation` must be one of .*activation='relu'"):
         xnor_network("relu")
     with pytest.raises(ValueError, match=r"`xor_network.activation` must be one of .*activation='tanh'"):
@@ -243,8 +243,8 @@ def test_perceptron_rule_rejects_the_wrong_twin(wrong_twin):
 @pytest.mark.parametrize(
     ("targets", "most"), [([0, 0, 0, 1], 4), ([0, 1, 1, 1], 4), ([1, 0, 0, 0], 4), ([1, 0, 0, 1], 3)]
 )
-def test_one_unit_learns_what_a_line_separates(targets, most):
-    """AND, OR and NOR are learned; of XNOR's four rows never more than three."""
+def test_one_unit_learns_linearly_separable_problems_only(targets, most):
+    """AND, OR and NOR are learned; of the four rows of XNOR at most three."""
     model = train(BOOLEAN, np.array(targets), 1.0, epochs=12)
     right = int(np.sum(np.array(model(BOOLEAN))[:, 0] == targets))
     assert right == most if most == 4 else right <= most
@@ -258,7 +258,7 @@ def test_perceptron_sigmoid_is_logistic_regression():
     np.testing.assert_allclose(unit(BOOLEAN), expected, rtol=1e-6)
 
 
-def test_perceptron_refuses():
+def test_perceptron_refuses_other_activations():
     with pytest.raises(
         ValueError, match=r"`Perceptron.activation` must be one of 'threshold', .*activation='step'"
     ):

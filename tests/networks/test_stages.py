@@ -1,4 +1,4 @@
-"""The dense layers of an encoder, found in whatever form the encoder has."""
+"""Stages of encoders of every form: a single layer, sequential and functional models."""
 
 import keras
 import numpy as np
@@ -71,7 +71,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_stages_are_the_encoders_own_layers(form):
+def test_stages_hold_the_layers_of_the_encoder_itself(form):
     make, layers, activations = FORMS[form]
     encoder = make()
     stages = dense_stages(encoder)
@@ -82,7 +82,7 @@ def test_stages_are_the_encoders_own_layers(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_activate_is_what_stands_between_pre_activation_and_output(form):
+def test_activate_applies_the_named_activations(form):
     make, _, _ = FORMS[form]
     encoder = make()
     z = np.linspace(-3, 3, 13, dtype="float32").reshape(1, -1)
@@ -111,7 +111,7 @@ def test_activate_is_what_stands_between_pre_activation_and_output(form):
         (keras.layers.Flatten(), False),
     ],
 )
-def test_elementwise(layer, elementwise):
+def test_is_elementwise(layer, elementwise):
     assert is_elementwise(layer) == elementwise
 
 
@@ -130,7 +130,7 @@ class Subclassed(keras.Model):
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (branching, "Functional"),
         (bare_operation, "Functional"),
@@ -140,6 +140,6 @@ class Subclassed(keras.Model):
         (lambda: networks.mlp((), num_classes=3), "'mlp' without a dense layer"),
     ],
 )
-def test_refusals(make, says):
-    with pytest.raises(ValueError, match=says):
+def test_refuses_encoders_that_are_not_dense_sequences(make, message):
+    with pytest.raises(ValueError, match=message):
         dense_stages(make())

@@ -1,4 +1,4 @@
-"""The block against float64 loops, the fixed codes of places, and what the encoders do not depend on."""
+"""Transformer block against float64 loops, codes of positions, padding, order of patches and seeds."""
 
 import keras
 import numpy as np
@@ -40,8 +40,8 @@ def check_positions(module):
     np.testing.assert_allclose(codes, [oracle.sine_cosine(p, 6) for p in range(7)], rtol=1e-5, atol=1e-6)
 
 
-def check_own_weights_for_each_matrix(module):
-    """Query, key, value and output start from four different draws, fixed by the seed."""
+def check_matrices_start_differently(module):
+    """Query, key, value and output start from four different draws that the seed fixes."""
     blocks = [module.TransformerBlock(8, num_heads=2, seed=seed) for seed in (3, 3, 4)]
     for seed, block in enumerate(blocks):
         keras.utils.set_random_seed(seed)
@@ -54,11 +54,11 @@ def check_own_weights_for_each_matrix(module):
     assert all(np.any(a != b) for a, b in zip(first, other, strict=True))
 
 
-CHECKS = [check_block, check_positions, check_own_weights_for_each_matrix]
+CHECKS = [check_block, check_positions, check_matrices_start_differently]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_equals_the_formulas(check):
     check(transformer)
 
 
@@ -72,7 +72,7 @@ def test_theorem(check):
         (check_block, "attention_mask=attended, ", ""),
         (check_positions, "-2 * np.arange(width // 2) / width", "-np.arange(width // 2) / width"),
         (check_positions, "[np.sin(angles), np.cos(angles)]", "[np.cos(angles), np.sin(angles)]"),
-        (check_own_weights_for_each_matrix, "GlorotUniform(seed)((self", "GlorotUniform(7)((self"),
+        (check_matrices_start_differently, "GlorotUniform(seed)((self", "GlorotUniform(7)((self"),
     ],
 )
 def test_wrong_twin(check, right, wrong):
@@ -80,11 +80,13 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(transformer, right, wrong))
 
 
-def test_places_of_a_grid_have_codes_of_their_own():
+def test_grid_positions_are_distinct():
     codes = transformer.grid_positions(4, 4, 16)
     distances = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
     assert distances[~np.eye(16, dtype=bool)].min() > 0.5
-    assert np.allclose(distances[0, 1], distances[0, 4]), "a step right is as far as a step down"
+    assert np.allclose(distances[0, 1], distances[0, 4]), (
+        "a step to the right changes the code as much as a step down"
+    )
 
 
 def test_positions_are_not_trained():
@@ -96,8 +98,8 @@ def test_positions_are_not_trained():
     assert {id(variable) for variable in encoder.variables} == weights
 
 
-def test_patches_carry_their_places():
-    """Any order of all patches, with their places, gives the same mean; without places it does not."""
+def test_order_of_patches_matters_only_through_their_places():
+    """Permuted patches give the same mean if their places are permuted too, and only then."""
     encoder = PatchEncoder(patch_size=2, width=8, depth=2)
     x = np.random.default_rng(0).random((3, 4, 6, 1)).astype("float32")
     expected = np.asarray(encoder(x))
@@ -118,7 +120,7 @@ def test_padding_is_not_attended_to():
     np.testing.assert_array_equal(encoder(np.zeros((2, 4), int)), np.zeros((2, 8)))
 
 
-def test_the_same_seed_gives_the_same_encoder():
+def test_initial_weights_depend_only_on_the_seed():
     def weights(seed, global_seed):
         keras.utils.set_random_seed(global_seed)
         encoder = PatchEncoder(patch_size=2, width=8, depth=2, seed=seed)
@@ -144,7 +146,7 @@ def test_encoders_are_saved(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda: PatchEncoder(0), "patch_size=0"),
         (lambda: PatchEncoder(2, width=6), "width=6"),
@@ -157,6 +159,6 @@ def test_encoders_are_saved(make, tmp_path):
         (lambda: TokenEncoder(4).build((None, 3, 2)), r"shape=\(None, 3, 2\)"),
     ],
 )
-def test_refusals(act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refuses_bad_arguments(act, message):
+    with pytest.raises(ValueError, match=message):
         act()

@@ -1,4 +1,4 @@
-"""What the data wing should give, by loops and from definitions: float64 NumPy, nothing of tf_kit."""
+"""Expected values for tests of `data`, computed from definitions by loops in float64, without tf_kit."""
 
 import math
 
@@ -13,15 +13,15 @@ def class_counts(y, num_classes):
 
 
 def exclusive_or(point):
-    """1 if exactly one coordinate lies beyond the middle of the unit square."""
+    """Return 1 if exactly one coordinate of a point in the unit square exceeds 1/2, otherwise 0."""
     return int((point[0] > 0.5) != (point[1] > 0.5))
 
 
 def distance_to_half_circle(point, lower):
-    """Distance of a point of the unit square from its half circle, in units of the radius."""
+    """Return the distance of a point in the unit square from a half circle, in units of the radius."""
     u = 4 * (float(point[0]) - 0.5) + 0.5
     v = 4 * (float(point[1]) - 0.5) + 0.25
-    if lower:  # the upper one, turned by half a turn about the middle (1/2, 1/4)
+    if lower:  # the upper one, rotated by half a turn about its center (1/2, 1/4)
         u, v = 1 - u, 0.5 - v
     if v >= 0:
         return abs(math.hypot(u, v) - 1)
@@ -29,7 +29,7 @@ def distance_to_half_circle(point, lower):
 
 
 def distance_to_arm(point, arm, arms, turns):
-    """Distance of a point from its spiral arm, found on a fine grid of the arm's parameter."""
+    """Return the distance of a point from a spiral arm, searched on a fine grid of the arm's parameter."""
     t = np.linspace(0, 1, 4001)
     angle = 2 * math.pi * (turns * t + arm / arms)
     on_arm = np.stack([0.5 + 0.4 * t * np.cos(angle), 0.5 + 0.4 * t * np.sin(angle)], axis=1)
@@ -37,7 +37,7 @@ def distance_to_arm(point, arm, arms, turns):
 
 
 def all_bars_and_stripes(size):
-    """Every image as a tuple of rows, with its class."""
+    """Return the set of (image, class) for every image of bars or stripes, as a tuple of rows."""
     images = set()
     for code in range(1, 2**size - 1):
         line = tuple(code >> place & 1 for place in range(size))

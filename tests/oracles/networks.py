@@ -1,4 +1,4 @@
-"""Networks of the lecture in float64, one unit and one example at a time, from the slides' indices.
+"""Networks of the lecture in float64, one unit and one example at a time, written from the slides.
 
 Layers are numbered from 0 here: weights[l][i][j] leads from unit j of layer l to unit i of layer l + 1.
 """
@@ -21,7 +21,7 @@ ACTIVATIONS = {
 
 
 def forward(weights, biases, x, activation, output):
-    """z and α of every layer for one example; `output` gives α of the last layer from all its z."""
+    """Return z and α of every layer for one example; `output` maps all z of the last layer to its α."""
     f, _ = ACTIVATIONS[activation]
     zs, alphas = [], [[float(value) for value in x]]
     for l, (W, b) in enumerate(zip(weights, biases, strict=True)):
@@ -59,7 +59,10 @@ def penalty(weights, l2):
 
 
 def backpropagate(weights, biases, xs, ys, activation, loss, l2):
-    """J, ∂J/∂W and ∂J/∂b as nested lists. loss: "squared_error", "sigmoid" or "softmax" cross-entropy; ys rows."""
+    """Return J, ∂J/∂W and ∂J/∂b as nested lists.
+
+    loss: "squared_error", or "sigmoid" or "softmax" for cross-entropy. ys: one row for each example.
+    """
     f, slope = ACTIVATIONS[activation]
     output, measure = {
         "squared_error": (lambda z: [f(value) for value in z], squared_error),
@@ -91,7 +94,7 @@ def backpropagate(weights, biases, xs, ys, activation, loss, l2):
 
 
 def perceptron_rule(x, y, learning_rate, epochs):
-    """Weights and bias after Rosenblatt's rule, one example after the other, from 0."""
+    """Return weights and bias after Rosenblatt's rule, starting from 0, one example at a time."""
     w, b = [0.0] * len(x[0]), 0.0
     for _ in range(epochs):
         for example, target in zip(x, y, strict=True):
@@ -103,9 +106,9 @@ def perceptron_rule(x, y, learning_rate, epochs):
 
 
 def strided_convolution(image, kernel, bias):
-    """Windows of 3×3 pixels, two apart: (h, w, d) → (⌈h/2⌉, ⌈w/2⌉, c), zeros outside the image.
+    """Convolution with windows of 3×3 pixels, two apart, padded with zeros: (h, w, d) → (⌈h/2⌉, ⌈w/2⌉, c).
 
-    The windows of a side of even length begin on its first pixel, those of an odd one a pixel before it.
+    Along a side of even length the first window begins at the first pixel, along an odd one a pixel before it.
     """
     height, width = image.shape[:2]
     out = np.zeros((-(-height // 2), -(-width // 2), kernel.shape[-1]))

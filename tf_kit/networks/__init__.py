@@ -1,4 +1,4 @@
-"""Networks: units, activations, losses, backpropagation, and how gradients flow through depth."""
+"""Networks: units, activations, losses, backpropagation, convolutions, transformers and gradient flow."""
 
 from tf_kit.networks.activations import (
     ActivationLayer,
@@ -23,10 +23,12 @@ from tf_kit.networks.perceptron import (
     xnor_network,
     xor_network,
 )
+from tf_kit.networks.transformer import PatchEncoder, TokenEncoder
 
 __all__ = [
     "ActivationLayer",
     "LeakyReLU",
+    "PatchEncoder",
     "Perceptron",
     "Propagation",
     "ReLU",
@@ -36,6 +38,7 @@ __all__ = [
     "SquaredError",
     "Tanh",
     "Threshold",
+    "TokenEncoder",
     "backpropagate",
     "cnn",
     "cost",

@@ -1,4 +1,4 @@
-"""Costs: squared error and cross-entropy, from logits, with the penalty on the weights (topic 03).
+"""Costs: squared error and cross-entropy computed from logits, and the penalty on the weights (topic 03).
 
 The cost of the lecture is a mean over examples plus a penalty,
 
@@ -6,15 +6,16 @@ The cost of the lecture is a mean over examples plus a penalty,
 
 The losses L are Keras losses, `l2_penalty` is the second term, `cost` is all of J.
 
-Slide: for classification the minus sign of L is missing, both with and without the penalty. What is printed
-is the log-likelihood; minimizing it drives the likelihood of the targets down.
-Slide: the sums run to M and are divided by N. Both are the number of examples here: with M ≠ N the gradient,
-and so the step, is M/N times as long while the penalty keeps its size.
+Slide: for classification the minus sign of L is missing, both with and without the penalty. The printed formula is
+the log-likelihood; minimizing it makes the targets less likely.
+Slide: the sums run to M and are divided by N. Here both are the number of examples: with M ≠ N the gradient of the
+loss would be M/N times as long while that of the penalty keeps its size.
 
 Reference: Bishop, 2006, Pattern Recognition and Machine Learning, section 5.2; Goodfellow, Bengio, Courville,
 2016, Deep Learning, sections 6.2.2 and 7.1.1.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -22,15 +23,15 @@ from keras import ops
 
 from tf_kit.checks import choice, number, refuse
 from tf_kit.networks.activations import ACTIVATIONS
-from tf_kit.typing import Tensor
+from tf_kit.typing import ArrayLike, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class SquaredError(keras.losses.Loss):
     """Squared error: half the squared distance between output and target.
 
-    The cost of regression. Behind a sigmoid it is a poor cost of classification: its gradient carries the
-    factor σ'(z), which vanishes where the unit is confidently wrong.
+    The cost of regression. After a sigmoid it is a poor cost of classification: its gradient contains the factor
+    σ'(z), which vanishes where the unit is confidently wrong.
 
         L(h, y) = 1/2 ‖h − y‖²,   h = f(z)                               (1)
         ∂L/∂z   = (h − y) f'(z)                                          (2)
@@ -39,12 +40,12 @@ class SquaredError(keras.losses.Loss):
     runs over all axes but the first; the mean over the n examples.
 
     Args:
-        activation: applied to the outputs first: None, "sigmoid", "tanh", "relu" or "leaky_relu". Give it
-            when the model ends in logits and the targets lie in the range of f. Defaults to None.
-        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none".
+        activation: activation to apply to the outputs first: None, "sigmoid", "tanh", "relu" or "leaky_relu". Use it
+            if the model ends in logits and the targets lie in the range of f. Defaults to None.
+        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none". Defaults to the mean.
 
     Raises:
-        ValueError: when `activation` is another name, or the shapes of outputs and targets differ.
+        ValueError: `activation` is another name, or the shapes of outputs and targets differ.
 
     Example:
         >>> import numpy as np
@@ -52,9 +53,9 @@ class SquaredError(keras.losses.Loss):
         >>> float(SquaredError()(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[3.0, 4.0], [1.0, 1.0]])))
         6.25
 
-    Convention: Keras's `MeanSquaredError` has no 1/2 and divides by the number of outputs as well.
-    Slide: the average over N of a sum to M; here both are the number of examples.
-    Reference: Bishop, 2006, equation 5.11.
+    Convention: `MeanSquaredError` of Keras has no 1/2 and also divides by the number of outputs.
+    Slide: the sum to M is divided by N; here both are the number of examples.
+    Reference: Bishop, 2006, Pattern Recognition and Machine Learning, equation 5.11.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class SquaredError(keras.losses.Loss):
         activation: str | None = None,
         reduction: str = "sum_over_batch_size",
         name: str = "squared_error",
-        dtype=None,
-    ):
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.activation = choice("SquaredError.activation", activation, (None, *ACTIVATIONS))
         self.function = ACTIVATIONS[activation](dtype=self.dtype) if activation else None
@@ -79,41 +80,43 @@ class SquaredError(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class SigmoidCrossEntropy(keras.losses.Loss):
-    """Binary cross-entropy of sigmoid units, from logits.
+    """Binary cross-entropy of sigmoid units, computed from logits.
 
-    The cost of yes-or-no questions: one output for two classes, or several outputs that are answered
-    independently, as in medical diagnosis where each output stands for one disease. It is the negative
-    log-likelihood of the targets.
+    The cost of yes-or-no questions: one output for two classes, or several independent outputs, as in medical
+    diagnosis, where each output stands for one disease. It is the negative log-likelihood of the targets.
 
         L(z, y) = −Σ_k [ y_k log σ(z_k) + (1 − y_k) log(1 − σ(z_k)) ]    (1)
                 = Σ_k [ y_k softplus(−z_k) + (1 − y_k) softplus(z_k) ]   (2)
         ∂L/∂z_k = σ(z_k) − y_k                                           (3)
 
     where z = `y_pred` are logits and y = `y_true` are targets in [0, 1], both (n, …), and
-    softplus(z) = log(1 + exp(z)). (2) is computed: it is finite for logits of any size and keeps its digits
-    where σ(z) rounds to 0 or 1. The sum over k runs over all axes but the first; the mean over the n examples.
+    softplus(z) = log(1 + exp(z)). (2) is computed, since it is finite for logits of any size and stays accurate where
+    σ(z) rounds to 0 or 1. The sum over k runs over all axes but the first; the mean over the n examples.
 
     Args:
-        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none".
+        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none". Defaults to the mean.
 
     Raises:
-        ValueError: when the shapes of logits and targets differ.
+        ValueError: the shapes of logits and targets differ.
 
     Example:
         >>> import numpy as np
         >>> from tf_kit.networks import SigmoidCrossEntropy
         >>> loss = SigmoidCrossEntropy()
-        >>> float(loss(np.array([1.0, 0.0]), np.array([1e4, 1e4])))          # right: 0, wrong: 10000
+        >>> float(loss(np.array([1.0, 0.0]), np.array([1e4, 1e4])))  # right: 0, wrong: 10000
         5000.0
 
-    Convention: Keras's `BinaryCrossentropy` divides by the number of outputs; equal to this for one output.
-    Slide: the minus sign of (1) is missing, and the average over N is of a sum to M.
-    Reference: Bishop, 2006, equation 5.21.
+    Convention: `BinaryCrossentropy` of Keras divides by the number of outputs, so the two agree for one output.
+    Slide: the minus sign of (1) is missing, and a sum to M is divided by N.
+    Reference: Bishop, 2006, Pattern Recognition and Machine Learning, equation 5.21.
     """
 
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "sigmoid_cross_entropy", dtype=None
-    ):
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "sigmoid_cross_entropy",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -124,43 +127,46 @@ class SigmoidCrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class SoftmaxCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of a softmax over exclusive classes, from logits.
+    """Cross-entropy of a softmax over exclusive classes, computed from logits.
 
-    The cost of "which one of K classes". Targets may be class labels or probabilities (one-hot rows); which
-    of the two is read from the shape.
+    The cost of the question "which of K classes". Targets are class labels or probabilities (one-hot rows); their
+    shape decides which.
 
         L(z, y) = −Σ_k y_k log softmax(z)_k                              (1)
                 = Σ_k y_k ( log Σ_j exp(z_j) − z_k )                     (2)
         ∂L/∂z_k = softmax(z)_k − y_k         for y that sums to 1        (3)
 
     where z = `y_pred` are logits (n, …, K) and y = `y_true` are labels 0 … K − 1 of shape (n, …) or
-    (n, …, 1), or probabilities (n, …, K). (2) is computed with the largest logit subtracted: finite for logits
-    of any size. The mean runs over the n examples, and over the axes between n and K if there are any. A label
-    outside 0 … K − 1 gives nan.
+    (n, …, 1), or probabilities (n, …, K). (2) is computed after subtracting the largest logit, so it is finite for
+    logits of any size. The mean runs over the n examples and over the axes between n and K, if there are any. A
+    label outside 0 … K − 1 gives NaN.
 
     Args:
-        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none".
+        reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none". Defaults to the mean.
 
     Raises:
-        ValueError: when the targets have neither the shape of labels nor that of probabilities.
+        ValueError: the targets have neither the shape of labels nor that of probabilities.
 
     Example:
         >>> import numpy as np
         >>> from tf_kit.networks import SoftmaxCrossEntropy
         >>> z = np.array([[0.0, 0.0, 0.0, 0.0], [1e4, 0.0, 0.0, 0.0]])
-        >>> round(float(SoftmaxCrossEntropy()(np.array([2, 0]), z)), 4)      # (log 4 + 0) / 2
+        >>> round(float(SoftmaxCrossEntropy()(np.array([2, 0]), z)), 4)  # (log 4 + 0) / 2
         0.6931
 
-    Convention: with labels equal to Keras's `SparseCategoricalCrossentropy(from_logits=True)`, with
-    probabilities to `CategoricalCrossentropy(from_logits=True)`.
+    Convention: equals `SparseCategoricalCrossentropy(from_logits=True)` of Keras for labels and
+    `CategoricalCrossentropy(from_logits=True)` for probabilities.
     Slide: printed for two classes only and without the minus sign; for K = 2 this is `SigmoidCrossEntropy` of
     the difference of the two logits.
-    Reference: Bishop, 2006, equation 5.24.
+    Reference: Bishop, 2006, Pattern Recognition and Machine Learning, equation 5.24.
     """
 
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "softmax_cross_entropy", dtype=None
-    ):
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "softmax_cross_entropy",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -175,23 +181,23 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
         return ops.where(known, losses, float("nan"))
 
 
-def l2_penalty(weights, l2: float):
-    """The penalty on the weights, a term of the cost.
+def l2_penalty(weights: Iterable[ArrayLike], l2: float) -> Tensor:
+    """Penalty on the weights, a term of the cost.
 
         penalty = λ/2 Σ_l Σ_i Σ_j (W_ji^(l))²                            (1)
 
-    where W^(l) are `weights`, λ = `l2`. Its gradient is λW: without it in the backward pass, weights do not
-    decay (see `backpropagate`).
+    where W^(l) are `weights`, λ = `l2`. Its gradient is λW. If the backward pass omits it, weights do not decay (see
+    `backpropagate`).
 
     Args:
-        weights: arrays, tensors or variables, of any shape. Biases are left out on the slide.
+        weights: arrays, tensors or variables of any shape. The slide leaves out the biases.
         l2: λ, at least 0.
 
     Returns:
-        A scalar tensor.
+        Scalar tensor.
 
     Raises:
-        ValueError: when `l2` is negative or not a number.
+        ValueError: `l2` is negative or not a number.
 
     Example:
         >>> import numpy as np
@@ -199,33 +205,32 @@ def l2_penalty(weights, l2: float):
         >>> float(l2_penalty([np.array([[1.0, 2.0]]), np.array([[2.0]])], l2=0.5))
         2.25
 
-    Convention: Keras's `regularizers.L2(l2)` has no 1/2: give it λ/2 for the same penalty.
-    Reference: Goodfellow, Bengio, Courville, 2016, equations 7.1 and 7.2.
+    Convention: `regularizers.L2(l2)` of Keras has no 1/2; pass it λ/2 for the same penalty.
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, equations 7.1 and 7.2.
     """
     l2 = number("l2_penalty.l2", l2, at_least=0)
     return l2 / 2 * sum(ops.sum(ops.square(ops.convert_to_tensor(each))) for each in weights)  # (1)
 
 
-def cost(model: keras.Model, x, y, loss: keras.losses.Loss, l2: float = 0.0):
-    """The cost J of the lecture: the mean loss over the examples plus the penalty on the weights.
+def cost(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: keras.losses.Loss, l2: float = 0.0) -> Tensor:
+    """Cost J of the lecture: the mean loss over the examples plus the penalty on the weights.
 
         J(W, b) = 1/N Σ_{n=1}^{N} L(h(x_n), y_n) + λ/2 Σ_l Σ_i Σ_j (W_ji^(l))²      (1)
 
     where h = `model` in inference mode, L = `loss`, λ = `l2`, N is the number of rows of `x` and `y`, and
-    W^(l) are the trainable matrices of the model: kernels, not biases or the gains of batch normalization.
+    W^(l) are the trainable matrices of the model: kernels, but not biases or the gains of batch normalization.
 
     Args:
-        model: any Keras model.
-        x, y: examples and targets, as `loss` wants them.
-        loss: a Keras loss, such as `SoftmaxCrossEntropy()`.
+        model: Keras model of any kind.
+        x, y: examples and targets, in the form that `loss` expects.
+        loss: Keras loss, such as `SoftmaxCrossEntropy()`.
         l2: λ, at least 0. Defaults to 0.
 
     Returns:
-        A scalar tensor, differentiable by the weights. Penalties that the model adds itself
-        (`model.losses`) are not in it.
+        Scalar tensor, differentiable with respect to the weights. The penalties in `model.losses` are not included.
 
     Raises:
-        ValueError: when `l2` is negative or not a number.
+        ValueError: `l2` is negative or not a number.
 
     Example:
         >>> import numpy as np
@@ -236,8 +241,8 @@ def cost(model: keras.Model, x, y, loss: keras.losses.Loss, l2: float = 0.0):
         >>> round(float(J), 4), round(float(np.log(4) + 0.1 / 2 * (2 * 3 + 3 * 4)), 4)
         (2.2863, 2.2863)
 
-    Slide: the minus sign of the classification loss and the number of examples; see the head of this module.
-    Reference: Goodfellow, Bengio, Courville, 2016, equation 7.1.
+    Slide: see the docstring of this module for the minus sign and the number of examples.
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, equation 7.1.
     """
     l2 = number("cost.l2", l2, at_least=0)
     outputs = model(x, training=False)
@@ -246,12 +251,12 @@ def cost(model: keras.Model, x, y, loss: keras.losses.Loss, l2: float = 0.0):
 
 
 def _rows(values):
-    """(n,) or (n, …) to (n, everything else)."""
+    """Reshape (n,) or (n, …) to (n, product of the other sides)."""
     return ops.reshape(values, (ops.shape(values)[0], -1))
 
 
 def _aligned(subject, y_true, y_pred):
-    """`y_true` in the shape of `y_pred`; (n,) and (n, 1) count as equal, nothing else is broadcast."""
+    """Return `y_true` in the shape of `y_pred`; (n,) and (n, 1) count as equal, and nothing else is broadcast."""
     given, wanted = tuple(y_true.shape), tuple(y_pred.shape)
     if len(given) == len(wanted) - 1 and wanted[-1] == 1:
         y_true = ops.expand_dims(y_true, -1)
@@ -261,6 +266,6 @@ def _aligned(subject, y_true, y_pred):
     if len(y_true.shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
         received = f"targets {given} for outputs {wanted}"
         refuse(
-            subject, "have one target for each output", received, "keras.ops.one_hot turns labels into rows"
+            subject, "have one target for each output", received, "keras.ops.one_hot converts labels to rows"
         )
     return y_true

@@ -1,32 +1,32 @@
-"""Images as sequences of square patches, and back."""
+"""Conversion of images to sequences of square patches, and back."""
 
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.typing import ArrayLike, Tensor
 
 
-def patchify(images, patch_size):
-    """Cuts images into square patches, row by row.
+def patchify(images: ArrayLike, patch_size: int) -> Tensor:
+    """Cut images into square patches, row by row.
 
         p_{r,c} = x[r s : (r + 1) s, c s : (c + 1) s],  flattened           (1)
 
     where s = `patch_size`. `unpatchify` is the inverse.
 
     Args:
-        images: (n, h, w, c), h and w divisible by `patch_size`.
-        patch_size: side of a patch, in pixels.
+        images: array (n, h, w, c), with h and w divisible by `patch_size`.
+        patch_size: side of a patch in pixels.
 
     Returns:
-        (n, patches, s · s · c).
+        Tensor (n, patches, s · s · c).
 
     Raises:
-        InputError: if the patches do not cover the image exactly.
+        ValueError: the patches do not cover the image exactly.
 
     Example:
-
-    >>> import numpy as np
-    >>> patchify(np.arange(16.0).reshape(1, 4, 4, 1), 2)[0, 1].numpy().tolist()
-    [2.0, 3.0, 6.0, 7.0]
+        >>> import numpy as np
+        >>> patchify(np.arange(16.0).reshape(1, 4, 4, 1), 2)[0, 1].numpy().tolist()
+        [2.0, 3.0, 6.0, 7.0]
     """
     rows, columns = grid_shape(images.shape, patch_size)
     s, channels = patch_size, images.shape[-1]
@@ -35,13 +35,22 @@ def patchify(images, patch_size):
     return ops.reshape(x, (-1, rows * columns, s * s * channels))  # (1)
 
 
-def unpatchify(patches, image_shape, patch_size):
-    """Images (n, h, w, c) from the patches (n, patches, s · s · c) that `patchify` cut.
+def unpatchify(patches: ArrayLike, image_shape: tuple[int, int, int], patch_size: int) -> Tensor:
+    """Assemble images from patches; the inverse of `patchify`.
 
-    >>> import numpy as np
-    >>> x = np.arange(32.0).reshape(2, 4, 4, 1)
-    >>> bool((unpatchify(patchify(x, 2), (4, 4, 1), 2) == x).numpy().all())
-    True
+    Args:
+        patches: array (n, patches, s · s · c).
+        image_shape: (h, w, c).
+        patch_size: s, side of a patch in pixels.
+
+    Returns:
+        Tensor (n, h, w, c).
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.arange(32.0).reshape(2, 4, 4, 1)
+        >>> bool((unpatchify(patchify(x, 2), (4, 4, 1), 2) == x).numpy().all())
+        True
     """
     rows, columns = grid_shape((None, *image_shape), patch_size)
     s, channels = patch_size, image_shape[-1]
@@ -50,8 +59,12 @@ def unpatchify(patches, image_shape, patch_size):
     return ops.reshape(x, (-1, rows * s, columns * s, channels))
 
 
-def grid_shape(shape, patch_size):
-    """Rows and columns of patches in images of shape (n, h, w, c), or `InputError`."""
+def grid_shape(shape: tuple[int | None, ...], patch_size: int) -> tuple[int, int]:
+    """Return the numbers of rows and columns of patches in images of shape (n, h, w, c).
+
+    Raises:
+        ValueError: the shape is another one, or the patches do not cover the image exactly.
+    """
     if len(shape) != 4:
         refuse("patches.images", "have shape (n, height, width, channels)", f"shape={tuple(shape)}")
     height, width = shape[1:3]

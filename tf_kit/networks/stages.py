@@ -1,4 +1,4 @@
-"""The dense layers of an encoder, one stage each: what greedy pretraining walks through."""
+"""Dense layers of an encoder, each with the layers around it: the stages of greedy pretraining."""
 
 import dataclasses
 import math
@@ -7,31 +7,32 @@ import keras
 
 from tf_kit.checks import refuse
 from tf_kit.keras_internals import operations_by_depth
+from tf_kit.typing import Tensor
 
-HEAD = "logits"  # the name that networks.mlp gives to a classifier's last layer; it is no part of an encoder
+HEAD = "logits"  # name of the last layer of a classifier in networks.mlp; not part of an encoder
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One dense layer of an encoder with all that stands before the next one.
+    """One dense layer of an encoder and the layers up to the next dense layer.
 
     Attributes:
-        before: layers between the previous stage and the dense layer that hold no stage of their own (flattening).
+        before: layers before the dense layer of the first stage, such as flattening; empty in the others.
         dense: the `keras.layers.Dense`.
-        after: what follows it: activation, dropout, normalization.
+        after: layers that follow it, such as activation, dropout and normalization.
     """
 
-    before: tuple
+    before: tuple[keras.layers.Layer, ...]
     dense: keras.layers.Dense
-    after: tuple
+    after: tuple[keras.layers.Layer, ...]
 
     @property
-    def layers(self):
-        """The layers in order, the encoder's very own."""
+    def layers(self) -> tuple[keras.layers.Layer, ...]:
+        """Layers in order; the same objects as in the encoder."""
         return (*self.before, self.dense, *self.after)
 
-    def activate(self, z):
-        """The stage's activation applied to pre-activations z."""
+    def activate(self, z: Tensor) -> Tensor:
+        """Apply the activation of the stage to pre-activations z."""
         a = self.dense.activation(z)
         for layer in self.after:
             if is_elementwise(layer):
@@ -39,8 +40,8 @@ class Stage:
         return a
 
     @property
-    def activation_name(self):
-        """Lower-case name of the activation: "sigmoid", "relu", …, or "linear"."""
+    def activation_name(self) -> str:
+        """Name of the activation in lower case: "sigmoid", "relu", …, or "linear"."""
         functions = [self.dense.activation, *filter(is_elementwise, self.after)]
         functions = [f.activation if isinstance(f, keras.layers.Activation) else f for f in functions]
         names = [getattr(f, "__name__", type(f).__name__).lower() for f in functions]
@@ -48,25 +49,34 @@ class Stage:
         return "+".join(names) or "linear"
 
 
-def is_elementwise(layer):
-    """Whether a layer is an activation: no weights, no randomness, values in place."""
+def is_elementwise(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer is an activation: without weights or randomness, and with the shape kept."""
     has_weights = layer.weights or type(layer).build is not keras.layers.Layer.build
     return not (has_weights or is_random(layer) or is_reshaping(layer))
 
 
-def is_random(layer):
-    """Whether a layer changes its inputs at random, in training only: dropout, noise."""
+def is_random(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer changes its inputs at random, and only in training: dropout, noise."""
     random = (keras.layers.Dropout, keras.layers.GaussianNoise, keras.layers.GaussianDropout)
     return isinstance(layer, random) or "seed" in layer.get_config()
 
 
-def is_reshaping(layer):
-    """Whether a layer gives its inputs another shape and leaves their values."""
+def is_reshaping(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer changes the shape of its inputs but not their values."""
     return isinstance(layer, keras.layers.Flatten | keras.layers.Reshape | keras.layers.InputLayer)
 
 
-def check_flat(subject, stage, input_shape):
-    """Refuses inputs that do not reach the dense layer feature by feature, as behind a convolution."""
+def check_flat(subject: str, stage: Stage, input_shape: tuple[int | None, ...]) -> None:
+    """Refuse a stage whose dense layer does not see the flattened inputs themselves, as after a convolution.
+
+    Args:
+        subject: argument that is checked, for the error message.
+        stage: first stage of an encoder.
+        input_shape: shape of the inputs of the encoder, (n, …).
+
+    Raises:
+        ValueError: the dense layer has another number of inputs than an example has features.
+    """
     features, width = math.prod(input_shape[1:]), stage.dense.kernel.shape[0]
     if features != width:
         refuse(
@@ -77,20 +87,23 @@ def check_flat(subject, stage, input_shape):
         )
 
 
-def dense_stages(encoder):
-    """Splits an encoder into its dense stages, in order. A classifier's head (the layer `logits`) is left out.
+def dense_stages(encoder: keras.layers.Layer) -> list[Stage]:
+    """Split an encoder into its dense stages, in order, without the head of a classifier (the layer `logits`).
 
     Args:
-        encoder: `keras.layers.Dense`, or a `keras.Sequential` of dense layers with activations between them.
+        encoder: `keras.layers.Dense`, or a `keras.Sequential` or functional chain of dense layers with activations
+            between them.
+
+    Returns:
+        One `Stage` for each dense layer.
 
     Raises:
-        InputError: if the encoder has no dense layer, or is not a plain sequence.
+        ValueError: the encoder has no dense layer, or is not a plain sequence.
 
     Example:
-
-    >>> from tf_kit import networks
-    >>> [stage.dense.units for stage in dense_stages(networks.mlp((32, 16), num_classes=10))]
-    [32, 16]
+        >>> from tf_kit import networks
+        >>> [stage.dense.units for stage in dense_stages(networks.mlp((32, 16), num_classes=10))]
+        [32, 16]
     """
     if isinstance(encoder, keras.layers.Dense):
         return [Stage((), encoder, ())]
@@ -103,7 +116,7 @@ def dense_stages(encoder):
     ):
         layers = [layer for layer in encoder.layers if not isinstance(layer, keras.layers.InputLayer)]
     else:
-        _refuse(encoder, f"a {type(encoder).__name__} that is none")
+        _refuse(encoder, f"a {type(encoder).__name__}")
     starts = [
         i for i, layer in enumerate(layers) if isinstance(layer, keras.layers.Dense) and layer.name != HEAD
     ]
@@ -120,7 +133,7 @@ def dense_stages(encoder):
 
 
 def _is_chain(model):
-    """Whether a functional model is layer after layer, with no branch and no bare `keras.ops` between them."""
+    """Return whether a functional model is a chain of layers, without branches or `keras.ops` between them."""
     return all(
         len(operations) == 1 and isinstance(operations[0], keras.layers.Layer)
         for operations in operations_by_depth(model).values()

@@ -1,6 +1,6 @@
-"""Small transformers of Keras's layers: a block, fixed positions, an encoder of patches and one of tokens."""
+"""Small transformers built from Keras layers: block, fixed positions, encoders of patches and of tokens."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -13,49 +13,54 @@ from tf_kit.typing import Tensor
 EMBEDDING_SCALE = 4.0  # variance of the embedding's initial weights, times the pixels of a patch
 
 
-def sine_cosine_positions(count, width):
-    """Fixed codes of the places 0 … count − 1: sines and cosines of geometrically falling frequencies.
+def sine_cosine_positions(count: int, width: int) -> np.ndarray:
+    """Fixed codes of the positions 0 … count − 1: sines and cosines of geometrically decreasing frequencies.
 
         ω_k = 10000^(−2k / width),  k = 0 … width/2 − 1                     (1)
         e_p = [sin(ω_k p)]_k ‖ [cos(ω_k p)]_k                               (2)
 
     Args:
-        count: number of places.
+        count: number of positions.
         width: length of a code, even.
 
     Returns:
-        (count, width) float32, a plain array: there is nothing to train.
+        float32 array (count, width), which is not trained.
 
     Example:
+        >>> sine_cosine_positions(2, 4)[0].tolist()
+        [0.0, 0.0, 1.0, 1.0]
 
-    >>> sine_cosine_positions(2, 4)[0].tolist()
-    [0.0, 0.0, 1.0, 1.0]
-
-    Convention: sines and cosines lie in two halves, not by turns; the network cannot tell.
-    Reference: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
+    Convention: sines and cosines fill two halves instead of alternating, which makes no difference to the network.
+    Reference: Vaswani et al., 2017, Attention is all you need, section 3.5, arXiv:1706.03762.
     """
     frequencies = 10000.0 ** (-2 * np.arange(width // 2) / width)  # (1)
     angles = np.arange(count)[:, None] * frequencies
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype("float32")  # (2)
 
 
-def grid_positions(rows, columns, width):
-    """Fixed codes of the places of a grid, row by row: half the code says the row, half the column.
+def grid_positions(rows: int, columns: int, width: int) -> np.ndarray:
+    """Fixed codes of the positions in a grid, row by row: half of the code for the row, half for the column.
 
         e = (c − mean c) / √(mean (c − mean c)²)                            (1)
 
-    where c are the codes (`sine_cosine_positions` of row and column) and the first mean is over places. On a grid
-    of a few places most features of c are nearly the same everywhere; without (1) the content of a patch and what
-    tells its place from another both drown in that.
+    where c are the codes (`sine_cosine_positions` of row and column) and the first mean runs over positions. On a
+    small grid most features of c are almost constant and would hide both the content of a patch and the differences
+    between positions; (1) removes the constant part.
+
+    Args:
+        rows, columns: size of the grid.
+        width: length of a code, divisible by 4.
 
     Returns:
-        (rows · columns, width) float32; width divisible by 4.
+        float32 array (rows · columns, width).
 
-    Convention: He et al. 2022 take c as it is, on 14 × 14 places.
+    Example:
+        >>> codes = grid_positions(2, 3, 8)
+        >>> codes.shape, bool((codes[1, :4] == codes[2, :4]).all()), bool((codes[1, 4:] == codes[4, 4:]).all())
+        ((6, 8), True, True)
 
-    >>> codes = grid_positions(2, 3, 8)
-    >>> codes.shape, bool((codes[1, :4] == codes[2, :4]).all()), bool((codes[1, 4:] == codes[4, 4:]).all())
-    ((6, 8), True, True)
+    Convention: He et al., 2022, Masked autoencoders are scalable vision learners, arXiv:2111.06377, use c itself, on
+    14 × 14 positions.
     """
     row = np.repeat(sine_cosine_positions(rows, width // 2), columns, axis=0)
     column = np.tile(sine_cosine_positions(columns, width // 2), (rows, 1))
@@ -66,26 +71,33 @@ def grid_positions(rows, columns, width):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class TransformerBlock(keras.layers.Layer):
-    """A block of a transformer: attention, then two dense layers, each added to its input.
+    """Block of a transformer: attention, then two dense layers, each added to its input.
 
         a = x + attention(norm_1(x))                                        (1)
         y = a + W₂ gelu(W₁ norm_2(a) + b₁) + b₂                             (2)
 
-    Normalization comes before each part ("pre-norm"), so a deep stack trains without a warm-up.
+    Each part starts with its normalization ("pre-norm"), so a deep stack trains without a warm-up.
 
     Args:
         width: length of a token.
-        num_heads: attention heads; divides `width`.
-        hidden_units: units of W₁. Defaults to 4 · `width`.
-        seed: fixes the initial weights, whatever the global seed is.
+        num_heads: number of attention heads; divides `width`.
+        hidden_units: units of W₁. Defaults to None, 4 · `width`.
+        seed: whole number that fixes the initial weights, independently of the global seed. Defaults to 0.
+
+    Call arguments:
+        x: tokens (n, tokens, width).
+        attended: booleans (n, 1, tokens), False at tokens that must not be attended to. Defaults to None, all True.
+        training: whether this is a training step.
 
     Input shape: (n, tokens, width). Output shape: the same.
 
-    Reference: Vaswani et al. 2017, section 3; Xiong et al. 2020, "On Layer Normalization in the Transformer
-    Architecture".
+    Reference: Vaswani et al., 2017, Attention is all you need, section 3, arXiv:1706.03762; Xiong et al., 2020, On
+    layer normalization in the transformer architecture, arXiv:2002.04745.
     """
 
-    def __init__(self, width, num_heads, hidden_units=None, seed=0, **kwargs: Any) -> None:
+    def __init__(
+        self, width: int, num_heads: int, hidden_units: int | None = None, seed: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.width = count("TransformerBlock.width", width)
         self.num_heads = count("TransformerBlock.num_heads", num_heads)
@@ -110,15 +122,14 @@ class TransformerBlock(keras.layers.Layer):
         self.attention.build(shape, shape)
         self.widen.build(shape)
         self.narrow.build((None, None, self.hidden_units))
-        # `MultiHeadAttention` would start query, key and value from the same seed, thus equal
+        # `MultiHeadAttention` would draw query, key and value from the same seed, so they would be equal.
         kernels = [each for each in self.attention.trainable_variables if each.name == "kernel"]
         for kernel, seed in zip(kernels, _seeds(self.seed, 6)[:4].tolist(), strict=True):
             matrix = keras.initializers.GlorotUniform(seed)((self.width, self.width))
             kernel.assign(ops.reshape(matrix, kernel.shape))
         self.built = True
 
-    def call(self, x, attended=None, training=False):
-        """`attended`: (n, 1, tokens), False at the tokens that nobody may look at. Defaults to None: all."""
+    def call(self, x: Tensor, attended: Tensor | None = None, training: bool = False) -> Tensor:
         normal = self.norm_1(x)
         a = x + self.attention(normal, normal, attention_mask=attended, training=training)  # (1)
         return a + self.narrow(self.widen(self.norm_2(a)))  # (2)
@@ -137,9 +148,11 @@ class TransformerBlock(keras.layers.Layer):
 
 
 class Blocks(keras.Model):
-    """What the encoders of patches and of tokens share: a stack of blocks and a last normalization. Abstract."""
+    """Stack of transformer blocks with a final normalization; base class of the encoders of patches and of tokens."""
 
-    def __init__(self, width, depth, num_heads, hidden_units, seed, **kwargs: Any) -> None:
+    def __init__(
+        self, width: int, depth: int, num_heads: int, hidden_units: int | None, seed: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
         self.width = count(f"{name}.width", width)
@@ -148,7 +161,7 @@ class Blocks(keras.Model):
         self.hidden_units = hidden_units
         self.seed = count(f"{name}.seed", seed, at_least=0)
         if width % 4:
-            refuse(f"{name}.width", "be divisible by 4, for the codes of positions", f"width={width}")
+            refuse(f"{name}.width", "be divisible by 4 because of the codes of positions", f"width={width}")
         self.first_seed, *seeds = _seeds(seed, depth + 1).tolist()
         self.blocks = [
             TransformerBlock(width, num_heads, hidden_units, seed=each, name=f"block_{i}")
@@ -162,8 +175,8 @@ class Blocks(keras.Model):
         self.norm.build((None, None, self.width))
         self.built = True
 
-    def run_blocks(self, tokens, attended=None, training=False):
-        """Tokens (n, k, width) of any number k through all blocks: (n, k, width)."""
+    def run_blocks(self, tokens: Tensor, attended: Tensor | None = None, training: bool = False) -> Tensor:
+        """Apply all blocks and the normalization to any number k of tokens, (n, k, width) -> (n, k, width)."""
         for block in self.blocks:
             tokens = block(tokens, attended=attended, training=training)
         return self.norm(tokens)
@@ -182,48 +195,55 @@ class Blocks(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class PatchEncoder(Blocks):
-    """Vision transformer without a class token: images to one vector each.
+    """Vision transformer without a class token: maps each image to one vector.
 
         t_p = E x_p + b + e_p                                               (1)
         r = 1/P Σ_p blocks(t_1, …, t_P)_p                                   (2)
 
-    where x_p is patch p of the image, flattened, E the embedding and e_p the fixed code of its place. As a layer
-    it sees all patches; `run_on(patches, places)` sees those it is given, which is what `MaskedAutoencoder`
-    saves its time with.
+    where x_p is patch p of the image, flattened, E the embedding and e_p the fixed code of its position. Called as a
+    layer, it encodes all patches; `run_on(patches, places)` encodes only those that it gets, which saves time in
+    `MaskedAutoencoder`.
 
     Args:
         patch_size: side of a patch in pixels; divides height and width.
         width: length of a token, divisible by 4 and by `num_heads`. Defaults to 64.
-        depth: blocks. Defaults to 3.
-        num_heads: attention heads. Defaults to 4.
-        hidden_units: units of the dense layer inside a block. Defaults to 4 · `width`.
-        seed: fixes the initial weights.
+        depth: number of blocks. Defaults to 3.
+        num_heads: number of attention heads. Defaults to 4.
+        hidden_units: units of the hidden dense layer in a block. Defaults to None, 4 · `width`.
+        seed: whole number that fixes the initial weights. Defaults to 0.
 
     Input shape: (n, height, width, channels). Output shape: (n, width).
 
     Example:
+        >>> encoder = PatchEncoder(patch_size=2, width=8, depth=1)
+        >>> tuple(encoder(np.zeros((5, 4, 4, 1), "float32")).shape)
+        (5, 8)
 
-    >>> encoder = PatchEncoder(patch_size=2, width=8, depth=1)
-    >>> tuple(encoder(np.zeros((5, 4, 4, 1), "float32")).shape)
-    (5, 8)
-
-    Convention: other implementations expect images of variance 1; here E starts larger instead, for images in [0, 1].
-    Reference: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words"; Beyer, Zhai, Kolesnikov 2022, "Better
-    plain ViT baselines for ImageNet-1k" (mean instead of class token, fixed codes).
+    Convention: other implementations expect images of variance 1. For images in [0, 1], E starts larger here instead.
+    Reference: Dosovitskiy et al., 2021, An image is worth 16×16 words, arXiv:2010.11929; Beyer, Zhai, Kolesnikov,
+    2022, Better plain ViT baselines for ImageNet-1k, arXiv:2205.01580, for the mean instead of a class token and for
+    fixed codes.
     """
 
     def __init__(
-        self, patch_size, width=64, depth=3, num_heads=4, hidden_units=None, seed=0, **kwargs: Any
+        self,
+        patch_size: int,
+        width: int = 64,
+        depth: int = 3,
+        num_heads: int = 4,
+        hidden_units: int | None = None,
+        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(width, depth, num_heads, hidden_units, seed, **kwargs)
         self.patch_size = count("PatchEncoder.patch_size", patch_size)
-        # pixels in [0, 1] are small (root mean square ⅓ on MNIST): a token must say as much of them as of its place
+        # Pixels in [0, 1] are small (root mean square ⅓ on MNIST), and should weigh as much as the position.
         wide = keras.initializers.VarianceScaling(EMBEDDING_SCALE, "fan_in", "uniform", seed=self.first_seed)
         self.embedding = keras.layers.Dense(width, kernel_initializer=wide, name="embedding")
 
@@ -235,17 +255,20 @@ class PatchEncoder(Blocks):
         self._build_blocks()
 
     @property
-    def num_patches(self):
-        """P, known once built."""
+    def num_patches(self) -> int:
+        """P, the number of patches of an image; known once the encoder is built."""
         return self.grid[0] * self.grid[1]
 
-    def run_on(self, patches, places=None, training=False):
-        """Tokens (n, k, width) of the patches at `places`.
+    def run_on(self, patches: Tensor, places: Tensor | None = None, training: bool = False) -> Tensor:
+        """Encode some patches of each image.
 
         Args:
-            patches: (n, k, pixels).
-            places: (n, k) integers, the place of each patch in the image. Defaults to all, in order.
-            training: whether this is a training step.
+            patches: tensor (n, k, pixels).
+            places: integers (n, k), the position of each patch in the image. Defaults to None, all in order.
+            training: whether this is a training step. Defaults to False.
+
+        Returns:
+            Tokens (n, k, width).
         """
         codes = ops.convert_to_tensor(self.positions, dtype=self.compute_dtype)
         tokens = self.embedding(patches) + (
@@ -262,34 +285,42 @@ class PatchEncoder(Blocks):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class TokenEncoder(Blocks):
-    """Transformer over sequences of integer tokens: one vector each.
+    """Transformer that maps each sequence of integer tokens to one vector.
 
         t_p = E[x_p] + e_p                                                  (1)
         r = mean of blocks(t_1, …, t_L)_p over the p with x_p ≠ padding     (2)
 
-    where E (num_tokens, width) is a trained table and e_p the fixed code of place p. Nobody attends to padding.
-    A sequence of nothing but padding has r = 0.
+    where E (num_tokens, width) is a trained table and e_p the fixed code of position p. No token attends to padding.
+    A sequence that consists of padding only has r = 0.
 
     Args:
-        num_tokens: size of the vocabulary, the mask token and other specials among it.
-        padding: the token that fills short sequences up, or None. Defaults to None.
-        width, depth, num_heads, hidden_units, seed: as in `PatchEncoder`.
+        num_tokens: size of the vocabulary, including the mask token and other special tokens.
+        width, depth, num_heads, hidden_units, seed: as for `PatchEncoder`, but `depth` defaults to 2.
+        padding: token that fills up short sequences. Defaults to None, no padding.
 
     Input shape: (n, length) integers. Output shape: (n, width).
 
     Example:
+        >>> encoder = TokenEncoder(num_tokens=5, width=8, depth=1, padding=0)
+        >>> short, long = encoder(np.array([[3, 1, 0]])), encoder(np.array([[3, 1, 0, 0, 0]]))
+        >>> bool(np.allclose(short, long, atol=1e-6))
+        True
 
-    >>> encoder = TokenEncoder(num_tokens=5, width=8, depth=1, padding=0)
-    >>> short, long = encoder(np.array([[3, 1, 0]])), encoder(np.array([[3, 1, 0, 0, 0]]))
-    >>> bool(np.allclose(short, long, atol=1e-6))
-    True
-
-    Reference: Devlin, Chang, Lee, Toutanova 2019, "BERT".
+    Reference: Devlin, Chang, Lee, Toutanova, 2019, BERT: pre-training of deep bidirectional transformers for language
+    understanding, arXiv:1810.04805.
     """
 
     def __init__(
-        self, num_tokens, width=64, depth=2, num_heads=4, hidden_units=None, padding=None, seed=0, **kwargs
-    ):
+        self,
+        num_tokens: int,
+        width: int = 64,
+        depth: int = 2,
+        num_heads: int = 4,
+        hidden_units: int | None = None,
+        padding: int | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(width, depth, num_heads, hidden_units, seed, **kwargs)
         self.num_tokens = count("TokenEncoder.num_tokens", num_tokens, at_least=2)
         if padding is not None and count("TokenEncoder.padding", padding, at_least=0) >= num_tokens:
@@ -304,12 +335,12 @@ class TokenEncoder(Blocks):
         self.embedding.build(input_shape)
         self._build_blocks()
 
-    def present(self, x):
-        """(n, length), True where there is a token and not padding."""
+    def present(self, x: Tensor) -> Tensor:
+        """Return booleans (n, length), True at tokens and False at padding."""
         return ops.ones_like(x, dtype="bool") if self.padding is None else ops.not_equal(x, self.padding)
 
-    def run_on(self, x, training=False):
-        """Tokens (n, length, width) of the sequences x (n, length)."""
+    def run_on(self, x: Tensor, training: bool = False) -> Tensor:
+        """Encode every token of the sequences x, (n, length) -> (n, length, width)."""
         codes = sine_cosine_positions(x.shape[1], self.width)
         tokens = self.embedding(x) + ops.convert_to_tensor(codes, dtype=self.compute_dtype)  # (1)
         attended = None if self.padding is None else self.present(x)[:, None, :]
@@ -325,5 +356,5 @@ class TokenEncoder(Blocks):
 
 
 def _seeds(seed, count):
-    """Seeds made from one, each for one matrix or block."""
+    """Derive `count` seeds from one, for the matrices of a block or the blocks of an encoder."""
     return np.random.SeedSequence(seed).generate_state(count) % 2**31
