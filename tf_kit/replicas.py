@@ -1,14 +1,14 @@
-"""Several replicas that share each minibatch: where a replica's examples lie in the global batch, sums, gathering.
+"""Replicas that share each minibatch: places of examples in the global batch, sums over replicas, gathering.
 
-Under a `tf.distribute` strategy every replica runs the same step on its part of the minibatch. A result that does not
-depend on the number of replicas needs three things of that step:
+Under a `tf.distribute` strategy every replica runs the same step on its part of the minibatch. For a result that does
+not depend on the number of replicas, the step uses:
 
     the place of each example in the global batch      `place_in_global_batch`, `GlobalBatch`
     sums over all replicas                              `sum_over_replicas`
     the rows of all replicas, in order                  `gather`
 
-On one device, outside the replicas of a strategy, and on another Keras backend than TensorFlow, they all return what
-they are given. TensorFlow is imported only where it is the backend.
+On one device, outside a strategy, and on Keras backends other than TensorFlow, these functions return their arguments
+unchanged. TensorFlow is imported only if it is the backend.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tf_kit.typing import Tensor
 
 
 def context() -> Any:
-    """Replica context of this call, or None where there is only one replica.
+    """Return the replica context of this call, or None if there is only one replica.
 
     Example:
         >>> context() is None
@@ -37,37 +37,37 @@ def context() -> Any:
 
 
 def index() -> int | Tensor:
-    """Number of this replica, from 0."""
+    """Return the number of this replica, counted from 0."""
     found = context()
     return 0 if found is None else found.replica_id_in_sync_group
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """Sum of a tensor, or of each tensor in a list, over the replicas of the current strategy.
+    """Sum a tensor, or each tensor in a list, over the replicas of the current strategy.
 
     Every replica gets the same sums, and gradients flow back through them: the derivative of the summed losses with
-    respect to a replica's own addend is the sum of the replicas' derivatives.
+    respect to one replica's addend is the sum of the derivatives on all replicas.
     """
     found = context()
     return values if found is None else found.all_reduce("SUM", values)
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Rows of all replicas in the order of the global batch; gradients flow back to the replica of each row."""
+    """Return the rows of all replicas in the order of the global batch; gradients flow back to the replica of each."""
     found = context()
     if found is None:
         return rows
     import tensorflow as tf
 
-    gathered = found.all_gather(tf.identity(rows), axis=0)  # an input of the step is on no device yet
+    gathered = found.all_gather(tf.identity(rows), axis=0)  # inputs of a step have no device yet
     known = None not in rows.shape[1:]
-    return ops.reshape(gathered, (-1, *rows.shape[1:])) if known else gathered  # restores the static shape
+    return ops.reshape(gathered, (-1, *rows.shape[1:])) if known else gathered  # restore the static shape
 
 
 def place_in_global_batch(num_examples: int | Tensor) -> tuple[Any, Any]:
     """Return (index of this replica's first example in the global batch, number of examples in the global batch).
 
-    A strategy deals a batch out in contiguous parts of unequal length, so the lengths of the parts are gathered.
+    A strategy splits a batch into contiguous parts of unequal length, so the lengths of the parts are gathered.
 
     Example:
         >>> place_in_global_batch(32)
@@ -84,19 +84,19 @@ def place_in_global_batch(num_examples: int | Tensor) -> tuple[Any, Any]:
 
 
 class GlobalBatch:
-    """The minibatch that all replicas share, as seen from the replica that holds the examples `x`.
+    """Minibatch that all replicas share, and the part of it on this replica.
 
     Args:
-        x: this replica's examples, or a structure of arrays of them.
+        x: examples of this replica, or a structure of arrays of them.
 
     Attributes:
-        num_replicas: replicas that share the batch.
-        count: examples on this replica.
+        num_replicas: number of replicas that share the batch.
+        count: number of examples on this replica.
         offset: place of this replica's first example in the global batch.
-        total: examples in the global batch; `total_float` is the same number as float32.
+        total: number of examples in the global batch; `total_float` is the same number as float32.
     """
 
-    def __init__(self, x: Any):
+    def __init__(self, x: Any) -> None:
         import tensorflow as tf
 
         found = context()
@@ -106,16 +106,16 @@ class GlobalBatch:
         self.total_float = tf.cast(self.total, tf.float32)
 
     def sum_gradients(self, gradients: list) -> list:
-        """Gradients summed over replicas, each as one dense tensor, with None where there is no gradient."""
+        """Sum gradients over replicas, each as one dense tensor; None where there is no gradient."""
         reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
-        # dense on one replica too, as Keras would clip the rows of an embedding unsummed
+        # Dense on one replica too, since Keras would clip the rows of an embedding before summing repeated ones.
         sums = sum_over_replicas([dense(gradients[i]) for i in reached]) if reached else []
         by_place = dict(zip(reached, sums, strict=True))
         return [by_place.get(i) for i in range(len(gradients))]
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """Gradient as one tensor; the gradient of an embedding is a list of rows, some of them twice."""
+    """Return a gradient as one tensor; that of an embedding is a list of rows, which may occur repeatedly."""
     import tensorflow as tf
 
     return tf.convert_to_tensor(gradient)

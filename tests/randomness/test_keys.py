@@ -1,4 +1,4 @@
-"""The numbers of an example: those of SplitMix64, uniform and normal, and a function of its key alone."""
+"""Numbers of an example: equal to SplitMix64, uniform, normal, and a function of the key only."""
 
 import math
 
@@ -8,8 +8,8 @@ import tensorflow as tf
 from oracles import regularization as oracle
 from support.twins import wrong_twin
 
+from tf_kit.randomness import example_keys
 from tf_kit.randomness import keys as draws
-from tf_kit.regularization import example_keys
 
 INDEX = [0, 1, 7, 2**40, -3]
 
@@ -30,7 +30,7 @@ def check_numbers(module):  # equations (1) to (4)
         np.testing.assert_allclose(module.normal(state, count), normal, rtol=1e-4, atol=1e-5)
 
 
-def test_equals_the_paper():
+def test_numbers_equal_the_paper():
     check_numbers(draws)
     assert oracle.split_mix(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF  # first output of SplitMix64 from 0
 
@@ -51,13 +51,13 @@ def test_equals_the_paper():
         ("[first, index]", "[index, first]"),
     ],
 )
-def test_wrong_twin(right, wrong):
+def test_rejects_wrong_twins(right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check_numbers(wrong_twin(draws, right, wrong))
 
 
 def test_numbers_are_uniform_normal_and_independent():
-    """Moments of n draws within 5 standard errors, over examples and within them, with neighbors unrelated."""
+    """Moments are within 5 standard errors, over examples and within them, and neighbors are uncorrelated."""
     n, m = 2000, 50
     state = draws.stream(example_keys(1, 0, range(n)), "test")
     uniform, normal = (
@@ -74,14 +74,14 @@ def test_numbers_are_uniform_normal_and_independent():
             assert abs(np.corrcoef(values.ravel(), shifted.ravel())[0, 1]) < 5 / math.sqrt(n * m)
 
 
-def test_every_part_of_the_key_and_the_purpose_matter():
+def test_numbers_depend_on_every_part_of_the_key_and_on_the_purpose():
     base = draws.uniform(draws.stream(example_keys(0, 0, [5]), "a"), 4)
     for seed, step, index, purpose in ((1, 0, 5, "a"), (0, 1, 5, "a"), (0, 0, 6, "a"), (0, 0, 5, "b")):
         other = draws.uniform(draws.stream(example_keys(seed, step, [index]), purpose), 4)
         assert not np.any(np.asarray(base) == np.asarray(other))
 
 
-def test_keys_from_tensors_are_those_from_numbers():
+def test_keys_from_tensors_equal_keys_from_numbers():
     keys = tf.function(example_keys)(tf.constant(3), tf.constant(4), tf.constant([5, 6], "int32"))
     np.testing.assert_array_equal(keys, example_keys(3, 4, [5, 6]))
 
@@ -89,6 +89,6 @@ def test_keys_from_tensors_are_those_from_numbers():
 @pytest.mark.parametrize(
     ("key", "received"), [(np.zeros((3, 2)), "float64"), (np.zeros(3, "int64"), r"int64 of shape \(3,\)")]
 )
-def test_errors(key, received):
+def test_stream_refuses_other_keys(key, received):
     with pytest.raises(ValueError, match=f"Received: .*{received}.*example_keys"):
         draws.stream(key, "test")

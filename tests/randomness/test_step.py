@@ -1,10 +1,10 @@
-"""`ExampleRandom`: the draws of an example do not depend on who holds it."""
+"""`ExampleRandom`: the draws of an example do not depend on the replica that holds it."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_kit.pretraining import ExampleRandom
+from tf_kit.randomness import ExampleRandom
 
 # 331 examples in batches of 64 on four replicas end in a batch of 3, 3, 3, 2; 10 in batches of 8 in 1, 1, 0, 0.
 SPLITS = [(11,), (6, 5), (3, 3, 3, 2), (1, 10, 0, 0)]
@@ -20,7 +20,7 @@ def draws(seed=3, step=5, count=11, **place):
 
 
 @pytest.mark.parametrize("counts", SPLITS)
-def test_replicas_together_draw_what_one_would(counts):
+def test_draws_do_not_depend_on_the_number_of_replicas(counts):
     offsets = np.cumsum((0, *counts[:-1]))
     parts = [
         draws(count=count, offset=offset, total=11) for count, offset in zip(counts, offsets, strict=True)
@@ -29,25 +29,25 @@ def test_replicas_together_draw_what_one_would(counts):
         np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
-def test_inside_a_graph_the_same_numbers():
+def test_draws_are_the_same_in_a_graph():
     graph = tf.function(lambda n: ExampleRandom(3, tf.constant(5), n).uniform((2, 3)))
     np.testing.assert_array_equal(graph(tf.constant(11)), draws()[0])
 
 
-def test_seed_step_and_call_each_change_the_numbers():
+def test_draws_depend_on_seed_step_and_call():
     same = [draws(), draws(seed=4), draws(step=6)]
     drawn = [each[0].ravel() for each in same] + [same[0][2].ravel()]
     assert len({tuple(each[:6]) for each in drawn}) == 4
 
 
-def test_shared_draws_are_equal_wherever_they_are_made():
+def test_shared_draws_are_equal_on_all_replicas():
     here, there = ExampleRandom(0, 1, 4), ExampleRandom(0, 1, 2, offset=2, total=4)
     np.testing.assert_array_equal(here.shared_uniform((5,)), there.shared_uniform((5,)))
     np.testing.assert_array_equal(here.shared_normal((5,)), there.shared_normal((5,)))
     assert here.shared_uniform((7, 2)).shape == (7, 2)
 
 
-def test_moments():
+def test_draws_are_uniform_normal_and_independent():
     n = 100_000
     random = ExampleRandom(0, 0, n)
     uniform, normal = np.asarray(random.uniform(())), np.asarray(random.normal(()))

@@ -1,11 +1,11 @@
-"""Random numbers that depend on the seed, the step and the example, and on nothing that was drawn before.
+"""Random numbers that depend only on the seed, the step and the example, not on earlier draws.
 
-Two forms of one idea:
+There are two forms:
 
-    `example_keys`, `stream`, `uniform`, `normal`   numbers of one example, from its key, on any Keras backend (`keys`)
+    `example_keys`, `stream`, `uniform`, `normal`   numbers of each example, from its key, on any Keras backend (`keys`)
     `ExampleRandom`                                 numbers of all examples of a training step (`step`)
 
-Both give an example the same numbers on one replica or on several, and after a resume.
+Both give an example the same numbers on one replica or on several, and after a run is resumed.
 """
 
 from tf_kit.randomness.keys import example_keys, normal, stream, uniform

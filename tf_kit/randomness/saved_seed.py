@@ -1,14 +1,19 @@
-"""Keras leaves the states of seed generators out of its files; a layer with this mixin takes its own along."""
+"""Saving of the random state of a layer, which Keras leaves out of its files."""
+
+from typing import Any
 
 
 class SavesItsSeed:
-    """Stores the state of `self.seed_generator` beside the weights: masks go on where the saved model stood."""
+    """Mixin for a layer that saves the state of `self.seed_generator` with its weights.
 
-    def save_own_variables(self, store):
+    A loaded model continues the sequence of random masks of the saved one.
+    """
+
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         store["seed_state"] = self.seed_generator.state
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         entries = {name: store[name] for name in store.keys()}  # noqa: SIM118 (an HDF5 entry, not a dict)
         seed_state = entries.pop("seed_state", None)
         super().load_own_variables(entries)
