@@ -1,4 +1,4 @@
-"""The papers' formulas of the scaling wing as float64 loops. May not import tf_kit."""
+"""Formulas of the scaling wing as float64 loops, written from the papers. May not import tf_kit."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def pruned(kernels, sparsity, together):
-    """Han et al. 2015, section 3: the round(s·n) smallest magnitudes become zero, the first of equals first."""
+    """Han et al., 2015, section 3: the round(s·n) smallest magnitudes become zero, of equal ones the first first."""
     if not together:
         return [pruned([kernel], sparsity, True)[0] for kernel in kernels]
     places = [
@@ -24,7 +24,7 @@ def pruned(kernels, sparsity, together):
 
 
 def gradual_sparsity(step, initial, final, begin, num_prunings, frequency):
-    """Zhu and Gupta 2017, equation 1, with its n and Δt."""
+    """Zhu and Gupta, 2017, equation 1, with its n and Δt."""
     return final + (initial - final) * (1 - (step - begin) / (num_prunings * frequency)) ** 3
 
 
@@ -32,7 +32,7 @@ def gradual_sparsity(step, initial, final, begin, num_prunings, frequency):
 
 
 def quantized(weights, bits):
-    """Whole numbers and scales of a (…, channels) array; halves to even."""
+    """Whole numbers and scales of a (…, channels) array; halves are rounded to even."""
     levels = np.zeros(weights.shape, int)
     scales = []
     for channel in range(weights.shape[-1]):
@@ -55,7 +55,7 @@ def softmax(logits, temperature=1.0):
 
 
 def distillation_loss(labels, teacher_logits, student_logits, temperature, alpha):
-    """Hinton et al. 2015, section 2: both cross-entropies, the soft one times T²."""
+    """Hinton et al., 2015, section 2: both cross-entropies, the soft one times T²."""
     losses = []
     for label, teacher, student in zip(labels, teacher_logits, student_logits, strict=True):
         hard = -math.log(softmax(student)[label])
@@ -70,7 +70,7 @@ def distillation_loss(labels, teacher_logits, student_logits, temperature, alpha
 
 
 def dense_products(num_inputs, units):
-    """Multiplications of one example, counted one by one."""
+    """Multiplications for one example in a dense layer, counted one by one."""
     products = 0
     for _ in range(units):
         for _ in range(num_inputs):
@@ -79,7 +79,7 @@ def dense_products(num_inputs, units):
 
 
 def convolution_products(height, width, channels, filters, kernel, stride, groups=1):
-    """The same of a convolution without padding; with groups, a filter sees its group's channels alone."""
+    """The same in a convolution without padding; with groups, a filter sees the channels of its group only."""
     products = 0
     for _ in range(0, height - kernel + 1, stride):
         for _ in range(0, width - kernel + 1, stride):
@@ -90,7 +90,7 @@ def convolution_products(height, width, channels, filters, kernel, stride, group
     return products
 
 
-# Horowitz 2014, figure 1.1.9, picojoules
+# Horowitz, 2014, figure 1.1.9, in picojoules
 FLOAT32 = 0.9 + 3.7
 FLOAT16 = 0.4 + 1.1
 INT8 = 0.1 + 0.2
@@ -98,7 +98,7 @@ DRAM_BYTE = 1300 / 8
 
 
 def dense_joules(num_inputs, units, batch_size, steps, training, slots):
-    """Energy of a float32 dense layer with a bias: every array that one of the products touches, one by one."""
+    """Energy of a float32 dense layer with a bias, from each array that each product reads or writes."""
     weights = 4 * (num_inputs * units + units)
     inputs, outputs = 4 * batch_size * num_inputs, 4 * batch_size * units
     moved = weights + inputs + outputs  # z = x W
@@ -116,28 +116,28 @@ def dense_joules(num_inputs, units, batch_size, steps, training, slots):
 # Parallelism
 
 
-def dearest_part(costs, cuts):
-    """The most expensive of the parts that begin at 0 and at the cuts."""
-    dearest, part = 0, 0
+def highest_cost(costs, cuts):
+    """Cost of the most expensive of the parts that start at 0 and at the cuts."""
+    highest, part = 0, 0
     for index, cost in enumerate(costs):
         if index in cuts:
             part = 0
         part += cost
-        dearest = max(dearest, part)
-    return dearest
+        highest = max(highest, part)
+    return highest
 
 
 def moved_bytes(weights, outputs, num_devices, batch_size):
-    """Bytes of (ring all-reduce, activations both ways) for dense layers of so many weights and outputs.
+    """Bytes of (ring all-reduce, activations and their gradients) for dense layers with these weights and outputs.
 
-    Each replica's ring sends R − 1 chunks of G/R to add and R − 1 to copy; the cuts are the best of all.
+    Each replica sends R − 1 chunks of G/R to be added and R − 1 to be copied; the cuts are the best possible ones.
     """
     reduced = 0.0
     for _ in range(num_devices):
         for _ in range(2 * (num_devices - 1)):
             reduced += 4 * sum(weights) / num_devices
     tried = itertools.combinations(range(1, len(weights)), num_devices - 1)
-    cuts = min(tried, key=lambda each: dearest_part(weights, each))
+    cuts = min(tried, key=lambda each: highest_cost(weights, each))
     crossing = 0
     for cut in cuts:
         for _ in range(batch_size):

@@ -1,4 +1,4 @@
-"""Checks healthy and sick models on two replicas: `python sick_models.py FILE` writes findings and what changed."""
+"""Check sick and healthy models on two replicas: `python sick_models.py FILE` writes the findings."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class DividedTwice(MeanInTrainStep):
 
 
 class Queue(keras.layers.Layer):
-    """Remembers the last examples that its replica saw."""
+    """Store the last examples of the replica."""
 
     def build(self, shape):
         self.queue = self.add_weight((2, shape[-1]), "zeros", trainable=False, name="queue")
@@ -71,24 +71,28 @@ class GatheredQueue(Queue):
 
 
 class Contrast(keras.layers.Layer):
-    """Takes the mean of its replica's examples away."""
+    """Subtract the mean of the examples of the replica."""
 
     def call(self, x):
         return x - ops.mean(x, axis=0, keepdims=True)
 
 
-class OwnNoise(keras.layers.Layer):
-    """Draws from an operation whose state is no variable: other numbers on every replica."""
+class StatelessNoise(keras.layers.Layer):
+    """Draw from an operation whose state is not a variable: different numbers on every replica."""
 
     def call(self, x, training=False):
         return x * tf.cast(tf.random.uniform(tf.shape(x)) < 0.5, x.dtype) * 2 if training else x
 
 
 HALF = keras.layers.Dropout
-SICK = {  # name → (kind, a word of the message, model)
+SICK = {  # name → (kind, words of the message, model)
     "mean in compute_loss": ("scale", "2 times", lambda: dense(model=MeanInComputeLoss)),
     "mean in train_step": ("scale", "2 times", lambda: dense(model=MeanInTrainStep)),
-    "the same with dropout": ("scale", "times", lambda: dense(OwnNoise(), model=MeanInTrainStep)),
+    "mean in train_step, with dropout": (
+        "scale",
+        "times",
+        lambda: dense(StatelessNoise(), model=MeanInTrainStep),
+    ),
     "divided twice": ("scale", "0.5 times", lambda: dense(model=DividedTwice)),
     "clipped before the sum": (
         "clipping",
@@ -113,7 +117,7 @@ def tuned():
 
 
 def simclr():
-    """Nothing random, but a loss over all pairs of the global batch."""
+    """Nothing random, but with a loss over all pairs of the global batch."""
     model = pretraining.SimCLR(networks.mlp((5,), num_classes=None), projector=(6, 4))
     model.compile(keras.optimizers.SGD(0.1))
     return model
@@ -129,7 +133,7 @@ HEALTHY = {  # name → (model, targets)
     "synchronized": (lambda: dense(keras.layers.BatchNormalization(synchronized=True)), Y),
     "BatchNorm of the kit": (lambda: dense(regularization.BatchNorm()), Y),
     "dropout of the kit": (lambda: dense(regularization.Dropout(0.5, seed=0)), Y),
-    "own noise": (lambda: dense(OwnNoise()), Y),
+    "stateless noise": (lambda: dense(StatelessNoise()), Y),
     "gathered queue": (lambda: dense(GatheredQueue()), Y),
     "classifier": (tuned, LABELS),
     "simclr": (simclr, None),
@@ -143,7 +147,7 @@ def values(model):
 
 
 def check(model, y):
-    """Kinds, messages, whether as many warnings, and whether a second check leaves every variable as it was."""
+    """Kinds, messages, whether the warnings are the same, and whether a second check changes no variable."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         findings = scaling.check_replicas(model, X, y)
@@ -153,9 +157,14 @@ def check(model, y):
         warnings.simplefilter("ignore")
         scaling.check_replicas(model, X, y)
     kept = all(np.array_equal(a, b) for a, b in zip(before, values(model), strict=True))
-    said = [str(finding) for finding in findings]
-    same = said == [str(each.message) for each in warned]
-    return {"kinds": [finding.kind for finding in findings], "said": said, "warned": same, "kept": kept}
+    messages = [str(finding) for finding in findings]
+    same = messages == [str(each.message) for each in warned]
+    return {
+        "kinds": [finding.kind for finding in findings],
+        "messages": messages,
+        "warned": same,
+        "kept": kept,
+    }
 
 
 def main(path):

@@ -1,4 +1,4 @@
-"""Splits models over three devices and shares them on two: `python split_on_devices.py FILE` writes what it saw."""
+"""Split models over three devices, trace them on two replicas: `python split_on_devices.py FILE` writes the results."""
 
 import json
 import os
@@ -12,16 +12,16 @@ import numpy as np
 import tensorflow as tf
 from support.twins import wrong_twin
 
-from tf_kit import networks, pretraining, regularization
+from tf_kit import keras_internals, networks, pretraining, regularization
 from tf_kit.scaling import Split, split, traced_collectives, traffic_bill
-from tf_kit.training import steps, trainer
+from tf_kit.training import trainer
 
 X = np.random.default_rng(0).random((20, 6)).astype("float32")
 Y = np.random.default_rng(1).random((20, 3)).astype("float32")
 
 
 def stack():
-    """With dropout and batch norm, whose state must go on alike, and a penalty."""
+    """Stack with dropout and batch norm, whose states must stay the same as on one device, and a penalty."""
     layers = [
         keras.layers.Dense(16, "relu", kernel_regularizer="l2", name="first"),
         keras.layers.Dropout(0.3, seed=1),
@@ -75,7 +75,7 @@ def gradients(whole, parts):
 
 
 def devices_of_products(parts):
-    """On which devices the traced training step multiplies matrices, forward and backward, and how often."""
+    """Number of matrix products per device in the traced training step, forward and backward."""
     step = tf.function(parts.train_step).get_concrete_function((tf.constant(X), tf.constant(Y)))
     products = [op.device for op in step.graph.get_operations() if op.type == "MatMul"]
     return {str(device): sum(number(each) == device for each in products) for device in range(3)}
@@ -90,7 +90,7 @@ OPTIMIZERS = {
 
 
 def of_trainer(optimizer):
-    """Gradients, and the sums of what a `Trainer` reports: a number each."""
+    """Bytes of the gradients and of the metrics that a `Trainer` reports, one number each, against the traced bytes."""
     trainer = pretraining.Classifier(networks.mlp((9,), num_classes=None), num_classes=3)
     trainer.compile(optimizer)
     traced = traced_collectives(trainer, X[:8], np.arange(8) % 3)
@@ -103,7 +103,7 @@ def of_trainer(optimizer):
 
 
 def collectives():
-    """Computed and traced bytes of the gradients on two replicas: of Keras's own fit, and of a Trainer's."""
+    """Computed and traced bytes of the gradients on two replicas, with Keras's train_step and with a `Trainer`."""
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         for name, layer in (
             ("dense", []),
@@ -118,9 +118,13 @@ def collectives():
             yield name, {"computed": computed, "traced": traced_collectives(model, X[:8], Y[:8])}
         for name, optimizer in OPTIMIZERS.items():
             yield name, of_trainer(optimizer())
-        trainer.steps = wrong_twin(steps, "= list", "= optimizer._all_reduce_sum_gradients")
+        trainer.keras_internals = wrong_twin(
+            keras_internals,
+            '["_all_reduce_sum_gradients"] = list',
+            '["_all_reduce_sum_gradients"] = optimizer._all_reduce_sum_gradients',
+        )
         yield "twin", of_trainer(OPTIMIZERS["trainer"]())
-        trainer.steps = steps
+        trainer.keras_internals = keras_internals
         synced = keras.Sequential([keras.Input((6,)), regularization.BatchNorm(), keras.layers.Dense(3)])
         synced.compile("sgd", "mse")
         computed = traffic_bill(synced, 2, 8).gradient_bytes

@@ -1,4 +1,4 @@
-"""The guards name each sickness of a model on two replicas, and say nothing of healthy ones."""
+"""`check_replicas` finds each error of sick models on two replicas, and nothing in healthy ones."""
 
 import json
 
@@ -14,7 +14,7 @@ from tf_kit.errors import InputError
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """Name of the model → what was found, in a process with two devices."""
+    """Name of the model → its findings, from a process with two devices."""
     path = tmp_path_factory.mktemp("guards") / "found.json"
     processes.finish(processes.start(sick_models.__file__, path))
     return json.loads(path.read_text())
@@ -22,31 +22,31 @@ def found(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sick_models.SICK)
-def test_sickness_is_named(found, name):
+def test_error_of_a_sick_model_is_found(found, name):
     kind, words, _ = sick_models.SICK[name]
     assert found[name]["kinds"] == [kind]
-    assert words in found[name]["said"][0]
+    assert words in found[name]["messages"][0]
     assert found[name]["warned"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sick_models.HEALTHY)
-def test_a_healthy_model_is_silent(found, name):
-    assert found[name]["said"] == []
+def test_healthy_model_has_no_findings(found, name):
+    assert found[name]["messages"] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*sick_models.SICK, *sick_models.HEALTHY])
-def test_nothing_of_the_model_changes(found, name):
+def test_variables_do_not_change(found, name):
     assert found[name]["kept"]
 
 
 @pytest.mark.slow
-def test_the_callback_looks_before_the_first_step(found):
+def test_callback_checks_before_the_first_step(found):
     assert found["callback"]["kinds"] == ["scale"]
 
 
-def test_one_replica_is_refused_and_ignored_by_the_callback():
+def test_one_replica_is_refused_and_the_callback_ignores_it():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     x, y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
@@ -58,6 +58,6 @@ def test_one_replica_is_refused_and_ignored_by_the_callback():
 
 
 @pytest.mark.parametrize("wrong", [0, 2.5])
-def test_the_number_of_examples_is_checked(wrong):
+def test_bad_number_of_examples_is_refused(wrong):
     with pytest.raises(InputError, match=f"num_examples={wrong}"):
         scaling.check_replicas(keras.Sequential(), np.ones((8, 2)), num_examples=wrong)

@@ -1,4 +1,4 @@
-"""A split stack is the stack: outputs, gradients, training, files; and what lies on which device."""
+"""A split stack equals the stack in outputs, gradients, training and files, and each stage stays on its device."""
 
 import json
 
@@ -35,7 +35,7 @@ def check_the_same(module):
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
 
 
-def test_outputs_and_gradients_are_those_of_the_whole_1_2_3():
+def test_outputs_and_gradients_equal_those_of_the_stack_1_2_3():
     check_the_same(model_parallel)
 
 
@@ -48,11 +48,12 @@ def test_outputs_and_gradients_are_those_of_the_whole_1_2_3():
     ],
 )  # fmt: skip
 def test_wrong_twin(right, wrong):
+    twin = wrong_twin(model_parallel, right, wrong)
     with pytest.raises((AssertionError, ValueError)):
-        check_the_same(wrong_twin(model_parallel, right, wrong))
+        check_the_same(twin)
 
 
-def test_the_model_stays_as_it_was():
+def test_given_model_does_not_change():
     whole = stack()
     before = whole.get_weights()
     parts = split(whole, cuts=[2])
@@ -69,12 +70,12 @@ def test_default_cuts_balance_the_weights():
 
 
 @pytest.mark.parametrize("cuts", [[0], [4], [3, 1], [1, 1]])
-def test_cuts_are_checked(cuts):
-    with pytest.raises(InputError, match="rising indices from 1 to 3"):
+def test_bad_cuts_are_refused(cuts):
+    with pytest.raises(InputError, match="increasing indices from 1 to 3"):
         Split([layers.Dense(2) for _ in range(4)], cuts=cuts)
 
 
-def test_what_is_no_stack_is_refused():
+def test_models_that_are_not_a_stack_are_refused():
     with pytest.raises(InputError, match="list of Keras layers"):
         Split([])
     with pytest.raises(InputError, match="built Sequential model"):
@@ -83,21 +84,21 @@ def test_what_is_no_stack_is_refused():
         split(stack(), cuts=["nothing"])
     with (
         tf.distribute.OneDeviceStrategy("CPU:0").scope(),
-        pytest.raises(InputError, match="without a strategy"),
+        pytest.raises(InputError, match="outside the scope of a strategy"),
     ):
         Split([layers.Dense(2)]).build((None, 3))
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """What a process with three devices saw."""
+    """Results of a process with three devices."""
     path = tmp_path_factory.mktemp("split") / "seen.json"
     processes.finish(processes.start(processes.TESTS / "scaling" / "split_on_devices.py", path))
     return json.loads(path.read_text())
 
 
 @pytest.mark.slow
-def test_training_over_three_devices_is_training_on_one(seen):
+def test_training_on_three_devices_equals_training_on_one(seen):
     whole, parts = seen["split"]["histories"]
     assert whole.keys() == parts.keys()
     for name, values in whole.items():
@@ -108,7 +109,7 @@ def test_training_over_three_devices_is_training_on_one(seen):
 
 @pytest.mark.slow
 def test_each_stage_stays_on_its_device(seen):
-    """Weights, slots, outputs, and the products of the forward and the backward pass: 3 layers of up to 3 each."""
+    """Weights, slots, outputs and the products of the forward and the backward pass, up to 3 for each of 3 layers."""
     found = seen["split"]
     assert found["weight devices"] == [0, 1, 1, 2]
     assert sorted(found["slot devices"]) == [0, 0, 1, 1, 2, 2]
@@ -117,7 +118,7 @@ def test_each_stage_stays_on_its_device(seen):
 
 
 @pytest.mark.slow
-def test_a_split_model_is_saved_and_loaded(seen):
+def test_split_model_is_saved_and_loaded(seen):
     assert seen["split"]["loaded apart"] == 0
     assert seen["split"]["loaded cuts"] == [2, 4]
     assert seen["split"]["loaded devices"] == [0, 1, 2]
@@ -125,27 +126,27 @@ def test_a_split_model_is_saved_and_loaded(seen):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dense", "convolution"])
-def test_traced_bytes_are_the_computed_ones(seen, name):
+def test_traced_bytes_equal_computed_bytes(seen, name):
     found = seen["collectives"][name]
     assert sum(found["traced"].values()) == found["computed"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["trainer", "trainer, clipped", "trainer, scaled", "trainer, accumulated"])
-def test_a_trainer_reduces_its_gradients_once(seen, name):
+def test_trainer_reduces_its_gradients_once(seen, name):
     found = seen["collectives"][name]
     assert sum(found["traced"].values()) == found["computed"] + found["reported"]
 
 
 @pytest.mark.slow
-def test_wrong_twin_of_the_trainer_reduces_them_twice(seen):
+def test_wrong_twin_of_the_trainer_reduces_its_gradients_twice(seen):
     found = seen["collectives"]["twin"]
     assert sum(found["traced"].values()) == 2 * found["computed"] + found["reported"]
 
 
 @pytest.mark.slow
-def test_statistics_of_the_global_batch_are_few_bytes_more(seen):
-    """The kit's batch norm: sums, squares and counts of 6 features, and their gradients."""
+def test_statistics_of_the_global_batch_add_few_bytes(seen):
+    """`regularization.BatchNorm` adds sums, squares and counts of 6 features, and their gradients."""
     found = seen["collectives"]["batch norm"]
     more = sum(found["traced"].values()) - found["computed"]
     assert 4 * (6 + 6) <= more <= 4 * 8 * (6 + 1)

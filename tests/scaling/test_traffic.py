@@ -1,4 +1,4 @@
-"""Bytes moved by both kinds of parallelism: counted by loops, balanced by trying all cuts, and traced."""
+"""Bytes moved by both kinds of parallelism, against loops and all possible cuts."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ def mlp(*units, inputs=20):
 
 
 def residual():
-    """A short cut crosses the cut beside the layer's own output."""
+    """Network with a shortcut, which crosses the cut together with the output of a layer."""
     inputs = keras.Input((6,))
     first = layers.Dense(5, name="first")(inputs)
     second = layers.Dense(7, name="second")(first)
@@ -38,7 +38,7 @@ def check_mlp(module):
 
 
 def check_crossover(module):
-    """At n* both are equal: the defining property, on models of any shape."""
+    """At n* both are equal, which defines n*."""
     for devices in (2, 3):
         bill = module.traffic_bill(mlp(50, 40, 30), devices, 1)
         there = module.traffic_bill(mlp(50, 40, 30), devices, max(1, round(bill.crossover_batch_size)))
@@ -52,31 +52,31 @@ def check_balance(module):
         for parts in (1, 2, 3, 7):
             cuts = module.balanced_cuts(costs, parts)
             best = min(
-                oracle.dearest_part(costs, tried) for tried in itertools.combinations(range(1, 7), parts - 1)
+                oracle.highest_cost(costs, tried) for tried in itertools.combinations(range(1, 7), parts - 1)
             )
-            assert oracle.dearest_part(costs, cuts) == best
+            assert oracle.highest_cost(costs, cuts) == best
 
 
-def check_short_cut(module):
+def check_shortcut(module):
     bill = module.traffic_bill(residual(), 2, 3, cuts=["third"])
     assert bill.crossing_bytes == (4 * (5 + 7),)
     assert module.traffic_bill(residual(), 2, 3, cuts=["second"]).crossing_bytes == (4 * 5,)
     assert bill.model_parallel_bytes == 3 * 2 * 4 * (5 + 7)
 
 
-def check_whole_numbers(module):
-    """Words cross forward only: a whole number has no gradient."""
+def check_integers(module):
+    """Integers cross forward only, since they have no gradient."""
     words = keras.Input((4,), dtype="int32")
     moved = layers.Reshape((2, 2), name="moved")(words)
     model = keras.Model(words, layers.Embedding(9, 3, name="embedding")(moved))
     assert module.traffic_bill(model, 2, 5, cuts=["embedding"]).model_parallel_bytes == 5 * 4 * 4
 
 
-CHECKS = (check_mlp, check_crossover, check_balance, check_short_cut, check_whole_numbers)
+CHECKS = (check_mlp, check_crossover, check_balance, check_shortcut, check_integers)
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_bill(check):
+def test_traffic_bill(check):
     check(traffic)
 
 
@@ -88,17 +88,18 @@ def test_bill(check):
         (check_mlp, "sum(self.crossing_bytes) + sum(self.returning_bytes)", "sum(self.crossing_bytes)"),
         (check_crossover, "self.data_parallel_bytes / moved", "self.gradient_bytes / moved"),
         (check_balance, "(max(best[parts - 1, cut][0],", "(min(best[parts - 1, cut][0],"),
-        (check_short_cut, "for node in nodes[place:] for tensor in node.input_tensors}",
+        (check_shortcut, "for node in nodes[place:] for tensor in node.input_tensors}",
          "for node in nodes[place:place + 1] for tensor in node.input_tensors}"),
-        (check_whole_numbers, '"float" in tensor.dtype', '"" in tensor.dtype'),
+        (check_integers, '"float" in tensor.dtype', '"" in tensor.dtype'),
     ],
 )  # fmt: skip
 def test_wrong_twin(check, right, wrong):
+    twin = wrong_twin(traffic, right, wrong)
     with pytest.raises(AssertionError):
-        check(wrong_twin(traffic, right, wrong))
+        check(twin)
 
 
-def test_half_precision_halves_what_crosses_and_not_what_is_reduced():
+def test_half_precision_halves_the_activations_and_not_the_gradients():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         half = traffic_bill(mlp(10, 9), 2, 8)
@@ -109,13 +110,13 @@ def test_half_precision_halves_what_crosses_and_not_what_is_reduced():
     assert half.data_parallel_bytes == whole.data_parallel_bytes
 
 
-def test_frozen_weights_have_no_gradient_to_move():
+def test_frozen_weights_have_no_gradient():
     model = mlp(10, 9)
     model.layers[0].trainable = False
     assert traffic_bill(model, 2, 8).gradient_bytes == 4 * (10 * 9 + 9)
 
 
-def test_the_table_and_the_points():
+def test_table_and_split_points():
     bill = traffic_bill(mlp(10, 9, 8), 2, 64, cuts=[2])
     assert "data parallel, 2 replicas" in str(bill)
     assert "cut before dense_2" in str(bill)
@@ -124,7 +125,7 @@ def test_the_table_and_the_points():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"num_devices": 1}, "num_devices=1"),
         ({"batch_size": 0}, "batch_size=0"),
@@ -134,12 +135,12 @@ def test_the_table_and_the_points():
         ({"num_devices": 9}, "num_parts=9"),
     ],
 )
-def test_errors(wrong, said):
-    with pytest.raises(InputError, match=said):
+def test_bad_arguments_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
         traffic_bill(mlp(10, 9, 8), **({"num_devices": 2, "batch_size": 8} | wrong))
 
 
-def test_a_model_without_an_order_is_refused():
+def test_unusable_models_are_refused():
     class Own(keras.Model):
         def call(self, x):
             return x

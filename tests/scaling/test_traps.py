@@ -1,7 +1,7 @@
-"""Traps of Keras 3 on several replicas: each is there in plain Keras, and not in the kit.
+"""Traps of Keras 3 on several replicas: each exists in plain Keras and not in the kit.
 
-A test is skipped where a newer Keras has mended its trap. Those that need replicas run on two, in a process of
-their own, against one device here.
+A test is skipped if the installed version of Keras has fixed its trap. The tests that need replicas compare two
+replicas, in a separate process, with one device in this process.
 """
 
 import keras
@@ -21,7 +21,7 @@ X = traps.X
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """trap/name → what it gives (on one device, on two replicas)."""
+    """trap/name → results (on one device, on two replicas)."""
     path = tmp_path_factory.mktemp("traps") / "two.npz"
     with processes.running(traps.__file__, path):
         one = traps.found()
@@ -30,9 +30,9 @@ def found(tmp_path_factory):
 
 
 def trap(shown):
-    """The trap must be shown; otherwise there is none any more."""
+    """Skip the test if the trap no longer exists."""
     if not shown:
-        pytest.skip(f"Keras {keras.__version__} has mended this")
+        pytest.skip(f"Keras {keras.__version__} has fixed this")
 
 
 def same(pair, tolerance=1e-6):
@@ -48,15 +48,15 @@ def all_equal(copies):
 
 
 @pytest.mark.slow
-def test_1_a_mean_of_ones_own_is_too_large_by_the_number_of_replicas(found):
-    for name in ("own_loss", "own_step"):
+def test_1_mean_in_a_custom_loss_is_too_large_by_the_number_of_replicas(found):
+    for name in ("custom_loss", "custom_step"):
         same(found[f"{name}/kit"])
         one, two = found[f"{name}/keras"]
         trap(differ((one, two)))
         np.testing.assert_allclose(two[:3], 2 * one[:3], rtol=1e-5)
 
 
-def test_2_a_loss_that_is_not_tracked_is_logged_as_zero():
+def test_2_loss_without_tracker_is_logged_as_zero():
     def train_step(self, batch):
         return {"loss": tf.reduce_mean(self(batch[0])) + 5}
 
@@ -66,7 +66,7 @@ def test_2_a_loss_that_is_not_tracked_is_logged_as_zero():
 
 
 @pytest.mark.slow
-def test_3_minibatches_that_replicas_do_not_share_evenly(found):
+def test_3_minibatches_not_divisible_by_the_number_of_replicas(found):
     same(found["uneven/kit first"])
     same(found["uneven/kit last"])
     assert found["uneven/keras first"][0] == ""
@@ -74,7 +74,7 @@ def test_3_minibatches_that_replicas_do_not_share_evenly(found):
 
 
 @pytest.mark.slow
-def test_4_clipping_before_the_sum(found):
+def test_4_gradients_are_clipped_before_the_sum(found):
     same(found["clipping/kit"])
     one, two = found["clipping/keras"]
     trap(differ((one, two)))
@@ -83,7 +83,7 @@ def test_4_clipping_before_the_sum(found):
 
 
 @pytest.mark.slow
-def test_5_a_nan_on_another_replica_reaches_the_weights(found):
+def test_5_nan_on_another_replica_reaches_the_weights(found):
     assert np.isfinite(found["not_a_number/kit"]).all()
     trap(np.isfinite(found["not_a_number/keras"][0]).all() and np.isnan(found["not_a_number/keras"][1]).any())
 
@@ -96,7 +96,7 @@ def test_6_dropout_drops_the_same_on_every_replica(found):
 
 
 @pytest.mark.slow
-def test_7_moving_statistics_part(found):
+def test_7_moving_statistics_differ_between_replicas(found):
     for name in ("kit", "kit masked"):
         one, two = found[f"moving_statistics/{name}"]
         assert all_equal(two)
@@ -105,7 +105,7 @@ def test_7_moving_statistics_part(found):
 
 
 @pytest.mark.slow
-def test_8_variables_part(found):
+def test_8_variables_differ_between_replicas(found):
     for name in ("kit", "kit chains"):
         one, two = found[f"local_variables/{name}"]
         assert all_equal(two)
@@ -113,9 +113,9 @@ def test_8_variables_part(found):
     trap(not all_equal(found["local_variables/keras"][1]))
 
 
-def test_9_a_variable_of_tensorflow_is_no_weight():
+def test_9_tf_variable_is_not_a_weight():
     layer = keras.layers.Layer()
-    layer.beside = tf.Variable(1.0)
+    layer.extra = tf.Variable(1.0)
     rbm = RBM(num_hidden=2, persistent=True, num_chains=4)
     rbm.prepare(X)
     assert any(weight.shape == (4, 3) for weight in rbm.weights)
@@ -123,7 +123,7 @@ def test_9_a_variable_of_tensorflow_is_no_weight():
 
 
 @pytest.mark.slow
-def test_10_several_steps_and_accumulation(found):
+def test_10_several_steps_per_execution_and_accumulation_fail(found):
     for name in ("steps", "accumulated"):
         same(found[f"several_steps/kit {name}"])
         assert found[f"several_steps/keras {name}"][0] == ""
@@ -133,7 +133,7 @@ def test_10_several_steps_and_accumulation(found):
     trap(all(found[f"several_steps/keras {name}"][1] != "" for name in ("steps", "accumulated")))
 
 
-def test_11_a_model_in_a_model_does_not_know_that_it_trains():
+def test_11_nested_model_runs_in_inference_mode():
     seen = []
 
     def train_step(self, batch):
@@ -158,24 +158,24 @@ def test_14_automatic_compilation_is_off():
     trap(not model.jit_compile)
 
 
-def test_15_no_lars():
+def test_15_keras_has_no_lars():
     assert issubclass(optimizers.LARS, keras.optimizers.Optimizer)
     trap(not hasattr(keras.optimizers, "LARS"))
 
 
 @pytest.mark.slow
 def test_16_replicas_get_contiguous_parts(found):
-    """What the kit's places in the global batch rest on; `pretraining.Trainer` gathers the sizes themselves."""
+    """The positions of examples in the global batch rely on this; `training.Trainer` gathers the sizes."""
     assert found["parts/sizes"][1].tolist() == [3, 2]
 
 
 @pytest.mark.slow
-def test_18_one_strategy_a_process(found):
+def test_18_second_strategy_in_a_process_fails(found):
     assert found["second_strategy/kit"][1]
     trap(found["second_strategy/keras"][1] != "")
 
 
-def test_19_a_bias_before_batch_norm_moves_without_a_gradient():
+def test_19_bias_before_batch_norm_changes_without_a_gradient():
     dense, norm = keras.layers.Dense(4), keras.layers.BatchNormalization()
     traps.trained(
         keras.Sequential([dense, norm, keras.layers.Dense(1)]),

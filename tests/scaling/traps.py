@@ -1,7 +1,7 @@
-"""What goes wrong on several replicas in plain Keras, and the kit's own way: `python traps.py FILE` on two of them.
+"""Traps of plain Keras on several replicas, and how the kit avoids them: `python traps.py FILE` runs two replicas.
 
-Each function gives arrays by name; those named "keras …" are of plain Keras, those named "kit …" of the kit. Called
-without a strategy it gives what one device does.
+Each function returns arrays by name; those named "keras …" are results of plain Keras, those named "kit …" of the
+kit. Outside the scope of a strategy it returns the results of one device.
 """
 
 import os
@@ -26,7 +26,7 @@ Y = rng.random((8, 1)).astype("float32")
 
 
 def line(base=keras.Model, **methods):
-    """A model y = wᵀx that begins at w = 0, of plain Keras, with methods of one's own."""
+    """Model y = wᵀx in plain Keras that starts at w = 0, with the given methods."""
 
     class Line(base):
         def __init__(self):
@@ -42,7 +42,7 @@ def line(base=keras.Model, **methods):
 
 
 def of_the_kit():
-    """The same in the kit."""
+    """The same model as a `Trainer` of the kit."""
 
     def per_example(self, x, y, random, training):
         return {"loss": ops.sum((self.dense(x) - y) ** 2, axis=-1)}, None
@@ -51,7 +51,7 @@ def of_the_kit():
 
 
 def trained(model, x=X, y=Y, optimizer=None, loss=None, batch_size=8, **compiled):
-    """w and the loss that History has after an epoch."""
+    """w and the loss in the `History` after one epoch."""
     model.compile(optimizer or SGD(0.01), loss=loss, **compiled)
     history = model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0).history
     return np.append(model.get_weights()[0].ravel(), history["loss"])
@@ -66,14 +66,14 @@ def error_of(function):
 
 
 def copies(variable):
-    """What each replica holds of a variable."""
+    """Value of a variable on each replica."""
     return np.stack(
         [np.asarray(copy) for copy in tf.distribute.get_strategy().experimental_local_results(variable.value)]
     )
 
 
 def on_each(function, *arrays):
-    """The rows that `function` gives of the rows of the arrays, dealt out to the replicas."""
+    """Rows that `function` returns for the rows of the arrays, distributed to the replicas."""
     strategy = tf.distribute.get_strategy()
     (batch,) = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(arrays))
     parts = strategy.experimental_local_results(
@@ -82,8 +82,8 @@ def on_each(function, *arrays):
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def own_loss():
-    """1. The mean in a `compute_loss` of one's own."""
+def custom_loss():
+    """1. The mean in a custom `compute_loss`."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return ops.mean((y - y_pred) ** 2)
@@ -91,8 +91,8 @@ def own_loss():
     return {"keras": trained(line(compute_loss=compute_loss)), "kit": trained(of_the_kit())}
 
 
-def own_step():
-    """1. The mean in a `train_step` of one's own."""
+def custom_step():
+    """1. The mean in a custom `train_step`."""
 
     def train_step(self, batch):
         x, y = batch
@@ -107,7 +107,7 @@ def own_step():
 
 
 def uneven():
-    """3. Minibatches that the replicas do not share evenly: the first one, and the last."""
+    """3. A minibatch not divisible by the number of replicas: the first one, and the last."""
     first = error_of(lambda: trained(line(), X[:5], Y[:5], loss="mse"))
     return {
         "keras first": first,
@@ -118,7 +118,7 @@ def uneven():
 
 
 def clipping():
-    """4 and 17. A gradient's norm is that of the whole minibatch."""
+    """4 and 17. Clipping by the norm of the gradient of the whole minibatch."""
     return {
         "keras": trained(line(), optimizer=SGD(1.0, global_clipnorm=0.1), loss="mse"),
         "kit": trained(of_the_kit(), optimizer=SGD(1.0, global_clipnorm=0.1)),
@@ -126,7 +126,7 @@ def clipping():
 
 
 def not_a_number():
-    """5. A NaN among the second replica's examples, under loss scaling."""
+    """5. A NaN in an example of the second replica, with loss scaling."""
     x = X.copy()
     x[-1] = np.nan
     data = tf.data.Dataset.from_tensors((x, Y))
@@ -139,7 +139,7 @@ def not_a_number():
 
 
 def masks():
-    """6. What dropout leaves of the same example, one on each replica."""
+    """6. Outputs of dropout for the same example on each replica."""
     ones = np.ones((2, 50), "float32")
     layers = {"keras": keras.layers.Dropout(0.5, seed=1), "kit": Dropout(0.5, seed=1)}
     for layer in layers.values():
@@ -150,7 +150,7 @@ def masks():
 
 
 def moving_statistics():
-    """7. Moving means after one minibatch: as each replica holds them, with and without a mask."""
+    """7. Moving means of each replica after one minibatch, with and without a mask."""
     norm, found = keras.layers.BatchNormalization, {}
     x, mask = np.stack([X, X], axis=1), np.arange(16).reshape(8, 2) % 3 > 0
     for name, layer, arguments in (
@@ -170,7 +170,7 @@ def moving_statistics():
 
 
 def local_variables():
-    """8. A variable that each replica gives what it sees itself; the kit's persistent chains and BYOL's teacher."""
+    """8. A variable that each replica computes from its examples; persistent chains and the teacher of BYOL."""
 
     class Queue(keras.layers.Layer):
         def build(self, shape):
@@ -197,7 +197,7 @@ def local_variables():
 
 
 def several_steps():
-    """10. Several steps in one execution, and gradients accumulated over steps: the error."""
+    """10. Several steps per execution, and gradients accumulated over steps: results or the error."""
     many, accumulated = {"steps_per_execution": 2}, {"gradient_accumulation_steps": 2}
     labels = (Y[:, 0] * 3).astype("int64")
 
@@ -217,12 +217,12 @@ def several_steps():
 
 
 def parts():
-    """16. How many of 5 examples each replica gets."""
+    """16. Number of examples that each replica gets of 5."""
     return {"sizes": on_each(lambda x: tf.shape(x)[:1], X[:5])}
 
 
 def second_strategy(first):
-    """18. Training under a second strategy of the same devices."""
+    """18. Training under a second strategy with the same devices."""
 
     def train():
         with tf.distribute.MirroredStrategy(first.extended.worker_devices).scope():
@@ -233,8 +233,8 @@ def second_strategy(first):
 
 
 TRAPS = (
-    own_loss,
-    own_step,
+    custom_loss,
+    custom_step,
     uneven,
     clipping,
     not_a_number,
@@ -247,7 +247,7 @@ TRAPS = (
 
 
 def found(traps=TRAPS):
-    """The arrays of all traps, by the name `trap/name`."""
+    """Arrays of all traps, by the name `trap/name`."""
     arrays = {}
     for trap in traps:
         keras.utils.set_random_seed(0)

@@ -19,15 +19,8 @@ from tf_kit.scaling.compression import (
     quantize_weights,
     size_on_disk,
 )
-from tf_kit.scaling.energy import (
-    CONSTANTS,
-    Constant,
-    EnergyBill,
-    LayerEnergy,
-    Measurement,
-    energy_bill,
-    measured_joules,
-)
+from tf_kit.scaling.counters import Measurement, measured_joules
+from tf_kit.scaling.energy import CONSTANTS, Constant, EnergyBill, LayerEnergy, energy_bill
 from tf_kit.scaling.guards import Finding, ReplicaCheck, ReplicaWarning, check_replicas
 from tf_kit.scaling.model_parallel import Split, split
 from tf_kit.scaling.traffic import TrafficBill, balanced_cuts, split_points, traced_collectives, traffic_bill

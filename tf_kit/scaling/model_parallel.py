@@ -1,43 +1,47 @@
-"""Model parallelism: a stack of layers split over devices, for a network that no single device can hold.
+"""Model parallelism: a stack of layers split over devices, for a network that is too large for one device.
 
-One device computes the first layers, the next the following ones, and so on; activations go forward over the cuts
-and their gradients come back. Memory is shared out; time is not, since a device waits for the one before it. What a
-step moves, and when that is less than data parallelism moves: `traffic_bill`.
+One device computes the first layers, the next device the following ones, and so on; activations cross the cuts
+forward and their gradients cross them backward. The memory is divided among the devices; the time is not, since each
+device waits for the one before it. `traffic_bill` compares the bytes moved per step with those of data parallelism.
 
 Reference: Dean et al., 2012, Large scale distributed deep networks, section 3.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_kit.checks import refuse
 from tf_kit.scaling.traffic import balanced_cuts
+from tf_kit.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Split(keras.Model):
-    """A stack of layers, each on its device: the same function, gradients and training as the stack on one.
+    """Stack of layers on several devices, with the same outputs, gradients and training as on one device.
 
-    For stage k = 1 … K on device k, with weights θ_k that never leave it,
+    For stage k = 1 … K on device k, which keeps the weights θ_k,
 
         a_k = f_k(a_{k−1}; θ_k),  a_0 = x                                              (1)
         ∂J/∂θ_k = (∂a_k/∂θ_k)ᵀ ∂J/∂a_k                                                 (2)
         ∂J/∂a_{k−1} = (∂a_k/∂a_{k−1})ᵀ ∂J/∂a_k                                         (3)
 
-    where (1), (2), (3), the optimizer's slots of θ_k and its update of them are all computed on device k; only a_k and
-    ∂J/∂a_k cross a cut. It is compiled, trained, saved and loaded as any Keras model; XLA is off, as it compiles for
-    one device. `split` makes one from a model.
+    where (1), (2), (3) and the update of θ_k are computed on device k, which also holds the optimizer's slots; only a_k
+    and ∂J/∂a_k cross a cut. The model is compiled, trained, saved and loaded like any Keras model; XLA is off, since it
+    compiles for one device. `split` makes one from another model.
 
     Args:
         layers: Keras layers that follow one another, each with one input and one output.
-        cuts: indices of the first layers of the stages 2 … K. Defaults to the cuts that balance the weights over the
-            devices, made when the model is built.
-        devices: names as TensorFlow's, `"GPU:1"`; stage k is on device k, beginning again after the last. Defaults to
-            all GPUs, or without one to the logical devices of the processor. Not saved: a file that was written with
-            eight devices loads with two.
+        cuts: indices of the first layers of the stages 2 … K. None means the cuts that balance the weights over the
+            devices, computed when the model is built. Defaults to None.
+        devices: TensorFlow's names of the devices, such as `"GPU:1"`; stage k is on device k, starting again after the
+            last. None means all GPUs, or else the logical devices of the processor. Devices are not saved: a file
+            written with eight devices can be loaded with two. Defaults to None.
 
     Raises:
-        InputError: for cuts that are no rising indices within the stack; under a `tf.distribute` strategy.
+        InputError: cuts are not increasing indices within the stack, or there is a `tf.distribute` strategy.
 
     Example:
         >>> dense = keras.layers.Dense
@@ -47,10 +51,16 @@ class Split(keras.Model):
         >>> [len(stage) for stage in model.stages]
         [2, 1]
 
-    Reference: Dean et al. 2012, section 3.
+    Reference: Dean et al., 2012, section 3.
     """
 
-    def __init__(self, layers, cuts=None, devices=None, **kwargs):
+    def __init__(
+        self,
+        layers: Sequence[keras.layers.Layer],
+        cuts: Sequence[int] | None = None,
+        devices: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not layers or not all(isinstance(layer, keras.layers.Layer) for layer in layers):
             refuse("Split.layers", "be a list of Keras layers", f"{layers!r}"[:80])
@@ -59,24 +69,24 @@ class Split(keras.Model):
         if cuts is not None and (
             self.cuts != sorted(set(self.cuts)) or not all(0 < cut < len(layers) for cut in self.cuts)
         ):
-            refuse("Split.cuts", f"be rising indices from 1 to {len(layers) - 1}", f"cuts={list(cuts)}")
+            refuse("Split.cuts", f"be increasing indices from 1 to {len(layers) - 1}", f"cuts={list(cuts)}")
         self.devices = tuple(devices or _devices())
 
     @property
-    def stages(self):
-        """The layers of each stage, once the cuts are known."""
+    def stages(self) -> list[list[keras.layers.Layer]]:
+        """Layers of each stage; one stage until the cuts are known."""
         ends = [*(self.cuts or ()), len(self.stack)]
         return [self.stack[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
-    def device_of(self, stage):
-        """Device of a stage, counted from 0."""
+    def device_of(self, stage: int) -> str:
+        """Return the name of the device of a stage, counted from 0."""
         return self.devices[stage % len(self.devices)]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if tf.distribute.has_strategy():
             refuse(
                 "Split",
-                "be used without a strategy: it places its layers itself",
+                "be built outside the scope of a strategy, since it places its layers itself",
                 type(tf.distribute.get_strategy()).__name__,
             )
         if self.cuts is None:
@@ -91,16 +101,16 @@ class Split(keras.Model):
                     shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def compile(self, *args, **kwargs):
-        """As `keras.Model.compile`, without XLA."""
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile like `keras.Model.compile`, without XLA."""
         super().compile(*args, **{**kwargs, "jit_compile": False})
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, *args, **kwargs):
-        """As `keras.Model.fit`. Weights and slots are made first: within a traced step they forget their device."""
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Train like `keras.Model.fit`, after creating weights and slots, which a traced step would put anywhere."""
         if not self.built:
             x_spec = keras.utils.unpack_x_y_sample_weight(getattr(x, "element_spec", x))[0]
             self.build((None, *x_spec.shape[1:]))
@@ -108,33 +118,41 @@ class Split(keras.Model):
             self.optimizer.build(self.trainable_variables)
         return super().fit(x, *args, **kwargs)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         a = inputs
         for stage, layers in enumerate(self.stages):
             a = _on_device(self.device_of(stage), layers, a, training)  # (1)
         return a
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         for layer in self.stack:
             input_shape = layer.compute_output_shape(input_shape)
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         layers = [keras.saving.serialize_keras_object(layer) for layer in self.stack]
         return {"name": self.name, "layers": layers, "cuts": self.cuts}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Split":
         layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
         return cls(**{**config, "layers": layers})
 
 
-def split(model, cuts=None, devices=None):
-    """A `Split` with copies of the layers and weights of a sequential model, which stays as it is.
+def split(
+    model: keras.Sequential, cuts: Sequence[int | str] | None = None, devices: Sequence[str] | None = None
+) -> Split:
+    """Make a `Split` with copies of the layers and weights of a sequential model, which does not change.
 
     Args:
-        model: a built `keras.Sequential`.
-        cuts, devices: as for `Split`; a cut may be the name of the first layer of a stage.
+        model: built `keras.Sequential`.
+        cuts, devices: as for `Split`; a cut may also be the name of the first layer of a stage.
+
+    Returns:
+        The built `Split`.
+
+    Raises:
+        InputError: the model is not a built `keras.Sequential`, or a cut is not one of its layers.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8), keras.layers.Dense(1)])
@@ -147,35 +165,36 @@ def split(model, cuts=None, devices=None):
             "split.model",
             "be a built Sequential model, a stack of layers",
             f"{type(model).__name__} {getattr(model, 'name', '')!r}",
-            "Give it a keras.Input; other graphs have no single order to cut",
+            "Give a Sequential model a keras.Input; the layers of other models have no single order",
         )
     names = [layer.name for layer in model.layers]
     if cuts is not None:
         cuts = [names.index(cut) if cut in names else cut for cut in cuts]
-        strange = [cut for cut in cuts if not isinstance(cut, int)]
-        if strange:
-            refuse("split.cuts", f"be layers of the model: {', '.join(names)}", f"{strange}")
+        unknown = [cut for cut in cuts if not isinstance(cut, int)]
+        if unknown:
+            refuse("split.cuts", f"be layers of the model: {', '.join(names)}", f"{unknown}")
     layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]
     made = Split(layers, cuts, devices, name=f"{model.name}_split")
     made.build(model.input_shape)
     for layer, source in zip(layers, model.layers, strict=True):
         for copy, variable in zip(layer.variables, source.variables, strict=True):
-            copy.assign(variable)  # also where the random numbers of a dropout stand
+            copy.assign(variable)  # including the states of random number generators
     return made
 
 
 def _on_device(device, layers, inputs, training):
-    """The layers on a device, and their gradients on the same: a tape alone would compute them anywhere."""
+    """Compute layers on a device, and their gradients on the same device, which a tape alone would not ensure."""
 
     @tf.custom_gradient
     def run(a):
         with tf.device(device), tf.GradientTape() as tape:
-            a = tf.identity(a)  # here it crosses the cut
+            a = tf.identity(a)  # crosses the cut
             tape.watch(a)
             outputs = a
             for layer in layers:
-                takes_training = layer._call_has_training_arg
-                outputs = layer(outputs, training=training) if takes_training else layer(outputs)
+                outputs = layer(
+                    outputs, training=training
+                )  # Keras drops the argument if `call` does not take it
 
         def gradient(upstream, variables=None):
             with tf.device(device):
@@ -195,7 +214,7 @@ def _devices():
 
 
 def _sizes(layers, input_shape):
-    """Number of weights of each layer, also of those not built yet: found on copies, which are thrown away."""
+    """Count the weights of each layer on a temporary copy, since the layer may not be built yet."""
     sizes, shape = [], input_shape
     for layer in layers:
         copy = type(layer).from_config(layer.get_config())

@@ -1,51 +1,57 @@
-"""Bytes that one training step moves between devices: sharing the examples against splitting the layers.
+"""Bytes that one training step moves between devices, with the examples or the layers divided among them.
 
-Data parallelism moves gradients: as many bytes as there are weights, whatever the batch. Model parallelism moves
-the activations at its cuts and their gradients: as many as there are examples, whatever the weights. So there is a
-batch size at which they are equal.
+Data parallelism moves gradients: the bytes grow with the number of weights, not with the batch. Model parallelism
+moves the activations at its cuts and their gradients: the bytes grow with the number of examples, not with the
+weights. At one batch size both are equal.
 
-Reference: Krizhevsky, 2014, One weird trick for parallelizing convolutional neural networks; Patarasuk, Yuan, 2009,
-Bandwidth optimal all-reduce algorithms for clusters of workstations.
+Reference: Krizhevsky, 2014, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997;
+Patarasuk, Yuan, 2009, Bandwidth optimal all-reduce algorithms for clusters of workstations,
+doi:10.1016/j.jpdc.2008.09.002.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
+from tf_kit.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)
 class TrafficBill:
-    """Bytes moved in one step, by both kinds of parallelism; made by `traffic_bill`, printed as a table by `str`.
+    """Bytes moved per step by both kinds of parallelism; the result of `traffic_bill`, printed as a table by `str`.
 
     Attributes:
-        num_devices, batch_size: R and n, the examples of the whole minibatch.
-        gradient_bytes: G, the gradients of all weights.
+        num_devices: R.
+        batch_size: n, examples per global minibatch.
+        gradient_bytes: G, bytes of the gradients of all weights.
         cuts: names of the layers before which the model is split.
-        crossing_bytes: for each cut, the activations of one example that cross it.
-        data_parallel_bytes, model_parallel_bytes: of all devices together, equations (1) and (2) of `traffic_bill`.
-        device_bytes: what each replica of data parallelism sends.
-        crossover_batch_size: n*, equation (3): below it splitting the layers moves less. Infinite where nothing
-            crosses.
+        crossing_bytes: for each cut, bytes of the activations of one example that cross it.
+        returning_bytes: for each cut, bytes of their gradients.
+        data_parallel_bytes, model_parallel_bytes: bytes sent by all devices, equations (1) and (2) of `traffic_bill`.
+        device_bytes: bytes that each replica sends in data parallelism.
+        crossover_batch_size: n*, equation (3); below it model parallelism moves fewer bytes. Infinite if nothing
+            crosses a cut.
     """
 
     num_devices: int
     batch_size: int
     gradient_bytes: int
-    cuts: tuple
-    crossing_bytes: tuple
-    returning_bytes: tuple
+    cuts: tuple[str, ...]
+    crossing_bytes: tuple[int, ...]
+    returning_bytes: tuple[int, ...]
 
     @property
-    def data_parallel_bytes(self):
+    def data_parallel_bytes(self) -> int:
         return 2 * (self.num_devices - 1) * self.gradient_bytes  # (1)
 
     @property
-    def device_bytes(self):
+    def device_bytes(self) -> float:
         return self.data_parallel_bytes / self.num_devices
 
     @property
@@ -53,47 +59,51 @@ class TrafficBill:
         return sum(self.crossing_bytes) + sum(self.returning_bytes)
 
     @property
-    def model_parallel_bytes(self):
+    def model_parallel_bytes(self) -> int:
         return self.batch_size * self._bytes_of_an_example  # (2)
 
     @property
-    def crossover_batch_size(self):
+    def crossover_batch_size(self) -> float:
         moved = self._bytes_of_an_example
         return self.data_parallel_bytes / moved if moved else math.inf  # (3)
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = {
             f"data parallel, {self.num_devices} replicas": self.data_parallel_bytes,
             f"layers split, cut before {', '.join(self.cuts) or 'nothing'}": self.model_parallel_bytes,
         }
-        lines = [f"{'':<48}{'MB a step':>12}   minibatch of {self.batch_size}"]
+        lines = [f"{'':<48}{'MB per step':>12}   minibatch of {self.batch_size}"]
         lines += [f"{name[:48]:<48}{value / 1e6:>12.3f}" for name, value in rows.items()]
         return "\n".join([*lines, f"equal at a minibatch of {self.crossover_batch_size:.4g} examples"])
 
 
-def traffic_bill(model, num_devices: int, batch_size: int, cuts=None) -> TrafficBill:
-    """Bill of traffic: the bytes that one step of a Keras model moves between R devices.
+def traffic_bill(
+    model: keras.Model, num_devices: int, batch_size: int, cuts: Sequence[int | str] | None = None
+) -> TrafficBill:
+    """Bill of traffic: the bytes that one training step of a Keras model moves between R devices.
 
         data parallel   2 (R − 1) G            ring all-reduce: each replica sends 2 (R − 1)/R · G      (1)
-        model parallel  n Σ_cuts (a + a′)      activations forward, their gradients back                (2)
-        n* = 2 (R − 1) G / Σ_cuts (a + a′)     where both are equal                                     (3)
+        model parallel  n Σ_cuts (a + a′)      activations forward, their gradients backward            (2)
+        n* = 2 (R − 1) G / Σ_cuts (a + a′)     batch size at which both are equal                       (3)
 
-    where n = `batch_size`, G = bytes of the gradients of all trainable weights, a = bytes that one example sends over
-    a cut, a tensor that several later layers read counted once, and a′ = a but for whole numbers, which have no
-    gradient. No algorithm reduces with fewer bytes than (1). Batch statistics, metrics and the labels, which the last
-    device needs, are left out: they are small.
+    where n = `batch_size`, G = bytes of the gradients of all trainable weights, a = bytes of the activations of one
+    example that cross a cut (a tensor that several later layers read is counted once), and a′ = a without the
+    integer tensors, which have no gradient. No all-reduce needs fewer bytes than (1). Batch statistics, metrics and
+    the labels, which the last device needs, are left out because they are small.
 
     Args:
-        model: a built functional or sequential model.
+        model: built functional or sequential model.
         num_devices: R, at least 2.
-        batch_size: examples of the whole minibatch, n.
-        cuts: R − 1 layers, by name or by number among `split_points(model)`, before which the model is cut. Defaults
-            to the cuts that balance the weights, see `balanced_cuts`.
+        batch_size: n, examples per global minibatch, at least 1.
+        cuts: R − 1 layers, by name or by index in `split_points(model)`, before which the model is cut. None means
+            the cuts that balance the weights, see `balanced_cuts`. Defaults to None.
 
-    Returns: `TrafficBill`.
+    Returns:
+        `TrafficBill`.
 
     Raises:
-        InputError: for a number out of range, a model whose layers are not known in order, wrong cuts.
+        InputError: a number is out of range, the layers of the model have no order, or the cuts are not R − 1 layers
+            in order.
 
     Example:
         >>> model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(10), keras.layers.Dense(10)])
@@ -103,7 +113,7 @@ def traffic_bill(model, num_devices: int, batch_size: int, cuts=None) -> Traffic
         >>> bill.crossover_batch_size
         32.0
 
-    Reference: Patarasuk and Yuan 2009, theorem 1, for (1).
+    Reference: Patarasuk, Yuan, 2009, theorem 1, for (1), doi:10.1016/j.jpdc.2008.09.002.
     """
     num_devices = count("traffic_bill.num_devices", num_devices, at_least=2)
     batch_size = count("traffic_bill.batch_size", batch_size)
@@ -125,32 +135,50 @@ def traffic_bill(model, num_devices: int, batch_size: int, cuts=None) -> Traffic
     )
 
 
-def split_points(model):
-    """Names of the layers in the order of the forward pass; a model can be cut before each but the first."""
+def split_points(model: keras.Model) -> list[str]:
+    """List the layers in the order of the forward pass; a model can be cut before each except the first.
+
+    Args:
+        model: built functional or sequential model.
+
+    Returns:
+        Names of the layers.
+
+    Raises:
+        InputError: the layers of the model have no order.
+
+    Example:
+        >>> split_points(keras.Sequential([keras.Input((20,)), keras.layers.Dense(10, name="hidden")]))
+        ['hidden']
+    """
     return [node.operation.name for node in _nodes(model)]
 
 
-def balanced_cuts(costs, num_parts):
-    """Where to cut a sequence so that the most expensive part is as cheap as possible.
+def balanced_cuts(costs: Sequence[float], num_parts: int) -> list[int]:
+    """Cut a sequence into parts so that the most expensive part is as cheap as possible.
 
         minimize over 0 < c_1 < … < c_{P−1} < L   max_p Σ_{c_p ≤ i < c_{p+1}} costs_i       (1)
 
     Args:
-        costs: L numbers, one a layer.
-        num_parts: P ≤ L.
+        costs: L numbers, one per layer.
+        num_parts: P, from 1 to L.
 
     Returns:
-        P − 1 indices, each the first of a part.
+        P − 1 indices, each of the first element of a part.
+
+    Raises:
+        InputError: `num_parts` is out of range.
 
     Example:
-
         >>> balanced_cuts([1, 1, 1, 9, 1, 1], 3)
         [3, 4]
     """
     num_parts = count("balanced_cuts.num_parts", num_parts)
     length = len(costs)
     if num_parts > length:
-        refuse("balanced_cuts.num_parts", f"be at most the {length} layers", f"num_parts={num_parts}")
+        refuse(
+            "balanced_cuts.num_parts", f"be at most the number of layers, {length}", f"num_parts={num_parts}"
+        )
     sums = np.concatenate([[0], np.cumsum(costs)])
     best = {(1, end): (float(sums[end]), ()) for end in range(length + 1)}
     for parts in range(2, num_parts + 1):
@@ -162,23 +190,23 @@ def balanced_cuts(costs, num_parts):
     return list(best[num_parts, length][1])
 
 
-def traced_collectives(model, x, y=None):
-    """What the collectives of a training step carry, read from the traced step: payload bytes of one replica.
+def traced_collectives(model: keras.Model, x: ArrayLike, y: ArrayLike | None = None) -> dict[str, int]:
+    """Count the payload bytes of one replica in the collective operations of a traced training step.
 
-    The payload of an all-reduce is the tensor that each replica hands in; on a ring, 2 (R − 1)/R times as many bytes
-    leave it. Nothing is run.
+    The payload of an all-reduce is the tensor that each replica contributes; in a ring, each replica sends
+    2 (R − 1)/R times as many bytes. The step is traced, not run.
 
     Args:
-        model: a compiled Keras model, made in the scope of a strategy of several replicas.
+        model: compiled Keras model, made in the scope of a strategy of several replicas.
         x, y: a batch.
 
     Returns:
-        Name of the operation (`"CollectiveReduceV2"`, `"NcclAllReduce"`, …) → bytes, a dictionary. For a model with
-        a compiled loss the reductions are the gradients, `TrafficBill.gradient_bytes`, and the single numbers of the
-        metrics are not among them. Operations whose shape the trace leaves open count as nothing.
+        Dictionary from the name of the operation (`"CollectiveReduceV2"`, `"NcclAllReduce"`, …) to bytes. For a model
+        with a compiled loss these are the gradients, `TrafficBill.gradient_bytes`, without the metrics. Operations
+        of unknown shape are not counted.
 
     Raises:
-        InputError: for a model on one replica.
+        InputError: the model has only one replica.
     """
     strategy = model.distribute_strategy
     replicas = strategy.num_replicas_in_sync
@@ -187,7 +215,7 @@ def traced_collectives(model, x, y=None):
             "traced_collectives.model",
             "have two replicas or more",
             f"{replicas} replica under {type(strategy).__name__}",
-            'Make it under scaling.strategy("mirrored", replicas=2)',
+            'Make it in the scope of scaling.strategy("mirrored", replicas=2)',
         )
     given = tuple(tf.convert_to_tensor(each) for each in (x, y) if each is not None)
     batch = keras.utils.pack_x_y_sample_weight(*given)
@@ -195,7 +223,7 @@ def traced_collectives(model, x, y=None):
         if hasattr(model, "prepare_from"):
             model.prepare_from(x, y)
         else:
-            model._symbolic_build(data_batch=keras.utils.unpack_x_y_sample_weight(batch))
+            keras_internals.build_from_batch(model, keras.utils.unpack_x_y_sample_weight(batch))
             model.optimizer.build(model.trainable_variables)
     shared = strategy.experimental_distribute_values_from_function(lambda context: batch)
     traced = tf.function(lambda batch: strategy.run(model.train_step, args=(batch,)))
@@ -211,20 +239,20 @@ def traced_collectives(model, x, y=None):
 
 
 def _operations(graph):
-    """Operations of a graph and of the functions that it calls, each as often as it is called."""
+    """Yield the operations of a graph and of the functions that it calls, once per call."""
     for operation in graph.get_operations():
         yield operation
         for name in operation.node_def.attr:
             attribute = operation.node_def.attr[name]
             called = attribute.func.name if attribute.HasField("func") else None
-            if called and graph._is_function(called):
-                yield from _operations(graph._get_function(called).graph)
+            inner = keras_internals.called_graph(graph, called) if called else None
+            if inner is not None:
+                yield from _operations(inner)
 
 
 def _nodes(model):
-    """Calls of layers in the order of the forward pass."""
-    functional = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
-    by_depth = getattr(functional, "_nodes_by_depth", None)
+    """List the calls of layers in the order of the forward pass."""
+    by_depth = keras_internals.nodes_by_depth(model)
     if not by_depth:
         refuse(
             "traffic_bill.model",
@@ -251,7 +279,7 @@ def _places(nodes, cuts, num_devices):
 
 
 def _crossing(nodes, place):
-    """What layers before `place` make and it or a later one reads; not the inputs, which every device is given."""
+    """List the outputs of layers before `place` that later layers read; all devices get the inputs, so not those."""
     read = {id(tensor): tensor for node in nodes[place:] for tensor in node.input_tensors}
     made_later = {id(tensor) for node in nodes[place:] for tensor in node.outputs}
     given = {id(tensor) for node in nodes for tensor in node.input_tensors} - {

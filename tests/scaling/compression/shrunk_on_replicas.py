@@ -1,7 +1,7 @@
-"""Pruning and distillation on so many replicas: python shrunk_on_replicas.py REPLICAS OUT.npz
+"""Pruning and distillation on several replicas: python shrunk_on_replicas.py REPLICAS OUT.npz
 
-25 examples in minibatches of 8 are 8, 8, 8 and 1: on two replicas 4 + 4 and 1 + 0. Keras by itself, without a trainer
-of the kit, does the same on both only in minibatches that the replicas share evenly.
+25 examples in minibatches of 8 are 8, 8, 8 and 1, on two replicas 4 + 4 and 1 + 0. Keras without a `Trainer` of the
+kit gives the same results on two replicas only for minibatches that they share evenly.
 """
 
 import sys
@@ -27,7 +27,7 @@ def network(seed, *more):
 
 
 def pruned_alone(num_examples=24):
-    """(networks, losses)"""
+    """Networks and losses of Keras without a `Trainer`."""
     pruned = prune(network(1), 0)
     optimizer = keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5)
     pruned.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -50,7 +50,7 @@ def pruned_in_a_classifier():
 
 
 def distilled(module=distillation):
-    """With dropout and clipping, validated; and once without labels."""
+    """With dropout, clipping and validation; once with and once without labels."""
     students, losses = [], []
     for alpha, labels in ((0.4, Y), (0.0, None)):
         student = network(3, regularization.Dropout(0.3, seed=1))
@@ -64,7 +64,7 @@ def distilled(module=distillation):
 
 
 def results():
-    """All weights and the losses of each."""
+    """Weights and losses of each way to train."""
     found = {}
     for train in (pruned_alone, pruned_alone_uneven, pruned_in_a_classifier, distilled):
         networks, losses = train()

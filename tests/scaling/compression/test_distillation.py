@@ -1,4 +1,4 @@
-"""Topic 21: the loss of distillation, its limits, and that it trains the student alone."""
+"""Topic 21: the distillation loss, its limits, and that only the student is trained."""
 
 import keras
 import numpy as np
@@ -37,14 +37,14 @@ def gradient(loss):
     return tape.gradient(value, logits).numpy()
 
 
-def check_equals_the_paper(module):
+def check_equals_the_oracle(module):
     for temperature, alpha in ((1.0, 0.3), (4.0, 0.1), (0.5, 0.9)):
         value = module.distillation_loss(LABELS, TEACHER, tf.constant(STUDENT), temperature, alpha)
         expected = oracle.distillation_loss(LABELS, TEACHER, STUDENT, temperature, alpha)
         np.testing.assert_allclose(value, expected, rtol=1e-10)
 
 
-def check_hot_teacher_is_regression(module):
+def check_regression_at_high_temperature(module):
     """T → ∞: the gradient tends to (z − v)/K of the centered logits (equation 4 of the paper, times T²)."""
     found = gradient(lambda logits: module.distillation_loss(LABELS, TEACHER, logits, 1e4, 0.0))
     centered = [each - each.mean(axis=1, keepdims=True) for each in (STUDENT, TEACHER)]
@@ -52,7 +52,7 @@ def check_hot_teacher_is_regression(module):
 
 
 def check_labels_alone(module):
-    """α = 1 is the plain cross-entropy, α = 0 at T = 1 that with the teacher's probabilities."""
+    """α = 1 gives the cross-entropy with the labels, α = 0 at T = 1 that with the teacher's probabilities."""
     plain = keras.ops.sparse_categorical_crossentropy(LABELS, tf.constant(STUDENT), from_logits=True)
     value = module.distillation_loss(LABELS, TEACHER, tf.constant(STUDENT), 5.0, 1.0)
     np.testing.assert_allclose(value, plain, rtol=1e-10)
@@ -64,7 +64,7 @@ def check_labels_alone(module):
 
 
 def check_step(module):
-    """A step of gradient descent on the model is that on the mean of the loss and the student's penalty."""
+    """A training step is gradient descent on the mean of the loss plus the student's penalty."""
     settings = {"kernel_regularizer": keras.regularizers.L2(0.1)}
     penalties = {f"{name}_regularizer": keras.regularizers.L2(100.0) for name in ("kernel", "activity")}
     teacher, student = network(1, **penalties), network(2, **settings)
@@ -82,23 +82,23 @@ def check_step(module):
     np.testing.assert_allclose(student.layers[0].kernel, kernel - 0.5 * slope, atol=1e-5)
 
 
-CHECKS = [check_equals_the_paper, check_hot_teacher_is_regression, check_labels_alone, check_step]
+CHECKS = [check_equals_the_oracle, check_regression_at_high_temperature, check_labels_alone, check_step]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_check(check):
+def test_distillation(check):
     check(distillation)
 
 
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_equals_the_paper, "temperature**2 * soft", "temperature * soft"),
-        (check_equals_the_paper, "student_logits / temperature)", "student_logits)"),
-        (check_equals_the_paper, "return -ops.sum(probabilities", "return ops.sum(probabilities"),
-        (check_hot_teacher_is_regression, "temperature**2 * soft", "soft"),
+        (check_equals_the_oracle, "temperature**2 * soft", "temperature * soft"),
+        (check_equals_the_oracle, "student_logits / temperature)", "student_logits)"),
+        (check_equals_the_oracle, "return -ops.sum(probabilities", "return ops.sum(probabilities"),
+        (check_regression_at_high_temperature, "temperature**2 * soft", "soft"),
         (
-            check_hot_teacher_is_regression,
+            check_regression_at_high_temperature,
             "ops.softmax(teacher_logits / temperature)",
             "ops.softmax(teacher_logits)",
         ),
@@ -106,17 +106,18 @@ def test_check(check):
         (
             check_step,
             "distillation_loss(labels, teacher_logits, s",
-            "distillation_loss(teacher_logits, labels, s",
+            "distillation_loss(labels, student_logits, s",
         ),
         (check_step, "return self.student.losses", "return super().losses"),
     ],
 )
 def test_wrong_twin(check, right, wrong):
+    twin = wrong_twin(distillation, right, wrong)
     with pytest.raises(AssertionError):
-        check(wrong_twin(distillation, right, wrong))
+        check(twin)
 
 
-def test_temperature_keeps_the_size_of_the_gradient():
+def test_size_of_the_gradient_does_not_depend_on_temperature():
     sizes = [
         np.abs(gradient(lambda logits, t=t: distillation_loss(LABELS, TEACHER, logits, t, 0.0))).mean()
         for t in (10.0, 1000.0)
@@ -124,7 +125,7 @@ def test_temperature_keeps_the_size_of_the_gradient():
     np.testing.assert_allclose(sizes[0], sizes[1], rtol=0.5)
 
 
-def test_gradient_by_differences():
+def test_gradient_equals_central_differences():
     found = gradient(lambda logits: distillation_loss(LABELS, TEACHER, logits, 2.5, 0.3))
     for index in ((0, 0), (2, 3), (4, 1)):
         step = np.zeros_like(STUDENT)
@@ -139,13 +140,13 @@ def test_labels_may_be_columns_or_probabilities(labels):
     np.testing.assert_allclose(value, distillation_loss(LABELS, TEACHER, tf.constant(STUDENT)), rtol=1e-10)
 
 
-def test_large_logits():
+def test_large_logits_give_finite_loss():
     value = distillation_loss(LABELS, 1e4 * TEACHER, tf.constant(1e4 * STUDENT, tf.float32), 1.0, 0.5)
     assert np.all(np.isfinite(value))
     assert np.all(np.asarray(value) >= 0)
 
 
-def test_the_teacher_stays_as_it_is():
+def test_teacher_does_not_change():
     teacher = keras.Sequential(
         [keras.Input((6,)), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(4)]
     )
@@ -155,11 +156,11 @@ def test_the_teacher_stays_as_it_is():
     model.fit(X, Y, epochs=2, verbose=0)
     for old, now in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(now, old)
-    assert len(teacher.trainable_variables) == trainable  # not frozen behind its owner's back
+    assert len(teacher.trainable_variables) == trainable  # distill does not freeze the teacher
     assert len(model.trainable_variables) == 2
 
 
-def test_the_student_learns_what_the_teacher_knows():
+def test_student_learns_the_answers_of_the_teacher():
     teacher, student = network(1), network(2)
     model = distill(teacher, student, temperature=2.0, alpha=0.0)
     model.compile(keras.optimizers.Adam(0.1))
@@ -175,14 +176,14 @@ def test_metrics_compare_labels_and_logits():
     np.testing.assert_allclose(scores["loss"], np.mean(expected), rtol=1e-5)
 
 
-def test_sample_weights():
+def test_sample_weights_scale_the_loss():
     model = compiled(distill(network(1), network(2)))
     weight = np.arange(32) / 32
     expected = np.mean(weight * np.asarray(distillation_loss(Y, network(1)(X), network(2)(X))))
     np.testing.assert_allclose(model.evaluate(X, Y, sample_weight=weight, verbose=0), expected, rtol=1e-5)
 
 
-def test_file_and_resumed_training(tmp_path):
+def test_saved_model_continues_training(tmp_path):
     model = compiled(
         distill(network(1), network(2), 3.0, 0.2), keras.optimizers.Adam(0.1), metrics=["accuracy"]
     )
@@ -197,7 +198,7 @@ def test_file_and_resumed_training(tmp_path):
     np.testing.assert_array_equal(loaded.teacher.get_weights()[0], model.teacher.get_weights()[0])
 
 
-def test_mixed_precision():
+def test_loss_in_mixed_precision():
     model = compiled(distill(network(1), network(2, dtype="mixed_bfloat16")))
     expected = np.mean(distillation_loss(Y, network(1)(X), network(2)(X)))
     np.testing.assert_allclose(model.evaluate(X, Y, verbose=0), expected, rtol=0.02)
@@ -223,6 +224,6 @@ def softmax_model():
         (lambda: distillation_loss(LABELS, TEACHER, STUDENT, temperature=-1.0), r"temperature=-1\.0"),
     ],
 )
-def test_refuses(call, message):
+def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -1,4 +1,4 @@
-"""Topic 21: kernels in few bits, the error that is allowed, and files that are really shorter."""
+"""Topic 21: kernels in few bits, the bound of their error, and the size of their files."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from tf_kit.scaling import (
 from tf_kit.scaling.compression import quantization
 
 rng = np.random.default_rng(22)
-# Channels of very different size: one scale for all would round the small ones away.
+# Channels of very different magnitude: one scale for all would round the small ones to zero.
 KERNEL = rng.normal(size=(3, 2, 5)) * [1e-3, 0.1, 1, 30, 0]
 
 
@@ -36,7 +36,7 @@ def mlp(units=20):
     )
 
 
-def check_equals_the_paper(module):
+def check_equals_the_oracle(module):
     for bits in (2, 5, 8):
         levels, scale = module.quantize_weights(KERNEL, bits)
         expected = oracle.quantized(KERNEL, bits)
@@ -53,7 +53,7 @@ def check_error_bound(module):
 
 
 def check_quantized_network(module):
-    """The dequantized kernels, put into the float network, give the quantized one's outputs."""
+    """The float network with the dequantized kernels has the outputs of the quantized network."""
     model, x = mlp(), rng.normal(size=(7, 6))
     quantized = module.quantize(model, 4)
     twin = keras.models.clone_model(model)
@@ -64,7 +64,7 @@ def check_quantized_network(module):
 
 
 def check_file(module, folder):
-    """Also of few bits, packed, and of kernels of which only the weights that are not zero are stored."""
+    """Also with few packed bits, and with kernels of which only the nonzero weights are stored."""
     for bits in (2, 3, 8):
         for model in (mlp(), prune(mlp(), 0.9)):
             quantized = module.quantize(model, bits)
@@ -75,20 +75,20 @@ def check_file(module, folder):
                 np.testing.assert_array_equal(after, before)
 
 
-CHECKS = [check_equals_the_paper, check_error_bound, check_quantized_network]
+CHECKS = [check_equals_the_oracle, check_error_bound, check_quantized_network]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_check(check):
+def test_quantization(check):
     check(quantization)
 
 
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_equals_the_paper, "highest = 2 ** (bits - 1) - 1", "highest = 2 ** (bits - 1)"),
+        (check_equals_the_oracle, "highest = 2 ** (bits - 1) - 1", "highest = 2 ** (bits - 1)"),
         (
-            check_equals_the_paper,
+            check_equals_the_oracle,
             "weights.shape[-1]).max(axis=0)",
             "weights.shape[-1]).max()[None].repeat(5)",
         ),
@@ -98,19 +98,19 @@ def test_check(check):
     ],
 )
 def test_wrong_twin(check, right, wrong):
+    twin = wrong_twin(quantization, right, wrong)
     with pytest.raises((AssertionError, ValueError)):
-        check(wrong_twin(quantization, right, wrong))
+        check(twin)
 
 
-def test_file(tmp_path):
+def test_weights_file_keeps_the_levels(tmp_path):
     check_file(quantization, tmp_path)
+    twin = wrong_twin(quantization, "levels[kept] -= 2 ** (self.bits - 1)", "levels[kept] -= 1")
     with pytest.raises(AssertionError):
-        check_file(
-            wrong_twin(quantization, "levels[kept] -= 2 ** (self.bits - 1)", "levels[kept] -= 1"), tmp_path
-        )
+        check_file(twin, tmp_path)
 
 
-def test_quantizing_what_is_quantized_changes_nothing():
+def test_quantizing_twice_changes_nothing():
     levels, scale = quantize_weights(KERNEL, 8)
     again, same = quantize_weights(levels * scale.astype("float64"), 8)
     np.testing.assert_array_equal(again, levels)
@@ -118,7 +118,7 @@ def test_quantizing_what_is_quantized_changes_nothing():
 
 
 def test_outputs_are_within_their_bound():
-    """Equation (2): each unit is off by at most Σ|x| s/2."""
+    """Equation (2): the error of each unit is at most Σ|x| s/2."""
     model = keras.Sequential([keras.Input((50,)), layers.Dense(9, name="logits")])
     quantized, x = quantize(model, 5), rng.normal(size=(40, 50))
     error = np.abs(np.asarray(quantized(x)) - np.asarray(model(x)))
@@ -128,7 +128,7 @@ def test_outputs_are_within_their_bound():
     assert error.max() > 0
 
 
-def test_the_file_is_what_the_bits_say():
+def test_file_size_follows_from_bits_and_sparsity():
     model = keras.Sequential([keras.Input((400,)), layers.Dense(500)])
     plain, num_weights = size_on_disk(model), 400 * 500
     for bits in (8, 4):
@@ -140,7 +140,7 @@ def test_the_file_is_what_the_bits_say():
     assert both == pytest.approx(num_weights * (4 - 0.1 - 1 / 8), abs=4000)
 
 
-def test_keras_file(tmp_path):
+def test_keras_file_keeps_outputs_and_bits(tmp_path):
     model = quantize(prune(mlp(), 0.8), bits=4)
     model.save(tmp_path / "quantized.keras")
     loaded = keras.models.load_model(tmp_path / "quantized.keras")
@@ -150,7 +150,7 @@ def test_keras_file(tmp_path):
     assert loaded.get_layer("hidden")._kernel.dtype == "int8"
 
 
-def test_zeros_of_a_pruned_network_stay_zeros():
+def test_zeros_of_a_pruned_network_stay_zero():
     smaller = prune(mlp(), 0.6)
     for pruned, quantized in zip(smaller.layers, quantize(smaller).layers, strict=True):
         assert not np.any(np.asarray(quantized.kernel)[np.asarray(pruned.kernel) == 0])
@@ -167,7 +167,7 @@ def test_biases_train_and_kernels_do_not():
         np.testing.assert_array_equal(layer._kernel, kernel)
 
 
-def test_the_given_model_stays_as_it_is():
+def test_given_model_does_not_change():
     model = mlp()
     before = model.get_weights()
     quantize(model, 2)
@@ -175,7 +175,7 @@ def test_the_given_model_stays_as_it_is():
         np.testing.assert_array_equal(now, old)
 
 
-def test_contract_of_the_dense_layer():
+def test_dense_layer_keeps_the_contract():
     check_layer(lambda: QuantizedDense(3), rng.normal(size=(3, 4)).astype("float32"))
 
 
@@ -187,7 +187,7 @@ def test_contract_of_the_dense_layer():
         (layers.Conv3D, (4, 4, 4, 2), {"strides": 2, "use_bias": False}),
     ],
 )
-def test_convolutions(layer, shape, settings):
+def test_convolutions_are_close_to_those_of_keras(layer, shape, settings):
     model = keras.Sequential([keras.Input(shape), layer(6, 2, **settings)])
     quantized, x = quantize(model), rng.normal(size=(2, *shape))
     assert type(quantized.layers[0]) in (QuantizedConv1D, QuantizedConv2D, QuantizedConv3D)
@@ -210,6 +210,6 @@ def test_convolutions(layer, shape, settings):
         (lambda: QuantizedDense(3, bits=16), "QuantizedDense.bits.*bits=16"),
     ],
 )
-def test_refuses(call, message):
+def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

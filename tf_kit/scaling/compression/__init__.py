@@ -1,11 +1,11 @@
-"""Compression: smaller networks from trained ones, by zeros, by fewer bits, by a smaller student (topic 21).
+"""Compression: smaller networks made from trained ones (topic 21).
 
-`prune` removes the weights of small magnitude, `quantize` stores the others in few bits, `distill` teaches a
-small network what a large one has learned. They combine: quantize what was pruned, prune a student.
+`prune` removes weights of small magnitude, `quantize` stores weights in few bits, `distill` trains a small network
+on the answers of a large one. They can be combined: a pruned network can be quantized, a student can be pruned.
 
-Reference: Han, Pool, Tran, Dally, 2015, Learning both weights and connections for efficient neural networks;
-Han, Mao, Dally, 2016, Deep compression; Hinton, Vinyals, Dean, 2015, Distilling the knowledge in a neural
-network.
+Reference: Han, Pool, Tran, Dally, 2015, Learning both weights and connections for efficient neural networks,
+arXiv:1506.02626; Han, Mao, Dally, 2016, Deep compression, arXiv:1510.00149; Hinton, Vinyals, Dean, 2015, Distilling
+the knowledge in a neural network, arXiv:1503.02531.
 """
 
 from tf_kit.scaling.compression.distillation import Distiller, distill, distillation_loss

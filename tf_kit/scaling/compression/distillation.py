@@ -1,19 +1,28 @@
-"""Distillation: a small network learns from the answers of a large one, not from the labels alone.
+"""Distillation: a small network learns from the answers of a large one as well as from the labels.
 
-What the teacher holds possible beside the right class says how it generalizes; a temperature makes it visible.
+The probabilities that the teacher gives to the wrong classes show how it generalizes; a temperature enlarges them.
 
-Reference: Hinton, Vinyals, Dean, 2015, Distilling the knowledge in a neural network, section 2.
+Reference: Hinton, Vinyals, Dean, 2015, Distilling the knowledge in a neural network, section 2, arXiv:1503.02531.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from tf_kit.checks import number, refuse
 from tf_kit.training.trainer import Trainer
+from tf_kit.typing import ArrayLike, Tensor
 
 
-def distillation_loss(labels, teacher_logits, student_logits, temperature: float = 4.0, alpha: float = 0.1):
-    """Loss of each example: cross-entropy with the label and with the teacher's softened answer.
+def distillation_loss(
+    labels: ArrayLike,
+    teacher_logits: ArrayLike,
+    student_logits: ArrayLike,
+    temperature: float = 4.0,
+    alpha: float = 0.1,
+) -> Tensor:
+    """Compute the loss of each example: cross-entropy with the label and with the softened answer of the teacher.
 
         hard_i = −Σ_k y_ik log softmax(z_i)_k                            (1)
         soft_i = −Σ_k softmax(v_i / T)_k log softmax(z_i / T)_k          (2)
@@ -21,7 +30,7 @@ def distillation_loss(labels, teacher_logits, student_logits, temperature: float
 
     where y = `labels`, v = `teacher_logits`, z = `student_logits`, T = `temperature`, α = `alpha`. The gradient
     of (2) shrinks as 1/T²; the factor T² keeps the balance of the two terms when T changes. For large T the
-    gradient of T² soft_i tends to (z − v)/K, each centered over the K classes: regression on the logits.
+    gradient of T² soft_i tends to (z − v)/K, with z and v centered over the K classes: regression on the logits.
 
     Args:
         labels: classes (n,) or (n, 1), or their probabilities (n, K).
@@ -29,9 +38,11 @@ def distillation_loss(labels, teacher_logits, student_logits, temperature: float
         temperature: T, above 0. Defaults to 4.
         alpha: weight of the labels, from 0 to 1. Defaults to 0.1.
 
-    Returns: (n,), the loss of each example.
+    Returns:
+        (n,), the loss of each example.
 
-    Raises: ValueError: when `temperature` or `alpha` is outside its range.
+    Raises:
+        ValueError: `temperature` or `alpha` is outside its range.
 
     Example:
         >>> from tf_kit.scaling import distillation_loss
@@ -39,10 +50,10 @@ def distillation_loss(labels, teacher_logits, student_logits, temperature: float
         >>> [round(float(distillation_loss([1], logits, logits, 2.0, alpha)[0]) / 0.693147, 3) for alpha in (1, 0)]
         [1.0, 4.0]
 
-    Convention: the cross-entropy of the paper; others write the Kullback–Leibler divergence, which is less by
-    the teacher's entropy and has the same gradient. Here α weighs the labels; in some code it weighs the
-    teacher.
-    Reference: Hinton et al., 2015, section 2 and equations 2 to 4.
+    Convention: cross-entropy as in the paper; others use the Kullback–Leibler divergence, which is smaller by the
+    entropy of the teacher and has the same gradient. Here α is the weight of the labels; in some code it is the
+    weight of the teacher.
+    Reference: Hinton et al., 2015, section 2 and equations 2 to 4, arXiv:1503.02531.
     """
     temperature, alpha = _checked("distillation_loss", temperature, alpha)
     student_logits = ops.convert_to_tensor(student_logits)
@@ -68,30 +79,40 @@ def _one_hot(labels, logits):
 
 
 def _checked(subject, temperature, alpha):
-    remedy = "1 leaves the teacher's probabilities as they are, 2 to 10 soften them"
+    remedy = "1 keeps the teacher's probabilities, 2 to 10 soften them"
     temperature = number(f"{subject}.temperature", temperature, above=0, remedy=remedy)
-    remedy = "1 is the labels alone, 0 the teacher alone"
+    remedy = "1 uses the labels alone, 0 the teacher alone"
     return temperature, number(f"{subject}.alpha", alpha, at_least=0, at_most=1, remedy=remedy)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Distiller(Trainer):
-    """A model that trains `student` on the labels and on the answers of `teacher`; see `distill`, which makes it.
+    """Model that trains `student` on the labels and on the answers of `teacher`; made by `distill`.
 
-    Called, it is the student. The teacher runs in inference mode and is not changed.
+    Its outputs are those of the student. The teacher runs in inference mode and does not change.
 
     Args:
         teacher, student: Keras models with the same input, one array, that end in K logits.
         temperature: T, above 0. Defaults to 4.
         alpha: weight of the labels, from 0 to 1. Defaults to 0.1.
         seed: seed of the order of the examples. Defaults to 0.
+        **kwargs: arguments of `keras.Model`.
 
-    Raises: ValueError: as `distill`.
+    Raises:
+        ValueError: as for `distill`.
 
-    Reference: Hinton et al., 2015, section 2.
+    Reference: Hinton et al., 2015, section 2, arXiv:1503.02531.
     """
 
-    def __init__(self, teacher, student, temperature=4.0, alpha=0.1, seed=0, **kwargs):
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        temperature: float = 4.0,
+        alpha: float = 0.1,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.temperature, self.alpha = _checked("distill", temperature, alpha)
         sizes = [_num_logits(f"distill.{name}", model) for name, model in
@@ -101,83 +122,86 @@ class Distiller(Trainer):
         self.teacher, self.student = teacher, student
 
     @property
-    def trainable_variables(self):
+    def trainable_variables(self) -> list[keras.Variable]:
         return self.student.trainable_variables
 
     @property
-    def trainable_weights(self):
+    def trainable_weights(self) -> list[keras.Variable]:
         return self.student.trainable_weights
 
     @property
-    def losses(self):
+    def losses(self) -> list[Tensor]:
         return self.student.losses  # the teacher's penalties are constants
 
-    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
-        """As `keras.Model.compile`, without a loss: this model brings its own."""
+    def compile(
+        self, optimizer: keras.optimizers.Optimizer | str = "rmsprop", loss: None = None, **kwargs: Any
+    ) -> None:
+        """Compile like `keras.Model.compile`, but without a loss, which this model computes itself."""
         if loss is not None:
-            remedy = (
-                "The labels' cross-entropy is part of the distillation loss: compile(optimizer) is enough"
-            )
+            remedy = "The distillation loss includes the labels' cross-entropy: compile(optimizer) is enough"
             refuse("Distiller.compile.loss", "be left out", f"loss={loss!r}", remedy)
         super().compile(optimizer, **kwargs)
 
-    def build(self, input_shape=None):
-        self.built = True  # its two models are
+    def build(self, input_shape: Any = None) -> None:
+        self.built = True  # teacher and student are built
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.student(inputs, training=training)
 
-    def per_example(self, x, y, random, training):
+    def per_example(
+        self, x: Tensor, y: Tensor | None, random: Any, training: bool
+    ) -> tuple[dict[str, Tensor], Tensor]:
         student_logits = ops.cast(self(x, training=training), "float32")  # (2)
         teacher_logits = ops.stop_gradient(ops.cast(self.teacher(x, training=False), "float32"))  # (1)
         labels = y
         if y is None:
             if self.alpha > 0:
-                remedy = "Without labels take alpha=0, the teacher alone"
-                refuse("distill.alpha", "be 0 where no labels are given", f"alpha={self.alpha:g}", remedy)
+                remedy = "alpha=0 uses the teacher alone"
+                refuse("distill.alpha", "be 0 if no labels are given", f"alpha={self.alpha:g}", remedy)
             labels = ops.zeros_like(teacher_logits)
         loss = distillation_loss(labels, teacher_logits, student_logits, self.temperature, self.alpha)  # (3)
         return {"loss": loss}, student_logits
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         models = {"teacher": self.teacher, "student": self.student}
         saved = {name: keras.saving.serialize_keras_object(model) for name, model in models.items()}
         return {**super().get_config(), **saved, "temperature": self.temperature, "alpha": self.alpha}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Distiller":
         names = ("teacher", "student")
         return cls(
             **{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in names}}
         )
 
 
-def distill(teacher, student, temperature: float = 4.0, alpha: float = 0.1, seed: int = 0) -> Distiller:
-    """Knowledge distillation: a model whose `fit` teaches `student` what `teacher` has learned.
+def distill(
+    teacher: keras.Model, student: keras.Model, temperature: float = 4.0, alpha: float = 0.1, seed: int = 0
+) -> Distiller:
+    """Knowledge distillation: make a model whose `fit` trains `student` on the answers of `teacher`.
 
         v = teacher(x), in inference mode                                (1)
         z = student(x)                                                   (2)
         J = 1/n Σ_i [α hard_i + (1 − α) T² soft_i] + penalties           (3)
 
     where hard and soft are equations (1) and (2) of `distillation_loss`, T = `temperature`, α = `alpha`, and
-    penalties are those of the student's weights. The student is trained in place. Examples without a label
-    can be used too: `fit(x)` with α = 0. It trains as every `pretraining.Trainer`: to the same weights on any
-    number of replicas.
+    penalties are those of the student's weights. The student is trained in place. With α = 0, `fit(x)` uses examples
+    without labels. Like every `training.Trainer`, it trains to the same weights on any number of replicas.
 
     Args:
-        teacher: a trained Keras model that ends in logits (n, K). It is not changed.
-        student: a Keras model with the same input, one array, that ends in logits (n, K).
+        teacher: trained Keras model that ends in logits (n, K). It does not change.
+        student: Keras model with the same input, one array, that ends in logits (n, K).
         temperature: T, above 0. Defaults to 4.
         alpha: α, weight of the labels, from 0 to 1. Defaults to 0.1.
-        seed: seed of the order in which `fit` takes arrays. Defaults to 0.
+        seed: seed of the order of the examples in `fit`. Defaults to 0.
 
     Returns:
-        A `Distiller`: `compile(optimizer, metrics=[…])` without a loss, then `fit(x, y)`, with y the classes (n,)
-        or their probabilities (n, K). Read the student back as `.student`.
+        `Distiller`: `compile(optimizer, metrics=[…])` it without a loss, then `fit(x, y)` with y the classes (n,)
+        or their probabilities (n, K). The student is its attribute `.student`.
 
     Raises:
-        ValueError: when a number is outside its range, when a model ends in softmax, or when the two do not
-            end in equally many logits.
+        ValueError: a number is outside its range, a model ends in softmax, or the two models end in different numbers
+            of logits.
 
     Example:
         >>> import keras, numpy as np
@@ -191,17 +215,17 @@ def distill(teacher, student, temperature: float = 4.0, alpha: float = 0.1, seed
         >>> bool(np.mean(answers[0] == answers[1]) > 0.9)
         True
 
-    Convention: Keras's example weighs the labels with alpha, as here.
-    Reference: Hinton et al., 2015, section 2.
+    Convention: alpha is the weight of the labels, as in Keras's example.
+    Reference: Hinton et al., 2015, section 2, arXiv:1503.02531.
     """
     return Distiller(teacher, student, temperature, alpha, seed)
 
 
 def _num_logits(subject, model):
-    """How many logits a model ends in; None where it does not know yet."""
+    """Number of logits that a model ends in; None if it is not known yet."""
     layers = getattr(model, "layers", [])
     activation = getattr(layers[-1], "activation", None) if layers else None
     if activation is keras.activations.softmax or (layers and isinstance(layers[-1], keras.layers.Softmax)):
-        refuse(subject, "end in logits", "a model that ends in softmax", "Leave the softmax out")
+        refuse(subject, "end in logits", "a model that ends in softmax", "Remove the softmax")
     shape = getattr(model, "output_shape", None) if getattr(model, "built", False) else None
     return shape[-1] if isinstance(shape, tuple) and shape else None

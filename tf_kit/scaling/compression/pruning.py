@@ -1,87 +1,101 @@
-"""Pruning by magnitude: the weights near zero become zero and stay zero, the others go on learning.
+"""Pruning by magnitude: weights near zero become zero and stay zero, the others continue to be trained.
 
-A pruned layer keeps a mask beside its kernel and computes with mask ⊙ kernel. So the loss has no gradient at a
-pruned weight, whatever optimizer follows; a projection after each step holds the stored zeros too, and a
-file stores the other weights alone, with one bit for each place.
+A pruned layer has a mask and computes with mask ⊙ kernel, so the gradient at a pruned weight is zero with any
+optimizer. A projection after each step keeps the stored weights at zero too, and a file stores only the other
+weights, with one bit per position.
 
-Reference: Han, Pool, Tran, Dally, 2015, Learning both weights and connections for efficient neural networks;
-Zhu, Gupta, 2017, To prune, or not to prune, equation 1.
+Reference: Han, Pool, Tran, Dally, 2015, Learning both weights and connections for efficient neural networks,
+arXiv:1506.02626; Zhu, Gupta, 2017, To prune, or not to prune, equation 1, arXiv:1710.01878.
 """
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from tf_kit.checks import choice, count, number, refuse
-from tf_kit.scaling.compression._rebuilding import config_of, layers_within, rebuild
+from tf_kit.keras_internals import slots_of, stored_kernel
+from tf_kit.scaling.compression.rebuilding import config_of, layers_within, rebuild
+from tf_kit.typing import ArrayLike, Tensor
 
 _SCOPES = ("global", "layer")
 
 
 class _Pruned:
-    """Mixed into a Keras layer with a kernel: the mask, and the file that stores what it leaves."""
+    """Mixin for a Keras layer with a kernel: adds a mask, and saves only the weights that it keeps."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
+        kernel = stored_kernel(self)
         self.mask = self.add_weight(
-            name="mask", shape=self._kernel.shape, initializer="ones", dtype="bool", trainable=False
+            name="mask", shape=kernel.shape, initializer="ones", dtype="bool", trainable=False
         )
-        projection = self._kernel.constraint or (lambda kernel: kernel)
-        self._kernel.constraint = lambda kernel: self._masked(projection(kernel))
+        projection = kernel.constraint or (lambda kernel: kernel)
+        kernel.constraint = lambda kernel: self._masked(projection(kernel))
 
     @property
-    def kernel(self):
+    def kernel(self) -> Tensor:
         return self._masked(super().kernel)  # (2)
 
     def _masked(self, kernel):
         kernel = ops.convert_to_tensor(kernel)
         return ops.where(self.mask, kernel, ops.zeros_like(kernel))
 
-    def keep(self, mask):
-        """Sets the mask to `mask`, an array of the kernel's shape; what it does not keep becomes zero."""
-        self.mask.assign(mask)
-        self._kernel.assign(self._masked(self._kernel.value))
+    def keep(self, mask: ArrayLike) -> None:
+        """Set the mask and make all other weights zero.
 
-    def copy_from(self, layer):
-        """Takes over the weights of the layer that this one replaces."""
-        self._kernel.assign(layer.kernel)
+        Args:
+            mask: array with the shape of the kernel, True at the weights to keep.
+        """
+        self.mask.assign(mask)
+        kernel = stored_kernel(self)
+        kernel.assign(self._masked(kernel.value))
+
+    def copy_from(self, layer: keras.layers.Layer) -> None:
+        """Copy the weights of the layer that this one replaces."""
+        stored_kernel(self).assign(layer.kernel)
         if self.bias is not None:
             self.bias.assign(layer.bias)
         if isinstance(layer, _Pruned):
             self.mask.assign(layer.mask)
 
     @property
-    def stored_kernel_bytes(self):
-        """Bytes of the kernel in a file: a bit for each place, and the weights that are kept."""
+    def stored_kernel_bytes(self) -> int:
+        """Bytes of the kernel in a file: one bit per position, and the weights that are kept."""
         mask = ops.convert_to_numpy(self.mask)
         return -(-mask.size // 8) + np.dtype(self.variable_dtype).itemsize * int(mask.sum())
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         mask = ops.convert_to_numpy(self.mask)
         store["mask"] = np.packbits(mask)
-        store["values"] = ops.convert_to_numpy(self._kernel)[mask]
+        store["values"] = ops.convert_to_numpy(stored_kernel(self))[mask]
         if self.bias is not None:
             store["bias"] = self.bias
 
-    def load_own_variables(self, store):
-        shape = tuple(self._kernel.shape)
+    def load_own_variables(self, store: Any) -> None:
+        shape = tuple(stored_kernel(self).shape)
         mask = np.unpackbits(np.array(store["mask"]), count=np.prod(shape)).reshape(shape).astype(bool)
         values = np.array(store["values"])
         kernel = np.zeros(shape, values.dtype)
         kernel[mask] = values
         self.mask.assign(mask)
-        self._kernel.assign(kernel)
+        stored_kernel(self).assign(kernel)
         if self.bias is not None:
             self.bias.assign(store["bias"])
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class PrunedDense(_Pruned, keras.layers.Dense):
-    """A dense layer whose kernel is masked; `prune` makes it of `keras.layers.Dense`.
+    """Dense layer with a masked kernel; `prune` makes it from `keras.layers.Dense`.
 
         z = x (M ⊙ W) + b                                                (1)
 
-    where M = `mask` is True at the weights that are kept. Arguments are those of `keras.layers.Dense`.
+    where M = `mask` is True at the weights that are kept.
+
+    Args:
+        *args, **kwargs: arguments of `keras.layers.Dense`.
 
     Example:
         >>> import numpy as np
@@ -91,23 +105,23 @@ class PrunedDense(_Pruned, keras.layers.Dense):
         >>> float(layer(np.array([[1.0, 10.0, 100.0]]))[0, 0])
         101.0
 
-    Reference: Han et al., 2015, section 3.
+    Reference: Han et al., 2015, section 3, arXiv:1506.02626.
     """
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class PrunedConv1D(_Pruned, keras.layers.Conv1D):
-    """A one-dimensional convolution with a masked kernel; otherwise `keras.layers.Conv1D`. See `PrunedDense`."""
+    """`keras.layers.Conv1D` with a masked kernel. See `PrunedDense`."""
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class PrunedConv2D(_Pruned, keras.layers.Conv2D):
-    """A two-dimensional convolution with a masked kernel; otherwise `keras.layers.Conv2D`. See `PrunedDense`."""
+    """`keras.layers.Conv2D` with a masked kernel. See `PrunedDense`."""
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class PrunedConv3D(_Pruned, keras.layers.Conv3D):
-    """A three-dimensional convolution with a masked kernel; otherwise `keras.layers.Conv3D`. See `PrunedDense`."""
+    """`keras.layers.Conv3D` with a masked kernel. See `PrunedDense`."""
 
 
 _KINDS = {
@@ -118,38 +132,39 @@ _KINDS = {
 }
 
 
-def prune(model, sparsity: float, scope: str = "global", layers=None):
-    """Magnitude pruning: a copy of a network without its smallest weights, ready to be trained further.
+def prune(
+    model: keras.Model, sparsity: float, scope: str = "global", layers: Iterable[str] | str | None = None
+) -> keras.Model:
+    """Magnitude pruning: copy a network without its smallest weights, for further training.
 
-    Trained networks keep their accuracy without most of their weights if the rest may adapt: compile and
-    fit the copy for some epochs. (On several replicas, where Keras averages uneven minibatches wrongly, a
-    network that ends in the layer "logits", as those of `networks`, trains exactly in a
-    `pretraining.Classifier`.) The zeros stay exactly zero under any optimizer, with momentum and averages
-    of weights too, and through `.keras` files; what was pruned before stays pruned.
+    Trained networks keep their accuracy without most of their weights if the remaining weights can adapt: compile and
+    fit the copy for some epochs. (On several replicas, where Keras averages uneven minibatches wrongly, a network
+    that ends in the layer "logits", like those of `networks`, is trained exactly in a `training.Classifier`.) The
+    zeros stay exactly zero with any optimizer, including momentum and averages of weights, and in `.keras` files;
+    weights that were pruned before stay pruned.
 
         k   = round(s · n)                                               (1)
         M_i = 0 for the k weights of smallest |w|, 1 for the others      (2)
         Ŵ   = M ⊙ W                                                      (3)
 
-    where s = `sparsity` and n counts the weights of all kernels together (scope "global") or of each kernel
-    (scope "layer"). Among equal magnitudes the first go first.
+    where s = `sparsity` and n is the number of weights of all kernels together (scope "global") or of each kernel
+    (scope "layer"). Of equal magnitudes the first are pruned first.
 
     Args:
-        model: a built Sequential or functional model. It is left as it is. Its dense layers and convolutions
-            (of one, two and three dimensions) are pruned, within nested models too; biases and other layers
-            are copied.
-        sparsity: share of the weights that become zero, in [0, 1). 0 prunes nothing and makes the copy ready
-            for `GradualPruning`.
-        scope: "global" compares the weights of all layers, "layer" takes the same share from each.
+        model: built Sequential or functional model, which does not change. Its dense layers and convolutions (of one,
+            two and three dimensions) are pruned, also in nested models; biases and other layers are copied.
+        sparsity: share of the weights that become zero, in [0, 1). 0 prunes nothing and prepares the copy for
+            `GradualPruning`.
+        scope: "global" compares the weights of all layers, "layer" prunes the same share of each layer.
             Defaults to "global".
-        layers: names of the layers to prune; None takes all that can be. Defaults to None.
+        layers: names of the layers to prune; None means all that can be pruned. Defaults to None.
 
     Returns:
-        The pruned model, compiled as `model` is, with a new optimizer. Its file holds only what is kept.
+        The pruned model, compiled like `model`, with a new optimizer. Its file holds only the weights that are kept.
 
     Raises:
-        ValueError: when `sparsity` is outside [0, 1), when it would leave a layer without any weight, when a
-            name in `layers` is not that of a layer that can be pruned, or when the model is of another kind.
+        ValueError: `sparsity` is outside [0, 1) or would leave a layer without any weight, a name in `layers` is not
+            that of a layer that can be pruned, or the model is of another kind.
 
     Example:
         >>> import keras, numpy as np
@@ -159,7 +174,7 @@ def prune(model, sparsity: float, scope: str = "global", layers=None):
         >>> prune(model, sparsity=0.5).get_layer("logits").kernel.numpy().tolist()
         [[0.0, -3.0], [2.0, 0.0]]
 
-    Reference: Han et al., 2015, section 3.
+    Reference: Han et al., 2015, section 3, arXiv:1506.02626.
     """
     sparsity = number("prune.sparsity", sparsity, at_least=0, below=1)
     choice("prune.scope", scope, _SCOPES)
@@ -189,7 +204,7 @@ def _kind(layer):
 
 
 def _prune_layers(subject, layers, sparsity, scope):
-    """Narrows the masks of the layers until the share of zeros is reached; pruned weights stay pruned."""
+    """Reduce the masks of the layers to the share of zeros; pruned weights stay pruned."""
     magnitudes = [
         np.where(
             ops.convert_to_numpy(layer.mask), np.abs(ops.convert_to_numpy(layer.kernel), dtype="float32"), -1
@@ -199,16 +214,15 @@ def _prune_layers(subject, layers, sparsity, scope):
     masks = largest(magnitudes, sparsity, scope)
     empty = [layer.name for layer, mask in zip(layers, masks, strict=True) if not mask.any()]
     if empty:
-        remedy = 'Take less, scope="layer", or name the other layers'
-        refuse(
-            subject, "leave every layer a weight", f"{sparsity:g}, which empties {', '.join(empty)}", remedy
-        )
+        received = f"{sparsity:g}, which empties {', '.join(empty)}"
+        remedy = 'Use a smaller share or scope="layer", or name the other layers'
+        refuse(subject, "leave every layer a weight", received, remedy)
     for layer, mask in zip(layers, masks, strict=True):
         layer.keep(mask)
 
 
-def largest(magnitudes, sparsity, scope):
-    """Masks of the weights that are kept; a magnitude below 0 is never kept."""
+def largest(magnitudes: Sequence[np.ndarray], sparsity: float, scope: str) -> list[np.ndarray]:
+    """Compute the masks of the weights that are kept; a weight with a magnitude below 0 is never kept."""
     if scope == "layer":
         return [largest([each], sparsity, "global")[0] for each in magnitudes]
     every = np.concatenate([each.ravel() for each in magnitudes])
@@ -220,29 +234,28 @@ def largest(magnitudes, sparsity, scope):
 
 
 class GradualPruning(keras.callbacks.Callback):
-    """Prunes while the network trains: much at first, when many weights are idle, little towards the end.
+    """Prune during training: many weights at first, when many have little effect, and few towards the end.
 
         s_t = s_f + (s_i − s_f) (1 − (t − t_0) / (t_1 − t_0))³           (1)
 
     where t counts optimizer steps and takes the values t_0, t_0 + Δ, t_0 + 2Δ, … and t_1; s_i is
-    `initial_sparsity`, s_f `final_sparsity`, t_0 `begin_step`, t_1 `end_step`, Δ `frequency`. Steps are those
-    the optimizer has counted, so training can be resumed. A weight that is pruned loses its momentum and its
-    average too.
+    `initial_sparsity`, s_f `final_sparsity`, t_0 `begin_step`, t_1 `end_step`, Δ `frequency`. The optimizer counts
+    the steps, so training can be resumed. The momentum and the average of a pruned weight are set to zero too.
 
     Args:
-        final_sparsity: share of zeros in the end, in [0, 1).
-        end_step: step at which it is reached.
-        begin_step: step at which pruning begins. Defaults to 0.
-        initial_sparsity: share of zeros there. Defaults to 0.
-        frequency: steps from one pruning to the next. Defaults to 100.
+        final_sparsity: share of zeros at the end, in [0, 1).
+        end_step: step at which it is reached, above `begin_step`.
+        begin_step: step at which pruning starts, at least 0. Defaults to 0.
+        initial_sparsity: share of zeros at that step, from 0 to `final_sparsity`. Defaults to 0.
+        frequency: steps from one pruning to the next, at least 1. Defaults to 100.
         scope: as in `prune`. Defaults to "global".
 
-    Attributes after training:
-        sparsities: the step of each pruning and the share of zeros that was set.
+    Attributes:
+        sparsities: dictionary from the step of each pruning to the share of zeros.
 
     Raises:
-        ValueError: when an argument is outside its range, when the model has no layers that can be masked, or
-            when a layer would be left without any weight.
+        ValueError: an argument is outside its range, the model has no pruned layers, or a layer would be left without
+            any weight.
 
     Example:
         >>> from tf_kit.scaling import GradualPruning
@@ -252,12 +265,18 @@ class GradualPruning(keras.callbacks.Callback):
 
         Use: `model = prune(model, 0); model.compile(…); model.fit(…, callbacks=[GradualPruning(0.9, 500)])`
 
-    Reference: Zhu, Gupta, 2017, equation 1.
+    Reference: Zhu, Gupta, 2017, equation 1, arXiv:1710.01878.
     """
 
     def __init__(
-        self, final_sparsity, end_step, begin_step=0, initial_sparsity=0.0, frequency=100, scope="global"
-    ):
+        self,
+        final_sparsity: float,
+        end_step: int,
+        begin_step: int = 0,
+        initial_sparsity: float = 0.0,
+        frequency: int = 100,
+        scope: str = "global",
+    ) -> None:
         super().__init__()
         self.final_sparsity = number("GradualPruning.final_sparsity", final_sparsity, at_least=0, below=1)
         self.begin_step = count("GradualPruning.begin_step", begin_step, at_least=0)
@@ -269,26 +288,26 @@ class GradualPruning(keras.callbacks.Callback):
         self.scope = choice("GradualPruning.scope", scope, _SCOPES)
         self.sparsities = {}
 
-    def sparsity_at(self, step):
-        """s_t, the share of zeros that the schedule asks for at a step."""
+    def sparsity_at(self, step: int) -> float:
+        """Compute s_t, the share of zeros at a step."""
         progress = min(max((step - self.begin_step) / (self.end_step - self.begin_step), 0), 1)
         return (
             self.final_sparsity + (self.initial_sparsity - self.final_sparsity) * (1 - progress) ** 3
         )  # (1)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         trained = {id(variable) for variable in self.model.trainable_variables}
         self._layers = [
             layer
             for layer in layers_within(self.model)
-            if isinstance(layer, _Pruned) and id(layer._kernel) in trained
+            if isinstance(layer, _Pruned) and id(stored_kernel(layer)) in trained
         ]
         if not self._layers:
-            remedy = "Train prune(model, 0), whose layers can be masked"
+            remedy = "Train prune(model, 0) instead, whose layers have masks"
             refuse("GradualPruning.model", "have pruned layers", f"{self.model.name}", remedy)
         self._prune_if_due()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._prune_if_due()
 
     def _prune_if_due(self):
@@ -301,23 +320,14 @@ class GradualPruning(keras.callbacks.Callback):
         sparsity = self.sparsity_at(due)
         _prune_layers("GradualPruning.final_sparsity", self._layers, sparsity, self.scope)
         for layer in self._layers:
-            _forget(self.model.optimizer, layer._kernel, layer.mask)
+            _forget(self.model.optimizer, stored_kernel(layer), layer.mask)
         self.sparsities[due] = sparsity
 
 
 def _forget(optimizer, variable, mask):
-    """Zeroes what the optimizer remembers of the pruned entries: its slots are lists parallel to its variables."""
+    """Set the slots of the optimizer to zero for the pruned weights."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not optimizer.built:
         return
-    index = optimizer._get_variable_index(variable)
-    num_variables = len(optimizer._trainable_variables)
-    for slots in vars(optimizer).values():
-        if (
-            isinstance(slots, list)
-            and len(slots) == num_variables
-            and slots is not optimizer._trainable_variables
-        ):
-            slot = slots[index]
-            if getattr(slot, "shape", None) == variable.shape:
-                slot.assign(ops.where(mask, slot, ops.zeros_like(slot)))
+    for slot in slots_of(optimizer, variable):
+        slot.assign(ops.where(mask, slot, ops.zeros_like(slot)))

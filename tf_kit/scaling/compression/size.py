@@ -1,4 +1,4 @@
-"""What a model weighs: bytes of its file, share of its weights that are not zero; and bits packed into bytes."""
+"""Size of a model: bytes of its file, share of nonzero weights; and the packing of bits into bytes."""
 
 import tempfile
 from pathlib import Path
@@ -7,21 +7,24 @@ import keras
 import numpy as np
 
 from tf_kit.checks import refuse
-from tf_kit.scaling.compression._rebuilding import layers_within
+from tf_kit.scaling.compression.rebuilding import layers_within
+from tf_kit.typing import ArrayLike
 
 
-def size_on_disk(model) -> int:
-    """Bytes of the `.keras` file of a model: what is shipped, without the state of the optimizer.
+def size_on_disk(model: keras.Model) -> int:
+    """Count the bytes of the `.keras` file of a model, without the state of the optimizer.
 
-    The file is really written, to a folder that is removed. Beside the weights it holds the configuration and
-    the frame of the HDF5 format: some ten thousand bytes, which show in small models.
+    The file is written to a temporary folder. Besides the weights it holds the configuration and the structure of
+    the HDF5 format, about ten thousand bytes, which matter for small models.
 
     Args:
-        model: any built Keras model that can be saved.
+        model: built Keras model that can be saved.
 
-    Returns: bytes.
+    Returns:
+        Number of bytes.
 
-    Raises: ValueError: when the model is not built.
+    Raises:
+        ValueError: the model is not built.
 
     Example:
         >>> import keras
@@ -31,7 +34,7 @@ def size_on_disk(model) -> int:
         True
     """
     if not getattr(model, "built", False):
-        refuse("size_on_disk.model", "be built", f"{model!r}", "Give it a keras.Input or call it once")
+        refuse("size_on_disk.model", "be built", f"{model!r}", "Give the model a keras.Input or call it once")
     compiled, optimizer = model.compiled, getattr(model, "optimizer", None)
     model.compiled, model.optimizer = False, None
     try:
@@ -43,20 +46,22 @@ def size_on_disk(model) -> int:
         model.compiled, model.optimizer = compiled, optimizer
 
 
-def nonzero_fraction(model) -> float:
-    """Share of the kernels' weights that are not exactly zero.
+def nonzero_fraction(model: keras.Model) -> float:
+    """Compute the share of the weights of the kernels that are not exactly zero.
 
         fraction = Σ_l #{w ∈ W^(l) : w ≠ 0} / Σ_l #W^(l)                 (1)
 
-    where W^(l) are the kernels of the layers, as they are used in the forward pass; biases and the weights of
-    normalization, which are never pruned, are left out.
+    where W^(l) are the kernels of the layers, as used in the forward pass; biases and the weights of normalization
+    layers, which are never pruned, are not counted.
 
     Args:
-        model: a built Keras model with at least one kernel.
+        model: built Keras model with at least one kernel.
 
-    Returns: a number from 0 to 1.
+    Returns:
+        Share from 0 to 1.
 
-    Raises: ValueError: when no layer of the model has a kernel.
+    Raises:
+        ValueError: no layer of the model has a kernel.
 
     Example:
         >>> import keras
@@ -65,7 +70,7 @@ def nonzero_fraction(model) -> float:
         >>> nonzero_fraction(model), nonzero_fraction(prune(model, 0.75))
         (1.0, 0.25)
 
-    Reference: Han et al., 2015, table 1 (its inverse is the compression rate).
+    Reference: Han et al., 2015, table 1, whose compression rate is 1 / fraction, arXiv:1506.02626.
     """
     kernels = [
         keras.ops.convert_to_numpy(layer.kernel) for layer in layers_within(model) if has_kernel(layer)
@@ -75,25 +80,28 @@ def nonzero_fraction(model) -> float:
     return int(sum(map(np.count_nonzero, kernels))) / sum(kernel.size for kernel in kernels)  # (1)
 
 
-def has_kernel(layer):
+def has_kernel(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer is built and has a kernel."""
     return layer.built and hasattr(layer, "kernel")
 
 
-def pack(numbers, bits):
-    """Whole numbers in [0, 2^bits) as bytes, `bits` bits each, highest bit first.
+def pack(numbers: ArrayLike, bits: int) -> np.ndarray:
+    """Pack whole numbers in [0, 2^bits) into bytes, `bits` bits each, highest bit first.
 
-    >>> pack(np.array([1, 2, 3, 0]), bits=2).tolist()  # 01 10 11 00
-    [108]
+    Example:
+        >>> pack(np.array([1, 2, 3, 0]), bits=2).tolist()  # 01 10 11 00
+        [108]
     """
     digits = np.unpackbits(np.asarray(numbers, "uint8").reshape(-1, 1), axis=1)
     return np.packbits(digits[:, 8 - bits :])
 
 
-def unpack(packed, bits, size):
-    """The first `size` numbers that `pack` packed.
+def unpack(packed: np.ndarray, bits: int, size: int) -> np.ndarray:
+    """Undo `pack` for the first `size` numbers.
 
-    >>> unpack(np.array([108], "uint8"), bits=2, size=4).tolist()
-    [1, 2, 3, 0]
+    Example:
+        >>> unpack(np.array([108], "uint8"), bits=2, size=4).tolist()
+        [1, 2, 3, 0]
     """
     digits = np.zeros((size, 8), "uint8")
     digits[:, 8 - bits :] = np.unpackbits(packed, count=size * bits).reshape(size, bits)
