@@ -59,7 +59,7 @@ def downloaded(name: str, *, data_dir: str | Path | None = None) -> Path | None:
     _check_not_manual(builder, name)
     _check_reachable(builder, name)
     with (
-        one_line(name, "be downloaded and prepared", **ways_out(name), flag="--data"),
+        one_line(name, "be a set that can be downloaded and prepared", **ways_out(name), flag="--data"),
         contextlib.redirect_stdout(sys.stderr),
     ):
         builder.download_and_prepare(download_config=download_config())
@@ -73,7 +73,7 @@ def on_disk(name: str, *, data_dir: str | Path | None = None) -> Path:
         places = ", ".join(str(each) for each in prepared.folders(data_dir))
         builder_of(name, prepared.folders(data_dir)[0])
         received = f"{name!r}, which is not there"
-        refuse(name, f"be prepared in {places}", received, **ways_out(name), flag="--data")
+        refuse(name, f"be a set that is prepared in {places}", received, **ways_out(name), flag="--data")
     return found
 
 
@@ -148,7 +148,7 @@ def _check_reachable(builder, name):
         thread.join(max(0, deadline - time.monotonic()))
     if silence and all(silence.values()):
         received = ", ".join(f"{host}: {reason}" for host, reason in list(silence.items())[:3])
-        requirement = "be prepared on this machine or be on a host that answers"
+        requirement = "be a set on this machine or on a host that answers"
         refuse(name, requirement, received, **ways_out(name), flag="--data")
 
 

@@ -63,7 +63,7 @@ def _imported(name, folder, data_dir):
     with _workplace(root) as work:
         builder = builder_of(name, work)
         manual = folder.resolve() if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else None
-        prepares = one_line(name, f"be prepared from {folder}", flag="NAME")
+        prepares = one_line(name, f"be a set that can be prepared from {folder}", flag="NAME")
         with prepares, _offline(name, folder), _silent_stdout():
             for url, path in raw.items():
                 _place(path, url, builder, work / "downloads")
@@ -150,7 +150,7 @@ def _move(builder, work, root):
     """Move the prepared set from `work` to its place in `root`."""
     source = Path(builder.data_path)
     target = root / source.relative_to(work)
-    with one_line(builder.name, f"be moved to {target}", flag="NAME"):
+    with one_line(builder.name, f"be a set that can be moved to {target}", flag="NAME"):
         target.parent.mkdir(parents=True, exist_ok=True)
         default = Path(builder.name, ".config")
         if (work / default).is_dir() and not (root / default).exists():

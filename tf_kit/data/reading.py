@@ -193,7 +193,7 @@ def _shape(info, image_size):
         refuse(
             "load.image_size",
             "be given for images of varying size",
-            f"image_size=None for {info.name}, whose images have the shape {info.shape}",
+            f"no size for {info.name}, whose images have the shape {info.shape}",
             "`image_size=(64, 64)` scales all to 64×64",
             typed_remedy="`--image-size 64` scales all to 64×64",
         )

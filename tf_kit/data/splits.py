@@ -128,7 +128,7 @@ def _how_many(labels, n, num_classes):
     if isinstance(labels, numbers.Integral):
         kept = count("load.labels", labels)
     else:
-        remedy = "A whole number counts labels"
+        remedy = "A whole number is the number of labels, such as 100"
         kept = round(number("load.labels", labels, above=0, at_most=1, remedy=remedy) * n)
     if not num_classes <= kept <= n:
         refuse(
