@@ -73,6 +73,16 @@ def compiled_metrics(model: keras.Model) -> Any:
     return model._compile_metrics
 
 
+def given_loss(model: keras.Model) -> Any:
+    """Return the loss that was given to `compile`, or None if there was none.
+
+    Uses `Model._compile_loss` and `CompileLoss._user_loss`. The public `loss` of Keras 2 is gone, and `compute_loss`
+    returns a mean over the replica's examples, from which no loss per example can be had.
+    """
+    compiled = model._compile_loss if model.compiled else None
+    return None if compiled is None else compiled._user_loss
+
+
 def build_from_batch(model: keras.Model, batch: tuple) -> None:
     """Create the variables of a compiled model, its metrics, its loss and its optimizer, without computing anything.
 

@@ -23,6 +23,7 @@ import click
 
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError
+from tf_kit.options import flags_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +36,6 @@ class Demo:
     question: str
     seconds: float
     path: Path
-
-
-def option(default, help):
-    """A field of a demo's `Config`: its default and what `--help` says of it.
-
-    >>> @dataclasses.dataclass(frozen=True)
-    ... class Config:
-    ...     epochs: int = option(10, "passes over the training set")
-    >>> Config().epochs
-    10
-    """
-    return dataclasses.field(default=default, metadata={"help": help})
 
 
 def folder():
@@ -84,27 +73,6 @@ def load(demo):
     sys.modules[name] = module  # dataclasses look their module up here
     spec.loader.exec_module(module)
     return module
-
-
-def options_of(config):
-    """click options, one for each field of a demo's `Config`, named and defaulted as the field."""
-    found = []
-    for field in dataclasses.fields(config):
-        names = [f"--{field.name.replace('_', '-')}"]
-        if isinstance(field.default, bool):
-            names = [f"{names[0]}/--no-{field.name.replace('_', '-')}"]
-        kind = {"int": int, "float": float, "bool": bool}.get(
-            getattr(field.type, "__name__", field.type), str
-        )
-        found.append(
-            click.Option(
-                names,
-                type=kind,
-                default=None,
-                help=f"{field.metadata.get('help', '')} [default: {field.default}]",
-            )
-        )
-    return found
 
 
 def configure(module, quick=False, **changes):
@@ -154,16 +122,20 @@ def main(namespace):
     def command(quick, out, **changes):
         perform(module, configure(module, quick, **changes), out)
 
-    general = [
-        click.Option(["--quick"], is_flag=True, help="A smaller run of the same demo."),
-        click.Option(["--out"], default="figures", show_default=True, help="Folder for the figure."),
-    ]
-    parameters = [*options_of(module.Config), *general]
+    parameters = [*flags_of(module.Config), *general_flags()]
     try:
         click.Command("demo", callback=command, params=parameters, help=module.__doc__).main()
     except InputError as error:
         click.echo(f"{error}", err=True)
         sys.exit(2)
+
+
+def general_flags():
+    """The flags that every demo has."""
+    return [
+        click.Option(["--quick"], is_flag=True, help="Run a smaller version of the demo."),
+        click.Option(["--out"], default="figures", show_default=True, help="Folder for the figure."),
+    ]
 
 
 def write_notebook(demo, out):

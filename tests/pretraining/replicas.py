@@ -22,7 +22,7 @@ from keras import ops
 from support import processes
 from support.twins import wrong_twin
 
-from tf_kit import networks, optimizers, regularization, scaling
+from tf_kit import keras_internals, networks, optimizers, regularization, scaling
 from tf_kit.pretraining import (
     BYOL,
     RBM,
@@ -325,6 +325,15 @@ def accumulated(module=steps):
         trainer.steps = steps
 
 
+def summed_by_keras(module=keras_internals):
+    """The same with the private names of Keras from another module."""
+    trainer.keras_internals = steps.keras_internals = module
+    try:
+        return accumulated()
+    finally:
+        trainer.keras_internals = steps.keras_internals = keras_internals
+
+
 SINGLE = {
     each.__name__: each
     for each in (
@@ -339,6 +348,7 @@ SINGLE = {
         frame_of_simclr,
         center,
         accumulated,
+        summed_by_keras,
     )
 }
 _GRADIENT = "tape.gradient(scaled, variables)"
@@ -350,10 +360,10 @@ TWINS = {  # name → (method, right, wrong): what one replica never shows
     "history of one replica": (center, "sums = sum_over_replicas(ops", "sums = (ops"),
     "negatives of one replica": (simclr, "every = gather(z)", "every = z"),
     "anchors in other places": (simclr, "every[:, 1], random.index", "every[:, 1], random.index * 0"),
-    "sum over replicas twice": (accumulated, "= list", "= optimizer._all_reduce_sum_gradients"),
+    "sum over replicas twice": (summed_by_keras, '"] = list', '"] = optimizer._all_reduce_sum_gradients'),
     "no sum over replicas": (center, "place.sum_gradients(", "list("),
-    "no clipping of the mean": (accumulated, "optimizer._clip_gradients(means)", "means"),
-    "accumulated for ever": (accumulated, "optimizer._backend_reset_gradient_accumulators()", "None"),
+    "no clipping of the mean": (summed_by_keras, "optimizer._clip_gradients(gradients)", "gradients"),
+    "accumulated for ever": (accumulated, "keras_internals.reset_accumulators(optimizer)", "None"),
     "a step too many": (accumulated, "done < model", "done <= model"),
     "views of one replica": (frame_of_simclr, "+ view, random.index", "+ view, random.index * 0"),
 }  # fmt: skip
@@ -479,7 +489,7 @@ def table(arrays, kind):
 def main(count, path, cases):
     with scaling.strategy("mirrored", replicas=count).scope():
         arrays = train_all(cases)
-        if {"simclr", "frame_of_simclr", "center", "accumulated"} <= set(cases) and count == 2:
+        if {"simclr", "frame_of_simclr", "center", "accumulated", "summed_by_keras"} <= set(cases) and count == 2:
             arrays |= train_twins()
         np.savez(path, **arrays)
 

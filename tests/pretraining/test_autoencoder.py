@@ -155,6 +155,8 @@ def check_inference_is_clean(module):
     x = examples(n=6)
     for corruption in CORRUPTIONS:
         model, clean = denoiser(module, corruption), module.Autoencoder(encoder_of(ONE))
+        model.build_for(x)
+        clean.build_for(x)
         values, _ = model.per_example(x, None, ExampleRandom(0, 0, 6), training=False)
         expected, _ = clean.per_example(x, None, None, training=False)
         np.testing.assert_array_equal(values["loss"], expected["loss"])

@@ -117,7 +117,7 @@ def refused():
     """What a worker says whose data are not those of the others."""
     from tf_kit.training import workers
 
-    index = workers._index(__import__("tensorflow").distribute.get_strategy())
+    index = workers.worker_index(__import__("tensorflow").distribute.get_strategy())
     try:
         compiled(DenoisingAutoencoder(encoder(5))).fit(X + 0.1 * index, batch_size=9, verbose=0)
     except ValueError as error:

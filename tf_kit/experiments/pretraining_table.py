@@ -10,33 +10,32 @@ import time
 from tf_kit import data, networks, plotting
 from tf_kit.checks import choice, count
 from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
-from tf_kit.pretraining import RBM, DenoisingAutoencoder, Supervised, pretrain_greedily
-from tf_kit.runs import Run
-from tf_kit.runs.methods import optimizer_of
+from tf_kit.pretraining.methods import find, own_options
+from tf_kit.runs import Run, methods
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.training_data import refuse_without_labels
 
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """One row of the table: how its layers are pretrained, and what the paper measured on MNIST (percent)."""
+    """One row of the table: the method that pretrains its layers, and the errors in the paper on MNIST (percent)."""
 
     name: str
-    block: type | None
+    method: str | None
     deep: bool
     paper: dict
 
 
 SYSTEMS = {
-    "dbn": System("DBN, unsupervised pre-training", RBM, True, {"train": 0.0, "valid": 1.2, "test": 1.2}),
+    "dbn": System("DBN, unsupervised pre-training", "rbm", True, {"train": 0.0, "valid": 1.2, "test": 1.2}),
     "autoencoder": System(
         "Deep net, auto-associator pre-training",
-        DenoisingAutoencoder,
+        "denoising",
         True,
         {"train": 0.0, "valid": 1.4, "test": 1.4},
     ),
     "supervised": System(
-        "Deep net, supervised pre-training", Supervised, True, {"train": 0.0, "valid": 1.7, "test": 2.0}
+        "Deep net, supervised pre-training", "supervised", True, {"train": 0.0, "valid": 1.7, "test": 2.0}
     ),
     "deep": System("Deep net, no pre-training", None, True, {"train": 0.004, "valid": 2.1, "test": 2.4}),
     "shallow": System(
@@ -177,21 +176,21 @@ def _train(run, system, seed, settings, splits, options):
     def fit(block, x, y, stage, **arguments):
         return child.fit(block, x, y, stage=f"{keyed}, {stage}", cost=pretraining_cost, **arguments)
 
-    if row.block:
-        rate = settings.pretrain_learning_rates[system]
-        extra = {"rate": settings.rate} if row.block is DenoisingAutoencoder else {}
-        extra |= {"gibbs_steps": settings.gibbs_steps} if row.block is RBM else {}
-        pretrain_greedily(
+    if row.method:
+        declared = {"rate": settings.rate, "gibbs_steps": settings.gibbs_steps}
+        own = {name: declared[name] for name in find(row.method).options.names() if name in declared}
+        methods.train(
+            row.method,
             encoder,
             train.x,
-            train.y if row.block is Supervised else None,
-            block=row.block,
+            train.y,
             epochs=settings.pretrain_epochs[system],
             batch_size=settings.batch_size,
-            optimizer=optimizer_of(row.block, rate, jit_update=settings.jit_update),
-            seed=seed,
+            learning_rate=settings.pretrain_learning_rates[system],
+            options=own_options(row.method, own),
             fit=fit,
-            **extra,
+            seed=seed,
+            jit_update=settings.jit_update,
         )
     child.draw(encoder, train.x.shape[1:])
     classifier, chosen = tune(
@@ -232,7 +231,7 @@ def _cost(system, settings):
     """What a system costs with one seed, in the same unit."""
     row = SYSTEMS[system]
     pretraining_cost, tuning_cost = _epoch_costs(row, settings)
-    pretraining = settings.pretrain_epochs[system] * settings.layers * pretraining_cost if row.block else 0
+    pretraining = settings.pretrain_epochs[system] * settings.layers * pretraining_cost if row.method else 0
     return pretraining + settings.epochs * len(settings.learning_rates) * tuning_cost
 
 

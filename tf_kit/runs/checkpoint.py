@@ -75,9 +75,7 @@ def load_variables(model, path):
         with np.load(path, allow_pickle=False) as file:
             arrays = [file[f"arr_{i}"] for i in range(len(file.files))]
     except (OSError, ValueError, zipfile.BadZipFile):
-        refuse(
-            "checkpoint", "be a readable .npz file", f"{path}", "Start a new run in another folder"
-        )
+        refuse("checkpoint", "be a readable .npz file", f"{path}", "Start a new run in another folder")
     variables = _variables(model)
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         refuse(

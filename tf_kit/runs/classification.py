@@ -61,9 +61,7 @@ def _classify(
 ):
     encoder, pretrained = _encoder_of(folder)
     if pretrained.get("method") == "tokens":
-        refuse(
-            "RUN", f"be pretrained on images to {kind}", f"{folder}, on text, which has no classes"
-        )
+        refuse("RUN", f"be pretrained on images to {kind}", f"{folder}, on text, which has no classes")
     number(f"{kind}.learning_rate", training["learning_rate"], above=0)
     shape = tuple(encoder.get_build_config()["input_shape"][1:])
     train, val, test = _splits(shape, pretrained, data, data_dir)

@@ -25,9 +25,7 @@ def read_json(path, what):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        refuse(
-            what, "be a readable JSON file of a run", f"{path}", "Start a new run in another folder"
-        )
+        refuse(what, "be a readable JSON file of a run", f"{path}", "Start a new run in another folder")
 
 
 def replacing(path):

@@ -65,9 +65,7 @@ class Run:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 write_json(config, {"options": self._options, **_circumstances()})
             except OSError as error:
-                refuse(
-                    "--out", "be a folder that can be written", f"{self.folder}", error.strerror or ""
-                )
+                refuse("--out", "be a folder that can be written", f"{self.folder}", error.strerror or "")
 
     def _check_same_run(self, config, resume):
         began = read_json(config, "config.json")["options"]

@@ -1,83 +1,79 @@
-"""Masked tokens on text: an encoder of characters that fills in what is hidden."""
+"""Pretraining on text into a run folder: an encoder of characters that fills in hidden ones."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from tf_kit.checks import count, number
-from tf_kit.data.text import load_text
+from tf_kit.data.text import Text, load_text
 from tf_kit.pretraining import MaskedTokens, TokenEncoder
 from tf_kit.randomness import ExampleRandom
+from tf_kit.runs import methods
 from tf_kit.runs.files import save_model
-from tf_kit.runs.methods import optimizer_of
 from tf_kit.runs.run import Run
 
 
-def pretrain_tokens(
-    name="tiny_shakespeare",
-    out=None,
-    resume=False,
-    length=64,
-    width=64,
-    depth=2,
-    mask_ratio=0.15,
-    epochs=10,
-    batch_size=64,
-    learning_rate=0.002,
-    seed=0,
-    data_dir=None,
-):
-    """Pretrains a `TokenEncoder` of characters with masked tokens and keeps it as `encoder.keras`.
+def pretrain_text(
+    method: str,
+    name: str,
+    out: str | Path | None,
+    resume: bool,
+    length: int,
+    own: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    training: Mapping[str, Any],
+    seed: int,
+    data_dir: str | None,
+) -> dict[str, Any]:
+    """Pretrain a `TokenEncoder` of characters and keep it as `encoder.keras`; `runs.pretraining.pretrain` calls it.
 
-    There are no labels to fine-tune on, so the run says itself what was learned: accuracy on masked characters of
-    the validation text in every epoch, and of the test text once, beside that of always guessing the most frequent
-    character; and in `figures/filled_in.txt` some lines with what the model fills in.
+    A text has no labels to fine-tune on, so the run itself measures what was learned: accuracy on masked characters
+    of the validation text in every epoch, and of the test text once, next to that of always guessing the most
+    frequent character. `figures/filled_in.txt` shows some lines with the characters that the model fills in.
 
     Args:
+        method: name of the method.
         name, length, data_dir: as for `load_text`.
         out, resume, seed: as for `pretrain`.
-        width, depth: of the encoder.
-        mask_ratio: share of the characters that is hidden.
-        epochs, batch_size, learning_rate: of the training with Adam, whose rate falls to zero by a cosine.
+        own: the method's own options.
+        sizes: `width` and `depth` of the encoder, where they are not the usual 64 and 2.
+        training: `epochs`, `batch_size`, `learning_rate`.
 
     Returns:
         The results as written to `results.json`.
     """
     train, val, test = load_text(name, length=length, data_dir=data_dir)
-    encoder = TokenEncoder(train.num_tokens, width=width, depth=depth, seed=seed)
-    model = MaskedTokens(encoder, train.mask_token, (train.unknown,), mask_ratio=mask_ratio, seed=seed)
-    epochs, batch_size = (
-        count("pretrain.epochs", epochs),
-        count("pretrain.batch_size", batch_size),
-    )
-    learning_rate = number("pretrain.learning_rate", learning_rate, above=0)
+    encoder = TokenEncoder(train.num_tokens, **sizes, seed=seed)
+    special = {"mask_token": train.mask_token, "specials": (train.unknown,)}
     settings = {
         "command": "pretrain",
-        "method": "tokens",
+        "method": method,
         "data": str(Path(name).expanduser().resolve()) if Path(name).expanduser().is_file() else name,
         "data_dir": data_dir and str(data_dir),
         "length": length,
-        "width": width,
-        "depth": depth,
-        "mask_ratio": mask_ratio,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
+        "width": encoder.width,
+        "depth": encoder.depth,
+        **own,
+        **training,
         "seed": seed,
     }
+    methods.make_pretrainer(method, encoder, {**own, **special})  # refuses mistakes before a folder is made
     run = Run(out, settings, resume=resume)
     if run.results:
         return run.results
-    steps = epochs * -(-len(train) // batch_size)
-    model.compile(optimizer=optimizer_of(MaskedTokens, learning_rate, steps))
-    run.fit(
-        model,
+    (model,) = methods.train(
+        method,
+        encoder,
         train.x,
-        stage="pretraining",
-        epochs=epochs,
-        batch_size=batch_size,
+        fit=run.fit,
+        options={**own, **special},
+        seed=seed,
         validation_data=(val.x,),
+        **training,
     )
     run.progress.close()
     run.draw()
@@ -88,7 +84,7 @@ def pretrain_tokens(
     history = run.history()["pretraining"]
     run.finish(
         {
-            "method": "tokens",
+            "method": method,
             "data": name,
             "vocabulary": train.vocabulary,
             "stages": {"pretraining": {metric: values[-1] for metric, values in history.items()}},
@@ -101,13 +97,13 @@ def pretrain_tokens(
     return run.results
 
 
-def fill_in(model, text, count=5):
-    """Some stretches of a text: as they are, with characters masked, and as the model fills them in.
+def fill_in(model: MaskedTokens, text: Text, count: int = 5) -> str:
+    """Format some sequences of a text: as they are, with characters masked, and as the model fills them in.
 
     Args:
         model: trained `MaskedTokens`.
-        text: a `Text`.
-        count: stretches, spread over the text.
+        text: text that the sequences are taken from, evenly.
+        count: number of sequences.
     """
     x = text.x[:: max(1, len(text) // count)][:count]
     chosen = keras.ops.convert_to_numpy(model.choose(x, ExampleRandom(model.seed, 0, len(x))))

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
 from tf_kit.networks.stages import HEAD
 from tf_kit.training.inputs import is_array
@@ -104,7 +105,7 @@ class Classifier(Trainer):
         return {"loss": loss, "accuracy": right}, z
 
     def _loss_of_each(self, y, z):
-        given = self._compile_loss._user_loss if self.compiled and self._compile_loss is not None else None
+        given = keras_internals.given_loss(self)
         if given is None:
             return ops.sparse_categorical_crossentropy(y, z, from_logits=True)  # (2)
         losses = ops.convert_to_tensor(

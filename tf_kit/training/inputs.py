@@ -35,9 +35,7 @@ def check_arrays(subject, x, y=None):
             f"x.shape={tuple(x.shape)}",
         )
     if y is not None and len(y) != len(x):
-        refuse(
-            f"{subject}.y", "have one target for each example", f"{len(x)} examples, {len(y)} targets"
-        )
+        refuse(f"{subject}.y", "have one target for each example", f"{len(x)} examples, {len(y)} targets")
     if isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating):
         with np.errstate(
             all="ignore"

@@ -5,10 +5,11 @@ differ between replicas, and its choice between accumulating and updating is mad
 no sums over replicas can be taken. Here the loop carries nothing but its count, and the choice is made once, for all.
 """
 
-import contextlib
 import functools
 
 import tensorflow as tf
+
+from tf_kit import keras_internals
 
 _SIZES = "With steps_per_execution, minibatches may have two sizes in an execution: give 1 for a data set with more"
 
@@ -76,30 +77,6 @@ def _num_examples(strategy, batch):
     return strategy.reduce("SUM", strategy.run(own, args=(batch,)), axis=None)
 
 
-@contextlib.contextmanager
-def summed_before(optimizer):
-    """Leaves out the sum over replicas that `optimizer.apply` begins with: its gradients are sums already.
-
-    So the gradients travel once, and what the optimizer does with them, clipping and the search for a NaN among
-    it, is done with the sums.
-
-    Args:
-        optimizer: a Keras optimizer; not a `LossScaleOptimizer`, but the one inside.
-    """
-    if not hasattr(optimizer, "_all_reduce_sum_gradients"):
-        raise NotImplementedError("This version of Keras sums gradients over replicas in another place")
-    own = vars(optimizer)  # past Keras's tracking of attributes
-    # the replicas take turns, and come and go one by one
-    own["_replicas_inside"] = own.get("_replicas_inside", 0) + 1
-    own["_all_reduce_sum_gradients"] = list
-    try:
-        yield
-    finally:
-        own["_replicas_inside"] -= 1
-        if not own["_replicas_inside"]:
-            del own["_replicas_inside"], own["_all_reduce_sum_gradients"]
-
-
 def accumulate_across(optimizer):
     """Makes `optimizer.apply` accumulate gradients under a strategy.
 
@@ -112,36 +89,35 @@ def accumulate_across(optimizer):
 
     Args:
         optimizer: a Keras optimizer; not a `LossScaleOptimizer`, but the one inside. Each replica gives it the sum
-            of the gradients over all, see `summed_before`.
+            of the gradients over all, see
+            `keras_internals.gradients_already_summed`.
     """
-    optimizer._backend_apply_gradients = functools.partial(_accumulate_or_update, optimizer)
+    keras_internals.replace_apply(optimizer, functools.partial(_accumulate_or_update, optimizer))
 
 
 def _accumulate_or_update(optimizer, sums, variables):
     context, steps = tf.distribute.get_replica_context(), optimizer.gradient_accumulation_steps
-    accumulated = [optimizer._accumulated_gradients[optimizer._get_variable_index(v)] for v in variables]
+    accumulators = keras_internals.accumulators_of(optimizer, variables)
 
     def accumulate(sums):
-        optimizer._backend_increment_gradient_accumulators(sums, accumulated)  # (1)
+        keras_internals.accumulate(optimizer, sums, accumulators)  # (1)
 
     def update(sums):
-        means = [(a + g) / steps for a, g in zip(accumulated, sums, strict=True)]
-        clipped = optimizer._clip_gradients(means)
-        optimizer._apply_weight_decay(variables)
-        optimizer._backend_update_step(clipped, variables, optimizer.learning_rate)  # (2)
+        means = [(a + g) / steps for a, g in zip(accumulators, sums, strict=True)]
+        keras_internals.update(optimizer, means, variables)  # (2)
 
     def choose(strategy, sums):
         on_each = strategy.extended.call_for_each_replica
 
         def end():
             on_each(update, args=(sums,))
-            optimizer._backend_reset_gradient_accumulators()
+            keras_internals.reset_accumulators(optimizer)
 
         def go_on():
             on_each(accumulate, args=(sums,))
 
-        tf.cond((optimizer._iterations.value + 1) % steps == 0, end, go_on)
+        tf.cond((keras_internals.num_steps_taken(optimizer).value + 1) % steps == 0, end, go_on)
 
     context.merge_call(choose, args=(sums,))
     if optimizer.use_ema:
-        optimizer._update_model_variables_moving_average(optimizer._trainable_variables)
+        keras_internals.update_weight_averages(optimizer)

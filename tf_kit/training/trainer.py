@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tf_kit import data
+from tf_kit import data, keras_internals
 from tf_kit.checks import count, refuse
 from tf_kit.networks.convolutional import bear_empty_parts
 from tf_kit.randomness.step import ExampleRandom
@@ -17,7 +17,7 @@ from tf_kit.training import steps, workers
 from tf_kit.training.inputs import check_arrays, first_examples, is_array
 
 
-class Trainer(keras.Model):
+class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     """A Keras model whose training is a function of its seed and its data alone.
 
     A subclass says what each example costs, in `per_example`; this class turns that into `fit` and `evaluate`.
@@ -46,8 +46,8 @@ class Trainer(keras.Model):
     @property
     def metrics(self):
         """Means over examples of what `per_example` reports, then the metrics given to `compile`."""
-        compiled = [self._compile_metrics] if self.compiled and self._compile_metrics is not None else []
-        return [*self._means.by_name.values(), *compiled]
+        compiled = self._compiled_metrics()
+        return [*self._means.by_name.values(), *([] if compiled is None else [compiled])]
 
     def per_example(self, x, y, random, training):
         """What each example of a batch costs.
@@ -72,14 +72,16 @@ class Trainer(keras.Model):
     def prepare(self, x, y=None):
         """Creates all variables (weights, optimizer slots, metrics) from a few examples. `fit` calls it."""
         self._refuse_what_replicas_cannot()
-        if self.compiled and self._compile_loss is not None and not self.takes_loss:
+        loss = keras_internals.given_loss(self)
+        if loss is not None and not self.takes_loss:
             refuse(
                 "compile.loss",
                 f"be left out: {type(self).__name__} brings its own",
-                f"loss={self._compile_loss._user_loss!r}",
+                f"loss={loss!r}",
                 "compile(optimizer) is enough",
             )
         with self.distribute_strategy.scope():
+            self.build_for(x)
             values, outputs = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
             self.built = True
             self._means.create(values)
@@ -91,12 +93,20 @@ class Trainer(keras.Model):
         if self.distribute_strategy.num_replicas_in_sync > 1:
             bear_empty_parts(self)
 
+    def build_for(self, x):
+        """Create the weights for examples like `x` (n, …), unless they exist."""
+        if not self.built and type(self).build is not keras.Model.build:
+            self.build((None, *x.shape[1:]))
+
     def prepare_from(self, x, y=None):
         """`prepare` with the first example of arrays or of a data set."""
         self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
 
+    def _compiled_metrics(self):
+        return keras_internals.compiled_metrics(self) if self.compiled else None
+
     def _build_compiled_metrics(self, y, outputs):
-        metrics = self._compile_metrics if self.compiled else None
+        metrics = self._compiled_metrics()
         if metrics is None or metrics.built:
             return
         if outputs is None or y is None:
@@ -189,7 +199,7 @@ class Trainer(keras.Model):
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
-        metrics = self._compile_metrics if self.compiled else None
+        metrics = self._compiled_metrics()
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
         batch_size = batch_size or 1024
@@ -206,7 +216,7 @@ class Trainer(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         place = GlobalBatch(x)
         # not `iterations`, which counts updates: each step of an accumulated update has draws of its own
-        step = self._inner_optimizer._iterations.value
+        step = keras_internals.num_steps_taken(self._inner_optimizer).value
         random = ExampleRandom(self.seed, step, place.count, place.offset, place.total)
         with tf.GradientTape() as tape:
             values, outputs = self.per_example(x, y, random, training=True)
@@ -216,7 +226,7 @@ class Trainer(keras.Model):
             scaled = self.optimizer.scale_loss(objective)
         variables = self.trained_variables
         gradients = place.sum_gradients(tape.gradient(scaled, variables))
-        with steps.summed_before(self._inner_optimizer):
+        with keras_internals.gradients_already_summed(self._inner_optimizer):
             self.optimizer.apply(gradients, variables)  # clips, and looks for a NaN, after the sum
         return self._report(values, penalty, y, outputs, weights, place)
 
@@ -233,7 +243,7 @@ class Trainer(keras.Model):
         return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
     def _accumulates_under_strategy(self):
-        made_under_one = self._distribute_strategy is not None
+        made_under_one = keras_internals.strategy_at_creation(self) is not None
         return made_under_one and self.compiled and bool(self._inner_optimizer.gradient_accumulation_steps)
 
     def _report(self, values, penalty, y, outputs, weights, place):
@@ -244,8 +254,9 @@ class Trainer(keras.Model):
             if name == "loss":
                 mean = mean + ops.cast(penalty, "float32")
             self._means.by_name[name].update_state(mean, sample_weight=place.total_float)
-        if outputs is not None and self._compile_metrics is not None:
-            self._compile_metrics.update_state(
+        compiled = self._compiled_metrics()
+        if outputs is not None and compiled is not None:
+            compiled.update_state(
                 gather(y), gather(outputs), gather(weights) if weights is not None else None
             )
         return workers.as_logs(self.get_metrics_result())
@@ -266,7 +277,7 @@ class Trainer(keras.Model):
         self.test_function = self._made_function("test", self.test_step, force)
 
     def _made_function(self, kind, step, force):
-        if self._distribute_strategy is not None and self.steps_per_execution > 1:
+        if keras_internals.strategy_at_creation(self) is not None and self.steps_per_execution > 1:
             there = getattr(self, f"{kind}_function")
             return there if there is not None and not force else steps.several_steps(self, step)
         getattr(super(), f"make_{kind}_function")(force)
@@ -292,10 +303,6 @@ class Trainer(keras.Model):
                 f"ema_overwrite_frequency={every}",
                 "use_ema alone works; keras.callbacks.SwapEMAWeights takes the averages over",
             )
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: `prepare` has built everything. (Keras would average a batch over replicas here, which fails
-        for a batch that the replicas do not share evenly.)"""
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

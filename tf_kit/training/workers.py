@@ -25,6 +25,7 @@ import tensorflow as tf
 from tf_kit import data, replicas
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError, WorkerLost
+from tf_kit.keras_internals import num_workers, worker_index
 
 _CHUNK = 1 << 24  # numbers that travel at a time: 64 MB
 
@@ -41,13 +42,13 @@ _SIGNS = (
 
 def several(strategy=None):
     """Whether `strategy`, or the current one, spans several machines."""
-    return _num_workers(strategy or tf.distribute.get_strategy()) > 1
+    return num_workers(strategy or tf.distribute.get_strategy()) > 1
 
 
 def is_chief(strategy=None):
     """Whether this process leads: the first worker, or the only one."""
     strategy = strategy or tf.distribute.get_strategy()
-    return not several(strategy) or _index(strategy) == 0
+    return not several(strategy) or worker_index(strategy) == 0
 
 
 def distributed(strategy, make):
@@ -93,7 +94,7 @@ def check_same_everywhere(subject, strategy, *values):
         refuse(
             subject,
             "be the same on every worker, which takes its own part of it",
-            f"other examples, or another seed or batch size, here on worker {_index(strategy)} than elsewhere",
+            f"other examples, or another seed or batch size, here on worker {worker_index(strategy)} than elsewhere",
             "Load the same data with the same options everywhere",
         )
 
@@ -173,21 +174,13 @@ def naming_the_lost(strategy=None):
         lines = [line for line in str(error).splitlines() if any(sign in line for sign in _SIGNS)]
         if not several(strategy) or not lines:
             raise
-        peers = set(re.findall(r"task:(\d+)", str(error))) - {str(_index(strategy))}
+        peers = set(re.findall(r"task:(\d+)", str(error))) - {str(worker_index(strategy))}
         lost = f"worker {peers.pop()}" if len(peers) == 1 else "another worker"
         raise WorkerLost(
-            f"the connection to {lost} is lost, so worker {_index(strategy)} stops too. "
+            f"the connection to {lost} is lost, so worker {worker_index(strategy)} stops too. "
             f"Start all workers again; a run goes on after its last finished epoch with --resume. "
             f"TensorFlow says: {lines[0][lines[0].index('Collective') if 'Collective' in lines[0] else 0 :][:200]}"
         ) from error
-
-
-def _num_workers(strategy):
-    return getattr(strategy.extended, "_num_workers", 1)  # of MultiWorkerMirroredStrategy; no public name
-
-
-def _index(strategy):
-    return strategy.extended._id_in_cluster or 0
 
 
 def _sum(strategy, array):
@@ -197,7 +190,7 @@ def _sum(strategy, array):
         first = int(tf.get_static_value(replicas.index())) % local == 0
         return replicas.sum_over_replicas(tf.constant(array if first else np.zeros_like(array)))
 
-    local = strategy.num_replicas_in_sync // _num_workers(strategy)
+    local = strategy.num_replicas_in_sync // num_workers(strategy)
     return strategy.experimental_local_results(strategy.run(add))[0].numpy()
 
 

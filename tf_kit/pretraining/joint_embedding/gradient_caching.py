@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import all_layers
 
 
 def encode_in_chunks(encoder, x, chunk_size):
@@ -75,7 +76,7 @@ def encode_in_chunks(encoder, x, chunk_size):
 
 def check_chunkable(subject, encoder):
     """Refuses a built encoder with batch normalization: its chunks would be normalized each by itself."""
-    layers = encoder._flatten_layers() if isinstance(encoder, keras.layers.Layer) else []
+    layers = all_layers(encoder) if isinstance(encoder, keras.layers.Layer) else []
     found = [layer.name for layer in layers if hasattr(layer, "moving_mean")]
     if found:
         refuse(

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from tf_kit.checks import refuse
+from tf_kit.cli.refusals import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def lab() -> None:
     """The labs: exercises that check themselves, and a grader for a whole class."""
 

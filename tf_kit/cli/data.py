@@ -1,0 +1,52 @@
+"""tf-kit data: list, download and import data sets."""
+
+from __future__ import annotations
+
+import click
+
+from tf_kit.cli import flags
+from tf_kit.cli.refusals import Group
+
+
+@click.group(cls=Group)
+def data() -> None:
+    """List, download and import data sets."""
+
+
+@data.command("list")
+@flags.DATA_DIR
+def list_data(data_dir: str | None) -> None:
+    """List the data sets at hand. Any other image set of tensorflow-datasets works by its name, once downloaded."""
+    from tf_kit.data import available
+
+    click.echo(f"{'name':24}{'kind':12}{'examples':>10}  {'shape':16}{'classes':>7}{'MB':>8}")
+    for row in available(data_dir=data_dir):
+        shape = "×".join("?" if size < 0 else str(size) for size in row.shape) if row.shape else "not images"
+        examples = f"{row.examples:,}" if row.examples is not None else "?"
+        size = f"{row.size_bytes / 1e6:.1f}" if row.size_bytes else ""
+        line = f"{row.name:24}{row.kind:12}{examples:>10}  {shape:16}{row.num_classes or '':>7}{size:>8}"
+        click.echo(line.rstrip() + (f"  {row.problem}" if row.problem else ""))
+
+
+@data.command("get")
+@click.argument("name")
+@flags.DATA_DIR
+def get_data(name: str, data_dir: str | None) -> None:
+    """Download and prepare the data set NAME of tensorflow-datasets."""
+    flags.import_tensorflow()
+    from tf_kit.data import get
+
+    folder = get(name, data_dir=data_dir)
+    click.echo(f"{name} is in {folder}" if folder else f"{name} comes with the kit")
+
+
+@data.command("import")
+@click.argument("name")
+@click.argument("folder", type=click.Path())
+@flags.DATA_DIR
+def import_data(name: str, folder: str, data_dir: str | None) -> None:
+    """Prepare the data set NAME from its original raw files in FOLDER, without a network."""
+    flags.import_tensorflow()
+    from tf_kit.data import import_raw
+
+    click.echo(f"{name} is in {import_raw(name, folder, data_dir=data_dir)}")

@@ -1,0 +1,219 @@
+"""One row of the label-efficiency table: an encoder, pretrained or not, and its accuracies with few labels."""
+
+import time
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+
+from tf_kit import design
+from tf_kit.data.splits import withhold
+from tf_kit.experiments.label_efficiency.settings import (
+    SCRATCH,
+    SPEED,
+    kind_of,
+    pretraining_cost,
+    rounds_of,
+    shared_seed,
+    title_of,
+)
+from tf_kit.experiments.tuning import tune
+from tf_kit.pretraining.methods import METHODS, own_options
+from tf_kit.pretraining.transfer import share_of_votes_right
+from tf_kit.runs.encoders import make_encoder, usual_sizes
+from tf_kit.runs.methods import augmentation
+from tf_kit.runs.pretraining import pretrain_into
+from tf_kit.runs.run import Run
+from tf_kit.runs.training_data import TrainingData
+from tf_kit.runs.watching import Watch
+from tf_kit.training.representation import represent
+
+
+class Row:
+    """One row and seed: an encoder, pretrained when it is first needed, and what is measured on it."""
+
+    def __init__(self, run, name, row, seed, settings, splits, options):
+        self.run, self.name, self.row, self.seed = run, name, row, seed
+        self.settings, self.options = settings, {**options, "row": row}
+        self.train, val, self.test = splits
+        self.val = withhold(val, settings.val_labels, seed)
+        self.kind = kind_of(row)
+        self.supervised = not row.startswith(SCRATCH) and METHODS[row].supervised
+        self.keyed = (
+            f"{title_of(row)}, {self.kind}, seed {seed}" if row.startswith(SCRATCH) else f"{row}, seed {seed}"
+        )
+        self._encoder = self._representations = None
+
+    def measure(self, labels):
+        """Accuracies on validation and test with a number of labels, and what was chosen: a cell of the table."""
+        shown = "all" if labels is None else labels
+        folder = self.run.folder / f"{self.row}-{shown}-seed-{self.seed}"
+        cell = Run(
+            folder,
+            {**self.options, "seed": self.seed, "cell": shown},
+            resume=True,
+            progress=self.run.progress,
+        )
+        rounds, examples = rounds_of(self.settings, labels or len(self.train))
+        cost = examples * SPEED[self.kind] / 1000
+        if cell.results:
+            self.run.progress.skip(rounds * len(self.settings.learning_rates), cost)
+            if self.supervised:
+                self.skip_pretraining()
+            return cell.results
+        began = time.perf_counter()
+        few = withhold(self.train, labels, self.seed)
+        encoder = self._pretrained(few, shown)
+        result = {
+            "probe": self._probe(cell, encoder, few, shown),
+            "neighbors": self._neighbors(encoder, few),
+            "finetuned": self._finetune(cell, encoder, few, shown, rounds, examples, cost),
+        }
+        cell.finish({**result, "seconds": round(time.perf_counter() - began, 1)})
+        return cell.results
+
+    def skip_pretraining(self):
+        """Tells the bar of a pretraining that an earlier run has done, unless an encoder that cells share is there."""
+        if self.row.startswith(SCRATCH) or (self._encoder is not None and not self.supervised):
+            return
+        if self.supervised or self.seed == shared_seed(self.seed, self.settings):
+            self.run.progress.skip(1, self._pretraining_cost)
+
+    @property
+    def pretraining_cost(self):
+        return pretraining_cost(self.row, self.settings, len(self.train))
+
+    def _finetune(self, cell, encoder, few, shown, rounds, examples, cost):
+        repeated = _repeated(few, examples, few.num_classes)
+        start = encoder.get_weights()
+        classifier, chosen = tune(
+            cell,
+            encoder,
+            repeated,
+            self.val,
+            learning_rates=self.settings.learning_rates,
+            epochs=rounds,
+            batch_size=self.settings.batch_size,
+            stage=f"{self.keyed}, {shown} labels",
+            seed=self.seed,
+            cost=cost,
+        )
+        tested = classifier.evaluate(self.test.x, self.test.y, verbose=0, return_dict=True)["accuracy"]
+        encoder.set_weights(start)
+        return _accuracies(chosen, tested)
+
+    def _probe(self, cell, encoder, few, shown):
+        """A linear classifier on the representation, each feature standardized by the labelled examples."""
+        train, val, test = self._represented(encoder, few)
+        scale = design.Standardize()
+        scale.adapt(train.x)
+        rounds, examples = rounds_of(self.settings, len(few))
+        repeated = _repeated(train, examples, few.num_classes)
+        classifier, chosen = tune(
+            cell,
+            scale,
+            repeated,
+            val,
+            learning_rates=self.settings.probe_learning_rates,
+            epochs=rounds,
+            batch_size=self.settings.batch_size,
+            stage=f"{self.keyed}, {shown} labels, probe",
+            seed=self.seed,
+            frozen=True,
+            cost=0,
+        )
+        tested = classifier.evaluate(test.x, test.y, verbose=0, return_dict=True)["accuracy"]
+        return _accuracies(chosen, tested)
+
+    def _neighbors(self, encoder, few):
+        train, val, test = self._represented(encoder, few)
+        as_it_is = keras.layers.Identity()
+        counts = [k for k in self.settings.neighbors if k <= len(few)]
+        on_val = [share_of_votes_right(as_it_is, train, val, k) for k in counts]
+        best = int(np.argmax(on_val))
+        tested = share_of_votes_right(as_it_is, train, test, counts[best])
+        return _accuracies({"k": counts[best], "val_accuracy": on_val[best]}, tested)
+
+    def _represented(self, encoder, few):
+        """The labelled examples, validation and test as the encoder represents them."""
+        if self._representations is None or self.supervised:
+            self._representations = {
+                split: SimpleNamespace(x=represent(encoder, part.x).reshape(len(part.x), -1), y=part.y)
+                for split, part in {"val": self.val, "test": self.test}.items()
+            }
+        train = SimpleNamespace(x=represent(encoder, few.x).reshape(len(few), -1), y=few.y)
+        return train, self._representations["val"], self._representations["test"]
+
+    def _pretrained(self, few, shown):
+        """The row's encoder: from its seed alone, or pretrained now, or as an earlier run has pretrained it."""
+        if self._encoder is not None and not self.supervised:
+            return self._encoder
+        if self.row.startswith(SCRATCH):
+            self._encoder = _new_encoder(self.kind, self.train.x.shape[1:], self.seed)
+            return self._encoder
+        number = self.seed if self.supervised else shared_seed(self.seed, self.settings)
+        part = f"pretrained-{self.row}-seed-{number}" + (f"-{shown}-labels" if self.supervised else "")
+        own = {"seed": number, "split_seed": shared_seed(self.seed, self.settings)}
+        own |= {"method": self.row, "command": "pretrain"}
+        child = Run(
+            self.run.folder / part,
+            {**self.options, **own},
+            resume=True,
+            progress=self.run.progress,
+        )
+        path = child.folder / "encoder.keras"
+        if child.results:
+            self.skip_pretraining()
+            self._encoder = keras.models.load_model(path)
+            return self._encoder
+        self._encoder = self._pretrain(child, few if self.supervised else self.train, number)
+        child.finish({"epochs": self.settings.pretrain_epochs[self.row]})
+        return self._encoder
+
+    def _pretrain(self, child, train, seed):
+        method, shape = METHODS[self.row], train.x.shape[1:]
+        encoder = _new_encoder(self.kind, shape, seed)
+        epochs = self.settings.pretrain_epochs[self.row]
+        stages = 3 if method.greedy else 1
+        cost = self._pretraining_cost / (epochs * stages)
+
+        # a look at the start and at the end tells whether it has collapsed
+        run = child if self.supervised else Watch(child, self.val, every=epochs)
+
+        def fit(model, x, y=None, *, stage, **arguments):
+            return run.fit(model, x, y, stage=f"{self.row}, seed {seed}, {stage}", cost=cost, **arguments)
+
+        pretrain_into(
+            child,
+            self.row,
+            encoder,
+            TrainingData(train.x, train.y, train.x[:40], len(train.x), train.num_classes),
+            fit=fit,
+            draws_filters=self.kind == "mlp",
+            epochs=epochs,
+            batch_size=self.settings.pretrain_batch_size[self.row],
+            learning_rate=self.settings.pretrain_learning_rates[self.row],
+            options=own_options(self.row, {}),
+            augment=augmentation(self.name, shape) if method.views else None,
+            seed=seed,
+        )
+        return encoder
+
+
+def _repeated(few, examples, num_classes):
+    """A round of so many examples: where labels are few, it shows each several times."""
+    index = np.resize(np.arange(len(few.y)), examples)
+    return SimpleNamespace(x=few.x[index], y=few.y[index], num_classes=num_classes)
+
+
+def _new_encoder(kind, shape, seed):
+    """The encoder that all rows of a kind share; the multilayer perceptron's units are those that an RBM can be."""
+    sizes = usual_sizes(kind, shape, "sigmoid" if kind == "mlp" else "relu")
+    return make_encoder(shape, kind, seed, **sizes)
+
+
+def _accuracies(chosen, tested):
+    """What was chosen, and the accuracies in percent."""
+    chosen = dict(chosen)
+    valid = round(100 * float(chosen.pop("val_accuracy")), 4)
+    return {**chosen, "valid": valid, "test": round(100 * float(tested), 4)}
