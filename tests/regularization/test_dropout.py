@@ -176,14 +176,14 @@ def test_passes_keras_masks_on():
 @pytest.mark.parametrize(
     ("make", "received"),
     [
-        (lambda: Dropout(1.0), "rate=1.0. rate is the probability of dropping"),
+        (lambda: Dropout(1.0), "rate=1.0. `rate` is the probability of dropping"),
         (lambda: Dropout(-0.1), "rate=-0.1"),
         (lambda: Dropout(0.5, seed=-1), "seed=-1"),
         (lambda: DropConnect(3, 1.5), "rate=1.5"),
         (lambda: DropConnect(3, 0.5, inference="median"), "inference='median'"),
         (
             lambda: DropConnect(3, 0.5, activation="softmax", inference="gaussian"),
-            "inference='gaussian'. a softmax",
+            "inference='gaussian'. Put the softmax",
         ),
         (lambda: DropConnect(3, 0.5, num_points=0), "num_points=0"),
         (lambda: DropConnect(3, 0.5, seed=0.5), "seed=0.5"),

@@ -193,7 +193,7 @@ def test_takes_splits_with_x_and_y():
         (lambda: equivalent_l2([1.0], 0.1, 0), "num_steps=0"),
         (lambda: retrain_on_all(make_model, *overfitting_data(), count_by="steps"), "count_by='steps'"),
         (lambda: retrain_on_all(make_model, 3, 4), "int"),
-        (lambda: retrain_on_all(exploding_model, *overfitting_data(), epochs=2), "nan"),
+        (lambda: retrain_on_all(exploding_model, *overfitting_data(), epochs=2), "val_loss=nan"),
     ],
 )
 def test_errors(call, received):

@@ -55,7 +55,7 @@ def test_equals_the_paper(check):
         (check_elastic_net, "+ self.l2 / 2", "- self.l2 / 2"),
         (check_max_norm, "ops.sqrt(ops.sum(ops.square(weights), axis=self.axis, keepdims=True))",
          "ops.sum(ops.square(weights), axis=self.axis, keepdims=True)"),
-        (check_max_norm, 'max_value=3.0, axis=0', "max_value=3.0, axis=1"),
+        (check_max_norm, "tuple[int, ...] = 0", "tuple[int, ...] = 1"),
         (check_soft_threshold, "weights - ops.clip", "weights + ops.clip"),
     ],
 )  # fmt: skip

@@ -188,7 +188,7 @@ def test_one_logit_is_a_sigmoid():
         (lambda: predict_by_mask_sampling(softmax_regression(), X, seed=-1), "seed=-1"),
         (
             lambda: predict_by_mask_sampling(keras.Sequential([keras.layers.Dense(1)]), X),
-            "model .* with none",
+            "model .* without such a layer",
         ),
         (
             lambda: predict_by_mask_sampling(

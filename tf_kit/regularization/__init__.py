@@ -1,4 +1,4 @@
-"""Regularization: what keeps a network from learning its training set by heart.
+"""Regularization: methods that keep a network from memorizing its training set.
 
 Norm penalties, early stopping, data augmentation, dropout of units and of weights, batch normalization.
 """

@@ -1,8 +1,8 @@
-"""Batch normalization: the slide's algorithm, with masks, on any axis, over the batch of all replicas.
+"""Batch normalization: the algorithm of the slide, with masks, on any axis, over the batch of all replicas.
 
-The last step can undo the first three: γ = √(σ²_B + ε) with β = μ_B gives the input back.
+The last step can undo the first three: γ = √(σ²_B + ε) and β = μ_B restore the inputs.
 
-Reference: Ioffe and Szegedy 2015
+Reference: Ioffe, Szegedy, 2015, Batch normalization, arXiv:1502.03167.
 """
 
 from typing import Any
@@ -12,16 +12,17 @@ from keras import ops
 
 from tf_kit.checks import number, refuse
 from tf_kit.replicas import sum_over_replicas
+from tf_kit.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class BatchNorm(keras.layers.Layer):
-    """Normalizes each feature by the mean and variance of the minibatch, then scales and shifts it.
+    """Normalize each feature by the mean and variance of the minibatch, then scale and shift it.
 
-    In training the statistics are those of the current batch, and gradients flow through them; at inference
-    they are the moving averages gathered in training. Under a distribution strategy the batch is the global
-    batch: counts and sums are added over replicas, so replicas with unequal numbers of examples give exactly
-    what one device gives. A layer with `trainable = False` works as in inference.
+    In training the statistics are those of the current batch, and gradients flow through them; at inference they are
+    the moving averages computed in training. Under a distribution strategy the batch is the global batch: counts and
+    sums are added over replicas, so the result is the same as on one device, even if replicas have unequal numbers of
+    examples. A layer with `trainable = False` runs in inference mode.
 
         μ_B  = 1/m Σ x                                                   (1)
         σ²_B = 1/m Σ (x − μ_B)²                                          (2)
@@ -29,25 +30,26 @@ class BatchNorm(keras.layers.Layer):
         y    = γ x̂ + β                                                   (4)
         moving ← ρ moving + (1 − ρ) (μ_B, σ²_B)                          (5)
 
-    where the sums run over all axes but `axis`, m counts the entries that are not masked, ε = `epsilon`,
-    ρ = `momentum`; γ, β, the moving mean and variance have one entry a feature.
+    where the sums run over all axes but `axis`, m is the number of entries that are not masked, ε = `epsilon`,
+    ρ = `momentum`; γ, β, the moving mean and the moving variance have one entry per feature.
 
     Args:
-        momentum: ρ, in [0, 1). Defaults to 0.99.
-        epsilon: ε, above 0. Defaults to 1e-3.
-        axis: the axis of the features, not the first. Defaults to -1.
-        center, scale: whether β and γ are used. Default to True.
+        momentum: weight ρ of the past in the moving averages, in [0, 1). Defaults to 0.99.
+        epsilon: ε, added to the variance, above 0. Defaults to 1e-3.
+        axis: axis of the features, not the first. Defaults to -1.
+        center, scale: whether to use β and γ. Default to True.
 
     Call arguments:
         inputs: tensor (n, …) of rank 2 or more.
-        training: use and update the statistics of the batch, or use the moving ones.
-        mask: booleans of the inputs' shape without the feature axis; entries that are False are left out of
-            the statistics (they are still normalized).
+        training: whether to use and update the statistics of the batch instead of using the moving averages.
+        mask: booleans with the shape of the inputs without the feature axis. Entries that are False do not count in
+            the statistics, but are normalized too.
 
-    Output shape: that of the inputs.
+    Input shape: (n, …). Output shape: the same.
 
-    Raises: ValueError: when `momentum` or `epsilon` is out of range, the feature axis has no fixed size, or
-        the mask another shape.
+    Raises:
+        ValueError: `momentum` or `epsilon` is out of range, the feature axis has no fixed size, or the mask has
+            another shape.
 
     Example:
         >>> layer = BatchNorm(epsilon=1e-6)
@@ -56,13 +58,21 @@ class BatchNorm(keras.layers.Layer):
         >>> [round(float(mean), 2) for mean in layer.moving_mean.numpy()]
         [0.02, 100.01]
 
-    Convention: σ²_B divides by m everywhere, as in Keras; PyTorch and the paper's algorithm 2 put m / (m − 1)
-        on the moving variance. PyTorch's `momentum` is 1 − ρ. Keras synchronizes replicas only with
-        `synchronized=True`, and not with a mask.
-    Reference: Ioffe and Szegedy 2015, algorithm 1
+    Convention: σ²_B is a sum divided by m everywhere, as in Keras; PyTorch and algorithm 2 of the paper multiply the
+    moving variance by m / (m − 1). `momentum` of PyTorch is 1 − ρ. Keras synchronizes replicas only with
+    `synchronized=True`, and not with a mask.
+    Reference: Ioffe, Szegedy, 2015, Batch normalization, algorithm 1, arXiv:1502.03167.
     """
 
-    def __init__(self, momentum=0.99, epsilon=1e-3, axis=-1, center=True, scale=True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        axis: int = -1,
+        center: bool = True,
+        scale: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.momentum = number("BatchNorm.momentum", momentum, at_least=0, below=1)
         self.epsilon = number("BatchNorm.epsilon", epsilon, above=0)
@@ -75,7 +85,7 @@ class BatchNorm(keras.layers.Layer):
         rank = len(input_shape)
         feature_axis = self.axis % rank if -rank <= self.axis < rank else 0
         if feature_axis == 0 or input_shape[feature_axis] is None:
-            remedy = "Keep examples on axis 0 and give the feature axis a fixed size"
+            remedy = "Axis 0 holds the examples; the feature axis needs a fixed size"
             received = f"axis={self.axis} with input shape {tuple(input_shape)}"
             refuse("BatchNorm.axis", "be a feature axis of the inputs", received, remedy)
         shape = (input_shape[feature_axis],)
@@ -91,11 +101,10 @@ class BatchNorm(keras.layers.Layer):
             shape, "ones", name="moving_variance", trainable=False, autocast=False
         )
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))  # sums of halves overflow
         if training and self.trainable:
-            # A first mean, a constant, only says where the data lie: seen from there (1) and (2) lose no
-            # digits.
+            # Shifting the data by a first mean, taken as a constant, keeps (1) and (2) accurate.
             origin, counted = self._origin(x, mask)
             m = ops.maximum(counted, 1)
             x = x - ops.reshape(origin, self._shape)
@@ -107,7 +116,7 @@ class BatchNorm(keras.layers.Layer):
         else:
             mean = ops.cast(self.moving_mean, x.dtype)
             variance = ops.cast(self.moving_variance, x.dtype)
-        # (3) and (4) as y = s x + t, a product and a sum for each entry; all else is done once a feature.
+        # (3) and (4) as y = s x + t: one product and one sum per entry, everything else once per feature.
         s = 1 / ops.sqrt(variance + self.epsilon)
         if self.scale:
             s = ops.cast(self.gamma, x.dtype) * s
@@ -118,7 +127,7 @@ class BatchNorm(keras.layers.Layer):
         return ops.cast(outputs, inputs.dtype)
 
     def _origin(self, x, mask):
-        """The mean of the global batch as a constant, and the number of entries it runs over."""
+        """Return the mean of the global batch as a constant, and the number of its entries."""
         if mask is None:
             counted = ops.cast(ops.size(x), x.dtype) / x.shape[self._feature_axis]
         else:
@@ -132,14 +141,16 @@ class BatchNorm(keras.layers.Layer):
             return x
         if len(mask.shape) != len(x.shape) - 1:
             received = f"mask of shape {tuple(mask.shape)} with inputs of shape {tuple(x.shape)}"
-            refuse("BatchNorm.mask", "have the inputs' shape without the feature axis", received)
+            refuse("BatchNorm.mask", "have the shape of the inputs without the feature axis", received)
         return ops.where(ops.expand_dims(mask, self._feature_axis), x, ops.zeros_like(x))
 
     def _sum(self, x):
         return ops.sum(x, axis=self._reduced)
 
     def _remember(self, mean, variance, counted):
-        rho = ops.where(counted > 0, ops.cast(self.momentum, mean.dtype), 1)  # no entries teach nothing
+        rho = ops.where(
+            counted > 0, ops.cast(self.momentum, mean.dtype), 1
+        )  # without entries nothing changes
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = ops.cast(moving, value.dtype)
             moving.assign(rho * old + (1 - rho) * ops.stop_gradient(value))  # (5)

@@ -1,15 +1,16 @@
-"""Dropout on units and on weights, as layers. How the thinned networks vote is in `voting`.
+"""Dropout of units and of weights, as layers; `voting` averages the thinned networks.
 
-`rate` is always the probability of dropping. What is kept is scaled up by 1 / (1 − rate) while training
-("inverted" scaling), so the trained weights are used as they are for prediction.
+`rate` is always the probability of dropping. Kept units or weights are multiplied by 1 / (1 − rate) in training
+("inverted" scaling), so prediction uses the trained weights unchanged.
 
-Slide: p is the probability of *keeping* a neuron on one slide, of *dropping* it (0.2 / 0.5) on the next, and
-α of keeping it (0.8 / 0.5) on the third. α = 0.8 for input units is `Dropout(rate=0.2)`; passed on as the
-rate it drops 80 % of the input. The third slide's prediction, "weights going out from a unit are multiplied
-by α", belongs to training without scaling; with inverted scaling the multiplication is already in the weights
-and is not repeated.
+Slide: p is the probability of *keeping* a neuron on one slide and of *dropping* it (0.2 / 0.5) on the next; on the
+third, α is that of keeping it (0.8 / 0.5). α = 0.8 for input units is `Dropout(rate=0.2)`; a rate of 0.8 would drop
+80 % of the input. The prediction of the third slide, "weights going out from a unit are multiplied by α", belongs to
+training without scaling. With inverted scaling the weights contain this factor already, and it is not applied again.
 
-Reference: Srivastava et al. 2014, sections 4 and 10; Wan et al. 2013
+Reference: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014, Dropout: a simple way to prevent neural
+networks from overfitting, sections 4 and 10; Wan, Zeiler, Zhang, LeCun, Fergus, 2013, Regularization of neural
+networks using DropConnect.
 """
 
 from typing import Any
@@ -23,15 +24,15 @@ from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import place_in_global_batch
 from tf_kit.typing import Tensor
 
-_KEEPS = "rate is the probability of dropping: for a probability α of keeping, pass 1 − α"
+_KEEPS = "`rate` is the probability of dropping; for a probability α of keeping, use 1 − α"
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Dropout(SavesItsSeed, keras.layers.Layer):
-    """Sets each unit of each example to zero with probability `rate` while training.
+    """Set each unit of each example to zero with probability `rate` in training.
 
-    A new mask is drawn for every example at every step, so each example trains another thinned network and
-    all of them share their weights. At inference the input passes unchanged.
+    A new mask is drawn for every example at every step, so each example trains a different thinned network, and all
+    of these share their weights. At inference the inputs are returned unchanged.
 
         m ~ Bernoulli(1 − r), one for each element                       (1)
         y = m · x / (1 − r)                                              (2)
@@ -39,18 +40,19 @@ class Dropout(SavesItsSeed, keras.layers.Layer):
     where r = `rate`; the expectation of y over masks is x, its variance x² r / (1 − r).
 
     Args:
-        rate: probability of dropping, in [0, 1); 0.2 for input units, 0.5 for hidden ones are usual.
-        seed: whole number that fixes the masks, or None for masks that differ from run to run. The state of
-            the generator is saved with the model. Under a distribution strategy the masks of the global batch
-            are drawn, and each replica takes those of its own examples: the number of replicas changes nothing.
+        rate: probability of dropping a unit, in [0, 1); usually 0.2 for input units and 0.5 for hidden units.
+        seed: whole number that fixes the masks. Defaults to None, masks that differ from run to run. The state of the
+            generator is saved with the model. Under a distribution strategy the masks of the global batch are drawn
+            and each replica takes those of its examples, so masks do not depend on the number of replicas.
 
     Call arguments:
-        inputs: tensor of any rank, (n, …).
-        training: draw a mask, or pass the input on.
+        inputs: tensor (n, …) of any rank.
+        training: whether to draw a mask instead of returning the inputs.
 
-    Output shape: that of the inputs.
+    Input shape: (n, …). Output shape: the same.
 
-    Raises: ValueError: when `rate` is outside [0, 1).
+    Raises:
+        ValueError: `rate` is outside [0, 1).
 
     Example:
         >>> layer = Dropout(0.25, seed=0)
@@ -60,12 +62,13 @@ class Dropout(SavesItsSeed, keras.layers.Layer):
         >>> bool(abs((outputs == 0).mean() - 0.25) < 0.01)
         True
 
-    Convention: as in Keras and PyTorch (p); Srivastava et al. write p for the probability of keeping.
-    Slide: p keeps on one slide and drops on the next, α keeps on the third; see the module.
-    Reference: Srivastava et al. 2014, section 4; Goodfellow, Bengio, Courville 2016, section 7.12
+    Convention: `rate` as in Keras, p in PyTorch; Srivastava et al. write p for the probability of keeping.
+    Slide: p and α are probabilities of keeping or of dropping; see the docstring of this module.
+    Reference: Srivastava et al., 2014, Dropout: a simple way to prevent neural networks from overfitting, section 4;
+    Goodfellow, Bengio, Courville, 2016, Deep Learning, section 7.12.
     """
 
-    def __init__(self, rate, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = number("Dropout.rate", rate, at_least=0, below=1, remedy=_KEEPS)
         self.seed = seed if seed is None else count("Dropout.seed", seed, at_least=0)
@@ -87,15 +90,15 @@ class Dropout(SavesItsSeed, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class DropConnect(SavesItsSeed, keras.layers.Dense):
-    """A dense layer that drops weights instead of units while training.
+    """Dense layer that drops weights instead of units in training.
 
-    Dropout on the inputs drops all the weights of a unit together; here each weight has its own mask, so a
-    unit loses a different part of its inputs than its neighbor does. The bias counts as one more weight.
+    Dropout of the inputs drops all outgoing weights of an input together. Here each weight is dropped independently,
+    so each unit loses different inputs. The bias counts as one more weight.
 
         M ~ Bernoulli(1 − r), one for each weight                        (1)
         u = ((M ∘ W)ᵀ v + m ∘ b) / (1 − r),   y = a(u)                   (2)
 
-    At inference either the mean of u is used, or the mean of y under a Gaussian with u's own moments:
+    Inference uses either the mean of u, or the mean of y for a Gaussian u with the same mean and variance:
 
         μ = Wᵀ v + b,   s² = r / (1 − r) · ((W ∘ W)ᵀ (v ∘ v) + b ∘ b)    (3)
         "mean":      y = a(μ)                                            (4)
@@ -106,18 +109,17 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
     Args:
         units: number of outputs.
         rate: probability of dropping a weight, in [0, 1).
-        activation, use_bias, kernel_initializer, …: as in `keras.layers.Dense`.
-        per_example: True draws a mask for every example, as in the paper, which takes n · in · units numbers
-            of memory; False draws one for the batch. Defaults to False.
+        per_example: whether to draw a mask for every example, as in the paper, which needs memory for n · in · units
+            numbers, instead of one mask for the batch. Defaults to False.
         inference: "mean" or "gaussian". Defaults to "mean".
-        num_points: nodes of the quadrature that integrates (5). Defaults to 32.
-        seed: whole number that fixes the masks, or None.
+        num_points: number of nodes of the quadrature that computes (5). Defaults to 32.
+        seed: whole number that fixes the masks. Defaults to None, masks that differ from run to run.
+        **kwargs: arguments of `keras.layers.Dense`, such as activation, use_bias, kernel_initializer.
 
-    Input shape: (n, …, in).
-    Output shape: (n, …, units).
+    Input shape: (n, …, in). Output shape: (n, …, units).
 
-    Raises: ValueError: when `rate` is outside [0, 1), or "gaussian" is asked of an activation that mixes
-        units.
+    Raises:
+        ValueError: `rate` is outside [0, 1), or "gaussian" is combined with softmax.
 
     Example:
         >>> layer = DropConnect(1, rate=0.5, use_bias=False, kernel_initializer="ones", seed=0)
@@ -127,21 +129,29 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         >>> sorted(set(drawn))
         [0.0, 2.0, 4.0, 6.0, 8.0]
 
-    Convention: the paper does not scale in training and multiplies μ by the probability of keeping; it
-        averages over random draws of u where (5) is integrated here by Gauss–Hermite quadrature, so
-        prediction has no randomness. A Gaussian for each unit by itself says nothing about units together,
-        hence no softmax.
-    Reference: Wan, Zeiler, Zhang, LeCun, Fergus 2013, sections 3 and 3.2
+    Convention: the paper does not scale in training and multiplies μ by the probability of keeping. For (5) it
+    averages over random draws of u; here Gauss–Hermite quadrature makes prediction deterministic. The Gaussians of
+    single units do not determine the joint distribution of all units, which a softmax would need.
+    Reference: Wan, Zeiler, Zhang, LeCun, Fergus, 2013, Regularization of neural networks using DropConnect, sections 3
+    and 3.2.
     """
 
     def __init__(
-        self, units, rate, *, per_example=False, inference="mean", num_points=32, seed=None, **kwargs
-    ):
+        self,
+        units: int,
+        rate: float,
+        *,
+        per_example: bool = False,
+        inference: str = "mean",
+        num_points: int = 32,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(units, **kwargs)
         self.rate = number("DropConnect.rate", rate, at_least=0, below=1, remedy=_KEEPS)
         self.per_example = bool(per_example)
         allowed = ("mean",) if self.activation is keras.activations.softmax else ("mean", "gaussian")
-        remedy = "" if len(allowed) > 1 else "a softmax mixes units: give it a layer of its own"
+        remedy = "" if len(allowed) > 1 else "Put the softmax into a separate layer, since it mixes units"
         self.inference = choice("DropConnect.inference", inference, allowed, remedy)
         self.num_points = count("DropConnect.num_points", num_points)
         self.seed = seed if seed is None else count("DropConnect.seed", seed, at_least=0)
@@ -154,8 +164,8 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
             return self._expected(inputs)
         return super().call(inputs)  # (4)
 
-    def thinned(self, inputs, per_example):
-        """One random thinned network, or one for every example: equations (1) and (2)."""
+    def thinned(self, inputs: Tensor, per_example: bool) -> Tensor:
+        """Compute the outputs of one random thinned network, or of one for every example: equations (1) and (2)."""
         shape = ops.shape(self.kernel)
         if per_example:
             kept = _kept_for_each_example(inputs, shape, self.rate, self.seed_generator)
@@ -200,7 +210,7 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
 
 
 def _kept_for_each_example(inputs, shape, rate, seed_generator):
-    """True with probability 1 − rate, (n, *shape): this replica's rows of one draw for the global batch."""
+    """Return booleans (n, *shape), True with probability 1 − rate; drawn for the global batch."""
     num_examples = ops.shape(inputs)[0]
     first, total = place_in_global_batch(num_examples)
     draws = keras.random.uniform((total, *shape), dtype="float32", seed=seed_generator)

@@ -1,45 +1,49 @@
-"""Early stopping: keep the best weights, stop when validation stalls, train again on all data, and what it equals.
+"""Early stopping with the best weights restored, retraining on all data, and the equivalent l2 penalty.
 
 "Training step is the hyper-parameter": one run tries all of its values.
 
-Reference: Goodfellow, Bengio, Courville 2016, section 7.8
+Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, section 7.8.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
 from tf_kit.checks import choice, count, number, refuse
+from tf_kit.typing import ArrayLike
 
 _RISING = {"acc", "accuracy", "auc", "precision", "recall", "f1", "iou", "r2", "similarity"}
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch, stops after `patience` epochs without a better one, restores them.
+    """Callback that stops training after `patience` epochs without improvement and restores the best weights.
 
-    The best weights are restored whenever training ends, also when it ran through all its epochs.
+    The best weights are restored whenever training ends, also after the last epoch.
 
         v* ← v,  θ* ← θ,  t* ← t,  w ← 0     when v is better than v* by more than `min_delta`
         w ← w + 1                            otherwise;  stop when w = patience      (1)
 
-    where v is the monitored value after epoch t and θ are the model's weights (moving statistics included).
+    where v is the monitored value after epoch t and θ are the weights of the model, including moving statistics.
 
     Args:
-        monitor: name of a value in the epoch's logs. Defaults to "val_loss".
-        patience: epochs without improvement after which training stops, at least 1. Defaults to 10.
-        min_delta: what an improvement must exceed. Defaults to 0.
-        mode: "min", "max", or "auto": "max" where a word of the name is accuracy, acc, auc, precision,
-            recall, f1, iou, r2 or similarity, "min" otherwise. Defaults to "auto".
-        verbose: 1 prints a line when training ends. Defaults to 0.
+        monitor: name of a value in the logs of an epoch. Defaults to "val_loss".
+        patience: number of epochs without improvement after which training stops, at least 1. Defaults to 10.
+        min_delta: change that an improvement must exceed, at least 0. Defaults to 0.
+        mode: "min", "max", or "auto", which is "max" if a word of the name is accuracy, acc, auc, precision, recall,
+            f1, iou, r2 or similarity, and "min" otherwise. Defaults to "auto".
+        verbose: 1 to print a line when training ends. Defaults to 0.
 
     Attributes after training:
         best_epoch: index of the best epoch, from 0, as in `History.history`; None if no value was finite.
-        best_value: the monitored value there.
-        stopped_epoch: index of the epoch after which training was stopped, or None if it ran to its end.
-        num_epochs: `best_epoch + 1`, the number of epochs that gave the best weights.
+        best_value: monitored value after the best epoch.
+        stopped_epoch: index of the epoch after which training was stopped; None if it was not stopped early.
+        num_epochs: `best_epoch + 1`, the number of epochs that led to the best weights.
 
-    Raises: ValueError: when the logs have no `monitor`.
+    Raises:
+        ValueError: the logs do not contain `monitor`.
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -52,11 +56,18 @@ class EarlyStopping(keras.callbacks.Callback):
         >>> stopper.best_epoch, stopper.best_value, stopper.stopped_epoch, model.stop_training
         (1, 0.3, 3, True)
 
-    Convention: `keras.callbacks.EarlyStopping` restores only with `restore_best_weights=True`.
-    Reference: Goodfellow, Bengio, Courville 2016, algorithm 7.1
+    Convention: `keras.callbacks.EarlyStopping` restores weights only with `restore_best_weights=True`.
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, algorithm 7.1.
     """
 
-    def __init__(self, monitor="val_loss", patience=10, min_delta=0.0, mode="auto", verbose=0):
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        verbose: int = 0,
+    ) -> None:
         super().__init__()
         self.monitor = monitor
         self.patience = count("EarlyStopping.patience", patience)
@@ -68,18 +79,20 @@ class EarlyStopping(keras.callbacks.Callback):
         self._forget()
 
     @property
-    def num_epochs(self):
+    def num_epochs(self) -> int | None:
         return None if self.best_epoch is None else self.best_epoch + 1
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._forget()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
         if self.monitor not in logs:
             remedy = "Pass validation_data to fit" if self.monitor.startswith("val_") else ""
             received = f"monitor={self.monitor!r} with logs {sorted(logs)}"
-            refuse("EarlyStopping.monitor", "name a value in the epoch's logs", received, remedy)
+            refuse(
+                "EarlyStopping.monitor", "be the name of a value in the logs of an epoch", received, remedy
+            )
         value = float(logs[self.monitor])
         better = self.best_value is None or self._sign * (value - self.best_value) > self.min_delta
         if better and math.isfinite(value):
@@ -91,7 +104,7 @@ class EarlyStopping(keras.callbacks.Callback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
             self._best_weights = None
@@ -104,39 +117,41 @@ class EarlyStopping(keras.callbacks.Callback):
 
 
 def retrain_on_all(
-    make_model,
-    train,
-    val,
+    make_model: Callable[[], keras.Model],
+    train: Any,
+    val: Any,
     *,
-    monitor="val_loss",
-    patience=10,
-    epochs=200,
-    batch_size=32,
-    count_by="epochs",
-    seed=0,
-):
-    """Finds the number of epochs by early stopping, then trains that long on training and validation data.
+    monitor: str = "val_loss",
+    patience: int = 10,
+    epochs: int = 200,
+    batch_size: int = 32,
+    count_by: str = "epochs",
+    seed: int = 0,
+) -> tuple[keras.Model, EarlyStopping]:
+    """Find the number of epochs by early stopping, then train that long on training and validation data together.
 
-    Early stopping withholds the validation set from training; this gives it back. The second run starts from
+    Early stopping needs a validation set that is not trained on; the second run uses it. The second run starts from
     the same initial weights as the first.
 
-        t* ← the best epoch of a run on `train`, judged on `val`         (1)
-        θ  ← a new run on `train` + `val`, as many epochs (or updates)   (2)
+        t* ← best epoch of a run on `train`, measured on `val`                      (1)
+        θ  ← new run on `train` + `val` with the same number of epochs (or updates) (2)
 
     Args:
         make_model: function without arguments that returns a new compiled model.
-        train, val: pairs (x, y) of arrays, or anything with `.x` and `.y`.
-        monitor, patience: of `EarlyStopping`.
-        epochs: most epochs of the first run. Defaults to 200.
-        batch_size: of both runs. Defaults to 32.
-        count_by: "epochs" repeats the number of passes over the data, "updates" the number of updates; the
-            larger set makes the second shorter. Goodfellow et al. know no reason to prefer one. Defaults to
+        train, val: pairs (x, y) of arrays, or objects with `.x` and `.y`.
+        monitor, patience: as for `EarlyStopping`.
+        epochs: largest number of epochs of the first run. Defaults to 200.
+        batch_size: examples per minibatch in both runs. Defaults to 32.
+        count_by: "epochs" to repeat the number of passes over the data, "updates" to repeat the number of updates,
+            which is fewer passes, since the data are more. Goodfellow et al. see no reason to prefer one. Defaults to
             "epochs".
         seed: whole number set with `keras.utils.set_random_seed` before each of the two runs. Defaults to 0.
 
-    Returns: (the model trained on all data, the `EarlyStopping` of the first run).
+    Returns:
+        (model, stopper): the model trained on all data, and the `EarlyStopping` of the first run.
 
-    Raises: ValueError: when no epoch of the first run had a finite monitored value.
+    Raises:
+        ValueError: the monitored value was not finite in any epoch of the first run.
 
     Example:
         >>> def make_model():
@@ -149,7 +164,7 @@ def retrain_on_all(
         >>> stopper.num_epochs, int(model.optimizer.iterations)
         (3, 12)
 
-    Reference: Goodfellow, Bengio, Courville 2016, algorithm 7.2
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, algorithm 7.2.
     """
     choice("retrain_on_all.count_by", count_by, ("epochs", "updates"))
     (x, y), (x_val, y_val) = _pair("train", train), _pair("val", val)
@@ -166,7 +181,9 @@ def retrain_on_all(
         verbose=0,
     )  # (1)
     if stopper.best_epoch is None:
-        refuse(f"retrain_on_all: {monitor}", "be finite in some epoch", "nan", "Lower the learning rate")
+        refuse(
+            "retrain_on_all.monitor", "be finite in some epoch", f"{monitor}=nan", "Lower the learning rate"
+        )
     keras.utils.set_random_seed(seed)
     model = make_model()
     num_updates = stopper.num_epochs * math.ceil(len(x) / batch_size)
@@ -182,40 +199,41 @@ def retrain_on_all(
     return model, stopper
 
 
-def equivalent_l2(eigenvalues, learning_rate, num_steps):
-    """The l2 penalty that gives, along each eigendirection of a quadratic loss, what early stopping gives.
+def equivalent_l2(eigenvalues: ArrayLike, learning_rate: float, num_steps: int) -> np.ndarray:
+    """L2 penalty with the same result as early stopping, for each eigendirection of a quadratic loss.
 
-    Gradient descent from zero on J = ½ (w − w*)ᵀ H (w − w*) has moved, after τ steps, a part 1 − (1 − ε h)^τ
-    of the way to w* along the eigenvector with eigenvalue h; the penalty α/2 wᵀw leaves a part h / (h + α).
-    Equal when
+    After τ steps of gradient descent from zero on J = ½ (w − w*)ᵀ H (w − w*), the weights have moved the fraction
+    1 − (1 − ε h)^τ of the way to w* along the eigenvector with eigenvalue h. With the penalty α/2 wᵀw the minimum lies
+    at the fraction h / (h + α). The two are equal for
 
         α(h) = h (1 − ε h)^τ / (1 − (1 − ε h)^τ)                         (1)
 
-    which tends to 1 / (ε τ) for small ε h: few steps are a strong penalty, and directions of little
-    curvature, which are learned last, are shrunk most.
+    which tends to 1 / (ε τ) for small ε h. So few steps correspond to a strong penalty, and directions with little
+    curvature, which are learned last, shrink most.
 
     Args:
-        eigenvalues: h, array of any shape, of H; at least 0 and at most 1 / ε.
+        eigenvalues: h, eigenvalues of H, array of any shape with values in [0, 1 / ε].
         learning_rate: ε, above 0.
         num_steps: τ, at least 1.
 
-    Returns: float64 array α, shaped as `eigenvalues`; the argument of `L2`.
+    Returns:
+        float64 array α in the shape of `eigenvalues`; the argument of `L2`.
 
-    Raises: ValueError: when an eigenvalue is negative, or so large that ε h > 1, where a step oversteps the
-        minimum.
+    Raises:
+        ValueError: an eigenvalue is negative, or so large that ε h > 1, so that a step goes past the minimum.
 
     Example:
         >>> equivalent_l2([0.0, 0.01, 1.0], learning_rate=0.1, num_steps=10).round(3).tolist()
         [1.0, 0.995, 0.535]
 
-    Reference: Goodfellow, Bengio, Courville 2016, equations 7.40 to 7.45
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, equations 7.40 to 7.45.
     """
     learning_rate = number("equivalent_l2.learning_rate", learning_rate, above=0)
     num_steps = count("equivalent_l2.num_steps", num_steps)
     h = np.asarray(eigenvalues, dtype="float64")
     if not (np.all(h >= 0) and np.all(learning_rate * h <= 1)):
         received = f"eigenvalues from {h.min()} to {h.max()} with learning_rate={learning_rate}"
-        remedy = f"Take learning_rate <= {1 / max(h.max(), 1e-300):.3g}"
+        remedy = f"Use learning_rate <= {1 / max(h.max(), 1e-300):.3g}"
         refuse("equivalent_l2.eigenvalues", "be in [0, 1 / learning_rate]", received, remedy)
     with np.errstate(divide="ignore"):
         log_left = num_steps * np.log1p(-learning_rate * h)
@@ -227,13 +245,13 @@ def equivalent_l2(eigenvalues, learning_rate, num_steps):
 
 
 class _StopAfter(keras.callbacks.Callback):
-    """Ends training after so many updates."""
+    """Callback that stops training after a number of updates."""
 
     def __init__(self, num_updates):
         super().__init__()
         self.num_updates = num_updates
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.num_updates -= 1
         if self.num_updates <= 0:
             self.model.stop_training = True

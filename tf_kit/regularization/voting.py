@@ -1,6 +1,7 @@
-"""How the thinned networks of dropout vote: average over sampled masks, or one network with scaled weights.
+"""Prediction with dropout: the average of sampled thinned networks, or one network with scaled weights.
 
-Reference: Srivastava et al. 2014, section 7.5; Goodfellow, Bengio, Courville 2016, section 7.12
+Reference: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014, Dropout: a simple way to prevent neural
+networks from overfitting, section 7.5; Goodfellow, Bengio, Courville, 2016, Deep Learning, section 7.12.
 """
 
 from contextlib import contextmanager
@@ -22,33 +23,42 @@ _OF_REGRESSION = {
 }
 
 
-def predict_by_mask_sampling(model, x, num_masks=20, seed=0, *, from_logits=None, batch_size=256):
-    """The averaged probabilities of `num_masks` thinned networks.
+def predict_by_mask_sampling(
+    model: keras.Model,
+    x: Any,
+    num_masks: int = 20,
+    seed: int = 0,
+    *,
+    from_logits: bool | None = None,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Average the probabilities of `num_masks` thinned networks.
 
-    Each mask makes one thinned network, which predicts all of x; so the answer for an example depends neither
-    on the batch size nor on its neighbors. Dropout alone is random: every other layer, batch normalization
-    included, works as in inference, and the model's state (weights, moving statistics, seeds) stays as it
-    was.
+    Each mask defines one thinned network, which predicts all of x, so the prediction for an example depends neither on
+    the batch size nor on the other examples. Only dropout is random: all other layers, including batch normalization,
+    run in inference mode, and the state of the model (weights, moving statistics, seeds) does not change.
 
         p(y | x) = 1/K Σₖ p(y | x, mₖ),   mₖ drawn from `seed`           (1)
 
     where K = `num_masks`.
 
     Args:
-        model: any Keras model with `Dropout` or `DropConnect` of this package, or Keras's `Dropout`,
-            `SpatialDropout`, `GaussianDropout` or `AlphaDropout`, at any depth.
-        x: inputs of the model: an array, or a list or dict of arrays.
-        num_masks: K; the lecture takes 10 to 20. Defaults to 20.
+        model: Keras model of any kind with layers of type `Dropout` or `DropConnect` of this package, or `Dropout`,
+            `SpatialDropout`, `GaussianDropout` or `AlphaDropout` of Keras, at any depth.
+        x: inputs of the model, an array or a list or dict of arrays.
+        num_masks: K; the lecture uses 10 to 20. Defaults to 20.
         seed: whole number; the same seed gives the same masks. Defaults to 0.
-        from_logits: whether the outputs are logits, to be turned into probabilities (softmax over the last
-            axis, or sigmoid for one output) before they are averaged. Defaults to what the compiled loss
-            says, and where it says nothing, to whether the last layer is linear.
-        batch_size: examples a forward pass; only memory depends on it. Defaults to 256.
+        from_logits: whether the outputs are logits, which are converted to probabilities (softmax over the last axis,
+            or sigmoid for one output) before averaging. Defaults to None, the setting of the compiled loss; without
+            such a setting, whether the last layer is linear.
+        batch_size: examples per forward pass; affects only memory. Defaults to 256.
 
-    Returns: float array, shape of the model's output.
+    Returns:
+        Float array in the shape of the model's outputs.
 
-    Raises: ValueError: when `num_masks` is below 1, the model has no dropout layer, or drops inside a
-        recurrent cell, where a mask cannot be set from outside.
+    Raises:
+        ValueError: `num_masks` is below 1, the model has no dropout layer, or it drops inside a recurrent cell, where
+            a mask cannot be set from outside.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(3, "softmax")])
@@ -59,12 +69,13 @@ def predict_by_mask_sampling(model, x, num_masks=20, seed=0, *, from_logits=None
         >>> np.array_equal(p, predict_by_mask_sampling(model, x, num_masks=10, seed=7, batch_size=1))
         True
 
-    Reference: Srivastava et al. 2014, section 7.5
+    Reference: Srivastava et al., 2014, Dropout: a simple way to prevent neural networks from overfitting, section
+    7.5.
     """
     num_masks = count("predict_by_mask_sampling.num_masks", num_masks)
     seed = count("predict_by_mask_sampling.seed", seed, at_least=0)
     batch_size = count("predict_by_mask_sampling.batch_size", batch_size)
-    _forward(model, x, slice(0, 1))  # builds a model that is not built
+    _forward(model, x, slice(0, 1))  # builds the model if necessary
     layers = _dropout_layers(model)
     total = 0.0
     for k in range(num_masks):
@@ -76,30 +87,36 @@ def predict_by_mask_sampling(model, x, num_masks=20, seed=0, *, from_logits=None
     return (total / num_masks).astype(batches[0].dtype)  # (1)
 
 
-def predict_by_weight_scaling(model, x, *, from_logits=None, batch_size=256):
-    """The probabilities of the one network with all units, each weighted by its chance of being kept.
+def predict_by_weight_scaling(
+    model: keras.Model, x: Any, *, from_logits: bool | None = None, batch_size: int = 256
+) -> np.ndarray:
+    """Predict with all units, each weighted by its probability of being kept.
 
-    The layers here scale while they train, so this is the plain forward pass: no second multiplication by α.
-    For softmax regression with dropped inputs it is exactly the renormalized geometric mean of all 2ᵈ thinned
-    networks; for deeper networks it is an approximation, and which vote is better depends on the problem.
+    Layers that scale in training need no second multiplication by α, so this is the plain forward pass. For softmax
+    regression with dropped inputs it equals the renormalized geometric mean of all 2ᵈ thinned networks. For deeper
+    networks it is an approximation, and it depends on the problem whether sampling masks is better.
 
         p(y | x) ∝ Πₘ p(y | x, m)^P(m)                                   (1)
 
     Args:
-        model: any Keras model.
-        x: inputs of the model: an array, or a list or dict of arrays.
+        model: Keras model of any kind.
+        x: inputs of the model, an array or a list or dict of arrays.
         from_logits: as for `predict_by_mask_sampling`.
-        batch_size: examples a forward pass. Defaults to 256.
+        batch_size: examples per forward pass; affects only memory. Defaults to 256.
 
-    Returns: float array, shape of the model's output.
+    Returns:
+        Float array in the shape of the model's outputs.
+
+    Raises:
+        ValueError: `batch_size` is below 1.
 
     Example:
         >>> head = keras.layers.Dense(2, kernel_initializer="zeros")
         >>> predict_by_weight_scaling(keras.Sequential([Dropout(0.5), head]), np.ones((1, 4))).tolist()
         [[0.5, 0.5]]
 
-    Slide: "weights going out from a unit is multiplied by α" holds for training without scaling only.
-    Reference: Goodfellow, Bengio, Courville 2016, equations 7.53 to 7.66
+    Slide: "weights going out from a unit is multiplied by α" holds only for training without scaling.
+    Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, equations 7.53 to 7.66.
     """
     batch_size = count("predict_by_weight_scaling.batch_size", batch_size)
     batches = [
@@ -141,10 +158,10 @@ def _dropout_layers(model):
     layers = all_layers(model)
     for layer in layers:
         if isinstance(layer, keras.layers.RNN) and _drops_inside(layer.cell):
-            remedy = "Put a Dropout layer before or after it"
+            remedy = "Use a Dropout layer before or after it"
             refuse(
                 "predict_by_mask_sampling.model",
-                "drop outside recurrent cells",
+                "have no dropout inside recurrent cells",
                 f"layer {layer.name!r}",
                 remedy,
             )
@@ -152,8 +169,9 @@ def _dropout_layers(model):
         layer for layer in layers if isinstance(layer, (*_ELEMENTWISE, DropConnect)) and layer.rate > 0
     ]
     if not dropping:
-        received = f"model {model.name!r} with none that drops"
-        refuse("predict_by_mask_sampling.model", "contain a dropout layer", received, "Add Dropout(0.5)")
+        received = f"model {model.name!r} without such a layer"
+        requirement = "have a dropout layer with a rate above 0"
+        refuse("predict_by_mask_sampling.model", requirement, received, "Add Dropout(0.5)")
     return dropping
 
 
@@ -164,7 +182,7 @@ def _drops_inside(cell):
 
 @contextmanager
 def _thinned(layers, network):
-    """Within it the dropout layers use the masks of one thinned network, whatever `training` says."""
+    """Within this context, let dropout layers use the masks of one thinned network, also in inference mode."""
     states = [layer.seed_generator.state.numpy() for layer in layers]
     positions = {id(layer): position for position, layer in enumerate(layers)}
     try:
@@ -182,7 +200,7 @@ def _with_fixed_masks(layer, place):
     def call(inputs, *args, **kwargs: Any) -> None:
         nonlocal calls
         start = np.random.SeedSequence((*place, calls)).generate_state(1)[0] >> 1
-        calls += 1  # a layer that is used twice in one pass gets two masks
+        calls += 1  # a layer that is called twice in one pass gets two masks
 
         def restart():
             layer.seed_generator.state.assign([int(start), 0])
@@ -190,7 +208,7 @@ def _with_fixed_masks(layer, place):
         if isinstance(layer, DropConnect):
             restart()
             return layer.thinned(inputs, per_example=False)
-        # For a given mask every dropout is y = a x + b, elementwise: it answers 0 with b, and 1 with a + b.
+        # For a given mask every dropout is y = a x + b, elementwise: it maps 0 to b, and 1 to a + b.
         one_example = inputs[:1]
         restart()
         offset = draw(layer, ops.zeros_like(one_example), training=True)

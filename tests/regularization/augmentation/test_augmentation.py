@@ -124,5 +124,5 @@ class OnlyDraws(Augmentation):
 
 @pytest.mark.parametrize(("kind", "missing"), [(Augmentation, "draw"), (OnlyDraws, "apply")])
 def test_an_augmentation_must_give_its_two_halves(kind, missing):
-    with pytest.raises(NotImplementedError, match=f"{kind.__name__} gives no {missing}"):
+    with pytest.raises(NotImplementedError, match=f"{kind.__name__} does not define {missing}"):
         kind().augment(IMAGES, KEYS)

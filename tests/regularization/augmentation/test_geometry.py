@@ -149,5 +149,5 @@ def test_errors(make, received):
 
 
 def test_a_geometric_augmentation_must_give_maps():
-    with pytest.raises(NotImplementedError, match="gives no maps"):
+    with pytest.raises(NotImplementedError, match="does not define maps"):
         GeometricAugmentation().augment(IMAGES, example_keys(0, 0, range(N)))

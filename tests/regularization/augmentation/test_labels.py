@@ -71,7 +71,7 @@ def test_what_survives(check):
     [
         (check_half_turn, "first : first + batch_size] += decided == y[index]",
          "first : first + batch_size] += decided != y[index]"),
-        (check_wrong_decisions_are_not_asked, "asked = np.bincount(y[right]", "asked = np.bincount(y"),
+        (check_wrong_decisions_are_not_asked, "recognized = np.bincount(y[right]", "recognized = np.bincount(y"),
         (check_share, "example_keys(seed, draw, index)", "example_keys(seed, 0, 0 * index)"),
         (check_share, "survived / num_draws", "survived"),
     ],
@@ -91,7 +91,7 @@ def test_takes_a_keras_model():
 @pytest.mark.parametrize(
     ("call", "received"),
     [
-        (lambda: label_preserving(classifier, X, Y[:-1], AddNoise(0.1)), "40 and 39"),
+        (lambda: label_preserving(classifier, X, Y[:-1], AddNoise(0.1)), "40 images and 39 labels"),
         (lambda: label_preserving(classifier, X, Y, AddNoise(0.1), num_draws=0), "num_draws=0"),
     ],
 )

@@ -1,8 +1,10 @@
-"""Data augmentation: random transformations that keep the label, drawn for each example from its own key.
+"""Data augmentation: random transformations that preserve the label, drawn for each example from its key.
 
-Be careful which: a flip makes 'd' of 'b', a half turn makes '9' of '6'. `label_preserving` measures it.
+Not every transformation preserves every label: a flip turns 'b' into 'd', a half turn turns '6' into '9'.
+`label_preserving` measures this.
 
-Reference: Goodfellow, Bengio, Courville 2016, sections 7.4 and 7.5; Shorten and Khoshgoftaar 2019
+Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, sections 7.4 and 7.5; Shorten, Khoshgoftaar, 2019, A
+survey on image data augmentation for deep learning, doi:10.1186/s40537-019-0197-0.
 """
 
 from tf_kit.randomness.keys import example_keys

@@ -1,4 +1,4 @@
-"""The frame of every augmentation: a Keras layer, and a pure function of images and keys."""
+"""Base class of the augmentations: a Keras layer, and a pure function of images and keys."""
 
 from typing import Any
 
@@ -9,37 +9,37 @@ from tf_kit.checks import count, refuse
 from tf_kit.randomness.keys import example_keys
 from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import place_in_global_batch
-from tf_kit.typing import Tensor
+from tf_kit.typing import ArrayLike, Tensor
 from tf_kit.xla import compiled
 
 
 class Augmentation(SavesItsSeed, keras.layers.Layer):
-    """A random transformation of images, drawn for each example by itself. Abstract: give it `draw` and `apply`.
+    """Random transformation of images, drawn independently for each example; base class of the augmentations.
 
-    Use it in one of three ways:
+    There are three ways to use it:
 
-        layer(images, training=True)       in a model; draws from the layer's own generator, which is saved
+        augment(images, training=True)     in a model; draws from the generator of the layer, which is saved
         augment.augment(images, key)       anywhere, also in tf.data and train_step; a pure function
-        augment(images)                    at inference: the images, unchanged
+        augment(images)                    at inference; returns the images unchanged
 
-    What happens to an example depends on its key alone: not on the batch it is in, its place there, or the
-    replica. A layer's own keys are `example_keys(seed, number of the call, place in the global batch)`, so
+    The transformation of an example depends only on its key: neither on its batch, its place in the batch nor the
+    replica. The keys of the layer itself are `example_keys(seed, number of the call, place in the global batch)`, so
     they do not depend on the number of replicas either.
 
         numbers = draw(key, shape of an image)                           (1)
         y = apply(images, numbers)                                       (2)
 
-    On TensorFlow, XLA compiles each of the two into a kernel of its own: in one kernel, it may draw the numbers of
-    an image again for every pixel.
+    A subclass defines these two methods. On TensorFlow, XLA compiles each of them into a separate kernel, since in a
+    common kernel it might draw the numbers of an image again for every pixel.
 
     Args:
-        seed: whole number that fixes the layer's own draws, or None.
+        seed: whole number that fixes the draws of the layer. Defaults to None, draws that differ from run to run.
 
     Call arguments:
-        images: floats (n, height, width, channels), in [0, 1] where colors are concerned.
-        training: transform, or pass on.
+        images: floats (n, height, width, channels), in [0, 1] for changes of color.
+        training: whether to transform the images instead of returning them unchanged.
 
-    Output shape: that of the images.
+    Input shape: (n, height, width, channels). Output shape: the same.
     """
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
@@ -57,38 +57,43 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
         index = ops.cast(first, "int64") + ops.arange(num_examples, dtype="int64")
         return self.augment(images, example_keys(seed, number_of_the_call, index))
 
-    def augment(self, images, key):
-        """The images transformed as their keys say; the same key does the same to an image anywhere.
+    def augment(self, images: ArrayLike, key: ArrayLike) -> Tensor:
+        """Transform images by their keys; the same key always transforms an image in the same way.
 
         Args:
             images: floats (n, height, width, channels).
-            key: integers (n, 2); `example_keys` makes them.
+            key: integers (n, 2), from `example_keys`.
 
-        Returns: images of the same shape and dtype.
+        Returns:
+            Images of the same shape and dtype.
 
-        Raises: ValueError: when the images are not floats of rank 4, or the keys not integers (n, 2).
+        Raises:
+            ValueError: the images are not floats of rank 4, or the keys are not integers (n, 2).
         """
         images, key = ops.convert_to_tensor(images), ops.convert_to_tensor(key)
         if len(images.shape) != 4 or not keras.backend.is_float_dtype(images.dtype):
             received = f"{keras.backend.standardize_dtype(images.dtype)} of shape {tuple(images.shape)}"
-            remedy = "Cast to float32, divide by 255, and keep an axis of channels"
+            remedy = "Cast to float32, divide by 255, and keep the axis of channels"
             refuse(
                 f"{type(self).__name__}.images", "be floats (n, height, width, channels)", received, remedy
             )
         return self._apply(images, self._draw(key, tuple(images.shape[1:])))
 
     def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
-        """Equation (1): what is random about each image, a tensor (n, …) or several.
+        """Draw the random numbers of each image, equation (1).
 
         Args:
-            key: integers (n, 2); `draws.uniform(draws.stream(key, purpose), count)` makes numbers of them.
+            key: integers (n, 2). `randomness.uniform(randomness.stream(key, purpose), count)` draws numbers from them.
             shape: (height, width, channels).
+
+        Returns:
+            One or several tensors (n, …).
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no draw(key, shape)")
+        raise NotImplementedError(f"{type(self).__name__} does not define draw(key, shape)")
 
     def apply(self, images: Tensor, numbers: Any) -> Tensor:
-        """Equation (2): the transformation itself, for the numbers that `draw` gave."""
-        raise NotImplementedError(f"{type(self).__name__} gives no apply(images, numbers)")
+        """Transform images by the numbers that `draw` returned, equation (2)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define apply(images, numbers)")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

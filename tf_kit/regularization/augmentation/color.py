@@ -1,4 +1,4 @@
-"""Augmentations of color, for images in [0, 1]: brightness, contrast, and their jitter with saturation and hue."""
+"""Augmentations of color for images in [0, 1]: brightness, contrast, and both with saturation and hue."""
 
 import math
 from typing import Any
@@ -19,15 +19,16 @@ _RGB = np.linalg.inv(_YIQ)
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RandomBrightness(Augmentation):
-    """Multiplies each image by a factor of its own.
+    """Multiply each image by a random factor.
 
         y = clip(f x, 0, 1),   f ~ U(max(0, 1 − strength), 1 + strength)     (1)
 
     Args:
         strength: at least 0.
-        seed: as in `Augmentation`.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `strength` is negative.
+    Raises:
+        ValueError: `strength` is negative.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -37,7 +38,7 @@ class RandomBrightness(Augmentation):
         (0.4, 0.6)
     """
 
-    def __init__(self, strength, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, strength: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.strength = number("RandomBrightness.strength", strength, at_least=0)
 
@@ -53,15 +54,16 @@ class RandomBrightness(Augmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RandomContrast(Augmentation):
-    """Stretches each image's values about the mean of its grey version by a factor of its own.
+    """Stretch the values of each image about the mean of its grey version by a random factor.
 
         y = clip(f x + (1 − f) mean(grey(x)), 0, 1),   f ~ U(max(0, 1 − strength), 1 + strength)    (1)
 
     Args:
         strength: at least 0.
-        seed: as in `Augmentation`.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `strength` is negative, or the images have neither one nor three channels.
+    Raises:
+        ValueError: `strength` is negative, or the images have neither one nor three channels.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -71,7 +73,7 @@ class RandomContrast(Augmentation):
         (0.5, True)
     """
 
-    def __init__(self, strength, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, strength: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.strength = number("RandomContrast.strength", strength, at_least=0)
 
@@ -87,25 +89,26 @@ class RandomContrast(Augmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class ColorJitter(Augmentation):
-    """Changes brightness, contrast, saturation and hue of each image, in this order, by amounts of its own.
+    """Change brightness, contrast, saturation and hue of each image, in this order, by random amounts.
 
-    Grey images (one channel) change in brightness and contrast only.
+    Grey images (one channel) change only in brightness and contrast.
 
         b, c, s ~ U(max(0, 1 − 0.8 k), 1 + 0.8 k),   h ~ U(−0.2 k, 0.2 k) turns
         x ← b x                                                          (1)
         x ← c x + (1 − c) mean(grey(x))                                  (2)
         x ← s x + (1 − s) grey(x)                                        (3)
-        x ← x with its chrominance (I, Q) turned by 2π h                 (4)
+        x ← x with its chrominance (I, Q) rotated by 2π h                (4)
         y = clip(x, 0, 1)                                                (5)
 
-    where k = `strength`; with probability 1 − `probability` an image is left as it is.
+    where k = `strength`; with probability 1 − `probability` an image does not change.
 
     Args:
         strength: k, at least 0. Defaults to 1.
-        probability: in [0, 1]. Defaults to 1.
-        seed: as in `Augmentation`.
+        probability: probability of changing an image, in [0, 1]. Defaults to 1.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when an argument is out of range, or the images have neither one nor three channels.
+    Raises:
+        ValueError: an argument is out of range, or the images have neither one nor three channels.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -114,13 +117,15 @@ class ColorJitter(Augmentation):
         >>> bool(abs(y - y.mean()).max() < 1e-6), bool(y.mean() != 0.5)
         (True, True)
 
-    Convention: torchvision shuffles the four steps, clips after each, and turns the hue of HSV; turning (I,
-        Q) is linear and keeps the luma. The paper uses `probability=0.8` and drops all color with
-        probability 0.2.
-    Reference: Chen et al. 2020, appendix A
+    Convention: torchvision shuffles the four steps, clips after each, and rotates the hue of HSV; rotating (I, Q) is
+    linear and preserves the luma. The paper uses `probability=0.8` and removes all color with probability 0.2.
+    Reference: Chen, Kornblith, Norouzi, Hinton, 2020, A simple framework for contrastive learning of visual
+    representations, appendix A, arXiv:2002.05709.
     """
 
-    def __init__(self, strength=1.0, probability=1.0, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, strength: float = 1.0, probability: float = 1.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(seed, **kwargs)
         self.strength = number("ColorJitter.strength", strength, at_least=0)
         self.probability = number("ColorJitter.probability", probability, at_least=0, at_most=1)
@@ -142,23 +147,23 @@ class ColorJitter(Augmentation):
         return {**super().get_config(), "strength": self.strength, "probability": self.probability}
 
 
-def brightened(images, factor):
-    """Each image times its factor, (n,)."""
+def brightened(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply each image by its factor, (n,)."""
     return factor[:, None, None, None] * images
 
 
-def contrasted(images, factor):
-    """Each image stretched about the mean of its grey version by its factor, (n,)."""
+def contrasted(images: Tensor, factor: Tensor) -> Tensor:
+    """Stretch each image about the mean of its grey version by its factor, (n,)."""
     return _blended(images, ops.mean(_grey(images), axis=(1, 2, 3), keepdims=True), factor)
 
 
-def saturated(images, factor):
-    """Each image between its grey version (factor 0) and itself (factor 1), or beyond; factor (n,)."""
+def saturated(images: Tensor, factor: Tensor) -> Tensor:
+    """Interpolate from the grey version of each image (factor 0) to the image (factor 1), or beyond; factor (n,)."""
     return _blended(images, _grey(images), factor)
 
 
-def hue_turned(images, angle):
-    """Each image with its chrominance, I and Q of the YIQ colors, turned by its angle, (n,), in radians."""
+def hue_turned(images: Tensor, angle: Tensor) -> Tensor:
+    """Rotate the chrominance of each image, I and Q of its YIQ colors, by its angle, (n,), in radians."""
     y, i, q = _mixed(images, _YIQ)
     cos, sin = (f(angle)[:, None, None] for f in (ops.cos, ops.sin))
     return ops.stack(_mixed(ops.stack([y, cos * i - sin * q, sin * i + cos * q], axis=-1), _RGB), axis=-1)
@@ -173,12 +178,12 @@ def _grey(images):
     if images.shape[-1] == 1:
         return images
     if images.shape[-1] != 3:
-        refuse("images", "have one or three channels to change their colors", f"shape {tuple(images.shape)}")
+        refuse("images", "have one or three channels for changes of color", f"shape {tuple(images.shape)}")
     return _mixed(images, [_LUMA])[0][..., None]
 
 
 def _mixed(images, rows):
-    """One plane (n, height, width) for each row of three weights."""
+    """Return the weighted sum of the three channels, (n, height, width), for each row of weights."""
     planes = [images[..., channel] for channel in range(3)]
     return [sum(float(w) * plane for w, plane in zip(row, planes, strict=True)) for row in rows]
 

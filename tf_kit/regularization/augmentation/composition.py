@@ -1,8 +1,9 @@
-"""Augmentations one after the other, and three ready rows of them."""
+"""Composition of augmentations, and presets for three kinds of images."""
 
+from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -26,27 +27,28 @@ from tf_kit.xla import compiled
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Composition(Augmentation):
-    """Augmentations in a row, as one layer; `compose(first, second, …)` makes it.
+    """Layer that applies several augmentations one after the other; `compose(first, second, …)` creates it.
 
-    The parts draw from keys of their own, so the same augmentation twice does two things. Neighbors that move
-    pixels are multiplied into one map and resampled once: that is faster, blurs once, and what one of them
-    moved over the edge the next can bring back. XLA compiles each such row of neighbors and each other part by
-    itself: in one kernel of all, whatever averages over an image would resample it anew for every pixel it writes.
+    Each part draws from different keys, so the same augmentation twice gives two different transformations. The maps
+    of consecutive parts that move pixels are multiplied and applied by one resampling, which is faster, blurs only
+    once, and lets one part bring back pixels that another moved over the edge. XLA compiles each such group and each
+    other part separately, since in a common kernel a mean over an image would resample it again for every pixel.
 
     Args:
         parts: list of augmentations.
-        seed: as in `Augmentation`; the parts' own seeds are not used.
+        seed: as for `Augmentation`; the seeds of the parts are not used.
 
-    Raises: ValueError: when there is no part, or one is not an augmentation.
+    Raises:
+        ValueError: there is no part, or a part is not an augmentation.
     """
 
-    def __init__(self, parts, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, parts: Iterable[Augmentation], seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         parts = list(parts)
         wrong = [type(part).__name__ for part in parts if not isinstance(part, Augmentation)]
         if wrong or not parts:
             remedy = "Wrap another Keras layer in a subclass of Augmentation"
-            refuse("compose", "be given augmentations", ", ".join(wrong) or "nothing", remedy)
+            refuse("compose.parts", "be augmentations", ", ".join(wrong) or "nothing", remedy)
         self.parts = parts
         self._apply = self.apply
         self._stages = self._divide()
@@ -64,7 +66,7 @@ class Composition(Augmentation):
         return images
 
     def _divide(self):
-        """The parts as pairs of functions (draw, apply), neighbors that move pixels as one pair."""
+        """Return pairs of functions (draw, apply), one for each part, or for consecutive parts that move pixels."""
         stages = []
         for moving, row in groupby(
             enumerate(self.parts), lambda each: isinstance(each[1], GeometricAugmentation)
@@ -79,17 +81,17 @@ class Composition(Augmentation):
     def get_config(self) -> dict[str, Any]:
         parts = [keras.saving.serialize_keras_object(part) for part in self.parts]
         for part in parts:
-            part.pop("build_config", None)  # which is there or not, as the part was called or not
+            part.pop("build_config", None)  # present only if the part was called
         return {**super().get_config(), "parts": parts}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         parts = [keras.saving.deserialize_keras_object(part) for part in config.pop("parts")]
         return cls(parts, **config)
 
 
 def _draw_maps(row, key, shape):
-    """The maps of a row of (position, augmentation) that move pixels, multiplied."""
+    """Return the product of the maps of consecutive (position, augmentation) that move pixels."""
     maps = None
     for position, part in row:
         later = part.draw(key_of_part(key, position), shape)
@@ -101,8 +103,15 @@ def _draw_part(position, part, key, shape):
     return part.draw(key_of_part(key, position), shape)
 
 
-def compose(*parts, seed=None):
-    """One augmentation that applies `parts` from first to last.
+def compose(*parts: Augmentation, seed: int | None = None) -> Composition:
+    """Return one augmentation that applies `parts` from first to last.
+
+    Args:
+        *parts: augmentations.
+        seed: as for `Augmentation`. Defaults to None.
+
+    Raises:
+        ValueError: there is no part, or a part is not an augmentation.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -113,19 +122,22 @@ def compose(*parts, seed=None):
     return Composition(parts, seed=seed)
 
 
-def preset(name, seed=None, strong=False):
-    """A row of augmentations that keeps the labels of a kind of images.
+def preset(name: str, seed: int | None = None, strong: bool = False) -> Composition:
+    """Return a composition of augmentations that preserve the labels of one kind of images.
 
-    "digits": small turns and shifts, no flips; "fashion": flips and shifts (clothes stand upright);
-    "natural": resized crops, flips and colors, for photographs in RGB.
+        "digits"    small rotations and shifts, no flips
+        "fashion"   flips and shifts, no rotations, since clothes are upright
+        "natural"   resized crops, flips and changes of color, for photographs in RGB
 
     Args:
-        name: one of these.
-        seed: as in `Augmentation`.
-        strong: for the two views of joint embedding, which learns from what it must see through: closer crops in
-            place of the shifts, brightness, contrast and color. Too much for training on labels.
+        name: one of these names.
+        seed: as for `Augmentation`. Defaults to None.
+        strong: whether to use the stronger form for the two views of joint embedding, which learns to ignore these
+            changes: smaller crops instead of shifts, and changes of brightness, contrast and color. Too strong for
+            training on labels. Defaults to False.
 
-    Raises: ValueError: when `name` is none of these.
+    Raises:
+        ValueError: `name` is another name.
 
     Example:
         >>> [type(part).__name__ for part in preset("digits").parts]
@@ -147,7 +159,7 @@ def preset(name, seed=None, strong=False):
     return compose(*(far if strong else weak)[name], seed=seed)
 
 
-def key_of_part(key, position):
-    """The keys (n, 2) that the part at `position` of a composition draws from."""
+def key_of_part(key: Tensor, position: int) -> Tensor:
+    """Return the keys (n, 2) from which the part at `position` of a composition draws."""
     key = ops.cast(key, "int64")
     return ops.stack([absorb(key[:, 0], position), key[:, 1]], axis=1)

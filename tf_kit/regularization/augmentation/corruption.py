@@ -1,4 +1,4 @@
-"""Augmentations that take detail away: added noise, a hole, a blur."""
+"""Augmentations that remove detail: noise, holes and blur."""
 
 import math
 from typing import Any
@@ -14,18 +14,19 @@ from tf_kit.typing import Tensor
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class AddNoise(Augmentation):
-    """Adds Gaussian noise to every value.
+    """Add Gaussian noise to every value.
 
-    For a linear model with squared error, training under noise of variance σ² is ridge regression with the
-    penalty σ² Σ w² on the mean of squares: noise is a norm penalty in another coat.
+    For a linear model with squared error, noise acts as a norm penalty: training with noise of variance σ² is ridge
+    regression with the penalty σ² Σ w² on the mean of squares.
 
         y = x + σ z,   z ~ N(0, 1)                                       (1)
 
     Args:
         stddev: σ, at least 0, in units of the images; the result is not clipped.
-        seed: as in `Augmentation`.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `stddev` is negative.
+    Raises:
+        ValueError: `stddev` is negative.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -33,10 +34,11 @@ class AddNoise(Augmentation):
         >>> round(float(ops.std(noise)), 2)
         0.1
 
-    Reference: Bishop 1995, Training with noise is equivalent to Tikhonov regularization
+    Reference: Bishop, 1995, Training with noise is equivalent to Tikhonov regularization,
+    doi:10.1162/neco.1995.7.1.108.
     """
 
-    def __init__(self, stddev, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.stddev = number("AddNoise.stddev", stddev, at_least=0)
 
@@ -52,15 +54,16 @@ class AddNoise(Augmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Cutout(Augmentation):
-    """Sets a square to zero, its center anywhere in the image, so that it may hang over the edge.
+    """Set a square with its center anywhere in the image to zero; it may extend over the edge.
 
         y = 0 where −size/2 <= x − cx < size/2 in both directions, else the image     (1)
 
     Args:
-        size: side of the square, pixels, at least 1; 16 is usual for 32 × 32 images.
-        seed: as in `Augmentation`.
+        size: side of the square in pixels, at least 1; usually 16 for 32 × 32 images.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `size` is not a whole number of at least 1.
+    Raises:
+        ValueError: `size` is not a whole number of at least 1.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -68,10 +71,11 @@ class Cutout(Augmentation):
         >>> sorted({int(hole) for hole in 25 - ops.sum(holes, axis=(1, 2, 3))})
         [1, 2, 4]
 
-    Reference: DeVries and Taylor 2017
+    Reference: DeVries, Taylor, 2017, Improved regularization of convolutional neural networks with cutout,
+    arXiv:1708.04552.
     """
 
-    def __init__(self, size, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, size: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.size = count("Cutout.size", size)
 
@@ -96,18 +100,19 @@ class Cutout(Augmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class GaussianBlur(Augmentation):
-    """Blurs each image, with a probability, by a Gaussian of a width of its own.
+    """Blur each image with some probability by a Gaussian of random width.
 
         w(t) ∝ exp(−t² / 2 s²),  t = −r … r,  s ~ U(sigma)               (1)
         y = rows and columns convolved with w, the image mirrored at its edges     (2)
 
     Args:
-        sigma: (lo, hi), pixels, 0 < lo <= hi. Defaults to (0.1, 2).
-        probability: of an image being blurred, in [0, 1]. Defaults to 0.5.
-        radius: r, pixels, or None for a twentieth of the height, at least 1. Defaults to None.
-        seed: as in `Augmentation`.
+        sigma: interval (lo, hi) of s in pixels, 0 < lo <= hi. Defaults to (0.1, 2).
+        probability: probability of blurring an image, in [0, 1]. Defaults to 0.5.
+        radius: r in pixels, at least 1. Defaults to None, a twentieth of the height.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when an argument is out of range, or the images are smaller than `radius`.
+    Raises:
+        ValueError: an argument is out of range, or the images are smaller than `radius`.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -116,11 +121,17 @@ class GaussianBlur(Augmentation):
         >>> [round(float(value), 3) for value in y[0, 0, :, 0]]
         [0.0, 0.274, 0.452, 0.274, 0.0]
 
-    Reference: Chen et al. 2020, appendix A
+    Reference: Chen, Kornblith, Norouzi, Hinton, 2020, A simple framework for contrastive learning of visual
+    representations, appendix A, arXiv:2002.05709.
     """
 
     def __init__(
-        self, sigma=(0.1, 2.0), probability=0.5, radius=None, seed: int | None = None, **kwargs: Any
+        self,
+        sigma: tuple[float, float] = (0.1, 2.0),
+        probability: float = 0.5,
+        radius: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
         if not (isinstance(sigma, (tuple, list)) and len(sigma) == 2):
@@ -138,7 +149,7 @@ class GaussianBlur(Augmentation):
         radius = self.radius or max(1, height // 20)
         if radius > min(height, width):
             received = f"radius={radius} with images of shape {tuple(images.shape)}"
-            refuse("GaussianBlur.radius", "be at most the images' height and width", received)
+            refuse("GaussianBlur.radius", "be at most the height and width of the images", received)
         s = self.sigma[0] + (self.sigma[1] - self.sigma[0]) * draws[:, :1]
         t = ops.arange(-radius, radius + 1, dtype="float32")[None]
         weights = ops.softmax(-ops.square(t) / (2 * ops.square(s)))[:, :, None, None, None]  # (1)

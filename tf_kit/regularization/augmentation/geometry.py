@@ -1,14 +1,13 @@
-"""Augmentations that move pixels: flip, crop, rotation, resized crop. All share one bilinear resampling.
+"""Augmentations that move pixels: flip, crop, rotation, resized crop, all by the same bilinear resampling.
 
-Each draws, for every example, the affine map from a pixel of the output to a point of the input:
+Each of them draws, for every example, the affine map from a pixel of the output to a point of the input:
 
     (x', y') = M (x, y, 1)                                               (1)
     out(x, y) = bilinear interpolation of the image at (x', y')          (2)
 
-with M of shape (2, 3), x to the right, y downwards, pixel centers at whole numbers. The image covers
-[-½, width − ½) × [-½, height − ½): points outside it are 0, points in its outer half pixel take the nearest
-pixels. Maps in a row are multiplied first and resampled once, so `compose` blurs no more than one of them
-does.
+where M has the shape (2, 3), x points to the right, y points down, and pixel centers are at whole numbers. The image
+covers [-½, width − ½) × [-½, height − ½): points outside are 0, and points in the outer half pixel get the value of
+the nearest pixels. `compose` multiplies consecutive maps and resamples once, so it blurs only once.
 """
 
 import math
@@ -27,11 +26,14 @@ Maps = tuple[Row, Row]
 
 
 class GeometricAugmentation(Augmentation):
-    """An augmentation that is an affine map of the plane. Abstract: subclasses give `maps`."""
+    """Augmentation by an affine map of the plane; base class of the augmentations that move pixels.
+
+    A subclass defines `maps`.
+    """
 
     def maps(self, key: Tensor, height: int, width: int) -> Maps:
-        """The maps M, (n, 2, 3), one for each key, as a pair of rows of three tensors (n,)."""
-        raise NotImplementedError(f"{type(self).__name__} gives no maps(key, height, width)")
+        """Draw one map M for each key, (n, 2, 3) in all, as two rows of three tensors (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define maps(key, height, width)")
 
     def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         return self.maps(key, *shape[:2])
@@ -42,17 +44,18 @@ class GeometricAugmentation(Augmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RandomFlip(GeometricAugmentation):
-    """Mirrors each image with probability ½: left and right, top and bottom, or each by its own coin.
+    """Mirror each image with probability ½ horizontally, vertically, or independently in both directions.
 
-    Not label preserving for letters and digits: 'b' and 'd' are each other's mirror image.
+    This does not preserve the labels of letters and digits: 'b' is the mirror image of 'd'.
 
         x' = width − 1 − x   with probability ½,   x' = x otherwise      (1)
 
     Args:
         mode: "horizontal", "vertical" or "both". Defaults to "horizontal".
-        seed: as in `Augmentation`.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `mode` is none of these.
+    Raises:
+        ValueError: `mode` is another name.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -62,7 +65,7 @@ class RandomFlip(GeometricAugmentation):
         [2.0, 1.0, 1.0, 2.0, 1.0, 1.0]
     """
 
-    def __init__(self, mode="horizontal", seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, mode: str = "horizontal", seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.mode = choice("RandomFlip.mode", mode, ("horizontal", "vertical", "both"))
 
@@ -83,15 +86,16 @@ class RandomFlip(GeometricAugmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RandomCrop(GeometricAugmentation):
-    """Pads with zeros on all sides and cuts a window of the original size: a shift by whole pixels.
+    """Shift each image by whole pixels: pad with zeros on all sides, then crop to the original size.
 
         x' = x + dx,  y' = y + dy,   dx, dy uniform in {−p, …, p}        (1)
 
     Args:
-        padding: p, pixels; 4 is usual for 32 × 32 images.
-        seed: as in `Augmentation`.
+        padding: p in pixels; usually 4 for 32 × 32 images.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `padding` is not a whole number of at least 0.
+    Raises:
+        ValueError: `padding` is not a whole number of at least 0.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -100,10 +104,11 @@ class RandomCrop(GeometricAugmentation):
         >>> moved[:, 1, :, 0].numpy().tolist()
         [[2.0, 3.0, 4.0, 0.0], [1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 2.0, 3.0]]
 
-    Reference: He et al. 2016, section 4.2
+    Reference: He, Zhang, Ren, Sun, 2016, Deep residual learning for image recognition, section 4.2,
+    arXiv:1512.03385.
     """
 
-    def __init__(self, padding, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, padding: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.padding = count("RandomCrop.padding", padding, at_least=0)
 
@@ -119,7 +124,7 @@ class RandomCrop(GeometricAugmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RandomRotation(GeometricAugmentation):
-    """Turns each image about its center, counter-clockwise as seen, by an angle from [−degrees, degrees).
+    """Rotate each image about its center, counterclockwise on the screen, by an angle in [−degrees, degrees).
 
         x' − cx = cos θ (x − cx) − sin θ (y − cy)                        (1)
         y' − cy = sin θ (x − cx) + cos θ (y − cy)                        (2)
@@ -127,10 +132,11 @@ class RandomRotation(GeometricAugmentation):
     where (cx, cy) is the center of the image.
 
     Args:
-        degrees: the largest angle, in [0, 180]. A turn of 180° makes 6 of 9.
-        seed: as in `Augmentation`.
+        degrees: largest angle, in [0, 180]. A rotation by 180° turns 9 into 6.
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `degrees` is outside [0, 180].
+    Raises:
+        ValueError: `degrees` is outside [0, 180].
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -140,7 +146,7 @@ class RandomRotation(GeometricAugmentation):
         (0.0, 1.0)
     """
 
-    def __init__(self, degrees, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, degrees: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.degrees = number("RandomRotation.degrees", degrees, at_least=0, at_most=180)
 
@@ -155,18 +161,21 @@ class RandomRotation(GeometricAugmentation):
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RandomResizedCrop(GeometricAugmentation):
-    """Cuts a window of random area, shape and place, and stretches it to the size of the image.
+    """Crop a window of random area, shape and position, and stretch it to the size of the image.
 
         s ~ U(scale),  log r ~ U(log ratio)
         w = min(1, √(s r)),  h = min(1, √(s / r))      parts of the width and the height     (1)
         x' = left + (x + ½) w − ½,   left ~ U(0, (1 − w) width),  y' likewise                (2)
 
     Args:
-        scale: (lo, hi), the part of the image's area, 0 < lo <= hi <= 1. Defaults to (0.08, 1).
-        ratio: (lo, hi), width over height of the window, relative to the image's. Defaults to (3/4, 4/3).
-        seed: as in `Augmentation`.
+        scale: interval (lo, hi) of the area of the window as a fraction of the image, 0 < lo <= hi <= 1. Defaults to
+            (0.08, 1).
+        ratio: interval (lo, hi) of width over height of the window, relative to that of the image. Defaults to
+            (3/4, 4/3).
+        seed: as for `Augmentation`. Defaults to None.
 
-    Raises: ValueError: when `scale` or `ratio` is not such a pair.
+    Raises:
+        ValueError: `scale` or `ratio` is not an interval.
 
     Example:
         >>> from tf_kit.regularization import example_keys
@@ -175,12 +184,18 @@ class RandomResizedCrop(GeometricAugmentation):
         >>> [round(float(step), 4) for step in zoomed[0, 0, 2:5, 0] - zoomed[0, 0, 1:4, 0]]
         [0.5, 0.5, 0.5]
 
-    Convention: torchvision draws again, up to ten times, when a window does not fit; here it is cut to fit.
-    Reference: Szegedy et al. 2015, section 6; Chen et al. 2020, appendix A
+    Convention: if a window does not fit, torchvision draws again up to ten times; here the window is cut to fit.
+    Reference: Szegedy et al., 2015, Going deeper with convolutions, section 6, arXiv:1409.4842; Chen, Kornblith,
+    Norouzi, Hinton, 2020, A simple framework for contrastive learning of visual representations, appendix A,
+    arXiv:2002.05709.
     """
 
     def __init__(
-        self, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), seed: int | None = None, **kwargs: Any
+        self,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
         self.scale = _interval("RandomResizedCrop.scale", scale, at_most=1)
@@ -201,33 +216,34 @@ class RandomResizedCrop(GeometricAugmentation):
         return {**super().get_config(), "scale": self.scale, "ratio": self.ratio}
 
 
-def turned(angle, height, width):
-    """The maps that turn an image about its center by `angle`, (n,), in radians counter-clockwise as seen."""
+def turned(angle: Tensor, height: int, width: int) -> Maps:
+    """Return the maps that rotate images about their centers by `angle`, (n,), in radians, counterclockwise."""
     cos, sin = ops.cos(angle), ops.sin(angle)
     cx, cy = (width - 1) / 2, (height - 1) / 2
     return (cos, -sin, cx - cos * cx + sin * cy), (sin, cos, cy - sin * cx - cos * cy)  # (1), (2)
 
 
-def product(first, second):
-    """The maps of two transformations in a row: what `second` puts out is traced back through `first`."""
+def product(first: Maps, second: Maps) -> Maps:
+    """Return the maps of `first` followed by `second`: points of the output are traced back through both."""
     (e, f, g), (h, i, j) = second
     return tuple((a * e + b * h, a * f + b * i, a * g + b * j + c) for a, b, c in first)
 
 
-def resample(images, maps):
-    """The images seen through the maps: equations (1) and (2) of the module.
+def resample(images: Tensor, maps: Maps) -> Tensor:
+    """Apply maps to images, equations (1) and (2) of this module.
 
     Args:
         images: floats (n, height, width, channels).
         maps: two rows of three tensors (n,): ((m₀₀, m₀₁, m₀₂), (m₁₀, m₁₁, m₁₂)).
 
-    Returns: images of the same shape and dtype.
+    Returns:
+        Images of the same shape and dtype.
     """
     num_examples = ops.shape(images)[0]
     height, width, channels = images.shape[1:]
     x = ops.arange(width, dtype="float32")[None, None, :]
     y = ops.arange(height, dtype="float32")[None, :, None]
-    # Sums of products, not a matrix product: accelerators round the factors of a product to ten bits.
+    # Sums of products instead of a matrix product, since accelerators round the factors of that to ten bits.
     u, v = (
         m0[:, None, None] * x + m1[:, None, None] * y + m2[:, None, None] for m0, m1, m2 in maps
     )  # (1): (n, height, width)

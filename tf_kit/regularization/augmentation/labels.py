@@ -1,34 +1,51 @@
-"""Which classes survive an augmentation, in the eyes of a trained classifier."""
+"""Measurement of how well an augmentation preserves labels, by a trained classifier."""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from tf_kit.checks import count, refuse
 from tf_kit.randomness.keys import example_keys
+from tf_kit.regularization.augmentation.base import Augmentation
+from tf_kit.typing import ArrayLike, Tensor
 
 
-def label_preserving(classifier, x, y, augmentation, *, num_draws=5, seed=0, batch_size=256):
-    """For each class, how often an augmented example is still recognized.
+def label_preserving(
+    classifier: Callable[[Tensor], ArrayLike],
+    x: ArrayLike,
+    y: ArrayLike,
+    augmentation: Augmentation,
+    *,
+    num_draws: int = 5,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Fraction of augmented examples that a classifier still recognizes, for each class.
 
-    Only examples that the classifier gets right without augmentation are asked, so its own errors do not
-    count against the augmentation. Near 1 the augmentation preserves the class; where it falls, look: a
-    classifier that never saw such a view may also just not know it.
+    Only examples that the classifier gets right without augmentation are used, so its errors do not count against the
+    augmentation. Near 1 the augmentation preserves the class. If the value is lower, look at some images, since a
+    classifier may also fail because it was not trained on such views.
 
         s(c) = mean over examples x of class c with f(x) = c, and over draws a, of [f(a(x)) = c]     (1)
 
     Args:
-        classifier: a trained Keras model, or any function, from images to scores (n, num_classes).
+        classifier: trained Keras model, or any function, that maps images to scores (n, num_classes).
         x: images (n, height, width, channels).
-        y: classes (n,), whole numbers.
-        augmentation: an `Augmentation`.
-        num_draws: augmented copies of each example. Defaults to 5.
+        y: class labels (n,), whole numbers.
+        augmentation: augmentation to measure.
+        num_draws: number of augmented copies of each example. Defaults to 5.
         seed: whole number that fixes the draws. Defaults to 0.
-        batch_size: images a forward pass. Defaults to 256.
+        batch_size: images per forward pass. Defaults to 256.
 
-    Returns: float array (num_classes,), s(c); nan where the classifier gets no example of the class right.
+    Returns:
+        Float array s, (num_classes,); NaN for classes of which the classifier gets no example right.
 
-    Raises: ValueError: when x and y differ in length.
+    Raises:
+        ValueError: x and y differ in length.
 
-    Example: a classifier that sees whether the left or the right half is brighter
+    Example:
+        The classifier decides whether the left or the right half is brighter.
+
         >>> from tf_kit.regularization import AddNoise, RandomFlip
         >>> x = np.zeros((400, 4, 4, 1), "float32")
         >>> x[:200, :, :2], x[200:, :, 2:] = 1, 1
@@ -44,7 +61,7 @@ def label_preserving(classifier, x, y, augmentation, *, num_draws=5, seed=0, bat
     num_draws = count("label_preserving.num_draws", num_draws)
     x, y = np.asarray(x), np.asarray(y)
     if len(x) != len(y):
-        refuse("label_preserving: x and y", "be of equal length", f"{len(x)} and {len(y)}")
+        refuse("label_preserving.y", "have one label for each image", f"{len(x)} images and {len(y)} labels")
     scores = _scores(classifier, x, batch_size)
     num_classes = scores.shape[1]
     right = np.flatnonzero(scores.argmax(axis=1) == y)
@@ -55,9 +72,9 @@ def label_preserving(classifier, x, y, augmentation, *, num_draws=5, seed=0, bat
             views = augmentation.augment(x[index], example_keys(seed, draw, index))
             decided = _scores(classifier, views, batch_size).argmax(axis=1)
             survived[first : first + batch_size] += decided == y[index]
-    asked = np.bincount(y[right], minlength=num_classes)
+    recognized = np.bincount(y[right], minlength=num_classes)
     kept = np.bincount(y[right], weights=survived / num_draws, minlength=num_classes)
-    return np.where(asked > 0, kept / np.maximum(asked, 1), np.nan)  # (1)
+    return np.where(recognized > 0, kept / np.maximum(recognized, 1), np.nan)  # (1)
 
 
 def _scores(classifier, x, batch_size):
