@@ -1,4 +1,4 @@
-"""The papers' formulas of the regularization wing as float64 loops. May not import tf_kit."""
+"""Formulas of the papers for `regularization` as float64 loops. This file must not import tf_kit."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ def penalty(weights, l1=0.0, l2=0.0):
 
 
 def max_norm(kernel, bound):
-    """Srivastava et al. 2014, section 5.1: each column, the weights into one unit, inside the ball."""
+    """Project each column, the incoming weights of one unit, into the ball (Srivastava et al., 2014, section 5.1)."""
     kernel = np.array(kernel, "float64")
     for unit in range(kernel.shape[1]):
         length = math.sqrt(sum(w * w for w in kernel[:, unit]))
@@ -28,7 +28,7 @@ def soft_threshold(weights, amount):
 
 
 def descend(gradient, start, learning_rate, num_steps):
-    """Plain gradient descent."""
+    """Run plain gradient descent."""
     w = np.array(start, "float64")
     for _ in range(num_steps):
         w = w - learning_rate * gradient(w)
@@ -39,7 +39,7 @@ def descend(gradient, start, learning_rate, num_steps):
 
 
 def batch_norm(x, gamma, beta, epsilon, visible=None):
-    """(y, mean, variance) of x (m, features); `visible` (m,) says which rows count."""
+    """Return (y, mean, variance) of x (m, features); `visible` (m,) marks the rows that count."""
     x = np.asarray(x, "float64")
     visible = np.ones(len(x), bool) if visible is None else visible
     y, means, variances = np.empty_like(x), [], []
@@ -55,7 +55,7 @@ def batch_norm(x, gamma, beta, epsilon, visible=None):
 
 
 def batch_norm_gradients(x, gamma, epsilon, dy):
-    """(dx, dgamma, dbeta) of one feature each, by the chain rule of the paper's section 3."""
+    """Return (dx, dgamma, dbeta) of all features, by the chain rule in section 3 of the paper."""
     x, dy = np.asarray(x, "float64"), np.asarray(dy, "float64")
     m = len(x)
     mean, variance = x.mean(axis=0), x.var(axis=0)
@@ -68,7 +68,7 @@ def batch_norm_gradients(x, gamma, epsilon, dy):
     return dx, (dy * normal).sum(axis=0), dy.sum(axis=0)
 
 
-# Dropout: the votes of all thinned networks
+# Dropout: predictions of all thinned networks
 
 
 def softmax(z):
@@ -77,21 +77,21 @@ def softmax(z):
 
 
 def all_masks(num_units, rate):
-    """Every mask and its probability."""
+    """Yield every mask with its probability."""
     for mask in itertools.product([0, 1], repeat=num_units):
         yield np.array(mask), math.prod(1 - rate if kept else rate for kept in mask)
 
 
-def geometric_vote(x, kernel, bias, rate):
-    """Softmax regression under all masks of its inputs: renormalized geometric mean (Goodfellow et al. 7.55)."""
+def geometric_mean(x, kernel, bias, rate):
+    """Renormalized geometric mean of softmax regression over all masks of its inputs (Goodfellow et al., 7.55)."""
     logs = 0.0
     for mask, probability in all_masks(x.shape[1], rate):
         logs = logs + probability * np.log(softmax((mask * x / (1 - rate)) @ kernel + bias))
-    votes = np.exp(logs)
-    return votes / votes.sum(axis=1, keepdims=True)
+    products = np.exp(logs)
+    return products / products.sum(axis=1, keepdims=True)
 
 
-def arithmetic_vote(x, kernel, bias, rate):
+def arithmetic_mean(x, kernel, bias, rate):
     return sum(
         probability * softmax((mask * x / (1 - rate)) @ kernel + bias)
         for mask, probability in all_masks(x.shape[1], rate)
@@ -99,7 +99,7 @@ def arithmetic_vote(x, kernel, bias, rate):
 
 
 def drop_connect_moments(x, kernel, bias, rate):
-    """Mean and variance of a dense layer's sum over all masks of its weights and biases, one unit at a time."""
+    """Return mean and variance of the sums of a dense layer over all masks of its weights and biases."""
     mean, variance = np.zeros((len(x), kernel.shape[1])), np.zeros((len(x), kernel.shape[1]))
     for i, row in enumerate(x):
         for unit in range(kernel.shape[1]):
@@ -110,7 +110,7 @@ def drop_connect_moments(x, kernel, bias, rate):
     return mean, variance
 
 
-# Random numbers of an example: SplitMix64 (Steele, Lea, Flood 2014, figure 17) on Python's whole numbers
+# Random numbers of an example: SplitMix64 (Steele, Lea, Flood, 2014, figure 17) on Python integers
 
 _ALL = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -172,7 +172,7 @@ def crop(image, draws, padding):
 
 
 def point(image, x, y):
-    """Bilinear value at a point: 0 outside the image's area, nearest pixels in its outer half pixel."""
+    """Return the bilinear value at a point: 0 outside the image, the nearest pixels in its outer half pixel."""
     height, width, _ = image.shape
     if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
         return np.zeros(image.shape[2])
@@ -185,14 +185,14 @@ def point(image, x, y):
 
 
 def rotate(image, draws, degrees):
-    """Counter-clockwise as seen; the axis of rows points down."""
+    """Rotate counterclockwise on the screen; the axis of rows points down."""
     height, width, _ = image.shape
     angle = math.radians(degrees * (2 * draws[0] - 1))
     out = np.zeros(image.shape)
     for row in range(height):
         for column in range(width):
             right, up = column - (width - 1) / 2, (height - 1) / 2 - row
-            # The point that a turn by `angle` brings here.
+            # The point that a rotation by `angle` moves here.
             source_right = math.cos(angle) * right + math.sin(angle) * up
             source_up = -math.sin(angle) * right + math.cos(angle) * up
             out[row, column] = point(image, source_right + (width - 1) / 2, (height - 1) / 2 - source_up)
@@ -233,7 +233,7 @@ def contrast(image, draws, strength):
 
 
 def jitter(image, draws, strength, probability):
-    """Chen et al. 2020, appendix A, in the order brightness, contrast, saturation, hue."""
+    """Color jitter of Chen et al., 2020, appendix A, in the order brightness, contrast, saturation, hue."""
     if draws[4] >= probability:
         return image
     b, c, s = (factor(draw, 0.8 * strength) for draw in draws[:3])

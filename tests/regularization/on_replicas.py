@@ -1,7 +1,7 @@
-"""The wing's layers on a strategy of so many logical CPU devices: python on_replicas.py REPLICAS OUT.npz
+"""Layers of `regularization` on a strategy of several logical CPU devices: python on_replicas.py REPLICAS OUT.npz
 
-One strategy a process: two of different size clash. Batches of 5 are dealt out to two replicas as 3 and 2, and
-the last of 11 examples as 1 and 0.
+Each process has one strategy, since strategies of different size conflict. On two replicas, batches of 5 are split
+into 3 and 2, and the last of the 11 examples into 1 and 0.
 """
 
 import sys
@@ -19,13 +19,15 @@ VISIBLE = rng.random(X.shape[:2]) < 0.7
 
 
 def results(strategy):
-    """What every layer gave for the 11 examples, in their order, and the state it was left in."""
+    """Return the outputs of every layer for the 11 examples, in order, and its state afterward."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
         plain, masked = BatchNorm(momentum=0.5, name="plain"), BatchNorm(momentum=0.5, name="masked")
         dropping = Dropout(0.5, seed=1), DropConnect(5, 0.5, per_example=True, seed=2)
         moving = RandomFlip("both", seed=3)
-        alone = keras.layers.BatchNormalization(momentum=0.5)  # Keras's default: each replica for itself
+        alone = keras.layers.BatchNormalization(
+            momentum=0.5
+        )  # Keras's default: separate statistics on each replica
         for layer in (plain, masked, *dropping, alone):
             layer.build(X.shape)
         plain.gamma.assign([1.0, 2.0, 3.0])

@@ -1,4 +1,4 @@
-"""Topic 11: the slide's algorithm, what it is invariant to, and how its last step undoes the first three."""
+"""Topic 11: batch normalization against the paper and Keras, its invariance, masks and precision."""
 
 import keras
 import numpy as np
@@ -54,7 +54,7 @@ def check_gradient(module):
 
 
 def check_mask(module):
-    """Masked rows are left out of the statistics, whatever they hold."""
+    """Masked rows do not count in the statistics, whatever their values."""
     x = np.where(VISIBLE[:, None], X, 1e3)
     layer = layer_of(module, momentum=0.0)
     y = layer(x, training=True, mask=ops.convert_to_tensor(VISIBLE))
@@ -65,7 +65,7 @@ def check_mask(module):
 
 
 def check_far_from_zero(module):
-    """float32 at an offset of 10⁴: the spread of 1 is seen, which E[x²] − E[x]² does not (FLT_EPSILON · 10⁸ = 12)."""
+    """At an offset of 10⁴ float32 keeps the variance of 1, which E[x²] − E[x]² would lose (FLT_EPSILON · 10⁸ = 12)."""
     x = (np.random.default_rng(2).normal(size=(5000, 2)) + 1e4).astype("float32")
     layer = module.BatchNorm(momentum=0.0)
     y = layer(x, training=True)
@@ -98,12 +98,12 @@ def test_equals_the_paper(check):
         (check_far_from_zero, "ops.stop_gradient(total / ops.maximum(counted, 1))", "ops.zeros_like(total)"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(batch_norm, right, wrong))
 
 
-def test_invariant_to_a_x_plus_b():
+def test_is_invariant_to_a_x_plus_b():
     layer = BatchNorm(epsilon=1e-12, dtype="float64")
     y = layer(X, training=True)
     np.testing.assert_allclose(layer([3.0, 0.1, 20.0] * X - [7, 1e3, 0], training=True), y, rtol=1e-6)
@@ -128,7 +128,7 @@ def test_equals_keras():
     np.testing.assert_allclose(ours.moving_variance.numpy(), theirs.moving_variance.numpy(), rtol=1e-4)
 
 
-def test_any_feature_axis():
+def test_normalizes_any_feature_axis():
     x = rng.normal(size=(5, 3, 2, 4))
     last = BatchNorm(dtype="float64")(np.moveaxis(x, 1, -1), training=True)
     for axis in (1, -3):
@@ -148,7 +148,7 @@ def test_zero_variance_and_a_batch_of_one():
     np.testing.assert_array_equal(layer(np.full((1, 2), 7.0, "float32"), training=True), np.zeros((1, 2)))
 
 
-def test_frozen_or_fully_masked_batches_teach_nothing():
+def test_frozen_layers_and_fully_masked_batches_change_nothing():
     layer = BatchNorm()
     layer.build((None, 3))
     x = ops.convert_to_tensor(X, "float32")
@@ -167,7 +167,7 @@ def test_half_precision_does_not_overflow():
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (4, 2, 3)])
-def test_contract(shape):
+def test_keeps_the_layer_contract(shape):
     check_layer(BatchNorm, rng.normal(size=shape).astype("float32"))
 
 
@@ -181,6 +181,6 @@ def test_contract(shape):
         (lambda: BatchNorm()(X, training=True, mask=VISIBLE[:, None]), r"mask of shape \(7, 1\) with inputs"),
     ],
 )
-def test_errors(call, received):
+def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()

@@ -1,4 +1,4 @@
-"""Topic 10, the layers: dropout of units and of weights."""
+"""Topic 10: the layers for dropout of units and of weights."""
 
 import math
 
@@ -19,7 +19,7 @@ ONES = np.ones((500, 400), "float32")
 
 
 def check_units(module):
-    """Zero or x / (1 − r), and zero as often as the rate says: within 5 standard errors of n draws."""
+    """Outputs are zero or x / (1 − r), and the fraction of zeros is the rate within 5 standard errors."""
     rate = 0.2
     y = np.asarray(module.Dropout(rate, seed=0)(3 * ONES, training=True))
     kept = y != 0
@@ -38,7 +38,7 @@ def drop_connect(module, **arguments):
 
 
 def check_weights(module):
-    """Mean and variance over many masks are those over all masks, by enumeration; one mask an example."""
+    """With one mask per example, mean and variance equal those over all masks, by enumeration."""
     n = 40000
     layer = drop_connect(module, per_example=True, seed=1)
     y = np.asarray(layer(np.repeat(X[:1], n, axis=0), training=True))
@@ -84,13 +84,13 @@ def test_equals_the_paper(check):
         (check_gaussian_inference, "ops.sqrt(self.rate", "(self.rate"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(dropout, right, wrong))
 
 
-def test_slide_alpha_keeps_and_rate_drops():
-    """Slide: "each unit has probability α to be included, 0.8 for input units": α passed as the rate drops 80 %."""
+def test_slide_alpha_is_the_probability_of_keeping():
+    """Slide: "each unit has probability α to be included, 0.8 for input units". A rate of α drops 80 %."""
     alpha = 0.8
     printed = np.asarray(Dropout(alpha, seed=0)(ONES, training=True))
     meant = np.asarray(Dropout(1 - alpha, seed=0)(ONES, training=True))
@@ -98,14 +98,14 @@ def test_slide_alpha_keeps_and_rate_drops():
     assert np.mean(meant == 0) == pytest.approx(0.2, abs=0.01)
 
 
-def test_slide_scaling_again_at_prediction_is_once_too_often():
-    """Slide: "weights going out from a unit is multiplied by α": here the training already is in that scale."""
+def test_slide_scaling_again_at_prediction_is_wrong():
+    """Slide: "weights going out from a unit is multiplied by α". Here training applied this scale already."""
     outputs = np.asarray(Dropout(0.5, seed=0)(ONES, training=True))
     assert outputs.mean() == pytest.approx(ONES.mean(), abs=0.02)
     np.testing.assert_array_equal(Dropout(0.5)(ONES), ONES)
 
 
-def test_one_mask_for_the_batch_or_one_for_each_example():
+def test_draws_one_mask_per_batch_or_per_example():
     x = np.repeat(X[:1], 50, axis=0)
     together = np.asarray(drop_connect(dropout, seed=1)(x, training=True))
     np.testing.assert_array_equal(together, np.repeat(together[:1], 50, axis=0))
@@ -127,7 +127,7 @@ def test_equals_dense_without_dropping():
     np.testing.assert_array_equal(Dropout(0.0)(x, training=True), x)
 
 
-def test_axes_between_example_and_feature_share_the_example_s_weights():
+def test_middle_axes_share_the_weights_of_their_example():
     layer = drop_connect(dropout, per_example=True, seed=2)
     y = np.asarray(layer(np.ones((6, 5, 3)), training=True))
     assert y.shape == (6, 5, 2)
@@ -135,7 +135,7 @@ def test_axes_between_example_and_feature_share_the_example_s_weights():
     assert not np.allclose(y[0], y[1])
 
 
-def test_gradient_flows_only_through_what_was_kept():
+def test_gradient_flows_only_through_kept_units():
     import tensorflow as tf
 
     x = tf.constant(ONES[:3, :4])
@@ -155,11 +155,11 @@ def test_gradient_flows_only_through_what_was_kept():
         lambda: DropConnect(3, 0.5, seed=0, kernel_initializer="identity", per_example=True),
     ],
 )
-def test_contract(factory):
+def test_keeps_the_layer_contract(factory):
     check_layer(factory, rng.normal(size=(4, 3)).astype("float32"), training_random=True)
 
 
-def test_masks_go_on_where_the_saved_model_stood(tmp_path):
+def test_loaded_model_continues_the_sequence_of_masks(tmp_path):
     model = keras.Sequential([keras.Input((8,)), Dropout(0.5, seed=0)])
     model(ONES[:2, :8], training=True)
     model.save(tmp_path / "model.keras")
@@ -168,7 +168,7 @@ def test_masks_go_on_where_the_saved_model_stood(tmp_path):
     np.testing.assert_array_equal(restored(ONES[:2, :8], training=True), expected)
 
 
-def test_passes_keras_masks_on():
+def test_propagates_keras_masks():
     x = keras.layers.Embedding(4, 3, mask_zero=True)(ops.array([[1, 0]]))
     assert keras.src.backend.get_keras_mask(Dropout(0.5)(x)) is not None
 
@@ -189,6 +189,6 @@ def test_passes_keras_masks_on():
         (lambda: DropConnect(3, 0.5, seed=0.5), "seed=0.5"),
     ],
 )
-def test_errors(make, received):
+def test_refuses_bad_arguments(make, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         make()

@@ -1,4 +1,4 @@
-"""Topic 07: where the curves part, what is kept, and what stopping at step τ equals in l2."""
+"""Topic 07: early stopping, the restored weights, retraining, and the equivalent l2 penalty."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from tf_kit.regularization import EarlyStopping, early_stopping, equivalent_l2, 
 
 
 def check_equivalence(module):
-    """Gradient descent from zero, stopped at τ, is the minimum of loss + l2 penalty, in every eigendirection."""
+    """Gradient descent from zero, stopped at τ, reaches the minimum of loss + l2 penalty in every eigendirection."""
     rng = np.random.default_rng(7)
     q, _ = np.linalg.qr(rng.normal(size=(4, 4)))
     eigenvalues, target = np.array([0.0, 0.01, 0.7, 3.0]), rng.normal(size=4)
@@ -25,7 +25,7 @@ def check_equivalence(module):
     np.testing.assert_allclose(module.equivalent_l2([0.0, 1e-12], 0.1, 7), 1 / 0.7, rtol=1e-9)
 
 
-def test_stopping_equals_l2_per_eigendirection():
+def test_early_stopping_equals_l2_in_every_eigendirection():
     check_equivalence(early_stopping)
 
 
@@ -38,7 +38,7 @@ def test_stopping_equals_l2_per_eigendirection():
         ("1 / (learning_rate * num_steps)", "1 / learning_rate"),
     ],
 )
-def test_wrong_twin(right, wrong):
+def test_rejects_wrong_twins(right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check_equivalence(wrong_twin(early_stopping, right, wrong))
 
@@ -59,7 +59,7 @@ def tiny_model():
 
 
 def run(callbacks, values, model):
-    """What `fit` does with callbacks, with given validation values, and the epoch written into the weights."""
+    """Call the callback as `fit` does, with given validation values and the epoch stored in the weights."""
     for callback in callbacks:
         callback.set_model(model)
         callback.on_train_begin()
@@ -86,12 +86,12 @@ def test_stops_after_patience_and_restores_the_best():
     assert stopper.num_epochs == 2
 
 
-def test_restores_the_best_when_training_ends_by_itself():
+def test_restores_the_best_after_the_last_epoch():
     stopper, epochs, kept = play([3.0, 1.0, 2.0], patience=10)
     assert (stopper.best_epoch, stopper.stopped_epoch, epochs, kept) == (1, None, 3, 1)
 
 
-def test_agrees_with_keras_on_when_to_stop():
+def test_stops_at_the_same_epoch_as_keras():
     values = [5.0, 4.0, 4.1, 3.9, 4.2, 4.3, 3.0, 3.1, 3.2, 3.3]
     for patience in (1, 2, 3):
         reference = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
@@ -110,7 +110,7 @@ def test_agrees_with_keras_on_when_to_stop():
         ({"monitor": "val_loss", "mode": "max", "min_delta": 0.25}, 1),
     ],
 )
-def test_direction_and_least_improvement(arguments, best):
+def test_mode_and_min_delta(arguments, best):
     assert play([0.1, 0.5, 0.7], patience=5, **arguments)[0].best_epoch == best
 
 
@@ -121,7 +121,7 @@ def test_nan_never_counts_as_better(capsys):
     assert "val_loss" in capsys.readouterr().out
 
 
-def test_keeps_the_moving_statistics_too():
+def test_restores_moving_statistics():
     model = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization(), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     kept = []
@@ -153,7 +153,7 @@ def make_model():
 
 
 @pytest.mark.parametrize("count_by", ["epochs", "updates"])
-def test_retrains_as_long_as_the_best_epoch_says(count_by):
+def test_retrains_for_the_best_number_of_epochs_or_updates(count_by):
     train, val = overfitting_data()
     model, stopper = retrain_on_all(
         make_model, train, val, patience=2, epochs=30, batch_size=16, count_by=count_by, seed=3
@@ -172,7 +172,7 @@ def test_retrains_as_long_as_the_best_epoch_says(count_by):
     )  # it has seen them now
 
 
-def test_takes_splits_with_x_and_y():
+def test_accepts_splits_with_x_and_y():
     from types import SimpleNamespace
 
     train, val = (SimpleNamespace(x=x, y=y) for x, y in overfitting_data())
@@ -196,7 +196,7 @@ def test_takes_splits_with_x_and_y():
         (lambda: retrain_on_all(exploding_model, *overfitting_data(), epochs=2), "val_loss=nan"),
     ],
 )
-def test_errors(call, received):
+def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()
 

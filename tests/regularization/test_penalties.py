@@ -1,4 +1,4 @@
-"""Topic 08: which penalty zeroes weights, which shrinks them, and where a penalty differs from decay."""
+"""Topic 08: penalties and constraints against their formulas, and a penalty against weight decay."""
 
 import keras
 import numpy as np
@@ -59,12 +59,12 @@ def test_equals_the_paper(check):
         (check_soft_threshold, "weights - ops.clip", "weights + ops.clip"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(penalties, right, wrong))
 
 
-def test_equals_keras_in_its_own_convention():
+def test_equals_keras_after_converting_the_convention():
     weights = ops.convert_to_tensor(KERNEL)
     np.testing.assert_allclose(L1(0.3)(weights), keras.regularizers.L1(0.3)(weights), rtol=1e-6)
     np.testing.assert_allclose(L2(0.6)(weights), keras.regularizers.L2(0.3)(weights), rtol=1e-6)
@@ -72,7 +72,7 @@ def test_equals_keras_in_its_own_convention():
     np.testing.assert_allclose(ElasticNet(0.2, 0.6)(weights), both, rtol=1e-6)
 
 
-def test_max_norm_leaves_what_is_inside_and_takes_any_axis():
+def test_max_norm_keeps_weights_inside_and_supports_any_axis():
     inside = ops.convert_to_tensor(KERNEL[:, :2] / 10)
     np.testing.assert_array_equal(MaxNorm(3.0)(inside), inside)
     filters = rng.normal(size=(3, 3, 2, 4))
@@ -82,7 +82,7 @@ def test_max_norm_leaves_what_is_inside_and_takes_any_axis():
 
 
 def descent(optimizer, regularizer, num_steps=20):
-    """The path of two weights down a narrow quadratic."""
+    """Return the path of two weights on a narrow quadratic."""
     w = keras.Variable(np.array([2.0, -1.5]), dtype="float64")
     curvature = np.array([10.0, 0.1])
     path = []
@@ -95,7 +95,7 @@ def descent(optimizer, regularizer, num_steps=20):
     return np.array(path)
 
 
-def test_penalty_equals_decay_for_gradient_descent_only():  # equations (1) and (2)
+def test_penalty_equals_decay_for_gradient_descent_but_not_for_adam():  # equations (1) and (2)
     in_loss = descent(keras.optimizers.SGD(0.05), L2(0.3))
     decoupled = descent(keras.optimizers.SGD(0.05, weight_decay=0.3), None)
     np.testing.assert_allclose(in_loss, decoupled, rtol=1e-6)
@@ -145,7 +145,7 @@ def test_config_round_trip(each):
     assert restored.get_config() == each.get_config()
 
 
-def test_in_a_compiled_model_saved_and_loaded(tmp_path):
+def test_works_in_a_compiled_model_that_is_saved_and_loaded(tmp_path):
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2, kernel_regularizer=L2(2.0), use_bias=False)]
     )
@@ -170,6 +170,6 @@ def test_in_a_compiled_model_saved_and_loaded(tmp_path):
         (lambda: SoftThreshold(-0.5), "threshold=-0.5"),
     ],
 )
-def test_errors(make, received):
+def test_refuses_bad_arguments(make, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         make()

@@ -1,4 +1,4 @@
-"""The number of replicas changes nothing: batch norm, masks and augmentations on two are those on one."""
+"""Batch normalization, masks and augmentations do not depend on the number of replicas."""
 
 import numpy as np
 import pytest
@@ -17,20 +17,20 @@ def one_and_two_replicas(tmp_path_factory):
     return one, dict(np.load(out))
 
 
-def test_two_replicas_give_what_one_device_gives(one_and_two_replicas):
+def test_results_on_two_replicas_equal_one_device(one_and_two_replicas):
     one, two = one_and_two_replicas
     names = sorted(set(one) - {"alone"})
     assert len(names) == 13
     for name in names:
         expected, got = one[name], two[name]
-        if "moving_" in name:  # one copy a replica, and they agree
+        if "moving_" in name:  # one copy per replica, all equal
             np.testing.assert_array_equal(got[0], got[1], err_msg=name)
             expected, got = expected[0], got[0]
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_unsynchronized_statistics_would_differ(one_and_two_replicas):
-    """Wrong twin: Keras's batch normalization as it comes."""
+    """Wrong twin: batch normalization of Keras with its default arguments."""
     one, two = one_and_two_replicas
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         np.testing.assert_allclose(two["alone"], one["alone"], rtol=0.1, atol=0.1)

@@ -1,4 +1,4 @@
-"""Topic 10, the vote: averaging over masks against scaling the weights."""
+"""Topic 10: prediction by averaging over masks and by scaling the weights."""
 
 import keras
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 from oracles import regularization as oracle
 from support.twins import wrong_twin
 
+from tf_kit.networks.inspection import all_layers
 from tf_kit.regularization import (
     BatchNorm,
     DropConnect,
@@ -28,19 +29,19 @@ def softmax_regression(dropout=Dropout, activation=None):
 
 
 def check_weight_scaling(module):
-    """For softmax regression it is the geometric mean of all 2⁵ thinned networks, by enumeration."""
-    votes = module.predict_by_weight_scaling(softmax_regression(), X)
-    np.testing.assert_allclose(votes, oracle.geometric_vote(X, KERNEL, BIAS, RATE), rtol=1e-4)
+    """For softmax regression it equals the geometric mean of all 2⁵ thinned networks, by enumeration."""
+    predictions = module.predict_by_weight_scaling(softmax_regression(), X)
+    np.testing.assert_allclose(predictions, oracle.geometric_mean(X, KERNEL, BIAS, RATE), rtol=1e-4)
 
 
 def check_mask_sampling(module):
-    """It tends to the arithmetic mean of all 2⁵ thinned networks: within 3 standard errors of 100 masks."""
-    votes = module.predict_by_mask_sampling(softmax_regression(), X, num_masks=100, seed=1)
-    np.testing.assert_allclose(votes, oracle.arithmetic_vote(X, KERNEL, BIAS, RATE), atol=3 * 0.3 / 10)
+    """It approaches the arithmetic mean of all 2⁵ thinned networks: within 3 standard errors of 100 masks."""
+    predictions = module.predict_by_mask_sampling(softmax_regression(), X, num_masks=100, seed=1)
+    np.testing.assert_allclose(predictions, oracle.arithmetic_mean(X, KERNEL, BIAS, RATE), atol=3 * 0.3 / 10)
 
 
 @pytest.mark.parametrize("check", [check_weight_scaling, check_mask_sampling])
-def test_equals_the_vote_of_all_masks(check):
+def test_equals_the_average_over_all_masks(check):
     check(voting)
 
 
@@ -55,20 +56,20 @@ def test_equals_the_vote_of_all_masks(check):
         (check_mask_sampling, "(seed, k)", "(seed, 0)"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(voting, right, wrong))
 
 
-def test_the_two_votes_differ():
+def test_geometric_and_arithmetic_means_differ():
     geometric, arithmetic = (
-        vote(X, KERNEL, BIAS, RATE) for vote in (oracle.geometric_vote, oracle.arithmetic_vote)
+        mean(X, KERNEL, BIAS, RATE) for mean in (oracle.geometric_mean, oracle.arithmetic_mean)
     )
     assert np.abs(geometric - arithmetic).max() > 0.05
 
 
 class Subclassed(keras.Model):
-    """Dropout of Keras nested in a list, batch norm, noise, and a dropout used twice."""
+    """Model with Keras dropout in a nested model, batch normalization, noise, and a dropout used twice."""
 
     def __init__(self):
         super().__init__()
@@ -88,7 +89,7 @@ class Subclassed(keras.Model):
 
 
 @pytest.mark.parametrize("make", [softmax_regression, Subclassed])
-def test_fixed_by_the_seed_alone_and_leaves_no_trace(make):
+def test_depends_only_on_the_seed_and_does_not_change_the_model(make):
     model = make()
     model(X)
     before = [np.array(variable.numpy()) for variable in (*model.weights, *seeds(model))]
@@ -107,12 +108,11 @@ def test_fixed_by_the_seed_alone_and_leaves_no_trace(make):
 
 
 def seeds(model):
-    layers = model._flatten_layers()
-    return [layer.seed_generator.state for layer in layers if hasattr(layer, "seed_generator")]
+    return [layer.seed_generator.state for layer in all_layers(model) if hasattr(layer, "seed_generator")]
 
 
-def test_batch_norm_keeps_its_moving_statistics():
-    """One mask of rate ~0 is prediction: batch norm uses what it has learnt, not this batch."""
+def test_batch_norm_uses_its_moving_statistics():
+    """One mask of a rate near 0 equals prediction, where batch normalization ignores the statistics of the batch."""
     model = keras.Sequential([BatchNorm(), Dropout(1e-9), keras.layers.BatchNormalization()])
     model(X)
     np.testing.assert_allclose(
@@ -128,25 +128,25 @@ def test_batch_norm_keeps_its_moving_statistics():
      keras.layers.SpatialDropout1D(0.5)],
     ids=lambda layer: type(layer).__name__,
 )  # fmt: skip
-def test_a_thinned_network_treats_every_example_alike(layer):
-    """Equal examples get equal votes, in units (and only some of them) that differ from prediction."""
+def test_one_mask_applies_to_all_examples(layer):
+    """Equal examples get equal predictions, which differ from inference in some units."""
     model = keras.Sequential([layer])
     x = np.repeat(rng.normal(size=(1, 4, 50)), 3, axis=0)
-    votes = predict_by_mask_sampling(model, x, num_masks=1, from_logits=False)
-    np.testing.assert_array_equal(votes, np.repeat(votes[:1], 3, axis=0))
-    assert 0.2 < np.mean(np.abs(votes - x) > 1e-6) <= 1
+    predictions = predict_by_mask_sampling(model, x, num_masks=1, from_logits=False)
+    np.testing.assert_array_equal(predictions, np.repeat(predictions[:1], 3, axis=0))
+    assert 0.2 < np.mean(np.abs(predictions - x) > 1e-6) <= 1
     if isinstance(layer, (Dropout, keras.layers.Dropout)):
-        kept = votes != 0
+        kept = predictions != 0
         assert 0.3 < kept.mean() < 0.7
-        np.testing.assert_allclose(votes[kept], 2 * x[kept], rtol=1e-5)
+        np.testing.assert_allclose(predictions[kept], 2 * x[kept], rtol=1e-5)
     if not isinstance(
         layer, keras.layers.AlphaDropout
     ):  # which keeps the moments of all units, not each unit
         many = predict_by_mask_sampling(model, x[:1], num_masks=50, from_logits=False)
-        assert np.abs(many - x[:1]).mean() < 0.3 * np.abs(votes[:1] - x[:1]).mean()  # masks average out
+        assert np.abs(many - x[:1]).mean() < 0.3 * np.abs(predictions[:1] - x[:1]).mean()  # masks average out
 
 
-def test_takes_several_inputs():
+def test_accepts_several_inputs():
     a, b = keras.Input((5,)), keras.Input((5,))
     model = keras.Model([a, b], keras.layers.Dense(2, "softmax")(Dropout(0.5)(a + b)))
     assert predict_by_mask_sampling(model, [X, X], num_masks=2, batch_size=4).shape == (6, 2)
@@ -165,17 +165,17 @@ def test_takes_several_inputs():
         (None, keras.losses.Huber(), None, False),
     ],
 )
-def test_tells_logits_from_probabilities(activation, loss, from_logits, are_logits):
+def test_recognizes_logits_and_probabilities(activation, loss, from_logits, are_logits):
     model = softmax_regression(activation=activation)
     if loss is not None:
         model.compile("sgd", loss)
     outputs = model.predict(X, verbose=0)
     expected = oracle.softmax(outputs) if are_logits else outputs
-    votes = predict_by_weight_scaling(model, X, from_logits=from_logits, batch_size=4)
-    np.testing.assert_allclose(votes, expected, rtol=1e-5)
+    predictions = predict_by_weight_scaling(model, X, from_logits=from_logits, batch_size=4)
+    np.testing.assert_allclose(predictions, expected, rtol=1e-5)
 
 
-def test_one_logit_is_a_sigmoid():
+def test_one_logit_means_a_sigmoid():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     expected = 1 / (1 + np.exp(-model.predict(X, verbose=0)))
     np.testing.assert_allclose(predict_by_weight_scaling(model, X), expected, rtol=1e-5)
@@ -199,6 +199,6 @@ def test_one_logit_is_a_sigmoid():
         (lambda: predict_by_weight_scaling(softmax_regression(), X, batch_size=0), "batch_size=0"),
     ],
 )
-def test_errors(call, received):
+def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()

@@ -1,4 +1,4 @@
-"""What every augmentation owes: per-example draws that no batch changes, and the contract of layers."""
+"""Every augmentation: draws per example that do not depend on the batch, and the contract of layers."""
 
 import keras
 import numpy as np
@@ -48,18 +48,18 @@ def make(request):
 
 
 @pytest.mark.parametrize("name", ["RandomRotation", "Composition"])
-def test_contract(name):
-    """The whole contract for one of a kind; what each adds to it, its config, is checked for all."""
+def test_keeps_the_layer_contract(name):
+    """The whole contract for two of them; config and file are checked for all."""
     check_layer(EVERY[name], IMAGES[:4, :4, :3], training_random=True)
 
 
-def test_config_and_file(make):
+def test_is_restored_from_config_and_file(make):
     check_config_round_trip(make, IMAGES)
     check_keras_file(make, IMAGES)
 
 
-def test_an_example_s_view_depends_on_its_key_alone(make):
-    """Shuffled images with shuffled keys give shuffled views; a part of the batch gives a part of the views."""
+def test_view_of_an_example_depends_only_on_its_key(make):
+    """Shuffled images with shuffled keys give shuffled views; part of a batch gives the same part of the views."""
     layer, order = make(), np.random.default_rng(1).permutation(N)
     views = np.asarray(layer.augment(IMAGES, KEYS))
     np.testing.assert_allclose(views, uncompiled(layer, IMAGES, KEYS), atol=1e-5)  # XLA changes nothing
@@ -68,7 +68,7 @@ def test_an_example_s_view_depends_on_its_key_alone(make):
     np.testing.assert_allclose(uncompiled(layer, IMAGES[2:4], KEYS[2:4]), views[2:4], atol=1e-5)
 
 
-def test_the_layer_s_own_keys_are_its_seed_call_and_place():
+def test_keys_of_a_layer_are_seed_call_and_place():
     layer = AddNoise(1.0, seed=4)
     first, second = layer(IMAGES, training=True), layer(IMAGES, training=True)
     for call, views in ((0, first), (1, second)):
@@ -85,15 +85,15 @@ def test_keys_in_a_pipeline_do_not_depend_on_batches():
         np.testing.assert_allclose(np.concatenate(list(mapped.as_numpy_iterator())), expected, atol=1e-6)
 
 
-def test_inside_a_compiled_train_step():
-    """In a model, jitted whole, with a last batch of another size."""
+def test_works_in_a_compiled_train_step():
+    """In a model compiled by XLA, with a last batch of another size."""
     model = keras.Sequential([RandomCrop(1), RandomFlip(), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile("sgd", "mse", jit_compile=True)
     history = model.fit(IMAGES, np.zeros((N, 2)), batch_size=4, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
 
 
-def test_exports_with_a_model(tmp_path):
+def test_can_be_exported_with_a_model(tmp_path):
     model = keras.Sequential(
         [keras.Input((8, 6, 3)), RandomFlip(), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
@@ -112,7 +112,7 @@ def test_exports_with_a_model(tmp_path):
         (lambda: RandomFlip(seed=-1), "seed=-1"),
     ],
 )
-def test_errors(call, received):
+def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()
 
@@ -123,6 +123,6 @@ class OnlyDraws(Augmentation):
 
 
 @pytest.mark.parametrize(("kind", "missing"), [(Augmentation, "draw"), (OnlyDraws, "apply")])
-def test_an_augmentation_must_give_its_two_halves(kind, missing):
+def test_subclasses_must_define_draw_and_apply(kind, missing):
     with pytest.raises(NotImplementedError, match=f"{kind.__name__} does not define {missing}"):
         kind().augment(IMAGES, KEYS)

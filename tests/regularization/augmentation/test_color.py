@@ -1,4 +1,4 @@
-"""Brightness, contrast and color jitter are those of the formulas, image by image."""
+"""Brightness, contrast and color jitter equal the formulas, image by image."""
 
 import numpy as np
 import pytest
@@ -61,17 +61,17 @@ def test_equals_the_formulas(check):
         (check_jitter, "draws[:, 4] < self.probability", "draws[:, 4] >= self.probability"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(color, right, wrong))
 
 
 @pytest.mark.parametrize("layer", [RandomBrightness(0), RandomContrast(0), ColorJitter(0), ColorJitter(1, 0)])
-def test_identity_parameters_give_the_input_back(layer):
+def test_identity_parameters_return_the_inputs(layer):
     np.testing.assert_allclose(layer.augment(IMAGES, example_keys(0, 0, range(N))), IMAGES, atol=2e-6)
 
 
-def test_turning_the_hue_keeps_the_luma_and_greys():
+def test_rotating_the_hue_preserves_luma_and_greys():
     x, angle = ops.convert_to_tensor(IMAGES), ops.full((N,), 2.0)
     luma = np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(np.asarray(color.hue_turned(x, angle)) @ luma, IMAGES @ luma, atol=1e-6)
@@ -92,6 +92,6 @@ def test_turning_the_hue_keeps_the_luma_and_greys():
         ),
     ],
 )
-def test_errors(call, received):
+def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()

@@ -1,4 +1,4 @@
-"""Augmentations in a row, with one resampling for neighbors that move pixels."""
+"""Composition of augmentations, with one resampling for consecutive parts that move pixels."""
 
 import time
 
@@ -34,7 +34,7 @@ def part_uniforms(position, purpose, count):
 
 
 def check_in_a_row(module):
-    """First the flip, then the brightness, then the shift, each from keys of its own."""
+    """Flip, then brightness, then shift, each from different keys."""
     layer = module.compose(RandomFlip("both"), RandomBrightness(0.5), RandomCrop(2))
     got = uncompiled(layer, IMAGES, example_keys(2, 1, range(N)))
     draws = zip(
@@ -49,7 +49,7 @@ def check_in_a_row(module):
 
 
 def check_fused(module):
-    """A shift, then a flip, resampled once: the shift is the one before the flip."""
+    """A shift before a flip, resampled once."""
     layer = module.compose(RandomCrop(2), RandomFlip("both"))
     got = uncompiled(layer, IMAGES, example_keys(2, 1, range(N)))
     draws = zip(part_uniforms(0, "crop", 2), part_uniforms(1, "flip", 2), strict=True)
@@ -61,7 +61,7 @@ def check_fused(module):
 
 
 @pytest.mark.parametrize("check", [check_in_a_row, check_fused])
-def test_equals_one_after_the_other(check):
+def test_equals_parts_applied_in_order(check):
     check(composition)
 
 
@@ -74,7 +74,7 @@ def test_equals_one_after_the_other(check):
         (check_fused, "product(maps, later)", "later"),
     ],
 )
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(composition, right, wrong))
 
@@ -86,8 +86,8 @@ def test_wrong_twin(check, right, wrong):
         (3, (RandomResizedCrop((0.5, 1.0)), RandomFlip(), ColorJitter(0.5))),
     ],
 )
-def test_a_row_costs_what_its_parts_cost(channels, parts):
-    """One kernel of all would resample an image, or draw its numbers, anew for each of its pixels."""
+def test_cost_is_at_most_a_few_times_that_of_the_parts(channels, parts):
+    """A common kernel would resample an image, or draw its numbers, again for every pixel."""
     images = np.random.default_rng(0).random((256, 28, 28, channels), "float32")
     keys = example_keys(0, 0, range(256))
 
@@ -101,7 +101,7 @@ def test_a_row_costs_what_its_parts_cost(channels, parts):
     assert seconds(compose(*parts)) < 4 * sum(map(seconds, parts))
 
 
-def test_the_same_part_twice_draws_twice():
+def test_equal_parts_draw_different_numbers():
     noise = compose(AddNoise(1.0), AddNoise(1.0)).augment(
         np.zeros((500, 2, 2, 1), "float32"), example_keys(0, 0, range(500))
     )
@@ -109,7 +109,7 @@ def test_the_same_part_twice_draws_twice():
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion", "natural"])
-def test_presets(name):
+def test_presets_draw_from_their_seed_and_only_digits_are_not_flipped(name):
     layer = preset(name, seed=3)
     views = layer(IMAGES, training=True)
     np.testing.assert_array_equal(views, layer.augment(IMAGES, example_keys(3, 0, range(N))))
@@ -122,6 +122,6 @@ def test_presets(name):
     [(lambda: compose(), "nothing"), (lambda: compose(RandomFlip(), Dropout(0.5)), "Dropout"),
      (lambda: preset("letters"), "name='letters'")],
 )  # fmt: skip
-def test_errors(make, received):
+def test_refuses_bad_arguments(make, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         make()

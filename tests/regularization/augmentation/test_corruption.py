@@ -1,4 +1,4 @@
-"""Noise, holes and blur are those of slow loops; noise on a linear model is ridge regression."""
+"""Noise, holes and blur equal loops over pixels; noise on a linear model is ridge regression."""
 
 import numpy as np
 import pytest
@@ -60,18 +60,18 @@ def test_equals_the_loops(check):
         (check_blur, "draws[:, 1] < self.probability", "draws[:, 0] < self.probability"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(corruption, right, wrong))
 
 
 @pytest.mark.parametrize("layer", [AddNoise(0), GaussianBlur(probability=0), GaussianBlur((1e-3, 1e-3), 1.0)])
-def test_identity_parameters_give_the_input_back(layer):
+def test_identity_parameters_return_the_inputs(layer):
     np.testing.assert_allclose(augmented(layer), IMAGES, atol=1e-7)
 
 
 def test_noise_on_a_linear_model_is_ridge_regression():
-    """Least squares on copies of the inputs with noise σ tends to argmin mean of squares + σ² ‖w‖² (Bishop 1995)."""
+    """Least squares on copies of the inputs with noise σ approaches argmin mean of squares + σ² ‖w‖² (Bishop 1995)."""
     rng = np.random.default_rng(0)
     copies, stddev, x = 4000, 0.7, rng.normal(size=(10, 3))
     y = x @ [1.0, -2.0, 0.5]
@@ -84,7 +84,7 @@ def test_noise_on_a_linear_model_is_ridge_regression():
     assert np.abs(plain - ridge).max() > 0.2
 
 
-def test_blur_keeps_the_mean():
+def test_blur_preserves_the_mean():
     blurred = augmented(GaussianBlur((1.0, 1.0), 1.0, 2))
     np.testing.assert_allclose(np.mean(blurred, axis=(1, 2)), IMAGES.mean(axis=(1, 2)), atol=1e-6)
 
@@ -102,6 +102,6 @@ def test_blur_keeps_the_mean():
         (lambda: augmented(GaussianBlur(radius=6)), "radius=6 with images"),
     ],
 )
-def test_errors(call, received):
+def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()

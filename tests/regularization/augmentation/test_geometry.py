@@ -1,4 +1,4 @@
-"""Flips, crops, rotations and resized crops are those of slow loops over pixels."""
+"""Flips, crops, rotations and resized crops equal loops over pixels."""
 
 import numpy as np
 import pytest
@@ -72,20 +72,20 @@ def test_equals_the_loops(check):
         (check_resized_crop, "* (height * width)", "* height"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(geometry, right, wrong))
 
 
 @pytest.mark.parametrize("mode", ["horizontal", "vertical"])
-def test_flips_one_way_only(mode):
+def test_flips_in_one_direction_only(mode):
     check_flip(geometry, mode)
 
 
 @pytest.mark.parametrize(
     "layer", [RandomCrop(0), RandomRotation(0), RandomResizedCrop((1, 1), (1, 1))], ids=lambda each: each.name
 )
-def test_identity_parameters_give_the_input_back(layer):
+def test_identity_parameters_return_the_inputs(layer):
     np.testing.assert_array_equal(layer.augment(IMAGES, example_keys(0, 0, range(N))), IMAGES)
 
 
@@ -96,7 +96,7 @@ def test_half_the_images_are_flipped():
     assert flipped.mean() == pytest.approx(0.5, abs=5 * 0.5 / np.sqrt(n))
 
 
-def test_every_shift_is_as_frequent():
+def test_all_shifts_are_equally_frequent():
     n, padding = 9000, 1
     dot = np.zeros((n, 3, 3, 1), "float32")
     dot[:, 1, 1] = 1
@@ -104,15 +104,15 @@ def test_every_shift_is_as_frequent():
     np.testing.assert_allclose(shifts, 1 / 9, atol=5 * np.sqrt(1 / 9 * 8 / 9 / n))
 
 
-def test_a_quarter_turn_is_the_one_of_numpy():
-    """Counter-clockwise as seen."""
+def test_quarter_turn_equals_numpy():
+    """Both rotate counterclockwise on the screen."""
     square = IMAGES[:, :5, :5]
     angle = ops.full((N,), np.pi / 2)
     turned = geometry.resample(ops.convert_to_tensor(square), geometry.turned(angle, 5, 5))
     np.testing.assert_allclose(turned, np.rot90(square, axes=(1, 2)), atol=1e-5)
 
 
-def test_turns_multiply():
+def test_product_of_rotations_adds_the_angles():
     angles = ops.convert_to_tensor(np.linspace(-1, 1, N), "float32")
     both = geometry.product(geometry.turned(angles, 7, 5), geometry.turned(0.5 * angles, 7, 5))
     np.testing.assert_allclose(ops.array(both), ops.array(geometry.turned(1.5 * angles, 7, 5)), atol=1e-5)
@@ -143,11 +143,11 @@ def test_gradients_reach_the_images():
         (lambda: RandomResizedCrop(ratio=(0, 1)), r"ratio\[0\]=0"),
     ],
 )
-def test_errors(make, received):
+def test_refuses_bad_arguments(make, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         make()
 
 
-def test_a_geometric_augmentation_must_give_maps():
+def test_subclasses_must_define_maps():
     with pytest.raises(NotImplementedError, match="does not define maps"):
         GeometricAugmentation().augment(IMAGES, example_keys(0, 0, range(N)))

@@ -1,4 +1,4 @@
-"""Which class survives which transformation: 6 and 9 do not survive a half turn, 0 and 8 do."""
+"""Labels under transformations: a half turn changes 6 and 9 but not 0 and 8."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ class HalfTurn(GeometricAugmentation):
         return geometry.turned(keras.ops.full((key.shape[0],), np.pi), height, width)
 
 
-# Four symbols of five segments: 6 and 9 are each other's half turn, 0 and 8 their own.
+# Four symbols of segments: a half turn exchanges 6 and 9 and maps 0 and 8 to themselves.
 SYMBOLS = np.zeros((4, 5, 3), "float32")
 SYMBOLS[:2, [0, 0, 0, 4, 4, 4], [0, 1, 2, 0, 1, 2]] = 1
 SYMBOLS[:2, 1:4, [0]] = SYMBOLS[:2, 1:4, [2]] = 1
@@ -24,7 +24,7 @@ SYMBOLS[3] = SYMBOLS[2, ::-1, ::-1]
 
 
 def classifier(images):
-    """Scores by nearness to each symbol."""
+    """Return scores by nearness to each symbol."""
     distances = np.square(np.asarray(images)[:, None, :, :, 0] - SYMBOLS).sum(axis=(2, 3))
     return -distances
 
@@ -38,7 +38,7 @@ def check_half_turn(module):
     np.testing.assert_array_equal(survived, [1, 1, 0, 0])
 
 
-def check_wrong_decisions_are_not_asked(module):
+def check_errors_do_not_count(module):
     """Half of the 6s are labelled 9: the classifier gets them wrong before any augmentation."""
     y = np.where((Y == 2) & (np.arange(40) % 2 == 0), 3, Y)
     survived = module.label_preserving(classifier, X, y, AddNoise(0.0), num_draws=1)
@@ -58,11 +58,11 @@ def check_share(module):
     np.testing.assert_allclose(survived, [0.5, np.nan], atol=5 * 0.5 / np.sqrt(2000))
 
 
-CHECKS = [check_half_turn, check_wrong_decisions_are_not_asked, check_share]
+CHECKS = [check_half_turn, check_errors_do_not_count, check_share]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_what_survives(check):
+def test_fraction_of_recognized_examples(check):
     check(labels)
 
 
@@ -71,17 +71,17 @@ def test_what_survives(check):
     [
         (check_half_turn, "first : first + batch_size] += decided == y[index]",
          "first : first + batch_size] += decided != y[index]"),
-        (check_wrong_decisions_are_not_asked, "recognized = np.bincount(y[right]", "recognized = np.bincount(y"),
+        (check_errors_do_not_count, "recognized = np.bincount(y[right]", "recognized = np.bincount(y"),
         (check_share, "example_keys(seed, draw, index)", "example_keys(seed, 0, 0 * index)"),
         (check_share, "survived / num_draws", "survived"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_rejects_wrong_twins(check, right, wrong):
     with pytest.raises(AssertionError, match=r"[Nn]ot equal"):
         check(wrong_twin(labels, right, wrong))
 
 
-def test_takes_a_keras_model():
+def test_accepts_a_keras_model():
     model = keras.Sequential([keras.Input((5, 3, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
     flat = SYMBOLS.reshape(4, 15)
     model.set_weights([2 * flat.T, -np.square(flat).sum(axis=1)])
@@ -95,6 +95,6 @@ def test_takes_a_keras_model():
         (lambda: label_preserving(classifier, X, Y, AddNoise(0.1), num_draws=0), "num_draws=0"),
     ],
 )
-def test_errors(call, received):
+def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()
