@@ -98,6 +98,17 @@ def test_compiled_metrics():
     assert keras_internals.compiled_metrics(compiled()) is None
 
 
+def test_given_loss():
+    loss = keras.losses.Huber()
+    model = keras.Sequential([keras.layers.Dense(1)])
+    assert keras_internals.given_loss(model) is None
+    model.compile("sgd", loss)
+    assert keras_internals.given_loss(model) is loss
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd")
+    assert keras_internals.given_loss(model) is None
+
+
 def test_build_from_batch_creates_all_variables():
     model = Custom()
     model.compile("adam", "mse", metrics=["mae"])

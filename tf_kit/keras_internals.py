@@ -76,8 +76,8 @@ def compiled_metrics(model: keras.Model) -> Any:
 def given_loss(model: keras.Model) -> Any:
     """Return the loss that was given to `compile`, or None if there was none.
 
-    Uses `Model._compile_loss` and `CompileLoss._user_loss`. The public `loss` of Keras 2 is gone, and `compute_loss`
-    returns a mean over the replica's examples, from which no loss per example can be had.
+    Uses `Model._compile_loss` and `CompileLoss._user_loss`. The public `loss` holds the same object, but Keras declares
+    it as a deprecated method; `compute_loss` returns a mean over examples instead of one loss per example.
     """
     compiled = model._compile_loss if model.compiled else None
     return None if compiled is None else compiled._user_loss
