@@ -160,8 +160,7 @@ def _flag(field: dataclasses.Field, kind: Any, default: Any) -> click.Option:
     kind, _ = _required(kind)
     names = [flag_of(field.name)]
     notes = []
-    if field.metadata.get("choices"):
-        notes.append("one of " + ", ".join(map(str, field.metadata["choices"])))
+    choices = field.metadata.get("choices")
     if limits := _range_text(field.metadata.get("limits", {})):
         notes.append(limits)
     shown = field.metadata.get("default_text") or _text_of(default)
@@ -173,7 +172,9 @@ def _flag(field: dataclasses.Field, kind: Any, default: Any) -> click.Option:
         return click.Option(names, default=None, help=help)
     if typing.get_origin(kind) is tuple:
         return click.Option(names, type=_List(typing.get_args(kind)[0]), default=None, help=help)
-    return click.Option(names, type=kind if kind in (int, float) else str, default=None, help=help)
+    metavar = f"[{'|'.join(map(str, choices))}]" if choices else None
+    kind = kind if kind in (int, float) else str
+    return click.Option(names, type=kind, default=None, help=help, metavar=metavar)
 
 
 def _text_of(value: Any) -> str:

@@ -91,33 +91,33 @@ def test_every_command_has_help(monkeypatch, capsys):
         (["table", "--out", "/dev/null/run"], "/dev/null/run"),
         (["pretrain", "simclrr"], "simclrr"),
         (["pretrain", "rbm", "--activation", "relu"], "relu"),
-        (["pretrain", "rbm", "--units", "0"], "'0'"),
-        (["pretrain", "denoising", "--rate", "1.5"], "rate=1.5"),
-        (["pretrain", "autoencoder", "--learning-rate", "-0.1"], "learning_rate=-0.1"),
+        (["pretrain", "rbm", "--units", "0"], "--units 0"),
+        (["pretrain", "denoising", "--rate", "1.5"], "`--rate` must"),
+        (["pretrain", "autoencoder", "--learning-rate", "-0.1"], "--learning-rate -0.1"),
         (["pretrain", "supervised", "--labels", "half"], "half"),
         (["pretrain", "supervised", "--labels", "5000"], "5000"),
         (["pretrain", "rbm", "--temperature", "0.5"], "--temperature"),
         (["pretrain", "rbm", "--augment", "digits"], "--augment"),
-        (["pretrain", "rbm", "--encoder", "cnn"], "encoder='cnn'"),
+        (["pretrain", "rbm", "--encoder", "cnn"], "--encoder"),
         (["pretrain", "rbm", "--patch-size", "2"], "--patch-size"),
-        (["pretrain", "simclr", "--encoder", "rnn"], "encoder='rnn'"),
-        (["pretrain", "simclr", "--augment", "letters"], "augment='letters'"),
-        (["pretrain", "simclr", "--temperature", "0"], "temperature=0"),
+        (["pretrain", "simclr", "--encoder", "rnn"], "--encoder rnn"),
+        (["pretrain", "simclr", "--augment", "letters"], "--augment letters"),
+        (["pretrain", "simclr", "--temperature", "0"], "--temperature 0"),
         (["pretrain", "simclr", "--filters", "16,wide"], "16,wide"),
         (["pretrain", "simclr", "--data", "xor"], "(2,)"),
-        (["pretrain", "byol", "--momentum", "1.5"], "momentum=1.5"),
-        (["pretrain", "mae", "--encoder", "cnn"], "encoder='cnn'"),
-        (["pretrain", "mae", "--patch-size", "3"], "patch_size=3"),
-        (["pretrain", "mae", "--mask-ratio", "1"], "mask_ratio=1"),
-        (["pretrain", "masked", "--mask-ratio", "0"], "mask_ratio=0"),
+        (["pretrain", "byol", "--momentum", "1.5"], "--momentum 1.5"),
+        (["pretrain", "mae", "--encoder", "cnn"], "--encoder"),
+        (["pretrain", "mae", "--patch-size", "3"], "--patch-size 3"),
+        (["pretrain", "mae", "--mask-ratio", "1"], "--mask-ratio 1"),
+        (["pretrain", "masked", "--mask-ratio", "0"], "--mask-ratio 0"),
         (["pretrain", "simclr", "--data", "./no-such-folder"], "no-such-folder"),
         (["pretrain", "simclr", "--data", "empty"], "png, jpg"),
-        (["pretrain", "simclr", "--data", "flat", "--image-size", "0"], "'0'"),
+        (["pretrain", "simclr", "--data", "flat", "--image-size", "0"], "Received: 0."),
         (["pretrain", "simclr", "--data", "flat", "--image-size", "8,8,3"], "height,width"),
         (["pretrain", "simclr", "--data", "no such folder"], "or be the path of a folder of images"),
         (["pretrain", "supervised", "--data", "flat"], "a subfolder of images for each class"),
         (["table", "--data", "flat"], "a subfolder of images for each class"),
-        (["labels", "--data", "flat"], "a subfolder of images for each class"),
+        (["label-efficiency", "--data", "flat"], "a subfolder of images for each class"),
         (["pretrain", "simclr", "--data", "damaged"], "3.png"),
         (["pretrain", "supervised", "--monitor-every", "2"], "--monitor-every"),
         (["pretrain", "simclr", "--monitor-every", "-1"], "--monitor-every"),
@@ -125,10 +125,10 @@ def test_every_command_has_help(monkeypatch, capsys):
         (["pretrain", "tokens", "--data", "empty"], "text file"),
         (["pretrain", "tokens", "--augment", "none"], "--augment"),
         (["pretrain", "mae", "--length", "8"], "--length"),
-        (["labels", "--methods", "simclr,moco"], "moco"),
-        (["labels", "--labels", "50,few"], "few"),
-        (["labels", "--labels", "5"], "labels=5"),
-        (["labels", "--labels", "5000"], "labels=5000"),
+        (["label-efficiency", "--methods", "simclr,moco"], "moco"),
+        (["label-efficiency", "--labels", "50,few"], "few"),
+        (["label-efficiency", "--labels", "5"], "--labels 5"),
+        (["label-efficiency", "--labels", "5000"], "--labels 5000"),
         (["finetune", "no-such-run"], "no-such-run"),
         (["probe", "."], "encoder.keras"),
         (["data", "import", "mnist", "no-such-folder"], "no-such-folder"),
@@ -262,10 +262,10 @@ def test_labels_prints_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     arguments = ["--methods", "masked", "--seeds", "1", "--labels", "50", "--steps", "20"]
     arguments += ["--pretrain-epochs", "1", "--learning-rates", "0.01"]
-    status, out, err = run_main(monkeypatch, capsys, "labels", *arguments)
+    status, out, err = run_main(monkeypatch, capsys, "label-efficiency", *arguments)
     assert status == 0, err
     assert "from scratch" in out
-    assert (tmp_path / "runs" / "labels-digits" / "figures" / "label_efficiency.png").is_file()
+    assert (tmp_path / "runs" / "label-efficiency-digits" / "figures" / "label_efficiency.png").is_file()
 
 
 def test_table_prints_the_table(monkeypatch, capsys, tmp_path):
@@ -295,7 +295,7 @@ def test_what_needs_linux_is_asked_for_when_it_is_needed(tmp_path):
         "import os, sys; [sys.modules.update({name: None}) for name in ('resource', 'fcntl', 'pwd', 'grp')]; "
     )
     windows += "[delattr(os, name) for name in ('fork', 'forkpty', 'sysconf', 'wait4', 'getuid')]; "
-    code = "from tf_kit.grading.children import Children; Children(None, 1)"
+    code = "from tf_kit.grading.sandbox.processes import Children; Children(None, 1)"
     program = [sys.executable, "-c", windows + code]
     failed = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert failed.stderr.splitlines()[-1].startswith(

@@ -9,8 +9,10 @@ from experiments.bar import BARS, Bar
 from tf_kit import pretraining
 from tf_kit.errors import InputError
 from tf_kit.experiments import format_labels, label_efficiency, run_label_efficiency
+from tf_kit.experiments.label_efficiency import rows as rows_module
+from tf_kit.experiments.label_efficiency import settings as settings_module
+from tf_kit.pretraining.methods import IMAGE_METHODS
 from tf_kit.runs import Run
-from tf_kit.runs.methods import METHODS
 
 TINY = {
     "labels": (30, None),
@@ -139,7 +141,7 @@ def test_labels_lie_within_more_and_over_all_classes(table):
 
 
 def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
-    evaluate, knn, seen = pretraining.Classifier.evaluate, label_efficiency.share_of_votes_right, []
+    evaluate, knn, seen = pretraining.Classifier.evaluate, rows_module.share_of_votes_right, []
 
     def counting(self, x=None, y=None, **options):
         if not options.get("_use_cached_eval_dataset"):
@@ -151,7 +153,7 @@ def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
         return knn(encoder, train, test, k)
 
     monkeypatch.setattr(pretraining.Classifier, "evaluate", counting)
-    monkeypatch.setattr(label_efficiency, "share_of_votes_right", counting_knn)
+    monkeypatch.setattr(rows_module, "share_of_votes_right", counting_knn)
     choices = {"learning_rates": (1e-9, 0.01), "neighbors": (1, 30)}
     results = run(tmp_path / "run", seeds=1, labels=(30,), val_labels=50, **choices)
     for row in results["rows"].values():
@@ -216,8 +218,8 @@ def test_a_collapsed_encoder_is_measured_too(tmp_path, monkeypatch):
             variable.assign(0 * variable)
         return encoder
 
-    make = label_efficiency._new_encoder
-    monkeypatch.setattr(label_efficiency, "_new_encoder", collapsed)
+    make = rows_module._new_encoder
+    monkeypatch.setattr(rows_module, "_new_encoder", collapsed)
     monkeypatch.setattr(label_efficiency.Progress, "say", lambda self, line: said.append(line))
     results = run(
         tmp_path / "run", seeds=1, labels=(30,), learning_rates=(1e-9,), probe_learning_rates=(1e-9,)
@@ -260,8 +262,8 @@ def test_a_killed_run_resumes_to_the_same_table(table, tmp_path, monkeypatch):
     ],
 )
 def test_rounds(labels, expected):
-    settings = label_efficiency.Settings(steps=300, passes=15, rounds=10, batch_size=32)
-    assert label_efficiency._rounds(settings, labels) == expected
+    settings = settings_module.Settings(steps=300, passes=15, rounds=10, batch_size=32)
+    assert settings_module.rounds_of(settings, labels) == expected
 
 
 @pytest.mark.parametrize(
@@ -284,9 +286,9 @@ def test_errors(given, says, tmp_path):
 
 
 def test_every_method_has_a_row_below_its_encoder_from_scratch():
-    rows = label_efficiency._rows(list(METHODS))
-    assert set(rows) == {*METHODS, "scratch-mlp", "scratch-cnn", "scratch-vit"}
+    rows = settings_module.rows_of(list(IMAGE_METHODS))
+    assert set(rows) == {*IMAGE_METHODS, "scratch-mlp", "scratch-cnn", "scratch-vit"}
     for kind in ("mlp", "cnn", "vit"):
-        own = [row for row in rows if label_efficiency._kind(row) == kind]
+        own = [row for row in rows if settings_module.kind_of(row) == kind]
         first = rows.index(f"scratch-{kind}")
         assert rows[first : first + len(own)] == own

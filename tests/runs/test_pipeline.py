@@ -10,7 +10,8 @@ from PIL import Image
 
 from tf_kit import networks, runs
 from tf_kit.errors import InputError
-from tf_kit.runs import classification, methods, pretraining, training_data
+from tf_kit.pretraining.methods import IMAGE_METHODS, own_options
+from tf_kit.runs import checkpoint, classification, encoders, methods, pretraining, training_data
 
 TINY = {"epochs": 3, "batch_size": 16}
 SIZES = {"mlp": {"units": (8,)}, "cnn": {"filters": (4, 4), "units": (8,)}, "vit": {"width": 8, "depth": 1}}
@@ -56,14 +57,14 @@ SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("byol", "mae
 @pytest.mark.parametrize("method", ["masked", *SLOW])
 def test_a_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeypatch):
     expected = pretrain(method, flat, tmp_path / "whole")
-    save = runs._StageState.save
+    save = checkpoint.StageState.save
 
     def kill_in_the_third(self, model, stage, epoch, logs):
         if epoch == 3:
             raise Killed
         save(self, model, stage, epoch, logs)
 
-    monkeypatch.setattr(runs._StageState, "save", kill_in_the_third)
+    monkeypatch.setattr(checkpoint.StageState, "save", kill_in_the_third)
     with pytest.raises(Killed):
         pretrain(method, flat, tmp_path / "killed")
     monkeypatch.undo()
@@ -295,14 +296,14 @@ def test_what_was_learned_is_drawn(flat, tmp_path):
         assert {path.stem for path in (tmp_path / method / "figures").iterdir()} == figures
 
 
-@pytest.mark.parametrize("name", methods.METHODS)
+@pytest.mark.parametrize("name", IMAGE_METHODS)
 def test_each_method_takes_the_encoders_it_names(name):
     method = methods.find(name)
     for kind in method.encoders:
-        sizes = methods.encoder_options(name, kind, (8, 8, 1), {})
-        encoder = methods.make_encoder((8, 8, 1), **sizes)
+        sizes = encoders.encoder_options(name, kind, (8, 8, 1), {})
+        encoder = encoders.make_encoder((8, 8, 1), **sizes)
         if not method.greedy:
-            model = methods.make_pretrainer(name, encoder, method.options)
+            model = methods.make_pretrainer(name, encoder, own_options(name, {}))
             model.prepare(np.random.default_rng(0).random((4, 8, 8, 1), "float32"))
             assert model.encoder is encoder
 
@@ -312,8 +313,8 @@ def test_each_method_takes_the_encoders_it_names(name):
     [((8, 8, 1), (16, 32), 2), ((28, 28, 1), (16, 32, 64), 4), ((64, 48, 3), (16, 32, 64, 128), 4)],
 )
 def test_sizes_follow_the_images(shape, filters, patch):
-    assert methods.usual_sizes("cnn", shape)["filters"] == filters
-    assert methods.usual_sizes("vit", shape)["patch_size"] == patch
+    assert encoders.usual_sizes("cnn", shape)["filters"] == filters
+    assert encoders.usual_sizes("vit", shape)["patch_size"] == patch
 
 
 def test_augmentation_follows_the_data():

@@ -30,7 +30,8 @@ def wrong_class(owner, method, right, wrong):
 
 
 def _replaced(source, right, wrong, name):
-    assert source.count(right) == 1, f"{right!r} stands {source.count(right)} times in {name}"
+    if source.count(right) != 1:  # no AssertionError, which the test of a twin expects
+        raise LookupError(f"{right!r} stands {source.count(right)} times in {name}")
     return source.replace(right, wrong)
 
 

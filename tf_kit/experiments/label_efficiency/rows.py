@@ -77,10 +77,11 @@ class Row:
         if self.row.startswith(SCRATCH) or (self._encoder is not None and not self.supervised):
             return
         if self.supervised or self.seed == shared_seed(self.seed, self.settings):
-            self.run.progress.skip(1, self._pretraining_cost)
+            self.run.progress.skip(1, self.pretraining_cost)
 
     @property
     def pretraining_cost(self):
+        """Cost of one pretraining, in the unit of the progress bar."""
         return pretraining_cost(self.row, self.settings, len(self.train))
 
     def _finetune(self, cell, encoder, few, shown, rounds, examples, cost):
@@ -175,7 +176,7 @@ class Row:
         encoder = _new_encoder(self.kind, shape, seed)
         epochs = self.settings.pretrain_epochs[self.row]
         stages = 3 if method.greedy else 1
-        cost = self._pretraining_cost / (epochs * stages)
+        cost = self.pretraining_cost / (epochs * stages)
 
         # a look at the start and at the end tells whether it has collapsed
         run = child if self.supervised else Watch(child, self.val, every=epochs)
