@@ -24,6 +24,7 @@ import click
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError
 from tf_kit.options import flags_of
+from tf_kit.options import option as option
 
 
 @dataclasses.dataclass(frozen=True)
