@@ -1,4 +1,4 @@
-"""What every test needs: a quiet TensorFlow, a fixed seed, MNIST where this machine has it, and its turn."""
+"""For every test: a quiet TensorFlow, a fixed seed, MNIST where this machine has it, and the order of the tests."""
 
 import collections
 import os
@@ -12,23 +12,20 @@ import pytest
 
 
 def prepared_data_dir():
-    """The folder of prepared TFDS data sets on this machine, or None."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "tensorflow_datasets"
-    for folder in (os.environ.get("TFDS_DATA_DIR"), beside):
-        if folder and (Path(folder) / "mnist").is_dir():
-            return Path(folder)
-    return None
+    """The folder of prepared TFDS data sets that TFDS_DATA_DIR names, if it has MNIST, or None."""
+    folder = os.environ.get("TFDS_DATA_DIR")
+    return Path(folder) if folder and (Path(folder) / "mnist").is_dir() else None
 
 
 def pytest_collection_modifyitems(items):
-    """Files of few tests come first: theirs are the long ones, and at the end processes would wait for them."""
+    """Run files of few tests first: these are the long ones, and at the end other processes would wait for them."""
     tests = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: tests[item.path])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """`--dist loadfile`, except that each demo goes to a process as a file of its own would."""
+    """`--dist loadfile`, except that each demo is dealt to a process by itself."""
     from xdist.scheduler import LoadFileScheduling
 
     class OneDemoAtATime(LoadFileScheduling):

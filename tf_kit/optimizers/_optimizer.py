@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tf_kit import keras_internals
 from tf_kit.checks import number
 from tf_kit.typing import Tensor
 
@@ -73,12 +74,12 @@ class Optimizer(keras.optimizers.Optimizer):
         if not self.built:
             self.build(list(variables))
         if self._compiled_apply is None:
-            apply = super().apply
+            apply, optimized = super().apply, keras_internals.optimized_variables(self)
             self._compiled_apply = _compiled.compile_apply(
-                lambda gradients, indices: apply(gradients, [self._trainable_variables[i] for i in indices])
+                lambda gradients, indices: apply(gradients, [optimized[i] for i in indices])
             )
         if variables is None:
-            variables = self._trainable_variables
+            variables = keras_internals.optimized_variables(self)
         self._compiled_apply(gradients, tuple(self._get_variable_index(variable) for variable in variables))
 
     def get_config(self) -> dict[str, Any]:

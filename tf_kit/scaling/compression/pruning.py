@@ -17,7 +17,8 @@ from keras import ops
 
 from tf_kit.checks import choice, count, number, refuse
 from tf_kit.keras_internals import slots_of, stored_kernel
-from tf_kit.scaling.compression.rebuilding import config_of, layers_within, rebuild
+from tf_kit.networks.inspection import layers_within
+from tf_kit.scaling.compression.rebuilding import config_of, rebuild
 from tf_kit.typing import ArrayLike, Tensor
 
 _SCOPES = ("global", "layer")

@@ -16,8 +16,9 @@ from keras import ops
 
 from tf_kit.checks import count, refuse
 from tf_kit.keras_internals import stored_kernel
+from tf_kit.networks.inspection import layers_within
 from tf_kit.scaling.compression.pruning import PrunedConv1D, PrunedConv2D, PrunedConv3D, PrunedDense
-from tf_kit.scaling.compression.rebuilding import config_of, layers_within, rebuild
+from tf_kit.scaling.compression.rebuilding import config_of, rebuild
 from tf_kit.scaling.compression.size import pack, unpack
 from tf_kit.typing import ArrayLike, Tensor
 

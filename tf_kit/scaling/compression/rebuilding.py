@@ -1,6 +1,6 @@
 """Copies of a model in which some layers are replaced by layers of another kind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -52,12 +52,3 @@ def rebuild(
 def config_of(layer: keras.layers.Layer) -> dict[str, Any]:
     """Return the config for a layer of another kind, without low-rank adaptations, which the copied kernel includes."""
     return {name: value for name, value in layer.get_config().items() if not name.startswith("lora_")}
-
-
-def layers_within(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a model, with those of nested models instead of the nested models."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from layers_within(layer)
-        else:
-            yield layer

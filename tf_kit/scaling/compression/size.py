@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tf_kit.checks import refuse
-from tf_kit.scaling.compression.rebuilding import layers_within
+from tf_kit.networks.inspection import layers_within
 from tf_kit.typing import ArrayLike
 
 

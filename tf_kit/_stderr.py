@@ -1,3 +1,0 @@
-from tf_kit.stderr import closed
-
-__all__ = ["closed"]
