@@ -1,4 +1,4 @@
-"""Training runs on the digits, one healthy and others made sick on purpose, for test_monitoring.py."""
+"""Training runs on the digits for test_monitoring.py: one healthy, the others with a deliberate fault."""
 
 import keras
 
@@ -27,7 +27,7 @@ RUNS = {
 
 
 class Run:
-    """A network with its optimizer, compiled once and trained from new weights for each seed."""
+    """Network with its optimizer, compiled once and trained from new weights for each seed."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Run:
         self.fresh = [keras.ops.convert_to_numpy(each) for each in self.model.optimizer.variables]
 
     def histories(self, seed):
-        """The monitor's history and the plain one of `fit`."""
+        """Return the history of the monitor and that of `fit`."""
         train, val, _ = load("digits", seed=seed)
         x, y = train.x[: self.num_examples], train.y[: self.num_examples]
         keras.utils.set_random_seed(seed)

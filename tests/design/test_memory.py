@@ -41,7 +41,7 @@ def shared_and_nested():
 
 @keras.saving.register_keras_serializable(package="tests")
 class Residual(layers.Layer):
-    """x + f(x), with f a layer within this layer."""
+    """Layer x + f(x), where f is a layer within it."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -55,7 +55,7 @@ class Residual(layers.Layer):
 
 
 class OwnModel(keras.Model):
-    """A model of the user's own class, whose call knows no `training`."""
+    """User-defined model whose `call` has no argument `training`."""
 
     def __init__(self, unused=None):
         super().__init__()
@@ -88,7 +88,7 @@ def sizes(bill):
     return {layer.name: layer.activations_bytes // 4 // bill.batch_size for layer in bill.layers}
 
 
-# Counts that can be done by hand, each as a check that a wrong twin of the module must fail.
+# Counts that are easy by hand, each as a check that a wrong twin must fail.
 
 
 def check_mlp(module):
@@ -158,13 +158,13 @@ def test_wrong_twin(check, right, wrong):
 
 
 def test_slide_of_the_50_layer_network():
-    """Slide: 26 M weights, 16 M activations, 168 MB: no gradients, no slots, no minibatch."""
+    """Slide: 26 M weights, 16 M activations, 168 MB, without gradients, slots and minibatch."""
     model = keras.applications.ResNet50(weights=None)
     bill = memory_bill(model, batch_size=1)
     assert round(bill.num_weights / 1e6) == 26
     assert round(bill.num_activations / 1e6) == 16
     assert round((bill.weights_bytes + bill.activations_bytes) / 1e6) == 168
-    # What the slide leaves out is most of the bill.
+    # The parts that the slide leaves out are most of the bill.
     assert memory_bill(model, batch_size=32, optimizer="adam").total_bytes > 14 * 168e6
 
     kept = numbers_kept_for_the_backward_pass(model, (1, 224, 224, 3))
@@ -173,7 +173,7 @@ def test_slide_of_the_50_layer_network():
 
 
 def numbers_kept_for_the_backward_pass(model, shape):
-    """Numbers that TensorFlow's backward graph reads from the forward graph, weights aside."""
+    """Count the numbers that TensorFlow's backward graph reads from the forward graph, except weights."""
 
     @tf.function
     def step(x):
@@ -194,7 +194,7 @@ def numbers_kept_for_the_backward_pass(model, shape):
     return sum(kept.values())
 
 
-def test_activations_of_an_mlp_are_what_its_backward_pass_reads():
+def test_activations_of_an_mlp_equal_the_reads_of_its_backward_pass():
     kept = numbers_kept_for_the_backward_pass(mlp(), (7, 8, 8, 1))
     bill = memory_bill(mlp(), batch_size=7)
     # The backward pass reads the inputs and the hidden layer; the logits go to the loss.
@@ -254,12 +254,12 @@ def test_slots_of_the_compiled_optimizer_before_and_after_training():
     assert memory_bill(model, 4).slots_bytes == before == nbytes(model.optimizer.variables)
 
 
-def test_no_optimizer_no_slots():
+def test_no_optimizer_means_no_slots():
     assert memory_bill(mlp(), 4).slots_bytes == 0
 
 
 @pytest.mark.parametrize(("policy", "weight", "activation"), [("mixed_bfloat16", 4, 2), ("float16", 2, 2)])
-def test_dtypes(policy, weight, activation):
+def test_counts_bytes_of_each_dtype(policy, weight, activation):
     units = [layers.Dense(30, activation="relu", dtype=policy), layers.Dense(10, dtype="float32")]
     model = keras.Sequential([keras.Input((64,)), *units])
     bill = memory_bill(model, batch_size=5)
@@ -267,7 +267,7 @@ def test_dtypes(policy, weight, activation):
     assert bill.activations_bytes == 5 * (30 * activation + 10 * 4)
 
 
-def test_batch_size_scales_inputs_and_activations_alone():
+def test_batch_size_scales_only_inputs_and_activations():
     one, many = (memory_bill(residual_network(), n, optimizer="sgd") for n in (1, 50))
     for part in ("activations_bytes", "outputs_bytes", "inputs_bytes"):
         assert getattr(many, part) == 50 * getattr(one, part)
@@ -276,13 +276,13 @@ def test_batch_size_scales_inputs_and_activations_alone():
 
 
 @pytest.mark.parametrize("new", MODELS)
-def test_layers_add_up(new):
+def test_layers_add_up_to_the_bill(new):
     bill = memory_bill(new(), 3)
     for part in ("weights_bytes", "activations_bytes", "outputs_bytes"):
         assert sum(getattr(layer, part) for layer in bill.layers) == getattr(bill, part)
 
 
-def test_frozen_layers_have_no_gradients_and_idle_layers_are_counted():
+def test_frozen_layers_have_no_gradients_and_unused_layers_are_counted():
     model = mlp()
     model.layers[1].trainable = False
     assert memory_bill(model, 1).gradients_bytes == 4 * 310
@@ -300,7 +300,7 @@ def test_functional_operations_count_like_layers():
 
 
 @pytest.mark.parametrize("new", [residual_network, text_model])
-def test_nothing_of_the_model_changes(new):
+def test_model_does_not_change(new):
     model = new()
     call = keras.Operation.__call__
     before = [
@@ -327,14 +327,14 @@ def test_calls_are_restored_after_an_error():
     assert keras.Operation.__call__ is call
 
 
-def test_open_shapes_are_taken_from_a_batch():
+def test_unknown_shapes_are_taken_from_a_batch():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, layers.Conv2D(2, 3, padding="same")(inputs))
     bill = memory_bill(model, batch_size=5, x=np.zeros((1, 10, 20, 3), "float32"))
     assert bill.num_activations == 10 * 20 * 2
 
 
-def test_table():
+def test_str_is_a_table():
     text = str(memory_bill(mlp(), 1000, optimizer="sgd"))
     assert re.search(r"weights +0\.009\n", text)
     assert re.search(r"activations +0\.160\n", text)
@@ -359,7 +359,7 @@ def test_refuses(call, message):
         call()
 
 
-def test_refuses_a_model_that_hides_its_inputs():
+def test_refuses_a_model_of_unknown_input_shape():
     model = OwnModel()
     model.built = True
     with pytest.raises(ValueError, match="Give a batch as x"):

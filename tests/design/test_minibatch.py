@@ -34,7 +34,7 @@ def example_gradients(weights, x, y):
     return [oracle.least_squares_gradient(weights, x[i : i + 1], y[i : i + 1, 0]) for i in range(len(x))]
 
 
-# Theorems, each as a check that a wrong twin of the module must fail.
+# Theorems, each as a check that a wrong twin must fail.
 
 
 def check_every_batch_that_can_be_drawn(module):
@@ -57,7 +57,7 @@ def check_example_variance(module):
     np.testing.assert_allclose(found.example_variance, sigma2, rtol=1e-5)
     np.testing.assert_allclose(found.theory, [sigma2, sigma2 / 2 * 4 / 5, 0], rtol=1e-5)
     np.testing.assert_allclose(found.gradient_norm, np.linalg.norm(np.mean(gradients, axis=0)), rtol=1e-5)
-    np.testing.assert_allclose(found.measured[2], 0, atol=1e-10)  # a full batch leaves nothing to chance
+    np.testing.assert_allclose(found.measured[2], 0, atol=1e-10)  # a full batch has no variance
 
 
 def check_measured(module, replace):
@@ -67,7 +67,7 @@ def check_measured(module, replace):
     )
     away = np.abs(found.measured - found.theory) / found.standard_error
     np.testing.assert_array_less(away, 4)
-    np.testing.assert_array_less(found.standard_error, found.theory / 5)  # the bound above is a narrow one
+    np.testing.assert_array_less(found.standard_error, found.theory / 5)  # so the bound above is tight
 
 
 def check_without_replacement(module):
@@ -127,16 +127,16 @@ def test_wrong_twin(check, right, wrong):
 
 
 def test_slide_batch_size_is_not_a_number_of_passes():
-    """Slide: "Batch size: the number of times the entire training set pass through": that is the epochs."""
+    """Slide: "Batch size: the number of times the entire training set pass through" defines the epochs."""
     x = np.arange(20)
     passes_wanted = 5
     seen = np.concatenate(list(minibatches(x, batch_size=passes_wanted)))
-    assert np.bincount(seen).tolist() == [1] * 20  # read as printed: one pass, not five
+    assert np.bincount(seen).tolist() == [1] * 20  # as printed: one pass, not five
     seen = np.concatenate(list(minibatches(x, batch_size=4, epochs=passes_wanted)))
     assert np.bincount(seen).tolist() == [5] * 20
 
 
-def test_num_steps_counts_the_updates_of_fit():
+def test_epochs_to_steps_counts_the_updates_of_fit():
     x, y, weights = tiny(n=23)
     model = linear_model(weights)
     model.compile("sgd", "mse")
@@ -144,13 +144,13 @@ def test_num_steps_counts_the_updates_of_fit():
     assert int(model.optimizer.iterations) == epochs_to_steps(2, 23, 5) == 2 * steps_per_epoch(23, 5)
 
 
-def test_minibatches_are_those_of_the_data():
+def test_minibatches_is_the_function_of_data():
     from tf_kit import data
 
     assert minibatches is data.minibatches
 
 
-def test_shuffled_epoch_delivers_each_example_once_in_an_order_of_its_own():
+def test_epochs_have_each_example_once_in_different_orders():
     """Slide: never forget to shuffle your data each epoch."""
     first, second = np.split(np.concatenate(list(minibatches(np.arange(50), batch_size=8, epochs=2))), 2)
     assert sorted(first) == sorted(second) == list(range(50))
@@ -161,7 +161,7 @@ def test_shuffled_epoch_delivers_each_example_once_in_an_order_of_its_own():
 
 
 def noisy_network():
-    """Dropout, batch normalization, a penalty and a constraint: all that a probe could disturb."""
+    """Network with dropout, batch normalization, a penalty and a constraint, which a probe could disturb."""
     return keras.Sequential(
         [
             keras.Input((4,)),
@@ -188,7 +188,7 @@ def check_probe(module):
     )
 
 
-def test_probe_equals_the_networks_gradient_norms():
+def test_probe_agrees_with_gradient_norms():
     check_probe(recorded_gradients)
     with pytest.raises(AssertionError):
         check_probe(wrong_twin(recorded_gradients, "training=False", "training=True"))
@@ -215,7 +215,7 @@ def test_probe_agrees_with_central_differences():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_probe_leaves_the_model_alone(compiled):
+def test_probe_does_not_change_the_model(compiled):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(9, 4)), rng.integers(3, size=9)
     model = noisy_network()
@@ -231,7 +231,7 @@ def test_probe_leaves_the_model_alone(compiled):
     assert not compiled or model.optimizer is optimizer
 
 
-def test_draws_depend_on_the_seed_alone():
+def test_draws_depend_only_on_the_seed():
     x, y, weights = tiny(n=20)
     one, same, other = (
         gradient_variance(linear_model(weights), x, y, "mse", (3,), num_draws=5, seed=seed).measured
@@ -242,7 +242,7 @@ def test_draws_depend_on_the_seed_alone():
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_equal_examples_have_no_noise(replace):
+def test_equal_examples_give_no_noise(replace):
     x, y = np.full((8, 2), 3e3), np.full((8, 1), -5e3)
     found = gradient_variance(linear_model([0.1, 0.2]), x, y, "mse", (1, 4), num_draws=3, replace=replace)
     np.testing.assert_allclose(found.measured / found.gradient_norm**2, 0, atol=1e-12)
@@ -255,7 +255,7 @@ def test_one_example_is_a_full_batch():
     assert found.measured[0] == found.theory[0] == 0
 
 
-def test_table():
+def test_str_is_a_table():
     x, y, weights = tiny(n=20)
     lines = str(gradient_variance(linear_model(weights), x, y, "mse", (1, 4), num_draws=2)).splitlines()
     assert lines[0].split() == ["batch", "size", "measured", "±", "error", "theory", "noise/signal"]

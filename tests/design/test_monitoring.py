@@ -20,7 +20,7 @@ def examples(n=48):
 
 
 def network(optimizer=None, **compile_arguments):
-    """Layers that draw, count and penalize: all that a monitor could disturb."""
+    """Model with random layers, moving statistics and penalties, which a monitor could disturb."""
     keras.utils.set_random_seed(3)
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6, name="deep")], name="inner")
     model = keras.Sequential(
@@ -38,7 +38,7 @@ def network(optimizer=None, **compile_arguments):
     return model
 
 
-# What is recorded, each as a check that a wrong twin of the module must fail.
+# Records, each as a check that a wrong twin must fail.
 
 
 def check_gradient_norms(module):
@@ -57,7 +57,7 @@ def check_gradient_norms(module):
 
 
 def check_update_ratio(module):
-    """Plain gradient descent on one full batch: Δθ = −η·∇J, known before the step."""
+    """Gradient descent on one full batch has Δθ = −η·∇J, which is known before the step."""
     x, y = examples()
     model = mlp((5,), 2, "tanh", input_shape=(4,), seed=0)
     model.compile(keras.optimizers.SGD(0.3), LOSS)
@@ -157,7 +157,7 @@ def test_csv_holds_the_history(tmp_path):
         np.testing.assert_array_equal(loaded[name], values)
 
 
-def test_csv_goes_on_where_a_run_is_resumed(tmp_path):
+def test_csv_continues_in_a_resumed_run(tmp_path):
     x, y = examples()
     model = network()
     for first, last in ((0, 3), (2, 4)):  # the second run starts again after epoch 2
@@ -168,7 +168,7 @@ def test_csv_goes_on_where_a_run_is_resumed(tmp_path):
     assert np.isfinite(monitor.history["update_ratio/logits"][1:]).all()
 
 
-def test_one_monitor_can_watch_one_run_after_another():
+def test_monitor_records_one_run_after_another():
     x, y = examples()
     monitor = TrainingMonitor(x, y)
     for model in (network(), mlp((3,), 2, input_shape=(4,))):
@@ -181,7 +181,7 @@ def test_one_monitor_can_watch_one_run_after_another():
     assert len(monitor.history["loss"]) == 2
 
 
-def test_shared_layers_stand_once_and_weights_of_the_model_itself_stand_last():
+def test_shared_layers_are_recorded_once_and_weights_of_the_model_last():
     @keras.saving.register_keras_serializable(package="tests")
     class Scaled(keras.Model):
         def __init__(self, dense):
@@ -201,7 +201,7 @@ def test_shared_layers_stand_once_and_weights_of_the_model_itself_stand_last():
     assert names == ["gradient_norm/dense", "gradient_norm/scaled"]
 
 
-def test_weights_that_are_zero_have_no_ratio():
+def test_zero_weights_have_no_update_ratio():
     x, y = examples()
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, kernel_initializer="zeros")])
     model.compile("sgd", LOSS)
@@ -211,7 +211,7 @@ def test_weights_that_are_zero_have_no_ratio():
     assert math.isnan(ratio[1])
 
 
-def test_several_outputs_are_watched_by_their_compiled_losses():
+def test_several_outputs_are_recorded_with_their_compiled_losses():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, {name: keras.layers.Dense(2, name=name)(inputs) for name in ("a", "b")})
     model.compile("sgd", {"a": LOSS, "b": "mse"})
@@ -225,7 +225,7 @@ def test_several_outputs_are_watched_by_their_compiled_losses():
 # Diagnoses of real runs.
 
 
-# The demo of this topic reads one run of each other kind.
+# The demo of this topic covers one run of each other kind.
 @pytest.mark.parametrize(
     ("name", "seeds"),
     [("dead units", 1), *(pytest.param(name, 3, marks=pytest.mark.slow) for name in RUNS)],
@@ -237,13 +237,13 @@ def test_diagnosis_of_real_runs(name, seeds):
         watched, plain = run.histories(seed)
         found = diagnose(watched)
         assert found.name == expected, f"seed {seed}: {found}"
-        if expected != "saturated":  # without gradients it may pass for a run that is too slow
+        if expected != "saturated":  # without gradients it may look too slow
             assert diagnose(plain).name == expected, f"seed {seed}"
         else:
             assert diagnose(plain).name in ("saturated", "too slow")
 
 
-# Diagnoses of curves, one for each rule, each as a check that a wrong twin must fail.
+# Diagnoses of curves, one check per rule that a wrong twin must fail.
 
 E = np.arange(1, 13)
 GOOD = 2.3 * 0.6**E
@@ -269,7 +269,7 @@ def check_rule_2(module):
 
     assert starved(0.001, 0.06) == "saturated"
     assert starved(0.002, 0.06) == "too slow"
-    assert starved(0.06, 0.001) == "too slow"  # the last layer is no hidden one
+    assert starved(0.06, 0.001) == "too slow"  # the last layer is not hidden
     assert starved(0.0, 0.0) == "too slow"
 
 
@@ -282,7 +282,7 @@ def check_rule_4(module):
     wobble = (-1.0) ** E
     assert named(module, 2.3 * np.exp(-E / 4) + 0.3 + 0.07 * wobble) == "noisy"
     assert named(module, 2.3 * np.exp(-E / 2) + 0.3 + 0.02 * wobble) == "healthy"
-    assert named(module, 2.3 - 0.05 * E) == "too slow"  # a slope is no noise
+    assert named(module, 2.3 - 0.05 * E) == "too slow"  # a slope is not noise
     assert named(module, [2.3, 2.2, 2.0, 1.7, 1.3, 0.9, 0.6, 0.4, 0.3, 0.2]) == "healthy"  # nor is a bend
 
 
@@ -351,13 +351,13 @@ def test_reasons_give_the_numbers():
     assert found.remedy.startswith("stop early")
 
 
-def test_every_scale_of_loss_is_read_alike():
+def test_diagnosis_does_not_depend_on_the_scale_of_the_loss():
     for scale in (1e-4, 1e4):
         assert diagnose({"loss": scale * GOOD}).name == "healthy"
         assert diagnose({"loss": scale * (2.3 - 0.02 * E)}).name == "too slow"
 
 
-def test_any_kind_of_record_is_read(tmp_path):
+def test_diagnose_accepts_every_kind_of_record(tmp_path):
     x, y = examples()
     monitor = TrainingMonitor(x, y, csv=tmp_path / "run.csv")
     model = mlp((8,), 2, "tanh", input_shape=(4,))
@@ -367,7 +367,7 @@ def test_any_kind_of_record_is_read(tmp_path):
     assert {diagnose(record).name for record in records} == {"healthy"}
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_diagnose_refuses(history, message):
         diagnose(history)
 
 
-def test_monitor_refuses_what_it_cannot_measure():
+def test_monitor_refuses_runs_without_loss_or_trainable_weights():
     x, y = examples()
 
     class Own(keras.Model):
@@ -404,7 +404,7 @@ def test_monitor_refuses_what_it_cannot_measure():
         frozen.fit(x, y, verbose=0, callbacks=[TrainingMonitor(x, y)])
 
 
-def test_read_history_refuses_another_file(tmp_path):
+def test_read_history_refuses_other_files(tmp_path):
     for text in ("", "epoch,loss\n0,much\n", "epoch,loss\n0\n"):
         (tmp_path / "other.csv").write_text(text)
         with pytest.raises(ValueError, match=r"other\.csv"):

@@ -9,9 +9,10 @@ from oracles import design as oracle
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from support.layer import check_layer
-from support.twins import wrong_twin
+from support.twins import use_wrong_twin
 
 from tf_kit.design import PCAWhitening, Standardize, ZCAWhitening, condition_number, preprocessing
+from tf_kit.design.preprocessing import batches
 
 LAYERS = [Standardize, PCAWhitening, ZCAWhitening]
 WHITENINGS = [PCAWhitening, ZCAWhitening]
@@ -35,7 +36,7 @@ def digits():
     return load("digits", seed=0)[0].x
 
 
-# Theorems, each as a check that a wrong twin of the module must fail.
+# Theorems, each as a check that a wrong twin must fail.
 
 
 def check_standardized(module):
@@ -79,9 +80,9 @@ def check_far_from_zero(module):
     x = ellipsoid(offset=1e4).astype("float32")
     z = ops.convert_to_numpy(module.ZCAWhitening().adapt(x)(x))
     mean, cov = oracle.mean_and_covariance(x.astype("float64"), ddof=1)
-    # float32 holds the mean, 1e4, to 5e-4 of the standard deviation, once for all examples ...
+    # float32 stores the mean, 1e4, with an error of 5e-4 standard deviations, the same for all examples ...
     np.testing.assert_allclose(z.mean(axis=0), np.zeros(5), atol=1e-3)
-    # ... and what lies beyond it, to seven digits.
+    # ... and the difference from it with seven digits.
     expected = (x - mean) @ oracle.inverse_square_root(cov)
     np.testing.assert_allclose(z - z.mean(axis=0), expected, atol=1e-5)
 
@@ -127,9 +128,10 @@ def test_theorem(check):
          "(ops.matmul(rows, self.directions) - ops.matmul(self.mean[None], self.directions))"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_wrong_twin(monkeypatch, check, right, wrong):
+    use_wrong_twin(monkeypatch, preprocessing, right, wrong)
     with pytest.raises(AssertionError, match="Not equal"):
-        check(wrong_twin(preprocessing, right, wrong))
+        check(preprocessing)
 
 
 def test_slide_dividing_by_the_eigenvalue_turns_the_spread_around():
@@ -152,7 +154,7 @@ def test_pca_equals_scikit_learn_up_to_signs():
     np.testing.assert_allclose(ours, theirs * signs, atol=1e-9)
 
 
-def test_inverse_of_few_components_is_the_pca_reconstruction():
+def test_inverse_of_few_components_equals_the_pca_reconstruction():
     x = ellipsoid(offset=3.0).reshape(400, 5, 1)
     layer = PCAWhitening(num_components=2, dtype="float64").adapt(x)
     pca = PCA(n_components=2).fit(x[..., 0])
@@ -214,7 +216,7 @@ def test_condition_number_falls_and_so_do_the_steps_of_gradient_descent():
     assert steps(x) > 100
 
 
-# Where the data come from.
+# Sources of data.
 
 
 def test_stream_of_any_kind_equals_array(tmp_path):
@@ -245,7 +247,7 @@ def test_stream_of_any_kind_equals_array(tmp_path):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_shuffled_minibatches_of_the_kit_are_a_stream():
+def test_adapts_to_minibatches_of_the_kit():
     from tf_kit.data import minibatches
 
     x = digits()[:300]
@@ -256,23 +258,23 @@ def test_shuffled_minibatches_of_the_kit_are_a_stream():
 def test_array_is_read_in_pieces(monkeypatch):
     x = ellipsoid(n=1000)
     expected = PCAWhitening().adapt(x)
-    monkeypatch.setattr(preprocessing, "_CHUNK_BYTES", 7 * 8 * 5)
-    assert [len(piece) for piece in preprocessing._pieces("x", x)][:2] == [7, 7]
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 7 * 8 * 5)
+    assert [len(piece) for piece in batches.pieces("x", x)][:2] == [7, 7]
     np.testing.assert_allclose(PCAWhitening().adapt(x).stddev, expected.stddev, rtol=1e-6)
 
 
-def test_adapt_again_forgets():
+def test_second_adapt_discards_the_first():
     x = ellipsoid()
     layer = Standardize().adapt(x * 100 + 7).adapt(x)
     np.testing.assert_array_equal(layer.mean, Standardize().adapt(x).mean)
 
 
-# At the edge.
+# Edge cases.
 
 
 @pytest.mark.parametrize("new", LAYERS)
 @pytest.mark.parametrize("offset", [0.0, 0.1, 1e4])
-def test_constant_feature(new, offset):
+def test_constant_feature_is_only_centered(new, offset):
     x = ellipsoid(offset=offset)
     x[:, 2] = offset + 0.3
     x = x.astype("float32")
@@ -290,7 +292,7 @@ def test_constant_feature(new, offset):
 
 
 @pytest.mark.parametrize("new", LAYERS)
-def test_no_variance_at_all(new):
+def test_data_without_variance_give_zeros(new):
     x = np.full((6, 3), 7.5, "float32")
     layer = new().adapt(x)
     np.testing.assert_array_equal(layer(x), np.zeros((6, 3)))
@@ -298,7 +300,7 @@ def test_no_variance_at_all(new):
 
 
 @pytest.mark.parametrize("new", LAYERS)
-def test_one_example(new):
+def test_one_example_gives_zeros(new):
     x = np.float32([[1.0, -2.0, 3e4]])
     layer = new().adapt(x)
     np.testing.assert_array_equal(layer(x), np.zeros((1, 3)))
@@ -306,7 +308,7 @@ def test_one_example(new):
 
 
 @pytest.mark.parametrize("new", WHITENINGS)
-def test_more_features_than_examples(new):
+def test_more_features_than_examples_whiten_the_spanned_directions(new):
     x = ellipsoid(n=4, d=10).astype("float32")
     layer = new().adapt(x)
     z = np.array(layer(x))
@@ -316,14 +318,14 @@ def test_more_features_than_examples(new):
 
 
 @pytest.mark.parametrize("new", WHITENINGS)
-def test_copied_feature_gives_no_noise(new):
+def test_copied_feature_does_not_amplify_noise(new):
     x = ellipsoid(d=3).astype("float32")
     x = np.concatenate([x, x[:, :1] + x[:, 1:2]], axis=1)
     z = np.array(new().adapt(x)(x))
     np.testing.assert_allclose(np.linalg.eigvalsh(covariance(z)), [0, 1, 1, 1], atol=1e-3)
 
 
-def test_mixed_precision_centers_before_it_rounds():
+def test_mixed_precision_centers_before_rounding():
     x = np.float32([[69_990.0], [70_010.0]])  # float16 ends at 65,504
     inputs = keras.Input((1,), dtype="float32")
     layer = Standardize(dtype="mixed_float16").adapt(x)
@@ -333,24 +335,24 @@ def test_mixed_precision_centers_before_it_rounds():
     np.testing.assert_array_equal(outputs, [[-1], [1]])
 
 
-def test_whitened_digits():
+def test_whitens_the_digits():
     x = digits()
     z = PCAWhitening(num_components=30).adapt(x)(x)
     np.testing.assert_allclose(covariance(z), np.eye(30), atol=1e-4)
     assert ZCAWhitening(epsilon=0.01).adapt(x)(x).shape == x.shape
 
 
-# As Keras layers.
+# Use as Keras layers.
 
 
 @pytest.mark.parametrize("new", LAYERS)
-def test_not_adapted_passes_on(new):
+def test_layer_before_adapt_returns_its_inputs(new):
     x = np.random.default_rng(0).normal(size=(4, 3, 2)).astype("float32")
     np.testing.assert_array_equal(np.array(new()(x)).reshape(4, -1), x.reshape(4, -1))
 
 
 @pytest.mark.parametrize("new", [*LAYERS, lambda: PCAWhitening(num_components=2, epsilon=0.1)])
-def test_saved_model_keeps_what_was_learned(new, tmp_path):
+def test_saved_model_keeps_its_statistics(new, tmp_path):
     x = ellipsoid().astype("float32").reshape(400, 5, 1)
     layer = new().adapt(x)
     model = keras.Sequential([keras.Input((5, 1)), layer])
@@ -361,7 +363,7 @@ def test_saved_model_keeps_what_was_learned(new, tmp_path):
 
 
 @pytest.mark.parametrize("new", LAYERS)
-def test_contract(new):
+def test_passes_the_contract(new):
     check_layer(lambda: new().adapt(ellipsoid()), ellipsoid(n=6).astype("float32"))
 
 
@@ -373,7 +375,7 @@ def test_works_inside_tf_data(new):
     np.testing.assert_allclose(np.concatenate(list(batches)), layer(x), atol=1e-5)
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize(

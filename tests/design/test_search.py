@@ -11,7 +11,7 @@ import pytest
 from design import trials
 from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from support.twins import wrong_twin
+from support.twins import use_wrong_twin
 
 from tf_kit.design import (
     IntUniform,
@@ -26,13 +26,14 @@ from tf_kit.design import (
     successive_halving,
     try_all,
 )
+from tf_kit.design.search.evaluation import Workers
 
-# Theorems, each as a check that a wrong twin of the module must fail.
+# Theorems, each as a check that a wrong twin must fail.
 
 
 def check_log_uniform(module):
     draws = [c["v"] for c in module.random({"v": module.LogUniform(1e-5, 1e-1)}, 4000, seed=3)]
-    # ln v is uniform: its distribution function lies within 1.95/√n of the line with probability 0.999.
+    # ln v is uniform, so its distribution function is within 1.95/√n of a line with probability 0.999.
     assert stats.kstest(np.log10(draws), stats.uniform(-5, 4).cdf).statistic < 1.95 / math.sqrt(4000)
 
 
@@ -73,7 +74,7 @@ def check_halving_goal(module):
     assert results.best.candidate == {"x": 8}
 
 
-def check_failures_stand_last(module):
+def check_failures_rank_last(module):
     results = module.try_all(failing, grid({"x": [0, 1, 3, 4]}))
     assert [trial.candidate["x"] for trial in results] == [3, 4, 0, 1]
     assert [trial.error for trial in results] == ["", "", "RuntimeError: on purpose", "returned nan"]
@@ -97,7 +98,7 @@ CHECKS = [
     check_int_uniform,
     check_halving_schedule,
     check_halving_goal,
-    check_failures_stand_last,
+    check_failures_rank_last,
     check_grow,
 ]
 
@@ -119,15 +120,16 @@ def test_theorem(check):
         (check_halving_schedule, "-(trial.budget or 0)", "(trial.budget or 0)"),
         (check_halving_schedule, "in ranked[:survivors]", "in ranked[-survivors:]"),
         (check_halving_goal, "for trial in Results(trials, goal)", "for trial in Results(trials)"),
-        (check_failures_stand_last, "return failed, -", "return not failed, -"),
+        (check_failures_rank_last, "return failed, -", "return not failed, -"),
         (check_grow, "round(factor * units)", "round(factor + units)"),
         (check_grow, "(width,) * layers for", "(layers,) * width for"),
         (check_grow, "best is history[-1] and", "best is not history[-1] and"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_wrong_twin(monkeypatch, check, right, wrong):
+    use_wrong_twin(monkeypatch, search, right, wrong)
     with pytest.raises((AssertionError, KeyError)):
-        check(wrong_twin(search, right, wrong))
+        check(search)
 
 
 # Spaces.
@@ -141,7 +143,7 @@ def test_grid_equals_scikit_learn():
     assert {type(each["c"]) for each in ours} == {float}
 
 
-def test_random_from_lists_draws_each_candidate_once():
+def test_random_draws_each_candidate_of_a_finite_space_once():
     space = {"a": [1, 2, 3], "b": ["x", "y"]}
     candidates = random(space, 6, seed=5)
     assert sorted(map(str, candidates)) == sorted(map(str, grid(space)))
@@ -149,7 +151,7 @@ def test_random_from_lists_draws_each_candidate_once():
     assert random(space, 6, seed=6) != candidates
 
 
-def test_random_mixes_lists_and_ranges_and_repeats_itself():
+def test_random_mixes_lists_and_ranges_and_depends_on_the_seed_only():
     space = {"a": ["x", "y"], "b": IntUniform(1, 5), "c": stats.loguniform(1e-3, 1)}
     candidates = random(space, 50, seed=1)
     assert candidates == random(space, 50, seed=1)
@@ -159,13 +161,13 @@ def test_random_mixes_lists_and_ranges_and_repeats_itself():
     assert {type(c["b"]) for c in candidates} == {int}
 
 
-def test_ranges_work_in_scikit_learn():
+def test_ranges_work_with_scikit_learn():
     sampler = ParameterSampler({"rate": LogUniform(1e-3, 1), "units": Uniform(0, 1)}, 5, random_state=0)
     assert all(1e-3 <= each["rate"] <= 1 for each in sampler)
 
 
-def test_random_beats_grid_where_one_of_two_matters():
-    """Bergstra and Bengio, figure 1: 25 trials are 5 values of what matters on a grid, 25 at random."""
+def test_random_beats_grid_if_one_of_two_hyper_parameters_matters():
+    """Bergstra and Bengio, figure 1: 25 trials try 5 values of the important one on a grid, 25 at random."""
 
     def evaluate(candidate):
         return abs(candidate["matters"] - 0.62)
@@ -180,7 +182,7 @@ def test_random_beats_grid_where_one_of_two_matters():
 # Halving.
 
 
-def test_halving_costs_a_round_a_factor():
+def test_halving_costs_the_same_in_each_round():
     candidates = [{"x": x} for x in range(27)]
     results = successive_halving(trials.parabola_with_budget, candidates, min_budget=1, factor=3)
     assert [sum(t.budget for t in results if t.budget == b) for b in (1, 3, 9, 27)] == [27, 27, 27, 27]
@@ -196,7 +198,7 @@ def test_halving_stops_at_the_largest_budget():
     assert results.best.budget == 10
 
 
-def test_halving_does_not_promote_the_failed():
+def test_halving_does_not_promote_failed_candidates():
     def evaluate(candidate, budget):
         if candidate["x"] < 8:
             raise MemoryError("too large")
@@ -219,14 +221,14 @@ def test_grow_respects_limits():
     assert [t.candidate["units"] for t in grow(lambda c: 0, 100, max_units=9).history][1] == (9,)
 
 
-def test_grow_patience_looks_past_a_dent():
+def test_grow_with_patience_continues_after_a_worse_step():
     error = {(): 9, (1,): 8, (2,): 8.5, (4,): 7, (8,): 9, (16,): 9, (4, 4): 8, (4, 4, 4): 8}
     tried = grow(lambda c: error[c["units"]], num_inputs=2, patience=2, max_layers=3)
     assert tried.best.candidate["units"] == (4,)
     assert len(tried) == len(error)
 
 
-def test_grow_survives_failures():
+def test_grow_continues_after_failures():
     def evaluate(candidate):
         if len(candidate["units"]) != 1:
             raise ValueError("one layer only")
@@ -236,8 +238,8 @@ def test_grow_survives_failures():
     assert tried.best.candidate["units"] == (8,)
 
 
-def test_grow_finds_the_hidden_layer_that_a_ring_needs():
-    """Points in a ring are not linearly separable: no hidden layer must lose to one."""
+def test_grow_adds_a_hidden_layer_for_a_ring():
+    """Points in a ring are not linearly separable, so one hidden layer must beat none."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2)).astype("float32")
     y = (np.linalg.norm(x, axis=1) > 1.18).astype("int64")
@@ -281,7 +283,7 @@ def test_table_and_csv(tmp_path):
     assert rows[1]["b"] == "x"
 
 
-def test_equal_scores_keep_their_order_and_infinity_is_a_score():
+def test_equal_scores_keep_their_order_and_infinity_ranks_last():
     results = Results([Trial({"x": x}, score) for x, score in enumerate([2, math.inf, 1, 1])])
     assert [trial.candidate["x"] for trial in results] == [2, 3, 0, 1]
 
@@ -294,8 +296,8 @@ def test_seconds_are_measured():
 # Processes.
 
 
-def test_another_process_imports_what_it_evaluates():
-    (trial,) = try_all(trials.parabola, [{"x": 5}], processes=2)  # spawned, so with nothing inherited
+def test_other_process_imports_the_evaluated_function():
+    (trial,) = try_all(trials.parabola, [{"x": 5}], processes=2)  # spawned, so nothing is inherited
     assert (trial.score, trial.error) == (4, "")
 
 
@@ -310,13 +312,13 @@ def test_other_processes_give_the_same_results():
 
 @pytest.fixture
 def forked(monkeypatch):
-    """Processes that start at once; what they evaluate here never touches TensorFlow."""
+    """Fork processes, which start fast; the functions evaluated here do not use TensorFlow."""
     context = multiprocessing.get_context("fork")
     monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
 
 
 @pytest.mark.usefixtures("forked")
-def test_a_trial_that_kills_its_process_is_recorded():
+def test_trial_that_kills_its_process_is_recorded():
     results = try_all(trials.accident, [{"x": x} for x in (5, 2, 0, 4, 2, 1, 3)], processes=2)
     assert [t.candidate["x"] for t in results] == [3, 4, 5, 2, 0, 2, 1]
     errors = [t.error.split(" (")[0] for t in results.history]
@@ -325,13 +327,13 @@ def test_a_trial_that_kills_its_process_is_recorded():
 
 
 @pytest.mark.usefixtures("forked")
-def test_halving_keeps_its_processes_from_round_to_round():
+def test_halving_keeps_its_processes_between_rounds():
     def rounds(evaluate):
         candidates = [{"x": x} for x in range(9)]
         return successive_halving(evaluate, candidates, processes=2)
 
     assert rounds(trials.parabola_with_budget).best.candidate == {"x": 3}
-    workers = search._Workers(trials.process_id, 2)
+    workers = Workers(trials.process_id, 2)
     first, second = ({t.score for t in workers.run([({"x": x}, None) for x in range(8)])} for _ in range(2))
     workers.close()
     assert len(first | second) <= 2
@@ -339,13 +341,13 @@ def test_halving_keeps_its_processes_from_round_to_round():
 
 
 @pytest.mark.usefixtures("forked")
-def test_a_candidate_that_cannot_be_sent_is_recorded():
+def test_candidate_that_cannot_be_pickled_is_recorded():
     results = try_all(trials.parabola, [{"x": 1}, {"x": lambda: 0}], processes=2)
     assert results.history[0].score == 4
     assert "pickle" in results.history[1].error.lower()
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize(

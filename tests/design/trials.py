@@ -1,4 +1,4 @@
-"""What other processes evaluate in test_search.py; they import it from here."""
+"""Functions that other processes import and evaluate in test_search.py."""
 
 import os
 
@@ -16,7 +16,7 @@ def process_id(candidate):
 
 
 def accident(candidate):
-    """0 raises, 1 is not a number, 2 kills the process, others are well."""
+    """Raise for 0, return NaN for 1, kill the process for 2; return x otherwise."""
     if candidate["x"] == 0:
         raise RuntimeError("on\npurpose")
     if candidate["x"] == 1:

@@ -1,4 +1,4 @@
-"""Design, written again as float64 loops from the papers. Knows nothing of tf_kit."""
+"""Formulas of design as float64 loops, written from the papers, without tf_kit."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def mean_and_covariance(x, ddof):
-    """Two passes over the rows of x (n, d): the mean first, then the centered products."""
+    """Mean and covariance of the rows of x (n, d) in two passes: the mean, then the centered products."""
     n, d = x.shape
     mean = np.zeros(d)
     for row in x:
@@ -20,7 +20,7 @@ def mean_and_covariance(x, ddof):
 
 
 def inverse_square_root(covariance):
-    """C^(−1/2) by the Denman–Beavers iteration: no eigenvectors (Higham, 2008, equation 6.15)."""
+    """C^(−1/2) by the Denman–Beavers iteration, without eigenvectors (Higham, 2008, equation 6.15)."""
     root, inverse = covariance.astype(float), np.eye(len(covariance))
     for _ in range(60):
         root, inverse = (root + np.linalg.inv(inverse)) / 2, (inverse + np.linalg.inv(root)) / 2
@@ -40,7 +40,7 @@ def least_squares_gradient(weights, x, y):
 
 
 def variance_over_all_batches(gradients, batch_size, replace):
-    """E‖g_B − ḡ‖² over every batch that can be drawn, each as likely as any other."""
+    """E‖g_B − ḡ‖² over every batch that can be drawn, all equally likely."""
     indices = range(len(gradients))
     mean = sum(gradients) / len(gradients)
     with_replacement = itertools.product(indices, repeat=batch_size)

@@ -1,6 +1,8 @@
 """Wrong twins: code of the package as it would be with one token wrong, to show that a test can fail."""
 
+import importlib
 import inspect
+import pkgutil
 import textwrap
 import types
 
@@ -11,6 +13,19 @@ def wrong_twin(module, right, wrong):
     twin = types.ModuleType(f"{module.__name__}_twin")
     exec(_compiled(source.replace('package="tf_kit"', 'package="twin"'), module.__name__, wrong), vars(twin))
     return twin
+
+
+def use_wrong_twin(monkeypatch, package, right, wrong):
+    """Replace the module of `package` with `right` in its source by its wrong twin, wherever it is imported."""
+    names = [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
+    modules = [importlib.import_module(name) for name in names]
+    (original,) = (module for module in modules if right in inspect.getsource(module))
+    twin = wrong_twin(original, right, wrong)
+    for name, thing in list(vars(original).items()):
+        if getattr(thing, "__module__", None) == original.__name__:
+            for module in (package, *modules):
+                if getattr(module, name, None) is thing:
+                    monkeypatch.setattr(module, name, getattr(twin, name))
 
 
 def wrong_function(owner, name, right, wrong):

@@ -1,0 +1,49 @@
+"""Batches of float64 examples, from an array or from anything that yields arrays."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+from keras import ops
+
+from tf_kit.checks import refuse
+from tf_kit.typing import ArrayLike, Dataset
+
+CHUNK_BYTES = 32 * 2**20  # size of the pieces in which an array or memory map is read
+
+
+def batches(
+    subject: str, data: ArrayLike | Dataset | keras.utils.PyDataset | Iterable
+) -> Iterator[np.ndarray]:
+    """Yield non-empty float64 batches of rank 2 or more; `subject` is named in errors."""
+    for batch in pieces(subject, data):
+        batch = ops.convert_to_numpy(batch[0] if isinstance(batch, list | tuple) else batch)
+        if batch.ndim < 2 or batch.dtype.kind not in "biuf":
+            refuse(
+                subject,
+                "be given batches of numbers with examples in rows, (n, …)",
+                f"a batch of shape {batch.shape} and dtype {batch.dtype}",
+                "A dataset of single examples needs .batch(256) first",
+            )
+        batch = batch.astype("float64")
+        if not np.isfinite(batch).all():
+            refuse(subject, "be given finite numbers", "NaN or infinity", "Drop or fill these examples")
+        if len(batch):
+            yield batch
+
+
+def pieces(subject: str, data: ArrayLike | Dataset | keras.utils.PyDataset | Iterable) -> Iterator[ArrayLike]:
+    """Return an iterator over the batches of `data`, or over pieces of an array."""
+    if hasattr(data, "shape") and hasattr(data, "dtype"):  # NumPy, memory map, HDF5, tensor
+        if len(data.shape) < 2:
+            refuse(subject, "be given examples in rows, (n, …)", f"an array of shape {tuple(data.shape)}")
+        step = max(CHUNK_BYTES // (8 * max(math.prod(data.shape[1:]), 1)), 1)
+        return (data[start : start + step] for start in range(0, data.shape[0], step))
+    if isinstance(data, keras.utils.PyDataset):  # its iterator never ends
+        return (data[index] for index in range(data.num_batches or 0))
+    if hasattr(data, "cardinality") and int(data.cardinality()) == -1:
+        refuse(subject, "be given finite data", "an endless dataset", "Remove repeat(), or use take(100)")
+    if not hasattr(data, "__iter__"):
+        refuse(subject, "be given an array or batches of arrays", f"{type(data).__name__} {data!r}")
+    return iter(data)
