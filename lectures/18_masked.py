@@ -132,8 +132,8 @@ def check(results):
     assert probes[half] > untrained + 4, f"untrained {untrained:.1f} %, half hidden {probes[half]:.1f} %"
     assert probes[-1] < probes[best] - 2, f"probes {probes.round(1)} %"
     return (
-        f"The model fills in a hidden half of the pixels with {error[half]:.0%} of the error of the mean image. The probe "
-        f"is best at a mask ratio of {RATIOS[best]:.0%}, {probes[best]:.1f} %, against {probes[0]:.1f} % at "
+        f"The model fills in a hidden half of the pixels with {error[half]:.0%} of the error of the mean image. "
+        f"The probe is best at a mask ratio of {RATIOS[best]:.0%}, {probes[best]:.1f} %, against {probes[0]:.1f} % at "
         f"{RATIOS[0]:.0%}, {probes[-1]:.1f} % at {RATIOS[-1]:.0%} and {untrained:.1f} % untrained."
     )
 
