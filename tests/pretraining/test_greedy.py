@@ -303,7 +303,7 @@ def test_a_pretrainer_of_ones_own_is_a_block():
         ({"x": np.zeros(6)}, r"x.shape=\(6,\)"),
         ({"x": [[0.0, 1.0]]}, "Received: list"),
         ({"x": tf.data.Dataset.from_tensors(examples()).take(0)}, "an empty data set"),
-        ({"block": RBM, "encoder": networks.mlp((5,), None, activation="relu")}, "activation 'relu'"),
+        ({"block": RBM, "encoder": networks.mlp((5,), None, activation="relu")}, "activation='relu'"),
         ({"y": LABELS, "x": tf.data.Dataset.from_tensors(examples())}, "both a data set and y"),
     ],
 )

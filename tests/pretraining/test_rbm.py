@@ -362,9 +362,9 @@ def sequence(*layers):
         ({"num_hidden": 3, "gibbs_steps": 0}, "gibbs_steps=0"),
         ({"num_hidden": 3, "num_chains": 0}, "num_chains=0"),
         ({"num_hidden": 3, "visible": "poisson"}, "visible='poisson'"),
-        ({"encoder": keras.layers.Dense(3, "relu")}, "activation 'relu'"),
-        ({"encoder": keras.layers.Dense(3)}, "activation 'linear'"),
-        ({"encoder": sequence(keras.layers.Dense(3), keras.layers.ReLU())}, "activation 'relu'"),
+        ({"encoder": keras.layers.Dense(3, "relu")}, "activation='relu'"),
+        ({"encoder": keras.layers.Dense(3)}, "activation='linear'"),
+        ({"encoder": sequence(keras.layers.Dense(3), keras.layers.ReLU())}, "activation='relu'"),
         ({"encoder": sequence(*(keras.layers.Dense(3, "sigmoid") for _ in range(2)))}, "2 dense layers"),
         (
             {

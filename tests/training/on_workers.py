@@ -1,7 +1,7 @@
-"""Trains methods on the workers that TF_CONFIG names, and writes weights and History: `python on_workers.py FILE`.
+"""Train methods on the workers that TF_CONFIG names; write weights and History: `python on_workers.py FILE`.
 
-18 examples in minibatches of 6 are shared evenly by two workers; then 19 in minibatches of 9 are 9, 9 and 1, which
-are 5 + 4 and 1 + 0. Imported, it trains the same in one process.
+Two workers share 18 examples in minibatches of 6 evenly. 19 examples in minibatches of 9 are 9, 9 and 1, which the
+workers share as 5 + 4 and 1 + 0. When imported, the module trains the same methods in one process.
 """
 
 import os
@@ -33,7 +33,7 @@ def encoder(*units):
     return networks.mlp(units, num_classes=None, seed=0)
 
 
-def dropped():
+def encoder_with_dropout():
     hidden = networks.mlp((8,), num_classes=None, activation="relu", seed=0).layers
     return keras.Sequential([keras.layers.Flatten(), regularization.Dropout(0.3, seed=1), *hidden[1:]])
 
@@ -54,11 +54,11 @@ def contrastive_divergence():
 
 def simclr():
     augment = regularization.compose(regularization.RandomFlip(), regularization.AddNoise(0.1))
-    return compiled(SimCLR(dropped(), projector=(6, 4), augment=augment)), {}
+    return compiled(SimCLR(encoder_with_dropout(), projector=(6, 4), augment=augment)), {}
 
 
 def byol():
-    return compiled(BYOL(dropped(), projector=(4,), augment=regularization.AddNoise(0.1))), {}
+    return compiled(BYOL(encoder_with_dropout(), projector=(4,), augment=regularization.AddNoise(0.1))), {}
 
 
 def masked():
@@ -67,10 +67,10 @@ def masked():
 
 
 def tuned():
-    """With dropout, validated, evaluated, and with a metric of Keras beside the built-in ones."""
-    model = finetune(dropped(), num_classes=3)
-    beside = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="compiled")
-    model.compile(keras.optimizers.Adam(0.01), metrics=[beside])
+    """Fine-tuning with dropout and validation, and with a metric of Keras in addition to the built-in ones."""
+    model = finetune(encoder_with_dropout(), num_classes=3)
+    metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="compiled")
+    model.compile(keras.optimizers.Adam(0.01), metrics=[metric])
     return model, {"y": Y, "validation_data": (X[:7], Y[:7])}
 
 
@@ -85,19 +85,19 @@ METHODS = {
 
 
 def train(name):
-    """Arrays by `name/even/…` and `name/uneven/…`: History, weights, and what `evaluate` says at the end."""
+    """Yield arrays by `name/even/…` and `name/uneven/…`: History, weights, and the result of `evaluate`."""
     model, arguments = METHODS[name]()
     for kind, count, batch_size in (("even", 18, 6), ("uneven", 19, 9)):
         given = {key: value[:count] if key == "y" else value for key, value in arguments.items()}
         history = model.fit(X[:count], batch_size=batch_size, epochs=2, verbose=0, **given).history
         yield from ((f"{name}/{kind}/history/{metric}", np.array(v)) for metric, v in history.items())
         yield from ((f"{name}/{kind}/weight/{i}", each) for i, each in enumerate(model.get_weights()))
-    told = model.evaluate(X, arguments.get("y"), batch_size=9, return_dict=True, verbose=0)
-    yield from ((f"{name}/uneven/evaluated/{metric}", np.array(value)) for metric, value in told.items())
+    evaluated = model.evaluate(X, arguments.get("y"), batch_size=9, return_dict=True, verbose=0)
+    yield from ((f"{name}/uneven/evaluated/{metric}", np.array(value)) for metric, value in evaluated.items())
 
 
 def greedy_on_a_data_set():
-    """Every worker reads the data set of batches whole and takes its parts of each; so do the layers above."""
+    """Pretrain layers from a data set of batches, which every worker reads completely and takes its part of."""
     batches = data.minibatches(X, batch_size=9, shuffle=False)
     both = encoder(5, 4)
     blocks = pretrain_greedily(both, batches, epochs=2)
@@ -113,11 +113,13 @@ def train_all():
     return arrays | dict(greedy_on_a_data_set())
 
 
-def refused():
-    """What a worker says whose data are not those of the others."""
+def refusal_of_different_data():
+    """Return the message of the error that `fit` raises if the workers have different data."""
+    import tensorflow as tf
+
     from tf_kit.training import workers
 
-    index = workers.worker_index(__import__("tensorflow").distribute.get_strategy())
+    index = workers.worker_index(tf.distribute.get_strategy())
     try:
         compiled(DenoisingAutoencoder(encoder(5))).fit(X + 0.1 * index, batch_size=9, verbose=0)
     except ValueError as error:
@@ -128,7 +130,7 @@ def main(path):
     import tensorflow as tf
 
     with tf.distribute.MultiWorkerMirroredStrategy().scope():
-        np.savez(path, **train_all(), refused=refused())
+        np.savez(path, **train_all(), refusal=refusal_of_different_data())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which devices are chosen, what is refused, and that the command line's numbers do not depend on it."""
+"""Choice of the strategy and its devices, refusals, and equal results of the command line on two replicas."""
 
 import importlib
 import json
@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_kit import cli, runs
+from tf_kit import cli
 from tf_kit.errors import InputError
+from tf_kit.runs.checkpoint import StageState
 from tf_kit.scaling import strategy
-from tf_kit.training.cluster import Cluster, cluster
 
 parallel = importlib.import_module("tf_kit.training.strategy")
 
@@ -27,7 +27,7 @@ def tf_config(index=1, task="worker", **jobs):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine with so many GPUs, and an environment of our own."""
+    """Function that simulates a machine with some GPUs and an environment."""
 
     def prepare(gpus=0, **environment):
         monkeypatch.setattr(
@@ -69,18 +69,18 @@ def test_plan_of_several_machines(machine):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "arguments", "says"),
+    ("gpus", "arguments", "message"),
     [
         (0, ("tpu",), "one of 'auto', 'none', 'mirrored', 'multiworker'. Received: name='tpu'"),
         (0, ("mirrored", 0), "replicas=0"),
-        (2, ("mirrored", 3), "at most the 2 visible GPUs. Received: replicas=3. Hide them"),
+        (2, ("mirrored", 3), "at most the 2 visible GPUs. Received: replicas=3. Hide the GPUs"),
         (0, ("none", 2), "be 1 without a strategy. Received: replicas=2"),
         (0, ("multiworker",), "without TF_CONFIG"),
     ],
 )
-def test_refusals(machine, gpus, arguments, says):
+def test_refusals(machine, gpus, arguments, message):
     machine(gpus)
-    with pytest.raises(InputError, match=re.escape(says)):
+    with pytest.raises(InputError, match=re.escape(message)):
         parallel.plan(*arguments)
 
 
@@ -90,7 +90,7 @@ def test_refuses_more_replicas_on_a_worker_without_gpu(machine):
         parallel.plan("auto", 2)
 
 
-def test_devices_cannot_be_made_once_tensorflow_runs(monkeypatch):
+def test_refuses_more_devices_after_the_first_operation(monkeypatch):
     monkeypatch.setattr(parallel, "_made", {})
     tf.zeros(()).numpy()
     with pytest.raises(
@@ -99,7 +99,7 @@ def test_devices_cannot_be_made_once_tensorflow_runs(monkeypatch):
         strategy("mirrored", replicas=3)
 
 
-def test_one_strategy_a_process(monkeypatch):
+def test_makes_one_mirrored_strategy_per_process(monkeypatch):
     four = object()
     monkeypatch.setattr(parallel, "_made", {tuple(f"CPU:{i}" for i in range(4)): four})
     assert strategy("mirrored", replicas=4) is four
@@ -107,62 +107,8 @@ def test_one_strategy_a_process(monkeypatch):
         strategy("mirrored", replicas=2)
 
 
-def test_none_changes_nothing():
+def test_none_is_the_default_strategy():
     assert strategy("none") is tf.distribute.get_strategy()
-
-
-SLURM = {
-    "SLURM_PROCID": "3",
-    "SLURM_STEP_NUM_TASKS": "4",
-    "SLURM_STEP_NODELIST": "n[9-10],x",
-    "SLURM_STEP_TASKS_PER_NODE": "1(x2),2",
-    "SLURM_JOB_ID": "1002",
-}
-
-
-@pytest.mark.parametrize(
-    ("environment", "found"),
-    [
-        ({}, None),
-        ({"TF_CONFIG": "  "}, None),
-        ({"TF_CONFIG": '{"task": {"type": "worker", "index": 0}}'}, None),
-        ({"TF_CONFIG": tf_config()}, Cluster(("a:1", "b:1"), 1)),
-        ({"TF_CONFIG": tf_config(0, chief=["c:1"], worker=["a:1"])}, Cluster(("c:1", "a:1"), 1)),
-        ({"TF_CONFIG": tf_config(0, "chief", chief=["c:1"], worker=["a:1"])}, Cluster(("c:1", "a:1"), 0)),
-        (SLURM, Cluster(("n9:12032", "n10:12032", "x:12032", "x:12033"), 3)),
-        (SLURM | {"TF_CONFIG": tf_config()}, Cluster(("a:1", "b:1"), 1)),
-        (SLURM | {"SLURM_STEP_NUM_TASKS": "1"}, None),
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, None),  # the script of sbatch: one process
-    ],
-)
-def test_cluster(environment, found):
-    assert cluster(environment) == found
-
-
-@pytest.mark.parametrize(
-    ("environment", "says"),
-    [
-        ({"TF_CONFIG": "{"}, "be JSON"),
-        ({"TF_CONFIG": "[1]"}, "be JSON"),
-        ({"TF_CONFIG": tf_config(2)}, "which of the cluster's workers"),
-        ({"TF_CONFIG": tf_config(0, ["worker"])}, r"chief and workers only. .*worker"),
-        ({"TF_CONFIG": tf_config(0, worker="a:12345")}, "Received: 'a:12345'"),
-        ({"TF_CONFIG": tf_config(0, worker=["a", "b"])}, r"an address host:port of its own .*\['a', 'b'\]"),
-        ({"TF_CONFIG": tf_config(0, worker=["a:1", "a:1"])}, r"of its own for each. .*\['a:1', 'a:1'\]"),
-        ({"TF_CONFIG": tf_config(0, ps=["a:1"], worker=["b:1"])}, r"\['ps'\]"),
-        (SLURM | {"SLURM_STEP_NODELIST": "n[9-10]"}, "place the 4 tasks"),
-        (SLURM | {"SLURM_PROCID": "4"}, "place the 4 tasks"),
-    ],
-)
-def test_cluster_refuses(environment, says):
-    with pytest.raises(InputError, match=says):
-        cluster(environment)
-
-
-def test_resolver():
-    resolver = Cluster(("a:1", "b:2"), 1).resolver()
-    assert resolver.cluster_spec().as_dict() == {"worker": ["a:1", "b:2"]}
-    assert (resolver.task_type, resolver.task_id) == ("worker", 1)
 
 
 # The command line
@@ -182,12 +128,12 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-def test_two_replicas_print_the_same_numbers(tmp_path, monkeypatch):
-    """Among them those of a run that one device began and two replicas finish."""
+def test_two_replicas_give_the_results_of_one_device(tmp_path, monkeypatch):
+    """This includes a run that was started on one device and finished on two replicas."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     run(*PRETRAIN, "--out", alone)
 
-    save = runs._StageState.save
+    save = StageState.save
 
     def save_then_stop(self, model, stage, epoch, logs):
         save(self, model, stage, epoch, logs)
@@ -195,7 +141,7 @@ def test_two_replicas_print_the_same_numbers(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs._StageState, "save", save_then_stop)
+        patch.setattr(StageState, "save", save_then_stop)
         with pytest.raises(click.Abort):
             run(*PRETRAIN, "--out", shared)
 

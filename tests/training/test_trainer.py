@@ -1,4 +1,4 @@
-"""`Trainer`: a fit is a function of its seed and its examples, and its numbers are means over examples."""
+"""`Trainer`: `fit` is a function of the seed and the examples, and reports means over examples."""
 
 import keras
 import numpy as np
@@ -20,13 +20,12 @@ from tf_kit.pretraining import (
 )
 from tf_kit.randomness import ExampleRandom
 from tf_kit.training import trainer as trainer_module
-from tf_kit.training.inputs import check_arrays
 
 SGD = keras.optimizers.SGD
 
 
 def center(module=trainer_module, noise=0.0, l2=0.0, seed=0, optimizer=None, **compiled):
-    """A model of one vector w and the cost ½‖x + noise − w‖²: everything about its training is known."""
+    """Model of one vector w with the cost ½‖x + noise − w‖², whose training the oracle computes exactly."""
 
     class Center(module.Trainer):
         def __init__(self):
@@ -40,8 +39,8 @@ def center(module=trainer_module, noise=0.0, l2=0.0, seed=0, optimizer=None, **c
 
         def per_example(self, x, y, random, training):
             x = ops.cast(x, "float32")
-            seen = x + noise * random.normal((3,)) if noise and training else x
-            return {"loss": 0.5 * ops.sum((seen - self.w) ** 2, axis=-1), "first": x[:, 0]}, self.w + 0 * x
+            inputs = x + noise * random.normal((3,)) if noise and training else x
+            return {"loss": 0.5 * ops.sum((inputs - self.w) ** 2, axis=-1), "first": x[:, 0]}, self.w + 0 * x
 
     model = Center()
     model.compile(optimizer or SGD(0.1), **{"run_eagerly": True} | compiled)
@@ -56,7 +55,7 @@ def orders(n, epochs, seed=0):
     return [epoch_order(n, seed, epoch) for epoch in range(epochs)]
 
 
-# Theorems, each as a check that a wrong twin of the module must fail. 11 examples in batches of 4: 4, 4, 3.
+# Each check must fail for a wrong twin of the module. 11 examples in batches of 4 are 4, 4 and 3.
 
 
 def check_weights_and_history(module, graph=False):
@@ -81,7 +80,7 @@ def check_order(module):
 
 
 def check_example_weights(module):
-    """Weights of examples scale their cost; the mean is still over the examples, as Keras has it."""
+    """A sample weight scales the loss of its example; the mean still runs over the examples, as in Keras."""
     x, weights = examples(), np.linspace(0, 2, 11)
     model = center(module)
     dataset = tf.data.Dataset.from_tensor_slices((x, x, weights.astype("float32"))).batch(4)
@@ -104,7 +103,7 @@ def check_clipping(module):
 
 
 def check_resuming(module):
-    """fit(4) = fit(2), then fit(initial_epoch=2, epochs=4), in order, noise and History."""
+    """fit(epochs=4) equals fit(epochs=2), then fit(initial_epoch=2, epochs=4): order, noise and History."""
     x = examples()
     whole, parts = (center(module, noise=1.0, optimizer=SGD(0.1, momentum=0.9)) for _ in range(2))
     history = whole.fit(x, batch_size=4, epochs=4, verbose=0).history["loss"]
@@ -115,25 +114,25 @@ def check_resuming(module):
 
 
 def check_fresh_noise(module):
-    """Each step of an epoch has draws of its own, also where several steps make one update."""
-    seen = []
+    """Each step of an epoch draws new random numbers, also if several steps make one update."""
+    draws = []
     for accumulation in (None, 2):
         model = center(module, optimizer=SGD(0.1, gradient_accumulation_steps=accumulation))
         per_example = model.per_example
 
         def watched(x, y, random, training, per_example=per_example):
             if training:
-                seen.append(float(random.uniform(())[0]))
+                draws.append(float(random.uniform(())[0]))
             return per_example(x, y, random, training)
 
         model.per_example = watched
         model.fit(examples(), batch_size=4, epochs=2, verbose=0)
-    assert seen[:6] == seen[6:]
-    assert len(set(seen)) == 6
+    assert draws[:6] == draws[6:]
+    assert len(set(draws)) == 6
 
 
 def check_validation(module):
-    """Validation and evaluation are the mean over the examples plus the penalty, and change nothing."""
+    """Validation and evaluation return the mean over the examples plus the penalty, and change no weight."""
     x, held_out = examples(), examples(7, seed=2)
     model = center(module, l2=0.3)
     history = model.fit(x, batch_size=4, epochs=2, validation_data=(held_out,), verbose=0).history
@@ -158,11 +157,11 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_fit(check):
     check(trainer_module)
 
 
-def test_the_same_in_a_graph():
+def test_fit_in_a_graph():
     check_weights_and_history(trainer_module, graph=True)
 
 
@@ -175,12 +174,13 @@ def test_the_same_in_a_graph():
         (check_weights_and_history, "(mean, sample_weight=place.total_float)", "(mean)"),
         (check_weights_and_history, "sums[i] / place.total_float", "sums[i]"),
         (check_order, "shuffle=shuffle,", "shuffle=True,"),
-        (check_order, "seed=self.seed,\n                epochs", "seed=0,\n                epochs"),
+        (check_order, "seed=self.seed,\n", "seed=0,\n"),
         (check_example_weights, '**values, "loss": values["loss"] *', '**values, "loss": values["loss"] +'),
         (check_example_weights, "return {**values,", "return {'first': values['first'] * weights,"),
         (check_resuming, "first_epoch=initial_epoch", "first_epoch=0"),
         (check_fresh_noise, "keras_internals.num_steps_taken(self._inner_optimizer).value", "0"),
-        (check_fresh_noise, "keras_internals.num_steps_taken(self._inner_optimizer).value", "ops.cast(self.optimizer.iterations, 'int64')"),
+        (check_fresh_noise, "keras_internals.num_steps_taken(self._inner_optimizer).value",
+         "ops.cast(self.optimizer.iterations, 'int64')"),
         (check_validation, "_weigh(values, weights), sum(self.losses, start=0.0)", "_weigh(values, weights), 0.0"),
     ],
 )  # fmt: skip
@@ -189,7 +189,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(trainer_module, right, wrong))
 
 
-# The trainers of the wing.
+# Trainers of the package
 
 
 def encoder(seed=0):
@@ -215,8 +215,8 @@ def trainer(name, optimizer=None, seed=0, **compiled):
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_a_new_process_goes_on_from_saved_weights(name, tmp_path):
-    """A fresh model with the weights and the optimizer of epoch 2 ends as the uninterrupted one."""
+def test_new_model_continues_from_saved_weights(name, tmp_path):
+    """A new model with the weights and the optimizer state of epoch 2 ends like the uninterrupted one."""
     whole, (x, y) = trainer(name, run_eagerly=True)
     history = whole.fit(x, y, batch_size=8, epochs=3, verbose=0).history
     killed, _ = trainer(name, run_eagerly=True)
@@ -233,7 +233,7 @@ def test_a_new_process_goes_on_from_saved_weights(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["DenoisingAutoencoder", "Classifier"])
-def test_the_seed_decides(name):
+def test_weights_depend_on_the_seed(name):
     def train(seed):
         model, (x, y) = trainer(name, seed=seed, run_eagerly=True)
         model.fit(x, y, batch_size=8, verbose=0)
@@ -247,7 +247,7 @@ def test_the_seed_decides(name):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", ["DenoisingAutoencoder", "PCD", "Classifier"])
 def test_half_precision(name, policy):
-    """Losses stay within rounding of float32's; variables are float32; float16 gets its loss scaling."""
+    """Losses agree with float32 up to rounding; variables are float32; float16 has loss scaling."""
     losses = []
     for each in ("float32", policy):
         keras.config.set_dtype_policy(each)
@@ -264,7 +264,7 @@ def test_half_precision(name, policy):
     np.testing.assert_allclose(*losses, rtol=0.02, atol=0.02)
 
 
-def test_several_steps_in_one_execution_change_nothing():
+def test_steps_per_execution_do_not_change_the_weights():
     trained = []
     for steps in (1, 2):
         model, (x, _) = trainer("DenoisingAutoencoder", steps_per_execution=steps)
@@ -274,7 +274,7 @@ def test_several_steps_in_one_execution_change_nothing():
         np.testing.assert_allclose(ours, theirs, atol=1e-7)
 
 
-def test_validation_split_is_the_end_of_the_arrays():
+def test_validation_split_takes_the_end_of_the_arrays():
     histories = []
     for arguments in ({"validation_split": 0.3}, {"validation_data": (examples(30, 6)[21:],)}):
         model, (x, _) = trainer("DenoisingAutoencoder", run_eagerly=True)
@@ -284,7 +284,7 @@ def test_validation_split_is_the_end_of_the_arrays():
     assert len(histories[0]["val_loss"]) == 2
 
 
-def test_compiled_metrics_see_the_outputs():
+def test_compiled_metrics_get_the_outputs():
     metric = keras.metrics.SparseCategoricalAccuracy(name="compiled")
     model, (x, y) = trainer("Classifier", run_eagerly=True, metrics=[metric])
     history = model.fit(x, y, batch_size=8, epochs=2, validation_data=(x[:9], y[:9]), verbose=0).history
@@ -295,7 +295,7 @@ def test_compiled_metrics_see_the_outputs():
     assert result["again"] == result["accuracy"]
 
 
-def test_weights_of_examples_leave_accuracy_a_share():
+def test_sample_weights_do_not_change_the_accuracy():
     model, (x, y) = trainer("Classifier", run_eagerly=True)
     weighted = tf.data.Dataset.from_tensor_slices((x, y, np.full(30, 5.0, "float32"))).batch(8)
     plain, heavy = (model.evaluate(*each, verbose=0, return_dict=True) for each in ((x, y), (weighted,)))
@@ -303,8 +303,8 @@ def test_weights_of_examples_leave_accuracy_a_share():
     assert heavy["loss"] == pytest.approx(5 * plain["loss"], rel=1e-5)
 
 
-def test_arrays_of_other_kinds():
-    """Tensors, memory maps and float64 train as the float32 array does."""
+def test_arrays_of_other_types():
+    """Tensors, float64 and Fortran order give the weights of the float32 array."""
     x = examples()
     trained = []
     for inputs in (x, tf.constant(x), x.astype("float64"), np.asfortranarray(x)):
@@ -314,13 +314,13 @@ def test_arrays_of_other_kinds():
     np.testing.assert_allclose(trained, [trained[0]] * 4, rtol=1e-6)
 
 
-def test_batch_size_defaults_to_that_of_keras():
+def test_default_batch_size_is_that_of_keras():
     model = center()
     model.fit(examples(70), verbose=0)
     assert int(model.optimizer.iterations) == 3
 
 
-def test_configs():
+def test_config_keeps_seed_name_and_encoder():
     model = Autoencoder(encoder(), seed=4, name="mine")
     again = Autoencoder.from_config(model.get_config())
     assert (again.seed, again.name) == (4, "mine")
@@ -328,7 +328,7 @@ def test_configs():
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda: Trainer(seed=-1), "Trainer.seed"),
         (lambda: Trainer(seed=0.5), "seed=0.5"),
@@ -357,16 +357,11 @@ def test_configs():
         (lambda: trainer("RBM", metrics=["mse"])[0].evaluate(examples()), "loss, reconstruction"),
     ],
 )
-def test_refusals(act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(act, message):
+    with pytest.raises(ValueError, match=message):
         act()
 
 
-def test_large_finite_numbers_are_no_infinities():
-    x = np.full((4, 3), 3e38, "float32")
-    assert check_arrays("fit", x)[0] is x
-
-
-def test_a_trainer_must_say_what_an_example_costs():
+def test_per_example_is_abstract():
     with pytest.raises(NotImplementedError):
         Trainer().prepare(examples())

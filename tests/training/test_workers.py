@@ -1,4 +1,4 @@
-"""Two machines train as one: weights, History, a worker that dies, and the run that goes on."""
+"""Training on two machines: weights and History of one, errors sent by the chief, lost workers, resumed runs."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 class Pair:
-    """Two processes of one command, which find each other by TF_CONFIG; {worker} in it is the worker's number."""
+    """Two processes of one command with TF_CONFIG; `{worker}` in the command becomes the worker's index."""
 
     def __init__(self, *command):
         addresses = [f"127.0.0.1:{port}" for port in processes.free_ports(2)]
@@ -49,15 +49,15 @@ class Pair:
             process.communicate()
 
     def wait(self, timeout=300):
-        """(status, output, errors) of each."""
+        """Return (status, output, errors) of each process."""
         ended = time.monotonic() + timeout
-        said = [process.communicate(timeout=ended - time.monotonic()) for process in self.processes]
-        return [(p.returncode, *streams) for p, streams in zip(self.processes, said, strict=True)]
+        texts = [process.communicate(timeout=ended - time.monotonic()) for process in self.processes]
+        return [(p.returncode, *streams) for p, streams in zip(self.processes, texts, strict=True)]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What one process without a strategy gives, and what each of two workers gives."""
+    """Arrays of one process without a strategy, and of each of two workers."""
     folder = tmp_path_factory.mktemp("workers")
     script = str(TESTS / "training" / "on_workers.py")
     with Pair(script, f"{folder}/{{worker}}.npz") as pair:
@@ -72,8 +72,8 @@ PARTS = [f"{method}/{kind}" for method in on_workers.METHODS for kind in ("even"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", [*PARTS, "data set/uneven"])
-def test_two_machines_are_one(trained, part):
-    """Within 1e-6, which leaves room for sums in another order."""
+def test_two_machines_give_the_weights_and_history_of_one(trained, part):
+    """The tolerance 1e-6 leaves room for sums in another order."""
     alone, both = trained
     names = [name for name in alone if name.startswith(f"{part}/")]
     assert any("/weight/" in name for name in names)
@@ -84,18 +84,18 @@ def test_two_machines_are_one(trained, part):
 
 
 @pytest.mark.slow
-def test_both_machines_have_the_same(trained):
+def test_both_machines_have_equal_weights_and_history(trained):
     _, (chief, other) = trained
     assert chief.keys() == other.keys()
-    for name in chief.keys() - {"refused"}:
+    for name in chief.keys() - {"refusal"}:
         np.testing.assert_array_equal(chief[name], other[name], err_msg=name)
 
 
 @pytest.mark.slow
-def test_other_data_on_one_machine_are_refused_on_both(trained):
+def test_different_data_on_one_machine_are_refused_on_both(trained):
     for index, each in enumerate(trained[1]):
-        assert "`DenoisingAutoencoder.fit.x` must be the same on every worker" in str(each["refused"])
-        assert f"here on worker {index}" in str(each["refused"])
+        assert "`DenoisingAutoencoder.fit.x` must be the same on every worker" in str(each["refusal"])
+        assert f"here on worker {index}" in str(each["refusal"])
 
 
 OPTIONS = {"units": [16, 8], "epochs": 20, "batch_size": 256}
@@ -114,8 +114,8 @@ def epochs_of(folder):
 
 
 @pytest.mark.slow
-def test_a_dead_worker_stops_the_others_and_the_run_goes_on(tmp_path):
-    """The command line on two machines; worker 1 is killed in the middle, and both are started again."""
+def test_killed_worker_stops_the_others_and_the_run_resumes(tmp_path):
+    """Run the command line on two machines, kill worker 1 in the middle, and start both again."""
     with Pair(*command(tmp_path)) as pair:
         ended = time.monotonic() + 240
         while epochs_of(tmp_path / "0") < 4:
@@ -131,17 +131,17 @@ def test_a_dead_worker_stops_the_others_and_the_run_goes_on(tmp_path):
     assert "the connection to worker 1 is lost, so worker 0 stops too" in line
     assert "--resume" in line
     assert "Traceback" not in errors
-    assert seconds < 60  # 0.1 seen until the error, 4 until the process has ended
+    assert seconds < 60  # measured: 0.1 until the error, 4 until the process ends
     done = epochs_of(tmp_path / "0")
     assert 4 <= done < 2 * OPTIONS["epochs"]
     assert not (tmp_path / "0" / "results.json").exists()
 
     with Pair(*command(tmp_path, "--resume")) as pair:
-        (status, said, errors), (other_status, other_said, _) = pair.wait()
+        (status, output, errors), (other_status, other_output, _) = pair.wait()
     assert (status, other_status) == (0, 0), errors[-2000:]
-    assert f"next: tf-kit finetune {tmp_path}/0" in said
-    assert other_said == ""  # the chief speaks
-    assert not (tmp_path / "1").exists()  # and writes
+    assert f"next: tf-kit finetune {tmp_path}/0" in output
+    assert other_output == "", "only the chief prints"
+    assert not (tmp_path / "1").exists(), "only the chief writes"
 
     pipeline.pretrain("denoising", out=tmp_path / "alone", **OPTIONS)
     histories = [
@@ -154,13 +154,22 @@ def test_a_dead_worker_stops_the_others_and_the_run_goes_on(tmp_path):
         np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-5)
 
 
-class Lonely:
-    """A strategy as `workers` sees it, of two machines; this one is the second."""
+class TwoMachines:
+    """Stand-in for a strategy that spans two machines."""
 
     num_replicas_in_sync = 2
 
-    class extended:
-        _num_workers, _id_in_cluster = 2, 1
+
+@pytest.fixture(autouse=True)
+def second_worker(monkeypatch):
+    """This process is the second worker under `TwoMachines`."""
+    num_workers, worker_index = workers.num_workers, workers.worker_index
+
+    def fake(real, value):
+        return lambda strategy: value if strategy is TwoMachines else real(strategy)
+
+    monkeypatch.setattr(workers, "num_workers", fake(num_workers, 2))
+    monkeypatch.setattr(workers, "worker_index", fake(worker_index, 1))
 
 
 class Collective(tf.errors.UnavailableError):
@@ -168,19 +177,19 @@ class Collective(tf.errors.UnavailableError):
         super().__init__(None, None, text)
 
 
-def test_a_lost_connection_is_named():
+def test_error_names_the_lost_worker():
     lines = (
         "Graph execution error:\n\nCollective ops is aborted by: Socket closed\nfrom /job:worker/task:0 while"
     )
     lost = "connection to worker 0 is lost, so worker 1 stops"
-    with pytest.raises(WorkerLost, match=lost) as caught, workers.naming_the_lost(Lonely):
+    with pytest.raises(WorkerLost, match=lost) as caught, workers.naming_the_lost(TwoMachines):
         raise Collective(lines)
-    assert "TensorFlow says: Collective ops is aborted by: Socket closed" in str(caught.value)
+    assert "TensorFlow's error: Collective ops is aborted by: Socket closed" in str(caught.value)
     assert isinstance(caught.value.__cause__, Collective)
 
 
-@pytest.mark.parametrize("strategy", [Lonely, None])
-def test_other_errors_stay_what_they_are(strategy):
+@pytest.mark.parametrize("strategy", [TwoMachines, None])
+def test_other_errors_are_not_replaced(strategy):
     with pytest.raises(tf.errors.InternalError), workers.naming_the_lost(strategy):
         raise tf.errors.InternalError(None, None, "out of paper")
 
@@ -200,26 +209,28 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("says", REFUSED)
+class OnTwoMachines(Autoencoder):
+    distribute_strategy = TwoMachines
+
+
+@pytest.mark.parametrize("message", REFUSED)
 @pytest.mark.parametrize("given", ["arrays", "data set"])
-def test_what_several_machines_cannot_is_refused_before_the_first_step(says, given):
+def test_unsupported_options_are_refused_before_the_first_step(message, given):
     x = np.zeros((4, 3), "float32")
-    model = Autoencoder(on_workers.encoder(2))
-    model.compile(**REFUSED[says])
-    model._distribute_strategy = Lonely
-    with pytest.raises(InputError, match=re.escape(says)):
+    model = OnTwoMachines(on_workers.encoder(2))
+    model.compile(**REFUSED[message])
+    with pytest.raises(InputError, match=re.escape(message)):
         model.fit(x if given == "arrays" else tf.data.Dataset.from_tensors(x))
     assert not model.built
 
 
-def test_one_step_at_a_time_is_not_refused_on_several_machines():
-    model = Autoencoder(on_workers.encoder(2))
+def test_usual_options_are_accepted_on_several_machines():
+    model = OnTwoMachines(on_workers.encoder(2))
     model.compile(SGD(clipnorm=1.0))
-    model._distribute_strategy = Lonely
-    model._refuse_what_replicas_cannot()
+    model._refuse_unsupported_on_replicas()
 
 
-def test_one_machine_alone_has_no_others(tmp_path):
+def test_one_machine_returns_arguments_unchanged(tmp_path):
     assert not workers.several()
     assert workers.is_chief()
     assert workers.from_chief(b"abc") == b"abc"
@@ -231,22 +242,48 @@ def test_one_machine_alone_has_no_others(tmp_path):
         workers.done_by_chief(lambda: runs.read_json(tmp_path / "none.json", "none"))
 
 
-def test_what_tells_data_apart():
+@pytest.mark.parametrize("is_chief", [True, False])
+def test_error_of_the_chief_is_raised_on_every_worker(monkeypatch, is_chief):
+    """With all its parts, so that the command line of every worker can name the flag."""
+    error = InputError(
+        "`f.name` must be new. Received: name='a'.",
+        subject="f.name",
+        requirement="be new",
+        received="name='a'",
+        remedy="use another",
+        flag="--out",
+        typed_remedy="",
+    )
+    sent = json.dumps({"error": error.parts()}).encode()
+
+    def function():
+        assert is_chief, "called on the chief only"
+        raise error
+
+    monkeypatch.setattr(workers, "is_chief", lambda strategy: is_chief)
+    monkeypatch.setattr(workers, "from_chief", lambda content, strategy: content if is_chief else sent)
+    with pytest.raises(InputError) as caught:
+        workers.done_by_chief(function, TwoMachines)
+    assert caught.value is not error
+    assert caught.value.parts() == error.parts()
+
+
+def test_samples_identify_data():
     x = np.random.default_rng(0).random((5000, 3)).astype("float32")
-    mark = workers._sample(x)
-    assert workers._sample(x.copy()) == mark
+    sample = workers._sample(x)
+    assert workers._sample(x.copy()) == sample
     for other in (x[:-1], x.astype("float64"), x.T.copy().reshape(x.shape), x + 1):
-        assert workers._sample(other) != mark
+        assert workers._sample(other) != sample
 
 
-def test_packed_files_arrive(tmp_path):
+def test_packs_the_files_that_match(tmp_path):
     import io
     import tarfile
 
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "a.npz").write_bytes(b"123")
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "other.txt").write_text("not asked for")
+    (tmp_path / "other.txt").write_text("does not match")
     packed = workers._packed(tmp_path, ("*.json", "deep/**/*"))
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         assert sorted(archive.getnames()) == ["config.json", "deep/er/a.npz"]

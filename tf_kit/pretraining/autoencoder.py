@@ -1,4 +1,6 @@
-"""Autoencoders: learn to represent by learning to reconstruct."""
+"""Autoencoders: representations learned by reconstructing the input, clean or corrupted."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -7,68 +9,72 @@ from tf_kit.checks import refuse
 from tf_kit.networks.stages import check_flat, dense_stages
 from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
+from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.inputs import first_examples, is_array
+from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Autoencoder(Pretrainer):
-    """Autoencoder (auto-associator): an encoder and a decoder trained to reproduce the input.
+    """Autoencoder (auto-associator): encoder and decoder trained to reproduce the input.
 
-    The hidden layer has to keep what is needed to rebuild x. With one dense layer and tied weights,
+    The hidden layer has to keep the information that is needed to reconstruct x. With one dense layer and tied
+    weights,
 
         h = f(W x + b)                                                      (1)
         z = Wᵀ h + b′,  x̂ = σ(z) or z                                       (2)
-        ℓ = −Σ_j [x_j log x̂_j + (1 − x_j) log(1 − x̂_j)]   (cross-entropy)    (3)
-        ℓ = ½ Σ_j (x_j − x̂_j)²                            (squared error)    (4)
+        ℓ = −Σ_j [x_j log x̂_j + (1 − x_j) log(1 − x̂_j)]   (cross-entropy)   (3)
+        ℓ = ½ Σ_j (x_j − x̂_j)²                            (squared error)   (4)
 
     where W (units, features) is the encoder's kernel transposed, b (units,) its bias and b′ (features,) the
-    decoder's. A deep encoder is mirrored layer by layer. Both losses sum over features and average over
-    examples.
+    decoder's. A deep encoder is mirrored layer by layer. Both losses are sums over features; the reported loss is
+    their mean over examples.
 
     Args:
         encoder: one `Dense` or a sequence of dense layers; with `decoder`, any Keras layer or model.
-        decoder: Keras layer or model from representation to the flattened input's logits (cross-entropy) or
-            values (squared error). Defaults to the mirrored encoder.
-        tied: whether the mirrored decoder uses the encoder's own weights, transposed. Defaults to True.
-        loss: `"cross_entropy"` for inputs in [0, 1], `"squared_error"` for any, `"auto"` decides by the range of
-            the data that `fit` sees first. Defaults to `"auto"`.
-        seed: seed of the decoder's initial weights, the data order and the corruption.
+        decoder: Keras layer or model that maps the representation to the flattened input: to logits for
+            cross-entropy, to values for squared error. Defaults to None, the mirrored encoder.
+        tied: whether the mirrored decoder uses the encoder's weights, transposed. Defaults to True.
+        loss: `"cross_entropy"` for inputs in [0, 1], `"squared_error"` for any inputs, or `"auto"`, which chooses by
+            the range of the data in the first `fit`. Defaults to `"auto"`.
+        seed: whole number that fixes the decoder's initial weights, the order of the data and the corruption.
+            Defaults to 0.
 
     Raises:
-        InputError: if the encoder cannot be mirrored and no decoder is given, or for cross-entropy with data
-            outside [0, 1].
+        InputError: the encoder cannot be mirrored and no decoder is given, or the loss is cross-entropy and the data
+            is not in [0, 1].
 
     Example:
+        >>> import numpy as np
+        >>> from tf_kit import networks
+        >>> x = np.eye(4, dtype="float32").repeat(50, axis=0)
+        >>> model = Autoencoder(networks.mlp((3,), num_classes=None), seed=0)
+        >>> model.compile(keras.optimizers.Adam(0.05))
+        >>> history = model.fit(x, batch_size=20, epochs=30, verbose=0).history
+        >>> history["loss"][-1] < 0.5 * history["loss"][0]
+        True
 
-    >>> import numpy as np
-    >>> from tf_kit import networks
-    >>> x = np.eye(4, dtype="float32").repeat(50, axis=0)
-    >>> model = Autoencoder(networks.mlp((3,), num_classes=None), seed=0)
-    >>> model.compile(keras.optimizers.Adam(0.05))
-    >>> history = model.fit(x, batch_size=20, epochs=30, verbose=0).history
-    >>> history["loss"][-1] < 0.5 * history["loss"][0]
-    True
-
-    Convention: the lecture's "stacked autoencoders" are trained one layer at a time: see `pretrain_greedily`.
-    Reference: Bengio, Lamblin, Popovici, Larochelle 2007, "Greedy Layer-Wise Training of Deep Networks", sec. 3;
-    Hinton, Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural Networks".
+    Convention: the lecture's "stacked autoencoders" are trained one layer at a time, see `pretrain_greedily`.
+    Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks, section 3;
+    Hinton, Salakhutdinov, 2006, Reducing the dimensionality of data with neural networks,
+    doi:10.1126/science.1127647.
     """
 
     def __init__(
         self,
-        encoder,
-        decoder=None,
-        tied=AutoencoderOptions.tied,
-        loss=AutoencoderOptions.loss,
-        seed=0,
-        **kwargs,
-    ):
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer | None = None,
+        tied: bool = AutoencoderOptions.tied,
+        loss: str = AutoencoderOptions.loss,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(encoder, seed=seed, **kwargs)
         self.decoder = decoder
         self.options = AutoencoderOptions(tied, loss)
         self.tied, self.loss_name = self.options.tied, self.options.loss
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.encoder.built:
             self.encoder.build(input_shape)
         if self.decoder is not None:
@@ -90,12 +96,12 @@ class Autoencoder(Pretrainer):
                 )
         self.built = True
 
-    def corrupt(self, x, random):
-        """What the encoder sees in training: `x` itself. `DenoisingAutoencoder` overrides it."""
+    def corrupt(self, x: Tensor, random: ExampleRandom) -> Tensor:
+        """Return the input of the encoder in training: here `x` itself."""
         return x
 
-    def decode(self, h):
-        """Logits (cross-entropy) or values (squared error) of the flattened input, (n, features)."""
+    def decode(self, h: Tensor) -> Tensor:
+        """Compute logits (cross-entropy) or values (squared error) of the flattened input, (n, features)."""
         if self.decoder is not None:
             z = self.decoder(h)
             return ops.reshape(z, (ops.shape(z)[0], -1))
@@ -106,20 +112,22 @@ class Autoencoder(Pretrainer):
             a = self._stages[i - 1].activate(z) if i else z
         return a
 
-    def reconstruct(self, x):
-        """x̂ in the shape of `x`, float32."""
+    def reconstruct(self, x: ArrayLike) -> Tensor:
+        """Compute x̂ from clean inputs, in the shape of `x`, float32."""
         x = ops.convert_to_tensor(x)
         z = ops.cast(self.decode(self(x, training=False)), "float32")
         x_hat = ops.sigmoid(z) if self.resolve_loss(x) == "cross_entropy" else z
         return ops.reshape(x_hat, ops.shape(x))
 
-    def per_example(self, x, y, random, training):
+    def per_example(
+        self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
+    ) -> tuple[dict[str, Tensor], None]:
         seen = self.corrupt(x, random) if training else x
         z = self.decode(self.encoder(seen, training=training))  # (1)
         return {"loss": reconstruction_loss(x, z, self.resolve_loss(x))}, None
 
-    def resolve_loss(self, x):
-        """The loss in use; `"auto"` goes by the range of `x` until `fit` or `evaluate` settles it."""
+    def resolve_loss(self, x: ArrayLike) -> str:
+        """Return the name of the loss; `"auto"` depends on the range of `x` until `fit` or `evaluate` decides."""
         if self.loss_name != "auto":
             return self.loss_name
         return "cross_entropy" if ops.min(x) >= 0 and ops.max(x) <= 1 else "squared_error"
@@ -127,66 +135,67 @@ class Autoencoder(Pretrainer):
     def _settle_loss(self, x):
         sample = x if is_array(x) else first_examples(x, count=1024)[0]
         self.loss_name = self.resolve_loss(sample)
-        outside = not (ops.min(sample) >= 0 and ops.max(sample) <= 1)
-        if self.loss_name == "cross_entropy" and outside:
-            refuse(
-                f"{type(self).__name__}.loss",
-                'be "squared_error" for data outside [0, 1]',
-                f"loss='cross_entropy', data in [{float(ops.min(sample)):.3g}, {float(ops.max(sample)):.3g}]",
+        low, high = float(ops.min(sample)), float(ops.max(sample))
+        if self.loss_name == "cross_entropy" and not (low >= 0 and high <= 1):
+            requirement = (
+                f"be 'squared_error' for data in [{low:.3g}, {high:.3g}], which is not inside [0, 1]"
             )
+            refuse(f"{type(self).__name__}.loss", requirement, "loss='cross_entropy'")
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         self._settle_loss(x)
         return super().fit(x, *args, **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
+    def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
         if is_array(x) or self.loss_name == "auto":
             self._settle_loss(x)
         return super().evaluate(x, *args, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         decoder = self.decoder and keras.saving.serialize_keras_object(self.decoder)
         return {**super().get_config(), "decoder": decoder, "loss": self.loss_name}
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class DenoisingAutoencoder(Autoencoder):
-    """Denoising autoencoder: reconstructs the clean input from a corrupted one.
+    """Denoising autoencoder: reconstruction of the clean input from a corrupted one.
 
-    A wide hidden layer could copy its input; it cannot copy what it does not see. With m_j = 1 with probability
-    `rate`, independently for each feature j of each example and anew in each step,
+    A wide hidden layer could copy its input, but it cannot copy features that are hidden from it. With m_j = 1 with
+    probability `rate`, drawn independently for each feature j of each example in each step,
 
         x̃_j = (1 − m_j) x_j                               (masking)          (1)
         x̃_j = x_j + rate · n_j,  n_j ~ N(0, 1)            (gaussian)         (2)
         x̃_j = (1 − m_j) x_j + m_j s_j,  s_j ∈ {0, 1}      (salt_and_pepper)  (3)
 
-    and the loss is the autoencoder's, between x and the reconstruction from x̃. At inference nothing is corrupted.
+    and the loss is that of `Autoencoder`, between x and the reconstruction from x̃. At inference the input is not
+    corrupted.
 
     Args:
-        encoder, decoder, tied, loss, seed: as in `Autoencoder`.
+        encoder, decoder, tied, loss, seed: as for `Autoencoder`.
         rate: probability that a feature is corrupted, in [0, 1); for gaussian corruption the standard deviation
-            of the noise. Defaults to 0.25.
+            of the noise, at least 0. Defaults to 0.25.
         corruption: `"masking"`, `"gaussian"` or `"salt_and_pepper"`. Defaults to `"masking"`.
 
-    Reference: Vincent, Larochelle, Lajoie, Bengio, Manzagol 2010, "Stacked Denoising Autoencoders", sec. 3.
+    Reference: Vincent, Larochelle, Lajoie, Bengio, Manzagol, 2010, Stacked denoising autoencoders, section 3.
     """
 
     def __init__(
         self,
-        encoder,
-        decoder=None,
-        tied=DenoisingOptions.tied,
-        loss=DenoisingOptions.loss,
-        rate=DenoisingOptions.rate,
-        corruption=DenoisingOptions.corruption,
-        seed=0,
-        **kwargs,
-    ):
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer | None = None,
+        tied: bool = DenoisingOptions.tied,
+        loss: str = DenoisingOptions.loss,
+        rate: float = DenoisingOptions.rate,
+        corruption: str = DenoisingOptions.corruption,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
         self.options = DenoisingOptions(tied, loss, rate, corruption)
         self.rate, self.corruption = self.options.rate, self.options.corruption
 
-    def corrupt(self, x, random):
+    def corrupt(self, x: Tensor, random: ExampleRandom) -> Tensor:
+        """Return x̃, the corrupted input of the encoder in training."""
         x = ops.convert_to_tensor(x)
         if self.corruption == "gaussian":
             return ops.cast(x, "float32") + self.rate * random.normal(x.shape[1:])  # (2)
@@ -197,23 +206,26 @@ class DenoisingAutoencoder(Autoencoder):
         return ops.where(masked, salt, x)  # (3)
 
 
-def reconstruction_loss(x, z, loss):
-    """Reconstruction loss of each example, summed over features, (n,) float32.
+def reconstruction_loss(x: ArrayLike, z: ArrayLike, loss: str) -> Tensor:
+    """Compute the reconstruction loss of each example, summed over features: (3) or (4) of `Autoencoder`.
 
     Args:
         x: inputs, (n, …).
         z: (n, features): logits for `"cross_entropy"`, values for `"squared_error"`.
         loss: `"cross_entropy"` or `"squared_error"`.
 
-    Example:
+    Returns:
+        (n,), float32.
 
-    >>> import numpy as np
-    >>> reconstruction_loss(np.ones((1, 2), "float32"), np.zeros((1, 2), "float32"), "squared_error").numpy()
-    array([1.], dtype=float32)
+    Example:
+        >>> import numpy as np
+        >>> x = np.ones((1, 2), "float32")
+        >>> reconstruction_loss(x, np.zeros((1, 2), "float32"), "squared_error").numpy()
+        array([1.], dtype=float32)
     """
     z = ops.cast(z, "float32")
     x = ops.reshape(ops.cast(x, "float32"), ops.shape(z))
     if loss == "cross_entropy":
-        # softplus(z) − x z is (3) of `Autoencoder` with x̂ = σ(z), finite for any z
-        return ops.sum(ops.binary_crossentropy(x, z, from_logits=True), axis=-1)
-    return 0.5 * ops.sum(ops.square(x - z), axis=-1)
+        # softplus(z) − x z, which is (3) with x̂ = σ(z) and finite for any z
+        return ops.sum(ops.binary_crossentropy(x, z, from_logits=True), axis=-1)  # (3)
+    return 0.5 * ops.sum(ops.square(x - z), axis=-1)  # (4)

@@ -1,10 +1,12 @@
-"""Greedy layer-wise pretraining: one layer at a time, each on the output of those below."""
+"""Greedy layer-wise pretraining: one layer at a time, each on the outputs of the layers below."""
 
+import contextlib
 import functools
 import inspect
-import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,85 +14,88 @@ import numpy as np
 from tf_kit.checks import count, refuse
 from tf_kit.networks.stages import dense_stages
 from tf_kit.pretraining.autoencoder import DenoisingAutoencoder
+from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.rbm import RBM
 from tf_kit.training.classifier import Classifier
 from tf_kit.training.inputs import check_arrays, first_examples, is_array
 from tf_kit.training.representation import represent
+from tf_kit.typing import ArrayLike, Dataset
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Supervised(Classifier):
-    """Supervised block of greedy pretraining: the layer under an output layer of its own, trained on the labels.
+    """Supervised block of greedy pretraining: one layer with its own output layer, trained on labels.
 
-    The output layer is thrown away afterwards; the layer stays.
+    Afterwards the output layer is discarded, and the layer stays in the encoder.
 
-    Reference: Bengio, Lamblin, Popovici, Larochelle 2007, "Greedy Layer-Wise Training of Deep Networks", sec. 4.
+    Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks, section 4.
     """
 
 
 def pretrain_greedily(
-    encoder,
-    x,
-    y=None,
-    block=DenoisingAutoencoder,
-    epochs=10,
-    batch_size=128,
-    optimizer=None,
-    seed=0,
-    fit=None,
-    steps_per_epoch=None,
-    verbose=0,
-    **block_arguments,
-):
-    """Trains the dense layers of `encoder` one after another, in place.
+    encoder: keras.layers.Layer,
+    x: ArrayLike | Dataset | Callable[[int, int, int], Dataset],
+    y: ArrayLike | None = None,
+    block: type[Pretrainer] | type[Classifier] = DenoisingAutoencoder,
+    epochs: int | Sequence[int] = 10,
+    batch_size: int = 128,
+    optimizer: keras.optimizers.Optimizer | str | None = None,
+    seed: int = 0,
+    fit: Callable | None = None,
+    steps_per_epoch: int | None = None,
+    verbose: int = 0,
+    **block_arguments: Any,
+) -> list[Pretrainer | Classifier]:
+    """Train the dense layers of `encoder` one after another, in place.
 
     With x⁰ = x and f_l the l-th dense layer with its activation, for l = 1 … L
 
         θ_l ← argmin over θ_l of the block's loss on x^{l−1}                             (1)
         x^l = f_l(x^{l−1}; θ_l)                                                          (2)
 
-    where (2) is computed once for all examples, not again in every step. The block holds the very layer of the
-    encoder; what the block adds (decoder, visible bias, output layer) is returned with it. Works under the
-    `tf.distribute` strategy in whose scope it is called. A last layer named `logits` (the head of
-    `networks.mlp(…, num_classes=K)`) is left alone.
+    where (2) is computed once for all examples, not again in every step. A block trains the layer of the encoder
+    itself, not a copy; what it adds to the layer (decoder, visible bias, output layer) is returned with it. Works
+    under the `tf.distribute` strategy in whose scope it is called. A last layer named `logits` (the head of
+    `networks.mlp(…, num_classes=K)`) is not trained.
 
     Args:
-        encoder: sequence of dense layers; it is built from `x` if it is not built yet.
-        x: array (n, …), or a `tf.data.Dataset` of batches (`(x, y)` pairs for `Supervised`). Of a data set,
-            each layer's output is kept in a temporary file, never in memory as a whole; so it comes in the same order
-            in every epoch. A function `(first_epoch, epochs, seed)` that gives the data set of those epochs shuffles
-            as it will; the layers below are then computed again in each of them.
-        y: labels (n,), needed by `Supervised` only.
-        block: `Autoencoder`, `DenoisingAutoencoder`, `RBM`, `Supervised`, or any `Pretrainer` class that takes
+        encoder: sequence of dense layers; built from `x` if it is not built yet.
+        x: array (n, …), or `tf.data.Dataset` of batches (`(x, y)` pairs for `Supervised`). The output of each layer
+            for a data set is kept in a temporary file, never in memory as a whole, so the examples come in the same
+            order in every epoch. Or a function `(first_epoch, epochs, seed)` that returns the data set of these
+            epochs, in any order; the layers below are then computed again in each epoch.
+        y: labels (n,), needed for `Supervised` only.
+        block: `Autoencoder`, `DenoisingAutoencoder`, `RBM`, `Supervised`, or any `Pretrainer` class with arguments
             `encoder` and `seed`. Defaults to `DenoisingAutoencoder`.
-        epochs: passes per layer: one number, or one for each layer. Defaults to 10.
-        batch_size: examples a step. Defaults to 128.
-        optimizer: a Keras optimizer; each layer trains with a fresh copy of it. Defaults to stochastic gradient
-            descent at 0.05 for `RBM` and to Adam at 0.001 for the others.
-        seed: seed of all layers' training; layer l uses a seed derived from it.
-        fit: called as `fit(block, x, y, stage="layer 1", epochs=…, batch_size=…)` in place of `block.fit`;
-            `Run.fit` here makes the pretraining resumable.
-        steps_per_epoch: batches of one epoch, where `x` is a function.
-        verbose: as in `keras.Model.fit`.
-        **block_arguments: passed to each block: `rate=0.25`, `gibbs_steps=1`, …
+        epochs: number of passes over the data per layer: one number, or one for each layer. Defaults to 10.
+        batch_size: examples per step. Defaults to 128.
+        optimizer: Keras optimizer; each layer is trained with a new copy of it. Defaults to None: stochastic gradient
+            descent at 0.05 for `RBM`, Adam at 0.001 for the others.
+        seed: whole number that fixes the training of all layers; layer l uses a seed derived from it. Defaults to 0.
+        fit: function that is called as `fit(block, x, y, stage="layer 1", epochs=…, batch_size=…)` instead of
+            `block.fit`. `Run.fit` makes the pretraining resumable.
+        steps_per_epoch: batches per epoch, if `x` is a function.
+        verbose: as in `keras.Model.fit`. Defaults to 0.
+        **block_arguments: arguments of every block: `rate=0.25`, `gibbs_steps=1`, …
 
     Returns:
-        The trained blocks, bottom first, each with its `.history`.
+        List of the trained blocks, bottom first, each with its `.history`.
 
     Raises:
-        InputError: for an encoder without dense layers, labels missing for `Supervised`, or a number of epochs
-            that fits no layer.
+        InputError: the encoder has no dense layers, labels are missing for `Supervised`, or `epochs` does not have
+            one number per layer.
 
     Example:
+        >>> from tf_kit import data, networks
+        >>> train, val, test = data.load("digits", seed=0)
+        >>> encoder = networks.mlp((32, 16), num_classes=None, seed=0)
+        >>> blocks = pretrain_greedily(encoder, train.x, epochs=2)
+        >>> [block.encoder.layers[-2].units for block in blocks]
+        [32, 16]
 
-    >>> from tf_kit import data, networks
-    >>> train, val, test = data.load("digits", seed=0)
-    >>> encoder = networks.mlp((32, 16), num_classes=None, seed=0)
-    >>> blocks = pretrain_greedily(encoder, train.x, epochs=2)
-    >>> [block.encoder.layers[-2].units for block in blocks]
-    [32, 16]
-
-    Reference: Hinton, Osindero, Teh 2006; Bengio, Lamblin, Popovici, Larochelle 2007, algorithms 2 to 5.
+    Reference: Hinton, Osindero, Teh, 2006, A fast learning algorithm for deep belief nets,
+    doi:10.1162/neco.2006.18.7.1527; Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep
+    networks, algorithms 2 to 5.
     """
     stages = dense_stages(encoder)
     epochs = _epochs_per_stage(epochs, len(stages))
@@ -106,9 +111,8 @@ def pretrain_greedily(
         block_arguments["num_classes"] = _num_classes(sample, y)
 
     blocks = []
-    whole_data_set = not is_array(x) and not callable(x)
-    scratch = tempfile.mkdtemp(prefix="tf_kit-greedy-") if whole_data_set else None
-    try:
+    keeps_files = not is_array(x) and not callable(x)
+    with _scratch_folder() if keeps_files else contextlib.nullcontext() as scratch:
         for depth, stage in enumerate(stages, start=1):
             part = keras.Sequential(stage.layers, name=f"stage_{depth}")
             trainer = block(encoder=part, seed=_stage_seed(seed, depth), **block_arguments)
@@ -118,22 +122,23 @@ def pretrain_greedily(
                 arguments["batch_size"] = batch_size
             elif callable(x):
                 arguments["steps_per_epoch"] = steps_per_epoch
-            shown = functools.partial(x, seed=trainer.seed) if callable(x) else x
+            inputs = functools.partial(x, seed=trainer.seed) if callable(x) else x
             if fit is not None:
-                fit(trainer, shown, y, stage=f"layer {depth}", **arguments)
+                fit(trainer, inputs, y, stage=f"layer {depth}", **arguments)
             else:
-                trainer.fit(shown(0, epochs[depth - 1]) if callable(x) else x, y, **arguments)  # (1)
+                trainer.fit(inputs(0, epochs[depth - 1]) if callable(x) else x, y, **arguments)  # (1)
             blocks.append(trainer)
             if depth < len(stages):
                 x = _above(part, x, scratch and Path(scratch) / f"layer-{depth}")  # (2)
-    finally:
-        if scratch:
-            shutil.rmtree(scratch, ignore_errors=True)
     return blocks
 
 
+def _scratch_folder():
+    return tempfile.TemporaryDirectory(prefix="tf_kit-greedy-", ignore_cleanup_errors=True)
+
+
 def _above(part, x, cache):
-    """What the part makes of x, which is of the same kind: array, data set, or function that gives data sets."""
+    """Compute the output of a part for x, in the same form: array, data set, or function that returns data sets."""
     if callable(x):
         return lambda first_epoch, epochs, seed: represent(part, x(first_epoch, epochs, seed))
     return represent(part, x, cache)
@@ -156,7 +161,7 @@ def _check_block(block, x, y):
     if not takes_encoder:
         refuse(
             "pretrain_greedily.block",
-            "be a class that wraps an encoder: Autoencoder, DenoisingAutoencoder, RBM or Supervised",
+            "be a class with an argument encoder: Autoencoder, DenoisingAutoencoder, RBM or Supervised",
             f"block={getattr(block, '__name__', block)!r}",
         )
     if not issubclass(block, Supervised):
@@ -180,5 +185,5 @@ def _num_classes(x, y):
 
 
 def _stage_seed(seed, depth):
-    """A seed for one layer, so that no two layers share their corruption or their order."""
+    """Derive the seed of one layer, so that no two layers share their corruption or their order."""
     return int(np.random.SeedSequence([seed, depth]).generate_state(1)[0])

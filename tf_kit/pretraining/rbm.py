@@ -1,4 +1,7 @@
-"""Restricted Boltzmann machine: energy, Gibbs sampling, contrastive divergence."""
+"""Restricted Boltzmann machine, trained by contrastive divergence, and deep belief networks made of such machines."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,13 +12,14 @@ from tf_kit.networks.stages import check_flat, dense_stages, is_elementwise, is_
 from tf_kit.pretraining.methods import RBMOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
+from tf_kit.typing import ArrayLike, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class RBM(Pretrainer):
     """Restricted Boltzmann machine, trained by (persistent) contrastive divergence.
 
-    Visible units v (features,) and binary hidden units h (units,) without links inside a layer:
+    Visible units v (features,) and binary hidden units h (units,), without connections inside a layer:
 
         E(v, h) = −bᵀv − cᵀh − vᵀW h                        (bernoulli visible units)   (1)
         E(v, h) = ½‖v − b‖² − cᵀh − vᵀW h                   (gaussian, unit variance)   (2)
@@ -24,60 +28,60 @@ class RBM(Pretrainer):
         P(h_j = 1 | v) = σ(c_j + (vᵀW)_j)                                               (5)
         P(v_i = 1 | h) = σ(b_i + (W h)_i),  or  v ~ N(b + W h, I)                       (6)
 
-    (with ½‖v − b‖² for −bᵀv in (4) when the visible units are gaussian). The gradient of the negative
-    log-likelihood is ∂F(v)/∂θ minus its mean under the model. Contrastive divergence takes for that mean the end
-    ṽ of a Gibbs chain of k steps, which starts at the data (CD-k) or where the last update left it (persistent,
-    PCD-k), and which is a constant for the gradient:
+    (with ½‖v − b‖² for −bᵀv in (4) if the visible units are gaussian). The gradient of the negative log-likelihood is
+    ∂F(v)/∂θ minus its mean under the model. Contrastive divergence replaces that mean by the value at ṽ, the end of a
+    Gibbs chain of k steps. The chain starts at the data (CD-k) or where the last update left it (persistent, PCD-k),
+    and ṽ is a constant for the gradient:
 
         ℓ = F(v) − F(ṽ)                                                                 (7)
 
-    The value of (7) is no measure of progress; look at the monitor instead. Inputs in [0, 1] are taken as
-    probabilities of the visible units. W and c are the kernel and bias of `encoder`, a sigmoid `Dense`, so that
-    training the machine trains that layer of a network in place.
+    The value of (7) does not measure progress; the metric named by `monitor` does. Inputs in [0, 1] are treated as
+    probabilities of the visible units. W and c are the kernel and bias of `encoder`, a sigmoid `Dense`, so training
+    the machine trains that layer of a network in place.
 
     Args:
-        num_hidden: hidden units; needed when no encoder is given.
-        gibbs_steps: k. Defaults to 1.
-        persistent: whether the chains go on from update to update. Defaults to False.
-        encoder: a `Dense` with sigmoid, or a sequence with one such stage.
-        visible: `"bernoulli"` for inputs in [0, 1], `"gaussian"` for standardized ones.
-        num_chains: persistent chains. Defaults to 100.
-        seed: seed of the weights, the chains and the data order.
+        num_hidden: number of hidden units; needed if no encoder is given.
+        gibbs_steps: k, at least 1. Defaults to 1.
+        persistent: whether the chains continue from update to update. Defaults to False.
+        encoder: `Dense` layer with a sigmoid, or a sequence with one such layer. Defaults to None, a new one.
+        visible: `"bernoulli"` for inputs in [0, 1], `"gaussian"` for standardized ones. Defaults to `"bernoulli"`.
+        num_chains: number of persistent chains. Defaults to 100.
+        seed: whole number that fixes the weights, the chains and the order of the data. Defaults to 0.
 
     Attributes:
-        monitor: `"reconstruction"` (cross-entropy or squared error of v against its one-step reconstruction,
-            lower is better) for CD, `"pseudo_likelihood"` (`pseudo_log_likelihood`, higher is better) for PCD.
+        monitor: `"reconstruction"` (cross-entropy or squared error between v and its one-step reconstruction, lower
+            is better) for CD; `"pseudo_likelihood"` (`pseudo_log_likelihood`, higher is better) for PCD.
 
     Raises:
-        InputError: if the encoder's activation is not a sigmoid: hidden units are Bernoulli variables.
+        InputError: the encoder has several dense layers, another activation than a sigmoid, or other layers that the
+            energy does not contain.
 
     Example:
+        >>> import numpy as np
+        >>> x = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1]], 100, axis=0).astype("float32")
+        >>> rbm = RBM(num_hidden=2, seed=0)
+        >>> rbm.compile(keras.optimizers.SGD(0.3, momentum=0.5))
+        >>> _ = rbm.fit(x, batch_size=20, epochs=40, verbose=0)
+        >>> seen, unseen = rbm.free_energy(np.array([[1, 1, 0, 0], [1, 0, 1, 0]], "float32")).numpy()
+        >>> bool(seen < unseen)
+        True
 
-    >>> import numpy as np
-    >>> x = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1]], 100, axis=0).astype("float32")
-    >>> rbm = RBM(num_hidden=2, seed=0)
-    >>> rbm.compile(keras.optimizers.SGD(0.3, momentum=0.5))
-    >>> _ = rbm.fit(x, batch_size=20, epochs=40, verbose=0)
-    >>> seen, unseen = rbm.free_energy(np.array([[1, 1, 0, 0], [1, 0, 1, 0]], "float32")).numpy()
-    >>> bool(seen < unseen)
-    True
-
-    Reference: Hinton 2002, "Training Products of Experts by Minimizing Contrastive Divergence"; Tieleman 2008,
-    "Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient"; Hinton 2010, "A
-    Practical Guide to Training Restricted Boltzmann Machines".
+    Reference: Hinton, 2002, Training products of experts by minimizing contrastive divergence,
+    doi:10.1162/089976602760128018; Tieleman, 2008, Training restricted Boltzmann machines using approximations to the
+    likelihood gradient; Hinton, 2010, A practical guide to training restricted Boltzmann machines.
     """
 
     def __init__(
         self,
-        num_hidden=None,
-        gibbs_steps=RBMOptions.gibbs_steps,
-        persistent=RBMOptions.persistent,
-        encoder=None,
-        visible=RBMOptions.visible,
-        num_chains=RBMOptions.num_chains,
-        seed=0,
-        **kwargs,
-    ):
+        num_hidden: int | None = None,
+        gibbs_steps: int = RBMOptions.gibbs_steps,
+        persistent: bool = RBMOptions.persistent,
+        encoder: keras.layers.Layer | None = None,
+        visible: str = RBMOptions.visible,
+        num_chains: int = RBMOptions.num_chains,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         if encoder is None:
             small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)  # Hinton 2010, section 8
             units = count("RBM.num_hidden", num_hidden, remedy="Or give an encoder")
@@ -88,32 +92,8 @@ class RBM(Pretrainer):
                 ]
             )
         super().__init__(encoder, seed=seed, **kwargs)
-        stages = dense_stages(self.encoder)
-        name = stages[0].activation_name
-        if len(stages) != 1 or name != "sigmoid":
-            refuse(
-                "RBM.encoder",
-                "be one sigmoid layer, since hidden units are Bernoulli variables",
-                f"{len(stages)} dense layers, activation {name!r}",
-                "Use DenoisingAutoencoder for other activations, pretrain_greedily for several layers",
-            )
-        strange = [
-            layer.name
-            for layer in (*stages[0].before, *stages[0].after)
-            if not (
-                is_reshaping(layer)
-                or is_random(layer)
-                or (layer in stages[0].after and is_elementwise(layer))
-            )
-        ]
-        if strange:
-            refuse(
-                "RBM.encoder",
-                "hold nothing but a dense layer and its sigmoid, as the energy knows no more",
-                f"layers {strange}",
-                "Apply them to the data first, or use DenoisingAutoencoder",
-            )
-        self._stage, self._dense = stages[0], stages[0].dense
+        self._stage = _sigmoid_stage(self.encoder)
+        self._dense = self._stage.dense
         self.num_hidden = self._dense.units
         self.options = RBMOptions(gibbs_steps, persistent, visible, num_chains)
         self.gibbs_steps, self.persistent = self.options.gibbs_steps, self.options.persistent
@@ -121,7 +101,7 @@ class RBM(Pretrainer):
         self.monitor = "pseudo_likelihood" if self.persistent and visible == "bernoulli" else "reconstruction"
         self._chains = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.encoder.built:
             self.encoder.build(input_shape)
         check_flat("RBM.encoder", self._stage, input_shape)
@@ -148,19 +128,19 @@ class RBM(Pretrainer):
         return self._product(v, self._dense.kernel) + self._dense.bias
 
     def _product(self, a, b):
-        """a b in the compute dtype (bfloat16 under mixed precision), returned in float32."""
+        """Multiply matrices in the compute dtype (bfloat16 under mixed precision); return float32."""
         return ops.cast(
             ops.matmul(ops.cast(a, self.compute_dtype), ops.cast(b, self.compute_dtype)), "float32"
         )
 
-    def energy(self, v, h):
-        """E(v, h), (n,): equation (1) or (2). v (n, …), h (n, units)."""
+    def energy(self, v: ArrayLike, h: ArrayLike) -> Tensor:
+        """Compute E(v, h), equation (1) or (2), (n,), for v (n, …) and h (n, units)."""
         v = self._flat(v)
         interaction = ops.sum(self._hidden_logits(v) * h, axis=-1)
         return self._visible_energy(v) - interaction  # (1), (2)
 
-    def free_energy(self, v):
-        """F(v), (n,): equation (4). v (n, …)."""
+    def free_energy(self, v: ArrayLike) -> Tensor:
+        """Compute F(v), equation (4), (n,), for v (n, …)."""
         v = self._flat(v)
         return self._free_energy(v, self._hidden_logits(v))
 
@@ -172,21 +152,21 @@ class RBM(Pretrainer):
             return 0.5 * ops.sum(ops.square(v - self.visible_bias), axis=-1)
         return -ops.matmul(v, self.visible_bias)
 
-    def hidden_probabilities(self, v):
-        """P(h = 1 | v), (n, units): equation (5)."""
+    def hidden_probabilities(self, v: ArrayLike) -> Tensor:
+        """Compute P(h = 1 | v), equation (5), (n, units)."""
         return ops.sigmoid(self._hidden_logits(self._flat(v)))
 
-    def visible_means(self, h):
-        """Mean of v given h, (n, features): equation (6)."""
+    def visible_means(self, h: Tensor) -> Tensor:
+        """Compute the mean of v given h, equation (6), (n, features)."""
         z = self._product(h, ops.transpose(self._dense.kernel)) + self.visible_bias
         return z if self.visible == "gaussian" else ops.sigmoid(z)
 
-    def gibbs_step(self, v, random):
-        """One step v → h → v of the chain. Returns the new v, (n, features), sampled.
+    def gibbs_step(self, v: ArrayLike, random: ExampleRandom) -> Tensor:
+        """Sample one step v → h → v of the chain; return the new v, (n, features).
 
         Args:
             v: (n, …).
-            random: `ExampleRandom`, or anything with its `uniform` and `normal`.
+            random: `ExampleRandom`, or an object with its methods `uniform` and `normal`.
         """
         return self._gibbs_from(self._hidden_logits(self._flat(v)), random.uniform, random.normal)
 
@@ -197,25 +177,33 @@ class RBM(Pretrainer):
             return mean + normal((self.num_visible,))
         return ops.cast(uniform((self.num_visible,)) < mean, "float32")
 
-    def gibbs(self, v, num_steps, seed=0):
-        """v after `num_steps` Gibbs steps from `v`, (n, features)."""
+    def gibbs(self, v: ArrayLike, num_steps: int, seed: int = 0) -> Tensor:
+        """Take `num_steps` Gibbs steps from `v`; return the last v, (n, features)."""
         v = self._flat(v)
         for step in range(count("RBM.num_steps", num_steps)):
             v = self.gibbs_step(v, ExampleRandom(seed, step, len(v)))
         return v
 
-    def reconstruct(self, x):
-        """Mean of v given the probabilities of h given x, in the shape of `x`."""
+    def reconstruct(self, x: ArrayLike) -> Tensor:
+        """Compute the mean of v given the probabilities of h given x, in the shape of `x`."""
         return ops.reshape(self.visible_means(self.hidden_probabilities(x)), ops.shape(x))
 
-    def pseudo_log_likelihood(self, v, random=None, seed=0):
-        """Stochastic estimate of Σ_i log P(v_i | v_−i) of each example, (n,): one random unit stands for all.
+    def pseudo_log_likelihood(
+        self, v: ArrayLike, random: ExampleRandom | None = None, seed: int = 0
+    ) -> Tensor:
+        """Estimate the pseudo-log-likelihood Σ_i log P(v_i | v_−i) of each example, (n,), from one random unit.
 
             PL(v) ≈ D · log σ(F(v with unit i flipped) − F(v)),  i ~ U{1 … D}
 
-        D = features. Bernoulli visible units only; inputs are rounded to 0 and 1.
+        where D is the number of features. Only for Bernoulli visible units; inputs are rounded to 0 and 1.
 
-        Reference: Marlin, Swersky, Chen, de Freitas 2010; scikit-learn's `BernoulliRBM.score_samples`.
+        Args:
+            v: (n, …).
+            random: `ExampleRandom`. Defaults to None, that of step 0 for `seed`.
+            seed: whole number that fixes the units if `random` is None. Defaults to 0.
+
+        Reference: Marlin, Swersky, Chen, de Freitas, 2010, Inductive principles for restricted Boltzmann machine
+        learning; scikit-learn's `BernoulliRBM.score_samples`.
         """
         if self.visible != "bernoulli":
             refuse("RBM.visible", 'be "bernoulli" for the pseudo-likelihood', f"visible={self.visible!r}")
@@ -225,12 +213,14 @@ class RBM(Pretrainer):
         chosen = ops.one_hot(place, self.num_visible, dtype="float32")
         change = chosen * (1 - 2 * v)
         logits = self._hidden_logits(v)
-        # flipping unit i moves the hidden logits by ±W_i, a row of the kernel: no second product with W
+        # Flipping unit i changes the hidden logits by ±W_i, a row of the kernel, so no second product with W is needed.
         moved = logits + ops.sum(change, -1, keepdims=True) * ops.take(self._dense.kernel, place, axis=0)
         difference = self._free_energy(v + change, moved) - self._free_energy(v, logits)
         return self.num_visible * ops.log_sigmoid(difference)
 
-    def per_example(self, x, y, random, training):
+    def per_example(
+        self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
+    ) -> tuple[dict[str, Tensor], None]:
         v = self._flat(x)
         logits = self._hidden_logits(v)
         start = ops.stop_gradient(logits)
@@ -259,7 +249,7 @@ class RBM(Pretrainer):
         return ops.sum(ops.binary_crossentropy(v, mean), axis=-1)
 
     def _shared(self, random):
-        """Draws for the persistent chains, which every replica runs alike."""
+        """Make the random functions of the persistent chains, which are equal on all replicas."""
 
         def uniform(shape):
             return random.shared_uniform((self.num_chains, *shape))
@@ -270,40 +260,77 @@ class RBM(Pretrainer):
         return uniform, normal
 
 
-class DeepBeliefNetwork:
-    """Deep belief network: a stack of RBMs, of which the top one is undirected and the lower ones generate downward.
+def _sigmoid_stage(encoder):
+    """Return the one dense stage of an encoder whose hidden units the energy describes; refuse any other encoder."""
+    stages = dense_stages(encoder)
+    if len(stages) != 1:
+        received, remedy = f"{len(stages)} dense layers", "Use pretrain_greedily for several layers"
+        refuse("RBM.encoder", "have one dense layer", received, remedy)
+    (stage,) = stages
+    if stage.activation_name != "sigmoid":
+        refuse(
+            "RBM.encoder.activation",
+            "be sigmoid, because hidden units are Bernoulli variables",
+            f"activation={stage.activation_name!r}",
+            "Use DenoisingAutoencoder for other activations",
+            typed_remedy="Use the method denoising for other activations",
+        )
+    foreign = [
+        layer.name
+        for layer in (*stage.before, *stage.after)
+        if not (is_reshaping(layer) or is_random(layer) or (layer in stage.after and is_elementwise(layer)))
+    ]
+    if foreign:
+        refuse(
+            "RBM.encoder",
+            "consist of a dense layer and its sigmoid, because the energy contains no other layers",
+            f"layers {foreign}",
+            "Apply them to the data first, or use DenoisingAutoencoder",
+        )
+    return stage
 
-        P(v, h¹, …, h^L) = P(v | h¹) … P(h^{L−2} | h^{L−1}) P(h^{L−1}, h^L)
+
+class DeepBeliefNetwork:
+    """Deep belief network: stack of RBMs whose top one is undirected, while the lower ones generate downward.
+
+        P(v, h¹, …, h^L) = P(v | h¹) … P(h^{L−2} | h^{L−1}) P(h^{L−1}, h^L)             (1)
 
     Args:
-        rbms: trained machines from the bottom to the top, as `pretrain_greedily(..., block=RBM)` returns them.
+        rbms: trained machines from bottom to top, as `pretrain_greedily(..., block=RBM)` returns them.
 
-    Reference: Hinton, Osindero, Teh 2006, "A Fast Learning Algorithm for Deep Belief Nets".
+    Reference: Hinton, Osindero, Teh, 2006, A fast learning algorithm for deep belief nets,
+    doi:10.1162/neco.2006.18.7.1527.
     """
 
-    def __init__(self, rbms):
+    def __init__(self, rbms: Iterable[RBM]) -> None:
         self.rbms = list(rbms)
         if not self.rbms or not all(isinstance(rbm, RBM) for rbm in self.rbms):
             kinds = [type(rbm).__name__ for rbm in self.rbms]
             refuse("DeepBeliefNetwork.rbms", "be a list of RBMs, bottom first", f"{kinds}")
 
-    def represent(self, v):
-        """Probabilities of the units below the top machine's hidden layer, (n, features of the top machine)."""
+    def represent(self, v: ArrayLike) -> Tensor:
+        """Compute the probabilities of the top machine's visible units, (n, features of the top machine)."""
         for rbm in self.rbms[:-1]:
             v = rbm.hidden_probabilities(v)
         return v
 
-    def sample(self, count, num_steps=200, start=None, seed=0):
-        """Samples of the visible layer: Gibbs sampling in the top RBM, then one pass down.
+    def sample(
+        self, count: int, num_steps: int = 200, start: Sequence | None = None, seed: int = 0
+    ) -> Tensor:
+        """Sample the visible layer from (1): Gibbs sampling in the top RBM, then one pass down.
 
-        Hidden layers are sampled; of the visible units the means are returned, (count, features), which make
-        the better pictures. Binary images are `samples > uniform random numbers`.
+        The pass down samples each hidden layer. Of the visible units it returns the means, which make better images;
+        comparing them with uniform random numbers gives binary samples.
 
         Args:
-            count: samples.
+            count: number of samples.
             num_steps: Gibbs steps in the top machine. Defaults to 200.
-            start: visible examples at whose representation the chains start. Defaults to random units.
-            seed: seed of the chains.
+            start: at least `count` visible examples, at whose representations the chains start. Defaults to None,
+                random units.
+            seed: whole number that fixes the samples. Defaults to 0.
+
+        Returns:
+            (count, features), in [0, 1] for bernoulli visible units.
         """
         count = checks.count("DeepBeliefNetwork.count", count)
         top = self.rbms[-1]

@@ -1,4 +1,4 @@
-"""Training: a loop whose result depends on seed and data alone, on one device, several, or several machines."""
+"""Training loop whose results depend only on seed and data, on one device, on several, or on several machines."""
 
 from tf_kit.training.classifier import Classifier
 from tf_kit.training.representation import represent

@@ -1,4 +1,6 @@
-"""Classifier: an encoder under an output layer of logits."""
+"""Classifier: an encoder with an output layer of logits, trained on labels."""
+
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -7,33 +9,47 @@ from keras import ops
 from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
 from tf_kit.networks.stages import HEAD
+from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.inputs import is_array
 from tf_kit.training.trainer import Trainer
+from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Classifier(Trainer):
-    """An encoder under an output layer of logits, trained on labels.
+    """Classifier: an encoder with an output layer of logits, trained on labels.
 
         z = V r + a,  r = encoder(x)                                        (1)
         ℓ = −log softmax(z)_y                                               (2)
 
     Reports `loss` (2) and `accuracy`, means over examples. `compile(optimizer)` is enough; a Keras loss given to
-    `compile` replaces (2), and must take logits.
+    `compile` replaces (2) and must take logits.
 
     Args:
-        encoder: Keras layer or model; trained in place unless `frozen`.
-        num_classes: classes; labels are 0 … num_classes − 1.
-        frozen: whether only the output layer is trained and the encoder runs in inference mode: a linear probe.
-        seed: seed of the output layer's weights and the data order.
+        encoder: Keras layer or model; trained in place unless `frozen`. If its last layer is the head of
+            `networks.mlp(…, num_classes=K)`, no other output layer is added.
+        num_classes: number of classes; labels are 0 … num_classes − 1.
+        frozen: whether only the output layer is trained and the encoder runs in inference mode, as in a linear probe.
+            Defaults to False.
+        seed: whole number that fixes the output layer's weights and the order of the data. Defaults to 0.
 
-    Reference: Bengio, Lamblin, Popovici, Larochelle 2007; for the probe Alain, Bengio 2016, "Understanding
-    intermediate layers using linear classifier probes".
+    Raises:
+        InputError: `num_classes` differs from the number of outputs that the encoder already has.
+
+    Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks; for the probe
+    Alain, Bengio, 2016, Understanding intermediate layers using linear classifier probes, arXiv:1610.01644.
     """
 
     takes_loss = True
 
-    def __init__(self, encoder, num_classes, frozen=False, seed=0, **kwargs):
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        num_classes: int,
+        frozen: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.num_classes = count("Classifier.num_classes", num_classes, at_least=2)
         self.frozen = bool(frozen)
@@ -45,15 +61,21 @@ class Classifier(Trainer):
                     "Classifier.num_classes",
                     f"be the {last.units} outputs that the network already has",
                     f"num_classes={num_classes}",
-                    "Or leave the head out: networks.mlp(units, num_classes=None)",
+                    "Or make the network without a head: networks.mlp(units, num_classes=None)",
                 )
-            self.head = None  # the network brings its own
+            self.head = None  # the last layer of the encoder is the head
         else:
             glorot = keras.initializers.GlorotUniform(seed=seed)
             self.head = keras.layers.Dense(num_classes, kernel_initializer=glorot, name=HEAD)
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
-        """As `keras.Model.compile`; without `loss` it is the cross-entropy (2). Accuracy is always reported."""
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: Any = None,
+        metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configure training, as `keras.Model.compile`; the default loss is (2), and accuracy is always reported."""
         loss = keras.losses.get(loss)
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
         named = getattr(loss, "__name__", "")
@@ -62,13 +84,13 @@ class Classifier(Trainer):
                 f"{type(self).__name__}.compile.loss",
                 "take logits",
                 named or type(loss).__name__,
-                "Give it from_logits=True, or leave the loss out",
+                "Make the loss with from_logits=True, or leave it out",
             )
         if isinstance(metrics, list | tuple):
             metrics = [metric for metric in metrics if metric not in ("accuracy", "acc")] or None
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.encoder.built:
             self.encoder.build(input_shape)
         if self.head is not None:
@@ -76,7 +98,7 @@ class Classifier(Trainer):
             if len(shape) != 2:
                 refuse(
                     f"{type(self).__name__}.encoder",
-                    "give one vector for each example",
+                    "map each example to one vector",
                     f"outputs of shape {tuple(shape)}",
                     "End it in Flatten or GlobalAveragePooling2D",
                 )
@@ -84,12 +106,12 @@ class Classifier(Trainer):
         self.built = True
 
     @property
-    def trained_variables(self):
+    def trained_variables(self) -> list[keras.Variable]:
         if not self.frozen:
             return self.trainable_variables
         return (self.head or self.encoder.layers[-1]).trainable_variables
 
-    def call(self, x, training=False):
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         if self.head is None:
             z = self.encoder(x, training=training and not self.frozen)
         else:
@@ -97,7 +119,9 @@ class Classifier(Trainer):
             z = self.head(ops.stop_gradient(r) if self.frozen else r)  # (1)
         return ops.cast(z, "float32")
 
-    def per_example(self, x, y, random, training):
+    def per_example(
+        self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         z = self(x, training=training)
         y = ops.reshape(y, (-1,))
         loss = self._loss_of_each(y, z)
@@ -113,11 +137,15 @@ class Classifier(Trainer):
         )
         return ops.mean(ops.reshape(losses, (ops.shape(z)[0], -1)), axis=-1)
 
-    def fit(self, x=None, y=None, *args, **kwargs):
+    def fit(
+        self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         self._check_labels("fit", x, y)
         return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(
+        self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         self._check_labels("evaluate", x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
@@ -130,12 +158,12 @@ class Classifier(Trainer):
         labels = np.asarray(y)
         wanted = f"be class numbers 0 … {self.num_classes - 1}, shape (n,)"
         if labels.size != len(labels):
-            remedy = "np.argmax(y, axis=-1) makes class numbers of one-hot rows"
+            remedy = "np.argmax(y, axis=-1) converts one-hot rows"
             refuse(subject, wanted, f"y.shape={labels.shape}", remedy)
         if not (labels.min() >= 0 and labels.max() < self.num_classes and np.all(labels == labels.round())):
             refuse(subject, wanted, f"labels from {labels.min()} to {labels.max()}")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
@@ -144,5 +172,5 @@ class Classifier(Trainer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})

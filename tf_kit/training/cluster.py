@@ -1,29 +1,36 @@
-"""Which processes train together: read from TF_CONFIG, or from the variables that Slurm gives each task of a step."""
+"""Processes that train together, read from TF_CONFIG or from the variables that Slurm sets for a task of a step."""
+
+from __future__ import annotations
 
 import dataclasses
 import json
 import os
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from tf_kit.checks import refuse
 
-_FIRST_PORT, _PORTS_A_JOB, _JOBS = 12_000, 16, 1_000  # below the ports that systems give to clients
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_FIRST_PORT, _PORTS_PER_JOB, _JOBS = 12_000, 16, 1_000  # below the ports that systems give to clients
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The workers that share each minibatch, and which of them this process is. The first one leads.
+    """Workers that share each minibatch, and the position of this process among them; worker 0 is the chief.
 
     Args:
-        workers: address of each worker, `"host:port"`, in an order that is the same for all.
-        index: number of this process among them, from 0.
+        workers: address `"host:port"` of each worker, in the same order on all of them.
+        index: position of this process among them, from 0.
     """
 
-    workers: tuple
+    workers: tuple[str, ...]
     index: int
 
-    def resolver(self):
-        """What `tf.distribute.MultiWorkerMirroredStrategy` takes as `cluster_resolver`."""
+    def resolver(self) -> tf.distribute.cluster_resolver.ClusterResolver:
+        """Return the `cluster_resolver` of `tf.distribute.MultiWorkerMirroredStrategy`."""
         import tensorflow as tf
 
         return tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -34,25 +41,24 @@ class Cluster:
         )
 
 
-def cluster(environment=None):
-    """The `Cluster` that the environment describes, or None where it describes none.
+def cluster(environment: Mapping[str, str] | None = None) -> Cluster | None:
+    """Return the `Cluster` that the environment describes, or None if it describes none.
 
-    TF_CONFIG counts before Slurm. Of Slurm, only a task started by `srun` has a cluster: in the script that
-    `sbatch` runs, or in a shell of `salloc`, there is but one process. Its ports follow from the job's number, so
-    that jobs which share a machine do not meet.
+    TF_CONFIG takes precedence over Slurm. Under Slurm only a task started by `srun` belongs to a cluster; the script
+    run by `sbatch` and a shell of `salloc` are single processes. The ports follow from the job's number, so that jobs
+    on the same machine use different ones.
 
     Args:
-        environment: variable → value. Defaults to that of the process.
+        environment: variable → value. Defaults to the environment of this process.
 
     Raises:
-        InputError: for a TF_CONFIG that is no JSON, has parameter servers, or does not say which worker this is;
-            for Slurm variables that do not agree.
+        InputError: TF_CONFIG is not JSON, has parameter servers, or does not identify this worker; or the Slurm
+            variables contradict each other.
 
     Example:
-
-    >>> cluster({"SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NODELIST": "a[9-10]", "SLURM_JOB_ID": "7",
-    ...          "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_PROCID": "2"})
-    Cluster(workers=('a9:12112', 'a9:12113', 'a10:12112'), index=2)
+        >>> cluster({"SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NODELIST": "a[9-10]", "SLURM_JOB_ID": "7",
+        ...          "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_PROCID": "2"})
+        Cluster(workers=('a9:12112', 'a9:12113', 'a10:12112'), index=2)
     """
     environment = os.environ if environment is None else environment
     if environment.get("TF_CONFIG", "").strip():
@@ -74,36 +80,39 @@ def _from_tf_config(text):
         refuse("TF_CONFIG", "be JSON with the parts cluster and task", repr(text), remedy)
     if not jobs:
         return None
-    strange = sorted({*jobs, str(task.get("type", "worker"))} - {"chief", "worker"})
-    if strange:
-        refuse("TF_CONFIG", "name a chief and workers only", f"{strange}", remedy)
+    unknown = sorted({*jobs, str(task.get("type", "worker"))} - {"chief", "worker"})
+    if unknown:
+        refuse("TF_CONFIG", "name a chief and workers only", f"{unknown}", remedy)
     for addresses in jobs.values():
-        right = isinstance(addresses, list) and all(re.fullmatch(r".+:\d+", str(each)) for each in addresses)
-        if not right or len(set(addresses)) < len(addresses):
-            refuse("TF_CONFIG", "list an address host:port of its own for each", repr(addresses), remedy)
+        valid = isinstance(addresses, list) and all(re.fullmatch(r".+:\d+", str(each)) for each in addresses)
+        if not valid or len(set(addresses)) < len(addresses):
+            refuse("TF_CONFIG", "list a different address host:port for each worker", repr(addresses), remedy)
     chief, workers = tuple(jobs.get("chief", ())), tuple(jobs.get("worker", ()))
     own = chief if task.get("type") == "chief" else workers
     if not 0 <= index < len(own):
-        refuse("TF_CONFIG", "say in task which of the cluster's workers this process is", repr(text), remedy)
+        requirement = "give in task the type and index of one of the cluster's workers"
+        refuse("TF_CONFIG", requirement, repr(text), remedy)
     return Cluster(chief + workers, index + (len(chief) if own is workers else 0))
 
 
 def _from_slurm(environment):
     hosts = _hosts(environment.get("SLURM_STEP_NODELIST", ""))
     tasks = _tasks_per_node(environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
-    first = _FIRST_PORT + _PORTS_A_JOB * (int(environment.get("SLURM_JOB_ID", 0)) % _JOBS)
+    first = _FIRST_PORT + _PORTS_PER_JOB * (int(environment.get("SLURM_JOB_ID", 0)) % _JOBS)
     workers = tuple(
         f"{host}:{first + task}" for host, count in zip(hosts, tasks, strict=False) for task in range(count)
     )
     index, total = int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"])
     if len(hosts) != len(tasks) or len(workers) != total or not index < total:
-        seen = {name: value for name, value in environment.items() if name.startswith("SLURM_STEP_")}
-        refuse("SLURM_STEP_NODELIST", f"place the {total} tasks of the step", f"{seen}", "Or set TF_CONFIG")
+        found = {name: value for name, value in environment.items() if name.startswith("SLURM_STEP_")}
+        requirement = f"give, with SLURM_STEP_TASKS_PER_NODE, the hosts of the {total} tasks of the step"
+        refuse("SLURM_STEP_NODELIST", requirement, f"{found}", "Or set TF_CONFIG")
     return Cluster(workers, index)
 
 
 def _hosts(text):
-    """
+    """Expand a list of hosts as Slurm abbreviates it.
+
     >>> _hosts("login,n[08-10,12],m[1-2]x")
     ['login', 'n08', 'n09', 'n10', 'n12', 'm1x', 'm2x']
     """
@@ -118,7 +127,8 @@ def _hosts(text):
 
 
 def _numbers(text):
-    """
+    """Expand a range of numbers, which keep their leading zeros.
+
     >>> _numbers("08-10")
     ['08', '09', '10']
     """
@@ -127,7 +137,8 @@ def _numbers(text):
 
 
 def _tasks_per_node(text):
-    """
+    """Expand the number of tasks of each node as Slurm abbreviates it.
+
     >>> _tasks_per_node("2(x3),1")
     [2, 2, 2, 1]
     """

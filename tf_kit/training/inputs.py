@@ -1,23 +1,27 @@
-"""Inputs of training: which are arrays, which are data sets, and whether they can be trained on."""
+"""Checks of the inputs of training: arrays or data sets, finite values, equal lengths."""
+
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_kit.checks import refuse
+from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
-def is_array(x):
-    """Whether `x` is an array (NumPy's, a tensor, a memory map) and not a data set or a generator.
+def is_array(x: Any) -> bool:
+    """Return whether `x` is an array (NumPy array, tensor, memory map), not a data set or a generator.
 
-    >>> is_array(np.zeros(3)), is_array([1, 2])
-    (True, False)
+    Example:
+        >>> is_array(np.zeros(3)), is_array([1, 2])
+        (True, False)
     """
     return hasattr(x, "shape") and hasattr(x, "__getitem__")
 
 
-def first_examples(dataset, count=1):
-    """The first `count` examples of a data set as (x, y), y None where there is none."""
+def first_examples(dataset: Dataset, count: int = 1) -> tuple[Tensor, Tensor | None]:
+    """Return the first `count` examples of a data set of batches as (x, y); y is None if it has no targets."""
     if not isinstance(dataset, tf.data.Dataset):
         refuse("x", "be an array or a tf.data.Dataset of batches", type(dataset).__name__)
     for batch in dataset.take(1):
@@ -26,8 +30,10 @@ def first_examples(dataset, count=1):
     refuse("x", "hold at least one batch", "an empty data set")
 
 
-def check_arrays(subject, x, y=None):
-    """`x` and `y` as they came, or `InputError` for what cannot be trained on: empty, NaN, unequal lengths."""
+def check_arrays(
+    subject: str, x: ArrayLike, y: ArrayLike | None = None
+) -> tuple[ArrayLike, ArrayLike | None]:
+    """Return `x` and `y` unchanged; refuse arrays without examples, with NaN, or of unequal lengths."""
     if len(x.shape) < 2 or x.shape[0] == 0:
         refuse(
             f"{subject}.x",
@@ -37,15 +43,10 @@ def check_arrays(subject, x, y=None):
     if y is not None and len(y) != len(x):
         refuse(f"{subject}.y", "have one target for each example", f"{len(x)} examples, {len(y)} targets")
     if isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating):
-        with np.errstate(
-            all="ignore"
-        ):  # the sum is one quick pass; only if it fails are the values looked at
+        with np.errstate(all="ignore"):
+            # A sum is faster than a test of each value, and finite only if all values are (or it overflows).
             bad = 0 if np.isfinite(np.sum(x)) else int(np.count_nonzero(~np.isfinite(x)))
         if bad:
-            refuse(
-                f"{subject}.x",
-                "be finite",
-                f"{bad} values that are NaN or infinite",
-                "Remove or replace them",
-            )
+            received = f"{bad} values that are NaN or infinite"
+            refuse(f"{subject}.x", "be finite", received, "Remove or replace them")
     return x, y

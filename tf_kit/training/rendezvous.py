@@ -1,11 +1,12 @@
-"""Where all workers meet before TensorFlow starts, which waits for those that never come without end.
+"""Meeting of all workers before TensorFlow starts, which would wait forever for a worker that never comes.
 
-    1. Each worker listens at its own address and knocks at all the others'.
-    2. It then tells the first worker that it is here, and keeps the line.
-    3. When all are on the line, the first one lets them go; after the limit it tells them who is missing.
+    1. Each worker listens at its own address and waits until it can connect to all the others.
+    2. It then reports to the first worker and keeps that connection open.
+    3. When all have reported, the first worker lets them continue; after the limit it sends them the list of the
+       missing ones.
 
-A worker that stops and comes again before (3) is counted once, and what an earlier run has left at an address is not
-taken for a worker.
+A worker that stops and comes again before (3) is counted once, and whatever an earlier run has left at an address is
+not mistaken for a worker.
 """
 
 import contextlib
@@ -18,39 +19,40 @@ import zlib
 
 from tf_kit.checks import number, refuse
 from tf_kit.errors import WorkerLost
+from tf_kit.training.cluster import Cluster
 
-LIMIT = "TF_KIT_WAIT_SECONDS"  # variable of the environment
+LIMIT = "TF_KIT_WAIT_SECONDS"  # environment variable
 
-_PAUSE = 0.2  # seconds
+_PAUSE = 0.2  # seconds between two attempts
 _ANSWER = 2  # seconds that a machine may take to answer
 
 
-def meet(cluster, limit_seconds=None):
-    """Returns when all workers of `cluster` have called it.
+def meet(cluster: Cluster, limit_seconds: float | None = None) -> None:
+    """Wait until all workers of a cluster have called this function.
 
     Args:
-        cluster: `Cluster`.
-        limit_seconds: how long to wait for the others. Defaults to the variable TF_KIT_WAIT_SECONDS of the
-            environment; without it, to 300.
+        cluster: the `Cluster`, with the same addresses on all workers.
+        limit_seconds: longest time to wait for the others. Defaults to None: the environment variable
+            TF_KIT_WAIT_SECONDS, or 300 if it is not set.
 
     Raises:
-        WorkerLost: for workers that have not come within the limit; on all that have.
-        InputError: for an own address that cannot be listened at, for a limit that is no number above 0.
+        WorkerLost: on all workers present, if others have not come within the limit.
+        InputError: the address of this worker cannot be opened, or the limit is not a number above 0.
     """
     limit = _limit() if limit_seconds is None else limit_seconds
-    ends = time.monotonic() + limit
+    deadline = time.monotonic() + limit
     others = [index for index in range(len(cluster.workers)) if index != cluster.index]
-    with _listening(cluster, ends) as listener:
-        missing = _silent(cluster, others, ends)  # 1.
+    with _listening(cluster, deadline) as listener:
+        missing = _unreachable(cluster, others, deadline)  # 1.
         if not missing and cluster.index == 0:
-            missing = _gather(listener, cluster, others, ends)
+            missing = _gather(listener, cluster, others, deadline)
         elif not missing:
-            missing = _report(cluster, limit, ends)
+            missing = _report(cluster, limit, deadline)
     if missing:
         names = [f"worker {index} ({cluster.workers[index]})" for index in missing]
         raise WorkerLost(
             f"{' and '.join(names)} did not come within {limit:g} s, so worker {cluster.index} stops too. Start all "
-            "workers, each with the same list of workers, and see that their machines reach each other's ports; "
+            "workers with the same list of workers, and check that their machines can reach each other's ports; "
             f"{LIMIT}=600 waits ten minutes"
         )
 
@@ -64,17 +66,17 @@ def _limit():
 
 
 @contextlib.contextmanager
-def _listening(cluster, ends):
-    """A socket at the own address, when whatever had it before is gone."""
+def _listening(cluster, deadline):
+    """Listen at the address of this worker, as soon as no other process uses it."""
     own = cluster.workers[cluster.index]
-    backlog = 128 + len(cluster.workers)  # knocks are not answered
+    backlog = 128 + len(cluster.workers)  # connections of step 1 are never accepted
     while True:
         try:
             listener = _server(_parts(own)[1], backlog)
             break
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > ends:
-                remedy = "End the process that has the port, or name another port on all workers"
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                remedy = "End the process that uses the port, or name another port on all workers"
                 refuse("TF_CONFIG", "give this worker a port that it may open", f"{own}: {error}", remedy)
             time.sleep(_PAUSE)
     with listener:
@@ -91,62 +93,63 @@ def _server(port, backlog):
     return socket.create_server(("", port), backlog=backlog)
 
 
-def _silent(cluster, others, ends):
-    """The workers at whose address nobody has opened."""
-    silent = list(others)
+def _unreachable(cluster, others, deadline):
+    """Return the workers to whose addresses no connection could be opened."""
+    unreachable = list(others)
     while True:
-        for index in list(silent):
-            with contextlib.suppress(OSError), _call(cluster, index):
-                silent.remove(index)
-        if not silent or time.monotonic() > ends:
-            return silent
+        for index in list(unreachable):
+            with contextlib.suppress(OSError), _connect(cluster, index):
+                unreachable.remove(index)
+        if not unreachable or time.monotonic() > deadline:
+            return unreachable
         time.sleep(_PAUSE)
 
 
-def _report(cluster, limit, ends):
-    """2. and 3. for all but the first: who is missing in the end."""
+def _report(cluster, limit, deadline):
+    """Do steps 2 and 3 on all workers but the first; return the missing workers."""
     while True:
-        with contextlib.suppress(OSError, ValueError), _call(cluster, 0) as line:
-            line.sendall(f"{_mark(cluster)} {cluster.index}\n".encode())
-            line.settimeout(limit + _ANSWER)  # the first worker's limit ends later if it has come later
-            return json.loads(_read(line))
-        if time.monotonic() > ends:
+        with contextlib.suppress(OSError, ValueError), _connect(cluster, 0) as connection:
+            connection.sendall(f"{_cluster_id(cluster)} {cluster.index}\n".encode())
+            connection.settimeout(limit + _ANSWER)  # the first worker may have started its limit later
+            return json.loads(_read(connection))
+        if time.monotonic() > deadline:
             return [0]
         time.sleep(_PAUSE)
 
 
-def _gather(listener, cluster, others, ends):
-    """2. and 3. for the first: who is missing in the end."""
-    lines = {}
+def _gather(listener, cluster, others, deadline):
+    """Do steps 2 and 3 on the first worker; return the missing workers."""
+    connections = {}
     try:
-        while lines.keys() < set(others) and time.monotonic() < ends:
+        while connections.keys() < set(others) and time.monotonic() < deadline:
             with contextlib.suppress(OSError, ValueError):
-                line, _ = listener.accept()
-                line.settimeout(_ANSWER)
-                mark, index = _read(line).split()
-                if mark == _mark(cluster) and int(index) in others:  # else of another cluster
-                    lines[int(index)] = line
-            lines = {index: line for index, line in lines.items() if _is_open(line)}
-        missing = sorted(set(others) - lines.keys())
-        for line in lines.values():
+                connection, _ = listener.accept()
+                connection.settimeout(_ANSWER)
+                identifier, index = _read(connection).split()
+                if identifier == _cluster_id(cluster) and int(index) in others:  # else of another cluster
+                    connections[int(index)] = connection
+            connections = {index: each for index, each in connections.items() if _is_open(each)}
+        missing = sorted(set(others) - connections.keys())
+        for connection in connections.values():
             with contextlib.suppress(OSError):
-                line.sendall(f"{json.dumps(missing)}\n".encode())
+                connection.sendall(f"{json.dumps(missing)}\n".encode())
         return missing
     finally:
-        for line in lines.values():
-            line.close()
+        for connection in connections.values():
+            connection.close()
 
 
-def _mark(cluster):
+def _cluster_id(cluster):
     return f"tf_kit-{zlib.crc32(repr(cluster.workers).encode()):x}"
 
 
-def _call(cluster, index):
+def _connect(cluster, index):
     return socket.create_connection(_parts(cluster.workers[index]), timeout=_ANSWER)
 
 
 def _parts(address):
-    """
+    """Split an address into host and port.
+
     >>> _parts("a:1"), _parts("[::1]:2")
     (('a', 1), ('::1', 2))
     """
@@ -154,24 +157,24 @@ def _parts(address):
     return host.strip("[]"), int(port)
 
 
-def _read(line):
-    """A short line of text, or nothing from one who has hung up."""
+def _read(connection):
+    """Read a short line of text; return an empty one if the other side has closed the connection."""
     text = b""
     while not text.endswith(b"\n") and len(text) < 1 << 16:
-        piece = line.recv(4096)
+        piece = connection.recv(4096)
         if not piece:
             return ""
         text += piece
     return text.decode()
 
 
-def _is_open(line):
-    line.setblocking(False)
+def _is_open(connection):
+    connection.setblocking(False)
     try:
-        return line.recv(1) != b""
+        return connection.recv(1) != b""
     except BlockingIOError:
         return True
     except OSError:
         return False
     finally:
-        line.settimeout(_ANSWER)
+        connection.settimeout(_ANSWER)

@@ -1,20 +1,33 @@
-"""What a layer makes of a whole set of examples."""
+"""Output of a layer for a whole set of examples."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from tf_kit.training.inputs import is_array
+from tf_kit.typing import ArrayLike, Dataset
 
 
-def represent(layer, x, cache=None, batch_size=1024):
-    """f(x) for all examples, in inference mode: an array for an array, a data set for a data set.
+def represent(
+    layer: Callable,
+    x: ArrayLike | Dataset,
+    cache: str | Path | None = None,
+    batch_size: int = 1024,
+) -> np.ndarray | Dataset:
+    """Compute f(x) for all examples in inference mode: an array from an array, a data set from a data set.
 
     Args:
-        layer: layer or model f. A data set is mapped with the weights that it has now.
+        layer: layer or model f; for arrays also a function with an argument `training`. A data set is mapped with the
+            weights that f has at this call.
         x: array (n, …) or `tf.data.Dataset` of batches.
-        cache: file in which a data set's output is kept, so that f runs once for each example.
-        batch_size: examples at a time, for arrays.
+        cache: file that keeps the output of a data set, so that f runs once for each example. Defaults to None.
+        batch_size: number of examples to process at a time, for arrays. Defaults to 1024.
+
+    Returns:
+        f(x), float32. A data set of (x, y, …) becomes one of (f(x), y, …).
     """
     if is_array(x):
         parts = [
@@ -26,21 +39,20 @@ def represent(layer, x, cache=None, batch_size=1024):
     if not layer.built:
         spec = x.element_spec
         layer.build((spec[0] if isinstance(spec, tuple) else spec).shape)
-    with tf.device("CPU"):  # where data sets are mapped, and cannot read variables that lie on another device
-        kept = [
+    with tf.device("CPU"):  # data sets are mapped there and cannot read variables of another device
+        weights = [
             [tf.convert_to_tensor(ops.convert_to_numpy(variable)) for variable in variables]
             for variables in (layer.trainable_variables, layer.non_trainable_variables)
         ]
 
     def map_batch(*batch):
-        h, _ = layer.stateless_call(*kept, batch[0], training=False)
+        h, _ = layer.stateless_call(*weights, batch[0], training=False)
         h = ops.cast(h, "float32")
         return (h, *batch[1:]) if len(batch) > 1 else h
 
     mapped = x.map(map_batch)
     if cache:
         mapped = mapped.cache(str(cache))
-        mapped.reduce(
-            0, lambda batches, *_: batches + 1
-        )  # a file that a reader leaves half full is thrown away
+        # Read it to the end: TensorFlow discards a cache file that a reader leaves incomplete.
+        mapped.reduce(0, lambda batches, *_: batches + 1)
     return mapped

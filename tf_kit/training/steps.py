@@ -1,24 +1,31 @@
-"""Where several replicas train: gradients summed once, several steps in one execution, accumulation over steps.
+"""Training steps on several replicas: several steps per execution, and gradients accumulated over steps.
 
-Keras has the last two, and fails at both under a strategy: its loop over steps carries values that
-differ between replicas, and its choice between accumulating and updating is made on each replica for itself, where
-no sums over replicas can be taken. Here the loop carries nothing but its count, and the choice is made once, for all.
+Keras offers both but fails at them under a strategy: its loop over steps carries values that differ between replicas,
+and each replica chooses for itself between accumulating and updating, in a branch where sums over replicas are
+impossible. Here the loop carries only counters, and the choice is made once for all replicas.
 """
 
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tf_kit import keras_internals
 
-_SIZES = "With steps_per_execution, minibatches may have two sizes in an execution: give 1 for a data set with more"
+_SIZES = (
+    "With steps_per_execution above 1, the minibatches of one execution may have two sizes. "
+    "Use steps_per_execution=1 for a data set with more sizes"
+)
 
 
-def several_steps(model, step):
-    """What Keras calls with an iterator: up to `model.steps_per_execution` steps, as many as there are batches.
+def several_steps(model: keras.Model, step: Callable) -> Callable[[Iterator], dict[str, Any]]:
+    """Make the function that Keras calls with an iterator to run up to `model.steps_per_execution` steps.
 
-    Inside one execution TensorFlow lets an operation that gathers from all replicas see one shape only. So the step
-    is there twice: for minibatches as large as the first one, and for those of one other size, the last of an epoch.
+    Within one execution TensorFlow allows an operation that gathers from all replicas to see only one shape.
+    Therefore the step is compiled twice: for minibatches of the size of the first one, and for those of one other
+    size, as the last minibatch of an epoch has.
 
     Args:
         model: a `Trainer`.
@@ -27,7 +34,7 @@ def several_steps(model, step):
     strategy = model.distribute_strategy
 
     def execute(iterator):
-        def goes_on(done, more, *sizes):
+        def is_unfinished(done, more, *sizes):
             return tf.logical_and(done < model.steps_per_execution, more)
 
         def body(done, _, usual, other):
@@ -52,7 +59,7 @@ def several_steps(model, step):
             done, usual, other = tf.cond(more, run, lambda: (done, usual, other))
             return done, more, usual, other
 
-        done, *_ = tf.while_loop(goes_on, body, (0, True, 0, 0), parallel_iterations=1)
+        done, *_ = tf.while_loop(is_unfinished, body, (0, True, 0, 0), parallel_iterations=1)
         return done, strategy.run(model.get_metrics_result)
 
     if not model.run_eagerly:
@@ -62,14 +69,14 @@ def several_steps(model, step):
         done, logs = execute(iterator)
         if not done:
             raise StopIteration
-        # every replica reports the same
+        # Every replica reports the same values.
         return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], logs)
 
     return execution
 
 
 def _num_examples(strategy, batch):
-    """The number of examples of the global batch."""
+    """Return the number of examples of the global batch."""
 
     def own(batch):
         return tf.shape(tf.nest.flatten(batch)[0])[0]
@@ -77,20 +84,17 @@ def _num_examples(strategy, batch):
     return strategy.reduce("SUM", strategy.run(own, args=(batch,)), axis=None)
 
 
-def accumulate_across(optimizer):
-    """Makes `optimizer.apply` accumulate gradients under a strategy.
+def accumulate_across(optimizer: keras.optimizers.Optimizer) -> None:
+    """Make `optimizer.apply` accumulate gradients under a strategy, as it does without one.
 
-    With the gradients g of step t, summed over replicas, and n = `gradient_accumulation_steps`,
+    With g the gradients of step t, summed over replicas, and n = `gradient_accumulation_steps`,
 
         a ← a + g                                     if n does not divide t          (1)
         θ ← update(θ, clip((a + g) / n)),  a ← 0      if n divides t                  (2)
 
-    as in Keras, which cannot choose between (1) and (2) there.
-
     Args:
-        optimizer: a Keras optimizer; not a `LossScaleOptimizer`, but the one inside. Each replica gives it the sum
-            of the gradients over all, see
-            `keras_internals.gradients_already_summed`.
+        optimizer: Keras optimizer; of a `LossScaleOptimizer`, the `inner_optimizer`. Each replica calls `apply` with
+            the gradients summed over all replicas, inside `keras_internals.gradients_already_summed`.
     """
     keras_internals.replace_apply(optimizer, functools.partial(_accumulate_or_update, optimizer))
 
@@ -109,14 +113,15 @@ def _accumulate_or_update(optimizer, sums, variables):
     def choose(strategy, sums):
         on_each = strategy.extended.call_for_each_replica
 
-        def end():
+        def update_and_reset():
             on_each(update, args=(sums,))
             keras_internals.reset_accumulators(optimizer)
 
-        def go_on():
+        def accumulate_only():
             on_each(accumulate, args=(sums,))
 
-        tf.cond((keras_internals.num_steps_taken(optimizer).value + 1) % steps == 0, end, go_on)
+        is_last = (keras_internals.num_steps_taken(optimizer).value + 1) % steps == 0
+        tf.cond(is_last, update_and_reset, accumulate_only)
 
     context.merge_call(choose, args=(sums,))
     if optimizer.use_ema:

@@ -1,12 +1,13 @@
-"""Data parallelism: the devices that share each minibatch.
+"""Data parallelism: choice of the devices that share each minibatch.
 
 Every replica of the model holds all weights and takes its part of the minibatch; the gradients are summed, so that
-all replicas make the same step. What that must not change is the result; see `pretraining.Trainer`.
+all replicas make the same step. `training.Trainer` ensures that the number of replicas does not change the result.
 """
 
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -16,29 +17,29 @@ from tf_kit.training.cluster import Cluster, cluster
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 
-_met = set()  # clusters whose workers this process has met
-_made = {}  # devices → the mirrored strategy of this process
+_met: set[Cluster] = set()  # clusters whose workers this process has met
+_made: dict[tuple[str, ...], tf.distribute.Strategy] = {}  # devices → mirrored strategy of this process
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Which strategy is chosen, and over what.
+    """Strategy that would be chosen, with its devices.
 
     Args:
         name: `"none"`, `"mirrored"` or `"multiworker"`.
-        devices: the devices of this machine that take part, as TensorFlow names them.
-        cluster: `Cluster`, or None on one machine.
+        devices: devices of this machine that take part, as TensorFlow names them.
+        cluster: the `Cluster`, or None on one machine.
+
+    Example:
+        >>> print(Plan("mirrored", ("GPU:0", "GPU:1")))
+        mirrored, 2 replicas: GPU:0, GPU:1
     """
 
     name: str
-    devices: tuple
+    devices: tuple[str, ...]
     cluster: Cluster | None = None
 
-    def __str__(self):
-        """
-        >>> print(Plan("mirrored", ("GPU:0", "GPU:1")))
-        mirrored, 2 replicas: GPU:0, GPU:1
-        """
+    def __str__(self) -> str:
         plural = "s" if len(self.devices) > 1 else ""
         line = f"{self.name}, {len(self.devices)} replica{plural}: {', '.join(self.devices)}"
         if self.cluster is None:
@@ -47,8 +48,8 @@ class Plan:
         return f"{line}, on each of {len(workers)} workers; this is worker {index}, {workers[index]}"
 
 
-def plan(name="auto", replicas=None):
-    """What `strategy` would choose, without making it. Arguments and errors as there."""
+def plan(name: str = "auto", replicas: int | None = None) -> Plan:
+    """Return the choice that `strategy` would make, without making the strategy; same arguments and errors."""
     choice("strategy.name", name, STRATEGIES)
     if replicas is not None:
         count("strategy.replicas", replicas)
@@ -57,59 +58,67 @@ def plan(name="auto", replicas=None):
     if name == "multiworker" and found is None:
         refuse(
             "strategy.name",
-            'be "mirrored" where the environment names no other worker',
-            "name='multiworker' without TF_CONFIG or the variables of a Slurm step",
+            "be 'auto', 'none' or 'mirrored' without TF_CONFIG or the variables of a Slurm step",
+            "name='multiworker'",
             'Set TF_CONFIG on every worker, or start them with "srun"',
+            flag="--strategy",
         )
     if name == "auto":
         several = found is not None and len(found.workers) > 1
         name = "multiworker" if several else "mirrored" if (replicas or gpus) > 1 else "none"
     if name == "none" and replicas not in (None, 1):
-        refuse("strategy.replicas", "be 1 without a strategy", f"replicas={replicas}", 'Or name="mirrored"')
+        refuse(
+            "strategy.replicas",
+            "be 1 without a strategy",
+            f"replicas={replicas}",
+            'Use name="mirrored" for more replicas',
+            typed_remedy="Use --strategy mirrored for more replicas",
+        )
     if name == "multiworker" and not gpus and replicas not in (None, 1):
-        remedy = "More workers on the machine use more of its processors"
+        remedy = "Start more workers on the machine to use more of its processors"
         refuse("strategy.replicas", "be 1 on a worker without a GPU", f"replicas={replicas}", remedy)
     wanted = 1 if name == "none" else replicas or max(gpus, 1)
     if gpus and wanted > gpus:
-        remedy = "Hide them (CUDA_VISIBLE_DEVICES=-1) to try more replicas on the processor"
+        remedy = "Hide the GPUs with CUDA_VISIBLE_DEVICES=-1 to try more replicas on the processor"
         refuse("strategy.replicas", f"be at most the {gpus} visible GPUs", f"replicas={replicas}", remedy)
     kind = "GPU" if gpus else "CPU"
     devices = tuple(f"{kind}:{i}" for i in range(wanted))
     return Plan(name, devices, found if name == "multiworker" else None)
 
 
-def strategy(name="auto", replicas=None):
-    """The `tf.distribute.Strategy` under which everything of the kit trains to the same result.
+def strategy(name: str = "auto", replicas: int | None = None) -> tf.distribute.Strategy:
+    """Make the `tf.distribute.Strategy` of data-parallel training.
 
-    Build and fit a model in its scope. One replica gets ⌈n/R⌉ examples of a minibatch of n, in order, so give the
-    batch size of the whole. GPUs take memory as they need it, not all at once. On a machine without a GPU,
-    `replicas=2` makes two devices of the processor: not faster, but with all that makes replicas difficult.
+    Build and fit a model in its scope; the kit's trainers then reach the same result on any number of replicas. Each
+    of R replicas gets at most ⌈n/R⌉ examples of a minibatch of n, in order, so the batch size counts all replicas
+    together. GPU memory is allocated as it is needed, not all at once. On a machine without a GPU, `replicas=2` makes
+    two logical devices of the processor: they are not faster, but serve to test code for several GPUs.
 
-    Call it first, before TensorFlow has done anything: a process cannot change its devices later. A second call
-    with the same devices gives the same strategy.
+    Call this before TensorFlow runs its first operation, because a process cannot change its devices later. A second
+    call with the same devices returns the same strategy.
 
     Args:
         name: `"none"`; `"mirrored"`, over devices of this machine; `"multiworker"`, over those of all machines that
-            TF_CONFIG or Slurm names, see `cluster`; `"auto"` takes the last of these that has more than one replica.
-        replicas: devices of this machine that take part. Defaults to all visible GPUs; without one, to 1.
+            TF_CONFIG or Slurm names, see `cluster`; `"auto"`, the last of these that has more than one replica.
+        replicas: number of devices of this machine that take part. Defaults to None: all visible GPUs, or 1 without
+            a GPU.
 
     Returns:
-        A strategy of Keras and TensorFlow; for `"none"` the default one, whose scope changes nothing.
+        Strategy of TensorFlow, as Keras uses it; for `"none"` the default one, whose scope changes nothing.
 
     Raises:
-        InputError: for more replicas than GPUs; for devices that can no longer be made; for `"multiworker"` where
-            no cluster is named; for other devices than an earlier call in this process.
-        WorkerLost: for a worker that has not come within five minutes, or the seconds that the variable
-            TF_KIT_WAIT_SECONDS of the environment gives.
+        InputError: there are fewer GPUs than replicas; the devices can no longer be made, or differ from those of an
+            earlier call in this process; or no cluster is named for `"multiworker"`.
+        WorkerLost: a worker has not come within five minutes, or the seconds that the environment variable
+            TF_KIT_WAIT_SECONDS gives.
 
     Example:
-
         with scaling.strategy("mirrored", replicas=2).scope():
             classifier = pretraining.finetune(networks.mlp((64,), num_classes=None), num_classes=10)
             classifier.fit(train.x, train.y, batch_size=32, epochs=10)
 
-    Reference: Dean et al. 2012, "Large Scale Distributed Deep Networks", section 4; the synchronous form: Chen,
-    Pan, Monga, Bengio, Jozefowicz 2016, "Revisiting Distributed Synchronous SGD".
+    Reference: Dean et al., 2012, Large scale distributed deep networks, section 4; for synchronous steps Chen, Pan,
+    Monga, Bengio, Jozefowicz, 2016, Revisiting distributed synchronous SGD, arXiv:1604.00981.
     """
     chosen = plan(name, replicas)
     _grow_memory()
@@ -124,19 +133,19 @@ def strategy(name="auto", replicas=None):
 
 
 def _meet_once(cluster):
-    """The address is TensorFlow's from then on."""
+    """Wait for all workers on the first call only: afterwards TensorFlow uses the address of this worker."""
     if len(cluster.workers) > 1 and cluster not in _met:
         rendezvous.meet(cluster)
         _met.add(cluster)
 
 
 def _mirrored(devices):
-    """One strategy a process: TensorFlow would mix up the sums over replicas of two."""
+    """Return the one strategy of this process: with two, TensorFlow would confuse their sums over replicas."""
     if devices not in _made and _made:
         (before,) = _made
         refuse(
             "strategy.replicas",
-            f"be {len(before)} as before in this process, which bears one set of devices only",
+            f"be {len(before)} as before in this process, because a process supports only one set of devices",
             f"replicas={len(devices)}",
             "Start another process",
         )
@@ -150,7 +159,7 @@ def _mirrored(devices):
 
 def _grow_memory():
     for gpu in tf.config.list_physical_devices("GPU"):
-        with contextlib.suppress(RuntimeError):  # in use already, as they were set up
+        with contextlib.suppress(RuntimeError):  # already in use, with the setting of an earlier call
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
@@ -161,10 +170,10 @@ def _hide_gpus_after(number):
 
 
 def _make_processors(number):
-    """So many logical devices of the processor, all with all of its cores."""
+    """Make logical devices of the processor, each with all of its cores."""
     processor = tf.config.list_physical_devices("CPU")[0]
-    there = len(tf.config.get_logical_device_configuration(processor) or [None])
-    if there >= number:
+    existing = len(tf.config.get_logical_device_configuration(processor) or [None])
+    if existing >= number:
         return
     try:
         each = tf.config.LogicalDeviceConfiguration()
@@ -172,15 +181,16 @@ def _make_processors(number):
     except RuntimeError:
         refuse(
             "strategy.replicas",
-            f"be at most the {there} device{'s' if there > 1 else ''} that this process has",
+            f"be at most the {existing} device{'s' if existing > 1 else ''} that this process has",
             f"replicas={number}",
             "Call strategy before TensorFlow's first operation, right after the imports",
+            typed_remedy="",
         )
 
 
 @contextlib.contextmanager
-def _quiet():
-    """Without TensorFlow's remarks on devices that are not GPUs."""
+def _quiet() -> Iterator[None]:
+    """Within this context, silence TensorFlow's warnings about devices that are not GPUs."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)

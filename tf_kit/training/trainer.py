@@ -1,7 +1,8 @@
-"""The base of everything in this wing that trains: exact in its seed and its examples, blind to replicas."""
+"""Base class of everything that trains: `fit` and `evaluate` whose results depend only on seed and data."""
 
 import functools
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,68 +16,71 @@ from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
 from tf_kit.training import steps, workers
 from tf_kit.training.inputs import check_arrays, first_examples, is_array
+from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
 class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
-    """A Keras model whose training is a function of its seed and its data alone.
+    """Keras model whose training is a function of its seed and its data alone.
 
-    A subclass says what each example costs, in `per_example`; this class turns that into `fit` and `evaluate`.
+    A subclass defines the loss of each example in `per_example`; this class derives `fit` and `evaluate` from it.
     For a global batch B, shared by R replicas that hold the parts B_1 … B_R,
 
         J = 1/|B| Σ_r Σ_{i ∈ B_r} ℓ_i + penalties                                          (1)
         g = Σ_r ∂/∂θ [ 1/|B| Σ_{i ∈ B_r} ℓ_i + penalties / R ]                             (2)
 
-    where ℓ_i is multiplied by its example's `sample_weight`, the third part of a data set's batches; what else is
-    reported stays a plain mean. So neither an uneven last batch nor the number of replicas changes a step.
-    Gradients are clipped after the sum (2). What is random about an example comes from `ExampleRandom`. Arrays
-    are shuffled anew in each epoch, in an order that is a function of the seed and the epoch, so
+    where ℓ_i is multiplied by the `sample_weight` of its example, the third part of a data set's batches; all other
+    reported values are plain means. So neither an uneven last batch nor the number of replicas changes a step.
+    Gradients are clipped after the sum (2). Random numbers belong to an example, see `ExampleRandom`. Arrays are
+    shuffled in every epoch, in an order that is a function of the seed and the epoch, so
     `fit(..., initial_epoch=e)` continues as the uninterrupted `fit` would have.
 
     Args:
-        seed: seed of the data order and of all that is random in training.
+        seed: whole number that fixes the order of the data and all random numbers of training. Defaults to 0.
     """
 
-    takes_loss = False  # whether `compile(loss=…)` may replace the loss that the class brings
+    takes_loss = False  # whether a loss given to `compile` replaces the one of the class
 
-    def __init__(self, seed=0, **kwargs):
+    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = count(f"{type(self).__name__}.seed", seed, at_least=0)
         self._means = _Means()
 
     @property
-    def metrics(self):
-        """Means over examples of what `per_example` reports, then the metrics given to `compile`."""
+    def metrics(self) -> list[keras.Metric]:
+        """Means over examples of the values of `per_example`, then the metrics given to `compile`."""
         compiled = self._compiled_metrics()
         return [*self._means.by_name.values(), *([] if compiled is None else [compiled])]
 
-    def per_example(self, x, y, random, training):
-        """What each example of a batch costs.
+    def per_example(
+        self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Compute the loss of each example of a batch; a subclass defines it.
 
         Args:
             x: inputs, (n, …).
             y: targets, (n, …), or None.
-            random: `ExampleRandom` of this step.
+            random: random numbers of this step.
             training: whether this is a training step.
 
         Returns:
-            A dictionary of (n,) arrays, `"loss"` among them, whose means over the epoch are reported; and the
-            outputs that compiled metrics compare with `y`, or None.
+            Dictionary of arrays (n,), one of them `"loss"`, whose means over the epoch are reported; and the outputs
+            that compiled metrics compare with `y`, or None.
         """
         raise NotImplementedError
 
     @property
-    def trained_variables(self):
-        """The variables that a step changes. All trainable ones, unless a subclass says otherwise."""
+    def trained_variables(self) -> list[keras.Variable]:
+        """Variables that a step changes: all trainable ones, unless a subclass overrides this."""
         return self.trainable_variables
 
-    def prepare(self, x, y=None):
-        """Creates all variables (weights, optimizer slots, metrics) from a few examples. `fit` calls it."""
-        self._refuse_what_replicas_cannot()
+    def prepare(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Create all variables (weights, optimizer slots, metrics) from a few examples; `fit` calls this."""
+        self._refuse_unsupported_on_replicas()
         loss = keras_internals.given_loss(self)
         if loss is not None and not self.takes_loss:
             refuse(
                 "compile.loss",
-                f"be left out: {type(self).__name__} brings its own",
+                f"be left out, because {type(self).__name__} has its own loss",
                 f"loss={loss!r}",
                 "compile(optimizer) is enough",
             )
@@ -93,13 +97,13 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         if self.distribute_strategy.num_replicas_in_sync > 1:
             bear_empty_parts(self)
 
-    def build_for(self, x):
+    def build_for(self, x: Tensor) -> None:
         """Create the weights for examples like `x` (n, …), unless they exist."""
         if not self.built and type(self).build is not keras.Model.build:
             self.build((None, *x.shape[1:]))
 
-    def prepare_from(self, x, y=None):
-        """`prepare` with the first example of arrays or of a data set."""
+    def prepare_from(self, x: ArrayLike | Dataset, y: ArrayLike | None = None) -> None:
+        """Call `prepare` with the first example of arrays or of a data set."""
         self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
 
     def _compiled_metrics(self):
@@ -112,61 +116,50 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         if outputs is None or y is None:
             refuse(
                 "compile.metrics",
-                f"be left out: {type(self).__name__} has no outputs to compare with targets",
+                f"be left out, because {type(self).__name__} has no outputs to compare with targets",
                 "metrics",
-                "What it reports is in the history: " + ", ".join(self._means.by_name),
+                "The history has " + ", ".join(self._means.by_name),
             )
         metrics.build(ops.convert_to_tensor(y), outputs)
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        sample_weight=None,
-        **kwargs,
-    ):
-        """Trains, as `keras.Model.fit`. Arrays are shuffled by `seed` and epoch; data sets are taken as they come."""
+        x: ArrayLike | Dataset = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        sample_weight: ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train, as `keras.Model.fit`.
+
+        Arrays are shuffled by seed and epoch, unless `shuffle` is False. The batches of a data set keep their order.
+        """
         if is_array(x):
             check_arrays(type(self).__name__, x, y)
             batch_size = count("fit.batch_size", 32 if batch_size is None else batch_size)
-            arrays = (x,) if y is None else (x, y)
-            if sample_weight is not None:
-                arrays += (_check_weights(x, y, sample_weight),)
-            if validation_split and validation_data is None:
-                kept = math.floor(len(x) * (1 - validation_split))
-                validation_data = tuple(array[kept:] for array in arrays)
-                arrays = tuple(array[:kept] for array in arrays)
+            split = validation_split if validation_data is None else 0.0
+            arrays, held_out = _split(x, y, sample_weight, split)
+            validation_data = validation_data if held_out is None else held_out
             self.prepare_from(*arrays[:2])
-            if steps_per_epoch is not None:
-                refuse(
-                    "fit.steps_per_epoch",
-                    "be left out for arrays: an epoch visits every example once",
-                    f"steps_per_epoch={steps_per_epoch}",
-                    "Give a tf.data.Dataset for shorter epochs",
-                )
-            steps_per_epoch = math.ceil(len(arrays[0]) / batch_size)
-            self._refuse_straddling_epochs(steps_per_epoch)
-            options = {
-                "batch_size": batch_size,
-                "seed": self.seed,
-                "first_epoch": initial_epoch,
-                "epochs": epochs,
-            }
-            x = self._minibatches(arrays, shuffle=shuffle, **options)
+            steps_per_epoch = self._steps_per_epoch(len(arrays[0]), batch_size, steps_per_epoch)
+            x = self._minibatches(
+                arrays,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                seed=self.seed,
+                first_epoch=initial_epoch,
+                epochs=epochs,
+            )
         else:
-            for name, given in (("y", y), ("sample_weight", sample_weight)):
-                if given is not None:
-                    place = "come in the data set, in batches (x, y) or (x, y, sample_weight)"
-                    refuse(f"fit.{name}", place, f"both a data set and {name}")
+            _refuse_beside_data_set(y=y, sample_weight=sample_weight)
             self.prepare_from(x)
             x = workers.in_order(self.distribute_strategy, x)
         if validation_data is not None:
@@ -186,19 +179,43 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 **kwargs,
             )
 
+    def _steps_per_epoch(self, num_examples, batch_size, given):
+        """Return the number of minibatches of an epoch of arrays; refuse another number."""
+        if given is not None:
+            refuse(
+                "fit.steps_per_epoch",
+                "be left out for arrays, because an epoch uses every example once",
+                f"steps_per_epoch={given}",
+                "Give a tf.data.Dataset for shorter epochs",
+            )
+        steps_per_epoch = math.ceil(num_examples / batch_size)
+        if steps_per_epoch % self.steps_per_execution:
+            refuse(
+                "compile.steps_per_execution",
+                f"divide the {steps_per_epoch} steps of an epoch, so that no execution belongs to two epochs",
+                f"steps_per_execution={self.steps_per_execution}",
+                "Choose a divisor, or another batch size",
+            )
+        return steps_per_epoch
+
     def _minibatches(self, arrays, **options):
-        """Shuffled minibatches; on several machines each worker's part of them, after a look whether it is the same
-        data everywhere."""
+        """Make shuffled minibatches; on several machines the part of each worker, if all have the same data."""
         strategy = self.distribute_strategy
         make = functools.partial(data.minibatches, arrays if len(arrays) > 1 else arrays[0], **options)
         if not workers.several(strategy):
             return make()
         workers.check_same_everywhere(f"{type(self).__name__}.fit.x", strategy, *arrays, options)
-        # without an end, as `fit` counts the steps: else the workers would ask each other after every step
+        # Repeated without end, as `fit` counts the steps: otherwise the workers would agree on the end at every step.
         return workers.distributed(strategy, lambda share: make(share=share).repeat())
 
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
-        """Means over the examples of `x` without training, as `keras.Model.evaluate`."""
+    def evaluate(
+        self,
+        x: ArrayLike | Dataset = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute the means over the examples of `x` without training, as `keras.Model.evaluate`."""
         metrics = self._compiled_metrics()
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
@@ -212,10 +229,10 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         with workers.naming_the_lost(self.distribute_strategy):
             return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
-    def train_step(self, batch):
+    def train_step(self, batch: Any) -> dict[str, Tensor]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         place = GlobalBatch(x)
-        # not `iterations`, which counts updates: each step of an accumulated update has draws of its own
+        # Not `iterations`, which counts updates: each step of an accumulated update needs its own random numbers.
         step = keras_internals.num_steps_taken(self._inner_optimizer).value
         random = ExampleRandom(self.seed, step, place.count, place.offset, place.total)
         with tf.GradientTape() as tape:
@@ -227,10 +244,10 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         variables = self.trained_variables
         gradients = place.sum_gradients(tape.gradient(scaled, variables))
         with keras_internals.gradients_already_summed(self._inner_optimizer):
-            self.optimizer.apply(gradients, variables)  # clips, and looks for a NaN, after the sum
+            self.optimizer.apply(gradients, variables)  # checks for NaN and clips, after the sum
         return self._report(values, penalty, y, outputs, weights, place)
 
-    def test_step(self, batch):
+    def test_step(self, batch: Any) -> dict[str, Tensor]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         place = GlobalBatch(x)
         random = ExampleRandom(self.seed, 0, place.count, place.offset, place.total)
@@ -239,7 +256,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     @property
     def _inner_optimizer(self):
-        """The optimizer itself, without the loss scaling around it."""
+        """The optimizer itself, without the `LossScaleOptimizer` around it."""
         return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
     def _accumulates_under_strategy(self):
@@ -261,29 +278,20 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             )
         return workers.as_logs(self.get_metrics_result())
 
-    def _refuse_straddling_epochs(self, steps_per_epoch):
-        if steps_per_epoch % self.steps_per_execution:
-            refuse(
-                "compile.steps_per_execution",
-                f"divide the {steps_per_epoch} steps of an epoch, so that no execution straddles two epochs",
-                f"steps_per_execution={self.steps_per_execution}",
-                "Choose a divisor, or another batch size",
-            )
-
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         self.train_function = self._made_function("train", self.train_step, force)
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False) -> None:
         self.test_function = self._made_function("test", self.test_step, force)
 
     def _made_function(self, kind, step, force):
         if keras_internals.strategy_at_creation(self) is not None and self.steps_per_execution > 1:
-            there = getattr(self, f"{kind}_function")
-            return there if there is not None and not force else steps.several_steps(self, step)
+            made = getattr(self, f"{kind}_function")
+            return made if made is not None and not force else steps.several_steps(self, step)
         getattr(super(), f"make_{kind}_function")(force)
         return getattr(self, f"{kind}_function")
 
-    def _refuse_what_replicas_cannot(self):
+    def _refuse_unsupported_on_replicas(self):
         if not self.compiled or self.distribute_strategy.num_replicas_in_sync == 1:
             return
         if workers.several(self.distribute_strategy):
@@ -293,28 +301,28 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             }
             for name, (value, needed) in several.items():
                 if value != needed:
-                    remedy = "One machine with several replicas has both"
+                    remedy = "One machine with several replicas supports it"
                     refuse(name, f"be {needed} on several machines", f"{name}={value}", remedy)
         every = self._inner_optimizer.ema_overwrite_frequency
         if every is not None:
             refuse(
                 "optimizer.ema_overwrite_frequency",
-                "be None where several replicas train, since Keras fails there otherwise",
+                "be None where several replicas train, because Keras fails there otherwise",
                 f"ema_overwrite_frequency={every}",
-                "use_ema alone works; keras.callbacks.SwapEMAWeights takes the averages over",
+                "Use use_ema with keras.callbacks.SwapEMAWeights, which copies the averages into the model",
             )
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:  # Keras would make slots for all trainable variables, and not find them in the file
+        if self.built:  # Keras would make slots for all trainable variables and not find them in the file
             self.optimizer.build(self.trained_variables)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "seed": self.seed}
 
 
 class _Means:
-    """Metrics that appear when the first example is seen. (A dictionary would be tracked, and locked, by Keras.)"""
+    """Metrics, created from the first example. (A plain dictionary would be tracked, and locked, by Keras.)"""
 
     def __init__(self):
         self.by_name = {}
@@ -323,6 +331,17 @@ class _Means:
         for name in sorted(names, key=lambda name: (name != "loss", name)):
             if name not in self.by_name:
                 self.by_name[name] = keras.metrics.Mean(name=name)
+
+
+def _split(x, y, sample_weight, validation_split):
+    """Return (x, y, weights) to train on, without the parts that are None, and the last examples held out, or None."""
+    arrays = (x,) if y is None else (x, y)
+    if sample_weight is not None:
+        arrays += (_check_weights(x, y, sample_weight),)
+    if not validation_split:
+        return arrays, None
+    kept = math.floor(len(x) * (1 - validation_split))
+    return tuple(array[:kept] for array in arrays), tuple(array[kept:] for array in arrays)
 
 
 def _check_weights(x, y, sample_weight):
@@ -334,8 +353,15 @@ def _check_weights(x, y, sample_weight):
     return np.asarray(sample_weight, "float32")
 
 
+def _refuse_beside_data_set(**arguments):
+    for name, given in arguments.items():
+        if given is not None:
+            requirement = "be part of the data set, in batches (x, y) or (x, y, sample_weight)"
+            refuse(f"fit.{name}", requirement, f"both a data set and {name}")
+
+
 def _weigh(values, weights):
-    """The weights of examples scale their part of the objective; what else is reported stays a plain mean."""
+    """Multiply the loss of each example by its weight; all other values stay as they are."""
     if weights is None:
         return values
     return {**values, "loss": values["loss"] * ops.cast(weights, values["loss"].dtype)}

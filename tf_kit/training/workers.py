@@ -1,13 +1,13 @@
-"""Training on several machines: who leads, who reads what, and what the chief knows, everywhere.
+"""Training on several machines: distribution of data, values and files of the chief, detection of lost workers.
 
-Under `tf.distribute.MultiWorkerMirroredStrategy` each machine runs the same program; the worker with the number 0
-is the chief. Three things are needed besides what holds for several replicas:
+Under `tf.distribute.MultiWorkerMirroredStrategy` each machine runs the same program; worker 0 is the chief. Compared
+with several replicas on one machine, three things are needed in addition:
 
-    every worker reads its part of each global minibatch                 `distributed`
-    every worker starts from what the chief holds                        `from_chief`, `folder_from_chief`
-    a worker that is lost stops the others with an error that says so    `naming_the_lost`
+    every worker reads its part of each global minibatch          `distributed`, `in_order`
+    every worker starts from the values and files of the chief    `from_chief`, `folder_from_chief`
+    a lost worker stops the others with an error that names it    `naming_the_lost`
 
-Elsewhere, without a strategy or on the devices of one machine, each of them does nothing.
+Without a strategy, and on the devices of one machine, these functions return their arguments unchanged.
 """
 
 import contextlib
@@ -17,7 +17,9 @@ import re
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,10 +28,13 @@ from tf_kit import data, replicas
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError, WorkerLost
 from tf_kit.keras_internals import num_workers, worker_index
+from tf_kit.typing import Dataset, Tensor
 
-_CHUNK = 1 << 24  # numbers that travel at a time: 64 MB
+Strategy = tf.distribute.Strategy
 
-# What stands in TensorFlow's errors of a collective when a worker is gone; their classes vary.
+_CHUNK = 1 << 24  # int32 numbers sent at a time: 64 MB
+
+# Texts in TensorFlow's errors when a collective operation has lost a worker. The classes of these errors vary.
 _SIGNS = (
     "Collective ops is aborted",
     "stopped sending heartbeats",
@@ -40,23 +45,24 @@ _SIGNS = (
 )
 
 
-def several(strategy=None):
-    """Whether `strategy`, or the current one, spans several machines."""
+def several(strategy: Strategy | None = None) -> bool:
+    """Return whether `strategy`, or the current one, spans several machines."""
     return num_workers(strategy or tf.distribute.get_strategy()) > 1
 
 
-def is_chief(strategy=None):
-    """Whether this process leads: the first worker, or the only one."""
+def is_chief(strategy: Strategy | None = None) -> bool:
+    """Return whether this process is the chief: the first worker, or the only one."""
     strategy = strategy or tf.distribute.get_strategy()
     return not several(strategy) or worker_index(strategy) == 0
 
 
-def distributed(strategy, make):
-    """The data set `make(None)` dealt out to all workers: each calls `make` with the `data.Share` of its replicas.
+def distributed(strategy: Strategy, make: Callable[[data.Share | None], Dataset]) -> Any:
+    """Distribute a data set to all workers: each calls `make` with the `data.Share` of its replicas.
 
     Args:
-        strategy: where training runs.
-        make: function of a `Share`, or of None where one machine reads whole minibatches, to a `tf.data.Dataset`.
+        strategy: strategy of the training.
+        make: function that makes the `tf.data.Dataset` of a `Share`; on one machine it is called with None and makes
+            whole minibatches.
     """
     if not several(strategy):
         return make(None)
@@ -68,8 +74,8 @@ def distributed(strategy, make):
     return strategy.distribute_datasets_from_function(of_worker)
 
 
-def in_order(strategy, given, batch_size=None):
-    """A data set of batches, or a tuple of arrays in minibatches, dealt out to all workers as it comes."""
+def in_order(strategy: Strategy, given: Any, batch_size: int | None = None) -> Any:
+    """Distribute a data set of batches, or a tuple of arrays in minibatches, to all workers without shuffling."""
     if not several(strategy) or isinstance(given, tf.distribute.DistributedDataset):
         return given
     if isinstance(given, tf.data.Dataset):
@@ -80,32 +86,38 @@ def in_order(strategy, given, batch_size=None):
     return distributed(strategy, lambda share: data.minibatches(arrays, share=share, **options))
 
 
-def check_same_everywhere(subject, strategy, *values):
-    """Refuses what is not the same on all workers: numbers, or arrays, of which a thousand values are compared."""
+def check_same_everywhere(subject: str, strategy: Strategy, *values: Any) -> None:
+    """Refuse values that differ between workers.
+
+    Args:
+        subject: argument that is checked, for the error message.
+        strategy: strategy of the training.
+        *values: numbers, or arrays, of which about a thousand examples are compared.
+    """
     if not several(strategy):
         return
-    seen = np.int64(zlib.crc32(b"".join(_sample(value) for value in values if value is not None)))
+    own = np.int64(zlib.crc32(b"".join(_sample(value) for value in values if value is not None)))
 
     def gather():
-        return replicas.gather(tf.constant([seen], tf.int64))
+        return replicas.gather(tf.constant([own], tf.int64))
 
-    marks = strategy.experimental_local_results(strategy.run(gather))[0].numpy()
-    if len(set(marks.tolist())) > 1:
+    checksums = strategy.experimental_local_results(strategy.run(gather))[0].numpy()
+    if len(set(checksums.tolist())) > 1:
         refuse(
             subject,
-            "be the same on every worker, which takes its own part of it",
+            "be the same on every worker",
             f"other examples, or another seed or batch size, here on worker {worker_index(strategy)} than elsewhere",
             "Load the same data with the same options everywhere",
         )
 
 
-def as_logs(metrics):
-    """What a step reports, in the form that Keras can reduce: over machines it does so along an axis."""
+def as_logs(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the metrics of a step in the form that Keras can reduce: over machines it does so along an axis."""
     return {name: value[None] for name, value in metrics.items()} if several() else metrics
 
 
-def from_chief(content, strategy=None):
-    """The bytes that the chief calls this with, on every worker; what the others call it with plays no part."""
+def from_chief(content: bytes, strategy: Strategy | None = None) -> bytes:
+    """Send bytes from the chief: return the `content` of the chief on every worker and ignore that of the others."""
     strategy = strategy or tf.distribute.get_strategy()
     if not several(strategy):
         return content
@@ -117,8 +129,8 @@ def from_chief(content, strategy=None):
     return b"".join(part.tobytes() for part in parts)[:length]
 
 
-def done_by_chief(function, strategy=None):
-    """What `function()` returns on the chief, a JSON value, on every worker; or its `InputError` on every worker."""
+def done_by_chief(function: Callable[[], Any], strategy: Strategy | None = None) -> Any:
+    """Call `function` on the chief only; return its result, a JSON value, or raise its `InputError` on every worker."""
     strategy = strategy or tf.distribute.get_strategy()
     if not several(strategy):
         return function()
@@ -127,25 +139,27 @@ def done_by_chief(function, strategy=None):
         try:
             outcome = {"value": function()}
         except InputError as error:
-            outcome = {"error": str(error)}
+            outcome = {"error": error.parts()}
     outcome = json.loads(from_chief(json.dumps(outcome).encode(), strategy))
     if "error" in outcome:
-        raise InputError(outcome["error"])
+        raise InputError(**outcome["error"])
     return outcome["value"]
 
 
-def folder_from_chief(folder, patterns=("**/*",), strategy=None):
-    """A folder with the chief's files: on the chief the folder itself, elsewhere a temporary copy.
+def folder_from_chief(
+    folder: str | Path, patterns: Sequence[str] = ("**/*",), strategy: Strategy | None = None
+) -> Path:
+    """Return a folder with the files of the chief: the folder itself on the chief, a temporary copy elsewhere.
 
-    So the workers need no file system in common, and what they write besides the chief goes nowhere.
+    So the workers need no shared file system, and files that the others write into the copy are discarded.
 
     Args:
-        folder: a folder of the chief's. Where it does not exist, the copy is empty.
-        patterns: glob patterns of the files to copy.
-        strategy: where training runs. Defaults to the current strategy.
+        folder: folder on the machine of the chief. If it does not exist, the copy is empty.
+        patterns: glob patterns of the files to copy. Defaults to all files.
+        strategy: strategy of the training. Defaults to the current strategy.
 
     Returns:
-        `Path`. The copy is removed when the process ends.
+        Path of the folder or its copy. The copy is removed when the process ends.
     """
     strategy = strategy or tf.distribute.get_strategy()
     folder = Path(folder)
@@ -161,12 +175,12 @@ def folder_from_chief(folder, patterns=("**/*",), strategy=None):
     return Path(copy.name)
 
 
-_kept = []  # temporary folders are removed when these are collected, at the end of the process
+_kept = []  # a temporary folder is removed when its object is collected, here at the end of the process
 
 
 @contextlib.contextmanager
-def naming_the_lost(strategy=None):
-    """Turns the error of a collective that a dead worker leaves behind into a `WorkerLost` that says what to do."""
+def naming_the_lost(strategy: Strategy | None = None) -> Iterator[None]:
+    """Within this context, replace TensorFlow's error about a lost worker by a `WorkerLost` with a remedy."""
     strategy = strategy or tf.distribute.get_strategy()
     try:
         yield
@@ -176,15 +190,16 @@ def naming_the_lost(strategy=None):
             raise
         peers = set(re.findall(r"task:(\d+)", str(error))) - {str(worker_index(strategy))}
         lost = f"worker {peers.pop()}" if len(peers) == 1 else "another worker"
+        reason = lines[0][max(lines[0].find("Collective"), 0) :][:200]
         raise WorkerLost(
             f"the connection to {lost} is lost, so worker {worker_index(strategy)} stops too. "
-            f"Start all workers again; a run goes on after its last finished epoch with --resume. "
-            f"TensorFlow says: {lines[0][lines[0].index('Collective') if 'Collective' in lines[0] else 0 :][:200]}"
+            "Start all workers again; with --resume a run continues after its last finished epoch. "
+            f"TensorFlow's error: {reason}"
         ) from error
 
 
 def _sum(strategy, array):
-    """The sum of the workers' arrays, on every worker; of replicas on one machine the first counts."""
+    """Sum an array over the workers; each contributes it once, on its first replica."""
 
     def add():
         first = int(tf.get_static_value(replicas.index())) % local == 0
@@ -195,7 +210,7 @@ def _sum(strategy, array):
 
 
 def _sample(value):
-    """Bytes that tell `value` from others: of an array its shape, its type and a thousand of its rows' values."""
+    """Return bytes that identify a value: of an array its shape, its dtype and about a thousand of its rows."""
     if not hasattr(value, "shape"):
         return repr(value).encode()
     rows = np.asarray(value[:: max(1, len(value) // 1000)])
@@ -203,6 +218,7 @@ def _sample(value):
 
 
 def _packed(folder, patterns):
+    """Pack the files of a folder that match the patterns into the bytes of a tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
