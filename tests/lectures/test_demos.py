@@ -1,7 +1,7 @@
-"""Every demo at quick size: its claim, its figure, its words, and that it opens as a notebook.
+"""Tests of every demo at quick size: its claim, its figure, its docstring and its notebook.
 
-A demo that is added to the folder is tested by being there; it runs once for all tests of this file. Each wing has a
-demo that takes seconds; those that take longer are left to `pytest -m slow`.
+A new demo in the folder is tested like the others. Each demo runs once for all tests of this file. Demos
+that take longer than a few seconds run under `pytest -m slow`; every wing has a demo that runs without it.
 """
 
 import copy
@@ -16,7 +16,7 @@ import pytest
 from tf_kit import lectures, plotting
 
 DEMOS = lectures.demos()
-LONG = {  # five seconds of one core or more at quick size: `pytest -m slow` runs these
+LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` runs these
     "perceptron",
     "activations",
     "losses",
@@ -60,7 +60,7 @@ def results_of(demo):
 
 
 def equal(first, second):
-    """Whether two results are the same numbers, through dictionaries, lists, tuples and dataclasses."""
+    """Return whether two results hold the same numbers in dictionaries, lists, tuples and dataclasses."""
     if dataclasses.is_dataclass(first):
         return type(first) is type(second) and equal(vars(first), vars(second))
     if isinstance(first, dict):
@@ -70,7 +70,7 @@ def equal(first, second):
     return np.array_equal(first, second)
 
 
-def test_there_are_demos():
+def test_numbers_and_topics_are_unique():
     assert DEMOS
     assert len({demo.number for demo in DEMOS}) == len({demo.topic for demo in DEMOS}) == len(DEMOS)
     assert {demo.topic for demo in DEMOS} >= LONG
@@ -80,20 +80,20 @@ def test_there_are_demos():
 def test_claim_holds(demo):
     answer = module_of(demo).check(results_of(demo))
     assert answer.endswith(".")
-    assert any(letter.isdigit() for letter in answer), "an answer has numbers"
+    assert any(letter.isdigit() for letter in answer), "the answer has no numbers"
     assert "\n" not in answer
 
 
 @every_run
-def test_check_leaves_the_results_alone(demo):
-    """So that `plot` sees what `run` gave, whichever is called first."""
+def test_check_does_not_change_results(demo):
+    """`plot` gets the results of `run`, whether it is called before or after `check`."""
     before = copy.deepcopy(results_of(demo))
     module_of(demo).check(results_of(demo))
     assert equal(results_of(demo), before)
 
 
 @every_run
-def test_figure_is_drawn(demo, tmp_path):
+def test_figure_has_content(demo, tmp_path):
     figure = module_of(demo).plot(results_of(demo))
     for axes in figure.get_axes():
         assert axes.has_data() or not axes.axison or not axes.get_visible(), "an empty panel"
@@ -108,7 +108,7 @@ def test_figure_is_drawn(demo, tmp_path):
 
 
 @every_demo
-def test_words(demo):
+def test_docstring_has_question_claim_and_reference(demo):
     text = module_of(demo).__doc__
     assert demo.question.endswith("?")
     assert demo.question == lectures.question(text)
@@ -120,7 +120,7 @@ def test_words(demo):
 
 
 @every_demo
-def test_config_explains_itself(demo):
+def test_config_fields_have_help_and_default(demo):
     config = module_of(demo).Config
     for field in dataclasses.fields(config):
         assert field.metadata.get("help"), f"--{field.name} has no help"
@@ -132,14 +132,14 @@ def test_config_explains_itself(demo):
 
 
 @every_demo
-def test_functions_take_what_the_runner_gives(demo):
+def test_functions_have_the_arguments_of_the_runner(demo):
     module = module_of(demo)
     for name, argument in (("run", "config"), ("check", "results"), ("plot", "results")):
         assert list(inspect.signature(getattr(module, name)).parameters) == [argument]
 
 
 @pytest.mark.parametrize("topic", ["backpropagation", "gradient_flow", "preprocessing"])
-def test_same_config_same_numbers(topic):
+def test_same_config_gives_same_results(topic):
     demo = lectures.find(topic)
     module = module_of(demo)
     assert equal(module.run(module.Config.quick()), results_of(demo))
@@ -171,7 +171,7 @@ def printed_gradient(results):
     errors["δ, corrected"] = errors["as printed: no $λW$"]
 
 
-def symmetry_breaks_itself(results):
+def equal_units_drift_apart(results):
     results["apart"]["equal weights"] = results["apart"]["random weights"]
 
 
@@ -190,7 +190,7 @@ def initializations_swapped(results):
     norms["relu", "he"], norms["relu", "uniform"] = norms["relu", "uniform"], norms["relu", "he"]
 
 
-def too_fast_as_good(results):
+def power_2_converges(results):
     distances = results["distances"]
     distances["power 2: too fast"] = distances["power 1"]
 
@@ -216,7 +216,7 @@ def sixes_survive(results):
     results["kept"]["half a turn"] = np.ones(10)
 
 
-def masks_agree_less(results):
+def predictions_agree_less(results):
     results["agreement"] = results["agreement"] - 0.2
 
 
@@ -228,7 +228,7 @@ def shift_by_the_moving_mean(results):
     results["undo"]["undone"] = results["undo"]["given"] + 0.1
 
 
-def curves_swapped(results):
+def diagnoses_swapped(results):
     noisy, healthy = results["noisy"]["found"], results["healthy"]["found"]
     results["noisy"]["found"], results["healthy"]["found"] = healthy, noisy
 
@@ -238,8 +238,8 @@ def grid_and_random_swapped(results):
     best["grid"], best["random"] = best["random"], best["grid"]
 
 
-def nearly_nothing_is_enough(results):
-    """As if the probe did not mind that 95 % were hidden."""
+def hiding_most_pixels_is_as_good(results):
+    """As if hiding 95 % of the pixels did not lower the probe."""
     results["probe"][-1] = results["probe"][2]
 
 
@@ -260,7 +260,7 @@ def replicas_change_weights(results):
     results["differences"]["kit"] = results["differences"]["mean"]
 
 
-def gradients_of_one_replica_more(results):
+def traced_bytes_doubled(results):
     results["payloads"][2][1] *= 2
 
 
@@ -280,27 +280,27 @@ TWINS = [
     ("losses", losses_swapped),
     ("losses", squared_error_without_slope),
     ("backpropagation", printed_gradient),
-    ("backpropagation", symmetry_breaks_itself),
-    ("minibatch", too_fast_as_good),
+    ("backpropagation", equal_units_drift_apart),
+    ("minibatch", power_2_converges),
     ("optimizers", turned_valley_as_easy),
     ("early_stopping", stopping_is_another_penalty),
     ("penalties", penalties_swapped),
     ("augmentation", augmentation_is_worthless),
     ("augmentation", sixes_survive),
-    ("dropout", masks_agree_less),
+    ("dropout", predictions_agree_less),
     ("batch_norm", normalization_does_not_help),
     ("batch_norm", shift_by_the_moving_mean),
     ("preprocessing", divided_by_the_eigenvalue),
-    ("monitoring", curves_swapped),
+    ("monitoring", diagnoses_swapped),
     ("search", grid_and_random_swapped),
     ("memory", bill_without_gradients),
     ("gradient_flow", initializations_swapped),
-    ("masked", nearly_nothing_is_enough),
+    ("masked", hiding_most_pixels_is_as_good),
     ("masked", filled_in_by_the_mean_image),
     ("joint_embedding", views_teach_nothing),
     ("joint_embedding", collapse_goes_unnoticed),
     ("parallelism", replicas_change_weights),
-    ("parallelism", gradients_of_one_replica_more),
+    ("parallelism", traced_bytes_doubled),
     ("parallelism", splitting_never_pays),
     ("compression", pruning_costs_as_much),
 ]
@@ -309,7 +309,7 @@ TWINS = [
 @pytest.mark.parametrize(
     ("topic", "twin"), [pytest.param(topic, twin, marks=mark(topic)) for topic, twin in TWINS]
 )
-def test_claim_can_fail(topic, twin):
+def test_check_rejects_wrong_results(topic, twin):
     demo = lectures.find(topic)
     wrong = copy.deepcopy(results_of(demo))
     twin(wrong)
@@ -333,7 +333,7 @@ def test_opens_as_notebook(demo, tmp_path):
 
 
 def test_notebook_runs_from_top_to_bottom(tmp_path):
-    """One demo, the shortest, in a kernel of its own."""
+    """Run the notebook of the shortest demo in a kernel."""
     pytest.importorskip("jupytext", reason="needs the labs extra: jupytext")
     nbclient = pytest.importorskip("nbclient", reason="needs the labs extra: nbclient")
     pytest.importorskip("ipykernel", reason="needs the labs extra: a kernel to run notebooks in")
