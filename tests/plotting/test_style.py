@@ -1,9 +1,36 @@
-"""Figures where people look at them."""
+"""Tests of showing and saving figures."""
 
+import matplotlib.image
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from PIL import Image
+
+from tf_kit import plotting
 
 
-def test_every_figure_of_a_notebook_shows(monkeypatch):
+def test_saved_figure_is_whole_and_closed(tmp_path):
+    figure = plotting.curves({"loss": [3.0, 2.0, 1.0]})
+    path = plotting.save(figure, tmp_path / "figures" / "loss.png")
+    assert [each.name for each in path.parent.iterdir()] == ["loss.png"]
+    assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.5, "an empty figure"
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_only_photographs_need_all_colors(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape, mode in (((4, 8, 8), "P"), ((4, 8, 8, 3), "RGBA")):
+        path = plotting.save(plotting.tiles(rng.random(shape), columns=2), tmp_path / "tiles.png")
+        with Image.open(path) as image:
+            assert image.mode == mode
+
+
+def test_show_returns_false_without_a_display():
+    assert plotting.show(plotting.curves({"loss": [1.0]})) is False
+    plt.close("all")
+
+
+def test_every_figure_of_a_notebook_is_shown(monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # so that the kernel chooses its own
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")

@@ -1,4 +1,6 @@
-"""Style of every figure, showing and saving. Imports matplotlib with a backend that fits where it runs."""
+"""Style, display and storage of every figure. Chooses a backend of matplotlib that works where it runs."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
@@ -9,14 +11,15 @@ if not os.environ.get("DISPLAY") and "MPLBACKEND" not in os.environ and "JPY_PAR
     matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
-from PIL import Image  # draws matplotlib's own PNG files
+from matplotlib.figure import Figure
+from PIL import Image  # a dependency of matplotlib, which writes its PNG files with it
 
 if "inline" in os.environ.get("MPLBACKEND", ""):
-    # a notebook's backend turns interactive when it is loaded; loaded inside an `rc_context`, that is undone at the
-    # context's end, and no figure after the first shows
+    # A notebook's backend turns interactive mode on when it is loaded. If it is loaded inside an `rc_context`, the end
+    # of the context turns it off again, and only the first figure is shown.
     plt.switch_backend(os.environ["MPLBACKEND"])
 
-# Okabe and Ito's colors, told apart by the color-blind; dashes and markers tell them apart in print
+# Colors of Okabe and Ito, which color-blind readers can distinguish; dashes and markers distinguish lines in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE = {
@@ -33,18 +36,26 @@ STYLE = {
 }
 
 
-def show(figure):
-    """Shows a figure where it can be seen: in a notebook, or in a window. Returns whether it could."""
+def show(figure: Figure) -> bool:
+    """Show a figure in the notebook or in a window. Returns False if the backend can only write files."""
     if matplotlib.get_backend().lower() == "agg":
         return False
     plt.show(block=False)
     return True
 
 
-def save(figure, path, close=True):
-    """Writes a figure as PNG, whole or not at all, and closes it. Returns the path.
+def save(figure: Figure, path: str | Path, close: bool = True) -> Path:
+    """Write a figure as a PNG file, which appears only once it is complete.
 
-    Without color photographs in it a palette of 256 colors will do, and the file is a third as long.
+    A figure without color photographs is stored with a palette of 256 colors, in a third of the size.
+
+    Args:
+        figure: the figure.
+        path: path of the file; missing folders are made.
+        close: whether to close the figure. Defaults to True.
+
+    Returns:
+        The path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,5 +68,3 @@ def save(figure, path, close=True):
     if close:
         plt.close(figure)
     return path
-
-

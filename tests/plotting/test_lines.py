@@ -1,0 +1,74 @@
+"""Tests of the line plots: colors, legends, axes."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from tf_kit import plotting
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def colors_of(axes):
+    return {line.get_label(): line.get_color() for line in axes.get_lines()}
+
+
+def panel(*names, **more):
+    return {"series": {name: (np.arange(3), np.arange(3.0)) for name in names}, **more}
+
+
+def test_name_has_one_color_in_all_panels():
+    figure = plotting.graphs([panel("a", "b"), panel("b", "c")])
+    left, right = map(colors_of, figure.axes)
+    assert left["b"] == right["b"]
+    assert len({left["a"], left["b"], right["c"]}) == 3
+
+
+def test_each_panel_starts_anew_if_colors_do_not_suffice():
+    first, second = [str(i) for i in range(5)], [str(i) for i in range(5, 10)]
+    figure = plotting.graphs([panel(*first), panel(*second)])
+    for axes in figure.axes:
+        assert tuple(colors_of(axes).values()) == plotting.COLORS[:5]
+
+
+def test_panels_with_the_same_names_share_a_legend():
+    shared = plotting.graphs([panel("a", "b"), panel("a", "b")])
+    assert len(shared.legends) == 1
+    assert all(axes.get_legend() is None for axes in shared.axes)
+    separate = plotting.graphs([panel("a", "b"), panel("a", "c")])
+    assert separate.legends == []
+    assert all(axes.get_legend() for axes in separate.axes)
+
+
+def test_graphs_fill_rows_and_hide_the_rest():
+    figure = plotting.graphs([panel("a")] * 3, columns=2)
+    assert [axes.get_visible() for axes in figure.axes] == [True, True, True, False]
+
+
+def test_panel_settings_reach_the_axes():
+    settings = {"log": "y", "x_limits": (0, 5), "x_ticks": [0, 1000], "spread": {"a": np.ones(3)}}
+    (axes,) = plotting.graphs([panel("a", title="t", x_label="x", y_label="y", **settings)]).axes
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == ("t", "x", "y")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1,000"]
+    assert len(axes.containers) == 1, "the error bars"
+
+
+def test_curves_start_at_epoch_1():
+    (axes,) = plotting.curves({"loss": [3.0, 2.0], "rate": ([0, 10], [1.0, 2.0])}, log_y=True).axes
+    first, second = axes.get_lines()
+    np.testing.assert_array_equal(first.get_xdata(), [1, 2])
+    np.testing.assert_array_equal(second.get_xdata(), [0, 10])
+    assert axes.get_yscale() == "log"
+
+
+def test_panels_draw_one_plot_per_group():
+    figure = plotting.panels({f"stage {i}": {"loss": [2.0, 1.0]} for i in range(4)}, title="all")
+    assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == [
+        f"stage {i}" for i in range(4)
+    ]
+    assert figure.get_suptitle() == "all"
