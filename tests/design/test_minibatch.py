@@ -15,7 +15,7 @@ from tf_kit.design import (
     name_descent,
     steps_per_epoch,
 )
-from tf_kit.networks import gradient_probe as recorded_gradients
+from tf_kit.networks import gradient_probe
 from tf_kit.networks.gradient_probe import GradientProbe, flat
 
 
@@ -189,9 +189,9 @@ def check_probe(module):
 
 
 def test_probe_agrees_with_gradient_norms():
-    check_probe(recorded_gradients)
+    check_probe(gradient_probe)
     with pytest.raises(AssertionError):
-        check_probe(wrong_twin(recorded_gradients, "training=False", "training=True"))
+        check_probe(wrong_twin(gradient_probe, "training=False", "training=True"))
 
 
 def test_probe_agrees_with_central_differences():
