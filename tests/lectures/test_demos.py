@@ -1,7 +1,7 @@
 """Tests of every demo at quick size: its claim, its figure, its docstring and its notebook.
 
-A new demo in the folder is tested like the others. Each demo runs once for all tests of this file. Demos
-that take longer than a few seconds run under `pytest -m slow`; every wing has a demo that runs without it.
+A new demo in the folder is tested like the others. Each demo runs once for all tests of this file. Demos that take
+longer than a few seconds run under `pytest -m slow`; every wing has a demo that runs without it.
 """
 
 import copy
@@ -117,6 +117,16 @@ def test_docstring_has_question_claim_and_reference(demo):
     assert demo.title
     assert 0 < demo.seconds <= 600
     assert demo.path.read_text(encoding="utf-8").startswith("# %%\n"), "the first cell"
+
+
+@every_demo
+def test_gallery_shows_question_and_figure(demo):
+    gallery = lectures.folder() / "README.md"
+    section = f"## {demo.number} {demo.title}\n\n**{demo.question}**\n"
+    figure = f"](figures/{demo.path.stem}.png)"
+    assert section in gallery.read_text(encoding="utf-8")
+    assert figure in gallery.read_text(encoding="utf-8").split(section)[1].split("\n## ")[0]
+    assert (gallery.parent / "figures" / f"{demo.path.stem}.png").exists()
 
 
 @every_demo
