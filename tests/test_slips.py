@@ -1,4 +1,4 @@
-"""The slips in the slides: each is named by a `Slide:` line of its module and shown by a test of what it leads to."""
+"""The slips in the slides: each has a `Slide:` line in its module and a test that shows its consequence."""
 
 import re
 from pathlib import Path
@@ -6,33 +6,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# slip: module, words of its `Slide:` paragraph, file of its tests, what follows `test_slide_` in their names
+# slip: module, words of its `Slide:` paragraph, file of its tests, their names after `test_slide_`
 SLIPS = {
     "1 classification cost without its minus sign": (
         "networks/losses.py",
         "the minus sign of L is missing",
         "networks/test_losses.py",
-        ["minimizing_the_printed_cost_drives_the_likelihood_down"],
+        ["minimizing_the_printed_cost_lowers_the_likelihood"],
     ),
     "2 sum to M averaged over N": (
         "networks/losses.py",
         "the sums run to M and are divided by N",
         "networks/test_losses.py",
-        ["a_sum_to_m_averaged_over_n_weighs_the_penalty_wrong"],
+        ["dividing_a_sum_to_m_by_n_changes_the_weight_of_the_penalty"],
     ),
     "3 ∂J/∂W without λW": (
         "networks/backpropagation.py",
         "The gradient is α δ + λ W",
         "networks/test_backpropagation.py",
-        ["without_lambda_w_the_gradient_check_fails"],
+        ["without_lambda_w_fails_the_gradient_check"],
     ),
     "4 f'(z) in δ of a sigmoid with cross-entropy": (
         "networks/backpropagation.py",
-        "δ = α − y alone",
+        "cancels and δ = α − y",
         "networks/test_backpropagation.py",
         [
-            "with_the_factor_of_squared_error_the_gradient_check_fails",
-            "with_that_factor_a_confident_mistake_teaches_nothing",
+            "with_the_factor_of_squared_error_fails_the_gradient_check",
+            "with_that_factor_confident_mistakes_have_no_gradient",
         ],
     ),
     "5 AdaGrad without its minus sign": (
@@ -73,9 +73,9 @@ SLIPS = {
     ),
     "11 p keeps, p drops, α keeps": (
         "regularization/dropout.py",
-        "p is the probability of *keeping* a neuron on one slide, of *dropping* it",
+        "p is the probability of *keeping* a neuron on one slide and of *dropping* it",
         "regularization/test_dropout.py",
-        ["alpha_keeps_and_rate_drops", "scaling_again_at_prediction_is_once_too_often"],
+        ["alpha_is_the_probability_of_keeping", "scaling_again_at_prediction_is_wrong"],
     ),
     "12 168 MB without gradients, slots and batch": (
         "design/memory.py",
@@ -84,7 +84,7 @@ SLIPS = {
         ["of_the_50_layer_network"],
     ),
     "13 whitening divides by the root of the eigenvalue": (
-        "design/preprocessing.py",
+        "design/preprocessing/whitening.py",
         "must read: by its square root",
         "design/test_preprocessing.py",
         ["dividing_by_the_eigenvalue_turns_the_spread_around"],
@@ -93,7 +93,7 @@ SLIPS = {
 
 
 def slide_paragraphs(path):
-    """What follows each `Slide:` of a file, up to the next heading or blank line, on one line."""
+    """The text after each `Slide:` of a file, up to the next heading or blank line, on one line."""
     text = path.read_text(encoding="utf-8")
     found = re.findall(r'^ *Slide: (.*?)(?=\n *(?:[A-Z]\w+: |"""|\n))', text, re.S | re.M)
     return [" ".join(paragraph.split()) for paragraph in found]
@@ -103,7 +103,7 @@ def slide_paragraphs(path):
 def test_slip_is_named_and_shown(slip):
     module, words, file, tests = SLIPS[slip]
     paragraphs = slide_paragraphs(ROOT / "tf_kit" / module)
-    assert any(words in paragraph for paragraph in paragraphs), f"{module} says of its slides: {paragraphs}"
+    assert any(words in paragraph for paragraph in paragraphs), f"{module} has {paragraphs}"
     defined = re.findall(
         r"^def test_slide_(\w+)\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.M
     )
