@@ -24,7 +24,6 @@ Chen, Xu, Zhang, Guestrin, 2016, Training deep nets with sublinear memory cost, 
 arXiv:1604.06174.
 """
 
-import contextlib
 import dataclasses
 import math
 
@@ -32,6 +31,7 @@ import keras
 import numpy as np
 
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import observed_calls
 from tf_kit.typing import ArrayLike
 
 # Named, not imported: the classes of the operations in keras.ops are not public.
@@ -202,7 +202,12 @@ def _trace(model, inputs):
     """Return the `_Call`s of the forward pass of training; calls within a layer come before that of the layer."""
     calls, seen = [], {}
 
-    def record(operation, args, kwargs, outputs):
+    def record(operation, args, kwargs, outputs, around):
+        # Operations inside a layer, such as ops.pad, belong to that layer and are not recorded.
+        within_layer = around and not isinstance(around[-1], keras.Model | _Trace)
+        if within_layer and not isinstance(operation, keras.layers.Layer):
+            return
+        seen.update((id(tensor), tensor) for tensor in _tensors((args, kwargs)))
         kind = type(operation).__name__
         made = [] if kind in _VIEWS else _tensors(outputs)
         # A tensor that was seen before comes from a layer within this one, or is passed through unchanged.
@@ -213,37 +218,9 @@ def _trace(model, inputs):
         calls.append(_Call(operation, size, _nbytes(made), elementwise or kind in _PADDING))
         seen.update((id(tensor), tensor) for tensor in _tensors(outputs))
 
-    with _recorded_calls(record, seen):
+    with observed_calls(record):
         _Trace(model).compute_output_spec(inputs)
     return calls
-
-
-@contextlib.contextmanager
-def _recorded_calls(record, seen):
-    """Call `record` after each call of a layer or operation; collect all tensors in `seen` by id.
-
-    Keras has no hook for calls, but every layer and operation passes through `Operation.__call__`.
-    """
-    original = keras.Operation.__call__
-    running = []
-
-    def call(operation, *args, **kwargs):
-        # Operations inside a layer, such as ops.pad, belong to that layer and are not recorded.
-        within_layer = running and not isinstance(running[-1], keras.Model | _Trace)
-        if within_layer and not isinstance(operation, keras.layers.Layer):
-            return original(operation, *args, **kwargs)
-        seen.update((id(tensor), tensor) for tensor in _tensors((args, kwargs)))
-        running.append(operation)
-        outputs = original(operation, *args, **kwargs)
-        running.pop()
-        record(operation, args, kwargs, outputs)
-        return outputs
-
-    keras.Operation.__call__ = call
-    try:
-        yield
-    finally:
-        keras.Operation.__call__ = original
 
 
 def _tensors(structure):

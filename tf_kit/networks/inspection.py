@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -96,3 +97,45 @@ def intercepted(
     finally:
         for layer in layers:
             layer.__dict__.pop("call", None)
+
+
+@contextlib.contextmanager
+def observed_calls(
+    observe: Callable[[keras.Operation, tuple, dict[str, Any], Any, Sequence[keras.Operation]], None],
+    kind: type[keras.Operation] = keras.Operation,
+) -> Iterator[None]:
+    """Within this context, call `observe` after each call of a layer or operation, of any model.
+
+    Keras has no hook for calls, but each of them passes through the `__call__` of its kind.
+
+    Args:
+        observe: function of the callee, its positional and keyword arguments, its outputs, and the callees around it
+            whose calls have not ended, outermost first.
+        kind: `keras.Operation` for layers and operations, `keras.layers.Layer` for layers alone.
+
+    Example:
+        >>> names = []
+        >>> def observe(layer, args, kwargs, outputs, around):
+        ...     names.append(layer.name)
+        >>> with observed_calls(observe, keras.layers.Layer):
+        ...     _ = keras.Sequential([keras.layers.ReLU(name="relu")], name="model")(keras.ops.ones((1, 2)))
+        >>> names
+        ['relu', 'model']
+    """
+    original: Callable = kind.__call__
+    running: list[keras.Operation] = []
+
+    def call(callee, *args, **kwargs):
+        running.append(callee)
+        try:
+            outputs = original(callee, *args, **kwargs)
+        finally:
+            running.pop()
+        observe(callee, args, kwargs, outputs, running)
+        return outputs
+
+    kind.__call__ = call
+    try:
+        yield
+    finally:
+        kind.__call__ = original

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import observed_calls
 from tf_kit.typing import Tensor
 
 
@@ -76,26 +77,15 @@ def works(model: keras.Model, x: Any = None) -> tuple[list[Work], tuple[str, ...
         One `Work` for each call of a layer that multiplies or looks up, and the paths of the weights that no such call
         uses.
     """
-    found, running = [], []
+    found: list[Work] = []
 
-    def call(layer, *args, **kwargs):
-        running.append(layer)
-        try:
-            outputs = original(layer, *args, **kwargs)
-        finally:
-            running.pop()
+    def count(layer, args, kwargs, outputs, around):
         # The work of a known layer includes that of its sublayers.
-        if not any(_is_known(outer) for outer in running):
+        if not any(_is_known(outer) for outer in around):
             found.extend(_work(layer, args, kwargs, outputs))
-        return outputs
 
-    example = _example(model, x)
-    original = keras.layers.Layer.__call__
-    keras.layers.Layer.__call__ = call  # Keras has no hook for calls
-    try:
-        model(example, training=False)
-    finally:
-        keras.layers.Layer.__call__ = original
+    with observed_calls(count, keras.layers.Layer):
+        model(_example(model, x), training=False)
     known = {id(v) for work in found for v in work.layer.weights}
     uncounted = [
         v.path for v in model.weights if sum(side > 1 for side in v.shape) > 1 and id(v) not in known
