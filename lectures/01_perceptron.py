@@ -22,7 +22,7 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from tf_kit import data, lectures, networks, plotting
 
-TITLE = "What one layer cannot separate"
+TITLE = "Limits of one layer"
 SECONDS = 20
 
 
