@@ -1,4 +1,4 @@
-"""Pretraining: learn from unlabelled data first, then fine-tune on labels."""
+"""Pretraining: learn an encoder from unlabelled data, then fine-tune it on labels."""
 
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ __getattr__, __dir__, __all__ = lazily(
         "tf_kit.pretraining.quality": ("alignment", "feature_deviation", "rankme", "uniformity"),
         "tf_kit.pretraining.rbm": ("RBM", "DeepBeliefNetwork"),
         "tf_kit.pretraining.transfer": ("finetune", "knn_accuracy", "linear_probe"),
-        # kept here for those who know them from here
+        # earlier places of these names
         "tf_kit.data.overlap": ("find_overlap", "refuse_overlap"),
         "tf_kit.networks.transformer": ("PatchEncoder", "TokenEncoder"),
         "tf_kit.randomness.step": ("ExampleRandom",),

@@ -1,10 +1,10 @@
-"""The pretraining methods by name, and all that each can be told.
+"""Pretraining methods by name, with the declarations of their options.
 
-A method's options are declared here once. Its constructor checks them by the declaration, `tf-kit pretrain METHOD`
-derives its flags from it, a run's `config.json` records it, and so does the table of methods in the README. Nothing
-heavy is imported, so that `--help` answers at once.
+The options of a method are declared here once. Its constructor checks its arguments by the declaration, and the flags
+of `tf-kit pretrain METHOD`, the `config.json` of a run and the table of methods in the README are derived from it.
+Nothing heavy is imported, so that `--help` answers at once.
 
-A method of your own: a class beside the others, its `…Options` and a row of `METHODS` here.
+To add a method, write its class in this package, and add its `…Options` and an entry of `METHODS` here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from tf_kit.checks import choice, number, refuse
 from tf_kit.options import Options, flag_of, option
 
-# Options of the classes, in the order of the lecture
+# Options of the methods, in the order of the lecture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +72,14 @@ class RBMOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class JointEmbeddingOptions(Options):
-    """Options that all methods of two views share."""
+    """Options of all methods with two views."""
 
     subject = "JointEmbedding"
 
     chunk_size: int | None = option(
         None,
-        "Examples that the encoder takes at a time, for batches that do not fit into memory; the gradient stays that "
-        "of the whole batch. Not for encoders with batch norm, nor for several replicas",
+        "Examples that the encoder processes at a time, for batches that do not fit into memory; the gradient stays "
+        "that of the whole batch. Not for encoders with batch norm, nor for several replicas",
         at_least=1,
         default_text="all at once",
     )
@@ -148,6 +148,12 @@ class MaskedAutoencoderOptions(Options):
     decoder_depth: int = option(1, "Blocks of the decoder", at_least=1)
     decoder_heads: int = option(4, "Attention heads of the decoder", at_least=1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.decoder_width % 4 or self.decoder_width % self.decoder_heads:
+            requirement = f"be divisible by 4 and by the number of heads {self.decoder_heads}"
+            refuse(f"{self.subject}.decoder_width", requirement, f"decoder_width={self.decoder_width}")
+
 
 @dataclasses.dataclass(frozen=True)
 class MaskedVectorsOptions(AutoencoderOptions):
@@ -172,7 +178,7 @@ class MaskedTokensOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions(Options):
-    """Length and speed of a pretraining. The defaults are those of the method."""
+    """Length and learning rate of a pretraining; the defaults depend on the method."""
 
     subject = "pretrain"
 
@@ -185,7 +191,7 @@ class TrainingOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOptions(Options):
-    """Kind and sizes of the encoder; what is not given follows from the size of the images."""
+    """Kind and sizes of the encoder; sizes that are not given follow from the size of the images."""
 
     subject = "pretrain"
 
@@ -214,7 +220,7 @@ class EncoderOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class ViewOptions(Options):
-    """Views of a method that compares two of them."""
+    """Augmentation of a method with two views."""
 
     subject = "pretrain"
 
@@ -228,7 +234,7 @@ class ViewOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class MonitorOptions(Options):
-    """How often a pretraining is watched on validation images."""
+    """Interval of the measurements on validation images during a pretraining."""
 
     subject = "pretrain"
 
@@ -242,7 +248,7 @@ class MonitorOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class TextOptions(Options):
-    """How a text is cut into examples."""
+    """Division of a text into examples."""
 
     subject = "pretrain"
 
@@ -259,19 +265,19 @@ SIZES = {  # kind of encoder → its sizes, each a field of `EncoderOptions`
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One way to pretrain an encoder.
+    """Pretraining method: its class, its options, its encoders and its defaults.
 
     Args:
         title: name in tables and figures.
-        class_name: class of `tf_kit.pretraining` that does it.
-        learns: what it learns from, one line.
+        class_name: name of its class in `tf_kit.pretraining`.
+        learns: its principle in one line.
         options: declaration of its own options.
-        encoders: kinds of encoder it takes, the usual one first.
-        greedy: whether it goes layer by layer.
+        encoders: kinds of encoder that it supports, the default first.
+        greedy: whether it trains layer by layer.
         views: whether it learns from two augmented views.
-        recipe: own options whose start value differs from the declared default, for small images.
-        epochs, batch_size, learning_rate: defaults for a data set of a thousand images; a greedy method spends its
-            epochs on each layer. The rate is Adam's, for RBMs that of momentum 0.9.
+        recipe: own options whose default in a run, for small images, differs from the declared one.
+        epochs, batch_size, learning_rate: defaults for a data set of a thousand images; a greedy method uses the
+            epochs for each layer. The rate is for Adam, for RBMs for momentum 0.9.
         example: flags of an example in the help.
     """
 
@@ -290,7 +296,7 @@ class Method:
 
     @property
     def kind(self) -> type:
-        """The class itself; importing it imports Keras."""
+        """The class; reading it imports Keras."""
         return getattr(importlib.import_module("tf_kit.pretraining"), self.class_name)
 
     @property
@@ -300,17 +306,17 @@ class Method:
 
     @property
     def reads_text(self) -> bool:
-        """Whether its examples are stretches of text."""
+        """Whether its examples are pieces of text."""
         return self.encoders == ("text",)
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        """Sizes of all kinds of encoder that it takes."""
+        """Size options of all kinds of encoder that it supports."""
         every = {size for kind in self.encoders for size in SIZES[kind]}
         return tuple(name for name in EncoderOptions.names() if name in every)
 
     def declarations(self) -> list[tuple[type[Options], tuple[str, ...], dict[str, Any]]]:
-        """All that a run of this method can be told: (declaration, its fields that apply, defaults that differ)."""
+        """Return all options of a run of this method: (declaration, names that apply, defaults that differ)."""
         training = {name: getattr(self, name) for name in TrainingOptions.names()}
         kinds = ("encoder",) if len(self.encoders) > 1 else ()
         encoder = {"encoder": self.encoders[0]}
@@ -423,23 +429,23 @@ IMAGE_METHODS = tuple(name for name, method in METHODS.items() if not method.rea
 
 
 def find(name: str) -> Method:
-    """The `Method` of a name.
+    """Return the `Method` of a name.
 
     Raises:
-        InputError: for an unknown name.
+        InputError: the name is unknown.
     """
     return METHODS[choice("pretrain.method", name, tuple(METHODS))]
 
 
 def own_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The method's own options, checked: those given, for the others the recipe's or the declared default.
+    """Return the checked values of a method's own options: as given, else from its recipe, else the declared default.
 
     Args:
-        name: method.
+        name: name of the method.
         given: option → value; None counts as not given.
 
     Raises:
-        InputError: for an option of another method, or a value out of range.
+        InputError: an option belongs to another method, or a value is out of range.
 
     Example:
         >>> own_options("simclr", {"temperature": 0.1})

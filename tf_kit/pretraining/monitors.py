@@ -1,6 +1,8 @@
-"""What to watch while a model pretrains, as Keras callbacks: neighbors that share a class, and collapse."""
+"""Monitors of a pretraining, as Keras callbacks: accuracy of nearest neighbors, and collapse of embeddings."""
 
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,119 +11,135 @@ from keras import ops
 from tf_kit.checks import count, number, refuse
 from tf_kit.data.overlap import refuse_overlap
 from tf_kit.pretraining.joint_embedding import JointEmbedding
+from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.quality import alignment, feature_deviation, rankme, uniformity
 from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.representation import represent
+from tf_kit.typing import ArrayLike
 
 
 class CollapseWarning(UserWarning):
-    """Embeddings use hardly any direction; what is learned from here on is not worth the time."""
+    """Embeddings use almost no directions; training on from here is not worth the time."""
 
 
 class _Monitor(keras.callbacks.Callback):
-    """A look at the model after epoch 1, then after every so many, and after the last. Abstract: it gives `look`."""
+    """Base of the monitors: calls `measure` after the first epoch, every `every` epochs, and after the last one."""
 
-    def __init__(self, every):
+    def __init__(self, every: int) -> None:
         super().__init__()
         self.every = count(f"{type(self).__name__}.every", every)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch % self.every == 0 or epoch + 1 == self.params["epochs"]:
-            logs.update(self.look(epoch))
+            logs.update(self.measure(epoch))
+
+    def measure(self, epoch: int) -> dict[str, float]:
+        """Measure the model after `epoch`, counted from 0: metric → value."""
+        raise NotImplementedError
 
 
 class KNNMonitor(_Monitor):
-    """Accuracy of nearest neighbors in the encoder's representation, after each epoch of pretraining.
+    """Accuracy of nearest neighbors in the encoder's representation, measured after each epoch of pretraining.
 
-    Writes `val_knn_accuracy` into the logs, so that the History, `Run`'s files, and every callback that comes
-    after it (`CSVLogger`, `TensorBoard`, `EarlyStopping`) have it. No weight and no random state changes.
+    Adds `val_knn_accuracy` to the logs, so the History, the files of `Run`, and every later callback (`CSVLogger`,
+    `TensorBoard`, `EarlyStopping`) contain it. Weights and random states are not changed.
 
     Args:
-        train: who votes: an object with `.x` and `.y`.
-        val: who is classified, likewise; none of `train`. Never the test split: choices are made on what is
-            watched.
-        k: neighbors, at most as many as vote. Defaults to 20.
-        every: epochs from one look to the next; the first and the last epoch are always looked at. Defaults to 1.
+        train: training examples with known classes, an object with `.x` and `.y`.
+        val: examples to classify, likewise, none of them in `train`. Do not use the test split, since decisions
+            depend on monitored values.
+        k: number of neighbors, at most the number of training examples. Defaults to 20.
+        every: number of epochs from one measurement to the next; the first and the last epoch are always measured.
+            Defaults to 1.
 
     Raises:
-        InputError: if `k` or `every` is out of range, or an example of `val` is also among those of `train`.
+        InputError: `k` or `every` is out of range, or an example of `val` is also in `train`.
 
     Example:
-
-    >>> from tf_kit import data, networks, pretraining
-    >>> train, val, test = data.load("digits", seed=0)
-    >>> model = pretraining.Autoencoder(networks.mlp((32,), num_classes=None))
-    >>> model.compile(keras.optimizers.Adam(0.003))
-    >>> watched = model.fit(train.x, epochs=2, verbose=0, callbacks=[KNNMonitor(train, val)])
-    >>> len(watched.history["val_knn_accuracy"])
-    2
+        >>> from tf_kit import data, networks, pretraining
+        >>> train, val, test = data.load("digits", seed=0)
+        >>> model = pretraining.Autoencoder(networks.mlp((32,), num_classes=None))
+        >>> model.compile(keras.optimizers.Adam(0.003))
+        >>> watched = model.fit(train.x, epochs=2, verbose=0, callbacks=[KNNMonitor(train, val)])
+        >>> len(watched.history["val_knn_accuracy"])
+        2
     """
 
-    def __init__(self, train, val, k=20, every=1):
+    def __init__(self, train: Any, val: Any, k: int = 20, every: int = 1) -> None:
         super().__init__(every)
         self.train, self.val = train, val
         self.k = count("KNNMonitor.k", k)
         if self.k > len(train.x):
-            refuse("KNNMonitor.k", f"be at most the {len(train.x)} voting examples", f"k={k}")
+            refuse("KNNMonitor.k", f"be at most the {len(train.x)} training examples", f"k={k}")
         refuse_overlap(train, val, ("train", "val"))
 
-    def look(self, epoch):
+    def measure(self, epoch: int) -> dict[str, float]:
         return {"val_knn_accuracy": share_of_votes_right(self.model.encoder, self.train, self.val, self.k)}
 
 
 class CollapseMonitor(_Monitor):
-    """Watches for collapse: embeddings that become one point, or lie along one line, after each epoch.
+    """Detection of collapse: embeddings that become one point, or lie on one line, after each epoch.
 
-    Writes into the logs, as `KNNMonitor` does,
+    Adds to the logs, as `KNNMonitor` does,
 
         rankme, feature_deviation, uniformity     of the embeddings of the first views of `x`
         alignment                                 between the embeddings of the two views
 
-    in inference mode, with the views of step 0. A method without views is judged by the representation of `x`
-    itself, without `alignment`. If
+    in inference mode, with the views of step 0. For a method without views they are those of the representation of
+    `x`, without `alignment`. If
 
         rankme < `min_rank`   or   feature_deviation < `min_deviation`      (1)
 
-    or a value is not finite, it warns once a training, and `collapsed_in` is the epoch, from 1. A training that goes
-    on (`initial_epoch`, `Run.fit`) is the same training.
+    or a value is not finite, the monitor warns once per training, and `collapsed_in` is the epoch, counted from 1. A
+    training that is continued (`initial_epoch`, `Run.fit`) is the same training.
 
     Args:
-        x: examples, some hundreds; more than the embedding has features, so that their number does not bound the
+        x: some hundreds of examples, more than the embedding has features, so that their number does not limit the
             rank. Validation images are a good choice.
-        min_rank: Defaults to 1.5 for embeddings; one that uses two directions evenly has 2. Without views to 0: what
-            sigmoid units or a transformer represent has one large mean, and most of the rank lies beside it.
-        min_deviation: Defaults to 0.05 for embeddings, a twentieth of even spread; without views to 0.005, all but
-            constant.
+        min_rank: smallest healthy rank. Defaults to None: 1.5 for embeddings, of which those that use two directions
+            evenly have 2; 0 for methods without views, because the outputs of sigmoid units or of a transformer have
+            one large mean, which leaves a small rank for the rest.
+        min_deviation: smallest healthy deviation. Defaults to None: 0.05 for embeddings, a twentieth of an even
+            spread; 0.005, almost constant, for methods without views.
         every: as for `KNNMonitor`.
-        say: what is called with the warning's line. Defaults to a `CollapseWarning`.
+        say: function that is called with the text of the warning. Defaults to None, a `CollapseWarning`.
 
     Attributes:
-        collapsed_in: epoch in which (1) first held, from 1; None while it has not.
+        collapsed_in: first epoch, counted from 1, in which (1) held; None if there was none.
 
-    Example: agreement is all that is asked for, and a constant gives it
+    Raises:
+        InputError: there are fewer than two examples, or another argument is out of range.
 
-    >>> from tf_kit import data, networks, pretraining, regularization
-    >>> train, val, test = data.load("digits", seed=0)
-    >>> model = pretraining.VICReg(
-    ...     networks.mlp((64,), num_classes=None), projector=(32,), augment=regularization.preset("digits"),
-    ...     variance_weight=0, covariance_weight=0)
-    >>> model.compile(keras.optimizers.Adam(0.01))
-    >>> monitor = CollapseMonitor(val.x)
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     watched = model.fit(train.x, batch_size=32, epochs=1, verbose=0, callbacks=[monitor])
-    >>> monitor.collapsed_in, [each.category.__name__ for each in caught]
-    (1, ['CollapseWarning'])
+    Example:
+        >>> from tf_kit import data, networks, pretraining, regularization
+        >>> train, val, test = data.load("digits", seed=0)
+        >>> model = pretraining.VICReg(                        # its only aim is agreement, which a constant reaches
+        ...     networks.mlp((64,), num_classes=None), projector=(32,), augment=regularization.preset("digits"),
+        ...     variance_weight=0, covariance_weight=0)
+        >>> model.compile(keras.optimizers.Adam(0.01))
+        >>> monitor = CollapseMonitor(val.x)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     watched = model.fit(train.x, batch_size=32, epochs=1, verbose=0, callbacks=[monitor])
+        >>> monitor.collapsed_in, [each.category.__name__ for each in caught]
+        (1, ['CollapseWarning'])
 
-    Reference: Garrido et al. 2023, "RankMe"; Chen, He 2021, "Exploring Simple Siamese Representation Learning";
-    Wang, Isola 2020, "Understanding Contrastive Representation Learning through Alignment and Uniformity on the
-    Hypersphere".
+    Reference: Garrido et al., 2023, RankMe, arXiv:2210.02885; Chen, He, 2021, Exploring simple Siamese representation
+    learning, arXiv:2011.10566; Wang, Isola, 2020, Understanding contrastive representation learning through alignment
+    and uniformity on the hypersphere, arXiv:2005.10242.
     """
 
-    def __init__(self, x, min_rank=None, min_deviation=None, every=1, say=None):
+    def __init__(
+        self,
+        x: ArrayLike,
+        min_rank: float | None = None,
+        min_deviation: float | None = None,
+        every: int = 1,
+        say: Callable[[str], Any] | None = None,
+    ) -> None:
         super().__init__(every)
         if len(x) < 2:
-            refuse("CollapseMonitor.x", "hold at least two examples", f"{len(x)}")
+            refuse("CollapseMonitor.x", "hold at least two examples", f"{len(x)} examples")
         self.x = x
         given = {"min_rank": min_rank, "min_deviation": min_deviation}
         self._least = {
@@ -132,19 +150,19 @@ class CollapseMonitor(_Monitor):
         self._say = say or (lambda line: warnings.warn(line, CollapseWarning, stacklevel=2))
         self.collapsed_in = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch == 0:
             self.collapsed_in = None
 
-    def recall(self, history):
-        """Takes up a training that was broken off: `collapsed_in` from what is recorded, metric → value an epoch."""
+    def recall(self, history: Mapping[str, Sequence[float | None]]) -> None:
+        """Restore `collapsed_in` of an interrupted training from its history: metric → one value per epoch."""
         self.collapsed_in = None
-        looks = zip(history.get("rankme", ()), history.get("feature_deviation", ()), strict=True)
-        for epoch, (rank, deviation) in enumerate(looks, start=1):
+        measured = zip(history.get("rankme", ()), history.get("feature_deviation", ()), strict=True)
+        for epoch, (rank, deviation) in enumerate(measured, start=1):
             if self.collapsed_in is None and rank is not None and not self._is_healthy(rank, deviation):
                 self.collapsed_in = epoch
 
-    def look(self, epoch):
+    def measure(self, epoch: int) -> dict[str, float]:
         za, zb = embeddings_of(self.model, self.x)
         if np.all(np.isfinite(za)):
             values = {
@@ -161,8 +179,8 @@ class CollapseMonitor(_Monitor):
             self.collapsed_in = epoch + 1
             self._say(
                 f"epoch {epoch + 1}: the embeddings have collapsed: effective rank {values['rankme']:.2f} of "
-                f"{za.shape[1]}, deviation {values['feature_deviation']:.2g} of 1. Look at the loss's weights, "
-                "the learning rate, and what keeps embeddings apart."
+                f"{za.shape[1]}, deviation {values['feature_deviation']:.2g} of 1. Check the weights of the loss, "
+                "the learning rate, and the part of the method that keeps embeddings apart."
             )
         return values
 
@@ -175,14 +193,17 @@ class CollapseMonitor(_Monitor):
         return rank >= least["min_rank"] and deviation >= least["min_deviation"]  # (1), false for NaN
 
 
-def embeddings_of(model, x, batch_size=1024):
-    """Embeddings of the two views of `x` that the model draws in step 0, (n, d) each, in inference mode.
+def embeddings_of(
+    model: Pretrainer, x: ArrayLike, batch_size: int = 1024
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Compute the embeddings of the two views of `x` that the model draws in step 0, (n, d) each, in inference mode.
 
     Args:
-        model: a `Pretrainer`. One without views gives its representation, and None for the second view; so does one
-            whose augmentation draws from a generator of its own, which must not be disturbed, with its embedding.
+        model: pretrainer. Without views it gives the representation of `x`, and None for the second view. If its
+            augmentation draws from its own generator, whose state must not change, it gives the embedding of `x`, and
+            None for the second view.
         x: examples (n, …).
-        batch_size: examples at a time.
+        batch_size: number of examples to process at a time. Defaults to 1024.
     """
     if not isinstance(model, JointEmbedding):
         r = represent(model.encoder, x, batch_size=batch_size)

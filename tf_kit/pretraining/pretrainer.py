@@ -1,6 +1,7 @@
-"""Base of the pretraining methods: an encoder that is trained in place."""
+"""Base class of the pretraining methods: a model that trains an encoder in place."""
 
 import dataclasses
+from typing import Any, Self
 
 import keras
 
@@ -8,20 +9,24 @@ from tf_kit.checks import refuse
 from tf_kit.networks.stages import HEAD
 from tf_kit.options import Options
 from tf_kit.training.trainer import Trainer
+from tf_kit.typing import Tensor
 
 
 class Pretrainer(Trainer):
-    """Base of the pretraining methods: wraps an `encoder` and trains it in place.
+    """Base class of the pretraining methods: wraps an `encoder` and trains it in place.
 
-    `model(x)` is the encoder's representation; after `fit` the encoder is read back as `.encoder` and goes on to
-    `finetune`, `linear_probe` or `knn_accuracy`.
+    `model(x)` is the encoder's representation. After `fit`, `model.encoder` is the trained encoder, for `finetune`,
+    `linear_probe` or `knn_accuracy`. A subclass defines `per_example`.
 
     Args:
-        encoder: a Keras layer or model.
-        seed: seed of the data order and of all that is random in training.
+        encoder: Keras layer or model that ends in the representation.
+        seed: whole number that fixes the order of the data and all random numbers of training. Defaults to 0.
+
+    Attributes:
+        options: values of the method's own options; `get_config` includes them.
     """
 
-    def __init__(self, encoder, seed=0, **kwargs):
+    def __init__(self, encoder: keras.layers.Layer, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
         if not isinstance(encoder, keras.layers.Layer):
             refuse(
@@ -36,20 +41,20 @@ class Pretrainer(Trainer):
                 f"{type(self).__name__}.encoder",
                 "end in the representation",
                 f"a network that ends in the layer {HEAD!r}",
-                "networks.mlp(units, num_classes=None) leaves it out, pretrain_greedily passes it by",
+                "Make the network with num_classes=None, or use pretrain_greedily, which does not train that layer",
             )
         self.encoder = encoder
         self.options = Options()
 
-    def call(self, x, training=False):
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.encoder(x, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         encoder = keras.saving.serialize_keras_object(self.encoder)
         return {**super().get_config(), "encoder": encoder, **dataclasses.asdict(self.options)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         def part(value):
             saved = isinstance(value, dict) and {"class_name", "config"} <= value.keys()
             return keras.saving.deserialize_keras_object(value) if saved else value

@@ -1,4 +1,6 @@
-"""From a pretrained encoder to a classifier: fine-tuning, linear probe, nearest neighbors."""
+"""Classifiers on a pretrained encoder: fine-tuning, linear probe, nearest neighbors."""
+
+from typing import Any
 
 import keras
 from sklearn.neighbors import KNeighborsClassifier
@@ -9,63 +11,72 @@ from tf_kit.training.classifier import Classifier
 from tf_kit.training.representation import represent
 
 
-def finetune(encoder, num_classes, learning_rate=0.001, seed=0):
-    """A classifier on the encoder whose every layer goes on learning: supervised fine-tuning.
+def finetune(
+    encoder: keras.layers.Layer, num_classes: int, learning_rate: float = 0.001, seed: int = 0
+) -> Classifier:
+    """Make a classifier that trains all layers of the encoder: supervised fine-tuning.
 
     Args:
         encoder: pretrained layer or model, trained in place.
-        num_classes: classes.
-        learning_rate: of Adam, with which the classifier comes compiled; compile again for another optimizer.
-        seed: seed of the output layer's weights and the data order.
+        num_classes: number of classes.
+        learning_rate: rate of Adam, with which the classifier is compiled; call `compile` for another optimizer.
+            Defaults to 0.001.
+        seed: whole number that fixes the output layer's weights and the order of the data. Defaults to 0.
 
     Returns:
-        A compiled `Classifier`; call `fit(x, y, …)`.
+        Compiled `Classifier`; call `fit(x, y, …)`.
 
     Example:
-
-    >>> from tf_kit import data, networks
-    >>> train, val, test = data.load("digits", seed=0)
-    >>> classifier = finetune(networks.mlp((64,), num_classes=None), num_classes=10)
-    >>> _ = classifier.fit(train.x, train.y, batch_size=32, epochs=10, verbose=0)
-    >>> classifier.evaluate(val.x, val.y, return_dict=True, verbose=0)["accuracy"] > 0.8
-    True
+        >>> from tf_kit import data, networks
+        >>> train, val, test = data.load("digits", seed=0)
+        >>> classifier = finetune(networks.mlp((64,), num_classes=None), num_classes=10)
+        >>> _ = classifier.fit(train.x, train.y, batch_size=32, epochs=10, verbose=0)
+        >>> classifier.evaluate(val.x, val.y, return_dict=True, verbose=0)["accuracy"] > 0.8
+        True
     """
     classifier = Classifier(encoder, num_classes, seed=seed)
     classifier.compile(optimizer=keras.optimizers.Adam(learning_rate))
     return classifier
 
 
-def linear_probe(encoder, num_classes, learning_rate=0.01, seed=0):
-    """A classifier on the frozen encoder: how linearly separable is what it has learned?
+def linear_probe(
+    encoder: keras.layers.Layer, num_classes: int, learning_rate: float = 0.01, seed: int = 0
+) -> Classifier:
+    """Make a classifier that trains only an output layer on the frozen encoder: a linear probe.
 
-    The encoder runs in inference mode and none of its variables change.
+    Its accuracy measures how linearly separable the classes are in the representation. The encoder runs in inference
+    mode, and none of its variables change.
 
-    Args, Returns: as for `finetune`.
+    Args:
+        encoder, num_classes, learning_rate, seed: as for `finetune`; the rate defaults to 0.01.
+
+    Returns:
+        Compiled `Classifier`.
     """
     classifier = Classifier(encoder, num_classes, frozen=True, seed=seed)
     classifier.compile(optimizer=keras.optimizers.Adam(learning_rate))
     return classifier
 
 
-def knn_accuracy(encoder, train, test, k=20):
-    """Share of test examples whose class wins the vote of their k nearest training examples.
+def knn_accuracy(encoder: keras.layers.Layer, train: Any, test: Any, k: int = 20) -> float:
+    """Classify test examples by the majority of their k nearest training examples; return the accuracy.
 
-    Nearest by the cosine of the representations; no parameter is fitted.
+    Distances are those of the cosine between representations. No parameter is fitted.
 
     Args:
         encoder: layer or model.
-        train: what votes: an object with `.x` and `.y`.
-        test: what is classified: likewise.
-        k: neighbors. Defaults to 20.
+        train: training examples, an object with `.x` and `.y`.
+        test: examples to classify, likewise.
+        k: number of neighbors. Defaults to 20.
 
     Returns:
         Accuracy in [0, 1].
 
     Raises:
-        InputError: if `k` is out of range, or a test example is also among the voters, see `refuse_overlap`.
+        InputError: `k` is out of range, or a test example is also a training example, see `refuse_overlap`.
 
-    Reference: Wu, Xiong, Yu, Lin 2018, "Unsupervised Feature Learning via Non-Parametric Instance
-    Discrimination" (there with weighted votes).
+    Reference: Wu, Xiong, Yu, Lin, 2018, Unsupervised feature learning via non-parametric instance discrimination,
+    arXiv:1805.01978 (there with weighted neighbors).
     """
     k = count("knn_accuracy.k", k)
     if k > len(train.x):
@@ -74,8 +85,8 @@ def knn_accuracy(encoder, train, test, k=20):
     return share_of_votes_right(encoder, train, test, k)
 
 
-def share_of_votes_right(encoder, train, test, k):
-    """`knn_accuracy` of splits that have been looked at before."""
-    voters, queries = (represent(encoder, split.x).reshape(len(split.x), -1) for split in (train, test))
-    vote = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(voters, train.y)
-    return float(vote.score(queries, test.y))
+def share_of_votes_right(encoder: keras.layers.Layer, train: Any, test: Any, k: int) -> float:
+    """Compute `knn_accuracy` of splits that have already been checked."""
+    known, queries = (represent(encoder, split.x).reshape(len(split.x), -1) for split in (train, test))
+    neighbors = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(known, train.y)
+    return float(neighbors.score(queries, test.y))

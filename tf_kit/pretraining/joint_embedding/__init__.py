@@ -1,8 +1,8 @@
-"""Joint-embedding pretraining: the embeddings of two views of an example are made to agree.
+"""Joint-embedding pretraining: the embeddings of two views of an example are trained to agree.
 
-Agreement alone is reached by a constant embedding; each method rules that out in its own way: other examples as
-negatives (`SimCLR`), features that vary and do not repeat one another (`BarlowTwins`, `VICReg`), a teacher that is
-not trained (`BYOL`).
+A constant embedding would agree as well. Each method prevents it differently: by negatives, the other examples of the
+batch (`SimCLR`), by features that vary and are not redundant (`BarlowTwins`, `VICReg`), or by a teacher that is not
+trained (`BYOL`).
 """
 
 from tf_kit.pretraining.joint_embedding.barlow_twins import BarlowTwins, barlow_twins

@@ -1,4 +1,6 @@
-"""Barlow Twins: features agree between the views, and no feature repeats another."""
+"""Barlow Twins: features that agree between two views and are not correlated with each other."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -7,68 +9,39 @@ from tf_kit.checks import number
 from tf_kit.pretraining.joint_embedding.embeddings import pair, standardized
 from tf_kit.pretraining.joint_embedding.frame import BatchObjective
 from tf_kit.pretraining.methods import BarlowTwinsOptions
+from tf_kit.typing import ArrayLike, Tensor
 
 
-@keras.saving.register_keras_serializable(package="tf_kit")
-class BarlowTwins(BatchObjective):
-    """Barlow Twins: features agree between the views, and no feature repeats another.
+def barlow_twins(
+    za: ArrayLike, zb: ArrayLike, redundancy_weight: float = BarlowTwinsOptions.redundancy_weight
+) -> Tensor:
+    """Compute the Barlow Twins loss: distance of the cross-correlation of two views' features from the identity.
 
-    The loss is `barlow_twins` of the global batch. It needs no negatives and no teacher; wide embeddings help.
-
-    Args:
-        encoder, projector, augment, seed, chunk_size: as in `JointEmbedding`.
-        redundancy_weight: λ ≥ 0. Defaults to 0.005.
-
-    Convention: the authors run batch norm on each view by itself; here it sees both. The correlations are of each
-    view by itself everywhere.
-    Reference: Zbontar, Jing, Misra, LeCun, Deny 2021, "Barlow Twins: Self-Supervised Learning via Redundancy
-    Reduction", algorithm 1.
-    """
-
-    def __init__(
-        self,
-        encoder,
-        projector=None,
-        augment=None,
-        redundancy_weight=BarlowTwinsOptions.redundancy_weight,
-        seed=0,
-        chunk_size=BarlowTwinsOptions.chunk_size,
-        **kwargs,
-    ):
-        super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
-        self.options = BarlowTwinsOptions(chunk_size, redundancy_weight)
-        self.redundancy_weight = self.options.redundancy_weight
-
-    def loss_of_batch(self, za, zb):
-        return barlow_twins(za, zb, self.redundancy_weight)
-
-
-def barlow_twins(za, zb, redundancy_weight=0.005):
-    """Brings the cross-correlation of two views' features to the identity.
-
-        x̂ = (x − mean x) / √(var x + 10⁻⁵), for each feature over the batch    (1)
+        ẑ = (z − mean z) / √(var z + 10⁻⁵), for each feature over the batch (1)
         C = ẑaᵀ ẑb / n                                                      (2)
         L = Σ_j (1 − C_jj)² + λ Σ_{j ≠ k} C_jk²                             (3)
 
-    The first term asks that a feature be the same for both views, the second that features be no copies of one
-    another. C is (d, d), λ = `redundancy_weight`.
+    where λ = `redundancy_weight` and C is (d, d). The first sum of (3) makes each feature equal in both views, the
+    second makes different features uncorrelated.
 
     Args:
         za, zb: embeddings of the two views, (n, d).
-        redundancy_weight: λ ≥ 0. Defaults to 0.005.
+        redundancy_weight: λ, at least 0. Defaults to 0.005.
 
     Returns:
         L, a scalar.
 
-    Example: two features that are the same for both views, and one another's copies
+    Raises:
+        InputError: the shapes differ, or λ is negative.
 
-    >>> import numpy as np
-    >>> z = np.array([[1, 1], [-1, -1]], "float32")
-    >>> round(float(barlow_twins(z, z, redundancy_weight=0.5)), 3)
-    1.0
+    Example:
+        >>> import numpy as np
+        >>> z = np.array([[1, 1], [-1, -1]], "float32")        # two equal features, equal in both views
+        >>> round(float(barlow_twins(z, z, redundancy_weight=0.5)), 3)
+        1.0
 
-    Reference: Zbontar, Jing, Misra, LeCun, Deny 2021, "Barlow Twins: Self-Supervised Learning via Redundancy
-    Reduction", equations 1 and 2.
+    Reference: Zbontar, Jing, Misra, LeCun, Deny, 2021, Barlow Twins: self-supervised learning via redundancy
+    reduction, equations 1 and 2, arXiv:2103.03230.
     """
     redundancy_weight = number("barlow_twins.redundancy_weight", redundancy_weight, at_least=0)
     za, zb = pair("barlow_twins", za, zb)
@@ -78,3 +51,38 @@ def barlow_twins(za, zb, redundancy_weight=0.005):
     on = ops.sum(identity * ops.square(1 - correlation))
     off = ops.sum((1 - identity) * ops.square(correlation))
     return on + redundancy_weight * off  # (3)
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class BarlowTwins(BatchObjective):
+    """Barlow Twins: features that agree between two views and are not correlated with each other.
+
+    The loss is `barlow_twins` of the global batch. It needs neither negatives nor a teacher, and works best with wide
+    embeddings.
+
+    Args:
+        encoder, projector, augment, seed, chunk_size: as for `JointEmbedding`.
+        redundancy_weight: weight λ of the correlations between features, at least 0. Defaults to 0.005.
+
+    Convention: the authors apply batch norm to each view separately; here it is applied to both together. The
+    correlations use the statistics of each view in both cases.
+    Reference: Zbontar, Jing, Misra, LeCun, Deny, 2021, Barlow Twins: self-supervised learning via redundancy
+    reduction, algorithm 1, arXiv:2103.03230.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        projector: Any = None,
+        augment: Any = None,
+        redundancy_weight: float = BarlowTwinsOptions.redundancy_weight,
+        seed: int = 0,
+        chunk_size: int | None = BarlowTwinsOptions.chunk_size,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
+        self.options = BarlowTwinsOptions(chunk_size, redundancy_weight)
+        self.redundancy_weight = self.options.redundancy_weight
+
+    def loss_of_batch(self, za: Tensor, zb: Tensor) -> Tensor:
+        return barlow_twins(za, zb, self.redundancy_weight)

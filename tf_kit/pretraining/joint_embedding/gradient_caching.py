@@ -1,35 +1,38 @@
 """Gradient caching: the gradient of a large batch in the memory of a small one."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tf_kit.checks import refuse
 from tf_kit.networks.inspection import all_layers
+from tf_kit.typing import Tensor
 
 
-def encode_in_chunks(encoder, x, chunk_size):
-    """encoder(x, training=True), with activations kept for one chunk at a time.
+def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) -> Tensor:
+    """Compute encoder(x, training=True), and keep the activations of only one chunk at a time: gradient caching.
 
     A loss over all pairs of a batch needs all representations at once, but not all activations of the encoder:
 
         h = [f(x_1); …; f(x_C)]                                             (1)
         ∂L/∂θ = Σ_c (∂f(x_c)/∂θ)ᵀ ∂L/∂h_c                                   (2)
 
-    where x_1 … x_C are chunks of `chunk_size` rows, the last one possibly shorter. (1) keeps nothing but h; when
-    the gradient with respect to h is there, each chunk is encoded once more, with the same random masks, and
-    back-propagated (2). That costs one more forward pass.
+    where x_1 … x_C are chunks of `chunk_size` rows, of which the last may be shorter. (1) keeps only h. When the
+    gradient with respect to h is known, each chunk is encoded again, with the same random masks, and back-propagated
+    (2). This costs one more forward pass.
 
     Args:
-        encoder: built Keras layer or model that treats each row by itself. What a forward pass changes (seeds of
-            dropout) is changed by (1) alone, once a chunk: each chunk has masks of its own.
-        x: inputs (n, …), for which there is no gradient.
-        chunk_size: rows of a chunk.
+        encoder: built Keras layer or model that treats each row independently. Variables that a forward pass changes
+            (seeds of dropout) are changed by (1) only, once per chunk, so each chunk has its own masks.
+        x: inputs (n, …); no gradient with respect to them is computed.
+        chunk_size: number of rows per chunk.
 
     Returns:
         h, (n, …), float32.
 
-    Reference: Gao, Zhang, Han, Callan 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
-    Setup", section 3.
+    Reference: Gao, Zhang, Han, Callan, 2021, Scaling deep contrastive learning batch size under memory limited setup,
+    section 3, arXiv:2101.06983.
     """
     states = encoder.non_trainable_variables
     start = tuple(tf.convert_to_tensor(state.value) for state in states)
@@ -45,7 +48,9 @@ def encode_in_chunks(encoder, x, chunk_size):
 
     @tf.custom_gradient
     def encode(*weights):
-        constants = [tf.stop_gradient(weight) for weight in weights]  # so that no tape keeps activations
+        constants = [
+            tf.stop_gradient(weight) for weight in weights
+        ]  # constants, so that no tape keeps activations
 
         def encode_chunk(i, state, parts):
             h, state = forward(i, constants, state)
@@ -74,14 +79,20 @@ def encode_in_chunks(encoder, x, chunk_size):
     return h
 
 
-def check_chunkable(subject, encoder):
-    """Refuses a built encoder with batch normalization: its chunks would be normalized each by itself."""
+def check_chunkable(subject: str, encoder: Any) -> None:
+    """Refuse a built encoder with batch normalization, which would normalize each chunk separately.
+
+    Args:
+        subject: class that has the argument `chunk_size`, for the error message.
+        encoder: the encoder.
+    """
     layers = all_layers(encoder) if isinstance(encoder, keras.layers.Layer) else []
     found = [layer.name for layer in layers if hasattr(layer, "moving_mean")]
     if found:
         refuse(
             f"{subject}.chunk_size",
-            "be None for an encoder with batch normalization, which sees the whole batch",
+            "be left out for an encoder with batch normalization, which needs the whole batch",
             f"layers {found}",
-            "LayerNormalization and GroupNormalization go chunk by chunk; the projector may have any",
+            "Use LayerNormalization or GroupNormalization in the encoder; the projector may have batch normalization",
+            typed_remedy="--encoder vit and --encoder mlp have no batch normalization",
         )

@@ -1,32 +1,39 @@
-"""The usual projector and predictor."""
+"""Projection head: the usual projector and predictor of joint embedding."""
+
+from collections.abc import Sequence
 
 import keras
 
 from tf_kit.checks import count, refuse
 from tf_kit.regularization.batch_norm import BatchNorm
 
-UNITS = (256, 128)  # of the default projector
+UNITS = (256, 128)  # sizes of the default projector
 
 
-def projection_head(units=UNITS, seed=0, name=None):
-    """The usual projector or predictor: dense layers with batch norm and ReLU between them, a `keras.Sequential`.
+def projection_head(units: Sequence[int] = UNITS, seed: int = 0, name: str | None = None) -> keras.Sequential:
+    """Make a projection head: dense layers with batch norm and ReLU between them.
 
         a⁰ = r;   aˡ = ReLU(BatchNorm(Wˡ aˡ⁻¹));   z = W^L a^{L−1}          (1)
 
-    There are no biases: batch norm takes those of the hidden layers out again, Barlow Twins and VICReg do not see
-    that of the last, and SimCLR and BYOL, which see directions, gain nothing from one that all embeddings share.
-    The batch norm is that of the global batch on any number of replicas.
+    There are no biases: batch norm removes those of the hidden layers; Barlow Twins and VICReg do not depend on that
+    of the last layer, and SimCLR and BYOL, which use directions, do not benefit from a vector that all embeddings
+    share. Batch norm uses the global batch on any number of replicas.
 
     Args:
-        units: size of each layer, the embedding's last. Defaults to (256, 128).
-        seed: seed of the Glorot-uniform weights.
+        units: size of each layer; the last one is that of the embedding. Defaults to (256, 128).
+        seed: whole number that fixes the weights (Glorot uniform). Defaults to 0.
         name: name of the model.
 
-    Reference: Chen, Kornblith, Norouzi, Hinton 2020, section 4.2.
+    Raises:
+        InputError: there is no layer, or a size is not a positive whole number.
+
+    Reference: Chen, Kornblith, Norouzi, Hinton, 2020, A simple framework for contrastive learning of visual
+    representations, section 4.2, arXiv:2002.05709.
     """
     units = [count("projection_head.units", each) for each in units]
     if not units:
-        refuse("projection_head.units", "name a layer", "()", "Layer Identity() projects nothing")
+        remedy = "Give keras.layers.Identity() for no projection"
+        refuse("projection_head.units", "contain at least one size", "()", remedy)
     layers = []
     for i, size in enumerate(units, start=1):
         glorot = keras.initializers.GlorotUniform(seed=seed + i)

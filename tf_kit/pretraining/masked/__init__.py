@@ -1,4 +1,4 @@
-"""Masked pretraining: hide a part of an example, and predict it from the rest."""
+"""Masked pretraining: a part of each example is hidden and predicted from the rest."""
 
 from tf_kit.networks.transformer import PatchEncoder, TokenEncoder
 from tf_kit.pretraining.masked.images import MaskedAutoencoder

@@ -1,6 +1,7 @@
-"""Masked vectors: some features of an example are hidden, and predicted from the others, by any encoder."""
+"""Masked vectors: some features of an example are hidden and predicted from the others, with any encoder."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,81 +10,84 @@ from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
 from tf_kit.pretraining.masked.hiding import hide
 from tf_kit.pretraining.methods import MaskedVectorsOptions
 from tf_kit.randomness.step import ExampleRandom
+from tf_kit.typing import ArrayLike, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class MaskedVectors(Autoencoder):
-    """Masked autoencoder for plain vectors: predicts hidden features from seen ones, with any encoder.
+    """Masked autoencoder for plain vectors: some features are hidden and predicted from the others.
 
-    Exactly round(`mask_ratio` · F) of the F features of each example are hidden, anew in each step; the encoder
-    finds a trained value in their place.
+    Exactly round(`mask_ratio` · F) of the F features of each example are hidden, drawn anew in each step; in their
+    place the encoder gets trained values.
 
         x̃_j = (1 − m_j) x_j + m_j t_j                                       (1)
         z = decoder(encoder(x̃))                                             (2)
         ℓ = 1/|M| Σ_{j ∈ M} ℓ_j(x_j, z_j),   M = {j : m_j = 1}              (3)
 
-    where ℓ_j is the j-th term of the autoencoder's loss and t (F,) starts at 0. `DenoisingAutoencoder` hides
-    features too, but is judged by all of them, with M = {1 … F} and a sum in (3): there most of the loss is
-    about copying what is seen. Evaluation hides too (as in step 0).
+    where ℓ_j is the j-th term of the autoencoder's loss and t (F,) starts at 0. `DenoisingAutoencoder` hides features
+    too, but its loss is the sum over all features, so most of it measures how well visible features are copied.
+    Evaluation hides features too (as in step 0).
 
     Args:
-        encoder, decoder, tied, loss: as in `Autoencoder`.
-        mask_ratio: share of the features that is hidden, in (0, 1); at least one is hidden and one seen.
-            Defaults to 0.5.
-        seed: seed of the masks, the decoder's initial weights and the data order.
+        encoder, decoder, tied, loss: as for `Autoencoder`.
+        mask_ratio: fraction of the features that is hidden, in (0, 1); at least one feature is hidden and at least
+            one visible. Defaults to 0.5.
+        seed: whole number that fixes the masks, the decoder's initial weights and the order of the data. Defaults to
+            0.
 
     Example:
+        >>> import numpy as np
+        >>> from tf_kit import networks
+        >>> x = np.eye(2, dtype="float32").repeat(3, axis=1).repeat(100, axis=0)  # two groups of three equal features
+        >>> model = MaskedVectors(networks.mlp((8,), num_classes=None), mask_ratio=0.5)
+        >>> model.compile(keras.optimizers.Adam(0.03))
+        >>> loss = model.fit(x, batch_size=20, epochs=15, verbose=0).history["loss"]
+        >>> loss[-1] < 0.2 * loss[0]
+        True
 
-    >>> import numpy as np
-    >>> from tf_kit import networks
-    >>> x = np.eye(2, dtype="float32").repeat(3, axis=1).repeat(100, axis=0)  # three equal features, twice
-    >>> model = MaskedVectors(networks.mlp((8,), num_classes=None), mask_ratio=0.5)
-    >>> model.compile(keras.optimizers.Adam(0.03))
-    >>> loss = model.fit(x, batch_size=20, epochs=15, verbose=0).history["loss"]
-    >>> loss[-1] < 0.2 * loss[0]
-    True
-
-    Reference: He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners"; for corrupted features Vincent
-    et al. 2010, "Stacked Denoising Autoencoders".
+    Reference: He et al., 2022, Masked autoencoders are scalable vision learners, arXiv:2111.06377; for corrupted
+    features Vincent et al., 2010, Stacked denoising autoencoders.
     """
 
     def __init__(
         self,
-        encoder,
-        decoder=None,
-        tied=MaskedVectorsOptions.tied,
-        loss=MaskedVectorsOptions.loss,
-        mask_ratio=MaskedVectorsOptions.mask_ratio,
-        seed=0,
-        **kwargs,
-    ):
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer | None = None,
+        tied: bool = MaskedVectorsOptions.tied,
+        loss: str = MaskedVectorsOptions.loss,
+        mask_ratio: float = MaskedVectorsOptions.mask_ratio,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
         self.options = MaskedVectorsOptions(tied, loss, mask_ratio)
         self.mask_ratio = self.options.mask_ratio
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.mask_values = self.add_weight(
             shape=tuple(input_shape[1:]), initializer="zeros", name="mask_values"
         )
         super().build(input_shape)
 
-    def draw_masked(self, x, random=None):
-        """Which features are hidden, True = hidden, in the shape of `x`.
+    def draw_masked(self, x: ArrayLike, random: ExampleRandom | None = None) -> Tensor:
+        """Draw the hidden features: booleans in the shape of `x`, True where hidden.
 
         Args:
-            x: (n, …).
-            random: `ExampleRandom` of the step. Defaults to that of step 0.
+            x: examples (n, …).
+            random: random numbers of the step. Defaults to None, those of step 0.
         """
         random = ExampleRandom(self.seed, 0, len(x)) if random is None else random
         features = math.prod(x.shape[1:])
         visible = min(max(features - round(self.mask_ratio * features), 1), features - 1)
         return ops.reshape(hide(random.uniform((features,)), visible)[2], (-1, *x.shape[1:]))
 
-    def cover(self, x, masked):
-        """x̃, in the shape of `x`: what the encoder sees."""
+    def cover(self, x: Tensor, masked: Tensor) -> Tensor:
+        """Compute x̃, the input of the encoder, equation (1)."""
         return ops.where(masked, ops.cast(self.mask_values, x.dtype), x)  # (1)
 
-    def per_example(self, x, y, random, training):
+    def per_example(
+        self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
+    ) -> tuple[dict[str, Tensor], None]:
         x = ops.cast(x, "float32")
         masked = self.draw_masked(x, random)
         z = self.decode(self.encoder(self.cover(x, masked), training=training))  # (2)
@@ -92,12 +96,13 @@ class MaskedVectors(Autoencoder):
         total = ops.sum(weights * ops.reshape(loss, ops.shape(z)), axis=-1)
         return {"loss": total / ops.sum(weights, axis=-1)}, None  # (3)
 
-    def reconstruct(self, x, masked=None):
-        """x with its hidden features as the model sees them, the others their own; float32.
+    def reconstruct(self, x: ArrayLike, masked: ArrayLike | None = None) -> Tensor:
+        """Replace the hidden features by the predicted ones; float32, in the shape of `x`.
 
         Args:
-            x: (n, …).
-            masked: True = hidden, in the shape of `x`, any number. Defaults to `draw_masked(x)`.
+            x: examples (n, …).
+            masked: booleans in the shape of `x`, True where hidden; any number may be. Defaults to None,
+                `draw_masked(x)`.
         """
         x = ops.cast(x, "float32")
         self.build_for(x)
