@@ -114,11 +114,12 @@ def observed_calls(
         kind: `keras.Operation` for layers and operations, `keras.layers.Layer` for layers alone.
 
     Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.ReLU(name="relu")], name="model")
         >>> names = []
         >>> def observe(layer, args, kwargs, outputs, around):
         ...     names.append(layer.name)
         >>> with observed_calls(observe, keras.layers.Layer):
-        ...     _ = keras.Sequential([keras.layers.ReLU(name="relu")], name="model")(keras.ops.ones((1, 2)))
+        ...     _ = model(keras.ops.ones((1, 2)))
         >>> names
         ['relu', 'model']
     """
