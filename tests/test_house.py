@@ -217,9 +217,9 @@ BRITISH = re.compile(
 CALQUES = {
     "a noun clause as a heading": re.compile(r"\A(?:What|Which|Who|How many|Where) [a-z]"),
     "goes on for continues": re.compile(r"\b(?:goes|go|gone|went) on (?:with|after|where|from)\b"),
-    "of its own": re.compile(r"\bof (?:its|their|one's|your) own\b"),
+    "of its own": re.compile(r"\bof (?:its|their|one's|your) own(?=[.,;:)]|$)"),
     "beside for next to": re.compile(r"\bbeside\b"),
-    "is none": re.compile(r"\b(?:is|that is|are) none\b|\bbe no [a-z]"),
+    "is none": re.compile(r"(?<!there )\b(?:is|are) none\b|\bbe no [a-z]"),
     "says of code": re.compile(
         r"\b(?:code|function|model|run|test|layer|file|message)s? (?:say|says|tell|tells)\b"
     ),

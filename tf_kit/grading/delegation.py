@@ -1,6 +1,6 @@
 """Delegation: answers that leave the work to a library, found by reading their code.
 
-Reading the code tells the student early; `sandbox.prohibitions` enforces the rule. No code is run here.
+`check` reads the code so that the student learns of it early; `sandbox.prohibitions` enforces the rule. No code is run here.
 """
 
 import ast

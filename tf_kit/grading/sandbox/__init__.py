@@ -1,4 +1,4 @@
-"""Where an answer runs without doing harm.
+"""Sandbox: an answer runs in it without doing harm.
 
 `processes` starts a zygote and hands it jobs. The zygote imports TensorFlow once and forks a child for each job;
 `confinement` and `prohibitions` take from the child what an answer must not use, and `messages` carries cases to it and
