@@ -1,12 +1,179 @@
-"""A classifier compiles like any Keras model: with its own loss, or with one that is given."""
+"""Classifier: cost against loops, trained and frozen parts, labels, and losses given to `compile`."""
 
 import keras
 import numpy as np
 import pytest
+from oracles import pretraining as oracle
+from support.twins import wrong_twin
 
 from tf_kit import data, networks
 from tf_kit.errors import InputError
-from tf_kit.pretraining import Autoencoder, Classifier
+from tf_kit.pretraining import Autoencoder
+from tf_kit.training import Classifier
+from tf_kit.training import classifier as classifier_module
+
+LABELS = np.arange(40) % 3
+
+
+def examples(n=40, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, 6)).astype("float32")
+
+
+def encoder():
+    """Encoder with all kinds of state and randomness that training could change."""
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(4, use_bias=False),  # normalization would remove a bias
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation("sigmoid"),
+            keras.layers.Dropout(0.5),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.2, 1, each.shape) for each in model.get_weights()])
+    return model
+
+
+def classifier(module=classifier_module, **arguments):
+    model = module.Classifier(encoder(), num_classes=3, **arguments)
+    model.compile(keras.optimizers.SGD(0.5), run_eagerly=True)
+    return model
+
+
+def check_cost_and_accuracy(module):
+    x, model = examples(), classifier(module)
+    model.prepare(x[:1], LABELS[:1])
+    r = np.asarray(model.encoder(x), "float64")
+    V, a = (np.asarray(each, "float64") for each in model.head.get_weights())
+    values, z = model.per_example(x, LABELS[:, None], None, training=False)
+    np.testing.assert_allclose(z, r @ V + a, rtol=1e-4, atol=1e-5)  # (1)
+    one_by_one = [oracle.softmax_cost(r[i : i + 1], V.T, a, LABELS[i : i + 1]) for i in range(40)]
+    np.testing.assert_allclose(values["loss"], one_by_one, rtol=1e-5)  # (2)
+    np.testing.assert_array_equal(values["accuracy"], (r @ V + a).argmax(axis=1) == LABELS)
+
+
+def check_fine_tuning_trains_all_weights(module):
+    model = classifier(module)
+    model.prepare(examples()[:1], LABELS[:1])
+    before = model.get_weights()
+    model.fit(examples(), LABELS, batch_size=10, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.any(old != new)
+
+
+def check_probe_does_not_change_the_encoder(module):
+    """No weight and no moving statistic changes; the head is trained on the encoder's outputs without dropout."""
+    model = classifier(module, frozen=True)
+    model.prepare(examples()[:1], LABELS[:1])
+    before, head = model.encoder.get_weights(), model.head.get_weights()
+    r = np.asarray(model.encoder(examples()), "float64")
+    model.fit(examples(), LABELS, batch_size=40, verbose=0)
+    for old, new in zip(before, model.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    V, a = (each.astype("float64") for each in head)
+    by_hand = oracle.central_differences(lambda: oracle.softmax_cost(r, V.T, a, LABELS), V)
+    np.testing.assert_allclose(model.head.kernel.numpy(), V - 0.5 * by_hand, atol=1e-5)
+
+
+def check_encoder_with_a_head(module):
+    """The last layer of the encoder is the head: no other is added, and a probe trains only this one."""
+    for frozen in (False, True):
+        network = networks.mlp((4,), num_classes=3, input_shape=(6,), seed=0)
+        model = module.Classifier(network, num_classes=3, frozen=frozen)
+        model.compile(keras.optimizers.SGD(0.5), run_eagerly=True)
+        before = network.get_weights()
+        np.testing.assert_array_equal(model(examples()), network(examples()))
+        model.fit(examples(), LABELS, batch_size=20, verbose=0)
+        changed = [bool(np.any(a != b)) for a, b in zip(before, network.get_weights(), strict=True)]
+        assert changed == [not frozen, not frozen, True, True]
+        assert len(model.get_weights()) == 4
+
+
+CHECKS = [
+    check_cost_and_accuracy,
+    check_fine_tuning_trains_all_weights,
+    check_probe_does_not_change_the_encoder,
+    check_encoder_with_a_head,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_training(check):
+    check(classifier_module)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (check_cost_and_accuracy, "y, z, from_logits=True)  # (2)", "y, z, from_logits=False)"),
+        (check_cost_and_accuracy, "ops.argmax(z, -1)", "ops.argmin(z, -1)"),
+        (check_fine_tuning_trains_all_weights, "if not self.frozen:", "if False:"),
+        (check_encoder_with_a_head, "if not self.frozen:", "if True:"),
+        (check_encoder_with_a_head, "last.name == HEAD", "last.name != HEAD"),
+        (check_probe_does_not_change_the_encoder,
+         "r = self.encoder(x, training=training and not self.frozen)", "r = self.encoder(x, training=training)"),
+    ],
+)  # fmt: skip
+def test_wrong_twin(check, right, wrong):
+    with pytest.raises(AssertionError):
+        check(wrong_twin(classifier_module, right, wrong))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_saved_classifier_continues_as_the_original(frozen, tmp_path):
+    model = Classifier(networks.mlp((4,), num_classes=None), num_classes=3, frozen=frozen, seed=2)
+    model.compile(keras.optimizers.Adam(0.05))
+    model.fit(examples(), LABELS, batch_size=20, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.frozen, loaded.num_classes, loaded.seed) == (frozen, 3, 2)
+    np.testing.assert_array_equal(loaded(examples()), model(examples()))
+    for each in (model, loaded):
+        each.fit(examples(), LABELS, batch_size=20, verbose=0)
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("y", [LABELS[:, None], LABELS.astype("float32"), LABELS.astype("uint8")])
+def test_labels_of_other_shapes_and_types(y):
+    plain, other = classifier(seed=0), classifier(seed=0)
+    plain.encoder.layers[-1].rate = other.encoder.layers[-1].rate = 0
+    histories = [
+        model.fit(examples(), labels, batch_size=20, verbose=0).history["accuracy"]
+        for model, labels in ((plain, LABELS), (other, y))
+    ]
+    assert histories[0] == histories[1]
+
+
+def fit(y, num_classes=3):
+    return Classifier(encoder(), num_classes).fit(examples(), y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: Classifier(encoder(), num_classes=1), "num_classes=1"),
+        (lambda: Classifier(networks.mlp((4,), num_classes=3), num_classes=4), "num_classes=4"),
+        (lambda: fit(None), "y=None"),
+        (lambda: Classifier(encoder(), 3).evaluate(examples()), "evaluate.y"),
+        (lambda: fit(LABELS, num_classes=2), "labels from 0 to 2"),
+        (lambda: fit(LABELS - 1), "labels from -1 to 1"),
+        (lambda: fit(LABELS + 0.5), "labels from 0.5 to 2.5"),
+        (lambda: fit(np.eye(3)[LABELS]), r"y.shape=\(40, 3\)"),
+        (lambda: fit(LABELS[:7]), "40 examples, 7 targets"),
+        (
+            lambda: Classifier(keras.layers.Identity(), 3).prepare(np.zeros((1, 4, 2))),
+            r"shape \(None, 4, 2\)",
+        ),
+    ],
+)
+def test_refusals(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()
+
+
+# Losses given to `compile`
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +182,7 @@ def digits():
     return train.x[:150], train.y[:150]
 
 
-def classifier(**compiled):
+def compiled_classifier(**compiled):
     model = Classifier(networks.mlp((16,), num_classes=None, seed=0), 10, seed=0)
     model.compile(optimizer=keras.optimizers.SGD(0.5), **compiled)
     return model
@@ -29,8 +196,8 @@ def classifier(**compiled):
     ],
     ids=["keras", "tf_kit"],
 )
-def test_a_given_cross_entropy_trains_as_the_own_one(digits, compiled):
-    own, given = classifier(), classifier(**compiled)
+def test_given_cross_entropy_trains_like_the_default_one(digits, compiled):
+    own, given = compiled_classifier(), compiled_classifier(**compiled)
     expected = own.fit(*digits, batch_size=40, epochs=2, verbose=0).history
     history = given.fit(*digits, batch_size=40, epochs=2, verbose=0).history
     assert history.keys() == expected.keys()
@@ -41,14 +208,14 @@ def test_a_given_cross_entropy_trains_as_the_own_one(digits, compiled):
     assert len(given.evaluate(*digits, verbose=0)) == 2, "loss and accuracy, each once"
 
 
-def test_another_loss_trains_otherwise(digits):
-    hinge = classifier(
+def test_given_function_is_the_loss(digits):
+    model = compiled_classifier(
         loss=lambda y, z: keras.ops.square(z - keras.ops.one_hot(keras.ops.cast(y, "int32"), 10))
     )
     x, y = digits
-    z = hinge(x).numpy()
+    z = model(x).numpy()
     expected = np.mean((z - np.eye(10)[y]) ** 2)
-    np.testing.assert_allclose(hinge.evaluate(x, y, verbose=0)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0)[0], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +223,13 @@ def test_another_loss_trains_otherwise(digits):
     ["sparse_categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy()],
     ids=["name", "object"],
 )
-def test_a_loss_of_probabilities_is_refused(loss):
+def test_refuses_a_loss_of_probabilities(loss):
     with pytest.raises(InputError, match="take logits"):
-        classifier(loss=loss)
+        compiled_classifier(loss=loss)
 
 
-def test_a_saved_classifier_keeps_its_loss(digits, tmp_path):
-    model = classifier(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+def test_saved_classifier_keeps_its_loss(digits, tmp_path):
+    model = compiled_classifier(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(*digits, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
@@ -71,7 +238,7 @@ def test_a_saved_classifier_keeps_its_loss(digits, tmp_path):
     )
 
 
-def test_a_pretrainer_brings_its_own_loss(digits):
+def test_pretrainer_refuses_a_loss(digits):
     model = Autoencoder(networks.mlp((4,), num_classes=None, seed=0))
     model.compile(optimizer="sgd", loss="mse")
     with pytest.raises(InputError, match="left out"):

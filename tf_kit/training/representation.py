@@ -1,7 +1,7 @@
 """Output of a layer for a whole set of examples."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ from tf_kit.typing import ArrayLike, Dataset
 
 
 def represent(
-    layer: Callable,
+    layer: Any,
     x: ArrayLike | Dataset,
     cache: str | Path | None = None,
     batch_size: int = 1024,

@@ -19,7 +19,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -30,7 +30,7 @@ from tf_kit.errors import InputError, WorkerLost
 from tf_kit.keras_internals import num_workers, worker_index
 from tf_kit.typing import Dataset, Tensor
 
-Strategy = tf.distribute.Strategy
+Strategy: TypeAlias = tf.distribute.Strategy
 
 _CHUNK = 1 << 24  # int32 numbers sent at a time: 64 MB
 

@@ -1,4 +1,4 @@
-"""BYOL: the teacher is an average of the student's past, learns nothing itself, and is saved."""
+"""BYOL: the teacher is a moving average of the student, is not trained, and is saved."""
 
 import importlib
 
@@ -37,7 +37,7 @@ def student(module=byol_module, norm=False, **arguments):
 
 
 def train(model, epochs=1, x=None, learning_rate=0.5):
-    """Fits in steps of 4 examples; the student's weights before the first and after each step."""
+    """Fit in steps of 4 examples; return the student's weights before the first step and after each step."""
     model.compile(keras.optimizers.SGD(learning_rate), run_eagerly=True)
     x = vectors() if x is None else x
     model.prepare(x[:1])
@@ -54,7 +54,7 @@ def trainable(*layers):
 
 
 def teacher(model):
-    """The teacher's weights, without moving statistics."""
+    """Return the teacher's weights, without moving statistics."""
     return [
         variable.numpy()
         for layer in (model.teacher_encoder, model.teacher_projector)
@@ -63,7 +63,7 @@ def teacher(model):
     ]
 
 
-# Theorems, each as a check that a wrong twin must fail.
+# Each check must fail for a wrong twin.
 
 
 def check_closed_form(module):
@@ -82,7 +82,7 @@ def check_closed_form(module):
 
 
 def check_cost(module):
-    """Each view's prediction against the teacher's embedding of the other view: equations (1) to (3)."""
+    """The loss compares each view's prediction with the teacher's embedding of the other view: (1) to (3)."""
     x, random = vectors(), ExampleRandom(0, 3, 12)
     model = student(module, predictor=(16,))
     train(model)  # so that teacher and student differ
@@ -99,7 +99,7 @@ def check_cost(module):
 
 
 def check_the_teacher_is_not_trained(module):
-    """Its weights are constants for the gradient, and none of the trained variables."""
+    """Its weights are constants for the gradient and not among the trainable variables."""
     model = student(module)
     model.prepare(vectors()[:1])
     with tf.GradientTape() as tape:
@@ -115,7 +115,7 @@ def check_the_teacher_is_not_trained(module):
 
 
 def check_the_start(module):
-    """The teacher starts as the encoder that was given, also one that has learned before, and shares no variable."""
+    """The teacher starts as a copy of the encoder, also of a trained one, and shares no variable with it."""
     model = student(module)
     model.encoder.set_weights([weight + 1 for weight in model.encoder.get_weights()])
     model.prepare(vectors()[:1])
@@ -125,7 +125,7 @@ def check_the_start(module):
 
 
 def check_moving_statistics(module):
-    """The teacher's batch norm has the statistics of its own passes over the batch."""
+    """The moving statistics of the teacher's batch norm come from its own passes over the batch."""
     model = student(module, norm=True, momentum=1.0)
     x = vectors(4)
     train(model, x=x, learning_rate=0.0)
@@ -145,7 +145,7 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_teacher(check):
     check(byol_module)
 
 
@@ -167,7 +167,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(byol_module, right, wrong))
 
 
-def test_the_teacher_is_saved(tmp_path):
+def test_teacher_is_saved(tmp_path):
     model = student(norm=True)
     train(model)
     model.save(tmp_path / "model.keras")
@@ -179,14 +179,14 @@ def test_the_teacher_is_saved(tmp_path):
         np.abs(a - b).max()
         for a, b in zip(teacher(model), trainable(model.encoder, model.projector), strict=True)
     ]
-    assert max(apart) > 1e-3, "the teacher must differ from the student for this test to say anything"
+    assert max(apart) > 1e-3, "the test needs a teacher that differs from the student"
     for each in (model, loaded):
         train(each)
     for ours, expected in zip(teacher(loaded), teacher(model), strict=True):
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_a_layer_that_is_frozen_stays_the_teacher_s_too():
+def test_frozen_encoder_stays_frozen_in_the_teacher():
     model = student()
     model.encoder.trainable = False
     before = [weight.copy() for weight in model.encoder.get_weights()]
@@ -196,7 +196,7 @@ def test_a_layer_that_is_frozen_stays_the_teacher_s_too():
             np.testing.assert_array_equal(ours, expected)
 
 
-def test_penalties_on_weights_count_the_student_alone():
+def test_weight_penalties_count_the_student_only():
     dense = DENSE(5, kernel_regularizer=keras.regularizers.L2(0.1))
     model = BYOL(keras.Sequential([keras.Input((6,)), dense]), projector=(4,))
     model.prepare(vectors()[:1])

@@ -1,4 +1,4 @@
-"""Gradient caching: chunks give the gradient of the whole batch, and cost its activations only one at a time."""
+"""Gradient caching: chunks give the gradient of the whole batch and keep the activations of one chunk at a time."""
 
 import keras
 import numpy as np
@@ -54,15 +54,15 @@ def check_equals_the_whole_batch(module):
 
 
 def check_masks_of_dropout(module):
-    """Back-propagation sees the masks that the forward pass drew: those of one call a chunk."""
+    """Back-propagation uses the masks of the forward pass, which are those of one call per chunk."""
     x = images(10)
     net, chunks = encoder(dropout=0.5), encoder(dropout=0.5)
 
-    def one_call_a_chunk(x):
+    def one_call_per_chunk(x):
         return tf.concat([net(x[i : i + 4], training=True) for i in range(0, 10, 4)], axis=0)
 
     for _ in range(2):
-        h, expected = gradient_of(net, one_call_a_chunk, x)
+        h, expected = gradient_of(net, one_call_per_chunk, x)
         ours, gradient = gradient_of(chunks, lambda x: module.encode_in_chunks(chunks, x, 4), x)
         np.testing.assert_allclose(ours, h, atol=1e-6)
         for mine, whole in zip(gradient, expected, strict=True):
@@ -73,7 +73,7 @@ CHECKS = [check_equals_the_whole_batch, check_masks_of_dropout]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_gradient(check):
     check(gradient_caching)
 
 
@@ -93,13 +93,13 @@ def test_wrong_twin(check, right, wrong):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_trains_to_the_same_weights(method):
-    """Three steps in batches of 8 and 3, whose views are chunks of 6, 6, 4 and of 6."""
+def test_chunks_do_not_change_the_weights(method):
+    """Batches of 8 and 3 examples; their views are encoded in chunks of 6, 6 and 4, and of 6."""
     histories, weights = [], []
     for chunk_size in (None, 3):
         augment = regularization.AddNoise(0.2)
         model = method(encoder(), projector=(6, 4), augment=augment, chunk_size=chunk_size)
-        model.compile(keras.optimizers.SGD(0.05), run_eagerly=method is not SimCLR)  # one of them in a graph
+        model.compile(keras.optimizers.SGD(0.05), run_eagerly=method is not SimCLR)  # SimCLR in a graph
         histories.append(model.fit(images(), batch_size=8, epochs=2, verbose=0).history["loss"])
         weights.append(model.get_weights())
     np.testing.assert_allclose(*histories, rtol=1e-5)
@@ -107,29 +107,28 @@ def test_trains_to_the_same_weights(method):
         np.testing.assert_allclose(chunked, whole, rtol=1e-5, atol=1e-5)
 
 
-def test_activations_are_kept_for_one_chunk_at_a_time():
-    """An encoder that counts the rows it is given never sees more than a chunk of them in training."""
-    seen = []
+def test_encodes_one_chunk_at_a_time():
+    rows = []
 
-    class Watched(keras.layers.Dense):
+    class Counting(keras.layers.Dense):
         def call(self, inputs, training=None):
-            seen.append(inputs.shape[0])
+            rows.append(inputs.shape[0])
             return super().call(inputs)
 
-    net = Watched(3)
+    net = Counting(3)
     net.build((None, 4))
     x = np.random.default_rng(0).normal(size=(10, 4)).astype("float32")
     gradient_of(net, lambda x: gradient_caching.encode_in_chunks(net, x, 4), x)
-    assert seen == [4, 4, 2] * 2  # once to encode, once more to back-propagate
+    assert rows == [4, 4, 2] * 2, "once to encode, once more to back-propagate"
 
 
-def test_batch_norm_is_refused_by_name():
+def test_refuses_batch_norm_in_the_encoder():
     net = keras.Sequential([keras.layers.Flatten(), DENSE(3), regularization.BatchNorm(name="norm_of_mine")])
     with pytest.raises(ValueError, match=r"chunk_size.*norm_of_mine"):
         SimCLR(net, chunk_size=2).prepare(images(1))
 
 
-def test_batch_norm_in_the_projector_sees_the_whole_batch():
+def test_accepts_batch_norm_in_the_projector():
     model = SimCLR(encoder(), projector=(6, 4), chunk_size=2)
     model.prepare(images(1))
     assert model.built

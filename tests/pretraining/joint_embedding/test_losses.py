@@ -1,4 +1,4 @@
-"""The losses of joint embedding: against float64 loops from the papers, in closed cases, where floats give out."""
+"""Losses of joint embedding: against float64 loops from the papers, in closed form, and at extreme values."""
 
 import importlib
 import inspect
@@ -15,7 +15,7 @@ from tf_kit.pretraining import barlow_twins, byol, nt_xent, vicreg
 from tf_kit.pretraining.joint_embedding import embeddings as shared
 
 WEIGHTS = {"invariance_weight": 3.0, "variance_weight": 5.0, "covariance_weight": 2.0}
-LOSSES = {  # name → arguments that leave no factor at 1
+LOSSES = {  # name → arguments, none of them 1
     "nt_xent": {"temperature": 0.3},
     "byol": {},
     "barlow_twins": {"redundancy_weight": 0.7},
@@ -23,14 +23,19 @@ LOSSES = {  # name → arguments that leave no factor at 1
 }
 MODULES = {
     name: importlib.import_module(f"tf_kit.pretraining.joint_embedding.{file}")
-    for name, file in {"nt_xent": "simclr", "byol": "byol", "barlow_twins": "barlow_twins", "vicreg": "vicreg"}.items()
+    for name, file in {
+        "nt_xent": "simclr",
+        "byol": "byol",
+        "barlow_twins": "barlow_twins",
+        "vicreg": "vicreg",
+    }.items()
 }
 EVERY = {"nt_xent": nt_xent, "byol": byol, "barlow_twins": barlow_twins, "vicreg": vicreg}
 every_loss = pytest.mark.parametrize("name", EVERY)
 
 
 def embeddings(n=5, d=3, seed=0, dtype="float64"):
-    """Two views that agree in part; features of unequal size, off zero, some wider than 1 and some not."""
+    """Two views that agree partly, with features of different means and of deviations below and above 1."""
     rng = np.random.default_rng(seed)
     common = rng.normal(size=(n, d))
     scale = np.geomspace(0.3, 2.0, d)
@@ -38,12 +43,14 @@ def embeddings(n=5, d=3, seed=0, dtype="float64"):
 
 
 def twin_of(name, right, wrong):
-    """The module of a loss with one token wrong, there or in the normalizations that the losses share."""
+    """The module of a loss with one token wrong, in itself or in the normalizations that the losses share."""
     module = MODULES[name]
     if right in inspect.getsource(module):
         return wrong_twin(module, right, wrong)
     twin = wrong_twin(module, f"def {name}(", f"def {name}(")
-    vars(twin).update({part: getattr(wrong_twin(shared, right, wrong), part) for part in ("unit", "standardized")})
+    vars(twin).update(
+        {part: getattr(wrong_twin(shared, right, wrong), part) for part in ("unit", "standardized")}
+    )
     return twin
 
 
@@ -70,21 +77,21 @@ def check_gradient(module, name):
 
 
 def check_equal_embeddings(module):
-    """Nothing to tell anything apart by: each anchor guesses among 2n − 1."""
+    """With equal embeddings each anchor has 2n − 1 equally likely candidates."""
     for n in (2, 3, 50):
         equal = np.tile([[0.3, -2.0]], (n, 1))
         np.testing.assert_allclose(module.nt_xent(equal, 7 * equal), math.log(2 * n - 1), rtol=1e-7)
 
 
 def check_orthogonal_examples(module):
-    """Equal views of n orthogonal examples: log(e^{1/τ} + 2n − 2) − 1/τ."""
+    """For equal views of n orthogonal examples the loss is log(e^{1/τ} + 2n − 2) − 1/τ."""
     n, tau = 4, 0.5
     expected = math.log(math.exp(1 / tau) + 2 * n - 2) - 1 / tau
     np.testing.assert_allclose(module.nt_xent(np.eye(n), 3 * np.eye(n), tau), expected, rtol=1e-7)
 
 
 def check_uncorrelated_equal_views(module):
-    """Features that are the same for both views and uncorrelated: no loss, but for ε = 1e-5."""
+    """Uncorrelated features that are equal in both views have zero loss, except for ε = 1e-5."""
     z = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1.0]]) * [2, 5] + 3
     assert 0 <= float(module.barlow_twins(z, z)) < 1e-10
     np.testing.assert_allclose(module.barlow_twins(z, -z), 2 * 2.0**2, rtol=1e-5)  # C = −1, twice
@@ -92,7 +99,7 @@ def check_uncorrelated_equal_views(module):
 
 
 def check_variance_of_one(module):
-    """Equal views with variance 1 (over n − 1) and no covariance: no loss."""
+    """Equal views with variance 1 (over n − 1) and no covariance have zero loss."""
     z = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1.0]]) * math.sqrt(3 / 4)
     assert float(module.vicreg(z, z)) == 0
     np.testing.assert_allclose(module.vicreg(z / 2, z / 2), 25 * (1 - math.sqrt(0.25 + 1e-4)), rtol=1e-6)
@@ -102,7 +109,7 @@ def check_variance_of_one(module):
 
 
 def check_directions(module):
-    """0 for one direction, 2 for a right angle, 4 for opposite ones, whatever the lengths."""
+    """The loss is 0 for equal directions, 2 at a right angle, 4 for opposite ones, for any lengths."""
     z = np.array([[3.0, 4.0]])
     for other, expected in ((z / 9, 0), (z[:, ::-1] * [1, -1], 2), (-2 * z, 4)):
         np.testing.assert_allclose(module.byol(z, other), expected, atol=1e-12)
@@ -162,21 +169,21 @@ def test_wrong_twin(name, right, wrong):
         check_value(twin_of(name, right, wrong), name)
 
 
-def test_a_target_that_is_trained_is_noticed():
+def test_wrong_twin_with_a_trained_target():
     twin = wrong_twin(MODULES["byol"], "ops.stop_gradient(unit(target))", "unit(target)")
     with pytest.raises(AssertionError):
         check_gradient(twin, "byol")
 
 
 @every_loss
-def test_exchanging_the_views_changes_nothing_but_who_predicts(name):
+def test_is_symmetric_in_the_views(name):
     za, zb = embeddings()
     np.testing.assert_allclose(EVERY[name](za, zb), EVERY[name](zb, za), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["barlow_twins", "vicreg"])
-def test_values_far_from_zero(name):
-    """float32 at an offset of 1e4, where E[z²] − E[z]² would have no digit left."""
+def test_embeddings_far_from_zero(name):
+    """At an offset of 1e4, E[z²] − E[z]² in float32 would have no correct digit."""
     za, zb = (np.round(1024 * z) / 1024 for z in embeddings(64, 4))  # exact in float32 at the offset
     far = [(z + 1e4).astype("float32") for z in (za, zb)]
     np.testing.assert_allclose(EVERY[name](*far), EVERY[name](za, zb), rtol=2e-3)
@@ -193,7 +200,7 @@ def test_large_and_small_embeddings(name, scale):
 
 
 def test_low_temperature():
-    """Logits of ±1e4: exp of them is infinite, the loss is not. One positive is the farthest of all."""
+    """At logits of ±1e4, whose exp is infinite, the loss is finite. In the second case the positive is farthest."""
     za = np.array([[1.0, 0.0], [-1.0, 0.0]], "float32")
     np.testing.assert_allclose(nt_xent(za, za, temperature=1e-4), 0, atol=1e-6)
     np.testing.assert_allclose(nt_xent(za, -za, temperature=1e-4), 2e4, rtol=1e-6)
@@ -217,7 +224,7 @@ def test_degenerate_batches_have_finite_gradients(name, case):
 
 
 @every_loss
-def test_half_precision_is_summed_in_float32(name):
+def test_half_precision_inputs_give_float32(name):
     za, zb = (tf.cast(z, "bfloat16") for z in embeddings(64, 8))
     exact = EVERY[name](tf.cast(za, "float64"), tf.cast(zb, "float64"))
     ours = EVERY[name](za, zb)
@@ -226,7 +233,7 @@ def test_half_precision_is_summed_in_float32(name):
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda: nt_xent(np.ones((3, 2)), np.ones((3, 2)), temperature=0), "temperature=0"),
         (lambda: nt_xent(np.ones((3, 2)), np.ones((4, 2))), r"shapes \(3, 2\) and \(4, 2\)"),
@@ -240,6 +247,6 @@ def test_half_precision_is_summed_in_float32(name):
         ),
     ],
 )
-def test_refusals(act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(act, message):
+    with pytest.raises(ValueError, match=message):
         act()

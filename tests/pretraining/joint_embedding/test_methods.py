@@ -1,4 +1,7 @@
-"""SimCLR, BYOL, Barlow Twins, VICReg: which views they see, what they cost, and that they learn digits."""
+"""SimCLR, BYOL, Barlow Twins, VICReg: their views, their losses, and learning of digits."""
+
+import inspect
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -6,7 +9,7 @@ import pytest
 import tensorflow as tf
 from oracles import pretraining as oracle
 from pretraining import methods
-from support.twins import wrong_twin
+from support.twins import wrong_class
 
 from tf_kit import data, regularization
 from tf_kit.pretraining import (
@@ -17,7 +20,6 @@ from tf_kit.pretraining import (
     VICReg,
     joint_embedding,
     knn_accuracy,
-    projection_head,
 )
 from tf_kit.regularization import RandomCrop, example_keys
 
@@ -49,21 +51,21 @@ def views_of(model, x, step=0, seed=None, first=0, total=None):
     return np.asarray(model.views(x, random))
 
 
-# Theorems, each as a check that a wrong twin must fail.
+# Each check must fail for a wrong twin.
 
 
 def check_views(module):
-    """View v of the i-th example at step t is the augmentation with the key (seed, 2t + v, i), and nothing else."""
+    """View v of the i-th example at step t is the augmentation with the key (seed, 2t + v, i)."""
     x = images()
     model = model_of(module.SimCLR, seed=3)
-    seen = views_of(model, x, step=7)
+    views = views_of(model, x, step=7)
     for view in (0, 1):
         expected = model.augment.augment(x, example_keys(3, 2 * 7 + view, range(6)))
-        np.testing.assert_allclose(seen[view::2], expected, atol=1e-6)
+        np.testing.assert_allclose(views[view::2], expected, atol=1e-6)
 
 
-def check_views_by_place(module):
-    """A part of the batch sees what the whole batch would have shown it there."""
+def check_views_of_a_part(module):
+    """The views of a part of the batch are those that the whole batch has at these indices."""
     x, model = images(), model_of(module.SimCLR)
     whole = views_of(model, x, step=2)
     parts = [views_of(model, x[a:b], 2, first=a, total=6) for a, b in ((0, 4), (4, 5), (5, 6))]
@@ -76,7 +78,7 @@ def embeddings(model, x, step=0):
 
 
 def check_cost(module):
-    """What an example costs is the loss of the projector's embeddings of both views; their mean is the loss."""
+    """The mean loss of the examples is the loss of the projector's embeddings of both views."""
     x, random = images(), ExampleRandom(0, 4, 6)
     simclr = model_of(module.SimCLR, temperature=0.3)
     values, outputs = simclr.per_example(x, None, random, training=True)
@@ -97,7 +99,7 @@ def check_cost(module):
 
 
 def check_both_views_share_a_batch_norm(module):
-    """The projector's batch norm is over 2n rows."""
+    """The batch norm of the projector uses 2n rows."""
     x = images()
     model = module.SimCLR(encoder(), projector=(8, 4), augment=regularization.AddNoise(0.2))
     model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
@@ -109,36 +111,49 @@ def check_both_views_share_a_batch_norm(module):
     np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-4, atol=1e-6)
 
 
-CHECKS = [check_views, check_views_by_place, check_cost, check_both_views_share_a_batch_norm]
+CHECKS = [check_views, check_views_of_a_part, check_cost, check_both_views_share_a_batch_norm]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_views_and_losses(check):
     check(joint_embedding)
 
 
+def twin_of(method, right, wrong):
+    """The classes; those with `right` in the source of `method` have `wrong` in its place."""
+    kinds = (SimCLR, BarlowTwins, VICReg)
+    has = {
+        kind: hasattr(kind, method) and right in inspect.getsource(getattr(kind, method)) for kind in kinds
+    }
+    assert any(has.values())
+    return SimpleNamespace(
+        **{kind.__name__: wrong_class(kind, method, right, wrong) if has[kind] else kind for kind in kinds}
+    )
+
+
 @pytest.mark.parametrize(
-    ("check", "right", "wrong"),
+    ("check", "method", "right", "wrong"),
     [
-        (check_views, "2 * random.step + view", "random.step + view"),
-        (check_views, "for view in (0, 1)", "for view in (0, 0)"),
-        (check_views, "example_keys(self.seed,", "example_keys(0,"),
-        (check_views, "ops.stack(keys, axis=1)", "ops.stack(keys, axis=0)"),
-        (check_views_by_place, "+ view, random.index", "+ view, range(len(x) // 2)"),
-        (check_cost, "self.projector(r, training=training)", "r"),
-        (check_cost, "z[:, 0], z[:, 1], every", "z[:, 1], z[:, 1], every"),
-        (check_cost, "random.index, self.temperature", "random.index, 1.0"),
-        (check_cost, "barlow_twins(za, zb, self.redundancy_weight)", "barlow_twins(za, zb)"),
-        (check_cost, "self.invariance_weight, self.variance_weight", "self.variance_weight, self.invariance_weight"),
-        (check_both_views_share_a_batch_norm, "self.projector(r, training=training)", "self.projector(r)"),
+        (check_views, "views", "2 * random.step + view", "random.step + view"),
+        (check_views, "views", "for view in (0, 1)", "for view in (0, 0)"),
+        (check_views, "views", "example_keys(self.seed,", "example_keys(0,"),
+        (check_views, "views", "ops.stack(keys, axis=1)", "ops.stack(keys, axis=0)"),
+        (check_views_of_a_part, "views", "+ view, random.index", "+ view, range(len(x) // 2)"),
+        (check_cost, "embed", "self.projector(r, training=training)", "r"),
+        (check_cost, "loss_of_each", "z[:, 0], z[:, 1], every", "z[:, 1], z[:, 1], every"),
+        (check_cost, "loss_of_each", "random.index, self.temperature", "random.index, 1.0"),
+        (check_cost, "loss_of_batch", "barlow_twins(za, zb, self.redundancy_weight)", "barlow_twins(za, zb)"),
+        (check_cost, "loss_of_batch",
+         "self.invariance_weight, self.variance_weight", "self.variance_weight, self.invariance_weight"),
+        (check_both_views_share_a_batch_norm, "embed", "self.projector(r, training=training)", "self.projector(r)"),
     ],
 )  # fmt: skip
-def test_wrong_twin(check, right, wrong):
+def test_wrong_twin(check, method, right, wrong):
     with pytest.raises((AssertionError, ValueError)):
-        check(wrong_twin(joint_embedding, right, wrong))
+        check(twin_of(method, right, wrong))
 
 
-def test_views_are_new_in_each_step_and_for_each_seed():
+def test_views_differ_between_steps_and_seeds():
     x, model = images(), model_of(SimCLR)
     first, again = views_of(model, x), views_of(model, x)
     np.testing.assert_array_equal(first, again)
@@ -147,12 +162,12 @@ def test_views_are_new_in_each_step_and_for_each_seed():
     assert np.abs(first - views_of(model_of(SimCLR, seed=1), x)).max() > 0.1
 
 
-def test_without_an_augmentation_views_are_equal():
+def test_views_are_equal_without_an_augmentation():
     model = model_of(SimCLR, augment=None)
     np.testing.assert_array_equal(views_of(model, images()), images().repeat(2, axis=0))
 
 
-def test_a_layer_of_keras_may_augment():
+def test_augments_with_a_layer_of_keras():
     keras.utils.set_random_seed(0)
     model = model_of(SimCLR, augment=keras.layers.GaussianNoise(0.3, seed=1))
     model.compile("sgd")
@@ -162,8 +177,8 @@ def test_a_layer_of_keras_may_augment():
     assert np.abs(views[::2] - views[1::2]).max() > 0.1
 
 
-def test_a_function_of_keys_may_augment():
-    """It gets one key for each row: rows of one example lie side by side."""
+def test_augments_with_a_function_of_keys():
+    """The function gets one key per row; the two rows of an example are next to each other."""
 
     def shift(x, key):
         assert key.shape == (2 * len(images()), 2)
@@ -177,7 +192,7 @@ def test_a_function_of_keys_may_augment():
 
 @every_method
 def test_learns_digits(method):
-    """Better than the untrained encoder by far, for neighbors and for a linear probe."""
+    """Nearest neighbors and a linear probe are much better than on the untrained encoder."""
     train, val, _ = data.load("digits", seed=0)
     untrained = methods.dense_encoder()
     before = knn_accuracy(untrained, train, val, k=5), methods.probe_accuracy(untrained, train, val)
@@ -191,8 +206,8 @@ def test_learns_digits(method):
 
 
 @every_method
-def test_bfloat16_learns_too(method):
-    """Losses are computed in float32, whatever the layers compute in."""
+def test_trains_in_bfloat16(method):
+    """Losses are computed in float32."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = model_of(method)
@@ -205,25 +220,7 @@ def test_bfloat16_learns_too(method):
     assert np.all(np.isfinite(history))
 
 
-def test_projection_head():
-    head = projection_head((6, 5, 3), seed=4)
-    head.build((None, 7))
-    kinds = [type(layer).__name__ for layer in head.layers]
-    assert kinds == ["Dense", "BatchNorm", "Activation", "Dense", "BatchNorm", "Activation", "Dense"]
-    assert [tuple(v.shape) for v in head.trainable_variables if v.name == "kernel"] == [
-        (7, 6),
-        (6, 5),
-        (5, 3),
-    ]
-    assert not [v for v in head.variables if v.name == "bias"]
-    again, other = projection_head((6, 5, 3), seed=4), projection_head((6, 5, 3), seed=5)
-    for each in (again, other):
-        each.build((None, 7))
-    np.testing.assert_array_equal(again.get_weights()[0], head.get_weights()[0])
-    assert np.any(other.get_weights()[0] != head.get_weights()[0])
-
-
-def test_a_projector_of_one_s_own():
+def test_projector_may_be_any_layer():
     projector = keras.layers.Identity()
     model = model_of(SimCLR, projector=projector)
     views = views_of(model, images())
@@ -231,7 +228,7 @@ def test_a_projector_of_one_s_own():
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: SimCLR("dense"), "Received: str"),
         (lambda: SimCLR(encoder(), projector="dense"), "Received: str"),
@@ -246,9 +243,8 @@ def test_a_projector_of_one_s_own():
         (lambda: BYOL(encoder(), predictor="dense"), "Received: str"),
         (lambda: BYOL(encoder(), predictor=DENSE(7)).prepare(images(1)), "Received: 7 features"),
         (lambda: SimCLR(keras.layers.Conv2D(2, 1)).prepare(images(1)), r"outputs of shape \(None, 4, 4, 2\)"),
-        (lambda: projection_head(()), "name a layer"),
     ],
 )
-def test_refusals(make, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
