@@ -66,10 +66,9 @@ def number(
     """
     low = f"({above}" if above is not None else f"[{at_least}" if at_least is not None else "(-inf"
     high = f"{below})" if below is not None else f"{at_most}]" if at_most is not None else "inf)"
+    finite = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
     inside = (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
+        finite
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (below is None or value < below)
@@ -88,8 +87,8 @@ def count(subject: str, value: Any, *, at_least: int = 1, remedy: str = "") -> i
         >>> count("mlp.num_classes", 10)
         10
     """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= at_least
-    if not whole:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < at_least:
         received = f"{subject.rsplit('.', 1)[-1]}={value!r}"
         refuse(subject, f"be a whole number of at least {at_least}", received, remedy)
     return int(value)

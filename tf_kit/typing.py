@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     Dataset: TypeAlias = tf.data.Dataset
+    LayerMixin: TypeAlias = Any  # a mixin uses attributes and methods of the layer that it is combined with
 else:
     Dataset = Any
+    LayerMixin = object
 
 Tensor: TypeAlias = Any  # eager or symbolic tensor of the Keras backend
 ArrayLike: TypeAlias = Any  # NumPy array, tensor, or anything that NumPy converts to an array
 
-__all__ = ["ArrayLike", "Dataset", "Tensor"]
+__all__ = ["ArrayLike", "Dataset", "LayerMixin", "Tensor"]

@@ -29,4 +29,5 @@ def digits(seed: int = 0) -> tuple[Split, Split, Split]:
     y = raw.target.astype("int64")
     names = tuple(str(digit) for digit in raw.target_names)
     parts = stratified(y, DIGITS_SIZES, np.random.default_rng(seed))
-    return tuple(Split(x[part], y[part], names) for part in parts)
+    train, val, test = (Split(x[part], y[part], names) for part in parts)
+    return train, val, test

@@ -84,8 +84,8 @@ def builder_of(name: str, root: Path) -> "tfds.core.DatasetBuilder":
     wanted = prepared.NAME.fullmatch(name)
     known = tfds.list_builders(with_community_datasets=False)
     if not wanted or wanted["name"] not in known:
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), [*BUILT_IN, *known], n=3)
-        close = f"Close to it: {', '.join(close)}. " if close else ""
+        matches = difflib.get_close_matches(name.lower().replace("-", "_"), [*BUILT_IN, *known], n=3)
+        close = f"Close to it: {', '.join(matches)}. " if matches else ""
         refuse(
             "load.name",
             "name a data set, or be the path of a folder of images",

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -135,7 +136,7 @@ def parts(folder: Folder, seed: int) -> list[np.ndarray]:
         order = rng.permutation(n)
         return [np.sort(each) for each in np.split(order, [n - 2 * sixth, n - sixth])]
     by_class = [np.flatnonzero(folder.y == c) for c in range(len(folder.class_names))]
-    found = [[], [], []]
+    found: list[list[np.ndarray]] = [[], [], []]
     for members in by_class:
         sixth = max(1, len(members) // 6)
         sizes = (len(members) - 2 * sixth, sixth, sixth)
@@ -170,7 +171,8 @@ def read(
             splits.append(Split(x[:0], np.zeros(0, "int64"), (), unlabelled_x=x))
         else:
             splits.append(Split(x, folder.y[part].astype("int64"), folder.class_names))
-    return tuple(splits)
+    train, val, test = splits
+    return train, val, test
 
 
 def batches(
@@ -199,7 +201,12 @@ def batches(
     folder = scan(path, image_size)
     part = parts(folder, split_seed)[("train", "val", "test").index(split)]
     names = np.array([os.fsencode(file) for file in folder.files], dtype=object)[part]
-    order = {"batch_size": batch_size, "seed": seed, "epochs": epochs, "first_epoch": first_epoch}
+    order: dict[str, Any] = {
+        "batch_size": batch_size,
+        "seed": seed,
+        "epochs": epochs,
+        "first_epoch": first_epoch,
+    }
     labels = None if folder.y is None else folder.y[part].astype("int64")
     stream = minibatches(tf.constant(list(names)), labels, shuffle=shuffle, **order)
 
@@ -248,9 +255,9 @@ def decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
     from PIL import Image, ImageOps
 
     height, width, channels = shape
-    with _reading(file), Image.open(file) as image:
-        image.load()
-        image = ImageOps.exif_transpose(image)
+    with _reading(file), Image.open(file) as opened:
+        opened.load()
+        image: Image.Image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I") or image.mode == "F":  # 16 bits per pixel
             image = Image.fromarray(np.clip(np.asarray(image, "float32") / 257, 0, 255).astype("uint8"))
         if "A" in image.getbands() or "transparency" in image.info:

@@ -138,15 +138,20 @@ def stream(
     epochs = count("stream.epochs", epochs, at_least=first_epoch + 1)
     shuffle_buffer = count("stream.shuffle_buffer", shuffle_buffer)
     split_seed = seed if split_seed is None else count("stream.split_seed", split_seed, at_least=0)
-    order = {"batch_size": batch_size, "seed": seed, "epochs": epochs, "first_epoch": first_epoch}
+    order: dict[str, Any] = {
+        "batch_size": batch_size,
+        "seed": seed,
+        "epochs": epochs,
+        "first_epoch": first_epoch,
+    }
     if name in BUILT_IN:
         splits = BUILT_IN[name](split_seed, **_parameters(name, parameters, image_size))
         part = splits[("train", "val", "test").index(split)]
         return minibatches(part.x, part.y, shuffle=shuffle_buffer > 1, **order)
     if is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
-        whole = {"shuffle": shuffle_buffer > 1, "image_size": size, "split_seed": split_seed}
-        return folder.batches(name, split, **whole, **order)
+        order |= {"shuffle": shuffle_buffer > 1, "image_size": size, "split_seed": split_seed}
+        return folder.batches(name, split, **order)
     place, size = _locate(name, parameters, data_dir, download, image_size)
     return reading.batches(place, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
 
@@ -211,7 +216,8 @@ def size_of_images(image_size: int | tuple[int, int] | None) -> tuple[int, int] 
     """
     if image_size is None:
         return None
-    pair = (image_size,) * 2 if isinstance(image_size, numbers.Number) else tuple(image_size)
+    pair = (image_size,) * 2 if isinstance(image_size, int | numbers.Number) else tuple(image_size)
     if len(pair) != 2:
         refuse("load.image_size", "be one number or a pair (height, width)", f"image_size={image_size}")
-    return tuple(count("load.image_size", each) for each in pair)
+    height, width = (count("load.image_size", each) for each in pair)
+    return height, width

@@ -80,7 +80,9 @@ def find(name: str, data_dir: str | Path | None = None) -> Path | None:
         ValueError: several configs are prepared and the name has none.
     """
     wanted = NAME.fullmatch(name)
-    for folder in folders(data_dir) if wanted else ():
+    if not wanted:
+        return None
+    for folder in folders(data_dir):
         home = folder / wanted["name"]
         config = wanted["config"] or _default_config(home)
         found = versions(home / config) if config else versions(home)
@@ -150,7 +152,7 @@ def image_and_label(
     images = [key for key, each in features.items() if "image" in each]
     labels = [key for key, each in features.items() if "classLabel" in each]
     if supervised and len(supervised) == 2 and supervised[0] in images and supervised[1] in labels:
-        images, labels = supervised[:1], supervised[1:]
+        images, labels = [supervised[0]], [supervised[1]]
     if len(images) != 1 or len(labels) != 1:
         return None
     shape = tuple(map(int, features[images[0]]["image"]["shape"]["dimensions"]))
@@ -209,9 +211,14 @@ def name_of(subject: str, flag: str) -> Iterator[None]:
     except InputError as error:
         if error.flag != "--data":
             raise
-        subject = subject if error.subject == "load.name" else error.subject
-        typed = error.typed_remedy
-        refuse(subject, error.requirement, error.received, error.remedy, flag=flag, typed_remedy=typed)
+        refuse(
+            subject if error.subject == "load.name" else error.subject,
+            error.requirement,
+            error.received,
+            error.remedy,
+            flag=flag,
+            typed_remedy=error.typed_remedy,
+        )
 
 
 def _json(path):

@@ -55,7 +55,8 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
                 np.divide(images, _white(images.dtype), out=x[start:stop])
                 y[start:stop], start = classes, stop
         splits.append(Split(x, y, names))
-    return tuple(splits)
+    train, val, test = splits
+    return train, val, test
 
 
 def batches(

@@ -30,7 +30,7 @@ class Split:
     x: np.ndarray
     y: np.ndarray
     class_names: tuple[str, ...]
-    unlabelled_x: np.ndarray = None
+    unlabelled_x: np.ndarray = None  # type: ignore[assignment]  # __post_init__ replaces None by an array
 
     def __post_init__(self) -> None:
         if self.unlabelled_x is None:

@@ -100,7 +100,8 @@ def load_text(name: str, *, length: int = 64, data_dir: str | Path | None = None
         whole = len(text) // length * length
         numbers = np.fromiter((number.get(c, len(vocabulary)) for c in text[:whole]), "int32", whole)
         splits.append(Text(numbers.reshape(-1, length), vocabulary))
-    return tuple(splits)
+    train, val, test = splits
+    return train, val, test
 
 
 def _of_file(path):

@@ -91,7 +91,8 @@ def backpropagate(
     weights, biases, x, y, softmax = _checked(weights, biases, x, y, loss)
     f = _Elementwise(activation)
     l2 = number("backpropagate.l2", l2, at_least=0)
-    dW, db = [None] * len(weights), [None] * len(weights)
+    dW: list[np.ndarray] = [np.zeros(0)] * len(weights)
+    db: list[np.ndarray] = [np.zeros(0)] * len(weights)
 
     def propagate(l, alpha):
         """Propagate α forward from layer l to the end, and δ back; return (cost, ∂cost/∂α)."""
@@ -175,7 +176,8 @@ def gradient_check(
     """
     step = number("gradient_check.step", step, above=0)
     if gradients is None:
-        _, *gradients = backpropagate(weights, biases, x, y, activation, loss, l2)
+        _, dW, db = backpropagate(weights, biases, x, y, activation, loss, l2)
+        gradients = dW, db
     weights = [np.array(each, "float64") for each in weights]
     biases = [np.array(each, "float64") for each in biases]
     parameters = [*weights, *biases]

@@ -8,6 +8,7 @@ Understanding the difficulty of training deep feedforward neural networks.
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from tf_kit.networks.inspection import intercepted, named_layers
 from tf_kit.networks.perceptron import mlp
 from tf_kit.typing import ArrayLike, Tensor
 
-Loss = keras.losses.Loss | str | Callable[[Tensor, Tensor], Tensor]
+Loss: TypeAlias = keras.losses.Loss | str | Callable[[Tensor, Tensor], Tensor]
 
 INITIALIZATIONS = {
     # The uniform distribution on ±1/√fan_in has the variance (1/3)/fan_in.

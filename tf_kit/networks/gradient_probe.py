@@ -70,7 +70,7 @@ class Recorder(keras.optimizers.Optimizer):
 
     def __init__(self) -> None:
         super().__init__(learning_rate=0.0)
-        self.gradients = []
+        self.gradients: list[keras.Variable] = []
 
     def build(self, variables: list[keras.Variable]) -> None:
         if not self.built:
@@ -78,7 +78,8 @@ class Recorder(keras.optimizers.Optimizer):
             self.gradients = [self.add_variable_from_reference(each, name="gradient") for each in variables]
 
     def apply(self, grads: list[Tensor], trainable_variables: list[keras.Variable] | None = None) -> None:
-        self.build(trainable_variables)
+        if trainable_variables is not None:
+            self.build(trainable_variables)
         for kept, gradient in zip(self.gradients, grads, strict=True):
             # None if the cost does not depend on the variable; gradients of embeddings are sparse.
             kept.assign(ops.zeros_like(kept) if gradient is None else ops.convert_to_tensor(gradient))

@@ -67,7 +67,9 @@ def grid_shape(shape: tuple[int | None, ...], patch_size: int) -> tuple[int, int
     """
     if len(shape) != 4:
         refuse("patches.images", "have shape (n, height, width, channels)", f"shape={tuple(shape)}")
-    height, width = shape[1:3]
+    _, height, width, _ = shape
+    if height is None or width is None:
+        refuse("patches.images", "have a known height and width", f"shape={tuple(shape)}")
     if height % patch_size or width % patch_size:
         refuse(
             "patch_size",

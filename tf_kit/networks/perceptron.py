@@ -7,7 +7,6 @@ Reference: Rosenblatt, 1958, The perceptron, doi:10.1037/h0042519; Rumelhart, Hi
 representations by back-propagating errors, doi:10.1038/323533a0.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -218,8 +217,8 @@ def hidden_activation(
     if not callable(activation):
         choice(f"{network}.activation", activation, tuple(ACTIVATIONS), remedy="A layer class is allowed too")
         return lambda name: ACTIVATIONS[activation](name=f"{name}_{activation}")
-    if inspect.isclass(activation):
-        names = {each: name for name, each in ACTIVATIONS.items()}
+    if isinstance(activation, type):
+        names: dict[type, str] = {each: name for name, each in ACTIVATIONS.items()}
         suffix = names.get(activation, activation.__name__.lower())
         return lambda name: activation(name=f"{name}_{suffix}")
     return lambda name: activation()

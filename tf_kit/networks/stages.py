@@ -77,7 +77,8 @@ def check_flat(subject: str, stage: Stage, input_shape: tuple[int | None, ...]) 
     Raises:
         ValueError: the dense layer has another number of inputs than an example has features.
     """
-    features, width = math.prod(input_shape[1:]), stage.dense.kernel.shape[0]
+    features = math.prod(side or 0 for side in input_shape[1:])  # an unknown side does not match
+    width = stage.dense.kernel.shape[0]
     if features != width:
         refuse(
             subject,

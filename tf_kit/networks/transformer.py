@@ -250,7 +250,10 @@ class PatchEncoder(Blocks):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.grid = grid_shape(input_shape, self.patch_size)
         self.image_shape = tuple(input_shape[1:])
-        self.embedding.build((None, None, self.patch_size**2 * input_shape[-1]))
+        channels = input_shape[-1]
+        if channels is None:
+            refuse("PatchEncoder", "know the channels of the images", f"inputs of shape {tuple(input_shape)}")
+        self.embedding.build((None, None, self.patch_size**2 * channels))
         self.positions = grid_positions(*self.grid, self.width)
         self._build_blocks()
 
