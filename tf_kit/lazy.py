@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, so that the command line starts at once."""
+"""Names of a package that are imported on first use, so that the command line starts at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 def lazily(package: str, names: Mapping[str, Sequence[str]]) -> tuple[Callable, Callable, list[str]]:
     """Make the `__getattr__`, `__dir__` and `__all__` of a package whose names are imported on first use.
 
-    An editor or a type checker does not see these names; the package imports them under `if TYPE_CHECKING:` too.
+    Editors and type checkers do not see these names, so the package also imports them under `if TYPE_CHECKING:`.
 
     Args:
         package: `__name__` of the package.
-        names: module → names that the package takes from it. A module with no names is itself the name.
+        names: module → names that the package takes from it. A module without names is a submodule to offer as a whole.
+
+    Returns:
+        The two functions, and the sorted names.
     """
     home = {name: module for module, group in names.items() for name in group}
     modules = {module.rsplit(".", 1)[-1]: module for module, group in names.items() if not group}
@@ -25,7 +28,7 @@ def lazily(package: str, names: Mapping[str, Sequence[str]]) -> tuple[Callable, 
             return getattr(importlib.import_module(home[name]), name)
         if name in modules:
             return importlib.import_module(modules[name])
-        raise AttributeError(f"{package} has no {name!r}; it has {', '.join(everything)}")
+        raise AttributeError(f"{package} has no attribute {name!r}; it has {', '.join(everything)}")
 
     def directory() -> list[str]:
         return everything

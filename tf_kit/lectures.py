@@ -1,35 +1,50 @@
-"""The lecture demos: where they are, what they ask, and how one is run from the command line or a notebook.
+"""Lecture demos: how they are found, described, configured and run.
 
-A demo is a percent script `NN_topic.py` with a docstring whose first line is its question, the constants `TITLE`
-and `SECONDS` (what it takes at full size on two cores), a dataclass `Config`, and the functions
+A demo is a percent script `NN_topic.py` with a docstring whose first line is its question, the constants `TITLE` and
+`SECONDS` (duration at full size on two cores), a dataclass `Config`, and the functions
 
     run(config) -> dict        plain numbers and arrays, the same for the same config
     check(results) -> str      asserts the claim of the docstring and returns the answer in one sentence
-    plot(results) -> figure    drawn by `tf_kit.plotting`
+    plot(results) -> figure    draws the results
 
-and ends with `if __name__ == "__main__": lectures.main(globals())`, so that it runs as a program, imports as a
-module and opens as a notebook.
+It ends with `if __name__ == "__main__": lectures.main(globals())`, so that it runs as a program, imports as a module
+and opens as a notebook.
 """
 
+from __future__ import annotations
+
 import ast
+import contextlib
 import dataclasses
 import difflib
 import importlib.util
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import click
 
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError
-from tf_kit.options import flags_of
+from tf_kit.options import flags_of, help_text
 from tf_kit.options import option as option
 
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """What is known of a demo without running it."""
+    """Description of a demo, read from its file without running it.
+
+    Attributes:
+        number: two digits, such as `"06"`.
+        topic: rest of the file name, such as `"optimizers"`.
+        title: title.
+        question: first line of the docstring.
+        seconds: duration at full size on two cores.
+        path: path of the file.
+    """
 
     number: str
     topic: str
@@ -39,19 +54,23 @@ class Demo:
     path: Path
 
 
-def folder():
-    """The folder of the demos: inside the installed package, or beside it in a checkout."""
+def folder() -> Path:
+    """Return the folder of the demos: in the installed package, or next to the package in a checkout."""
     inside = Path(__file__).parent / "_lectures"
     return inside if inside.is_dir() else Path(__file__).parents[1] / "lectures"
 
 
-def demos():
-    """All demos in order, read from their files without importing them."""
+def demos() -> list[Demo]:
+    """Return all demos in order."""
     return [_describe(path) for path in sorted(folder().glob("[0-9][0-9]_*.py"))]
 
 
-def find(name):
-    """The demo of a number ("6", "06") or a topic ("optimizers"), or `InputError` that names the nearest."""
+def find(name: str) -> Demo:
+    """Return the demo with a number (`"6"`, `"06"`) or a topic (`"optimizers"`).
+
+    Raises:
+        InputError: there is none; the message names the most similar topic.
+    """
     everything = demos()
     for demo in everything:
         if name in (demo.topic, demo.number, demo.number.lstrip("0"), f"{demo.number}_{demo.topic}"):
@@ -59,15 +78,17 @@ def find(name):
     near = difflib.get_close_matches(name, [demo.topic for demo in everything], n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     refuse(
-        "lecture",
+        "find.name",
         "be the number or the name of a demo",
         f"{name!r}",
-        f"{hint}`tf-kit lecture list` shows them",
+        f"{hint}`lectures.demos()` lists them",
+        flag="NAME",
+        typed_remedy=f"{hint}`tf-kit lecture list` shows them",
     )
 
 
-def load(demo):
-    """The demo as a module."""
+def load(demo: Demo) -> ModuleType:
+    """Import a demo."""
     name = f"tf_kit_lecture_{demo.number}_{demo.topic}"
     spec = importlib.util.spec_from_file_location(name, demo.path)
     module = importlib.util.module_from_spec(spec)
@@ -76,19 +97,49 @@ def load(demo):
     return module
 
 
-def configure(module, quick=False, **changes):
-    """The demo's `Config`, or its `Config.quick()`, with the changes that are not None."""
+def docstring(demo: Demo) -> str:
+    """Return the docstring of a demo without importing it."""
+    return ast.get_docstring(_tree(demo.path)) or ""
+
+
+def flags(demo: Demo) -> list[click.Option]:
+    """Make a flag for each field of a demo's `Config`.
+
+    Executes only the definition of `Config`, so that `--help` does not import TensorFlow. If the definition uses other
+    names of the demo, the demo is imported.
+    """
+    names: dict[str, Any] = {
+        "__name__": __name__,
+        "dataclasses": dataclasses,
+        "lectures": sys.modules[__name__],
+    }
+    body = [
+        each for each in _tree(demo.path).body if isinstance(each, ast.ClassDef) and each.name == "Config"
+    ]
+    with contextlib.suppress(NameError):
+        exec(compile(ast.Module(body, []), str(demo.path), "exec"), names)
+    return flags_of(names["Config"] if "Config" in names else load(demo).Config)
+
+
+def configure(module: ModuleType, quick: bool = False, **changes: Any) -> Any:
+    """Return the configuration of a demo.
+
+    Args:
+        module: demo, as `load` returns it.
+        quick: whether to start from `Config.quick()` instead of `Config()`. Defaults to False.
+        **changes: fields to change; None keeps a field.
+    """
     config = module.Config.quick() if quick else module.Config()
     return dataclasses.replace(
         config, **{name: value for name, value in changes.items() if value is not None}
     )
 
 
-def perform(module, config, out):
-    """Asks, runs, checks, draws; prints the question first and the answer last.
+def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
+    """Run a demo, draw its figure and check its claim; print the question first and the answer last.
 
     Args:
-        module: a demo, as `load` returns it.
+        module: demo, as `load` returns it.
         config: its configuration.
         out: folder for the figure.
 
@@ -96,7 +147,7 @@ def perform(module, config, out):
         Path of the figure.
 
     Raises:
-        AssertionError: if the demo's claim does not hold.
+        AssertionError: the claim of the demo does not hold.
     """
     from tf_kit import plotting
 
@@ -112,8 +163,12 @@ def perform(module, config, out):
     return path
 
 
-def main(namespace):
-    """Runs the demo whose globals are given: with the arguments of the command line, or plainly in a notebook."""
+def main(namespace: Mapping[str, Any]) -> None:
+    """Run a demo as a program, with the arguments of the command line, or in a notebook, with the defaults.
+
+    Args:
+        namespace: `globals()` of the demo.
+    """
     module = sys.modules[namespace["__name__"]]
     if "ipykernel" in sys.modules:
         module.__file__ = namespace.get("__file__", f"{namespace['TITLE'].lower().replace(' ', '_')}.py")
@@ -131,23 +186,34 @@ def main(namespace):
         sys.exit(2)
 
 
-def general_flags():
-    """The flags that every demo has."""
+def general_flags() -> list[click.Option]:
+    """Make the flags that every demo has."""
+    out = help_text("Folder for the figure", "figures")
     return [
         click.Option(["--quick"], is_flag=True, help="Run a smaller version of the demo."),
-        click.Option(["--out"], default="figures", show_default=True, help="Folder for the figure."),
+        click.Option(["--out"], default="figures", help=out, metavar="FOLDER"),
     ]
 
 
-def write_notebook(demo, out):
-    """Writes the demo as a notebook that opens in Jupyter and on Colab. Returns its path."""
+def write_notebook(demo: Demo, out: str | Path) -> Path:
+    """Write a demo as a notebook that opens in Jupyter and on Colab.
+
+    Args:
+        demo: the demo.
+        out: folder for the notebook.
+
+    Returns:
+        Path of the notebook.
+
+    Raises:
+        InputError: jupytext is not installed.
+    """
     try:
         import jupytext
         import nbformat
     except ModuleNotFoundError:
-        refuse(
-            "--notebook", "find jupytext", "an installation without it", 'pip install "tf-kit[labs]"'
-        )
+        remedy = '`pip install "tf-kit[labs]"` installs it'
+        refuse("write_notebook", "find the package jupytext", "no such package", remedy, flag="--notebook")
     notebook = jupytext.read(demo.path, fmt="py:percent")
     install = "# In an environment without the kit, such as a fresh Colab:\n# %pip install <the kit's wheel>"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(install))
@@ -158,19 +224,20 @@ def write_notebook(demo, out):
     return path
 
 
-def question(docstring):
-    """The first line of a demo's docstring.
+def question(docstring: str) -> str:
+    """Return the first line of a demo's docstring.
 
-    >>> question('''What can one layer not separate?
-    ...
-    ... More text.''')
-    'What can one layer not separate?'
+    Example:
+        >>> question('''What can one layer not separate?
+        ...
+        ... More text.''')
+        'What can one layer not separate?'
     """
     return docstring.strip().splitlines()[0]
 
 
 def _describe(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = _tree(path)
     constants = {
         node.targets[0].id: node.value.value
         for node in tree.body
@@ -181,3 +248,7 @@ def _describe(path):
     number, topic = path.stem.split("_", 1)
     asked = question(ast.get_docstring(tree))
     return Demo(number, topic, constants["TITLE"], asked, constants["SECONDS"], path)
+
+
+def _tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))

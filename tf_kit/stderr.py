@@ -1,13 +1,16 @@
-"""Standard error leads nowhere for a while, for what writes past `sys.stderr` too, as TensorFlow does."""
+"""Suppression of standard error, including output that bypasses `sys.stderr`, as that of TensorFlow does."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def closed():
-    """What is written to descriptor 2 meanwhile is lost. `sys.stderr` itself stays what it is."""
+def closed() -> Iterator[None]:
+    """Within this context, discard everything that is written to descriptor 2."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -10,25 +10,15 @@ from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command
 
 RUN = click.argument("run", type=click.Path())
-EPOCHS = click.option(
-    "--epochs",
-    type=click.IntRange(1),
-    default=30,
-    show_default=True,
-    help="Passes over the labelled examples.",
-)
-BATCH_SIZE = click.option(
-    "--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Examples per step."
-)
+EPOCHS = flags.number("--epochs", "Passes over the labelled examples", default=30)
+BATCH_SIZE = flags.number("--batch-size", "Examples per step", default=32)
 
 
 def _learning_rate(default: float):
-    return click.option(
-        "--learning-rate", type=float, default=default, show_default=True, help="Learning rate of Adam."
-    )
+    return flags.number("--learning-rate", "Learning rate of Adam", float, default=default, above=0)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Train the encoder of a run on labels.")
 @RUN
 @flags.LABELS
 @EPOCHS
@@ -40,23 +30,26 @@ def _learning_rate(default: float):
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas
-def finetune(run: str, labels: str | None, out: str | None, **options: Any) -> None:
-    """Train the pretrained encoder of RUN on labels; the best epoch on validation is tested once."""
+def finetune(run: str, labels: int | float | None, out: str | None, **options: Any) -> None:
+    """Train the pretrained encoder in the run folder RUN on labels.
+
+    The best epoch on validation is kept and tested once. Prints the error on each split.
+    """
     from tf_kit.runs.classification import finetune_run
 
     _classify("finetune", finetune_run, run, labels, out, options)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Measure the encoder of a run with a linear classifier and neighbors.")
 @RUN
 @flags.LABELS
 @EPOCHS
 @BATCH_SIZE
 @_learning_rate(0.01)
-@click.option(
+@flags.number(
     "--k",
-    type=click.IntRange(1),
-    help="Nearest neighbors that vote. [default: 20, or the number of labels per class if that is less]",
+    "Number of nearest neighbors",
+    default_text="20, or the number of labels per class if that is less",
 )
 @flags.SEED
 @flags.LABELLED
@@ -64,8 +57,12 @@ def finetune(run: str, labels: str | None, out: str | None, **options: Any) -> N
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas
-def probe(run: str, labels: str | None, out: str | None, **options: Any) -> None:
-    """Measure the frozen encoder of RUN: a linear classifier on it, and its nearest neighbors."""
+def probe(run: str, labels: int | float | None, out: str | None, **options: Any) -> None:
+    """Measure the frozen encoder in the run folder RUN.
+
+    Trains a linear classifier on its representation, and classifies by nearest neighbors. Prints the error on each
+    split.
+    """
     from tf_kit.runs.classification import probe_run
 
     _classify("probe", probe_run, run, labels, out, options)
@@ -74,7 +71,6 @@ def probe(run: str, labels: str | None, out: str | None, **options: Any) -> None
 def _classify(kind, classify, run, labels, out, options):
     from tf_kit.runs.classification import folder_within
 
-    labels = flags.label_count(labels)
     out = out or folder_within(run, kind, labels, options["seed"], options["data"])
     results = classify(run, labels=labels, out=out, **options)
     click.echo(f"{results['labels']:,} labels, best epoch {results['best_epoch']}; error in %")

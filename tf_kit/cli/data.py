@@ -16,7 +16,10 @@ def data() -> None:
 @data.command("list")
 @flags.DATA_DIR
 def list_data(data_dir: str | None) -> None:
-    """List the data sets at hand. Any other image set of tensorflow-datasets works by its name, once downloaded."""
+    """List the data sets of this machine.
+
+    Any other image set of tensorflow-datasets can be used by its name after `tf-kit data get NAME`.
+    """
     from tf_kit.data import available
 
     click.echo(f"{'name':24}{'kind':12}{'examples':>10}  {'shape':16}{'classes':>7}{'MB':>8}")

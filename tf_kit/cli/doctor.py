@@ -1,4 +1,4 @@
-"""tf-kit doctor: what this machine has."""
+"""tf-kit doctor: versions, devices, data and sandbox of this machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from tf_kit.cli.refusals import Command
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Print versions, devices, data and sandbox of this machine.")
 @flags.DATA_DIR
 def doctor(data_dir: str | None) -> None:
-    """Print what this machine has: versions, devices, the strategy of training, data, the sandbox of grading."""
+    """Print what this machine has.
+
+    Versions, devices, the strategy that training would use, the data sets, and the sandbox for graded answers.
+    """
     flags.import_tensorflow()
     import tensorflow as tf
 

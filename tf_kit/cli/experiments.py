@@ -8,20 +8,39 @@ import click
 
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command
+from tf_kit.options import Parsed
+
+LARGE = "from 10,000 training images"
 
 
-@click.command(cls=Command)
+def _learning_rates(default: str):
+    return flags.text(
+        "--learning-rates",
+        "Learning rates of fine-tuning to choose from on validation, separated by commas",
+        default_text=default,
+        type=Parsed(flags.numbers, "number,…"),
+    )
+
+
+@click.command(cls=Command, short_help="Compute the lecture's five-row table: the effect of pretraining.")
 @flags.DATA
 @flags.DATA_DIR
-@flags.SEEDS
-@click.option(
-    "--systems", help="Rows to compute, separated by commas: dbn,autoencoder,supervised,deep,shallow."
+@flags.text(
+    "--systems",
+    "Rows to compute, separated by commas",
+    default_text="dbn,autoencoder,supervised,deep,shallow",
+    type=Parsed(flags.names, "name,…"),
 )
-@click.option("--units", type=click.IntRange(1), help="Units in each hidden layer.")
-@click.option("--epochs", type=click.IntRange(1), help="Epochs of fine-tuning, the same for every system.")
-@click.option("--pretrain-epochs", type=click.IntRange(1), help="Epochs of pretraining for each layer.")
-@click.option("--batch-size", type=click.IntRange(1), help="Examples per step.")
-@click.option("--learning-rates", help="Fine-tuning rates to choose from on validation, separated by commas.")
+@flags.SEEDS
+@flags.number("--units", "Units in each hidden layer", default_text=f"256; {LARGE} 1000")
+@flags.number("--epochs", "Epochs of fine-tuning, the same for every system", default_text="20")
+@flags.number(
+    "--pretrain-epochs",
+    "Epochs of pretraining per layer",
+    default_text=f"15, but supervised 8; {LARGE} 15, but dbn 10 and supervised 5",
+)
+@flags.number("--batch-size", "Examples per step", default_text=f"32; {LARGE} 128")
+@_learning_rates(f"0.006; {LARGE} 0.0005,0.001,0.003")
 @flags.out("runs/table-<data>")
 @flags.RESUME
 @flags.on_replicas
@@ -29,51 +48,56 @@ def table(
     data: str,
     data_dir: str | None,
     seeds: int,
-    systems: str | None,
-    learning_rates: str | None,
+    systems: tuple[str, ...] | None,
     out: str | None,
     resume: bool,
     **changes: Any,
 ) -> None:
     """Compute the lecture's five-row table: the effect of pretraining.
 
-    Trains a deep belief network, a net with auto-associator pretraining, one with supervised pretraining, one
-    without and a shallow one, all on the same split with the same fine-tuning budget; prints training,
-    validation and test error. Learning rate and epoch are chosen on the validation set.
+    Trains a deep belief network, a net with auto-associator pretraining, a net with supervised pretraining, a net
+    without pretraining, and a shallow net, all on the same split with the same fine-tuning budget. Prints the
+    training, validation and test error. Learning rate and epoch are chosen on the validation set.
     """
     from tf_kit.experiments import format_table, run_table
 
-    if learning_rates is not None:
-        changes["learning_rates"] = flags.numbers("--learning-rates", learning_rates)
-    names = systems.split(",") if systems else None
     out = out or f"runs/table-{flags.last_part(data)}"
     results = run_table(
-        data, seeds=seeds, out=out, resume=resume, systems=names, data_dir=data_dir, **changes
+        data, seeds=seeds, out=out, resume=resume, systems=systems, data_dir=data_dir, **changes
     )
     click.echo(format_table(results))
     click.echo(f"\n{results['seconds']:.0f} s; figures, history and results in {out}")
 
 
-@click.command("label-efficiency", cls=Command)
+@click.command("label-efficiency", cls=Command, short_help="Compare every method by the number of labels.")
 @flags.DATA
 @flags.DATA_DIR
+@flags.text(
+    "--methods",
+    "Methods of `tf-kit pretrain`, separated by commas",
+    default_text="all that read images",
+    type=Parsed(flags.names, "name,…"),
+)
 @flags.SEEDS
-@click.option("--methods", help="Methods of `tf-kit pretrain`, separated by commas. [default: all on images]")
-@click.option(
+@flags.text(
     "--labels",
-    help="Numbers of labels, separated by commas; `all` is one of them. [default: by the size of the data set]",
+    "Numbers of labels, separated by commas; `all` is one of them",
+    default_text=f"50,200,all; {LARGE} 100,1000,10000,all",
+    type=Parsed(flags.label_counts, "integer,…"),
 )
-@click.option("--steps", type=click.IntRange(1), help="Fewest steps of a fine-tuning.")
-@click.option(
-    "--pretrain-epochs", type=click.IntRange(1), help="Epochs of pretraining; layer by layer, of each layer."
+@flags.number("--val-labels", "Validation images that choices are made on", default_text=f"all; {LARGE} 1000")
+@flags.number(
+    "--pretrain-epochs",
+    "Epochs of pretraining, per layer if the method trains layer by layer",
+    default_text=f"those of `tf-kit pretrain`; {LARGE} 5 per layer, or 10",
 )
-@click.option(
-    "--pretrainings", type=click.IntRange(1), help="Encoders for each method, which the seeds share in turn."
+@flags.number(
+    "--pretrainings",
+    "Encoders per method, which the seeds share in turn",
+    default_text=f"one per seed; {LARGE} 1",
 )
-@click.option("--learning-rates", help="Fine-tuning rates to choose from on validation, separated by commas.")
-@click.option(
-    "--val-labels", type=click.IntRange(1), help="Labelled validation images that choices are made on."
-)
+@flags.number("--steps", "Smallest number of fine-tuning steps", default_text=f"300; {LARGE} 600")
+@_learning_rates(f"0.001,0.003; {LARGE} 0.0003,0.001,0.003")
 @flags.out("runs/label-efficiency-<data>")
 @flags.RESUME
 @flags.on_replicas
@@ -81,40 +105,22 @@ def label_efficiency(
     data: str,
     data_dir: str | None,
     seeds: int,
-    methods: str | None,
-    labels: str | None,
-    learning_rates: str | None,
+    methods: tuple[str, ...] | None,
     out: str | None,
     resume: bool,
     **changes: Any,
 ) -> None:
     """Compare every method with training from scratch, by the number of labels.
 
-    Pretrains on the training images, fine-tunes with few and with many labels (the same steps, learning rates
-    and choices on validation for every row), and prints test accuracy of fine-tuning, of a linear probe and of
+    Pretrains on the training images, and fine-tunes with few and with many labels, with the same steps, learning
+    rates and choices on validation for every row. Prints the test accuracy of fine-tuning, of a linear probe and of
     nearest neighbors.
     """
     from tf_kit.experiments import format_labels, run_label_efficiency
 
-    if learning_rates is not None:
-        changes["learning_rates"] = flags.numbers("--learning-rates", learning_rates)
-    if labels is not None:
-        changes["labels"] = _label_counts(labels)
-    names = methods.split(",") if methods else None
     out = out or f"runs/label-efficiency-{flags.last_part(data)}"
     results = run_label_efficiency(
-        data, seeds=seeds, out=out, resume=resume, methods=names, data_dir=data_dir, **changes
+        data, seeds=seeds, out=out, resume=resume, methods=methods, data_dir=data_dir, **changes
     )
     click.echo(format_labels(results))
     click.echo(f"\n{results['seconds']:.0f} s; figure, encoders and results in {out}")
-
-
-def _label_counts(text):
-    """
-    >>> _label_counts("50,200,all")
-    (50, 200, None)
-    """
-    return tuple(
-        None if part.strip() == "all" else flags.numbers("--labels", part, whole=True)[0]
-        for part in text.split(",")
-    )

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and what a command needs that trains."""
+"""Flags that several commands share, types of flags, and the setup of a command that trains."""
 
 from __future__ import annotations
 
@@ -7,57 +7,175 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import click
 
 from tf_kit import stderr
 from tf_kit.checks import refuse
+from tf_kit.options import Parsed, help_text, type_of
 
-DATA_DIR = click.option(
+
+def number(
+    name: str,
+    help: str,
+    kind: type = int,
+    *,
+    default: Any = None,
+    default_text: str | None = None,
+    **limits: float,
+) -> Callable:
+    """Make the decorator of a flag that takes a number.
+
+    Args:
+        name: the flag, such as `"--epochs"`.
+        help: effect of the flag.
+        kind: `int` or `float`. Defaults to `int`.
+        default: value that holds if the flag is not typed. Defaults to None.
+        default_text: text that the help shows as the default. Defaults to None, the default itself.
+        **limits: bounds, as for `options.option`; without any, the number must be at least 1.
+    """
+    limits = limits or {"at_least": 1}
+    type_ = type_of(name[2:].replace("-", "_"), kind, {"limits": limits})
+    words = help_text(help, default if default_text is None else default_text, **limits)
+    return click.option(name, type=type_, default=default, help=words)
+
+
+def text(name: str, help: str, default: Any = None, default_text: str | None = None, **more: Any) -> Callable:
+    """Make the decorator of any other flag; `more` are arguments of `click.option`."""
+    return click.option(name, default=default, help=help_text(help, default_text or default), **more)
+
+
+def choice(name: str, help: str, choices: Sequence[str], default: str, **more: Any) -> Callable:
+    """Make the decorator of a flag that takes one of some words; `more` are arguments of `click.option`.
+
+    Args:
+        name: the flag, such as `"--strategy"`.
+        help: effect of the flag.
+        choices: the words.
+        default: word that holds if the flag is not typed.
+    """
+    type_ = type_of(name[2:].replace("-", "_"), str, {"choices": choices})
+    return text(name, help, default, type=type_, metavar=f"[{'|'.join(choices)}]", **more)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse positive numbers separated by commas.
+
+    Example:
+        >>> numbers("0.1,0.01")
+        (0.1, 0.01)
+    """
+    return _positive(text, float) or refuse("numbers", "be positive numbers separated by commas", text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas.
+
+    Example:
+        >>> names("dbn, deep")
+        ('dbn', 'deep')
+    """
+    return tuple(part.strip() for part in text.split(","))
+
+
+def label_count(text: str) -> int | float:
+    """Parse a number of labels or a fraction.
+
+    Example:
+        >>> label_count("1000"), label_count("0.1")
+        (1000, 0.1)
+    """
+    try:
+        return int(text) if text.strip().isdigit() else float(text)
+    except ValueError:
+        refuse("labels", "be a number of labels or a fraction in (0, 1]", text)
+
+
+def label_counts(text: str) -> tuple[int | None, ...]:
+    """Parse numbers of labels separated by commas, with None for `all`.
+
+    Example:
+        >>> label_counts("50,200,all")
+        (50, 200, None)
+    """
+    parts = names(text)
+    if not all(part == "all" or part.isdigit() for part in parts):
+        refuse("labels", "be whole numbers, or all, separated by commas", text)
+    return tuple(None if part == "all" else int(part) for part in parts)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Parse height and width.
+
+    Example:
+        >>> image_size("32"), image_size("24,32")
+        ((32, 32), (24, 32))
+    """
+    sides = _positive(text, int)
+    if len(sides) not in (1, 2):
+        refuse("image_size", "be one positive whole number, or height,width", text)
+    return (sides[0], sides[-1])
+
+
+def _positive(text, kind):
+    """Parse positive numbers separated by commas; an empty tuple if one of them is not."""
+    try:
+        found = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        return ()
+    return found if all(0 < each < float("inf") for each in found) else ()
+
+
+DATA_DIR = text(
     "--data-dir",
+    "Folder of prepared tensorflow-datasets sets",
+    default_text="TFDS_DATA_DIR, then ~/tensorflow_datasets",
     type=click.Path(file_okay=False),
-    help="Folder of prepared tensorflow-datasets sets. Defaults to TFDS_DATA_DIR.",
+    metavar="FOLDER",
 )
-DATA = click.option(
+DATA = text(
     "--data",
-    default="digits",
-    show_default=True,
-    help="Data set (`tf-kit data list` shows some), or a folder of images, in subfolders if they have classes.",
+    "Data set (`tf-kit data list` shows some), or a folder of images, in subfolders if they have classes",
+    "digits",
+    metavar="NAME",
 )
-LABELLED = click.option(
+LABELLED = text(
     "--data",
-    help="Data set, or folder of images in subfolders, to train and test on. [default: the data of RUN]",
+    "Data set, or folder of images in subfolders, to train and test on",
+    default_text="the data of RUN",
+    metavar="NAME",
 )
-SEED = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random."
+SEED = number("--seed", "Seed of all random numbers", default=0, at_least=0)
+SEEDS = number("--seeds", "Number of seeds: 0, 1, …", default=3)
+RESUME = click.option("--resume", is_flag=True, help="Continue the run in the run folder, if it holds one.")
+LABELS = text(
+    "--labels",
+    "Number of labels to use, or a fraction such as 0.1",
+    default_text="all",
+    type=Parsed(label_count, "number"),
 )
-SEEDS = click.option(
-    "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Number of seeds: 0, 1, …"
-)
-RESUME = click.option("--resume", is_flag=True, help="Continue the run in the folder, if it holds one.")
-LABELS = click.option("--labels", help="Number of labels to use, or a fraction such as 0.1. [default: all]")
 
 
 def out(default: str) -> Callable:
-    """The flag `--out`."""
-    return click.option("--out", type=click.Path(), help=f"Run folder. [default: {default}]")
+    """Make the flag `--out` of a command whose run folder has a default."""
+    return text("--out", "Run folder", default_text=default, type=click.Path(), metavar="FOLDER")
 
 
 def on_replicas(command: Callable) -> Callable:
     """Give a command `--replicas` and `--strategy`, and run it in the scope of the strategy."""
 
-    @click.option(
+    @number(
         "--replicas",
-        type=click.IntRange(1),
-        help="Devices that share each minibatch; the results stay the same. [default: all GPUs; without one, 1]",
+        "Devices that share each minibatch; the results stay the same",
+        default_text="all GPUs, or 1 without a GPU",
     )
-    @click.option(
+    @choice(
         "--strategy",
-        type=click.Choice(["auto", "none", "mirrored", "multiworker"]),
-        default="auto",
-        show_default=True,
-        help="Devices of this machine, or of all machines that TF_CONFIG or Slurm names.",
+        "Devices of this machine, or of all machines that TF_CONFIG or Slurm names",
+        ("auto", "none", "mirrored", "multiworker"),
+        "auto",
     )
     @functools.wraps(command)
     def run(*arguments, replicas, strategy, **options):
@@ -73,7 +191,7 @@ def on_replicas(command: Callable) -> Callable:
 
 @contextlib.contextmanager
 def _printed_by_chief() -> Iterator[None]:
-    """Of several workers, only the chief prints."""
+    """Discard the output of this process unless it is the chief of the workers."""
     from tf_kit.training import workers
 
     prints = workers.is_chief()
@@ -82,58 +200,16 @@ def _printed_by_chief() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow with standard error closed: it prints lines there that no setting turns off."""
+    """Import TensorFlow with standard error closed, because no setting silences all its messages."""
     with stderr.closed():
         importlib.import_module("tensorflow")
 
 
 def last_part(name: str) -> str:
-    """Name of a run on a data set: the last part of a path."""
+    """Return the last part of a path, which names the run on a data set.
+
+    Example:
+        >>> last_part("pictures/flowers/"), last_part("mnist")
+        ('flowers', 'mnist')
+    """
     return os.path.basename(os.path.normpath(name))
-
-
-def numbers(flag: str, text: str, whole: bool = False) -> tuple:
-    """Positive numbers separated by commas.
-
-    Example:
-        >>> numbers("--learning-rates", "0.1,0.01")
-        (0.1, 0.01)
-    """
-    try:
-        found = tuple((int if whole else float)(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if not found or not all(0 < each < float("inf") for each in found):
-        kind = "whole numbers" if whole else "numbers"
-        refuse(flag, f"be positive {kind} separated by commas", text)
-    return found
-
-
-def label_count(text: str | None) -> int | float | None:
-    """Number of labels ("1000"), fraction ("0.1"), or None for all.
-
-    Example:
-        >>> label_count("1000"), label_count("0.1"), label_count(None)
-        (1000, 0.1, None)
-    """
-    if text is None:
-        return None
-    try:
-        return int(text) if text.strip().isdigit() else float(text)
-    except ValueError:
-        refuse("--labels", "be a number of labels or a fraction in (0, 1]", text)
-
-
-def image_size(text: str | None) -> tuple[int, int] | None:
-    """Height and width, from "32" or "24,32".
-
-    Example:
-        >>> image_size("32"), image_size("24,32")
-        ((32, 32), (24, 32))
-    """
-    if text is None:
-        return None
-    sides = numbers("--image-size", text, whole=True)
-    if len(sides) > 2:
-        refuse("--image-size", "be one number, or height,width", text)
-    return sides * 2 if len(sides) == 1 else sides

@@ -1,16 +1,24 @@
 """tf-kit lab: list, release, check, grade."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click
 
 from tf_kit.checks import refuse
+from tf_kit.cli import flags
 from tf_kit.cli.refusals import Group
+from tf_kit.options import help_text
+
+TIMEOUT = flags.number(
+    "--timeout", "Seconds for one answer", float, default_text="those of its exercise", at_least=0.1
+)
 
 
 @click.group(cls=Group)
 def lab() -> None:
-    """The labs: exercises that check themselves, and a grader for a whole class."""
+    """List, release, check and grade the labs."""
 
 
 @lab.command("list")
@@ -25,22 +33,16 @@ def list_labs() -> None:
 
 @lab.command()
 @click.argument("name")
-@click.option("--out", required=True, type=click.Path(), help="Folder for the notebook.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["plain", "nbgrader", "otter"]),
-    default="plain",
-    show_default=True,
-    help="Plain, or the source format of another grader.",
+@click.option("--out", required=True, type=click.Path(), metavar="FOLDER", help="Folder for the notebook.")
+@flags.choice(
+    "--format", "Plain, or the source format of another grader", ("plain", "nbgrader", "otter"), "plain"
 )
-@click.option(
+@flags.text(
     "--install",
-    default="tf-kit",
-    show_default=True,
-    help="Package that the first cell installs if the kit is missing: a name, a URL or a wheel.",
+    "Package that the first cell installs if the kit is missing: a name, a URL or a wheel",
+    "tf-kit",
 )
-def release(name: str, out: str, form: str, install: str) -> None:
+def release(name: str, out: str, format: str, install: str) -> None:
     """Write the student notebook of lab NAME.
 
     nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
@@ -57,17 +59,18 @@ def release(name: str, out: str, form: str, install: str) -> None:
             f"{out!r}",
             "Choose another folder, or move the file",
         )
-    click.echo(f"{notebooks.write(notebooks.released(each, form, install), path)}")
+    click.echo(f"{notebooks.write(notebooks.released(each, format, install), path)}")
 
 
-@lab.command("check")
+@lab.command("check", short_help="Check every answer in NOTEBOOK on the visible cases.")
 @click.argument("notebook", type=click.Path(exists=True, dir_okay=False))
-@click.option("--lab", "name", help="Number or topic of the lab. [default: found from the notebook's cells]")
 @click.option(
-    "--timeout",
-    type=click.FloatRange(min=0.1),
-    help="Seconds for one answer. [default: those of its exercise]",
+    "--lab",
+    "name",
+    metavar="NAME",
+    help=help_text("Number or topic of the lab", "found from the notebook's cells"),
 )
+@TIMEOUT
 def check_notebook(notebook: str, name: str | None, timeout: float | None) -> None:
     """Check every answer in NOTEBOOK on the visible cases, as `check(…)` does in its cells."""
     from tf_kit.grading import grader, labs, submissions
@@ -86,22 +89,19 @@ def check_notebook(notebook: str, name: str | None, timeout: float | None) -> No
                         click.echo(f"      {words}")
 
 
-@lab.command()
+@lab.command(short_help="Grade notebooks of lab NAME.")
 @click.argument("name")
 @click.argument("submission", nargs=-1, required=True, type=click.Path())
-@click.option("--out", required=True, type=click.Path(), help="Folder for the record and the reports.")
 @click.option(
-    "--jobs", type=click.IntRange(1), help="Answers that run at once. [default: number of processors]"
+    "--out", required=True, type=click.Path(), metavar="FOLDER", help="Folder for the record and the reports."
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0.1),
-    help="Seconds for one answer. [default: those of its exercise]",
-)
-@click.option(
+@flags.number("--jobs", "Answers that run at once", default_text="number of processors")
+@TIMEOUT
+@flags.text(
     "--course-secret",
+    "Any text, from which the hidden cases are drawn; also read from TF_KIT_COURSE_SECRET",
+    default_text="created once, in OUT/course-secret",
     envvar="TF_KIT_COURSE_SECRET",
-    help="Any text, from which the hidden cases are drawn. [default: created once, in OUT/course-secret]",
 )
 @click.option("--visible-only", is_flag=True, help="Grade without hidden cases.")
 @click.option(

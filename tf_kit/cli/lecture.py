@@ -9,23 +9,20 @@ from tf_kit.cli.refusals import Command, Group
 
 
 class _Lectures(Group):
-    """`lecture NN` and `lecture NAME` are commands whose flags derive from the demo's `Config`."""
+    """`tf-kit lecture`, which has a command for each demo, with the fields of its `Config` as flags."""
 
     def get_command(self, ctx, name):
         command = super().get_command(ctx, name)
         if command is not None:
             return command
         from tf_kit import lectures
-        from tf_kit.options import flags_of
 
         demo = lectures.find(name)
-        flags.import_tensorflow()
-        module = lectures.load(demo)
         return Command(
             name,
-            params=[*flags_of(module.Config), *lectures.general_flags(), _NOTEBOOK],
-            callback=lambda **options: _run(demo, module, **options),
-            help=module.__doc__,
+            params=[*lectures.flags(demo), *lectures.general_flags(), _NOTEBOOK],
+            callback=lambda **options: _run(demo, **options),
+            help=lectures.docstring(demo),
             short_help=demo.question,
         )
 
@@ -35,17 +32,28 @@ _NOTEBOOK = click.Option(
 )
 
 
-@click.group(cls=_Lectures, subcommand_metavar="list | all | NN | NAME")
+@click.group(
+    cls=_Lectures,
+    options_metavar="",
+    subcommand_metavar="list | all | NN | NAME [OPTIONS]",
+    short_help="Run a demo of the lecture.",
+)
 def lecture() -> None:
-    """Run a demo of the lecture: it poses one question, answers it and checks the answer."""
+    """Run a demo of the lecture.
+
+    A demo asks one question, answers it with numbers and a figure, and checks the answer. `tf-kit lecture list` shows
+    the numbers and names of the demos, `tf-kit lecture NN --help` the options of one.
+    """
 
 
-def _run(demo, module, quick, out, notebook, **changes):
+def _run(demo, quick, out, notebook, **changes):
     from tf_kit import lectures
 
     if notebook:
         click.echo(f"{lectures.write_notebook(demo, out)}")
         return
+    flags.import_tensorflow()
+    module = lectures.load(demo)
     try:
         lectures.perform(module, lectures.configure(module, quick, **changes), out)
     except AssertionError as error:
@@ -62,11 +70,14 @@ def list_lectures() -> None:
         click.echo(f"{demo.number}  {demo.topic:16}{demo.seconds:>5g} s  {demo.title}: {demo.question}")
 
 
-@lecture.command("all")
+@lecture.command("all", short_help="Run every demo.")
 @click.option("--quick", is_flag=True, help="Run a smaller version of each demo.")
-@click.option("--out", default="figures", show_default=True, help="Folder for the figures.")
+@flags.text("--out", "Folder for the figures", "figures", metavar="FOLDER")
 def all_lectures(quick: bool, out: str) -> None:
-    """Run every demo, one after another; the exit status is 1 if a claim does not hold."""
+    """Run every demo, one after another.
+
+    The exit status is 1 if a claim does not hold.
+    """
     from tf_kit import lectures
 
     flags.import_tensorflow()
@@ -80,5 +91,6 @@ def all_lectures(quick: bool, out: str) -> None:
             failed.append(demo.number)
             click.echo(f"the claim does not hold: {error}", err=True)
     if failed:
-        click.echo(f"tf-kit: {len(failed)} claims do not hold: {', '.join(failed)}", err=True)
+        claims = "claim does" if len(failed) == 1 else "claims do"
+        click.echo(f"tf-kit: {len(failed)} {claims} not hold: {', '.join(failed)}", err=True)
         raise SystemExit(1)

@@ -1,7 +1,7 @@
 """The command tf-kit: its groups and commands, and its exit status.
 
 Nothing heavy is imported before a command needs it, so `--help` answers at once. Exit status: 0 done, 2 bad arguments
-or input (one line on standard error), 130 interrupted, 1 anything else.
+or input (one line on standard error), 130 interrupted, 1 any other error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from tf_kit.errors import InputError, WorkerLost
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tf-kit")
 def cli() -> None:
-    """A course on neural networks that runs: pretraining, optimizers, regularization, in Keras 3."""
+    """Train and pretrain neural networks, run the demos of the lecture, and grade its labs.
+
+    A course on neural networks in Keras 3. `tf-kit COMMAND --help` explains a command.
+    """
 
 
 for command in (table, pretrain, finetune, probe, label_efficiency, lecture, lab, data, doctor):
@@ -34,7 +37,7 @@ for command in (table, pretrain, finetune, probe, label_efficiency, lecture, lab
 
 
 def main() -> None:
-    """Run the command, and turn a user's mistake into one line and exit status 2."""
+    """Run the command; a mistake of the user gives one line and exit status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         status = cli.main(standalone_mode=False)
@@ -60,9 +63,10 @@ def _fail(line: str) -> int:
 
 
 def _one_line(error: click.ClickException) -> str:
-    """Message of click about a wrong argument, and where to look."""
+    """Return the message of click about a wrong argument, followed by the command that explains it."""
     context = getattr(error, "ctx", None)
     if not isinstance(error, click.UsageError):
         return error.format_message()
     command = context.command_path if context else "tf-kit"
-    return f"{error.format_message().rstrip('.')}. See `{command} --help`."
+    message = error.format_message()
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{command} --help`."

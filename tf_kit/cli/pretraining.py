@@ -1,4 +1,4 @@
-"""tf-kit pretrain METHOD, a command for each method, whose flags derive from the method's declaration."""
+"""tf-kit pretrain METHOD: one command per method, with flags from the declaration of the method."""
 
 from __future__ import annotations
 
@@ -10,23 +10,38 @@ import click
 
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command, Group
-from tf_kit.options import flags_of
+from tf_kit.options import Parsed, flags_of
 from tf_kit.pretraining.methods import METHODS, Method
 
-IMAGE_SIZE = click.option(
+IMAGE_SIZE = flags.text(
     "--image-size",
-    help="Pixels per side, or height,width, that images are scaled to. [default: by the images]",
+    "Pixels per side, or height,width, that images are scaled to",
+    default_text="by the images",
+    type=Parsed(flags.image_size, "integer"),
 )
-LABELS = click.option(
-    "--labels", help="Number of labels it may use, or a fraction such as 0.1. [default: all]"
-)
-TEXT = click.option(
-    "--data", default="tiny_shakespeare", show_default=True, help="Text file, or prepared text set."
-)
+TEXT = flags.text("--data", "Text file, or prepared text set", "tiny_shakespeare", metavar="NAME")
+
+# Sections of the help, with the flags that each lists after those of the method itself.
+SECTIONS = {
+    "Data": ("data", "data_dir", "image_size", "labels", "length"),
+    "Encoder": ("encoder", "units", "activation", "filters", "patch_size", "width", "depth"),
+    "Training": ("epochs", "batch_size", "learning_rate", "seed", "monitor_every"),
+    "Run": ("out", "resume", "replicas", "strategy", "help"),
+}
 
 
 class _MethodCommand(Command):
-    """The command of one method; a flag of another method is refused with the name of its owner."""
+    """Command of one method, which refuses a flag of another method with the names of the methods that have it."""
+
+    def format_options(self, ctx, formatter):
+        listed = {name for names in SECTIONS.values() for name in names}
+        parameters = {each.name: each for each in self.params} | {"help": self.get_help_option(ctx)}
+        own = [name for name in parameters if name not in listed]
+        for title, names in {f"Options of {self.name}": own, **SECTIONS}.items():
+            records = [parameters[name].get_help_record(ctx) for name in names if name in parameters]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def parse_args(self, ctx, args):
         try:
@@ -42,7 +57,7 @@ class _MethodCommand(Command):
 
 
 class _Methods(Group):
-    """`tf-kit pretrain`: the methods are its commands."""
+    """`tf-kit pretrain`, whose commands are the methods."""
 
     def list_commands(self, ctx):
         return list(METHODS)
@@ -52,7 +67,7 @@ class _Methods(Group):
 
     def parse_args(self, ctx, args):
         names = [word for word in args if word in METHODS]
-        if args and args[0].startswith("-") and names:  # flags were typed before the method
+        if args and args[0].startswith("-") and names:  # flags are allowed before the method
             args = [names[0], *(word for i, word in enumerate(args) if i != args.index(names[0]))]
         return super().parse_args(ctx, args)
 
@@ -66,13 +81,13 @@ class _Methods(Group):
             formatter.write_dl([(name, method.learns) for name, method in METHODS.items()])
 
 
-@click.group(cls=_Methods, subcommand_metavar="METHOD [FLAGS]")
+@click.group(cls=_Methods, options_metavar="", subcommand_metavar="METHOD [OPTIONS]")
 def pretrain() -> None:
     """Pretrain an encoder on unlabelled data.
 
-    The run folder then holds the encoder, the curves, and figures of what was learned: filters, views,
+    The run folder then holds the encoder, the history of the training, and figures: curves, filters, views,
     reconstructions. During training, nearest neighbors and the rank of the representation are measured on validation
-    images, and a collapse is reported. `tf-kit pretrain METHOD --help` lists the flags of a method.
+    images, and a collapse is reported. `tf-kit pretrain METHOD --help` lists the options of a method.
     """
 
 
@@ -86,23 +101,39 @@ def _command(name: str) -> click.Command:
     own = [
         flag
         for declaration, names, defaults in method.declarations()
-        for flag in flags_of(declaration, defaults)
+        for flag in flags_of(declaration, defaults | _sizes(method), _helps(method))
         if flag.name in names
     ]
     return _MethodCommand(
         name,
         params=[*own, *shared],
         callback=command,
-        help=f"{method.title}: {method.learns}.",
+        help=f"{method.title[0].upper()}{method.title[1:]}: the network {method.learns}.",
         epilog=_examples(name, method),
     )
+
+
+def _sizes(method: Method) -> dict[str, Any]:
+    """Default sizes that depend on the method alone, as in `runs.encoders`, which imports Keras."""
+    units = {"units": (200, 200, 200)} if method.encoders == ("mlp",) else {}
+    return units | {"activation": "sigmoid" if method.greedy else "relu"}
+
+
+def _helps(method: Method) -> dict[str, str]:
+    """Help of flags whose meaning is simpler for one method than for all."""
+    helps = {"epochs": "Passes over the data for each layer" if method.greedy else "Passes over the data"}
+    if method.encoders == ("mlp",):
+        helps |= {"units": "Units of each layer", "activation": "Activation of the layers"}
+    if len(method.encoders) == 1:
+        helps |= {"patch_size": "Side of a patch in pixels"}
+    return helps
 
 
 def _shared(name: str, method: Method) -> list:
     out = flags.out(f"runs/{name}-<data>")
     if method.reads_text:
         return [TEXT, flags.DATA_DIR, flags.SEED, out, flags.RESUME]
-    labels = [LABELS] if method.supervised else []
+    labels = [flags.LABELS] if method.supervised else []
     return [flags.DATA, flags.DATA_DIR, IMAGE_SIZE, *labels, flags.SEED, out, flags.RESUME]
 
 
@@ -122,13 +153,9 @@ def _examples(name: str, method: Method) -> str:
 def _run(method: str, data: str, out: str | None, **options: Any) -> None:
     from tf_kit.runs.pretraining import pretrain
 
-    if "image_size" in options:
-        options["image_size"] = flags.image_size(options["image_size"])
-    if "labels" in options:
-        options["labels"] = flags.label_count(options["labels"])
     out = out or f"runs/{method}-{flags.last_part(data)}"
     results = pretrain(method, data, out=out, **options)
-    if "test" in results:  # of a text
+    if "test" in results:  # a text is tested in the run itself
         for name, accuracy in results["test"].items():
             click.echo(f"test, masked characters: {name} {accuracy:.2f} %")
         click.echo(f"encoder, curves and figures/filled_in.txt in {out}")
@@ -137,5 +164,5 @@ def _run(method: str, data: str, out: str | None, **options: Any) -> None:
         values = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
         click.echo(f"{stage}: {values}")
     for stage, epoch in results.get("collapsed_in", {}).items():
-        click.echo(f"{stage}: collapsed in epoch {epoch}; this encoder is hardly worth fine-tuning")
+        click.echo(f"{stage}: the embeddings collapsed in epoch {epoch}, so fine-tuning will gain little")
     click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {shlex.quote(str(out))}")

@@ -1,19 +1,29 @@
-"""Errors in the words of whoever typed the command: the flag in place of the argument, a remedy that can be typed."""
+"""Errors in the words of whoever typed the command: flags in place of arguments, remedies that can be typed."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from tf_kit.errors import InputError
+from tf_kit.options import text_of
+
+
+class Refused(click.ClickException):
+    """`InputError` in the words of the command line. The exit status is 2."""
+
+    exit_code = 2
 
 
 class Command(click.Command):
-    """A command whose `InputError`s name its own flags."""
+    """Command whose `InputError`s name its flags."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an `InputError` becomes `Refused`."""
         try:
             return super().invoke(ctx)
         except InputError as error:
@@ -21,20 +31,25 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group of such commands."""
+    """Group of such commands, which its help lists in the order in which they were added."""
 
     command_class = Command
     group_class = type
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command of the group; an `InputError` of the group itself becomes `Refused`."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise Refused(as_typed(error, self)) from error
 
-class Refused(click.ClickException):
-    """An `InputError` in the words of the command line. The exit status is 2."""
-
-    exit_code = 2
+    def list_commands(self, ctx: click.Context) -> Iterable[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
 
 
 def as_typed(error: InputError, command: click.Command) -> str:
-    """One line that names the flag that was typed, its value, and a remedy that can be typed.
+    """Write an error as one line that names the flag that was typed, its value, and a remedy that can be typed.
 
     Args:
         error: the refusal, which names a Python argument.
@@ -48,22 +63,58 @@ def as_typed(error: InputError, command: click.Command) -> str:
     """
     if error.subject is None:
         return str(error)
+    flags = flags_by_argument(command)
     argument = error.subject.rsplit(".", 1)[-1]
-    typed = error.flag or flags_by_argument(command).get(argument)
-    subject = typed or error.subject
-    received = error.received
+    typed = error.flag or flags.get(argument)
     if typed:
-        received = re.sub(
-            rf"^{re.escape(argument)}=(['\"]?)(.*)\1$", rf"{typed} \2", received, flags=re.DOTALL
-        )
+        flags = {**flags, argument: typed}
     requirement = re.sub(r"'([^']*)'", r"\1", error.requirement) if typed else error.requirement
-    line = f"`{subject}` must {requirement}. Received: {received}."
+    line = f"`{typed or error.subject}` must {requirement}. Received: {_received(error.received, flags)}."
     remedy = error.remedy if error.typed_remedy is None else error.typed_remedy
     return f"{line} {remedy.rstrip('.')}." if remedy else line
 
 
+# An option of a run, or an argument at the start: «units=[9], not [8, 8]», «k=51».
+_OPTION = re.compile(r"(^|a run with )([a-z_][\w.]*)=(.+?)(, not (.+))?$", re.DOTALL)
+
+
+def _received(text: str, flags: dict[str, str]) -> str:
+    """Write `argument=value` as it is typed.
+
+    >>> _received("units=[9], not [8, 8]", {"units": "--units"})
+    '--units 9, not 8,8'
+    >>> _received("runs/r, which holds a run with encoder.units=[9], not [8]", {"units": "--units"})
+    'runs/r, which holds a run with --units 9, not 8'
+    >>> _received("lr=0.1", {"out": "--out"})
+    'lr=0.1'
+    """
+    found = _OPTION.search(text)
+    if not found:
+        return text
+    before, name, value, _, other = found.groups()
+    parts = name.split(".")
+    flag = flags.get(parts[-1]) or flags.get(parts[0])
+    if not (flag or before or other):
+        return text  # a path or a name with an equals sign
+    words = f"{flag or name} {_typed(value)}" + (f", not {_typed(other)}" if other else "")
+    return text[: found.start()] + before + words
+
+
+def _typed(value: str) -> str:
+    """Write a Python value as it is typed; other text is returned unchanged.
+
+    >>> _typed("[8, 8]"), _typed("'deep'"), _typed("None"), _typed("5000, which keeps 5000")
+    ('8,8', 'deep', 'the default', '5000, which keeps 5000')
+    """
+    try:
+        literal = ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return value
+    return "the default" if literal is None else text_of(literal)
+
+
 def flags_by_argument(command: click.Command) -> dict[str, str]:
-    """Python argument → flag, or the word in the usage for a positional argument, of one command."""
+    """Map the Python arguments of a command to its flags, and positional ones to their words in the usage."""
     flags = {}
     for parameter in command.params:
         is_flag = isinstance(parameter, click.Option)

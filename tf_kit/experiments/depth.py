@@ -1,37 +1,55 @@
 """Test error by depth, with and without pretraining: the figure of Erhan et al., 2010."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
 from tf_kit import networks
+from tf_kit.checks import count
+from tf_kit.data.splits import Split
 from tf_kit.pretraining import Classifier, DenoisingAutoencoder, pretrain_greedily
 
 
 def error_by_depth(
-    splits, depths=(1, 2, 3, 4), seeds=3, units=100, pretrain_epochs=15, epochs=15, batch_size=32, rate=0.1
-):
-    """Trains sigmoid nets of each depth from random weights and from denoising auto-associators.
+    splits: Sequence[Split],
+    depths: Sequence[int] = (1, 2, 3, 4),
+    seeds: int = 3,
+    units: int = 100,
+    pretrain_epochs: int = 15,
+    epochs: int = 15,
+    batch_size: int = 32,
+    rate: float = 0.1,
+) -> dict[str, Any]:
+    """Train sigmoid nets of each depth from random weights and from denoising auto-associators.
 
-    Both get the same fine-tuning: `epochs` of Adam at 0.003, falling to zero by a cosine (pretraining: Adam at
-    0.003, constant). Nothing is chosen by its error: each net is tested once, at the end.
+    Both kinds get the same fine-tuning with Adam, whose rate falls from 0.003 to zero by a cosine; pretraining uses
+    Adam at 0.003. Nothing is chosen by its error, and each net is tested once, at the end.
 
     Args:
-        splits: train, val, test as `data.load` gives them.
-        depths: numbers of hidden layers.
-        seeds: nets of each kind, seeds 0 … seeds − 1.
-        units: units in each hidden layer.
-        pretrain_epochs: for each layer.
-        epochs, batch_size: of the fine-tuning.
-        rate: share of the features that is masked.
+        splits: train, val and test as `data.load` returns them; val is not used.
+        depths: numbers of hidden layers. Defaults to (1, 2, 3, 4).
+        seeds: number of nets of each kind, with the seeds 0, 1, … Defaults to 3.
+        units: units in each hidden layer. Defaults to 100.
+        pretrain_epochs: epochs of pretraining per layer. Defaults to 15.
+        epochs: epochs of fine-tuning. Defaults to 15.
+        batch_size: examples per step. Defaults to 32.
+        rate: probability that a feature is masked. Defaults to 0.1.
 
     Returns:
-        A dictionary: `depths`; `without` and `with`, test errors in percent (depths, seeds); `filters`, the
-        first layer's kernels of the deepest net, seed 0: `random` and `trained` without pretraining, `pretrained`
-        and `tuned` with it, each (features, units).
+        Dictionary of `depths`; of the test errors in percent `without` and `with` pretraining, each (depths, seeds);
+        and of `filters`, the first-layer kernels (features, units) of the deepest net with seed 0: `random` and
+        `trained` without pretraining, `pretrained` and `tuned` with it.
 
-    Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio 2010, "Why Does Unsupervised Pre-training Help
-    Deep Learning?", figure 1.
+    Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio, 2010, Why does unsupervised pre-training help deep
+    learning?, JMLR 11, figure 1.
     """
+    counts = {"seeds": seeds, "units": units, "pretrain_epochs": pretrain_epochs, "epochs": epochs}
+    for name, value in (counts | {"batch_size": batch_size}).items():
+        count(f"error_by_depth.{name}", value)
     train, _, test = splits
     errors = {"without": np.zeros((len(depths), seeds)), "with": np.zeros((len(depths), seeds))}
     filters = {}

@@ -1,15 +1,25 @@
-"""The lecture's headline table: five systems, with and without pretraining, on the same split and budget.
+"""Table of the lecture: five systems, with and without pretraining, on the same split with the same budget.
 
-Slide: "Backpropagation does not work well"; Bengio, Lamblin, Popovici, Larochelle 2007, "Greedy Layer-Wise
-Training of Deep Networks", table 1.
+Slide: "Backpropagation does not work well".
+Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks, NIPS, table 1.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
 
 from tf_kit import data, networks, plotting
 from tf_kit.checks import choice, count
-from tf_kit.experiments.tuning import forget_models, mean_and_std, over_seeds, tune
+from tf_kit.data.splits import Split
+from tf_kit.experiments.tuning import check_rates, forget_models, mean_and_std, over_seeds, tune
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
 from tf_kit.runs.progress import Progress
@@ -18,12 +28,19 @@ from tf_kit.runs.training_data import refuse_without_labels
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """One row of the table: the method that pretrains its layers, and the errors in the paper on MNIST (percent)."""
+    """Row of the table.
+
+    Attributes:
+        name: name in the table.
+        method: method that pretrains its layers, or None.
+        deep: whether the net has several hidden layers.
+        paper: errors in the paper on MNIST in percent, by split.
+    """
 
     name: str
     method: str | None
     deep: bool
-    paper: dict
+    paper: dict[str, float]
 
 
 SYSTEMS = {
@@ -50,28 +67,28 @@ class Settings:
     """Hyper-parameters of the table for one data set; every system gets the same fine-tuning budget.
 
     Attributes:
-        layers: hidden layers of the deep nets; the shallow net has one.
+        layers: number of hidden layers of the deep nets; the shallow net has one.
         units: sigmoid units in each hidden layer.
-        epochs: epochs of fine-tuning, for every system; the best one on validation is kept.
-        pretrain_epochs: epochs for each layer, by system.
-        batch_size: examples a step.
-        learning_rates: Adam's rates for fine-tuning, decaying to zero over the epochs by a cosine; each is
-            tried from the same pretrained weights, and the best on validation is kept.
-        pretrain_learning_rates: by system; Adam's, for "dbn" that of momentum 0.9.
+        epochs: epochs of fine-tuning of every system; the best epoch on validation is kept.
+        pretrain_epochs: epochs of pretraining per layer, by system.
+        batch_size: examples per step.
+        learning_rates: learning rates of Adam for fine-tuning, which fall to zero over the epochs by a cosine. Each
+            starts from the same pretrained weights, and the best on validation is kept.
+        pretrain_learning_rates: learning rate of pretraining by system, of Adam, or of momentum 0.9 for "dbn".
         rate: probability that the denoising auto-associator masks a feature.
-        gibbs_steps: k of contrastive divergence.
-        jit_update: whether Adam's update of all weights is compiled into one kernel; pays for large nets.
+        gibbs_steps: number k of Gibbs steps of contrastive divergence.
+        jit_update: whether Adam's update of all weights is compiled into one kernel, which is faster for large nets.
     """
 
     layers: int = 3
     units: int = 256
     epochs: int = 20
-    pretrain_epochs: dict = dataclasses.field(
+    pretrain_epochs: dict[str, int] = dataclasses.field(
         default_factory=lambda: {"dbn": 15, "autoencoder": 15, "supervised": 8}
     )
     batch_size: int = 32
-    learning_rates: tuple = (0.006,)
-    pretrain_learning_rates: dict = dataclasses.field(
+    learning_rates: tuple[float, ...] = (0.006,)
+    pretrain_learning_rates: dict[str, float] = dataclasses.field(
         default_factory=lambda: {"dbn": 0.1, "autoencoder": 0.003, "supervised": 0.003}
     )
     rate: float = 0.1
@@ -79,7 +96,7 @@ class Settings:
     jit_update: bool = False
 
 
-# Chosen on the validation sets only.
+# Chosen on the validation sets alone.
 SMALL = Settings()
 LARGE = Settings(
     units=1000,
@@ -93,48 +110,73 @@ LARGE = Settings(
 )
 
 
-def settings_for(num_examples, **changes):
-    """The settings for a training set of this size, with `changes` that are not None.
+def settings_for(num_examples: int, **changes: Any) -> Settings:
+    """Return the settings for a training set of a size, with `changes` that are not None.
 
-    >>> settings_for(1197).units, settings_for(50_000).units, settings_for(50_000, units=500).units
-    (256, 1000, 500)
+    Args:
+        num_examples: number of training examples; 10,000 or more give `LARGE`, fewer `SMALL`.
+        **changes: fields of `Settings`; `pretrain_epochs` is one number for all systems.
+
+    Example:
+        >>> settings_for(1197).units, settings_for(50_000).units, settings_for(50_000, units=500).units
+        (256, 1000, 500)
     """
     base = LARGE if num_examples >= 10_000 else SMALL
     changes = {name: value for name, value in changes.items() if value is not None}
+    for name in {
+        "layers",
+        "units",
+        "epochs",
+        "pretrain_epochs",
+        "batch_size",
+        "gibbs_steps",
+    } & changes.keys():
+        count(f"run_table.{name}", changes[name])
     if "pretrain_epochs" in changes:
         changes["pretrain_epochs"] = dict.fromkeys(base.pretrain_epochs, changes["pretrain_epochs"])
+    if "learning_rates" in changes:
+        check_rates("run_table.learning_rates", changes["learning_rates"])
     return dataclasses.replace(base, **changes)
 
 
 def run_table(
-    name="digits", seeds=3, out=None, resume=False, systems=None, data_dir=None, quiet=False, **changes
-):
-    """Trains every system with every seed and collects the errors.
+    name: str = "digits",
+    seeds: int = 3,
+    out: str | Path | None = None,
+    resume: bool = False,
+    systems: Sequence[str] | None = None,
+    data_dir: str | Path | None = None,
+    quiet: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Train every system with every seed and collect the errors.
 
-    Each seed fixes the split where the data set has none of its own (digits; MNIST's never changes), the initial
-    weights, the order of the examples and all that is random in pretraining. The systems of a seed share its
-    split. Learning rate and epoch are chosen on the validation set. The test set is used once for each system
-    and seed, after all is chosen.
+    Each seed fixes the split, if the data set has none (digits; that of MNIST never changes), the initial weights,
+    the order of the examples and all random numbers of pretraining. The systems of a seed share its split. Learning
+    rate and epoch are chosen on the validation set. The test set is used once per system and seed, after all choices.
 
     Args:
-        name: data set, as for `data.load`.
-        seeds: how many seeds, 0 … seeds − 1.
+        name: data set, as for `data.load`. Defaults to `"digits"`.
+        seeds: number of seeds: 0, 1, … Defaults to 3.
         out: run folder.
-        resume: whether to go on with the run in `out`.
-        systems: names out of `SYSTEMS`. Defaults to all.
-        data_dir: folder of prepared data sets.
-        quiet: whether to show no progress.
-        **changes: fields of `Settings` to change.
+        resume: whether to continue the run in `out`. Defaults to False.
+        systems: names of rows, keys of `SYSTEMS`. Defaults to None, all rows.
+        data_dir: folder of prepared data sets. Defaults to None.
+        quiet: whether to show no progress. Defaults to False.
+        **changes: fields of `Settings` to change, see `settings_for`.
 
     Returns:
         The results as written to `results.json`.
+
+    Raises:
+        InputError: an argument is out of range, the data cannot be used, or `out` holds another run.
     """
-    seeds = count("table.seeds", seeds)
-    chosen = dict.fromkeys(systems or SYSTEMS)  # each once
-    systems = [choice("table.systems", system, tuple(SYSTEMS)) for system in chosen]
+    seeds = count("run_table.seeds", seeds)
+    chosen = dict.fromkeys(systems or SYSTEMS)  # a system that is named twice counts once
+    systems = [choice("run_table.systems", system, tuple(SYSTEMS)) for system in chosen]
     splits = data.load(name, seed=0, data_dir=data_dir)
     if not splits[0].num_classes:
-        refuse_without_labels(name)
+        refuse_without_labels("run_table.name", name)
     settings = settings_for(len(splits[0]), **changes)
     options = {"command": "table", "data": name, "data_dir": data_dir and str(data_dir), "systems": systems}
     options |= dataclasses.asdict(settings)
@@ -149,9 +191,8 @@ def run_table(
 
     results = summarize(name, splits, rows, settings)
     cells = [each for results_of_seeds in rows.values() for each in results_of_seeds]
-    results["seconds"] = round(
-        sum(each["seconds"] for each in cells), 1
-    )  # also of what an earlier call has run
+    # The sum over the cells includes those that an earlier call has trained.
+    results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
     plotting.save(_figure(results), run.folder / "figures" / "table.png")
     (run.folder / "table.txt").write_text(format_table(results) + "\n", encoding="utf-8")
     run.finish(results)
@@ -159,7 +200,7 @@ def run_table(
 
 
 def _train(run, system, seed, settings, splits, options):
-    """One cell of work: pretrain, fine-tune with each learning rate, keep the best on validation, test once."""
+    """Compute one cell: pretrain, fine-tune with each learning rate, keep the best on validation, test once."""
     child = Run(
         run.folder / f"{system}-seed-{seed}", {**options, "seed": seed}, resume=True, progress=run.progress
     )
@@ -168,30 +209,11 @@ def _train(run, system, seed, settings, splits, options):
         run.progress.skip(_cost(system, settings))
         return child.results
     train, val, test = splits
-    pretraining_cost, tuning_cost = _epoch_costs(row, settings)
     units = (settings.units,) * (settings.layers if row.deep else 1)
     encoder = networks.mlp(units, num_classes=None, input_shape=train.x.shape[1:], seed=seed)
     began = time.perf_counter()
-
-    def fit(block, x, y, stage, **arguments):
-        return child.fit(block, x, y, stage=f"{keyed}, {stage}", cost=pretraining_cost, **arguments)
-
     if row.method:
-        declared = {"rate": settings.rate, "gibbs_steps": settings.gibbs_steps}
-        own = {name: declared[name] for name in find(row.method).options.names() if name in declared}
-        methods.train(
-            row.method,
-            encoder,
-            train.x,
-            train.y,
-            epochs=settings.pretrain_epochs[system],
-            batch_size=settings.batch_size,
-            learning_rate=settings.pretrain_learning_rates[system],
-            options=own_options(row.method, own),
-            fit=fit,
-            seed=seed,
-            jit_update=settings.jit_update,
-        )
+        _pretrain(child, encoder, train, system, seed, settings)
     child.draw(encoder, train.x.shape[1:])
     classifier, chosen = tune(
         child,
@@ -204,7 +226,7 @@ def _train(run, system, seed, settings, splits, options):
         stage=f"{keyed}, fine-tuning",
         seed=seed,
         jit_update=settings.jit_update,
-        cost=tuning_cost,
+        cost=_epoch_costs(row, settings)[1],
     )
     errors = {
         split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
@@ -222,23 +244,57 @@ def _train(run, system, seed, settings, splits, options):
     return child.results
 
 
+def _pretrain(child, encoder, train, system, seed, settings):
+    """Pretrain the encoder in place by the method of the system."""
+    row = SYSTEMS[system]
+    cost, _ = _epoch_costs(row, settings)
+
+    def fit(block, x, y, stage, **arguments):
+        return child.fit(block, x, y, stage=f"{system}, seed {seed}, {stage}", cost=cost, **arguments)
+
+    declared = {"rate": settings.rate, "gibbs_steps": settings.gibbs_steps}
+    own = {name: declared[name] for name in find(row.method).options.names() if name in declared}
+    methods.train(
+        row.method,
+        encoder,
+        train.x,
+        train.y,
+        epochs=settings.pretrain_epochs[system],
+        batch_size=settings.batch_size,
+        learning_rate=settings.pretrain_learning_rates[system],
+        options=own_options(row.method, own),
+        fit=fit,
+        seed=seed,
+        jit_update=settings.jit_update,
+    )
+
+
 def _epoch_costs(row, settings):
-    """What an epoch costs that pretrains a layer, and one that fine-tunes; 1 is fine-tuning the deep net."""
+    """Costs of an epoch that pretrains a layer and of one that fine-tunes; fine-tuning the deep net costs 1."""
     return 0.6, 1.0 if row.deep else 1 / settings.layers
 
 
 def _cost(system, settings):
-    """What a system costs with one seed, in the same unit."""
+    """Cost of a system with one seed, in the same unit."""
     row = SYSTEMS[system]
     pretraining_cost, tuning_cost = _epoch_costs(row, settings)
     pretraining = settings.pretrain_epochs[system] * settings.layers * pretraining_cost if row.method else 0
     return pretraining + settings.epochs * len(settings.learning_rates) * tuning_cost
 
 
-def summarize(name, splits, rows, settings):
-    """Mean and standard deviation over seeds of each system's errors, as written to `results.json`.
+def summarize(
+    name: str,
+    splits: Sequence[Split],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Compute mean and standard deviation over seeds of each system's errors, as written to `results.json`.
 
-    The standard deviation is that of a sample (n − 1), None for one seed.
+    Args:
+        name: data set.
+        splits: train, val and test.
+        rows: system → results of its seeds.
+        settings: settings of the table.
     """
     table = {}
     for system, results in rows.items():
@@ -258,8 +314,12 @@ def summarize(name, splits, rows, settings):
     }
 
 
-def format_table(results):
-    """The table as text, errors in percent, mean ± standard deviation over seeds."""
+def format_table(results: Mapping[str, Any]) -> str:
+    """Format the table as text: errors in percent, mean ± standard deviation over seeds.
+
+    Args:
+        results: results of `run_table`.
+    """
     systems = results["systems"]
     seeds = len(next(iter(systems.values()))["test"]["seeds"])
     sizes = " / ".join(f"{results['examples'][split]:,}" for split in SPLITS)
@@ -281,9 +341,44 @@ def format_table(results):
 def _figure(results):
     rows = list(results["systems"].values())
     paper = [row["paper"]["test"] for row in rows] if all("paper" in row for row in rows) else None
-    return plotting.errors_by_system(
+    return errors_by_system(
         [row["name"].replace(", ", ",\n") for row in rows],
         [row["test"]["seeds"] for row in rows],
         reference=paper,
         title=f"Pretraining on {results['data']}",
     )
+
+
+def errors_by_system(
+    names: Sequence[str],
+    errors: Sequence[Sequence[float]],
+    reference: Sequence[float] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the test errors of several systems: a dot for each seed, a bar for the mean.
+
+    Args:
+        names: names of the systems.
+        errors: test errors of the seeds of each system, in percent.
+        reference: published error of each system in percent, drawn as a diamond. Defaults to None.
+        title: text above the figure.
+
+    Returns:
+        The figure.
+    """
+    with plt.rc_context(plotting.STYLE):
+        figure, axes = plt.subplots(figsize=(9, 0.75 * len(names) + 1.6), layout="constrained")
+        for row, values in enumerate(errors):
+            axes.barh(row, np.mean(values), height=0.55, color=plotting.COLORS[5], alpha=0.6)
+            offsets = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1)
+            label = "each seed" if row == 0 else None
+            axes.plot(values, row + offsets, "o", color=plotting.COLORS[0], label=label)
+            axes.text(1.0, row, f"{np.mean(values):.2f} %", va="center", transform=axes.get_yaxis_transform())
+        if reference is not None:
+            axes.plot(reference, range(len(names)), "D", color=plotting.COLORS[1], label="Bengio et al. 2007")
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.05 * max(np.max(errors), *(reference if reference is not None else [0])))
+        axes.set(xlabel="test error, %", title=title)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) > 3 else -0.3), ncol=2)
+        return figure

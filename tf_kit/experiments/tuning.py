@@ -1,49 +1,57 @@
-"""What the experiments share: a classifier tuned on validation alone, and the mean and spread over seeds."""
+"""Tuning of a classifier on validation alone, and mean and spread over seeds."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_kit import optimizers
+from tf_kit.checks import number, refuse
 from tf_kit.pretraining import Classifier
+from tf_kit.runs.run import Run
 
 
 def tune(
-    run,
-    encoder,
-    train,
-    val,
+    run: Run,
+    encoder: keras.layers.Layer,
+    train: Any,
+    val: Any,
     *,
-    learning_rates,
-    epochs,
-    batch_size,
-    stage,
-    seed=0,
-    frozen=False,
-    jit_update=False,
-    cost=1.0,
-):
-    """Trains a classifier from the encoder's present weights at each rate, and keeps the best on validation.
+    learning_rates: Sequence[float],
+    epochs: int,
+    batch_size: int,
+    stage: str,
+    seed: int = 0,
+    frozen: bool = False,
+    jit_update: bool = False,
+    cost: float = 1.0,
+) -> tuple[Classifier, dict[str, Any]]:
+    """Train a classifier on the encoder at each learning rate, and keep the best on validation.
 
-    The rate falls to zero by a cosine over the epochs. Of each training the epoch of the highest validation
-    accuracy is kept; of equal ones the earlier epoch, and of equal rates that of the lower validation loss.
+    Every training starts from the same weights of the encoder, and its rate falls to zero by a cosine over the epochs.
+    Its epoch of the highest validation accuracy is kept, the earliest if there are several. Of the rates, the one with
+    the highest accuracy wins, at equal accuracy the one with the lower validation loss.
 
     Args:
         run: `Run` whose `fit` trains.
-        encoder: pretrained or not; it ends with the weights of the best training.
-        train, val: objects with `.x`, `.y`, and `.num_classes` of `train`.
-        learning_rates: Adam's, to choose from.
-        epochs, batch_size: of each training.
-        stage: what this is, for the progress bar.
-        seed: seed of the output layer and the data order.
-        frozen: whether only the output layer learns.
-        jit_update: whether Adam's update is compiled.
-        cost: of an epoch, for the progress bar.
+        encoder: encoder, pretrained or not; it ends with the weights of the best training.
+        train: examples to train on, an object with `.x`, `.y` and `.num_classes`.
+        val: examples to choose on, an object with `.x` and `.y`.
+        learning_rates: learning rates of Adam to choose from.
+        epochs, batch_size: epochs and minibatch size of each training.
+        stage: name of the stage in the run.
+        seed: seed of the output layer and the data order. Defaults to 0.
+        frozen: whether to train the output layer alone. Defaults to False.
+        jit_update: whether to compile the update of Adam. Defaults to False.
+        cost: cost of one epoch, for the progress bar. Defaults to 1.0.
 
     Returns:
-        The best classifier and a dictionary of what was chosen: `learning_rate`, `epoch`, `val_accuracy`.
+        The best classifier, and its `learning_rate`, `epoch` and `val_accuracy` in a dictionary.
     """
     start, best = encoder.get_weights(), None
     for learning_rate in learning_rates:
@@ -77,17 +85,34 @@ def tune(
     return classifier, chosen
 
 
-def forget_models():
-    """Frees what Keras keeps of models that are done with; not in the scope of a strategy, which it would lose."""
+def check_rates(subject: str, rates: Sequence[float]) -> None:
+    """Refuse learning rates unless there is at least one, and all are above 0.
+
+    Args:
+        subject: argument that holds the rates, such as `"run_table.learning_rates"`.
+        rates: learning rates.
+    """
+    if not rates:
+        refuse(subject, "hold at least one number", f"{subject.rsplit('.', 1)[-1]}={rates!r}")
+    for rate in rates:
+        number(subject, rate, above=0)
+
+
+def forget_models() -> None:
+    """Free the memory that Keras holds for models that are no longer used.
+
+    Within the scope of a strategy it does nothing, because clearing the session would end the scope.
+    """
     if not tf.distribute.has_strategy():
         keras.backend.clear_session()
 
 
-def over_seeds(values):
-    """Mean and standard deviation of a sample (n − 1), None for one seed, and the values themselves.
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Return mean, standard deviation of the sample (n − 1; None for one seed), and the values.
 
-    >>> over_seeds([1.0, 3.0])
-    {'mean': 2.0, 'std': 1.4142135623730951, 'seeds': [1.0, 3.0]}
+    Example:
+        >>> over_seeds([1.0, 3.0])
+        {'mean': 2.0, 'std': 1.4142135623730951, 'seeds': [1.0, 3.0]}
     """
     return {
         "mean": float(np.mean(values)),
@@ -96,10 +121,11 @@ def over_seeds(values):
     }
 
 
-def mean_and_std(row):
-    """What `over_seeds` gives, as text: "97.53 ± 0.21".
+def mean_and_std(row: Mapping[str, Any]) -> str:
+    """Format the result of `over_seeds`.
 
-    >>> mean_and_std({"mean": 97.534, "std": 0.211}), mean_and_std({"mean": 97.534, "std": None})
-    ('97.53 ± 0.21', '97.53')
+    Example:
+        >>> mean_and_std({"mean": 97.534, "std": 0.211}), mean_and_std({"mean": 97.534, "std": None})
+        ('97.53 ± 0.21', '97.53')
     """
     return f"{row['mean']:.2f}" + (f" ± {row['std']:.2f}" if row["std"] is not None else "")

@@ -1,4 +1,4 @@
-"""A run and its folder: start, checkpoint, resume, figures; pretraining, fine-tuning and probing into one."""
+"""Runs and their folders: start, checkpoint, resume, figures; pretraining, fine-tuning and probing."""
 
 from tf_kit.runs.checkpoint import load_variables, save_variables
 from tf_kit.runs.files import read_json, save_model, write_json

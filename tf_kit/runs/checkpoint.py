@@ -1,18 +1,39 @@
 """Checkpoints of a stage: weights, optimizer slots and random state after its last finished epoch."""
 
+from __future__ import annotations
+
 import shutil
 import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 
+import keras
 import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.runs.files import read_json, replacing, write_json
 
+_START_ANEW = "Start a new run in another folder"
+
 
 class StageState:
-    """What `state.json` of a stage says, and the weight files it names. Every change of it is one rename."""
+    """State of a stage: `state.json`, and the weight files that it names.
 
-    def __init__(self, folder, keep_best, best_is):
+    `state.json` is replaced by a rename after the weight files are complete, so a kill at any moment leaves the state
+    of the last finished epoch.
+
+    Args:
+        folder: folder of the stage's checkpoints.
+        keep_best: metric whose best epoch is kept too, or None.
+        best_is: `"largest"` or `"smallest"`.
+
+    Attributes:
+        epoch: number of finished epochs.
+        history: metric → list over the finished epochs, None where an epoch did not measure it.
+        best_epoch: best epoch by `keep_best`, from 1, or None.
+    """
+
+    def __init__(self, folder: Path, keep_best: str | None, best_is: str) -> None:
         self.folder, self.keep_best = folder, keep_best
         self._sign = 1.0 if best_is == "largest" else -1.0
         path = folder / "state.json"
@@ -21,14 +42,17 @@ class StageState:
         self.history = state.get("history", {})
         self.best_epoch = state.get("best_epoch")
 
-    def restore_last(self, model):
+    def restore_last(self, model: keras.Model) -> None:
+        """Give the model the variables of the last finished epoch, if there is one."""
         if self.epoch:
             load_variables(model, self._file("epoch", self.epoch))
 
-    def restore_best(self, model):
+    def restore_best(self, model: keras.Model) -> None:
+        """Give the model the variables of the best epoch."""
         load_variables(model, self._file("best", self.best_epoch))
 
-    def save(self, model, stage, epoch, logs):
+    def save(self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float]) -> None:
+        """Record a finished epoch: its variables, its metrics, and whether it is the best so far."""
         for name in [*self.history, *(name for name in logs if name not in self.history)]:
             values = self.history.setdefault(name, [None] * (epoch - 1))
             values.append(float(logs[name]) if name in logs else None)
@@ -47,7 +71,9 @@ class StageState:
     def _is_best(self, logs):
         if self.keep_best not in logs:
             refuse(
-                "Run.fit.keep_best", "be a metric of the training: " + ", ".join(logs), f"{self.keep_best!r}"
+                "Run.fit.keep_best",
+                "be a metric of the training: " + ", ".join(logs),
+                f"keep_best={self.keep_best!r}",
             )
         earlier = self.history[self.keep_best][:-1]
         return not earlier or self._sign * logs[self.keep_best] > max(self._sign * value for value in earlier)
@@ -56,10 +82,10 @@ class StageState:
         return self.folder / f"{kind}-{epoch:05d}.npz"
 
 
-def save_variables(model, path):
-    """Writes every variable that training changes, whole or not at all: weights, optimizer slots, random state.
+def save_variables(model: keras.Model, path: Path) -> None:
+    """Write every variable that training changes: weights, optimizer slots, random state.
 
-    (Keras's own weight files leave out the state of random generators, so dropout would not continue exactly.)
+    The weight files of Keras leave out the state of random generators, so dropout would not continue exactly.
     """
     arrays = [variable.numpy() for variable in _variables(model)]
     arrays = [array.astype("float32") if array.dtype.name == "bfloat16" else array for array in arrays]
@@ -69,20 +95,24 @@ def save_variables(model, path):
     unfinished.replace(path)
 
 
-def load_variables(model, path):
-    """Gives the variables of `model` the values that `save_variables` wrote, or `InputError` if they do not fit."""
+def load_variables(model: keras.Model, path: Path) -> None:
+    """Give the variables of `model` the values that `save_variables` wrote.
+
+    Raises:
+        InputError: the file is damaged, or belongs to another model.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [file[f"arr_{i}"] for i in range(len(file.files))]
     except (OSError, ValueError, zipfile.BadZipFile):
-        refuse("checkpoint", "be a readable .npz file", f"{path}", "Start a new run in another folder")
+        refuse(path, "be a readable .npz file", "a damaged or missing file", _START_ANEW)
     variables = _variables(model)
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         refuse(
-            "checkpoint",
+            path,
             "hold the variables of this model",
-            f"{path} with {len(arrays)} arrays for {len(variables)} variables",
-            "Start a new run in another folder",
+            f"{len(arrays)} arrays for {len(variables)} variables, or other shapes",
+            _START_ANEW,
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

@@ -1,7 +1,10 @@
-"""Pretrain, then fine-tune or probe: each a run folder that the next one starts from."""
+"""Fine-tuning and probing of the encoder of a run, each into a run folder."""
+
+from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,12 +14,7 @@ from tf_kit.checks import count, number, refuse
 from tf_kit.data.folder import fingerprint
 from tf_kit.data.loading import is_folder
 from tf_kit.data.splits import withhold
-from tf_kit.pretraining import (
-    finetune,
-    knn_accuracy,
-    linear_probe,
-    refuse_overlap,
-)
+from tf_kit.pretraining import finetune, knn_accuracy, linear_probe, refuse_overlap
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.run import Run
 from tf_kit.runs.training_data import refuse_without_labels, training_data
@@ -24,70 +22,119 @@ from tf_kit.runs.watching import usual_neighbors
 from tf_kit.training import workers
 
 
-def finetune_run(folder, epochs=30, batch_size=32, learning_rate=0.001, **where):
-    """Fine-tunes the encoder of a run on labels, keeps the epoch that is best on validation, tests once.
+def finetune_run(
+    folder: str | Path,
+    epochs: int = 30,
+    batch_size: int = 32,
+    learning_rate: float = 0.001,
+    *,
+    labels: int | float | None = None,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune the encoder of a run on labels, keep the best epoch on validation, and test once.
 
     Args:
         folder: run folder of `pretrain`.
-        epochs, batch_size, learning_rate: of the fine-tuning with Adam.
-        **where:
-            labels: how many labels to use: a number, a fraction, or None for all.
-            data: data set or folder of images with classes to train and test on, which brings no image into its test
-                that the encoder has seen. None: that of the pretraining.
-            data_dir: folder of prepared data sets. None: that of the pretraining.
-            seed: of all that is random. Defaults to 0.
-            out: run folder of the fine-tuning. Defaults to `folder_within(folder, "finetune", labels, seed, data)`.
-            resume: whether to go on with the same fine-tuning, begun before.
+        epochs: passes over the labelled examples. Defaults to 30.
+        batch_size: examples per step. Defaults to 32.
+        learning_rate: learning rate of Adam. Defaults to 0.001.
+        labels: number of labels to use, or a fraction. Defaults to None, all.
+        data: data set, or folder of images with classes, to train and test on. None of its test images may have been
+            used in the pretraining. Defaults to None, the data of the pretraining.
+        data_dir: folder of prepared data sets. Defaults to None, that of the pretraining.
+        seed: seed of all random numbers. Defaults to 0.
+        out: run folder. Defaults to `folder_within(folder, "finetune", labels, seed, data)`.
+        resume: whether to continue the same fine-tuning in `out`. Defaults to False.
 
     Returns:
-        The results: labels used, best epoch, error on each split in percent. They, and the classifier as
-        `classifier.keras`, are in `out`.
+        The results: number of labels, best epoch, error on each split in percent. They are also in `out`, next to
+        the classifier, `classifier.keras`.
+
+    Raises:
+        InputError: `folder` is not the folder of a finished pretraining on images, its images have changed, or
+            another argument is out of range.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    return _classify("finetune", folder, training, **where)
+    where = {"labels": labels, "data": data, "data_dir": data_dir, "seed": seed, "out": out, "resume": resume}
+    return _classify("finetune", folder, training, None, **where)
 
 
-def probe_run(folder, epochs=30, batch_size=32, learning_rate=0.01, k=None, **where):
-    """Linear probe and nearest neighbors on the frozen encoder of a run; arguments as for `finetune_run`.
+def probe_run(
+    folder: str | Path,
+    epochs: int = 30,
+    batch_size: int = 32,
+    learning_rate: float = 0.01,
+    k: int | None = None,
+    *,
+    labels: int | float | None = None,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Measure the frozen encoder of a run with a linear classifier and with nearest neighbors.
 
-    `k` is the number of neighbors; None means 20, or as many as a class has labels if they are fewer.
+    Args:
+        folder: run folder of `pretrain`.
+        epochs, batch_size, learning_rate: as for `finetune_run`; the learning rate defaults to 0.01.
+        k: number of neighbors. Defaults to None: 20, or the number of labels per class if that is less.
+        labels, data, data_dir, seed, out, resume: as for `finetune_run`.
+
+    Returns:
+        The results, as for `finetune_run`, with the test error of the nearest neighbors.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    where = {"labels": labels, "data": data, "data_dir": data_dir, "seed": seed, "out": out, "resume": resume}
     return _classify("probe", folder, training, k, **where)
 
 
-def _classify(
-    kind, folder, training, k=None, *, labels=None, data=None, data_dir=None, seed=0, out=None, resume=False
-):
-    encoder, pretrained = _encoder_of(folder)
+def _classify(kind, folder, training, k, *, labels, data, data_dir, seed, out, resume):
+    function = f"{kind}_run"
+    for name in ("epochs", "batch_size"):
+        count(f"{function}.{name}", training[name])
+    number(f"{function}.learning_rate", training["learning_rate"], above=0)
+    count(f"{function}.seed", seed, at_least=0)
+    encoder, pretrained = _encoder_of(folder, function)
     if pretrained.get("method") == "tokens":
-        refuse("RUN", f"be pretrained on images to {kind}", f"{folder}, on text, which has no classes")
-    number(f"{kind}.learning_rate", training["learning_rate"], above=0)
+        requirement = f"have been pretrained on images to {kind}"
+        received = f"{folder}, pretrained on text, which has no classes"
+        refuse(f"{function}.folder", requirement, received, flag="RUN")
     shape = tuple(encoder.get_build_config()["input_shape"][1:])
-    train, val, test = _splits(shape, pretrained, data, data_dir)
+    train, val, test = _splits(function, shape, pretrained, data, data_dir)
     train = withhold(train, labels, seed=0)
     chosen = {**training, "labels": labels, "seed": seed}
     if data is not None:
         chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
     if kind == "probe":
-        chosen["k"] = usual_neighbors(train) if k is None else count("probe.k", k)
+        chosen["k"] = usual_neighbors(train) if k is None else count("probe_run.k", k)
         if chosen["k"] > len(train):
-            refuse("probe.k", f"be at most the {len(train)} labels that are used", f"k={k}")
+            refuse("probe_run.k", f"be at most the {len(train)} labels that are used", f"k={k}")
     out = Path(out or folder_within(folder, kind, labels, seed, data))
     if out.resolve().parent != Path(folder).resolve():
         chosen["run"] = str(Path(folder).resolve())
     run = Run(out, {"command": kind, **chosen}, resume=resume)
     if run.results:
         return run.results
+    return _trained_and_tested(kind, run, encoder, (train, val, test), chosen)
+
+
+def _trained_and_tested(kind, run, encoder, splits, chosen):
+    """Train the classifier on the encoder, record the errors, draw, and save; returns the results."""
+    train, val, test = splits
     make = finetune if kind == "finetune" else linear_probe
-    classifier = make(encoder, train.num_classes, learning_rate=training["learning_rate"], seed=seed)
+    classifier = make(encoder, train.num_classes, learning_rate=chosen["learning_rate"], seed=chosen["seed"])
     history = run.fit(
         classifier,
         train.x,
         train.y,
         stage=kind,
-        epochs=training["epochs"],
-        batch_size=training["batch_size"],
+        epochs=chosen["epochs"],
+        batch_size=chosen["batch_size"],
         validation_data=(val.x, val.y),
         keep_best="val_accuracy",
     )
@@ -105,26 +152,29 @@ def _classify(
     return run.results
 
 
-def _splits(shape, pretrained, name, data_dir):
-    """Train, val and test to classify: of the data of the pretraining, or of others of its shape. Test examples that
-    are equal to ones the encoder has seen are refused, as long as those can be read."""
+def _splits(function, shape, pretrained, name, data_dir):
+    """Load train, val and test: the data of the pretraining, or a data set `name` with images of the same shape.
+
+    Refuses test examples that the encoder has seen, if the data of the pretraining can still be read.
+    """
     own = {"data_dir": pretrained.get("data_dir"), "image_size": pretrained.get("image_size")}
-    files = pretrained.get("files")  # None where it was no folder
+    files = pretrained.get("files")  # None if the data were not a folder
     is_there = files is None or Path(pretrained["data"]).is_dir()
     found = files and is_there and fingerprint(pretrained["data"])
     if found and found != files:
-        received = f"{pretrained['data']} with {found}, where RUN began with {files}"
-        remedy = "The split depends on them; a new pretraining may see the folder as it is"
-        refuse("RUN", "find the images that it was pretrained on as they were", received, remedy)
+        requirement = "find the images of its pretraining as they were"
+        received = f"{pretrained['data']} with {found}; the pretraining began with {files}"
+        remedy = "The split depends on the images, so pretrain again on the folder as it is"
+        refuse(f"{function}.folder", requirement, received, remedy, flag="RUN")
     if name is None:
         splits = data.load(pretrained["data"], seed=pretrained.get("split_seed", 0), **own)
     else:
-        splits = _of_shape(name, shape, data_dir or own["data_dir"])
+        splits = _of_shape(f"{function}.data", name, shape, data_dir or own["data_dir"])
     if not splits[0].num_classes:
-        refuse_without_labels(pretrained["data"] if name is None else name)
+        refuse_without_labels(f"{function}.data", pretrained["data"] if name is None else name)
     train, _, test = splits
     refuse_overlap(train.all_x, test, ("train", "test"))
-    if name is not None and is_there:  # a folder that is gone cannot be asked
+    if name is not None and is_there:
         seen = training_data(pretrained["data"], **own)
         refuse_overlap(
             seen.stream(0, 1, seed=0) if seen.stream else seen.x, test, ("the pretraining", "test")
@@ -132,8 +182,8 @@ def _splits(shape, pretrained, name, data_dir):
     return splits
 
 
-def _of_shape(name, shape, data_dir):
-    """The splits of a data set with images of a shape; a folder's are scaled to it, grey ones get three channels."""
+def _of_shape(subject, name, shape, data_dir):
+    """Load a data set with images of a shape; those of a folder are scaled to it, grey ones get three channels."""
     size = shape[:2] if is_folder(name, data_dir) else None
     splits = data.load(name, seed=0, data_dir=data_dir, image_size=size)
     if splits[0].all_x.shape[1:] == (*shape[:-1], 1) and shape[-1] == 3:
@@ -146,32 +196,47 @@ def _of_shape(name, shape, data_dir):
     received = splits[0].all_x.shape[1:]
     if received != shape:
         wanted = "×".join(map(str, shape))
-        refuse("--data", f"have images of {wanted} as RUN was pretrained on", f"{name}, {received}")
+        requirement = f"have images of {wanted}, as in the pretraining"
+        refuse(subject, requirement, f"{name}, {received}", flag="--data")
     return splits
 
 
-def folder_within(folder, kind, labels=None, seed=0, data=None):
-    """Where in the run folder of a pretraining its fine-tunings and probes go if they are given no place.
+def folder_within(
+    folder: str | Path,
+    kind: str,
+    labels: int | float | None = None,
+    seed: int = 0,
+    data: str | None = None,
+) -> Path:
+    """Return the default folder of a fine-tuning or probe, within the run folder of its pretraining.
 
-    >>> folder_within("runs/simclr-digits", "finetune", 0.1).as_posix()
-    'runs/simclr-digits/finetune-0.1-seed-0'
+    Args:
+        folder: run folder of the pretraining.
+        kind: `"finetune"` or `"probe"`.
+        labels, seed, data: as for `finetune_run`.
+
+    Example:
+        >>> folder_within("runs/simclr-digits", "finetune", 0.1).as_posix()
+        'runs/simclr-digits/finetune-0.1-seed-0'
     """
     on = "" if data is None else f"{Path(data).name}-"
     return Path(folder) / f"{kind}-{on}{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
 
 
-def _encoder_of(folder):
-    workers.done_by_chief(lambda: _check_pretrained(Path(folder)))
+def _encoder_of(folder, function):
+    workers.done_by_chief(lambda: _check_pretrained(Path(folder), f"{function}.folder"))
     folder = workers.folder_from_chief(folder, ("encoder.keras", "config.json"))
     options = read_json(folder / "config.json", "config.json")["options"]
     return keras.models.load_model(folder / "encoder.keras"), options
 
 
-def _check_pretrained(folder):
+def _check_pretrained(folder, subject):
     if not (folder / "encoder.keras").is_file():
         refuse(
-            "RUN",
-            "be the folder of a finished `tf-kit pretrain`, which holds encoder.keras",
+            subject,
+            "be the folder of a finished pretraining, which holds encoder.keras",
             f"{folder}",
-            "--resume finishes a run that was broken off",
+            "`pretrain` with `resume=True` finishes one that was interrupted",
+            flag="RUN",
+            typed_remedy="`tf-kit pretrain METHOD --resume` finishes one that was interrupted",
         )

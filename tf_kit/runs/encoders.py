@@ -1,4 +1,4 @@
-"""Encoders by kind and sizes, as runs make them: multilayer perceptron, convolutional network, vision transformer."""
+"""Encoders by kind and sizes: multilayer perceptron, convolutional network, vision transformer."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ def encoder_options(
     """Choose the kind and the sizes of the encoder for a method and images of one shape.
 
     Args:
-        name: method.
-        kind: "mlp", "cnn", "vit", or None for the method's usual one.
+        name: name of the method.
+        kind: `"mlp"`, `"cnn"`, `"vit"`, or None for the default of the method.
         shape: shape of one example.
-        given: sizes that were asked for, fields of `EncoderOptions`; None where the kit may choose.
+        given: sizes by name, fields of `EncoderOptions`; None means the default.
 
     Returns:
-        `kind` and all sizes of that kind, for `make_encoder`.
+        `kind` and all sizes of this kind, arguments of `make_encoder`.
 
     Raises:
-        InputError: for a kind that the method does not take, or a size that the kind does not have.
+        InputError: the method does not support the kind, or the kind does not have one of the sizes.
     """
     method = methods.find(name)
     kind = method.encoders[0] if kind is None else choice("pretrain.encoder", kind, tuple(methods.SIZES)[:3])
     if kind not in method.encoders:
         refuse("pretrain.encoder", f"be {' or '.join(method.encoders)} for {name}", f"encoder={kind!r}")
     if kind != "mlp" and len(shape) != 3:
+        takes_mlp = "mlp" in method.encoders
         received = f"examples of shape {tuple(shape)}"
         refuse(
             "pretrain.encoder",
             f"be mlp for examples that are not images, which {kind} needs",
             received,
-            'encoder="mlp"',
-            typed_remedy="--encoder mlp" if "mlp" in method.encoders else "Choose a method that takes mlp",
+            'Set encoder="mlp"' if takes_mlp else "Choose a method that supports mlp",
+            typed_remedy="Set --encoder mlp" if takes_mlp else "Choose a method that supports mlp",
         )
     chosen = usual_sizes(kind, shape, "sigmoid" if method.greedy else "relu")
     given = {size: value for size, value in given.items() if value is not None}
@@ -61,7 +62,15 @@ def encoder_options(
 
 
 def usual_sizes(kind: str, shape: Sequence[int], activation: str = "relu") -> dict[str, Any]:
-    """Sizes of an encoder with which a small data set trains within a minute, for `make_encoder`.
+    """Return sizes of an encoder with which a small data set trains within a minute.
+
+    Args:
+        kind: `"mlp"`, `"cnn"` or `"vit"`.
+        shape: shape of one example.
+        activation: activation of the hidden layers. Defaults to `"relu"`.
+
+    Returns:
+        Sizes by name, arguments of `make_encoder`.
 
     Example:
         >>> usual_sizes("cnn", (28, 28, 1))["filters"], usual_sizes("vit", (28, 28, 1))["patch_size"]
@@ -71,7 +80,7 @@ def usual_sizes(kind: str, shape: Sequence[int], activation: str = "relu") -> di
         return {"units": (200, 200, 200), "activation": activation}
     height, width = shape[:2]
     if kind == "cnn":
-        layers = max(2, math.ceil(math.log2(min(height, width) / 4)))  # until about 4 × 4 places are left
+        layers = max(2, math.ceil(math.log2(min(height, width) / 4)))  # down to about 4 × 4 places
         filters = tuple(min(16 * 2**i, 128) for i in range(layers))
         return {"filters": filters, "units": (128,), "activation": activation}
     side, most = math.gcd(height, width), max(2, min(height, width) // 7)  # about 7 × 7 patches
@@ -80,7 +89,14 @@ def usual_sizes(kind: str, shape: Sequence[int], activation: str = "relu") -> di
 
 
 def make_encoder(shape: Sequence[int], kind: str, seed: int = 0, **sizes: Any) -> keras.Model:
-    """Make an encoder for examples of a shape, with the sizes of `encoder_options`."""
+    """Make an encoder.
+
+    Args:
+        shape: shape of one example.
+        kind: `"mlp"`, `"cnn"` or `"vit"`.
+        seed: seed of the initial weights. Defaults to 0.
+        **sizes: sizes of this kind, see `encoder_options`.
+    """
     if kind == "vit":
         encoder = PatchEncoder(**sizes, seed=seed, name="encoder")
         encoder.build((None, *shape))
@@ -88,7 +104,7 @@ def make_encoder(shape: Sequence[int], kind: str, seed: int = 0, **sizes: Any) -
     if kind == "cnn":
         return networks.cnn(
             num_classes=None,
-            normalization=lambda: regularization.BatchNorm(momentum=0.9),  # a few hundred steps must do
+            normalization=lambda: regularization.BatchNorm(momentum=0.9),  # adapts within a few hundred steps
             input_shape=shape,
             seed=seed,
             **sizes,

@@ -1,4 +1,4 @@
-"""Training of an encoder by a method's name: the views, the pretrainer, the optimizer, and the training itself."""
+"""Training of an encoder by the name of a method: views, pretrainer, optimizer, and the training itself."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ __all__ = ["METHODS", "augmentation", "find", "make_pretrainer", "optimizer_of",
 
 
 def augmentation(name: str, shape: Sequence[int], wanted: str | None = None) -> Any:
-    """Augmentation that makes the views of a data set's images: a preset of `regularization.preset`, or None.
+    """Return the augmentation that makes the views of a data set's images.
 
     Args:
-        name: name of the data set, by which clothes and characters are told apart.
+        name: name of the data set.
         shape: shape of one image.
-        wanted: name of a preset, or "none". None chooses: images of three channels are photographs, clothes have
-            "fashion" in their name, and everything else is treated as characters, which a flip turns into others.
+        wanted: name of a preset of `regularization.preset`, or `"none"`. None chooses: "natural" for images of three
+            channels, "fashion" for a data set with "fashion" in its name, and otherwise "digits", which flips no
+            images because a flip can turn one character into another. Defaults to None.
+
+    Returns:
+        The augmentation, or None for `"none"`.
     """
     if wanted is None:
         if len(shape) != 3:
-            received, remedy = f"examples of shape {tuple(shape)}", 'augment="none"'
-            typed = "--augment none"
             refuse(
                 "pretrain.augment",
-                "be none for examples that are not images",
-                received,
-                remedy,
-                typed_remedy=typed,
+                "be 'none' for examples that are not images",
+                f"examples of shape {tuple(shape)}",
+                'Set augment="none"',
+                typed_remedy="Set --augment none",
             )
         wanted = "natural" if shape[-1] == 3 else "fashion" if "fashion" in name else "digits"
     choice("pretrain.augment", wanted, ViewOptions.__dataclass_fields__["augment"].metadata["choices"])
@@ -46,7 +48,15 @@ def augmentation(name: str, shape: Sequence[int], wanted: str | None = None) -> 
 def make_pretrainer(
     name: str, encoder: keras.layers.Layer, options: Mapping[str, Any], augment: Any = None, seed: int = 0
 ) -> Pretrainer:
-    """Make the pretrainer of a method that trains the encoder as a whole."""
+    """Make the pretrainer of a method that trains the encoder as a whole.
+
+    Args:
+        name: name of the method.
+        encoder: encoder to train.
+        options: the method's own options, see `pretraining.methods.own_options`.
+        augment: augmentation that makes the views, for a method that needs them. Defaults to None.
+        seed: seed of all random numbers. Defaults to 0.
+    """
     method = find(name)
     views = {"augment": augment} if method.views else {}
     return method.kind(encoder, seed=seed, **views, **options)
@@ -59,10 +69,10 @@ def optimizer_of(
 
     Args:
         kind: class of the pretrainer.
-        learning_rate: constant for a layer of greedy pretraining.
-        num_steps: steps over which the rate falls to zero by a cosine, for the methods that train a whole
-            encoder. None keeps it constant.
-        jit_update: whether Adam's update is compiled.
+        learning_rate: initial learning rate.
+        num_steps: number of steps over which the rate of Adam falls to zero by a cosine. None keeps it constant, as in
+            greedy pretraining. Defaults to None.
+        jit_update: whether to compile the update of Adam. Defaults to False.
     """
     if kind is RBM:
         return optimizers.Momentum(learning_rate, momentum=0.9)
@@ -91,21 +101,24 @@ def train(
     """Pretrain `encoder` in place by the method `name`.
 
     Args:
-        name: method.
-        encoder: encoder of a kind that the method takes.
-        x: examples (n, …); or a function `(first_epoch, epochs, seed)` that streams them, each epoch in its own order.
-        y: labels, for `supervised`.
-        epochs, batch_size, learning_rate: of the training, for a greedy method of each layer.
-        options: arguments of the method's class.
+        name: name of the method.
+        encoder: encoder of a kind that the method supports.
+        x: examples (n, …); or a function `(first_epoch, epochs, seed)` that streams them, each epoch in a different
+            order.
+        y: labels, for `supervised`. Defaults to None.
+        epochs: passes over the examples; per layer for a greedy method.
+        batch_size: examples per step.
+        learning_rate: learning rate, see `optimizer_of`.
+        options: arguments of the class of the method.
         fit: `Run.fit`, or a function with its signature.
-        augment: augmentation that makes views.
-        seed: seed of all that is random.
-        jit_update: whether Adam's update of all weights is compiled.
-        num_examples: n, where the examples are streamed.
-        **fit_arguments: more arguments of `fit`, for a method that trains the encoder as a whole.
+        augment: augmentation that makes the views. Defaults to None.
+        seed: seed of all random numbers. Defaults to 0.
+        jit_update: whether to compile the update of Adam. Defaults to False.
+        num_examples: number n of examples, if they are streamed.
+        **fit_arguments: further arguments of `fit`, for a method that trains the encoder as a whole.
 
     Returns:
-        The trained pretrainers: one for each layer for greedy methods, else one.
+        The trained pretrainers: one per layer for a greedy method, otherwise one.
     """
     method = find(name)
     steps = math.ceil((num_examples if callable(x) else len(x)) / batch_size)

@@ -1,4 +1,4 @@
-"""Pretraining into a run folder, which fine-tuning and probing start from."""
+"""Pretraining into a run folder, from which fine-tuning and probing start."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from tf_kit.checks import count
 from tf_kit.data.folder import naming_the_damaged
 from tf_kit.pretraining.methods import (
     EncoderOptions,
@@ -22,12 +23,24 @@ from tf_kit.pretraining.methods import (
 )
 from tf_kit.runs import methods
 from tf_kit.runs.encoders import encoder_options, make_encoder
-from tf_kit.runs.figures import draw_what_was_learned
+from tf_kit.runs.figures import draw_results
 from tf_kit.runs.files import save_model
 from tf_kit.runs.run import Run
 from tf_kit.runs.text import pretrain_text
 from tf_kit.runs.training_data import TrainingData, training_data
-from tf_kit.runs.watching import VALIDATION, VOTERS, Watch, epochs_between_looks
+from tf_kit.runs.watching import LABELLED, VALIDATION, Watch, epochs_between
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """Options of a pretraining by their use, checked against the declarations."""
+
+    own: dict[str, Any]
+    training: dict[str, Any]
+    encoder: dict[str, Any]
+    augment: str | None
+    monitor_every: int | None
+    length: int
 
 
 @naming_the_damaged()
@@ -37,62 +50,66 @@ def pretrain(
     out: str | Path | None = None,
     resume: bool = False,
     labels: int | float | None = None,
-    image_size: tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | None = None,
     seed: int = 0,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Pretrain an encoder and keep it as `encoder.keras` in a run folder.
+    """Pretrain an encoder and save it as `encoder.keras` in a run folder.
 
-    The methods that need no labels see all training images, labelled or not; `supervised` sees the labelled ones. A
-    folder of images larger than `training_data.STREAM_ABOVE_BYTES` is read in minibatches, never as a whole. `tokens`
-    reads text, see `pretrain_text`.
+    Methods without labels use all training images; `supervised` uses the labelled ones. A folder of images larger than
+    `training_data.STREAM_ABOVE_BYTES` is read in minibatches, never as a whole. `tokens` reads text, see
+    `pretrain_text`.
 
     Args:
         method: name of a method, see `pretraining.methods.METHODS`.
-        name: data set, or path of a folder of images or of a text, as for `data.load` and `data.load_text`.
+        name: data set, or path of a folder of images or of a text, as for `data.load` and `data.load_text`. Defaults
+            to `"digits"`.
         out: run folder.
-        resume: whether to continue the run in `out`.
-        labels: number or fraction of the training examples that keep their label; for `supervised`.
-        image_size: as for `data.load`.
-        seed: seed of the run.
-        data_dir: folder of prepared data sets.
-        **options: the options of the method, as `tf-kit pretrain METHOD --help` lists them: its own (`rate`,
-            `temperature`, …), the encoder's (`encoder`, `units`, …), the training's (`epochs`, `batch_size`,
-            `learning_rate`), `augment`, `monitor_every`, `length`. None chooses.
+        resume: whether to continue the run in `out`. Defaults to False.
+        labels: number or fraction of the training examples that keep their label, for `supervised`. Defaults to None,
+            all.
+        image_size: as for `data.load`. Defaults to None.
+        seed: seed of all random numbers. Defaults to 0.
+        data_dir: folder of prepared data sets. Defaults to None.
+        **options: options of the method, as `tf-kit pretrain METHOD --help` lists them: its own (`rate`,
+            `temperature`, …), those of the encoder (`encoder`, `units`, …) and of the training (`epochs`,
+            `batch_size`, `learning_rate`), `augment`, `monitor_every`, `length`. None means the default.
 
     Returns:
-        The results as written to `results.json`: last value of each stage's loss and monitor, and the epoch in which
-        a stage collapsed, if one did.
+        The results as written to `results.json`: the last value of each loss and monitor by stage, and the epoch of
+        each stage that collapsed.
 
     Raises:
-        InputError: for an option that the method does not have, a value out of range, data that cannot be used.
+        InputError: an option does not belong to the method, a value is out of range, or the data cannot be used.
     """
-    chosen = find(method)
-    groups = _grouped(method, options, image_size, labels)
-    own = own_options(method, groups[chosen.options])
-    usual = {each: getattr(chosen, each) for each in TrainingOptions.names()}
-    training = dataclasses.asdict(TrainingOptions(**(usual | groups[TrainingOptions])))
-    sizes = groups[EncoderOptions]
-    if chosen.reads_text:
-        length = TextOptions(**groups[TextOptions]).length
-        return pretrain_text(method, name, out, resume, length, own, sizes, training, seed, data_dir)
-    augment = ViewOptions(**groups.get(ViewOptions, {})).augment
-    every = MonitorOptions(**groups.get(MonitorOptions, {})).monitor_every
+    count("pretrain.seed", seed, at_least=0)
+    kind = find(method)
+    chosen = _chosen(method, options, image_size, labels)
+    if kind.reads_text:
+        own, sizes, training = chosen.own, chosen.encoder, chosen.training
+        return pretrain_text(method, name, out, resume, chosen.length, own, sizes, training, seed, data_dir)
+    return _pretrain_on_images(method, name, out, resume, labels, image_size, seed, data_dir, chosen)
+
+
+def _pretrain_on_images(method, name, out, resume, labels, image_size, seed, data_dir, chosen):
+    """Pretrain with checked options `chosen`; the other arguments and the result are those of `pretrain`."""
+    kind = find(method)
     train = training_data(
         name,
-        supervised=chosen.supervised,
+        supervised=kind.supervised,
         labels=labels,
         image_size=image_size,
         data_dir=data_dir,
-        batch_size=training["batch_size"],
+        batch_size=chosen.training["batch_size"],
         seed=seed,
     )
     shape = train.shown.shape[1:]
-    sizes = encoder_options(method, sizes.pop("encoder", None), shape, sizes)
-    views = methods.augmentation(name, shape, augment) if chosen.views else None
-    needed = {"num_classes": train.num_classes} if chosen.supervised else {}
-    _rehearse(method, sizes, shape, own | needed, views, train)
+    given = dict(chosen.encoder)
+    sizes = encoder_options(method, given.pop("encoder", None), shape, given)
+    views = methods.augmentation(name, shape, chosen.augment) if kind.views else None
+    arguments = chosen.own | ({"num_classes": train.num_classes} if kind.supervised else {})
+    _rehearse(method, sizes, shape, arguments, views, train)
     settings = {
         "command": "pretrain",
         "method": method,
@@ -100,19 +117,20 @@ def pretrain(
         "data_dir": data_dir and str(data_dir),
         "image_size": train.image_size or image_size,
         "encoder": sizes,
-        "augment": augment if augment is not None else views and "of the data set",
-        **training,
+        "augment": chosen.augment if chosen.augment is not None else views and "of the data set",
+        **chosen.training,
         "labels": labels,
-        "monitor_every": every,
+        "monitor_every": chosen.monitor_every,
         "files": train.files,
         "seed": seed,
     }
-    run = Run(out, settings | own, resume=resume)
+    run = Run(out, settings | chosen.own, resume=resume)
     if run.results:
         return run.results
-    size = "×".join(map(str, shape))
-    run.progress.say(f"{train.num_examples:,} training examples of {size}, encoder {sizes['kind']}")
-    watch = None if chosen.supervised else _watch(run, train, every)
+    watch = None if kind.supervised else _watch(run, train, chosen.monitor_every)
+    run.progress.print(
+        f"{train.num_examples:,} training examples of {'×'.join(map(str, shape))}, encoder {sizes['kind']}"
+    )
     pretrain_into(
         run,
         method,
@@ -120,20 +138,14 @@ def pretrain(
         train,
         draws_filters=sizes["kind"] == "mlp",
         fit=watch.fit if watch else run.fit,
-        **training,
-        options=own | needed,
+        **chosen.training,
+        options=arguments,
         augment=views,
         seed=seed,
     )
     run.progress.close()
-    run.finish(
-        {
-            "method": method,
-            "data": name,
-            "stages": last_values(run),
-            "collapsed_in": watch.collapsed_in if watch else {},
-        }
-    )
+    collapsed_in = watch.collapsed_in if watch else {}
+    run.finish({"method": method, "data": name, "stages": last_values(run), "collapsed_in": collapsed_in})
     return run.results
 
 
@@ -148,29 +160,44 @@ def pretrain_into(
     seed: int,
     **training: Any,
 ) -> None:
-    """Train an encoder by a method in a run, draw what it learned, and save it as `encoder.keras`.
+    """Train an encoder by a method in a run, draw the figures, and save it as `encoder.keras`.
 
     Args:
         run: the run.
         method: name of the method.
         encoder: encoder, trained in place.
-        train: the training images.
+        train: training images.
         fit: `run.fit`, or a function that calls it.
-        draws_filters: whether the encoder's first dense layer sees the pixels, so that its filters are pictures.
-        seed: seed of all that is random.
+        draws_filters: whether the inputs of the encoder's first dense layer are pixels, so that its filters can be
+            drawn as images.
+        seed: seed of all random numbers.
         **training: `epochs`, `batch_size`, `learning_rate`, `options`, `augment`, as for `methods.train`.
     """
-    count = train.num_examples
+    n = train.num_examples
     x = train.stream or train.x
-    trained = methods.train(method, encoder, x, train.y, fit=fit, seed=seed, num_examples=count, **training)
+    trained = methods.train(method, encoder, x, train.y, fit=fit, seed=seed, num_examples=n, **training)
     shape = train.shown.shape[1:]
     run.draw(encoder if draws_filters else None, shape)
-    draw_what_was_learned(run.folder / "figures", trained, train.shown)
+    draw_results(run.folder / "figures", trained, train.shown)
     save_model(encoder, run.folder / "encoder.keras")
 
 
+def _chosen(method, options, image_size, labels):
+    """Check the options, and fill in the defaults of the method."""
+    kind, groups = find(method), _grouped(method, options, image_size, labels)
+    usual = {each: getattr(kind, each) for each in TrainingOptions.names()}
+    return _Chosen(
+        own=own_options(method, groups[kind.options]),
+        training=dataclasses.asdict(TrainingOptions(**(usual | groups[TrainingOptions]))),
+        encoder=groups[EncoderOptions],
+        augment=ViewOptions(**groups.get(ViewOptions, {})).augment,
+        monitor_every=MonitorOptions(**groups.get(MonitorOptions, {})).monitor_every,
+        length=TextOptions(**groups.get(TextOptions, {})).length,
+    )
+
+
 def _grouped(method, options, image_size, labels):
-    """Declaration → options given for it; refuses those that the method does not have."""
+    """Map each declaration to the options given for it; refuse options that the method does not have."""
     chosen, groups = find(method), {}
     given = {option: value for option, value in options.items() if value is not None}
     for declaration, names, _ in chosen.declarations():
@@ -183,7 +210,7 @@ def _grouped(method, options, image_size, labels):
 
 
 def last_values(run: Run) -> dict[str, dict[str, float]]:
-    """Last value of every metric of every stage."""
+    """Return the last value of every metric: stage → metric → value."""
     return {
         stage: {metric: values[-1] for metric, values in metrics.items()}
         for stage, metrics in run.history().items()
@@ -191,19 +218,19 @@ def last_values(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _watch(run, train, every):
-    """A `Watch`, or None where none is wanted or a single image would be watched."""
+    """Make the monitors; None if `every` is 0 or there are fewer than two validation images."""
     if every == 0:
         return None
-    val, voters = train.watched("val", VALIDATION), train.watched("train", VOTERS)
+    val, labelled = train.watched("val", VALIDATION), train.watched("train", LABELLED)
     if len(val.all_x) < 2:
         return None
     if every is None:
-        every = epochs_between_looks(len(val.all_x) + len(voters), train.num_examples)
-    return Watch(run, val, voters, every)
+        every = epochs_between(len(val.all_x) + len(labelled), train.num_examples)
+    return Watch(run, val, labelled, every)
 
 
 def _rehearse(method, sizes, shape, options, augment, train):
-    """Build a throw-away of the model on one example, so that mistakes are refused before a folder is made."""
+    """Build a model to discard, so that mistakes are refused before a folder is made."""
     chosen = find(method)
     if chosen.greedy:
         sizes = sizes | {"units": sizes["units"][:1]}

@@ -1,4 +1,6 @@
-"""One progress bar for a whole command: which stage, which epoch, how much time is left."""
+"""One progress bar for a whole command: stage, epoch and time left."""
+
+from __future__ import annotations
 
 import sys
 import time
@@ -8,24 +10,36 @@ from tqdm.auto import tqdm
 
 
 class Progress:
-    """Shows how far a command of several trainings is.
+    """Progress of a command that trains several models.
 
-    On a terminal it is one bar; where the output goes to a file it is one line for each finished stage.
+    On a terminal this is one bar; if the output goes to a file, it is one line per finished stage.
 
     Args:
-        total: epochs that the command will train in all, each weighted by what it costs; None if unknown (then
-            every stage has a bar of its own).
-        quiet: whether to show nothing.
+        total: total cost of the command: number of epochs, each weighted by its cost. None means unknown, and every
+            stage gets a separate bar. Defaults to None.
+        quiet: whether to print nothing. Defaults to False.
     """
 
-    def __init__(self, total=None, quiet=False):
+    def __init__(self, total: float | None = None, quiet: bool = False) -> None:
         self._total, self._done, self._worked, self._started = total, 0.0, 0.0, time.perf_counter()
         self._interactive = sys.stderr.isatty() and not quiet
         self._quiet = quiet
         self._bar = None
 
-    def start(self, stage, epochs, first_epoch=0, cost=1.0):
-        """A stage begins. Returns the Keras callback that reports on it. `cost` weighs one of its epochs."""
+    def start(
+        self, stage: str, epochs: int, first_epoch: int = 0, cost: float = 1.0
+    ) -> keras.callbacks.Callback:
+        """Begin a stage.
+
+        Args:
+            stage: name of the stage.
+            epochs: number of its epochs.
+            first_epoch: epochs that an earlier run has trained. Defaults to 0.
+            cost: cost of one epoch. Defaults to 1.0.
+
+        Returns:
+            Keras callback that reports the progress of the stage.
+        """
         if self._interactive and (self._bar is None or self._total is None):
             self.close()
             total = self._total if self._total is not None else epochs * cost
@@ -38,19 +52,19 @@ class Progress:
             )
         return _StageProgress(self, stage, epochs, first_epoch, cost)
 
-    def skip(self, epochs, cost=1.0):
-        """`epochs` need not be trained: an earlier run has done them."""
+    def skip(self, epochs: int, cost: float = 1.0) -> None:
+        """Count epochs that need no training, because an earlier run has trained them."""
         self._done += epochs * cost
         if self._bar is not None:
             self._bar.update(epochs * cost)
 
-    def say(self, line):
-        """Prints a line above the bar."""
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
         if not self._quiet:
             tqdm.write(line, file=sys.stderr)
 
-    def close(self):
-        """Removes the bar."""
+    def close(self) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -97,7 +111,7 @@ class _StageProgress(keras.callbacks.Callback):
         if not self._progress._interactive:
             seconds = time.perf_counter() - self._began
             epochs = f"{self._trained} epoch{'s' * (self._trained != 1)}"
-            self._progress.say(
+            self._progress.print(
                 f"{self._stage}: {epochs} in {_duration(seconds)}, {_brief(logs)}"
                 f"{self._progress._time_left()}"
             )

@@ -1,15 +1,17 @@
-"""A run and its folder: config, history, checkpoints, events, figures; start, and resume after a kill.
+"""Run and its folder: config, history, checkpoints, events, figures; start, and resume after a kill.
 
-RUN/config.json           what was asked for, and with which versions
+RUN/config.json           options, versions of the packages, machine
 RUN/history.csv           stage, epoch, seconds, every metric
 RUN/events/               the same for TensorBoard
 RUN/checkpoints/STAGE/    the last finished epoch: weights, optimizer, random state
 RUN/figures/              curves and first-layer filters
-RUN/results.json          what came out; written last, so a run that has it is finished
+RUN/results.json          results; written last, so a run that has it is finished
 
-Where several machines train, the folder is the chief's: each other worker has a temporary copy of what it needs to
-go on, and what it writes there is thrown away.
+If several machines train, the folder belongs to the chief. Every other worker has a temporary copy of the files that
+it needs to continue, and its own output is discarded.
 """
+
+from __future__ import annotations
 
 import csv
 import datetime
@@ -18,8 +20,10 @@ import platform
 import re
 import shutil
 import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -29,22 +33,37 @@ from tf_kit.runs.checkpoint import StageState
 from tf_kit.runs.files import read_json, replacing, write_json
 from tf_kit.runs.progress import Progress
 from tf_kit.training import workers
+from tf_kit.typing import ArrayLike
+
+_NEW_FOLDER = {
+    "remedy": "Another folder starts a new run",
+    "typed_remedy": "`--out` with another folder starts a new run",
+}
 
 
 class Run:
-    """A folder that holds everything about one run.
+    """Run with a folder that holds everything about it.
 
     Args:
-        folder: where; created if need be. It must be new or empty, unless the run is resumed.
-        options: what the run depends on, JSON values only. A run resumes only with the options it began with.
-        resume: whether to go on with the run that `folder` holds. If it holds none, a new one starts.
-        progress: a `Progress` to report to. Defaults to one bar a stage.
+        folder: folder of the run, created if it does not exist. It must be new or empty, unless the run is resumed.
+        options: everything that the results depend on, JSON values only. A run resumes only with the options that it
+            began with.
+        resume: whether to continue the run in `folder`; if there is none, a new run starts. Defaults to False.
+        progress: `Progress` to report to. Defaults to None, one bar per stage.
 
     Raises:
-        InputError: if the folder holds another run, other options, or cannot be written.
+        InputError: the folder holds another run or other files, cannot be written, or the options differ.
     """
 
-    def __init__(self, folder, options, resume=False, progress=None):
+    def __init__(
+        self,
+        folder: str | Path,
+        options: Mapping[str, Any],
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        if folder is None:
+            refuse("Run.folder", "be the path of a folder", "folder=None", flag="--out")
         self.folder = Path(folder)
         self.progress = progress or Progress()
         self._options = json.loads(json.dumps(options))
@@ -54,85 +73,89 @@ class Run:
             self.progress = Progress(quiet=True)
 
     def _begin(self, resume):
-        """Makes the folder, or sees to it that it holds the same run."""
+        """Make the folder, or check that it holds the same run."""
         config = self.folder / "config.json"
-        if config.exists():
-            self._check_same_run(config, resume)
-        else:
+        try:
+            if config.exists():
+                self._check_same_run(config, resume)
+                return
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-                refuse("--out", "be a new or empty folder", f"{self.folder}", "Choose another one")
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                write_json(config, {"options": self._options, **_circumstances()})
-            except OSError as error:
-                refuse("--out", "be a folder that can be written", f"{self.folder}", error.strerror or "")
+                requirement, received = "be a new or empty folder", f"{self.folder}"
+                refuse("Run.folder", requirement, received, **_NEW_FOLDER, flag="--out")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(config, {"options": self._options, **_circumstances()})
+        except OSError as error:
+            received = f"{self.folder}: {error.strerror}"
+            refuse("Run.folder", "be a folder that can be written", received, flag="--out")
 
     def _check_same_run(self, config, resume):
         began = read_json(config, "config.json")["options"]
-        changed = [
-            name
-            for name in sorted(began.keys() | self._options.keys())
-            if began.get(name) != self._options.get(name)
-        ]
-        if resume and not changed:
+        difference = _difference(began, self._options)
+        if resume and not difference:
             return
-        remedy = "--out names another folder for a new run"
         if resume:
-            name = changed[0]
-            refuse(
-                "--resume",
-                f"be given with the options the run began with ({name}={began.get(name)!r})",
-                f"{name}={self._options.get(name)!r}",
-                remedy,
-            )
+            name, before, now = difference
+            requirement = "be given with the options that the run began with"
+            received = f"{name}={now!r}, not {before!r}"
+            refuse("Run.resume", requirement, received, **_NEW_FOLDER, flag="--resume")
+        remedies = _NEW_FOLDER
         held = f"{self.folder}, which holds a run"
-        if changed:
-            held += f" with other options ({', '.join(changed)})"
+        if difference:
+            name, before, now = difference
+            held += f" with {name}={before!r}, not {now!r}"
         else:
-            remedy = f"--resume {'shows its results' if self.results else 'goes on with it'}"
-        refuse("--out", "be a new or empty folder", held, remedy)
+            finished = self.results is not None
+            remedies = {
+                "remedy": f"`resume=True` {'returns its results' if finished else 'continues it'}",
+                "typed_remedy": f"`--resume` {'prints its results' if finished else 'continues it'}",
+            }
+        refuse("Run.folder", "be a new or empty folder", held, **remedies, flag="--out")
 
     @property
-    def results(self):
-        """What `finish` recorded, or None while the run is not finished."""
+    def results(self) -> dict[str, Any] | None:
+        """Results that `finish` recorded, or None while the run is not finished."""
         path = self.folder / "results.json"
         return read_json(path, "results.json") if path.exists() else None
 
     def fit(
         self,
-        model,
-        x,
-        y=None,
+        model: keras.Model,
+        x: ArrayLike | Callable,
+        y: ArrayLike | None = None,
         *,
-        stage,
-        epochs,
-        keep_best=None,
-        best_is="largest",
-        cost=1.0,
-        callbacks=(),
-        verbose=0,
-        **arguments,
-    ):
-        """`model.fit` that saves after every epoch and goes on where a killed run stopped.
+        stage: str,
+        epochs: int,
+        keep_best: str | None = None,
+        best_is: str = "largest",
+        cost: float = 1.0,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: int = 0,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Train a model as `model.fit` does, save after every epoch, and continue where a killed run stopped.
 
-        A stage that the run has finished before is not trained again: its weights are loaded. A stage that was
-        broken off goes on after its last finished epoch, with the weights, the optimizer's state, the random
-        numbers and the order of the data that it would have had.
+        A stage that the run has finished is not trained again: its weights are loaded. A stage that was interrupted
+        continues after its last finished epoch, with the weights, optimizer state, random numbers and data order
+        that it would have had.
 
         Args:
-            model: a compiled `pretraining.Trainer`.
-            x, y: training data. For a stream `x` is a function `(first_epoch, epochs)` that gives the data set of
-                those epochs; `steps_per_epoch` is then needed.
+            model: compiled `training.Trainer`.
+            x, y: training data. For a stream, `x` is a function `(first_epoch, epochs)` that returns the data set of
+                these epochs; it needs `steps_per_epoch`.
             stage: name of this training within the run.
-            epochs: epochs of the whole stage.
-            keep_best: metric (`"val_accuracy"`) at whose best epoch the weights are kept; None keeps the last.
-            best_is: `"largest"` or `"smallest"`. Of equal values the earliest epoch is kept.
-            cost: what an epoch costs, for the progress bar.
-            callbacks: as for `model.fit`. One with a method `recall` is given the history of a stage that goes on.
-            **arguments: as for `model.fit`.
+            epochs: number of epochs of the whole stage.
+            keep_best: metric, such as `"val_accuracy"`, whose best epoch gives the final weights. Defaults to None,
+                the weights of the last epoch.
+            best_is: `"largest"` or `"smallest"`. Of equal values, the earliest epoch is kept. Defaults to
+                `"largest"`.
+            cost: cost of one epoch, for the progress bar. Defaults to 1.0.
+            callbacks: as for `model.fit`. The method `recall` of a callback, if it has one, gets the history of a
+                stage that continues.
+            verbose: as for `model.fit`. Defaults to 0.
+            **arguments: further arguments of `model.fit`.
 
         Returns:
-            History: metric → list over all epochs of the stage, None where an epoch has not measured it; with
+            History: metric → list over all epochs of the stage, None where an epoch did not measure it; with
             `keep_best` also `best_epoch`, from 1.
         """
         choice("Run.fit.best_is", best_is, ("largest", "smallest"))
@@ -165,16 +188,16 @@ class Run:
             return {**state.history, "best_epoch": state.best_epoch}
         return dict(state.history)
 
-    def history(self):
-        """stage → metric → list over epochs, of all stages so far."""
+    def history(self) -> dict[str, dict[str, list]]:
+        """History of all stages so far: stage → metric → list over epochs."""
         found = {}
         for path in sorted(self.folder.glob("checkpoints/*/state.json"), key=lambda p: p.stat().st_ctime):
             state = read_json(path, "state.json")
             found[state["stage"]] = state["history"]
         return found
 
-    def write_history(self):
-        """Writes `history.csv`: one row an epoch, one column a metric."""
+    def write_history(self) -> None:
+        """Write `history.csv`: one row per epoch, one column per metric."""
         rows, columns = [], ["stage", "epoch", "seconds"]
         for stage, history in self.history().items():
             columns += [name for name in history if name not in columns]
@@ -188,16 +211,20 @@ class Run:
             writer.writerows(rows)
         replacing(self.folder / "history.csv").replace(self.folder / "history.csv")
 
-    def draw(self, encoder=None, image_shape=None):
+    def draw(self, encoder: keras.Model | None = None, image_shape: Sequence[int] | None = None) -> None:
         """Draw the figures of the run, see `figures.draw`."""
-        from tf_kit.runs import (
-            figures,  # imports the pretraining methods, which a run of another kind does not need
-        )
+        # Imports the pretraining methods, which not every run needs.
+        from tf_kit.runs import figures
 
         figures.draw(self, encoder, image_shape)
 
-    def finish(self, results, keep_checkpoints=False):
-        """Records the results. The checkpoints, needed only to resume, are removed unless asked for."""
+    def finish(self, results: Mapping[str, Any], keep_checkpoints: bool = False) -> None:
+        """Record the results, and remove the checkpoints, which only a run that is not finished needs.
+
+        Args:
+            results: JSON values.
+            keep_checkpoints: whether to keep the checkpoints. Defaults to False.
+        """
         if self.history():
             self.write_history()
         write_json(self.folder / "results.json", results)
@@ -206,7 +233,7 @@ class Run:
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Saves, logs and counts the seconds of each epoch."""
+    """Save and log each epoch, with its duration in seconds."""
 
     def __init__(self, run, stage, state):
         super().__init__()
@@ -227,6 +254,22 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._writer.close()
+
+
+def _difference(began, now):
+    """Name and both values of the first option that differs, or None; of a dictionary, its first such entry.
+
+    >>> _difference({"seed": 0, "encoder": {"units": [8]}}, {"seed": 0, "encoder": {"units": [9]}})
+    ('encoder.units', [8], [9])
+    """
+    for name in sorted(began.keys() | now.keys()):
+        one, other = began.get(name), now.get(name)
+        if one != other:
+            if isinstance(one, dict) and isinstance(other, dict):
+                inner, *values = _difference(one, other)
+                return f"{name}.{inner}", *values
+            return name, one, other
+    return None
 
 
 def _slug(stage):

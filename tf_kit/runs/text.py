@@ -1,4 +1,4 @@
-"""Pretraining on text into a run folder: an encoder of characters that fills in hidden ones."""
+"""Pretraining on text into a run folder: an encoder of characters that fills in hidden characters."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def pretrain_text(
     sizes: Mapping[str, Any],
     training: Mapping[str, Any],
     seed: int,
-    data_dir: str | None,
+    data_dir: str | Path | None,
 ) -> dict[str, Any]:
-    """Pretrain a `TokenEncoder` of characters and keep it as `encoder.keras`; `runs.pretraining.pretrain` calls it.
+    """Pretrain a `TokenEncoder` of characters and save it as `encoder.keras`; `runs.pretraining.pretrain` calls it.
 
-    A text has no labels to fine-tune on, so the run itself measures what was learned: accuracy on masked characters
-    of the validation text in every epoch, and of the test text once, next to that of always guessing the most
-    frequent character. `figures/filled_in.txt` shows some lines with the characters that the model fills in.
+    A text has no labels to fine-tune on, so the run measures the accuracy on masked characters: of the validation text
+    in every epoch, and of the test text once, next to the accuracy of always guessing the most frequent character.
+    `figures/filled_in.txt` shows some lines with the characters that the model fills in.
 
     Args:
         method: name of the method.
         name, length, data_dir: as for `load_text`.
         out, resume, seed: as for `pretrain`.
         own: the method's own options.
-        sizes: `width` and `depth` of the encoder, where they are not the usual 64 and 2.
+        sizes: `width` and `depth` of the encoder. Those not given are 64 and 2.
         training: `epochs`, `batch_size`, `learning_rate`.
 
     Returns:
@@ -61,7 +61,7 @@ def pretrain_text(
         **training,
         "seed": seed,
     }
-    methods.make_pretrainer(method, encoder, {**own, **special})  # refuses mistakes before a folder is made
+    methods.make_pretrainer(method, encoder, {**own, **special})  # refuse mistakes before a folder is made
     run = Run(out, settings, resume=resume)
     if run.results:
         return run.results
@@ -79,8 +79,6 @@ def pretrain_text(
     run.draw()
     (run.folder / "figures" / "filled_in.txt").write_text(fill_in(model, test) + "\n", encoding="utf-8")
     save_model(encoder, run.folder / "encoder.keras")
-    tested = model.evaluate(test.x, verbose=0, return_dict=True)
-    most_frequent = np.bincount(train.x.ravel()).argmax()
     history = run.history()["pretraining"]
     run.finish(
         {
@@ -88,13 +86,20 @@ def pretrain_text(
             "data": name,
             "vocabulary": train.vocabulary,
             "stages": {"pretraining": {metric: values[-1] for metric, values in history.items()}},
-            "test": {
-                "accuracy": round(100 * float(tested["accuracy"]), 4),
-                "most frequent character": round(100 * float(np.mean(test.x == most_frequent)), 4),
-            },
+            "test": _tested(model, train, test),
         }
     )
     return run.results
+
+
+def _tested(model, train, test):
+    """Accuracies on the masked characters of a text in percent: of the model, and of the most frequent character."""
+    tested = model.evaluate(test.x, verbose=0, return_dict=True)
+    most_frequent = np.bincount(train.x.ravel()).argmax()
+    return {
+        "accuracy": round(100 * float(tested["accuracy"]), 4),
+        "most frequent character": round(100 * float(np.mean(test.x == most_frequent)), 4),
+    }
 
 
 def fill_in(model: MaskedTokens, text: Text, count: int = 5) -> str:
@@ -102,8 +107,8 @@ def fill_in(model: MaskedTokens, text: Text, count: int = 5) -> str:
 
     Args:
         model: trained `MaskedTokens`.
-        text: text that the sequences are taken from, evenly.
-        count: number of sequences.
+        text: text from which the sequences are taken at even distances.
+        count: number of sequences. Defaults to 5.
     """
     x = text.x[:: max(1, len(text) // count)][:count]
     chosen = keras.ops.convert_to_numpy(model.choose(x, ExampleRandom(model.seed, 0, len(x))))

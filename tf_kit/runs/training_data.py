@@ -1,7 +1,11 @@
-"""What pretraining reads: the training images as arrays, or from disk as they are needed."""
+"""Training images of a pretraining: as arrays, or read from disk as they are needed."""
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -10,24 +14,24 @@ from tf_kit.checks import refuse
 from tf_kit.data import folder, loading
 from tf_kit.data.splits import Split, withhold
 
-STREAM_ABOVE_BYTES = 2**30  # a folder that takes more as float32 is read in minibatches, never as a whole
+STREAM_ABOVE_BYTES = 2**30  # a folder that needs more as float32 is read in minibatches, never as a whole
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """The images that a method may learn from.
+    """Images that a method may learn from.
 
     Attributes:
-        x: (n, h, w, c), or None where they are streamed.
-        y: labels of the labelled ones, which then are `x`; or None.
-        shown: a few of them, for figures.
-        num_examples: n.
-        num_classes: 0 where nobody has named any.
-        stream: a function `(first_epoch, epochs, seed)` that gives the data set of minibatches of those epochs, each in
-            an order of its own; None for arrays.
-        image_size: (height, width) that a folder's images are brought to; None for other data sets.
-        watched: a function `(part, most)` that gives at most so many images of "train" or "val" as a `Split`, evenly
-            over the classes where they lie in memory.
+        x: images (n, h, w, c), or None if they are streamed.
+        y: labels of `x`, which then holds the labelled images only; or None.
+        shown: some of the images, for figures.
+        num_examples: number n of images.
+        num_classes: number of classes, 0 without classes.
+        stream: function `(first_epoch, epochs, seed)` that returns the data set of minibatches of these epochs, each
+            in a different order; None for arrays.
+        image_size: (height, width) that the images of a folder are scaled to; None for other data sets.
+        watched: function `(part, most)` that returns at most `most` images of "train" or "val" as a `Split`, evenly
+            over the classes if they are in memory.
         files: `folder.fingerprint` of a folder, on which its split depends.
     """
 
@@ -37,30 +41,38 @@ class TrainingData:
     num_examples: int
     num_classes: int
     stream: Callable | None = None
-    image_size: tuple | None = None
+    image_size: tuple[int, int] | None = None
     watched: Callable | None = None
     files: str | None = None
 
 
 def training_data(
-    name, *, supervised=False, labels=None, image_size=None, data_dir=None, batch_size=32, seed=0
-):
-    """The training images of a data set or a folder, split as `data.load` does with seed 0.
+    name: str,
+    *,
+    supervised: bool = False,
+    labels: int | float | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    data_dir: str | Path | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> TrainingData:
+    """Load the training images of a data set or a folder, split as by `data.load` with seed 0.
 
     Args:
         name, labels, image_size, data_dir: as for `data.load`.
-        supervised: whether only the labelled images are wanted, with their labels.
-        batch_size, seed: of a stream; the seed draws which images are shown.
+        supervised: whether to return the labelled images only, with their labels. Defaults to False.
+        batch_size: examples per minibatch of a stream. Defaults to 32.
+        seed: seed of a stream, which also draws the images that are shown. Defaults to 0.
 
     Raises:
-        InputError: as `data.load`; or if labels are wanted of images without.
+        InputError: as for `data.load`; or `supervised` is True and the images have no classes.
     """
     size = None
     if loading.is_folder(name, data_dir):
         found = folder.scan(name, loading.size_of_images(image_size))
         size = found.shape[:2]
         if supervised and not found.class_names:
-            refuse_without_labels(name)
+            refuse_without_labels("pretrain.name", name)
         if found.size_bytes > STREAM_ABOVE_BYTES and labels is None:
             return _streamed(name, found, supervised, batch_size, seed)
     train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=size or image_size)
@@ -79,7 +91,7 @@ def training_data(
 
 
 def _evenly(split, most):
-    """At most so many examples of a split, or one of each class if that is more."""
+    """Return at most `most` examples of a split, or one of each class if that is more."""
     if not split.num_classes:
         return dataclasses.replace(split, unlabelled_x=split.unlabelled_x[:most])
     few = withhold(split, min(max(most, split.num_classes), len(split)), seed=0)
@@ -109,11 +121,17 @@ def _streamed(name, found, supervised, batch_size, seed):
     return TrainingData(None, None, shown, num_examples, classes, stream, found.shape[:2], first, files)
 
 
-def refuse_without_labels(name):
-    """Raises `InputError` where labels are needed and a folder has none."""
+def refuse_without_labels(subject: str, name: str) -> NoReturn:
+    """Raise `InputError` for images without classes.
+
+    Args:
+        subject: argument that names the images, such as `"run_table.name"`.
+        name: folder of the images.
+    """
     refuse(
-        "--data",
+        subject,
         "have labels for this: a subfolder of images for each class",
         f"{name}, whose images have no classes",
         "Sort some of them into subfolders named after their classes",
+        flag="--data",
     )

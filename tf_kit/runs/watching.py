@@ -1,67 +1,85 @@
-"""What watches a pretraining: nearest neighbors and collapse, on validation images, stage after stage."""
+"""Monitors of a pretraining: nearest neighbors and collapse, on validation images, stage after stage."""
+
+from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import keras
 import numpy as np
 
 from tf_kit.checks import count
+from tf_kit.data.splits import Split
 from tf_kit.pretraining import CollapseMonitor, KNNMonitor, find_overlap
+from tf_kit.runs.run import Run
 from tf_kit.training.representation import represent
 
-# Images that are looked at; the rank of 500 tells more than the usual 128 features.
-VOTERS, VALIDATION = 1000, 500
+# Labelled training images and validation images that are measured. The rank of 500 representations can exceed the
+# usual 128 features.
+LABELLED, VALIDATION = 1000, 500
 
 
 class Watch:
-    """`Run.fit` with monitors, which write into the run's history and say in one line when a collapse begins.
+    """`Run.fit` with monitors, which write into the history of the run and print one line when a collapse begins.
 
-    A stage of greedy pretraining is watched on what the stages below make of the images.
+    A stage of greedy pretraining is measured on the representation of the layers below it.
 
     Args:
-        run: a `Run`.
-        val: a `Split`, whose images are looked at and, if they have classes and there are voters, classified.
-        voters: a `Split` of training images whose classes vote; None for no neighbors. Images that are also in
-            `val` do not vote.
-        every: epochs from one look to the next, beside the first and the last epoch.
+        run: the `Run`.
+        val: `Split` of images to measure and, if there are labelled ones, to classify by nearest neighbors.
+        labelled: `Split` of training images that are the neighbors, without those that are also in `val`. Defaults to
+            None, no nearest neighbors.
+        every: epochs between two measurements; the first and the last epoch are always measured. Defaults to 1.
 
     Attributes:
         collapsed_in: stage → epoch in which it collapsed, from 1.
     """
 
-    def __init__(self, run, val, voters=None, every=1):
-        self.run, self.every = run, count("monitor_every", every)
+    def __init__(self, run: Run, val: Split, labelled: Split | None = None, every: int = 1) -> None:
+        self.run, self.every = run, count("Watch.every", every)
         self.val = dataclasses.replace(val, x=val.x if len(val) else val.unlabelled_x, unlabelled_x=None)
-        self.voters = voters and _without(voters, find_overlap(val, voters))
-        self.collapsed_in = {}
+        self.labelled = labelled and _without(labelled, find_overlap(val, labelled))
+        self.collapsed_in: dict[str, int] = {}
 
-    def fit(self, model, x, y=None, *, stage, **arguments):
-        """As `Run.fit`."""
+    def fit(
+        self, model: keras.Model, x: Any, y: Any = None, *, stage: str, **arguments: Any
+    ) -> dict[str, Any]:
+        """Train a stage with monitors; arguments and result are those of `Run.fit`."""
         collapse = CollapseMonitor(
-            self.val.x, every=self.every, say=lambda line: self.run.progress.say(f"{stage}, {line}")
+            self.val.x, every=self.every, say=lambda line: self.run.progress.print(f"{stage}, {line}")
         )
         monitors = [collapse]
-        if self.voters:
-            k = usual_neighbors(self.voters)
-            monitors.append(KNNMonitor(self.voters, self.val, k=k, every=self.every))
+        if self.labelled:
+            k = usual_neighbors(self.labelled)
+            monitors.append(KNNMonitor(self.labelled, self.val, k=k, every=self.every))
         history = self.run.fit(model, x, y, stage=stage, callbacks=monitors, **arguments)
         if collapse.collapsed_in is not None:
             self.collapsed_in[stage] = collapse.collapsed_in
         self.val = _through(model.encoder, self.val)
-        self.voters = self.voters and _through(model.encoder, self.voters)
+        self.labelled = self.labelled and _through(model.encoder, self.labelled)
         return history
 
 
-def usual_neighbors(split):
-    """How many neighbors vote where nobody says: 20, or as many as a class has labels if they are fewer. If all
-    voted, every image would get the same class."""
+def usual_neighbors(split: Split) -> int:
+    """Return the default number of nearest neighbors: 20, or the labels per class if that is less.
+
+    If all labelled images were neighbors, every image would get the same class.
+    """
     return min(20, max(1, len(split) // split.num_classes))
 
 
-def epochs_between_looks(watched, num_examples):
-    """How often to look so that it costs about a twentieth of the time: a look at two images costs as one step on one.
+def epochs_between(watched: int, num_examples: int) -> int:
+    """Return the epochs between two measurements that together take about a twentieth of the time.
 
-    >>> epochs_between_looks(1500, 50_000), epochs_between_looks(1300, 1197)
-    (1, 11)
+    Measuring two images takes about as long as training on one.
+
+    Args:
+        watched: number of images that are measured.
+        num_examples: number of training images per epoch.
+
+    Example:
+        >>> epochs_between(1500, 50_000), epochs_between(1300, 1197)
+        (1, 11)
     """
     return max(1, -(-10 * watched // num_examples))
 

@@ -1,6 +1,11 @@
-"""Test accuracy by number of labels: every pretraining method against training from scratch."""
+"""Test accuracy by number of labels: every pretraining method compared with training from scratch."""
+
+from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from tf_kit import data, plotting
 from tf_kit.checks import choice, count
@@ -24,50 +29,78 @@ __all__ = ["format_labels", "run_label_efficiency", "settings_for"]
 
 
 def run_label_efficiency(
-    name="digits", seeds=3, out=None, resume=False, methods=None, data_dir=None, quiet=False, **changes
-):
-    """Pretrains by every method, fine-tunes and probes with few and with many labels, and tests once each.
+    name: str = "digits",
+    seeds: int = 3,
+    out: str | Path | None = None,
+    resume: bool = False,
+    methods: Sequence[str] | None = None,
+    data_dir: str | Path | None = None,
+    quiet: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Pretrain by every method, fine-tune and probe with few and with many labels, and test once each.
 
-    A seed fixes which examples keep their label (evenly over the classes, and fewer always within more), which
-    validation examples choose, the output layer and the order of the examples; and the pretraining and, where the
-    data set has none of its own, the split, unless `pretrainings` lets seeds share both. Pretraining sees the images
-    of train alone. Rows with the same kind of encoder start fine-tuning from the same architecture, take the same
-    number of steps without augmentation, and choose learning rate and epoch from the same list on the same
-    validation examples; so do the probe with its rates and the neighbors with their number. The test set is used
-    once for each row, number of labels, seed and measure, after all is chosen.
+    A seed fixes which examples keep their label (evenly over the classes; the examples of a smaller number are among
+    those of a larger one), the validation examples of all choices, the output layer and the order of the examples. It
+    also fixes the pretraining and, if the data set has none, the split, unless seeds share both through
+    `pretrainings`. Pretraining uses the images of train alone.
+
+    Rows with the same kind of encoder start fine-tuning from the same architecture, take the same number of steps
+    without augmentation, and choose learning rate and epoch from the same list on the same validation examples. The
+    same holds for the learning rate of the probe and the number of neighbors. The test set is used once per row, number
+    of labels, seed and measure, after all choices.
 
     Args:
-        name: data set, as for `data.load`.
-        seeds: how many seeds, 0 … seeds − 1.
+        name: data set, as for `data.load`. Defaults to `"digits"`.
+        seeds: number of seeds: 0, 1, … Defaults to 3.
         out: run folder.
-        resume: whether to go on with the run in `out`.
-        methods: names of `tf-kit pretrain`. Defaults to all. The row "from scratch" of each kind of encoder
-            comes by itself.
-        data_dir: folder of prepared data sets.
-        quiet: whether to show no progress.
-        **changes: fields of `Settings` to change.
+        resume: whether to continue the run in `out`. Defaults to False.
+        methods: names of pretraining methods on images. Defaults to None, all. The row "from scratch" of each kind of
+            encoder is added.
+        data_dir: folder of prepared data sets. Defaults to None.
+        quiet: whether to show no progress. Defaults to False.
+        **changes: fields of `Settings` to change, see `settings_for`.
 
     Returns:
         The results as written to `results.json`.
 
-    Reference: Chen, Kornblith, Norouzi, Hinton 2020, "A Simple Framework for Contrastive Learning", table 7; on
-    what may be chosen with how many validation labels Oliver, Odena, Raffel, Cubuk, Goodfellow 2018, "Realistic
-    Evaluation of Deep Semi-Supervised Learning Algorithms", section 4.6.
+    Raises:
+        InputError: an argument is out of range, the data cannot be used, or `out` holds another run.
+
+    Reference: Chen, Kornblith, Norouzi, Hinton, 2020, A simple framework for contrastive learning of visual
+    representations, arXiv:2002.05709, table 7; on choices with few validation labels Oliver, Odena, Raffel, Cubuk,
+    Goodfellow, 2018, Realistic evaluation of deep semi-supervised learning algorithms, arXiv:1804.09170, section 4.6.
     """
-    seeds = count("labels.seeds", seeds)
+    seeds = count("run_label_efficiency.seeds", seeds)
     names = [
-        choice("labels.methods", each, IMAGE_METHODS)
-        for each in dict.fromkeys(methods or IMAGE_METHODS)  # each once
+        choice("run_label_efficiency.methods", each, IMAGE_METHODS)
+        for each in dict.fromkeys(methods or IMAGE_METHODS)  # a method that is named twice counts once
     ]
     splits = _load(name, 0, data_dir)
     if not splits[0].num_classes:
-        refuse_without_labels(name)
+        refuse_without_labels("run_label_efficiency.name", name)
     settings = fitting(settings_for(len(splits[0]), **changes), splits)
     rows = rows_of(names)
     options = {"command": "labels", "data": name, "data_dir": data_dir and str(data_dir), "methods": names}
     options |= dataclasses.asdict(settings)
     progress = Progress(total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
     run = Run(out, options, resume=resume, progress=progress)
+    found = _cells(run, rows, seeds, splits, settings, options)
+    progress.close()
+
+    results = summarize(name, splits, rows, found, settings)
+    cells = [each for row in found.values() for seeds_of_cell in row.values() for each in seeds_of_cell]
+    # The sum over the cells includes those that an earlier call has trained.
+    results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
+    plotting.save(draw(results), run.folder / "figures" / "label_efficiency.png")
+    (run.folder / "table.txt").write_text(format_labels(results) + "\n", encoding="utf-8")
+    run.finish(results)
+    return run.results
+
+
+def _cells(run, rows, seeds, splits, settings, options):
+    """Measure every cell of the table: row → number of labels → results of the seeds."""
+    name, data_dir = options["data"], options["data_dir"]
     found = {row: {labels: [] for labels in settings.labels} for row in rows}
     for seed in range(seeds):
         if seed:
@@ -76,24 +109,14 @@ def run_label_efficiency(
             work = Row(run, name, row, seed, settings, splits, options)
             for labels in settings.labels:
                 found[row][labels].append(work.measure(labels))
-            if not work.supervised:  # whose cells have a pretraining each
+            if not work.supervised:  # supervised pretraining is repeated for each number of labels
                 work.skip_pretraining()
             forget_models()
-    progress.close()
-
-    results = summarize(name, splits, rows, found, settings)
-    cells = [each for row in found.values() for seeds_of_cell in row.values() for each in seeds_of_cell]
-    results["seconds"] = round(
-        sum(each["seconds"] for each in cells), 1
-    )  # also of what an earlier call has run
-    plotting.save(draw(results), run.folder / "figures" / "label_efficiency.png")
-    (run.folder / "table.txt").write_text(format_labels(results) + "\n", encoding="utf-8")
-    run.finish(results)
-    return run.results
+    return found
 
 
 def _load(name, seed, data_dir):
-    """The splits, of which none may hold an example that train has too."""
+    """Load the splits; refuse examples of val or test that are also in train."""
     train, val, test = data.load(name, seed=seed, data_dir=data_dir)
     refuse_overlap(train, val, ("train", "val"))
     refuse_overlap(train, test, ("train", "test"))

@@ -1,18 +1,38 @@
-"""The label-efficiency table as numbers, as text and as a figure."""
+"""Label-efficiency table as numbers, as text and as a figure."""
+
+from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tf_kit import plotting
-from tf_kit.experiments.label_efficiency.settings import ENCODERS, kind_of, title_of
+from tf_kit.data.splits import Split
+from tf_kit.experiments.label_efficiency.settings import ENCODERS, Settings, kind_of, title_of
 from tf_kit.experiments.tuning import mean_and_std, over_seeds
 
 MEASURES = {"finetuned": "fine-tuned", "probe": "linear probe", "neighbors": "nearest neighbors"}
 
 
-def summarize(name, splits, rows, found, settings):
-    """Mean and standard deviation over seeds of each cell's accuracies, as written to `results.json`."""
+def summarize(
+    name: str,
+    splits: Sequence[Split],
+    rows: Sequence[str],
+    found: Mapping[str, Mapping[int | None, Sequence[Mapping[str, Any]]]],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Compute mean and standard deviation over seeds of each cell's accuracies, as written to `results.json`.
+
+    Args:
+        name: data set.
+        splits: train, val and test.
+        rows: names of the rows.
+        found: row → number of labels → results of the seeds.
+        settings: settings of the table.
+    """
     table = {}
     for row in rows:
         cells = {}
@@ -35,8 +55,12 @@ def summarize(name, splits, rows, found, settings):
     }
 
 
-def format_labels(results):
-    """The table as text: test accuracy in percent, mean ± standard deviation over seeds."""
+def format_labels(results: Mapping[str, Any]) -> str:
+    """Format the table as text: test accuracy in percent, mean ± standard deviation over seeds.
+
+    Args:
+        results: results of `run_label_efficiency`.
+    """
     examples, seeds = results["examples"], results["seeds"]
     counts = list(next(iter(results["rows"].values()))["labels"])
     lines = [
@@ -59,8 +83,12 @@ def format_labels(results):
     return "\n".join(lines)
 
 
-def draw(results):
-    """Test accuracy of fine-tuning by number of labels: one panel a kind of encoder, one line a method."""
+def draw(results: Mapping[str, Any]) -> Figure:
+    """Draw the test accuracy of fine-tuning by number of labels: one panel per kind of encoder, one line per method.
+
+    Args:
+        results: results of `run_label_efficiency`.
+    """
     panels = {}
     for row in results["rows"].values():
         x = [results["examples"]["train"] if count == "all" else int(count) for count in row["labels"]]

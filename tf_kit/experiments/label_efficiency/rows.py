@@ -1,16 +1,21 @@
-"""One row of the label-efficiency table: an encoder, pretrained or not, and its accuracies with few labels."""
+"""Row of the label-efficiency table: an encoder, pretrained or not, and its accuracies with few labels."""
+
+from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import numpy as np
 
 from tf_kit import design
-from tf_kit.data.splits import withhold
+from tf_kit.data.splits import Split, withhold
 from tf_kit.experiments.label_efficiency.settings import (
     SCRATCH,
     SPEED,
+    Settings,
     kind_of,
     pretraining_cost,
     rounds_of,
@@ -30,9 +35,32 @@ from tf_kit.training.representation import represent
 
 
 class Row:
-    """One row and seed: an encoder, pretrained when it is first needed, and what is measured on it."""
+    """Row of the table with one seed: an encoder, pretrained when it is first needed, and its accuracies.
 
-    def __init__(self, run, name, row, seed, settings, splits, options):
+    Args:
+        run: run of the whole table.
+        name: data set.
+        row: name of the row.
+        seed: the seed.
+        settings: settings of the table.
+        splits: train, val and test.
+        options: options of the run.
+
+    Attributes:
+        kind: kind of the encoder.
+        supervised: whether the pretraining uses the labels, so that it is repeated for each number of labels.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        name: str,
+        row: str,
+        seed: int,
+        settings: Settings,
+        splits: Sequence[Split],
+        options: Mapping[str, Any],
+    ) -> None:
         self.run, self.name, self.row, self.seed = run, name, row, seed
         self.settings, self.options = settings, {**options, "row": row}
         self.train, val, self.test = splits
@@ -44,8 +72,15 @@ class Row:
         )
         self._encoder = self._representations = None
 
-    def measure(self, labels):
-        """Accuracies on validation and test with a number of labels, and what was chosen: a cell of the table."""
+    def measure(self, labels: int | None) -> dict[str, Any]:
+        """Measure one cell of the table.
+
+        Args:
+            labels: number of labels, None for all.
+
+        Returns:
+            Measure → its accuracies on validation and test in percent, and its choices.
+        """
         shown = "all" if labels is None else labels
         folder = self.run.folder / f"{self.row}-{shown}-seed-{self.seed}"
         cell = Run(
@@ -72,15 +107,15 @@ class Row:
         cell.finish({**result, "seconds": round(time.perf_counter() - began, 1)})
         return cell.results
 
-    def skip_pretraining(self):
-        """Tells the bar of a pretraining that an earlier run has done, unless an encoder that cells share is there."""
+    def skip_pretraining(self) -> None:
+        """Count a pretraining of an earlier run as progress, unless the shared encoder is already in memory."""
         if self.row.startswith(SCRATCH) or (self._encoder is not None and not self.supervised):
             return
         if self.supervised or self.seed == shared_seed(self.seed, self.settings):
             self.run.progress.skip(1, self.pretraining_cost)
 
     @property
-    def pretraining_cost(self):
+    def pretraining_cost(self) -> float:
         """Cost of one pretraining, in the unit of the progress bar."""
         return pretraining_cost(self.row, self.settings, len(self.train))
 
@@ -104,7 +139,7 @@ class Row:
         return _accuracies(chosen, tested)
 
     def _probe(self, cell, encoder, few, shown):
-        """A linear classifier on the representation, each feature standardized by the labelled examples."""
+        """Train a linear classifier on the representation, standardized by the labelled examples."""
         train, val, test = self._represented(encoder, few)
         scale = design.Standardize()
         scale.adapt(train.x)
@@ -128,15 +163,15 @@ class Row:
 
     def _neighbors(self, encoder, few):
         train, val, test = self._represented(encoder, few)
-        as_it_is = keras.layers.Identity()
+        identity = keras.layers.Identity()
         counts = [k for k in self.settings.neighbors if k <= len(few)]
-        on_val = [share_of_votes_right(as_it_is, train, val, k) for k in counts]
+        on_val = [share_of_votes_right(identity, train, val, k) for k in counts]
         best = int(np.argmax(on_val))
-        tested = share_of_votes_right(as_it_is, train, test, counts[best])
+        tested = share_of_votes_right(identity, train, test, counts[best])
         return _accuracies({"k": counts[best], "val_accuracy": on_val[best]}, tested)
 
     def _represented(self, encoder, few):
-        """The labelled examples, validation and test as the encoder represents them."""
+        """Representations of the labelled examples, of validation and of test."""
         if self._representations is None or self.supervised:
             self._representations = {
                 split: SimpleNamespace(x=represent(encoder, part.x).reshape(len(part.x), -1), y=part.y)
@@ -146,7 +181,7 @@ class Row:
         return train, self._representations["val"], self._representations["test"]
 
     def _pretrained(self, few, shown):
-        """The row's encoder: from its seed alone, or pretrained now, or as an earlier run has pretrained it."""
+        """Return the encoder of the row: new, pretrained now, or loaded from an earlier run."""
         if self._encoder is not None and not self.supervised:
             return self._encoder
         if self.row.startswith(SCRATCH):
@@ -178,7 +213,7 @@ class Row:
         stages = 3 if method.greedy else 1
         cost = self.pretraining_cost / (epochs * stages)
 
-        # a look at the start and at the end tells whether it has collapsed
+        # Measurements after the first and the last epoch show whether the encoder has collapsed.
         run = child if self.supervised else Watch(child, self.val, every=epochs)
 
         def fit(model, x, y=None, *, stage, **arguments):
@@ -202,19 +237,19 @@ class Row:
 
 
 def _repeated(few, examples, num_classes):
-    """A round of so many examples: where labels are few, it shows each several times."""
+    """Repeat the labelled examples in order until there are `examples` of them."""
     index = np.resize(np.arange(len(few.y)), examples)
     return SimpleNamespace(x=few.x[index], y=few.y[index], num_classes=num_classes)
 
 
 def _new_encoder(kind, shape, seed):
-    """The encoder that all rows of a kind share; the multilayer perceptron's units are those that an RBM can be."""
+    """Make an encoder of a kind; the multilayer perceptron has sigmoid units, which RBMs need."""
     sizes = usual_sizes(kind, shape, "sigmoid" if kind == "mlp" else "relu")
     return make_encoder(shape, kind, seed, **sizes)
 
 
 def _accuracies(chosen, tested):
-    """What was chosen, and the accuracies in percent."""
+    """Choices, and the accuracies in percent."""
     chosen = dict(chosen)
     valid = round(100 * float(chosen.pop("val_accuracy")), 4)
     return {**chosen, "valid": valid, "test": round(100 * float(tested), 4)}

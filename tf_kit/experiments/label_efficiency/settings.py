@@ -1,10 +1,15 @@
 """Budgets of the label-efficiency experiment: labels, steps, rates, and their costs for the progress bar."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
-from tf_kit.checks import count
-from tf_kit.data.splits import withhold
+from tf_kit.checks import count, refuse
+from tf_kit.data.splits import Split
+from tf_kit.experiments.tuning import check_rates
 from tf_kit.pretraining.methods import IMAGE_METHODS, METHODS
 
 ENCODERS = {"mlp": "multilayer perceptron", "cnn": "convolutional network", "vit": "vision transformer"}
@@ -17,41 +22,44 @@ def _by_method(field):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Budgets for one size of data set. Every row of the table gets the same for the same number of labels.
+    """Budgets for one size of data set. Every row of the table has the same budget for the same number of labels.
 
     Attributes:
-        labels: numbers of labels; None is all.
-        steps: a fine-tuning takes at least so many steps,
-        passes: and visits each labelled example at least so often.
-        rounds: how often it looks at validation, where the labels are too few for an epoch to be a round.
-        batch_size: labelled examples a step.
-        learning_rates: Adam's in fine-tuning, decaying to zero by a cosine; the best on validation is kept.
-        probe_learning_rates: likewise of the linear probe.
+        labels: numbers of labels; None means all.
+        steps: smallest number of steps of a fine-tuning.
+        passes: smallest number of times that a fine-tuning uses each labelled example.
+        rounds: number of rounds, each followed by a validation, if an epoch of the labels is too short to be a round.
+        batch_size: labelled examples per step.
+        learning_rates: learning rates of Adam for fine-tuning, which fall to zero by a cosine; the best on validation
+            is kept.
+        probe_learning_rates: the same for the linear probe.
         neighbors: numbers of nearest neighbors to choose from on validation.
-        val_labels: validation examples that choose, evenly over the classes; None is all.
-        pretrain_epochs: by method, for a greedy one of each layer.
-        pretrain_batch_size: by method.
-        pretrain_learning_rates: by method.
-        pretrainings: how many encoders each method pretrains; seed s starts from number s mod `pretrainings`, and
-            has its split. None is one for each seed; so it always is for `supervised`, which saw the labels.
+        val_labels: number of validation examples for all choices, evenly over the classes; None means all.
+        pretrain_epochs: epochs of pretraining by method, per layer for a greedy one.
+        pretrain_batch_size: examples per step of pretraining by method.
+        pretrain_learning_rates: learning rate of pretraining by method.
+        pretrainings: number of encoders that each method pretrains. Seed s uses encoder s mod `pretrainings` and its
+            split. None means one encoder per seed, as always for `supervised`, whose pretraining uses the labels.
     """
 
-    labels: tuple = (50, 200, None)
+    labels: tuple[int | None, ...] = (50, 200, None)
     steps: int = 300
     passes: int = 15
     rounds: int = 10
     batch_size: int = 32
-    learning_rates: tuple = (0.001, 0.003)
-    probe_learning_rates: tuple = (0.003, 0.03)
-    neighbors: tuple = (1, 5, 20)
+    learning_rates: tuple[float, ...] = (0.001, 0.003)
+    probe_learning_rates: tuple[float, ...] = (0.003, 0.03)
+    neighbors: tuple[int, ...] = (1, 5, 20)
     val_labels: int | None = None
-    pretrain_epochs: dict = dataclasses.field(default_factory=lambda: _by_method("epochs"))
-    pretrain_batch_size: dict = dataclasses.field(default_factory=lambda: _by_method("batch_size"))
-    pretrain_learning_rates: dict = dataclasses.field(default_factory=lambda: _by_method("learning_rate"))
+    pretrain_epochs: dict[str, int] = dataclasses.field(default_factory=lambda: _by_method("epochs"))
+    pretrain_batch_size: dict[str, int] = dataclasses.field(default_factory=lambda: _by_method("batch_size"))
+    pretrain_learning_rates: dict[str, float] = dataclasses.field(
+        default_factory=lambda: _by_method("learning_rate")
+    )
     pretrainings: int | None = None
 
 
-# Chosen on the validation sets only.
+# Chosen on the validation sets alone.
 SMALL = Settings()
 LARGE = Settings(
     labels=(100, 1000, 10_000, None),
@@ -67,44 +75,72 @@ LARGE = Settings(
 )
 
 
-def settings_for(num_examples, **changes):
-    """The settings for a training set of this size, with `changes` that are not None.
+def settings_for(num_examples: int, **changes: Any) -> Settings:
+    """Return the settings for a training set of a size, with `changes` that are not None.
 
-    `pretrain_epochs`, given as one number, holds for every method.
+    Args:
+        num_examples: number of training examples; 10,000 or more give `LARGE`, fewer `SMALL`.
+        **changes: fields of `Settings`; `pretrain_epochs` is one number for all methods.
 
-    >>> settings_for(1197).labels, settings_for(50_000).labels, settings_for(1197, labels=(10,)).labels
-    ((50, 200, None), (100, 1000, 10000, None), (10,))
+    Example:
+        >>> settings_for(1197).labels, settings_for(50_000).labels, settings_for(1197, labels=(10,)).labels
+        ((50, 200, None), (100, 1000, 10000, None), (10,))
     """
     base = LARGE if num_examples >= 10_000 else SMALL
     changes = {name: value for name, value in changes.items() if value is not None}
     if "pretrain_epochs" in changes:
-        epochs = count("labels.pretrain_epochs", changes["pretrain_epochs"])
+        epochs = count("run_label_efficiency.pretrain_epochs", changes["pretrain_epochs"])
         changes["pretrain_epochs"] = dict.fromkeys(base.pretrain_epochs, epochs)
     return dataclasses.replace(base, **changes)
 
 
-def fitting(settings, splits):
-    """The settings with the numbers of labels in order, as many as there are; refuses others."""
+def fitting(settings: Settings, splits: Sequence[Split]) -> Settings:
+    """Check the settings against the splits, and sort the numbers of labels.
+
+    Args:
+        settings: the settings.
+        splits: train, val and test.
+
+    Returns:
+        The settings, with increasing numbers of labels and None for the number of all training examples.
+
+    Raises:
+        InputError: a setting is out of range.
+    """
     train, val, _ = splits
     labels = []
     for each in settings.labels:
         if each is None or each == len(train):
             labels.append(None)
         else:
-            withhold(train, count("labels.labels", each), 0)  # refuses too few and too many
-            labels.append(each)
+            labels.append(_labels("labels", each, train, "training"))
     if settings.val_labels is not None:
-        withhold(val, settings.val_labels, 0)
+        _labels("val_labels", settings.val_labels, val, "validation")
     for field in ("steps", "passes", "rounds", "batch_size"):
-        count(f"labels.{field}", getattr(settings, field))
+        count(f"run_label_efficiency.{field}", getattr(settings, field))
     if settings.pretrainings is not None:
-        count("labels.pretrainings", settings.pretrainings)
+        count("run_label_efficiency.pretrainings", settings.pretrainings)
+    for field in ("learning_rates", "probe_learning_rates"):
+        check_rates(f"run_label_efficiency.{field}", getattr(settings, field))
     ordered = sorted(set(labels), key=lambda each: math.inf if each is None else each)
     return dataclasses.replace(settings, labels=tuple(ordered))
 
 
-def rows_of(names):
-    """The rows of the table, from scratch first in each kind of encoder."""
+def _labels(name, value, split, part):
+    """Check that a number of labels is at least one per class and at most all of a split."""
+    subject = f"run_label_efficiency.{name}"
+    if not split.num_classes <= count(subject, value) <= len(split):
+        requirement = f"be from {split.num_classes} (one per class) to {len(split)} (all {part} examples)"
+        refuse(subject, requirement, f"{name}={value}")
+    return value
+
+
+def rows_of(names: Sequence[str]) -> list[str]:
+    """Order the rows of the table: by kind of encoder, "from scratch" first.
+
+    Args:
+        names: names of methods.
+    """
     rows = []
     for kind in ENCODERS:
         own = [name for name in names if METHODS[name].encoders[0] == kind]
@@ -112,21 +148,30 @@ def rows_of(names):
     return rows
 
 
-def shared_seed(seed, settings):
-    """The seed of the pretraining from which a seed starts, and of its split: none it saw may be tested."""
+def shared_seed(seed: int, settings: Settings) -> int:
+    """Return the seed of the pretraining that a seed uses, and of its split, so that no training image is tested."""
     return seed % (settings.pretrainings or seed + 1)
 
 
-def kind_of(row):
+def kind_of(row: str) -> str:
+    """Return the kind of encoder of a row."""
     return row.removeprefix(SCRATCH) if row.startswith(SCRATCH) else METHODS[row].encoders[0]
 
 
-def title_of(row):
+def title_of(row: str) -> str:
+    """Return the name of a row in the table."""
     return "from scratch" if row.startswith(SCRATCH) else METHODS[row].title
 
 
-def rounds_of(settings, num_labels):
-    """(rounds, examples in a round) of a fine-tuning: an epoch of the labels, or of some repetitions of them."""
+def rounds_of(settings: Settings, num_labels: int) -> tuple[int, int]:
+    """Return the number of rounds of a fine-tuning, and of examples per round.
+
+    A round is an epoch of the labelled examples, which are repeated if there are few.
+
+    Args:
+        settings: settings of the table.
+        num_labels: number of labels.
+    """
     examples = settings.steps * settings.batch_size
     in_round = math.ceil(examples / settings.rounds)
     if num_labels >= in_round:
@@ -135,16 +180,18 @@ def rounds_of(settings, num_labels):
     return rounds, in_round
 
 
-SPEED = {"mlp": 0.3, "cnn": 1.0, "vit": 2.5}  # of an example through an encoder and back, relative
+SPEED = {"mlp": 0.3, "cnn": 1.0, "vit": 2.5}  # relative time of a forward and backward pass of one example
 
 
-def pretraining_cost(row, settings, num_examples):
+def pretraining_cost(row: str, settings: Settings, num_examples: int) -> float:
+    """Return the cost of one pretraining of a row, in the unit of the progress bar."""
     method = METHODS[row]
     passes = settings.pretrain_epochs[row] * (3 if method.greedy else 2 if method.views else 1)
     return passes * num_examples * SPEED[kind_of(row)] / 1000
 
 
-def total_cost(rows, settings, num_train, seeds):
+def total_cost(rows: Sequence[str], settings: Settings, num_train: int, seeds: int) -> float:
+    """Return the cost of the whole table, in the unit of the progress bar."""
     total = 0
     for row in rows:
         for labels in settings.labels:
