@@ -1,7 +1,7 @@
-"""The methods of pretraining as float64 NumPy loops, from the papers; nothing here knows tf_kit.
+"""Methods of pretraining as float64 NumPy loops, written from the papers, without tf_kit.
 
-Matrices lie as in the papers of each method: an RBM's W is (visible, hidden); an autoencoder's W is
-(units, features), one row a unit.
+Matrices have the layout of the papers: W of an RBM is (visible, hidden); W of an autoencoder is (units, features), one
+row per unit.
 """
 
 import itertools
@@ -11,11 +11,11 @@ import numpy as np
 
 
 def all_binary(n):
-    """The 2ⁿ vectors of n binary units, (2ⁿ, n)."""
+    """All 2ⁿ vectors of n binary units, (2ⁿ, n)."""
     return np.array(list(itertools.product((0.0, 1.0), repeat=n)))
 
 
-# Restricted Boltzmann machine (Hinton 2002): everything by enumeration of the states.
+# Restricted Boltzmann machine (Hinton 2002), by enumeration of all states
 
 
 def energy(v, h, W, b, c, visible="bernoulli"):
@@ -36,14 +36,14 @@ def free_energy(v, W, b, c, visible="bernoulli"):
 
 
 def hidden_given_visible(v, W, b, c, visible="bernoulli"):
-    """P(h_j = 1 | v) as the share of the h with h_j = 1 in all h, (hidden,)."""
+    """P(h_j = 1 | v) by the sum over all h, (hidden,)."""
     states = all_binary(len(c))
     weights = np.array([math.exp(-energy(v, h, W, b, c, visible)) for h in states])
     return weights @ states / weights.sum()
 
 
 def visible_given_hidden(h, W, b, c):
-    """P(v_i = 1 | h) of binary visible units, likewise."""
+    """P(v_i = 1 | h) of binary visible units by the sum over all v, (visible,)."""
     states = all_binary(len(b))
     weights = np.array([math.exp(-energy(v, h, W, b, c)) for v in states])
     return weights @ states / weights.sum()
@@ -63,7 +63,7 @@ def gibbs_transition(W, b, c):
 
 
 def likelihood_gradient(data, W, b, c):
-    """∂/∂(W, b, c) of −mean log P(v) over the data: E over data minus E over the model, by enumeration."""
+    """∂/∂(W, b, c) of −mean log P(v) over the data: mean over the model minus mean over the data."""
     visible, hidden, p = all_binary(len(b)), all_binary(len(c)), joint(W, b, c)
     dW, db, dc = np.zeros_like(W), np.zeros_like(b), np.zeros_like(c)
     for k, v in enumerate(visible):
@@ -80,7 +80,7 @@ def likelihood_gradient(data, W, b, c):
 
 
 def mean_pseudo_log_likelihood(data, W, b, c):
-    """Mean over binary examples of Σ_i log P(v_i | v_−i), from the closed form of F: for larger machines."""
+    """Mean over binary examples of Σ_i log P(v_i | v_−i), for larger machines: from the closed form of F."""
 
     def free(v):
         return -v @ b - np.logaddexp(0, v @ W + c).sum(axis=1)
@@ -94,7 +94,7 @@ def mean_pseudo_log_likelihood(data, W, b, c):
 
 
 def pseudo_log_likelihood(v, W, b, c):
-    """Σ_i log P(v_i | v_−i) of one binary vector, unit after unit."""
+    """Σ_i log P(v_i | v_−i) of one binary vector, one unit at a time."""
     total = 0.0
     for i in range(len(v)):
         other = v.copy()
@@ -104,7 +104,7 @@ def pseudo_log_likelihood(v, W, b, c):
     return total
 
 
-# Autoencoders (Vincent et al. 2010).
+# Autoencoders (Vincent et al. 2010)
 
 
 def sigmoid(z):
@@ -135,12 +135,12 @@ def squared_error(x, z):
 
 
 def autoencoder_cost(xs, encoder, decoder, loss):
-    """Mean over examples of the loss, which sums over features; the decoder's last f is the identity."""
+    """Mean over examples of the loss, a sum over features; the last f of the decoder is the identity."""
     return sum(loss(x, propagate(propagate(x, encoder), decoder)) for x in xs) / len(xs)
 
 
 def central_differences(function, array, step=1e-5):
-    """∂function/∂array; `array` is changed in place and put back."""
+    """∂function/∂array; `array` is changed in place and restored."""
     gradient = np.zeros_like(array)
     for place in np.ndindex(array.shape):
         kept = array[place]
@@ -153,12 +153,12 @@ def central_differences(function, array, step=1e-5):
 
 
 def principal_subspace(x, rank):
-    """Orthogonal projection on the span of the first `rank` principal axes of centered x."""
+    """Orthogonal projection onto the first `rank` principal axes of centered x."""
     _, _, axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     return axes[:rank].T @ axes[:rank]
 
 
-# Classifiers on a representation.
+# Classifiers on a representation
 
 
 def softmax_cost(r, V, a, labels):
@@ -170,22 +170,22 @@ def softmax_cost(r, V, a, labels):
     return total / len(r)
 
 
-def nearest_neighbor_votes(voters, labels, queries, k):
-    """Class of each query by the vote of its k neighbors nearest by cosine; of equal votes the lowest class."""
-    answers = []
+def nearest_neighbor_classes(known, labels, queries, k):
+    """Most frequent class among the k neighbors of each query by cosine; the lowest of equally frequent classes."""
+    classes = []
     for query in queries:
         cosines = [
-            sum(q * v for q, v in zip(query, voter, strict=True))
-            / math.sqrt(sum(q * q for q in query) * sum(v * v for v in voter))
-            for voter in voters
+            sum(q * v for q, v in zip(query, each, strict=True))
+            / math.sqrt(sum(q * q for q in query) * sum(v * v for v in each))
+            for each in known
         ]
-        nearest = sorted(range(len(voters)), key=lambda i: -cosines[i])[:k]
-        votes = {label: sum(labels[i] == label for i in nearest) for label in sorted(set(labels))}
-        answers.append(max(votes, key=lambda label: (votes[label], -label)))
-    return np.array(answers)
+        nearest = sorted(range(len(known)), key=lambda i: -cosines[i])[:k]
+        counts = {label: sum(labels[i] == label for i in nearest) for label in sorted(set(labels))}
+        classes.append(max(counts, key=lambda label: (counts[label], -label)))
+    return np.array(classes)
 
 
-# Joint embedding: one pair of views, one feature, one entry of a matrix at a time.
+# Joint embedding: one pair of views, one feature, one entry of a matrix at a time
 
 
 def cosine(u, v):
@@ -206,7 +206,7 @@ def nt_xent(za, zb, temperature):
 
 
 def byol(prediction, target):
-    """Grill et al. 2020, equation 2: 2 − 2 cos, the mean over examples."""
+    """Grill et al. 2020, equation 2: the mean of 2 − 2 cos over examples."""
     return sum(2 - 2 * cosine(p, z) for p, z in zip(prediction, target, strict=True)) / len(prediction)
 
 
@@ -238,23 +238,23 @@ def vicreg(za, zb, invariance_weight, variance_weight, covariance_weight):
     return invariance_weight * invariance + variance_weight * variance / 2 + covariance_weight * covariance
 
 
-# What tells collapse: one pair of examples at a time.
+# Measures of collapse: one pair of examples at a time
 
 
 def rankme(z):
-    """Garrido et al. 2023, equations 1 and 2: exp of the entropy of the singular values' shares."""
+    """Garrido et al. 2023, equations 1 and 2: exp of the entropy of the normalized singular values."""
     singular = [math.sqrt(max(value, 0.0)) for value in np.linalg.eigvalsh(z.T @ z)]
     shares = [value / sum(singular) + 1e-7 for value in singular]
     return math.exp(-sum(p * math.log(p) for p in shares))
 
 
 def squared_distance(u, v):
-    """Between directions: 2 − 2 cos."""
+    """Squared distance between directions: 2 − 2 cos."""
     return 2 - 2 * cosine(u, v)
 
 
 def alignment(za, zb):
-    """Wang and Isola 2020, equation of section 4.1 with α = 2."""
+    """Wang and Isola 2020, section 4.1 with α = 2."""
     return sum(squared_distance(a, b) for a, b in zip(za, zb, strict=True)) / len(za)
 
 
@@ -264,11 +264,11 @@ def uniformity(z):
     return math.log(sum(math.exp(-2 * squared_distance(u, v)) for u, v in pairs) / len(pairs))
 
 
-# Masked pretraining (He et al. 2022; Devlin et al. 2019; Vaswani et al. 2017).
+# Masked pretraining (He et al. 2022; Devlin et al. 2019; Vaswani et al. 2017)
 
 
 def patches_of(image, size):
-    """The patches of (h, w, c), row by row, each flattened pixel after pixel."""
+    """Patches of an image (h, w, c), row by row, each flattened pixel by pixel."""
     height, width, channels = image.shape
     return [
         [image[y + i, x + j, c] for i in range(size) for j in range(size) for c in range(channels)]
@@ -288,17 +288,17 @@ def masked_patch_loss(targets, predictions, masked):
 
 
 def sine_cosine(place, width):
-    """The code of one place: sines, then cosines, of place / 10000^(2k/width)."""
+    """Code of one place: sines, then cosines, of place / 10000^(2k/width)."""
     angles = [place / 10000 ** (2 * k / width) for k in range(width // 2)]
     return [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
 
 
-# Minibatch training, for the cost ℓ_i = ½‖x_i − w‖² with its penalty l2·‖w‖².
+# Minibatch training for the cost ℓ_i = ½‖x_i − w‖² with the penalty l2·‖w‖²
 
 
 def fit_center(x, orders, batch_size, learning_rate, l2=0.0, weights=None, clip=math.inf):
-    """w after each epoch of gradient descent from 0, and the mean over the epoch's examples of what each cost
-    in the step that used it, penalty included. `orders` holds one permutation an epoch."""
+    """w after each epoch of gradient descent from 0, and the mean over the epoch's examples of the cost of each in the
+    step that used it, with the penalty. `orders` has one permutation per epoch."""
     w = np.zeros(x.shape[1])
     weights = np.ones(len(x)) if weights is None else weights
     path, means = [], []
@@ -317,11 +317,11 @@ def fit_center(x, orders, batch_size, learning_rate, l2=0.0, weights=None, clip=
     return np.array(path), np.array(means)
 
 
-# A block of a transformer (Vaswani et al. 2017, section 3, with normalization first).
+# Transformer block (Vaswani et al. 2017, section 3, with normalization first)
 
 
 def layer_norm(token, epsilon=1e-6):
-    """The token with mean 0 and variance 1."""
+    """Token shifted and scaled to mean 0 and variance 1."""
     mean = sum(token) / len(token)
     variance = sum((value - mean) ** 2 for value in token) / len(token)
     return np.array([(value - mean) / math.sqrt(variance + epsilon) for value in token])
@@ -333,10 +333,10 @@ def gelu(z):
 
 
 def attend(tokens, weights, attended):
-    """Each token's sum over heads of the attended tokens' values, weighed by softmax of q·k / √width of a head.
+    """Sum over heads of the attended tokens' values, weighted by the softmax of q·k / √size, for each token.
 
-    `weights` holds, for query, key and value, kernel (d, heads, size) and bias (heads, size), then the output's
-    kernel (heads, size, d) and bias (d,).
+    `weights` has kernel (d, heads, size) and bias (heads, size) for query, key and value, then kernel (heads, size, d)
+    and bias (d,) of the output.
     """
     (query, query_bias), (key, key_bias), (value, value_bias), (out, out_bias) = weights
     heads, size = query_bias.shape

@@ -1,4 +1,4 @@
-"""Pretrainers as they are tried on digits: an encoder narrow enough to be poor untrained, views, small sizes."""
+"""Setting in which pretrainers are tested on digits: encoders that are poor without training, views, sizes."""
 
 import keras
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +24,7 @@ JOINT = {
 
 
 def dense_encoder(seed=0, units=128, width=16):
-    """Images to `width` features, through one hidden layer with batch normalization."""
+    """Encoder of images with one hidden layer and batch normalization, to `width` features."""
     first, second = (keras.initializers.GlorotUniform(10 * seed + k) for k in (1, 2))
     return keras.Sequential(
         [
@@ -42,7 +42,7 @@ def patch_encoder(seed=0):
 
 
 def probe_accuracy(encoder, train, val):
-    """Accuracy on `val` of logistic regression on the standardized representation of `train`."""
+    """Accuracy on `val` of logistic regression, fitted to the standardized representations of `train`."""
     scaled = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     scaled.fit(represent(encoder, train.x), train.y)
     return scaled.score(represent(encoder, val.x), val.y)

@@ -1,10 +1,10 @@
-"""Every method of training on so many replicas, and how far its weights and History are from one device's.
+"""Training of every method on several replicas, and differences of weights and History from one device.
 
-    PYTHONPATH=tests python tests/pretraining/replicas.py all                        the tables of largest differences
-    PYTHONPATH=tests python tests/pretraining/replicas.py REPLICAS FILE CASE …       writes what so many replicas give
+    PYTHONPATH=tests python tests/pretraining/replicas.py all                      prints tables of largest differences
+    PYTHONPATH=tests python tests/pretraining/replicas.py REPLICAS FILE CASE …     writes the arrays of these cases
 
 19 examples in minibatches of 9 are 9, 9 and 1: on two replicas 5 + 4 and 1 + 0, on four 3 + 3 + 3 + 0 and
-1 + 0 + 0 + 0. TensorFlow bears strategies of one size only in a process, so each size has its own.
+1 + 0 + 0 + 0. A TensorFlow process supports one number of replicas only, so each number has its own process.
 """
 
 import inspect
@@ -56,7 +56,7 @@ TOKENS = rng.integers(7, size=(N, 6))
 Y = np.arange(N) % 3
 
 
-# The models: small, with what makes replicas difficult.
+# Models: small, with parts that are difficult on replicas
 
 
 def encoder(*units):
@@ -64,16 +64,16 @@ def encoder(*units):
 
 
 def autoencoder():
-    """Deep and tied, with a penalty, and with a variable that the cost does not contain."""
-    given = encoder(5, 4)
-    given.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
-    model = Autoencoder(given)
-    model.beside = model.add_weight(shape=(2,), initializer="ones", name="beside")
+    """Deep and tied, with a penalty, and with a variable that the loss does not contain."""
+    penalized = encoder(5, 4)
+    penalized.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
+    model = Autoencoder(penalized)
+    model.unused = model.add_weight(shape=(2,), initializer="ones", name="unused")
     return model
 
 
 def finetune():
-    """Behind augmentation and dropout, with batch norm."""
+    """With augmentation, dropout and batch norm."""
     layers = [
         regularization.RandomFlip("both", seed=3),
         regularization.AddNoise(0.1, seed=4),
@@ -87,12 +87,12 @@ def finetune():
 
 
 def noisy(x, key):
-    """A view made by a plain function of keys: noise on each feature."""
+    """Augmentation as a plain function of keys: noise on each feature."""
     return x + 0.1 * draws.normal(draws.stream(key, "noise"), x.shape[1])
 
 
 def joint(method, projector=(4,), augment=noisy):
-    """With dropout in the encoder, and views drawn anew in each step."""
+    """With dropout in the encoder, and new views in each step."""
     hidden = networks.mlp((8,), num_classes=None, activation="relu", seed=0).layers[1:]
     layers = [keras.layers.Flatten(), regularization.Dropout(0.3, seed=1), *hidden]
     return method(keras.Sequential(layers), projector=projector, augment=augment)
@@ -156,9 +156,9 @@ OPTIONS = [option for _, _, parts in TRAININGS.values() for option, *_ in parts]
 
 
 def train(method, training):
-    """option → (model, History) after each part of the training."""
+    """Train in parts; yield (option, model, History) after each part."""
     make, optimizer, x, y = METHODS[method]
-    if training in ("clipped", "accumulated"):  # Adam's steps are as long with clipping as without
+    if training in ("clipped", "accumulated"):  # clipping would not change the steps of Adam
 
         def optimizer(**kw):
             return SGD(0.1, momentum=0.9, **kw)
@@ -167,7 +167,7 @@ def train(method, training):
     keras.config.set_dtype_policy("mixed_bfloat16" if training == "bfloat16" else "float32")
     try:
         model = make()
-        if method == "supervised":  # a metric of Keras beside the built-in ones
+        if method == "supervised":  # a metric of Keras in addition to the built-in ones
             metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="compiled")
             of_compile = of_compile | {"metrics": [metric]}
         model.compile(optimizer(**of_optimizer), **of_compile)
@@ -175,7 +175,7 @@ def train(method, training):
             held_out = {}
             if method in VALIDATED and training in ("plain", "clipped"):
                 held_out = {"validation_data": (x[:7],) if y is None else (x[:7], y[:7])}
-                held_out["validation_batch_size"] = 3  # three batches: less than an execution
+                held_out["validation_batch_size"] = 3  # three batches, fewer than steps_per_execution
             history = model.fit(
                 x[:examples],
                 y if y is None else y[:examples],
@@ -189,7 +189,7 @@ def train(method, training):
         keras.config.set_dtype_policy("float32")
 
 
-# What does not fit into the matrix.
+# Other cases
 
 
 def fit(model, optimizer, y=None, x=X, **arguments):
@@ -198,14 +198,14 @@ def fit(model, optimizer, y=None, x=X, **arguments):
 
 
 def greedy():
-    """A layer of greedy pretraining, under the strategy of the scope; each variable's gradient is clipped."""
+    """One layer of greedy pretraining under the strategy of the scope; the gradient of each variable is clipped."""
     optimizer = ADAM(0.01, clipnorm=0.05)
     (block,) = pretrain_greedily(encoder(5), X, optimizer=optimizer, epochs=2, batch_size=9, tied=False)
     return block, block.history.history
 
 
 def convolutions():
-    """Keras's own, of which one replica convolves no image; some in a model within the model."""
+    """Convolutions of Keras, some in a nested model; one replica gets no image."""
     layers = keras.layers
     inner = keras.Sequential([layers.Conv2D(3, 2, padding="same"), layers.ReLU(), layers.DepthwiseConv2D(2)])
     encoder = keras.Sequential(
@@ -218,7 +218,7 @@ def convolutions():
 
 
 def small_batches():
-    """From a data set whose first minibatches are smaller than the number of replicas, with weights of examples."""
+    """A data set with sample weights, whose first minibatches are smaller than the number of replicas."""
     model = finetune()
     model.compile(SGD(0.1, momentum=0.9))
     sizes = [1, 3, 9, 2, 1, 3]
@@ -237,12 +237,12 @@ def small_batches():
 
 
 def half_precision():
-    """Gradients are clipped as they are without their loss scale."""
+    """Gradients are clipped after the loss scale is removed."""
     return in_half_precision(lambda: fit(Classifier(encoder(4), num_classes=3), SGD(1.0, **CLIP), Y))
 
 
 def not_a_number():
-    """A NaN among the last replica's examples in the second of three steps: none of the replicas makes it."""
+    """A NaN among the last replica's examples in the second of three steps: all replicas skip the step."""
 
     def train():
         x = X[:18].copy()
@@ -261,11 +261,12 @@ def not_a_number():
 
 
 def own_optimizer():
-    """One of the kit's: decay, clipping and the averages of the weights, which count as History here."""
+    """An optimizer of the kit with decay, clipping and averages of the weights, which are compared as History."""
     options = {"weight_decay": 0.1, "clipvalue": 0.01, "use_ema": True, "ema_momentum": 0.5}
     optimizer = optimizers.AdamW(0.01, jit_update=True, **options)
     model, history = fit(Classifier(encoder(4), num_classes=3), optimizer, Y)
-    averages = [keras.ops.convert_to_numpy(each) for each in optimizer._model_variables_moving_average]
+    averages = [each.numpy() for each in optimizer.variables if each.path.endswith("_average")]
+    assert len(averages) == len(model.trainable_variables)
     return model, history | {f"average {i}": each for i, each in enumerate(averages)}
 
 
@@ -278,7 +279,7 @@ def in_half_precision(function):
 
 
 def compiled_views():
-    """With an augmentation that XLA compiles, and validated."""
+    """With an augmentation that XLA compiles, and with validation."""
     augment = regularization.compose(regularization.RandomFlip(), regularization.AddNoise(0.1))
     model = joint(BarlowTwins, (6, 4), augment)
     return fit(model, SGD(0.02), x=IMAGES, validation_data=(IMAGES[:7],))
@@ -289,7 +290,7 @@ def simclr(module=simclr_module):
 
 
 def frame_of_simclr(module=frame):
-    """SimCLR on a frame that is given."""
+    """SimCLR with the base class of another module."""
 
     class Framed(module.JointEmbedding):
         temperature = 0.5
@@ -307,14 +308,14 @@ def center(module=trainer):
             self.w = self.add_weight(shape=(6,), initializer="zeros", regularizer=keras.regularizers.L2(0.1))
 
         def per_example(self, x, y, random, training):
-            seen = x + random.normal((6,)) if training else x
-            return {"loss": 0.5 * ops.sum((seen - self.w) ** 2, axis=-1)}, None
+            inputs = x + random.normal((6,)) if training else x
+            return {"loss": 0.5 * ops.sum((inputs - self.w) ** 2, axis=-1)}, None
 
     return fit(Center(), SGD(0.5, global_clipnorm=0.8))
 
 
 def accumulated(module=steps):
-    """Gradients accumulated over two steps, then clipped; some of the steps are in one execution."""
+    """Gradients accumulated over two steps, then clipped, with several steps per execution."""
     model = Supervised(encoder(5, 4), num_classes=3)
     trainer.steps = module
     try:
@@ -326,7 +327,7 @@ def accumulated(module=steps):
 
 
 def summed_by_keras(module=keras_internals):
-    """The same with the private names of Keras from another module."""
+    """`accumulated` with the private names of Keras from another module."""
     trainer.keras_internals = steps.keras_internals = module
     try:
         return accumulated()
@@ -352,7 +353,7 @@ SINGLE = {
     )
 }
 _GRADIENT = "tape.gradient(scaled, variables)"
-TWINS = {  # name → (method, right, wrong): what one replica never shows
+TWINS = {  # name → (method, right, wrong): faults that one replica would not show
     "mean of means": (center, 'ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
     "penalty for each replica": (center, "penalty / place.num_replicas", "penalty"),
     "clip before the sum": (center, _GRADIENT, f"self.optimizer._clip_gradients({_GRADIENT})"),
@@ -363,13 +364,13 @@ TWINS = {  # name → (method, right, wrong): what one replica never shows
     "sum over replicas twice": (summed_by_keras, '"] = list', '"] = optimizer._all_reduce_sum_gradients'),
     "no sum over replicas": (center, "place.sum_gradients(", "list("),
     "no clipping of the mean": (summed_by_keras, "optimizer._clip_gradients(gradients)", "gradients"),
-    "accumulated for ever": (accumulated, "keras_internals.reset_accumulators(optimizer)", "None"),
-    "a step too many": (accumulated, "done < model", "done <= model"),
+    "accumulators never reset": (accumulated, "keras_internals.reset_accumulators(optimizer)", "None"),
+    "one step too many": (accumulated, "done < model", "done <= model"),
     "views of one replica": (frame_of_simclr, "+ view, random.index", "+ view, random.index * 0"),
 }  # fmt: skip
 
 
-# Running and comparing
+# Training and comparison
 
 
 def record(name, model, history):
@@ -380,7 +381,7 @@ def record(name, model, history):
 CASES = [f"{method}/{training}" for method in METHODS for training in TRAININGS]
 HARD = ("persistent_chains", "simclr", "byol", "finetune")
 SHORT = [case for case in CASES if not case.endswith("/bfloat16") or case.split("/")[0] in HARD]
-CHOSEN = {  # number of replicas → what is trained there if time is short
+CHOSEN = {  # number of replicas → cases of the test suite
     0: [*SHORT, *SINGLE],
     1: [f"{method}/plain" for method in HARD],
     2: [*SHORT, *SINGLE],
@@ -389,26 +390,26 @@ CHOSEN = {  # number of replicas → what is trained there if time is short
 
 
 TOLERANCES = {
-    # Sums of half-precision numbers, whose rounding depends on how many are summed where: a gradient's matrix
-    # product is rounded to 8 bits (bfloat16) or 11 (float16) on each replica before replicas are added.
-    "bfloat16": 3e-2,  # 1.6e-2 seen
+    # The rounding of half-precision sums depends on the number of summands: the matrix product of a gradient is
+    # rounded to 8 bits (bfloat16) or 11 (float16) on each replica before the replicas are summed.
+    "bfloat16": 3e-2,  # measured: 1.6e-2
     "half_precision": 2e-4,
     "not_a_number": 2e-4,
-    "barlow": 5e-6,  # its correlations divide by small deviations: 1.6e-6 seen in the History
-    "compiled_views": 5e-6,  # Barlow Twins too
-    "masked_images": 5e-6,  # its layer norms divide by small deviations: 1.1e-6 seen
+    "barlow": 5e-6,  # its correlations divide by small deviations; measured: 1.6e-6 in the History
+    "compiled_views": 5e-6,  # also Barlow Twins
+    "masked_images": 5e-6,  # its layer norms divide by small deviations; measured: 1.1e-6
 }
 
 
 def tolerance(method, option):
-    """1e-6 leaves room for float32 sums in another order."""
+    """Tolerance of a case; 1e-6 leaves room for float32 sums in another order."""
     return TOLERANCES.get(option, TOLERANCES.get(method, 1e-6))
 
 
 def train_all(cases):
-    """Arrays by the name `method/option/weight/number` or `method/option/history/metric`."""
+    """Train cases; return arrays by the name `method/option/weight/number` or `method/option/history/metric`."""
     arrays = {}
-    # Graphs of a few small steps cost more to optimize than they gain.
+    # Optimizing the graphs of a few small steps takes longer than it saves.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     try:
         for case in cases:
@@ -424,7 +425,7 @@ def train_all(cases):
 
 
 def train_twins():
-    """The methods of `TWINS` with their fault."""
+    """Train the methods of `TWINS` with their faults."""
     arrays = {}
     for name, (method, right, wrong) in TWINS.items():
         module = inspect.signature(method).parameters["module"].default
@@ -433,13 +434,18 @@ def train_twins():
 
 
 def of(arrays, method, option):
-    """The arrays of one method and option, by what is left of the name."""
+    """Arrays of one method and option, by the rest of their names."""
     start = f"{method}/{option}/"
     return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
 def largest_difference(ours, theirs, kind):
-    """Of the arrays whose names begin with `kind`, "weight" or "history"; of History relative to what is above 1."""
+    """Largest difference of the arrays whose names begin with `kind`; relative to the value if that is above 1.
+
+    Args:
+        ours, theirs: arrays by name.
+        kind: "weight" or "history".
+    """
     assert ours.keys() == theirs.keys()
     assert any(name.startswith(kind) for name in ours)
     return max(
@@ -453,11 +459,14 @@ def largest_difference(ours, theirs, kind):
 
 
 def train_everywhere(folder, cases=CHOSEN):
-    """Number of replicas, 0 for no strategy → what `train_all` gives there.
+    """Train on each number of replicas in its own process.
 
     Args:
-        folder: for files of the other processes.
-        cases: number of replicas → names out of `CASES` and `SINGLE`.
+        folder: folder for files of the other processes.
+        cases: number of replicas → names from `CASES` and `SINGLE`.
+
+    Returns:
+        Number of replicas, 0 for no strategy → arrays of `train_all`.
     """
     files = {count: Path(folder) / f"{count}.npz" for count in sorted(cases, reverse=True) if count}
     children = {count: processes.start(__file__, count, path, *cases[count]) for count, path in files.items()}
@@ -473,8 +482,8 @@ def train_everywhere(folder, cases=CHOSEN):
 
 
 def table(arrays, kind):
-    """Text: how far a weight, or the History, is from that of one device at most, by method and option, over all
-    numbers of replicas. What is farther than `tolerance` has a mark."""
+    """Format the largest differences of weights or History from one device, by method and option, over all numbers of
+    replicas; a mark follows a value above its tolerance."""
     lines = [f"{kind:24}" + "".join(f"{option:>18} " for option in OPTIONS)]
     for method in METHODS:
         line = f"{method:24}"
@@ -489,7 +498,7 @@ def table(arrays, kind):
 def main(count, path, cases):
     with scaling.strategy("mirrored", replicas=count).scope():
         arrays = train_all(cases)
-        if {"simclr", "frame_of_simclr", "center", "accumulated", "summed_by_keras"} <= set(cases) and count == 2:
+        if count == 2 and {method.__name__ for method, _, _ in TWINS.values()} <= set(cases):
             arrays |= train_twins()
         np.savez(path, **arrays)
 

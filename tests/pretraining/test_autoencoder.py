@@ -18,7 +18,7 @@ ONE, DEEP = ((4, "sigmoid"),), ((4, "sigmoid"), (4, "tanh"), (3, "sigmoid"))
 
 
 def encoder_of(layers, features=4):
-    """A Sequential of dense layers and activations of the kit, weights and biases drawn from (−1, 1)."""
+    """Sequential of dense layers and activations of the kit, with weights and biases from (−1, 1)."""
     kinds = {"sigmoid": networks.Sigmoid, "tanh": networks.Tanh}
     parts = [keras.Input((features,))]
     for units, activation in layers:
@@ -34,7 +34,7 @@ def examples(n=5, features=4, seed=1):
 
 
 def model_and_oracle(module, layers, tied, loss):
-    """The model, and its layers as the oracle wants them; a tied decoder is a view of the encoder's arrays."""
+    """The model, and its layers in the form of the oracle; a tied decoder is a view of the encoder's arrays."""
     model = module.Autoencoder(encoder_of(layers), tied=tied, loss=loss)
     model.build((None, 4))
     rng = np.random.default_rng(2)
@@ -81,7 +81,7 @@ def check_gradient(module, cases=CASES):
 
 
 def gradient_by_hand(x, encoder, decoder, loss, arrays):
-    """∂cost/∂array by central differences, matrices transposed to the layout of Keras."""
+    """∂cost/∂array by central differences, with matrices transposed to the layout of Keras."""
 
     def cost():
         return oracle.autoencoder_cost(x, encoder, decoder, loss)
@@ -110,13 +110,13 @@ def corrupted(module, corruption, x, seed=0, step=0, rate=0.3):
 
 
 def check_masking(module):
-    """Each feature of each example is hidden with probability `rate`, on its own."""
+    """Each feature of each example is hidden with probability `rate`, independently."""
     n, features = 2000, 50
     hidden = corrupted(module, "masking", np.ones((n, features), "float32")) == 0
     deviation = math.sqrt(0.3 * 0.7)
     assert abs(hidden.mean() - 0.3) < 5 * deviation / math.sqrt(n * features)
     np.testing.assert_array_less(abs(hidden.mean(axis=0) - 0.3), 5 * deviation / math.sqrt(n))
-    # independence: the number hidden in an example is binomial, so its variance is features · 0.3 · 0.7
+    # If independent, the number of hidden features of an example is binomial, with variance features · 0.3 · 0.7.
     variance = hidden.sum(axis=1).var()
     assert abs(variance / (features * 0.3 * 0.7) - 1) < 5 * math.sqrt(2 / n)
 
@@ -140,7 +140,7 @@ def check_gaussian(module):
 
 
 def check_the_clean_input_is_the_target(module):
-    """Training costs what the encoder makes of the corrupted input, measured on the clean one."""
+    """The loss compares the reconstruction from the corrupted input with the clean input."""
     x = examples(n=6)
     model = denoiser(module)
     model.build((None, 4))
@@ -177,7 +177,7 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_cost_gradient_and_corruption(check):
     check(autoencoder)
 
 
@@ -206,13 +206,13 @@ def test_theorem(check):
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*does not represent logits")
 def test_wrong_twin(check, right, wrong):
-    shapes = (ValueError, tf.errors.InvalidArgumentError)  # what a kernel of the wrong shape may raise
+    shapes = (ValueError, tf.errors.InvalidArgumentError)  # errors of kernels with the wrong shape
     with pytest.raises((AssertionError, *shapes)):
         check(wrong_twin(autoencoder, right, wrong))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_any_decoder_will_do(loss):
+def test_decoder_may_be_any_model(loss):
     decoder = keras.Sequential([keras.layers.Dense(6, "tanh"), keras.layers.Dense(4)])
     model = Autoencoder(encoder_of(ONE), decoder=decoder, loss=loss)
     x = examples().reshape(5, 2, 2)
@@ -227,7 +227,7 @@ def test_any_decoder_will_do(loss):
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_corruption_does_not_depend_on_who_holds_an_example(corruption):
+def test_corruption_does_not_depend_on_the_number_of_replicas(corruption):
     x, model = examples(n=11), denoiser(autoencoder, corruption)
     whole = np.asarray(model.corrupt(x, ExampleRandom(3, 7, 11)))
     parts, offset = [], 0
@@ -239,7 +239,7 @@ def test_corruption_does_not_depend_on_who_holds_an_example(corruption):
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_corruption_is_new_in_each_step_and_for_each_seed(corruption):
+def test_corruption_differs_between_steps_and_seeds(corruption):
     x = examples(n=40)
     first, again = (corrupted(autoencoder, corruption, x) for _ in range(2))
     np.testing.assert_array_equal(first, again)
@@ -247,27 +247,26 @@ def test_corruption_is_new_in_each_step_and_for_each_seed(corruption):
     assert np.any(first != corrupted(autoencoder, corruption, x, seed=1))
 
 
-def test_a_rate_of_zero_changes_nothing():
+def test_rate_of_zero_keeps_the_input():
     x = examples()
     for corruption in CORRUPTIONS:
         np.testing.assert_array_equal(corrupted(autoencoder, corruption, x, rate=0), x)
 
 
-def test_whole_numbers_get_whole_noise():
-    """Noise on integer data is not rounded to integers."""
+def test_noise_on_integers_is_not_rounded():
     seen = corrupted(autoencoder, "gaussian", np.zeros((30, 4), "int64"))
     assert np.all(seen != 0)
 
 
 @pytest.mark.parametrize("z", [1e4, -1e4])
 def test_loss_of_extreme_logits(z):
-    """softplus(z) − x z, which is z (1 − x) for large z and −x z for small."""
+    """The loss is softplus(z) − x z, which is z (1 − x) for large z and −x z for small z."""
     x = np.array([[0.0], [0.3], [1.0]], "float32")
     ours = autoencoder.reconstruction_loss(x, np.full((3, 1), z, "float32"), "cross_entropy")
     np.testing.assert_allclose(ours, np.maximum(z, 0) - x[:, 0] * z, rtol=1e-6)
 
 
-def test_a_linear_tied_autoencoder_spans_the_principal_subspace():
+def test_linear_tied_autoencoder_spans_the_principal_subspace():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 5)) * [2.0, 1.5, 0.3, 0.2, 0.1] @ np.linalg.qr(rng.normal(size=(5, 5)))[0] + 1.0
     x = x.astype("float32")
@@ -290,7 +289,7 @@ def test_a_linear_tied_autoencoder_spans_the_principal_subspace():
         (np.array([[0, 255]], "uint8"), "squared_error"),
     ],
 )
-def test_the_loss_goes_by_the_range_of_all_data(x, loss):
+def test_automatic_loss_depends_on_the_range_of_all_data(x, loss):
     model = Autoencoder(keras.layers.Dense(2, "sigmoid"))
     model.compile("sgd", run_eagerly=True)
     model.prepare(x[:1])
@@ -307,7 +306,7 @@ class Branching(keras.Model):
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: Autoencoder(keras.layers.Dense(2), loss="hinge"), "loss='hinge'"),
         (lambda: Autoencoder("dense"), "Received: str"),
@@ -329,10 +328,10 @@ class Branching(keras.Model):
         ),
     ],
 )
-def test_refusals(make, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_gaussian_noise_may_be_wider_than_one():
+def test_gaussian_noise_may_exceed_one():
     assert DenoisingAutoencoder(keras.layers.Dense(2), rate=1.5, corruption="gaussian").rate == 1.5

@@ -1,4 +1,4 @@
-"""Every method keeps the contract of pretrainers."""
+"""Contract of pretrainers: one suite for every method."""
 
 import keras
 import numpy as np
@@ -93,8 +93,8 @@ def hidden_tokens(encoder, seed):
     ],
     ids=[*methods.JOINT, "MaskedVectors", "MaskedAutoencoder", "MaskedTokens"],
 )
-def test_keeps_the_contract_but_for_learning(factory, encoder, tmp_path):
-    """What they learn of digits is asked where each is tested."""
+def test_keeps_the_contract_except_learning(factory, encoder, tmp_path):
+    """Learning of digits is tested in the file of each method."""
     x = data.load("digits", seed=0)[0].x
     if factory is hidden_tokens:
         x = np.round(16 * x[..., 0].reshape(len(x), 64)[:, :12]).astype("int64")

@@ -1,4 +1,4 @@
-"""Deep belief network: the pass down, and what a trained network dreams."""
+"""Deep belief network: the pass down, and samples of a trained network."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def machine(W, b, c, **arguments):
 
 
 def copier(order=(0, 1, 2)):
-    """A machine whose visible unit i is its hidden unit order[i]."""
+    """A machine whose visible unit i copies its hidden unit order[i]."""
     W = 60 * np.eye(3)[list(order)]
     return machine(W, np.full(3, -30.0), np.full(3, -30.0))
 
@@ -50,19 +50,19 @@ def share_that_are(images, samples):
     return np.mean([tuple(sample) in known for sample in samples.astype(int)])
 
 
-def test_a_trained_network_dreams_of_bars_and_stripes(bars_and_stripes):
+def test_trained_network_samples_bars_and_stripes(bars_and_stripes):
     images, network = bars_and_stripes
     means = np.asarray(network.sample(500, num_steps=100, seed=1))
     assert means.shape == (500, 16)
     binary = np.random.default_rng(0).random(means.shape) < means
-    # 28 of 65,536 images are bars or stripes: a coin for each pixel gives one in 2,300
+    # 28 of 65,536 images are bars or stripes: random pixels give one in 2,300.
     assert share_that_are(images, np.round(means)) > 0.6
     assert share_that_are(images, binary) > 0.4
     seen = {tuple(each) for each in np.round(means).astype(int)}
     assert sum(tuple(image) in seen for image in images.reshape(28, 16).astype(int)) > 14
 
 
-def test_samples_are_fixed_by_the_seed(bars_and_stripes):
+def test_seed_fixes_the_samples(bars_and_stripes):
     _, network = bars_and_stripes
     first, again, other = (np.asarray(network.sample(9, num_steps=3, seed=seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -70,7 +70,7 @@ def test_samples_are_fixed_by_the_seed(bars_and_stripes):
 
 
 def test_chains_start_at_examples(bars_and_stripes):
-    """After one step from an example the sample is nearer to it than to others; after many it has left."""
+    """One step after an example the sample is near it; after many steps it is not."""
     images, network = bars_and_stripes
     flat = images.reshape(28, 16)
 
@@ -83,7 +83,7 @@ def test_chains_start_at_examples(bars_and_stripes):
     assert distance(1) < 0.5 * distance(200)
 
 
-def test_representation_is_that_of_the_machines_below_the_top(bars_and_stripes):
+def test_representation_is_that_of_the_machine_below_the_top(bars_and_stripes):
     images, network = bars_and_stripes
     below = network.rbms[0].hidden_probabilities(images)
     np.testing.assert_array_equal(network.represent(images), below)
@@ -91,7 +91,7 @@ def test_representation_is_that_of_the_machines_below_the_top(bars_and_stripes):
 
 
 @pytest.mark.parametrize("state", [(1, 0, 0), (0, 1, 0)])
-def test_the_pass_down_goes_through_every_machine_from_the_top(state):
+def test_pass_down_uses_every_machine_from_the_top(state):
     lower, upper = (1, 2, 0), (0, 2, 1)
     network = DeepBeliefNetwork([copier(lower), copier(upper), clamped(state)])
     down = np.array(state)[list(upper)][list(lower)]
@@ -99,15 +99,15 @@ def test_the_pass_down_goes_through_every_machine_from_the_top(state):
     np.testing.assert_allclose(network.sample(5, num_steps=2), np.tile(down, (5, 1)), atol=1e-6)
 
 
-def test_one_machine_is_a_network_too():
+def test_network_of_one_machine():
     np.testing.assert_allclose(DeepBeliefNetwork([clamped((0, 1, 1))]).sample(2), [[0, 1, 1]] * 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("rbms", "says"), [([], r"Received: \[\]"), ([keras.layers.Dense(2)], r"Received: \['Dense'\]")]
+    ("rbms", "message"), [([], r"Received: \[\]"), ([keras.layers.Dense(2)], r"Received: \['Dense'\]")]
 )
-def test_machines_are_needed(rbms, says):
-    with pytest.raises(ValueError, match=says):
+def test_refuses_anything_but_machines(rbms, message):
+    with pytest.raises(ValueError, match=message):
         DeepBeliefNetwork(rbms)
 
 

@@ -1,4 +1,4 @@
-"""Greedy layer-wise pretraining: the encoder's own layers, one at a time, each input computed once."""
+"""Greedy layer-wise pretraining: the layers of the encoder itself, one at a time, each input computed once."""
 
 import tempfile
 
@@ -33,13 +33,13 @@ def kernels(encoder):
 
 
 def eager(block, x, y, stage, **arguments):
-    """`fit` without tracing, which for so few steps takes longer than the steps."""
+    """`fit` without tracing, which would take longer than these few steps."""
     block.run_eagerly = True
     block.fit(x, y, **arguments)
 
 
 class Watch:
-    """A `fit` that keeps, for each stage, its inputs, its arguments and what the stage changed in the encoder."""
+    """A `fit` that records the inputs, the arguments and the changed layers of each stage."""
 
     def __init__(self, encoder):
         self.encoder, self.inputs, self.arguments, self.changed = encoder, [], [], []
@@ -54,7 +54,7 @@ class Watch:
 
 
 @pytest.mark.parametrize("block", [Autoencoder, DenoisingAutoencoder, RBM, Supervised])
-def test_the_very_layers_are_trained_one_after_another(block):
+def test_trains_the_layers_of_the_encoder_one_after_another(block):
     encoder = networks.mlp((5, 4, 3), num_classes=None, input_shape=(6,))
     watch = Watch(encoder)
     y = LABELS if block is Supervised else None
@@ -68,7 +68,7 @@ def test_the_very_layers_are_trained_one_after_another(block):
     assert [each["stage"] for each in watch.arguments] == ["layer 1", "layer 2", "layer 3"]
 
 
-def test_each_layer_sees_the_trained_layers_below():
+def test_inputs_of_a_layer_are_outputs_of_the_trained_layers_below():
     encoder = networks.mlp((5, 4, 3), num_classes=None, input_shape=(6,))
     watch = Watch(encoder)
     x = examples()
@@ -95,7 +95,7 @@ def test_each_input_is_computed_once(monkeypatch):
 
 
 class Counting(keras.layers.Layer):
-    """Passes its inputs on and counts the examples."""
+    """Identity that counts the examples."""
 
     def __init__(self):
         super().__init__()
@@ -113,15 +113,15 @@ class Counting(keras.layers.Layer):
         return input_shape
 
 
-def test_a_data_set_goes_through_a_trained_layer_once(monkeypatch, tmp_path):
+def test_data_set_passes_through_a_trained_layer_once(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    counting, seen, files = Counting(), [], []
+    counting, counts, files = Counting(), [], []
 
     def watched(block, x, y, stage, **arguments):
         before = counting.num_examples
         assert "batch_size" not in arguments
         block.fit(x, **arguments)
-        seen.append(counting.num_examples - before)
+        counts.append(counting.num_examples - before)
         files.extend(path.name for path in tmp_path.rglob("layer-*"))
 
     encoder = keras.Sequential([keras.Input((6,)), DENSE(5, "sigmoid"), counting, DENSE(4, "sigmoid")])
@@ -130,13 +130,13 @@ def test_a_data_set_goes_through_a_trained_layer_once(monkeypatch, tmp_path):
     dataset = tf.data.Dataset.from_tensor_slices(examples()).batch(8)
     pretrain_greedily(encoder, dataset, epochs=3, fit=watched)
     assert all(np.any(old != new) for old, new in zip(before, kernels(encoder), strict=True))
-    assert seen[1] == 0  # the second layer reads the file
-    assert counting.num_examples == seen[0] + 50
+    assert counts[1] == 0, "the second layer reads the file"
+    assert counting.num_examples == counts[0] + 50
     assert any(name.startswith("layer-1.") for name in files)
     assert not list(tmp_path.glob("tf_kit-*"))
 
 
-def test_the_scratch_folder_goes_when_training_fails(monkeypatch, tmp_path):
+def test_removes_the_temporary_folder_if_training_fails(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def failing(block, x, y, **arguments):
@@ -150,7 +150,7 @@ def test_the_scratch_folder_goes_when_training_fails(monkeypatch, tmp_path):
     assert not list(tmp_path.glob("tf_kit-*"))
 
 
-def test_a_data_set_trains_as_the_same_minibatches_of_arrays():
+def test_data_set_gives_the_weights_of_equal_minibatches_of_arrays():
     x, trained = examples(), []
     for inputs in (x, tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(10)):
         encoder = networks.mlp((5, 4), num_classes=None, seed=0)
@@ -164,7 +164,7 @@ def test_a_data_set_trains_as_the_same_minibatches_of_arrays():
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_supervised_from_a_data_set_finds_the_classes():
+def test_supervised_counts_the_classes_of_a_data_set():
     dataset = tf.data.Dataset.from_tensor_slices((examples(), LABELS)).batch(20)
     blocks = pretrain_greedily(networks.mlp((5, 4), None), dataset, block=Supervised, epochs=1, fit=eager)
     assert [block.num_classes for block in blocks] == [3, 3]
@@ -191,14 +191,14 @@ def forms():
 
 
 @pytest.mark.parametrize(("encoder", "depth"), list(forms()))
-def test_encoders_of_other_forms(encoder, depth):
+def test_accepts_encoders_of_other_forms(encoder, depth):
     blocks = pretrain_greedily(encoder, examples(), epochs=1, fit=eager)
     assert len(blocks) == depth
     assert encoder.built
     assert np.all(np.isfinite(encoder(examples())))
 
 
-def test_the_head_is_left_alone():
+def test_head_is_not_trained():
     model = networks.mlp((5, 4), num_classes=3, input_shape=(6,))
     before = kernels(model)
     blocks = pretrain_greedily(model, examples(), epochs=1, fit=eager)
@@ -207,7 +207,7 @@ def test_the_head_is_left_alone():
     assert [bool(np.any(a != b)) for a, b in zip(before, after, strict=True)] == [True, True, False]
 
 
-def test_epochs_for_each_layer_and_arguments_for_each_block():
+def test_passes_epochs_to_layers_and_arguments_to_blocks():
     encoder = networks.mlp((5, 4), num_classes=None)
     watch = Watch(encoder)
     blocks = pretrain_greedily(
@@ -245,7 +245,7 @@ def test_default_optimizers():
         assert float(trained.optimizer.learning_rate) == pytest.approx(rate)
 
 
-def test_the_same_seed_gives_the_same_weights():
+def test_seed_fixes_the_weights():
     def train(seed):
         encoder = networks.mlp((5, 4), num_classes=None, seed=0)
         pretrain_greedily(encoder, examples(), epochs=2, seed=seed, fit=eager)
@@ -255,8 +255,8 @@ def test_the_same_seed_gives_the_same_weights():
     assert np.any(train(1) != train(2))
 
 
-def test_supervised_layers_learn_labels_that_reconstruction_cannot_see():
-    """Two classes differ in the one small feature: only the supervised layer keeps it."""
+def test_supervised_layers_learn_a_feature_that_reconstruction_neglects():
+    """Two classes differ in one small feature, which only the supervised layer keeps."""
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
     x = np.concatenate([rng.random((200, 5)), 0.5 + 0.05 * (2 * y[:, None] - 1)], axis=1).astype("float32")
@@ -272,7 +272,7 @@ def test_supervised_layers_learn_labels_that_reconstruction_cannot_see():
     assert difference[Supervised] > 2 * difference[Autoencoder]
 
 
-def test_a_pretrainer_of_ones_own_is_a_block():
+def test_block_may_be_any_pretrainer():
     class Mine(Pretrainer):
         def __init__(self, encoder, seed=0, strength=1.0):
             super().__init__(encoder, seed=seed)
@@ -287,7 +287,7 @@ def test_a_pretrainer_of_ones_own_is_a_block():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ({"encoder": keras.layers.Flatten()}, "a Flatten"),
         ({"block": "rbm"}, "block='rbm'"),
@@ -307,7 +307,7 @@ def test_a_pretrainer_of_ones_own_is_a_block():
         ({"y": LABELS, "x": tf.data.Dataset.from_tensors(examples())}, "both a data set and y"),
     ],
 )
-def test_refusals(arguments, says):
+def test_refusals(arguments, message):
     arguments = {"encoder": networks.mlp((5, 4), None), "x": examples()} | arguments
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         pretrain_greedily(**arguments)

@@ -1,4 +1,4 @@
-"""Monitors: their numbers reach every record, they warn of a collapse at once, and they disturb nothing."""
+"""Monitors: warnings of a collapse, values in every record of training, and no change of the training."""
 
 import csv
 import warnings
@@ -39,19 +39,19 @@ def digits():
 
 
 def collapsing(method=VICReg, seed=0):
-    """Views must agree, and nothing else is asked: a constant does it."""
+    """A model whose only aim is that views agree, which a constant reaches."""
     encoder = networks.mlp((64,), num_classes=None, seed=seed)
     arguments = {"projector": (32,), "augment": methods.VIEWS, "seed": seed}
     if method is VICReg:
         model = VICReg(encoder, variance_weight=0, covariance_weight=0, **arguments)
-    else:  # the teacher is the student, and the student predicts nothing
+    else:  # the teacher equals the student, and there is no predictor
         model = BYOL(encoder, predictor=keras.layers.Identity(), momentum=0.0, **arguments)
     model.compile(ADAM(0.01))
     return model
 
 
 def fit(model, x, monitor, epochs=1, batch_size=32):
-    """The history, and the warnings of a collapse."""
+    """Fit; return the history and the warnings of a collapse."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         history = model.fit(x, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[monitor]).history
@@ -59,8 +59,7 @@ def fit(model, x, monitor, epochs=1, batch_size=32):
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_warns_of_a_collapse_within_an_epoch(digits, seed):
-    """And once only, however many epochs follow."""
+def test_warns_once_of_a_collapse_within_an_epoch(digits, seed):
     train, val = digits
     monitor = CollapseMonitor(val.x)
     history, caught = fit(collapsing(seed=seed), train.x, monitor, epochs=2)
@@ -77,7 +76,7 @@ def test_warns_of_a_collapse_within_an_epoch(digits, seed):
     "name",
     ["BYOL", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SimCLR", "BarlowTwins", "VICReg"))],
 )
-def test_is_silent_on_a_healthy_run(digits, name):
+def test_does_not_warn_of_a_healthy_run(digits, name):
     train, val = digits
     model = methods.JOINT[name](methods.dense_encoder(), augment=methods.VIEWS)
     model.compile(ADAM(methods.LEARNING_RATE))
@@ -89,7 +88,7 @@ def test_is_silent_on_a_healthy_run(digits, name):
     assert max(history["uniformity"]) < -0.2
 
 
-def test_weights_that_are_not_finite_are_a_collapse(digits):
+def test_warns_of_weights_that_are_not_finite(digits):
     train, val = digits
     model = SimCLR(networks.mlp((8,), num_classes=None))
     model.compile(ADAM(0.01), run_eagerly=True)
@@ -101,7 +100,7 @@ def test_weights_that_are_not_finite_are_a_collapse(digits):
     assert np.all(np.isnan([history[name][0] for name in NAMES]))
 
 
-def test_a_second_training_is_watched_anew(digits):
+def test_warns_again_in_a_second_training(digits):
     train, val = digits
     monitor = CollapseMonitor(val.x[:100])
     collapsed = collapsing()
@@ -109,8 +108,8 @@ def test_a_second_training_is_watched_anew(digits):
         assert len(fit(collapsed, train.x[:640], monitor)[1]) == 1
 
 
-def test_a_training_that_goes_on_is_the_same_training(digits, tmp_path):
-    """In this process, and in another that finds the run's folder: one warning, and the epoch stays known."""
+def test_does_not_warn_again_in_a_continued_training(digits, tmp_path):
+    """In this process, and in another one that resumes the run; `collapsed_in` is restored."""
     train, val = digits
 
     def pretrain(epochs, resume, every=1):
@@ -132,51 +131,51 @@ def test_a_training_that_goes_on_is_the_same_training(digits, tmp_path):
     assert pretrain(3, resume=True) == (1, 0)
     assert pretrain(3, resume=True) == (1, 0), "also when there is nothing left to train"
     assert pretrain(2, resume=False, every=2) == (1, 1)
-    assert pretrain(3, resume=True, every=2) == (1, 0), "an epoch without a look in between"
+    assert pretrain(3, resume=True, every=2) == (1, 0), "with an epoch that is not measured in between"
     monitor, model = CollapseMonitor(val.x[:100]), collapsing()
     assert len(fit(model, train.x[:640], monitor)[1]) == 1
     model.fit(train.x[:640], epochs=2, initial_epoch=1, verbose=0, callbacks=[monitor])
     assert monitor.collapsed_in == 1
 
 
-def test_the_line_goes_where_it_is_wanted(digits):
+def test_calls_a_function_instead_of_warning(digits):
     train, val = digits
-    said = []
-    _, caught = fit(collapsing(), train.x, CollapseMonitor(val.x, say=said.append))
+    lines = []
+    _, caught = fit(collapsing(), train.x, CollapseMonitor(val.x, say=lines.append))
     assert caught == []
-    assert len(said) == 1
-    assert said[0].startswith("epoch 1: the embeddings have collapsed")
-    assert "\n" not in said[0]
+    assert len(lines) == 1
+    assert lines[0].startswith("epoch 1: the embeddings have collapsed")
+    assert "\n" not in lines[0]
 
 
-def test_looks_are_taken_at_the_first_and_the_last_epoch_and_between(digits):
+def test_measures_the_first_and_the_last_epoch_and_some_between(digits):
     train, val = digits
     model = SimCLR(networks.mlp((8,), num_classes=None), projector=(4,))
     model.compile(ADAM(0.01), run_eagerly=True)
-    seen = []
+    logged = []
     monitors = [CollapseMonitor(val.x[:50], every=3), KNNMonitor(train, val, every=3)]
-    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(set(logs)))
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logged.append(set(logs)))
     model.fit(train.x[:32], epochs=6, verbose=0, callbacks=[*monitors, record])
     names = {*NAMES, "val_knn_accuracy"}
-    assert [names <= each for each in seen] == [True, False, False, True, False, True]
-    assert not any(names & seen[epoch] for epoch in (1, 2, 4))
+    assert [names <= each for each in logged] == [True, False, False, True, False, True]
+    assert not any(names & logged[epoch] for epoch in (1, 2, 4))
 
 
-def test_a_mean_that_all_representations_share_is_no_collapse(digits):
-    """Sigmoid units lie around ½: uncentered, one direction has most of the length. A constant is one."""
+def test_does_not_warn_of_a_large_common_mean(digits):
+    """Sigmoid units are near ½, so one direction has most of the length. A constant is a collapse."""
     train, val = digits
     model = Autoencoder(networks.mlp((8, 8, 8), num_classes=None, activation="sigmoid"))
     model.compile(ADAM(0.001))
     monitor = CollapseMonitor(val.x)
     history, caught = fit(model, train.x, monitor)
-    assert history["feature_deviation"][0] < 0.05, "embeddings of two views would be judged otherwise"
+    assert history["feature_deviation"][0] < 0.05, "for embeddings of two views it would be a collapse"
     assert (caught, monitor.collapsed_in) == ([], None)
     dense_stages(model.encoder)[-1].dense.kernel.assign(np.zeros((8, 8)))
     model.compile(ADAM(0.0))
     assert len(fit(model, train.x[:64], monitor)[1]) == 1
 
 
-def test_the_numbers_are_those_of_the_embeddings(digits):
+def test_values_are_those_of_the_embeddings(digits):
     train, val = digits
     model = SimCLR(networks.mlp((8,), num_classes=None), projector=(6, 4), augment=methods.VIEWS)
     model.compile(ADAM(0.01), run_eagerly=True)
@@ -191,7 +190,7 @@ def test_the_numbers_are_those_of_the_embeddings(digits):
     np.testing.assert_allclose(in_parts, (za, zb), rtol=1e-4, atol=1e-6)
 
 
-def test_without_views_the_representation_is_judged(digits):
+def test_measures_the_representation_of_a_method_without_views(digits):
     train, val = digits
     model = Autoencoder(networks.mlp((8,), num_classes=None))
     model.compile(ADAM(0.01), run_eagerly=True)
@@ -209,8 +208,8 @@ def trained(callbacks, x, augment=methods.VIEWS):
 
 
 @pytest.mark.parametrize("own_generator", [False, True])
-def test_watching_changes_nothing(digits, own_generator):
-    """No weight, no moving statistic, no random state, also of an augmentation with a generator of its own."""
+def test_monitors_do_not_change_the_training(digits, own_generator):
+    """Weights, moving statistics and random states, also those of an augmentation with its own generator."""
     train, val = digits
     augment = keras.layers.GaussianNoise(0.1, seed=1) if own_generator else methods.VIEWS
     watched = trained([CollapseMonitor(val.x[:50]), KNNMonitor(train, val)], train.x[:64], augment)
@@ -220,7 +219,7 @@ def test_watching_changes_nothing(digits, own_generator):
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_neighbors_after_each_epoch(digits):
+def test_measures_neighbors_after_each_epoch(digits):
     train, val = digits
     model = SimCLR(networks.mlp((8,), num_classes=None), augment=methods.VIEWS)
     model.compile(ADAM(0.01), run_eagerly=True)
@@ -232,8 +231,8 @@ def test_neighbors_after_each_epoch(digits):
     assert accuracies[-1] == knn_accuracy(model.encoder, train, val, k=5)
 
 
-def test_every_record_has_them(digits, tmp_path):
-    """History, the run's CSV and TensorBoard events, Keras's CSVLogger; a resumed run goes on in them."""
+def test_every_record_contains_the_values(digits, tmp_path):
+    """History, CSV and TensorBoard events of the run, Keras's CSVLogger; also those of a resumed run."""
     train, val = digits
 
     def pretrain(folder, epochs, resume=False):
@@ -264,15 +263,15 @@ def test_every_record_has_them(digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_twin_of_byol_loses_directions(digits):
-    """Without predictor and teacher BYOL drifts towards collapse: its embeddings use ever fewer directions."""
+def test_byol_without_teacher_and_predictor_collapses(digits):
+    """Its embeddings use fewer directions in each epoch."""
     train, val = digits
     history, _ = fit(collapsing(BYOL), train.x, CollapseMonitor(val.x), epochs=3)
     assert history["feature_deviation"][-1] < 0.05
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda train, val: KNNMonitor(train, val, k=0), "k=0"),
         (lambda train, val: KNNMonitor(train, val, k=10_000), "k=10000"),
@@ -283,6 +282,6 @@ def test_a_twin_of_byol_loses_directions(digits):
         (lambda train, val: CollapseMonitor(val.x, every=0), "every=0"),
     ],
 )
-def test_refusals(digits, act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(digits, act, message):
+    with pytest.raises(ValueError, match=message):
         act(*digits)

@@ -1,4 +1,4 @@
-"""Measures of embeddings: against float64 loops from the papers, and where their value is known."""
+"""Measures of embeddings: against float64 loops from the papers, and in closed form."""
 
 import math
 
@@ -32,11 +32,11 @@ def check_uniformity(module):
 
 
 def check_deviation(module):
-    """Directions ±e_j, equally often: each feature is ±1 in one of d, 0 elsewhere, so its deviation is 1/√d."""
+    """With equally many directions ±e_j each feature is ±1 in one of d, 0 elsewhere, so its deviation is 1/√d."""
     for d in (1, 2, 5):
         z = np.concatenate([np.eye(d), -np.eye(d)]) * 7
         np.testing.assert_allclose(module.feature_deviation(z), 1, rtol=1e-12)
-    half = np.array([[1.0, 1.0], [1.0, -1.0]])  # one feature constant, the other ±1/√2
+    half = np.array([[1.0, 1.0], [1.0, -1.0]])  # one feature is constant, the other ±1/√2
     np.testing.assert_allclose(module.feature_deviation(half), 0.5, rtol=1e-12)
 
 
@@ -44,7 +44,7 @@ CHECKS = [check_rankme, check_alignment, check_uniformity, check_deviation]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_measure(check):
     check(quality)
 
 
@@ -66,7 +66,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(quality, right, wrong))
 
 
-def test_a_point():
+def test_embeddings_at_one_point():
     z = np.tile([[0.3, -0.2, 0.7]], (50, 1))
     assert rankme(z) == pytest.approx(1, abs=1e-4)
     assert feature_deviation(z) == pytest.approx(0, abs=1e-7)
@@ -74,8 +74,8 @@ def test_a_point():
     assert alignment(z, 5 * z) == pytest.approx(0, abs=1e-7)
 
 
-def test_an_even_spread():
-    """Normal vectors in d dimensions: rank near d, deviation near 1, uniformity near that of the sphere."""
+def test_evenly_spread_embeddings():
+    """Normal vectors in d dimensions have rank near d and deviation near 1."""
     z = np.random.default_rng(0).normal(size=(2000, 16))
     assert 15.9 < rankme(z) < 16
     assert feature_deviation(z) == pytest.approx(1, abs=0.01)
@@ -83,21 +83,21 @@ def test_an_even_spread():
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1e20])
-def test_length_does_not_count(scale):
+def test_measures_do_not_depend_on_the_length(scale):
     za, zb = (each.astype("float32") for each in embeddings())
     for measure in (rankme, feature_deviation, uniformity):
         assert measure(scale * za) == pytest.approx(measure(za), rel=1e-4)
     assert alignment(scale * za, zb) == pytest.approx(alignment(za, zb), rel=1e-4)
 
 
-def test_zeros_have_no_direction():
+def test_embeddings_of_zeros():
     zeros = np.zeros((5, 3))
     assert (rankme(zeros), feature_deviation(zeros), alignment(zeros, zeros)) == (0.0, 0.0, 0.0)
     assert math.isfinite(uniformity(zeros))
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda: rankme(np.ones(3)), r"shape \(3,\)"),
         (lambda: rankme(np.ones((0, 3))), r"shape \(0, 3\)"),
@@ -106,6 +106,6 @@ def test_zeros_have_no_direction():
         (lambda: uniformity(np.ones((1, 2))), "Received: 1"),
     ],
 )
-def test_refusals(act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(act, message):
+    with pytest.raises(ValueError, match=message):
         act()

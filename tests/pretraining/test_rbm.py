@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machine: every formula against enumeration, learning against scikit-learn."""
+"""Restricted Boltzmann machine: every formula against enumeration, training against scikit-learn."""
 
 import types
 
@@ -44,7 +44,7 @@ def inputs_for(visible):
     )
 
 
-# Theorems, each as a check that a wrong twin of the module must fail.
+# Each check must fail for a wrong twin of the module.
 
 
 def check_energy(module):
@@ -84,7 +84,7 @@ def check_visible_given_hidden(module):
 
 
 def check_gibbs_step(module):
-    """A step from each v ends in v′ as often as Σ_h P(v′ | h) P(h | v) says."""
+    """A step from v ends in v′ with probability Σ_h P(v′ | h) P(h | v)."""
     W, b, c = parameters()
     n, states = 4000, oracle.all_binary(VISIBLE)
     start = np.repeat(states, n, axis=0)
@@ -110,14 +110,14 @@ def flat(parts):
 
 
 PATTERNS = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0]], "float64")
-SLOW = parameters(scale=2.5, seed=5)  # its chains need some ten steps to forget where they began
+SLOW = parameters(scale=2.5, seed=5)  # chains need about ten steps to become independent of their start
 NUM_CHAINS = 21_000
-BOUND = 5 * 0.5 / np.sqrt(NUM_CHAINS)  # each entry is a mean of numbers in [0, 1]: deviation at most ½
+BOUND = 5 * 0.5 / np.sqrt(NUM_CHAINS)  # each entry is a mean of numbers in [0, 1] with deviation at most ½
 
 
 def check_contrastive_divergence(module):
-    """The gradient of the loss is E over data minus E over the data's k-step descendants, and for large k
-    that of the likelihood."""
+    """The gradient of the loss is the mean over data minus the mean after k Gibbs steps from the data; for large k it
+    is the gradient of the likelihood."""
     W, b, c = SLOW
     truth = flat(oracle.likelihood_gradient(PATTERNS, W, b, c))
     states = oracle.all_binary(VISIBLE)
@@ -139,7 +139,7 @@ def check_contrastive_divergence(module):
 
 
 def check_the_chain_is_a_constant(module):
-    """∂ℓ/∂b of gaussian visible units is ṽ − v: nothing flows back through the samples."""
+    """∂ℓ/∂b of gaussian visible units is ṽ − v, without a gradient through the samples."""
     W, b, c = parameters()
     model = machine(W, b, c, module, visible="gaussian")
     v = np.random.default_rng(2).normal(size=(50, VISIBLE))
@@ -149,7 +149,7 @@ def check_the_chain_is_a_constant(module):
 
 
 class EachUnitOnce:
-    """Random numbers that choose unit 0 for the first row, unit 1 for the second, …"""
+    """Random numbers that choose unit 0 for the first row, unit 1 for the second, and so on."""
 
     def uniform(self, shape):
         assert shape == ()
@@ -179,7 +179,7 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_formula(check):
     check(rbm)
 
 
@@ -211,7 +211,7 @@ def test_wrong_twin(check, right, wrong):
 
 
 def test_gaussian_visible_units_are_normal_around_their_mean():
-    """E(v, h) − ½‖v − mean‖² does not depend on v: so P(v | h) = N(mean, I)."""
+    """E(v, h) − ½‖v − mean‖² does not depend on v, so P(v | h) = N(mean, I)."""
     W, b, c = parameters()
     model = machine(W, b, c, visible="gaussian")
     v = inputs_for("gaussian")
@@ -230,7 +230,7 @@ def test_gaussian_samples_have_unit_variance():
     np.testing.assert_array_less(np.abs(v.var(axis=0) - 1), 5 * np.sqrt(2 / n))
 
 
-def test_gibbs_leaves_the_distribution_as_it_is():
+def test_gibbs_steps_keep_the_distribution():
     W, b, c = parameters()
     p = oracle.joint(W, b, c).sum(axis=1)
     n = 50_000
@@ -241,7 +241,7 @@ def test_gibbs_leaves_the_distribution_as_it_is():
     np.testing.assert_array_less(np.abs(seen - p), 5 * np.sqrt(p * (1 - p) / n) + 1 / n)
 
 
-def test_gibbs_is_fixed_by_its_seed():
+def test_seed_fixes_the_gibbs_steps():
     model = machine(*parameters())
     start = tensor(np.tile(PATTERNS, (20, 1)))
     first, again, other = (np.asarray(model.gibbs(start, 3, seed=seed)) for seed in (5, 5, 6))
@@ -250,14 +250,14 @@ def test_gibbs_is_fixed_by_its_seed():
 
 
 def shared(random, num_chains):
-    """The draws that persistent chains get from an `ExampleRandom`."""
+    """The random numbers that persistent chains get from an `ExampleRandom`."""
     return types.SimpleNamespace(
         uniform=lambda shape: random.shared_uniform((num_chains, *shape)),
         normal=lambda shape: random.shared_normal((num_chains, *shape)),
     )
 
 
-def test_persistent_chains_go_on_where_they_were():
+def test_persistent_chains_continue_from_step_to_step():
     model = machine(*parameters(), persistent=True, num_chains=30, gibbs_steps=2, seed=4)
     chains = np.asarray(model._chains)
     for step, v in enumerate((PATTERNS, 1 - PATTERNS)):
@@ -292,7 +292,7 @@ def test_persistent_chains_are_saved(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"persistent": True, "num_chains": 50}], ids=["CD", "PCD"])
-def test_training_raises_the_likelihood(arguments):
+def test_training_increases_the_likelihood(arguments):
     x = np.tile(PATTERNS[:2], (100, 1)).astype("float32")
     model = RBM(HIDDEN, seed=1, **arguments)
     model.compile(keras.optimizers.SGD(0.1))
@@ -306,8 +306,8 @@ def test_training_raises_the_likelihood(arguments):
 
 
 def test_at_least_as_good_as_scikit_learn():
-    """32 hidden units, 3 passes over binarized digits in minibatches of 20 at rate 0.1, for both; the exact
-    mean pseudo-likelihood of the training set. scikit-learn runs persistent chains, as many as the minibatch."""
+    """Both train 32 hidden units for 3 epochs on binarized digits, in minibatches of 20 at rate 0.1, and are compared
+    by the exact mean pseudo-likelihood of the training set. scikit-learn uses 20 persistent chains."""
     x = (data.load("digits", seed=0)[0].x.reshape(-1, 64) > 0.5).astype("float32")
     theirs = BernoulliRBM(32, learning_rate=0.1, batch_size=20, n_iter=3, random_state=0).fit(x)
     bar = oracle.mean_pseudo_log_likelihood(
@@ -322,14 +322,14 @@ def test_at_least_as_good_as_scikit_learn():
         assert oracle.mean_pseudo_log_likelihood(x.astype("float64"), W, b, c) > bar
 
 
-def test_the_large_oracle_is_the_small_one():
+def test_both_oracles_of_the_pseudo_likelihood_agree():
     W, b, c = parameters()
     v = oracle.all_binary(VISIBLE)
     one_by_one = np.mean([oracle.pseudo_log_likelihood(each, W, b, c) for each in v])
     np.testing.assert_allclose(oracle.mean_pseudo_log_likelihood(v, W, b, c), one_by_one, rtol=1e-12)
 
 
-def test_reported_pseudo_likelihood_is_near_the_exact_one():
+def test_estimated_pseudo_likelihood_is_near_the_exact_one():
     W, b, c = parameters()
     model = machine(W, b, c, persistent=True)
     v = np.tile(PATTERNS, (2000, 1))
@@ -344,7 +344,7 @@ def test_reconstruction_keeps_the_shape():
     assert model.reconstruct(x).shape == (5, 2, 2, 1)
 
 
-def test_inputs_are_never_cut_into_other_examples():
+def test_inputs_of_another_size_are_not_reshaped():
     model = machine(*parameters())
     with pytest.raises(tf.errors.InvalidArgumentError):
         model.free_energy(np.zeros((2, 2 * VISIBLE), "float32"))
@@ -355,7 +355,7 @@ def sequence(*layers):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ({}, "num_hidden=None"),
         ({"num_hidden": 0}, "num_hidden=0"),
@@ -386,8 +386,8 @@ def sequence(*layers):
         ),
     ],
 )
-def test_refusals(arguments, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(arguments, message):
+    with pytest.raises(ValueError, match=message):
         RBM(**arguments)
 
 

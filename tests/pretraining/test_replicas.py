@@ -1,4 +1,4 @@
-"""The number of replicas changes neither weights nor History: 1, 2 and 4 against no strategy."""
+"""Weights and History do not depend on the number of replicas: 1, 2 and 4 against no strategy."""
 
 import numpy as np
 import pytest
@@ -29,9 +29,9 @@ def trained(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "option"), CASES)
-def test_the_same_on_any_number_of_replicas(trained, method, option):
-    """On two replicas everything but some half precision, which `replicas.py all` has; the plain trainings and some
-    accumulated ones on four; some on one."""
+def test_replicas_do_not_change_weights_and_history(trained, method, option):
+    """Two replicas train everything except some cases in half precision, which `replicas.py all` includes; four train
+    the plain cases and some accumulated ones; one trains some."""
     alone = of(trained[0], method, option)
     shared = {count: of(arrays, method, option) for count, arrays in trained.items() if count}
     assert shared[2]
@@ -43,14 +43,14 @@ def test_the_same_on_any_number_of_replicas(trained, method, option):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", HARD)
 @pytest.mark.parametrize("option", ["even", "uneven"])
-def test_one_replica_is_no_strategy(trained, method, option):
+def test_one_replica_equals_no_strategy(trained, method, option):
     for name, array in of(trained[0], method, option).items():
         np.testing.assert_array_equal(of(trained[1], method, option)[name], array, err_msg=name)
 
 
 @pytest.mark.slow
-def test_a_nan_on_one_replica_is_a_step_that_none_makes(trained):
-    """Of three steps an epoch one has a NaN: its accuracy counts, its gradient does not, and the scale is halved."""
+def test_all_replicas_skip_a_step_with_nan_on_one(trained):
+    """One of three steps per epoch has a NaN: its accuracy counts, its gradient does not, and the scale is halved."""
     for count in (0, 2, 4):
         found = of(trained[count], "not_a_number", "alone")
         assert all(np.isfinite(array).all() for name, array in found.items() if "weight" in name)
@@ -66,8 +66,8 @@ def test_wrong_twin(trained, name):
     assert max(largest_difference(twin, right, kind) for kind in ("weight", "history")) > 1e-3
 
 
-def test_two_replicas_do_what_one_device_does(tmp_path):
-    """The same in short: fine-tuning with augmentation, dropout, batch norm and accumulation."""
+def test_two_replicas_equal_one_device(tmp_path):
+    """A short version: fine-tuning with augmentation, dropout, batch norm and accumulation."""
     cases = ["finetune/accumulated"]
     trained = replicas.train_everywhere(tmp_path, {0: cases, 2: cases})
     alone, shared = (of(trained[count], "finetune", "accumulated") for count in (0, 2))

@@ -32,7 +32,7 @@ def check_neighbors(module):
     model.set_weights([np.array([[2.0, 0.5], [-0.3, 1.0]])])
     known, queries = (split.x @ model.get_weights()[0].astype("float64") for split in (train, test))
     for k in (1, 4, 30):
-        classes = oracle.nearest_neighbor_votes(known, train.y, queries, k)
+        classes = oracle.nearest_neighbor_classes(known, train.y, queries, k)
         assert module.knn_accuracy(model, train, test, k=k) == pytest.approx(np.mean(classes == test.y))
 
 

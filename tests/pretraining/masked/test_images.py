@@ -1,4 +1,4 @@
-"""Masked autoencoder: what it sees, what it is judged by, and that it learns to fill in."""
+"""Masked autoencoder: its loss, the patches that reach the encoder, and learning of digits."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def images(n=4, seed=0):
 
 
 def model_of(module=masked_images, **arguments):
-    """6 patches of 4 pixels; 2 stay visible unless told otherwise."""
+    """Model of images with 6 patches of 4 pixels, of which 2 stay visible by default."""
     arguments = {"mask_ratio": 2 / 3, "decoder_width": 8, "seed": 1} | arguments
     model = module.MaskedAutoencoder(PatchEncoder(patch_size=2, width=8, depth=1), **arguments)
     model.build((None, 4, 6, 1))
@@ -29,11 +29,11 @@ def noise(n=4, seed=5):
     return np.random.default_rng(seed).random((n, 6)).astype("float32")
 
 
-# Theorems, each as a check that a wrong twin must fail.
+# Each check must fail for a wrong twin.
 
 
 def check_cost(module):
-    """The mean over the masked patches of each image; equation (4), with and without normalized targets."""
+    """The loss is the mean over the masked patches of each image, (4), with and without normalized targets."""
     x = images()
     for normalize in (False, True):
         model = model_of(module, normalize_patches=normalize)
@@ -65,20 +65,20 @@ def check_no_gradient_from_visible_patches(module):
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
 
 
-def check_hidden_pixels_are_not_seen(module):
-    """Other pixels in the hidden patches: the same predictions. In a visible patch: others."""
+def check_hidden_pixels_have_no_effect(module):
+    """Other pixels in the hidden patches do not change the predictions; in visible patches they do."""
     model, x = model_of(module), images()
     patches = np.array(patchify(x, 2))
     expected, masked = (np.asarray(each) for each in model.predict_patches(patches, noise()))
-    hidden, seen = patches.copy(), patches.copy()
+    hidden, visible = patches.copy(), patches.copy()
     hidden[masked] = np.random.default_rng(9).normal(size=hidden[masked].shape)
     np.testing.assert_array_equal(model.predict_patches(hidden, noise())[0], expected)
-    seen[~masked] += 1
-    assert np.abs(model.predict_patches(seen, noise())[0] - expected).max(axis=(1, 2)).min() > 1e-3
+    visible[~masked] += 1
+    assert np.abs(model.predict_patches(visible, noise())[0] - expected).max(axis=(1, 2)).min() > 1e-3
 
 
-def check_order_of_the_visible(module):
-    """Which patches are visible counts, not in which order they are drawn: each carries its place."""
+def check_order_of_visible_patches(module):
+    """Predictions do not depend on the order in which the visible patches are drawn."""
     model, patches = model_of(module, mask_ratio=0.5), patchify(images(), 2)
     drawn = noise()
     reversed_ = np.empty_like(drawn)
@@ -93,7 +93,7 @@ def check_order_of_the_visible(module):
 
 
 def check_places_in_the_decoder(module):
-    """Two hidden patches are told apart: each is predicted for its own place."""
+    """The decoder distinguishes hidden patches by their places."""
     model = model_of(module)
     predictions, masked = (np.asarray(e) for e in model.predict_patches(patchify(images(), 2), noise()))
     for row, hidden in zip(predictions, masked, strict=True):
@@ -102,7 +102,7 @@ def check_places_in_the_decoder(module):
 
 
 def check_reconstruction(module):
-    """Visible patches are their own; with normalized targets the hidden ones get their own mean and deviation."""
+    """Visible patches are kept; with normalized targets the hidden ones get the mean and deviation of the true ones."""
     x = images()
     for normalize in (False, True):
         model = model_of(module, normalize_patches=normalize)
@@ -120,15 +120,15 @@ def check_reconstruction(module):
 CHECKS = [
     check_cost,
     check_no_gradient_from_visible_patches,
-    check_hidden_pixels_are_not_seen,
-    check_order_of_the_visible,
+    check_hidden_pixels_have_no_effect,
+    check_order_of_visible_patches,
     check_places_in_the_decoder,
     check_reconstruction,
 ]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_loss_and_predictions(check):
     check(masked_images)
 
 
@@ -141,9 +141,9 @@ def test_theorem(check):
         (check_no_gradient_from_visible_patches, "ops.cast(masked, of_patch.dtype)", "ops.ones_like(of_patch)"),
         (check_no_gradient_from_visible_patches, "= ops.cast(masked, of_patch", "= 1 - ops.cast(masked, of_patch"),
         (check_no_gradient_from_visible_patches, "axis=-1) / ops.sum(weights, axis=-1)", "axis=-1) / 6"),
-        (check_hidden_pixels_are_not_seen, "take_places(patches, visible), visible", "patches[:, :2], visible"),
-        (check_order_of_the_visible, "visible), visible, training", "visible), visible * 0 + [0, 1, 2], training"),
-        (check_order_of_the_visible, "self.compute_dtype), rank)", "self.compute_dtype), rank * 0)"),
+        (check_hidden_pixels_have_no_effect, "take_places(patches, visible), visible", "patches[:, :2], visible"),
+        (check_order_of_visible_patches, "visible), visible, training", "visible), visible * 0 + [0, 1, 2], training"),
+        (check_order_of_visible_patches, "self.compute_dtype), rank)", "self.compute_dtype), rank * 0)"),
         (check_places_in_the_decoder, "tokens = tokens + ops", "tokens = tokens + 0 * ops"),
         (check_reconstruction, "predictions * deviation + mean", "predictions + mean"),
         (check_reconstruction, "ops.where(masked[..., None], predictions, patches)", "predictions"),
@@ -155,18 +155,18 @@ def test_wrong_twin(check, right, wrong):
 
 
 def test_only_visible_patches_go_through_the_encoder(monkeypatch):
-    model, seen = model_of(), []
+    model, shapes = model_of(), []
     run_blocks = model.encoder.run_blocks
     monkeypatch.setattr(
-        model.encoder, "run_blocks", lambda t, **k: seen.append(t.shape) or run_blocks(t, **k)
+        model.encoder, "run_blocks", lambda t, **k: shapes.append(t.shape) or run_blocks(t, **k)
     )
     model.per_example(images(), None, ExampleRandom(0, 0, 4), training=True)
-    assert [tuple(shape) for shape in seen] == [(4, 2, 8)]
+    assert [tuple(shape) for shape in shapes] == [(4, 2, 8)]
     model(images())
-    assert tuple(seen[-1]) == (4, 6, 8), "as a representation of the whole image"
+    assert tuple(shapes[-1]) == (4, 6, 8), "the representation is that of the whole image"
 
 
-def test_each_example_has_masks_of_its_own_in_each_step():
+def test_masks_differ_between_examples_and_steps():
     model = model_of(mask_ratio=0.5)
 
     def masks(n=40, step=0, seed=1, first=0, total=None):
@@ -182,12 +182,12 @@ def test_each_example_has_masks_of_its_own_in_each_step():
 
 
 @pytest.mark.parametrize(("ratio", "visible"), [(0.01, 5), (0.5, 3), (2 / 3, 2), (0.75, 2), (0.99, 1)])
-def test_at_least_one_is_hidden_and_one_seen(ratio, visible):
+def test_at_least_one_patch_is_hidden_and_one_visible(ratio, visible):
     assert model_of(mask_ratio=ratio).num_visible == visible
 
 
-def test_a_patch_of_one_color_has_a_target():
-    """Zero, not NaN, and a finite gradient."""
+def test_normalized_patch_of_one_color_is_finite():
+    """Its target is zero, not NaN, and the gradient is finite."""
     model = model_of(normalize_patches=True)
     with tf.GradientTape() as tape:
         values, _ = model.per_example(
@@ -200,7 +200,7 @@ def test_a_patch_of_one_color_has_a_target():
     )
 
 
-def test_covers_what_is_masked():
+def test_covers_masked_patches():
     model, x = model_of(), images()
     masked = np.asarray(model.draw_masked(4))
     covered = np.asarray(patchify(model.cover(x, masked, value=0.5), 2))
@@ -209,7 +209,7 @@ def test_covers_what_is_masked():
 
 @pytest.mark.slow
 def test_learns_digits():
-    """Fills hidden patches in better than the mean image does, and brings neighbors of one class together."""
+    """Predicts hidden patches better than the mean image does, and nearest neighbors become more accurate."""
     train, val, _ = data.load("digits", seed=0)
     encoder = PatchEncoder(patch_size=2, width=32, depth=1)
     untrained = knn_accuracy(encoder, train, val, k=5)
@@ -222,7 +222,7 @@ def test_learns_digits():
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda: MaskedAutoencoder(keras.layers.Flatten()), "Received: Flatten"),
         (lambda: model_of(mask_ratio=0), "mask_ratio=0"),
@@ -230,10 +230,13 @@ def test_learns_digits():
         (lambda: model_of(decoder_width=6), "width=6"),
         (lambda: model_of(decoder_depth=0), "decoder_depth=0"),
         (lambda: model_of(decoder_heads=3), "by the number of heads 3"),
-        (lambda: MaskedAutoencoder(PatchEncoder(4)).build((None, 4, 4, 1)), "two patches. Received: patch_size=4"),
+        (
+            lambda: MaskedAutoencoder(PatchEncoder(4)).build((None, 4, 4, 1)),
+            "two patches. Received: patch_size=4",
+        ),
         (lambda: model_of().reconstruct(images(), np.ones((4, 6), bool)), "hide 4 of 6 patches"),
     ],
 )
-def test_refusals(act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(act, message):
+    with pytest.raises(ValueError, match=message):
         act()

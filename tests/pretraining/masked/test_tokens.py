@@ -1,4 +1,4 @@
-"""Masked tokens: 80/10/10 of the chosen, never specials or padding, and judged by the chosen alone."""
+"""Masked tokens: 80, 10 and 10 % of the chosen ones, no special tokens, and a loss over the chosen ones only."""
 
 import math
 
@@ -23,7 +23,7 @@ def model_of(module=masked_tokens, **arguments):
 
 
 def sentences(n=200, length=20, seed=0):
-    """A start token, 1 to 19 ordinary ones, padding. The first holds nothing ordinary, the second one."""
+    """A start token, up to 19 ordinary tokens, padding; the first sequence has no ordinary token, the second one."""
     rng = np.random.default_rng(seed)
     x = np.full((n, length), PADDING)
     for row, count in enumerate([0, 1, *rng.integers(2, length, n - 2)]):
@@ -32,20 +32,20 @@ def sentences(n=200, length=20, seed=0):
     return x
 
 
-def chosen_and_seen(model, x, step=0):
+def chosen_and_replaced(model, x, step=0):
     random = ExampleRandom(model.seed, step, len(x))
     chosen = model.choose(x, random)
     return np.asarray(chosen), np.asarray(model.replace(x, chosen, random))
 
 
-# Theorems, each as a check that a wrong twin must fail.
+# Each check must fail for a wrong twin.
 
 
-def check_how_many(module):
-    """max(1, round(ratio · m)) of the m ordinary tokens of each sequence; none of another kind."""
+def check_number_of_chosen_tokens(module):
+    """max(1, round(ratio · m)) of the m ordinary tokens of each sequence are chosen, and no others."""
     x = sentences()
     for ratio in (0.15, 0.4, 0.9):
-        chosen, _ = chosen_and_seen(model_of(module, mask_ratio=ratio), x)
+        chosen, _ = chosen_and_replaced(model_of(module, mask_ratio=ratio), x)
         ordinary = x > MASK
         assert not np.any(chosen & ~ordinary)
         counts = ordinary.sum(axis=1)
@@ -54,9 +54,9 @@ def check_how_many(module):
 
 
 def check_shares(module):
-    """Of the chosen 80 % become the mask token, 10 % a random ordinary token, 10 % stay: binomial bounds."""
+    """80 % of the chosen tokens are masked, 10 % replaced at random, 10 % kept, within binomial bounds."""
     x = np.random.default_rng(1).integers(MASK + 1, VOCABULARY, (3000, 20))
-    chosen, seen = chosen_and_seen(model_of(module, mask_ratio=0.5), x)
+    chosen, seen = chosen_and_replaced(model_of(module, mask_ratio=0.5), x)
     n = chosen.sum()
     assert n == 3000 * 10
     np.testing.assert_array_equal(seen[~chosen], x[~chosen])
@@ -64,29 +64,29 @@ def check_shares(module):
     for share, expected in ((masked, 0.8), (kept, 0.1 + 0.1 / 9), (~masked & ~kept, 0.1 * 8 / 9)):
         assert abs(share.mean() - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
     drawn = np.bincount(seen[chosen][~masked & ~kept], minlength=VOCABULARY)
-    assert not drawn[: MASK + 1].any(), "specials, padding and the mask token are never drawn"
+    assert not drawn[: MASK + 1].any(), "special tokens, padding and the mask token are never inserted"
     share = 1 / 9
     total = drawn.sum()
     assert np.all(abs(drawn[MASK + 1 :] / total - share) < 5 * math.sqrt(share * (1 - share) / total))
 
 
 def check_even_choice(module):
-    """Each ordinary place of a sequence is chosen as often as any other."""
+    """All ordinary places of a sequence are equally likely to be chosen."""
     x = np.tile([START, 5, 6, 7, 8, PADDING], (8000, 1))
-    chosen, _ = chosen_and_seen(model_of(module, mask_ratio=0.25), x)
+    chosen, _ = chosen_and_replaced(model_of(module, mask_ratio=0.25), x)
     share = chosen.mean(axis=0)
     assert share[0] == share[5] == 0
     assert np.all(abs(share[1:5] - 0.25) < 5 * math.sqrt(0.25 * 0.75 / 8000))
 
 
 def check_cost(module):
-    """Cross-entropy of the true tokens, mean over the chosen places alone; 0 where none is chosen."""
+    """The loss is the mean cross-entropy of the true tokens over the chosen places; 0 if none is chosen."""
     x = sentences(n=6, length=8)
     model = model_of(module, mask_ratio=0.4)
     model.build((None, 8))
     values, outputs = model.per_example(x, None, ExampleRandom(1, 3, 6), training=True)
     assert outputs is None
-    chosen, seen = chosen_and_seen(model, x, step=3)
+    chosen, seen = chosen_and_replaced(model, x, step=3)
     h = np.asarray(model.encoder.run_on(seen), "float64")
     V, a = (np.asarray(each, "float64") for each in model.to_tokens.get_weights())
     for row in range(6):
@@ -97,22 +97,22 @@ def check_cost(module):
         np.testing.assert_allclose(values["accuracy"][row], right.mean() if len(places) else 0)
 
 
-CHECKS = [check_how_many, check_shares, check_even_choice, check_cost]
+CHECKS = [check_number_of_chosen_tokens, check_shares, check_even_choice, check_cost]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_choice_and_loss(check):
     check(masked_tokens)
 
 
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_how_many, "{self.mask_token, *self.specials, ", "{self.mask_token, "),
-        (check_how_many, "*({encoder.padding} - {None})", ""),
-        (check_how_many, "ops.round(self.mask_ratio * m), 1)", "ops.round(self.mask_ratio * m), 0)"),
-        (check_how_many, "self.mask_ratio * m", "self.mask_ratio * x.shape[1]"),
-        (check_how_many, 'ops.cast(rank, "float32") < k', 'ops.cast(rank, "float32") <= k'),
+        (check_number_of_chosen_tokens, "{self.mask_token, *self.specials, ", "{self.mask_token, "),
+        (check_number_of_chosen_tokens, "*({encoder.padding} - {None})", ""),
+        (check_number_of_chosen_tokens, "ops.round(self.mask_ratio * m), 1)", "ops.round(self.mask_ratio * m), 0)"),
+        (check_number_of_chosen_tokens, "self.mask_ratio * m", "self.mask_ratio * x.shape[1]"),
+        (check_number_of_chosen_tokens, 'ops.cast(rank, "float32") < k', 'ops.cast(rank, "float32") <= k'),
         (check_shares, "MASK, RANDOM = 0.8, 0.1", "MASK, RANDOM = 0.8, 0.2"),
         (check_shares, "fate < MASK, ops", "fate > MASK, ops"),
         (check_shares, "ops.logical_and(chosen, fate", "ops.logical_or(chosen, fate"),
@@ -129,14 +129,14 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(masked_tokens, right, wrong))
 
 
-def test_choices_belong_to_an_example_and_a_step():
+def test_choices_differ_between_examples_and_steps():
     model, x = model_of(mask_ratio=0.4), np.tile(sentences(n=3)[2:], (40, 1))
-    chosen, seen = chosen_and_seen(model, x)
+    chosen, seen = chosen_and_replaced(model, x)
     assert len({tuple(row) for row in chosen}) > 10
-    again = chosen_and_seen(model, x)
+    again = chosen_and_replaced(model, x)
     np.testing.assert_array_equal((chosen, seen), again)
-    assert np.any(chosen_and_seen(model, x, step=1)[1] != seen)
-    assert np.any(chosen_and_seen(model_of(mask_ratio=0.4, seed=2), x)[1] != seen)
+    assert np.any(chosen_and_replaced(model, x, step=1)[1] != seen)
+    assert np.any(chosen_and_replaced(model_of(mask_ratio=0.4, seed=2), x)[1] != seen)
     parts = []
     for first, count in ((0, 25), (25, 15)):
         random = ExampleRandom(1, 0, count, first, 40)
@@ -145,8 +145,8 @@ def test_choices_belong_to_an_example_and_a_step():
     np.testing.assert_array_equal(np.concatenate(parts), seen)
 
 
-def test_learns_what_follows_what():
-    """Sequences that count: every hidden token can be told from its neighbors."""
+def test_learns_to_count():
+    """In sequences of consecutive numbers every hidden token follows from its neighbors."""
     x = MASK + 1 + (np.arange(12) + np.arange(200)[:, None]) % 9
     model = MaskedTokens(TokenEncoder(VOCABULARY, width=16, depth=1, padding=PADDING), mask_token=MASK)
     model.compile(keras.optimizers.Adam(0.01))
@@ -155,7 +155,7 @@ def test_learns_what_follows_what():
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda: MaskedTokens(keras.layers.Flatten(), mask_token=2), "Received: Flatten"),
         (lambda: model_of(mask_ratio=0), "mask_ratio=0"),
@@ -169,6 +169,6 @@ def test_learns_what_follows_what():
         (lambda: model_of().fit(sentences().astype("float32")), "dtype=float32"),
     ],
 )
-def test_refusals(act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(act, message):
+    with pytest.raises(ValueError, match=message):
         act()

@@ -1,4 +1,4 @@
-"""Masked vectors: so many features of each example hidden, judged by these alone, with any encoder."""
+"""Masked vectors: number of hidden features, loss over these only, any encoder."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ def examples(n=5, shape=(8,), seed=0):
 
 
 def model_of(module=masked_vectors, shape=(8,), **arguments):
-    """With an encoder and a decoder of their own, and values in the hidden places that are not zero."""
+    """Model with an encoder and a decoder, and with trained values that are not zero."""
     first, second = (keras.initializers.GlorotUniform(seed) for seed in (1, 2))
     encoder = keras.Sequential([keras.layers.Flatten(), DENSE(4, "tanh", kernel_initializer=first)])
     decoder = DENSE(8, kernel_initializer=second)
@@ -31,7 +31,7 @@ def model_of(module=masked_vectors, shape=(8,), **arguments):
     return model
 
 
-def check_how_many(module):
+def check_number_of_hidden(module):
     for ratio, count in ((0.01, 1), (0.25, 2), (0.5, 4), (0.99, 7)):
         masked = np.asarray(model_of(module, mask_ratio=ratio).draw_masked(examples(200)))
         assert masked.sum(axis=1).tolist() == [count] * 200
@@ -39,7 +39,7 @@ def check_how_many(module):
 
 
 def check_cost(module):
-    """The mean over the hidden features of their terms; the encoder sees the trained values in their places."""
+    """The loss is the mean over the hidden features, in whose place the encoder gets the trained values."""
     x = examples()
     for loss, of_feature in LOSSES.items():
         model = model_of(module, loss=loss)
@@ -55,8 +55,7 @@ def check_cost(module):
             )  # (3)
 
 
-def check_the_hidden_are_not_seen(module):
-    """Another value in a hidden place: the same output, another target."""
+def check_outputs_do_not_depend_on_hidden_features(module):
     x, model = examples(), model_of(module)
     masked = np.asarray(model.draw_masked(x))
     other = np.where(masked, x + 1, x)
@@ -66,26 +65,26 @@ def check_the_hidden_are_not_seen(module):
     assert np.abs(filled[0] - x)[masked].max() > 0.1
 
 
-CHECKS = [check_how_many, check_cost, check_the_hidden_are_not_seen]
+CHECKS = [check_number_of_hidden, check_cost, check_outputs_do_not_depend_on_hidden_features]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_theorem(check):
+def test_masks_and_loss(check):
     check(masked_vectors)
 
 
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_how_many, "features - round(self.mask_ratio * features)", "round(self.mask_ratio * features)"),
-        (check_how_many, "features - 1)", "features)"),
-        (check_how_many, "visible)[2]", "visible)[2][:, ::-1] | True"),
+        (check_number_of_hidden, "features - round(self.mask_ratio * features)", "round(self.mask_ratio * features)"),
+        (check_number_of_hidden, "features - 1)", "features)"),
+        (check_number_of_hidden, "visible)[2]", "visible)[2][:, ::-1] | True"),
         (check_cost, "total / ops.sum(weights, axis=-1)", "total / 8"),
         (check_cost, "weights * ops.reshape(loss", "ops.reshape(loss"),
         (check_cost, "ops.cast(self.mask_values, x.dtype), x)", "ops.zeros_like(x), x)"),
         (check_cost, "self.encoder(self.cover(x, masked), training=training)", "self.encoder(x, training=training)"),
-        (check_the_hidden_are_not_seen, "self.cover(x, masked), training=False", "x, training=False"),
-        (check_the_hidden_are_not_seen, "ops.shape(x)), x)", "ops.shape(x)), x + 1)"),
+        (check_outputs_do_not_depend_on_hidden_features, "self.cover(x, masked), training=False", "x, training=False"),
+        (check_outputs_do_not_depend_on_hidden_features, "ops.shape(x)), x)", "ops.shape(x)), x + 1)"),
     ],
 )  # fmt: skip
 def test_wrong_twin(check, right, wrong):
@@ -93,7 +92,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(masked_vectors, right, wrong))
 
 
-def test_each_example_has_masks_of_its_own_in_each_step():
+def test_masks_differ_between_examples_and_steps():
     model, x = model_of(), examples(40)
 
     def masks(step=0, seed=1, first=0, count=40):
@@ -106,7 +105,7 @@ def test_each_example_has_masks_of_its_own_in_each_step():
     assert np.any(whole != masks(seed=2))
 
 
-def test_what_stands_in_hidden_places_is_learned():
+def test_values_in_hidden_places_are_trained():
     model = model_of()
     with tf.GradientTape() as tape:
         values, _ = model.per_example(examples(), None, ExampleRandom(0, 0, 5), training=True)
@@ -115,7 +114,7 @@ def test_what_stands_in_hidden_places_is_learned():
     assert np.abs(gradient).max() > 1e-4
 
 
-def test_images_and_vectors_are_one_to_it():
+def test_images_equal_flattened_vectors():
     x = examples(6, (2, 4, 1))
     flat, square = model_of(), model_of(shape=(2, 4, 1))
     square.mask_values.assign(np.reshape(flat.mask_values, (2, 4, 1)))
@@ -127,7 +126,7 @@ def test_images_and_vectors_are_one_to_it():
 
 
 def test_learns_digits():
-    """Better than the untrained encoder, for neighbors and, by far, for a linear probe."""
+    """Nearest neighbors are better than on the untrained encoder, and a linear probe much better."""
     train, val, _ = data.load("digits", seed=0)
     encoder = methods.dense_encoder()
     before = knn_accuracy(encoder, train, val, k=5), methods.probe_accuracy(encoder, train, val)
@@ -141,7 +140,7 @@ def test_learns_digits():
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
+    ("act", "message"),
     [
         (lambda: model_of(mask_ratio=0), "mask_ratio=0"),
         (lambda: model_of(mask_ratio=1), "mask_ratio=1"),
@@ -149,6 +148,6 @@ def test_learns_digits():
         (lambda: MaskedVectors("dense"), "Received: str"),
     ],
 )
-def test_refusals(act, says):
-    with pytest.raises(ValueError, match=says):
+def test_refusals(act, message):
+    with pytest.raises(ValueError, match=message):
         act()
