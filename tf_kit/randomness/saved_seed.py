@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from tf_kit.typing import LayerMixin
 
-class SavesItsSeed:
+
+class SavesItsSeed(LayerMixin):
     """Mixin for a layer that saves the state of `self.seed_generator` with its weights.
 
     A loaded model continues the sequence of random masks of the saved one.

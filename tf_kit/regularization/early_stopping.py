@@ -60,6 +60,11 @@ class EarlyStopping(keras.callbacks.Callback):
     Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, algorithm 7.1.
     """
 
+    best_value: float | None
+    best_epoch: int | None
+    stopped_epoch: int | None
+    _best_weights: list[np.ndarray] | None
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -186,12 +191,13 @@ def retrain_on_all(
         )
     keras.utils.set_random_seed(seed)
     model = make_model()
-    num_updates = stopper.num_epochs * math.ceil(len(x) / batch_size)
+    num_epochs = stopper.best_epoch + 1
+    num_updates = num_epochs * math.ceil(len(x) / batch_size)
     limit = [_StopAfter(num_updates)] if count_by == "updates" else []
     model.fit(
         np.concatenate([x, x_val]),
         np.concatenate([y, y_val]),
-        epochs=stopper.num_epochs,
+        epochs=num_epochs,
         batch_size=batch_size,
         callbacks=limit,
         verbose=0,

@@ -77,7 +77,7 @@ def predict_by_mask_sampling(
     batch_size = count("predict_by_mask_sampling.batch_size", batch_size)
     _forward(model, x, slice(0, 1))  # builds the model if necessary
     layers = _dropout_layers(model)
-    total = 0.0
+    total = np.zeros(())
     for k in range(num_masks):
         batches = []
         for rows in _batches(x, batch_size):

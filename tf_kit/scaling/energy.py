@@ -120,7 +120,8 @@ class EnergyBill:
 
     def __str__(self) -> str:
         lines = [f"{'':<24}{'MFLOP':>12}{'MB moved':>12}{'µJ compute':>12}{'µJ memory':>12}"]
-        for name, part in [*((layer.name, layer) for layer in self.layers), ("total", self)]:
+        parts: list[tuple[str, Any]] = [(layer.name, layer) for layer in self.layers]
+        for name, part in [*parts, ("total", self)]:
             flops = part.total_flops if part is self else part.flops
             lines.append(
                 f"{name[:24]:<24}{flops / 1e6:>12.3f}{part.moved_bytes / 1e6:>12.3f}"
@@ -215,10 +216,10 @@ def energy_bill(
             remedy = 'Give arithmetic="float32"'
             refuse("energy_bill.model", "compute in float32 or less", f"{work.layer.name} in {dtype}", remedy)
         passes = 1 if not training else 3 if work.learns else 2  # (4)
-        multiplied = num_steps * passes * n * work.multiply_accumulates
+        multiplied: float = num_steps * passes * n * work.multiply_accumulates
         multiplied *= work.nonzero_fraction if skip_zeros else 1
         weights_bytes = work.weights_bytes(skip_zeros)
-        update_bytes = 0
+        update_bytes: float = 0
         if training and work.learns and id(work.layer) not in updated:
             update_bytes = (3 + 2 * num_slots) * weights_bytes
             updated.add(id(work.layer))

@@ -116,7 +116,7 @@ class ReplicaCheck(keras.callbacks.Callback):
     def __init__(self, x: ArrayLike, y: ArrayLike | None = None, num_examples: int = 8) -> None:
         super().__init__()
         self.examples = x, y, num_examples
-        self.findings = None
+        self.findings: list[Finding] | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self.findings is None and self.model.distribute_strategy.num_replicas_in_sync > 1:
@@ -301,7 +301,7 @@ def _by_layer(model: keras.Model, variables: list[keras.Variable]) -> dict[keras
     for layer in keras_internals.flatten_layers(model):
         for variable in layer.weights:
             owners[id(variable)] = layer  # inner layers come after outer ones
-    found = {}
+    found: dict[keras.layers.Layer, list[str]] = {}
     for variable in variables:
         found.setdefault(owners.get(id(variable), model), []).append(variable.name)
     return found

@@ -65,11 +65,12 @@ class Split(keras.Model):
         if not layers or not all(isinstance(layer, keras.layers.Layer) for layer in layers):
             refuse("Split.layers", "be a list of Keras layers", f"{layers!r}"[:80])
         self.stack = list(layers)
-        self.cuts = None if cuts is None else [int(cut) for cut in cuts]
-        if cuts is not None and (
-            self.cuts != sorted(set(self.cuts)) or not all(0 < cut < len(layers) for cut in self.cuts)
-        ):
-            refuse("Split.cuts", f"be increasing indices from 1 to {len(layers) - 1}", f"cuts={list(cuts)}")
+        self.cuts: list[int] | None = None
+        if cuts is not None:
+            self.cuts = [int(cut) for cut in cuts]
+            if self.cuts != sorted(set(self.cuts)) or not all(0 < cut < len(layers) for cut in self.cuts):
+                rule = f"be increasing indices from 1 to {len(layers) - 1}"
+                refuse("Split.cuts", rule, f"cuts={list(cuts)}")
         self.devices = tuple(devices or _devices())
 
     @property
@@ -168,13 +169,15 @@ def split(
             "Give a Sequential model a keras.Input; the layers of other models have no single order",
         )
     names = [layer.name for layer in model.layers]
+    indices = None
     if cuts is not None:
-        cuts = [names.index(cut) if cut in names else cut for cut in cuts]
-        unknown = [cut for cut in cuts if not isinstance(cut, int)]
+        known = [names.index(cut) if cut in names else cut for cut in cuts]
+        indices = [cut for cut in known if isinstance(cut, int)]
+        unknown = [cut for cut in known if not isinstance(cut, int)]
         if unknown:
             refuse("split.cuts", f"be layers of the model: {', '.join(names)}", f"{unknown}")
     layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]
-    made = Split(layers, cuts, devices, name=f"{model.name}_split")
+    made = Split(layers, indices, devices, name=f"{model.name}_split")
     made.build(model.input_shape)
     for layer, source in zip(layers, model.layers, strict=True):
         for copy, variable in zip(layer.variables, source.variables, strict=True):

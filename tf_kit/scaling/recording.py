@@ -50,7 +50,11 @@ class Recorder:
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self.raw, self.given = {}, None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.raw: dict[int, list[np.ndarray]] = {}
+        self.given: list[np.ndarray] | None = None
 
     def step(self, batch: Tensor) -> Step:
         """Take a step on one device, in a new thread, outside the scope of the model's strategy."""
@@ -62,7 +66,7 @@ class Recorder:
             except Exception as error:
                 failed.append(error)
 
-        self.raw, self.given = {}, None
+        self._forget()
         with keras_internals.without_strategy(self._model):
             thread = threading.Thread(target=run)
             thread.start()
@@ -73,7 +77,7 @@ class Recorder:
 
     def step_on_replicas(self, strategy: tf.distribute.Strategy, batches: Sequence[Tensor]) -> Step:
         """Take a step in which replica r gets `batches[r]`."""
-        self.raw, self.given = {}, None
+        self._forget()
 
         def of_replica(context):
             return batches[context.replica_id_in_sync_group]

@@ -180,6 +180,7 @@ def balanced_cuts(costs: Sequence[float], num_parts: int) -> list[int]:
             "balanced_cuts.num_parts", f"be at most the number of layers, {length}", f"num_parts={num_parts}"
         )
     sums = np.concatenate([[0], np.cumsum(costs)])
+    best: dict[tuple[int, int], tuple[float, tuple[int, ...]]]
     best = {(1, end): (float(sums[end]), ()) for end in range(length + 1)}
     for parts in range(2, num_parts + 1):
         for end in range(parts, length + 1):
@@ -228,7 +229,7 @@ def traced_collectives(model: keras.Model, x: ArrayLike, y: ArrayLike | None = N
     shared = strategy.experimental_distribute_values_from_function(lambda context: batch)
     traced = tf.function(lambda batch: strategy.run(model.train_step, args=(batch,)))
     graph = traced.get_concrete_function(shared).graph
-    moved = {}
+    moved: dict[str, int] = {}
     for operation in _operations(graph):
         if operation.type.startswith(("Collective", "NcclAllReduce")) and operation.inputs:
             tensor = operation.inputs[0]

@@ -226,7 +226,8 @@ def turned(angle: Tensor, height: int, width: int) -> Maps:
 def product(first: Maps, second: Maps) -> Maps:
     """Return the maps of `first` followed by `second`: points of the output are traced back through both."""
     (e, f, g), (h, i, j) = second
-    return tuple((a * e + b * h, a * f + b * i, a * g + b * j + c) for a, b, c in first)
+    top, bottom = ((a * e + b * h, a * f + b * i, a * g + b * j + c) for a, b, c in first)
+    return top, bottom
 
 
 def resample(images: Tensor, maps: Maps) -> Tensor:

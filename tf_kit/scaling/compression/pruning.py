@@ -19,12 +19,12 @@ from tf_kit.checks import choice, count, number, refuse
 from tf_kit.keras_internals import slots_of, stored_kernel
 from tf_kit.networks.inspection import layers_within
 from tf_kit.scaling.compression.rebuilding import config_of, rebuild
-from tf_kit.typing import ArrayLike, Tensor
+from tf_kit.typing import ArrayLike, LayerMixin, Tensor
 
 _SCOPES = ("global", "layer")
 
 
-class _Pruned:
+class _Pruned(LayerMixin):
     """Mixin for a Keras layer with a kernel: adds a mask, and saves only the weights that it keeps."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -287,7 +287,7 @@ class GradualPruning(keras.callbacks.Callback):
         )
         self.frequency = count("GradualPruning.frequency", frequency)
         self.scope = choice("GradualPruning.scope", scope, _SCOPES)
-        self.sparsities = {}
+        self.sparsities: dict[int, float] = {}
 
     def sparsity_at(self, step: int) -> float:
         """Compute s_t, the share of zeros at a step."""

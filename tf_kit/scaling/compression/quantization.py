@@ -20,7 +20,7 @@ from tf_kit.networks.inspection import layers_within
 from tf_kit.scaling.compression.pruning import PrunedConv1D, PrunedConv2D, PrunedConv3D, PrunedDense
 from tf_kit.scaling.compression.rebuilding import config_of, rebuild
 from tf_kit.scaling.compression.size import pack, unpack
-from tf_kit.typing import ArrayLike, Tensor
+from tf_kit.typing import ArrayLike, LayerMixin, Tensor
 
 
 def quantize_weights(weights: ArrayLike, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +72,7 @@ def _bits(subject, bits):
     return int(bits)
 
 
-class _Quantized:
+class _Quantized(LayerMixin):
     """Mixin for a Keras layer with a kernel, which it stores as int8 levels and a scale."""
 
     def __init__(self, *args: Any, bits: int = 8, **kwargs: Any) -> None:
