@@ -157,7 +157,8 @@ class KnownMistakes:
 
     def __init__(self, lab: labs.Lab, exercise: Exercise, cases: list[dict[str, Any]]):
         self._lab, self._exercise, self._cases = lab, exercise, cases
-        self._namespaces, self._outputs = {}, {}
+        self._namespaces: dict[str, dict[str, Any] | Failure] = {}
+        self._outputs: dict[tuple[str, int], dict[str, np.ndarray] | Failure] = {}
 
     def outputs(self, mistake: Mistake, index: int) -> dict[str, np.ndarray] | Failure:
         """Return the outputs of a mistake on the case with an index."""
@@ -168,8 +169,10 @@ class KnownMistakes:
                 self._namespaces[mistake.sentence] = measurement.execute(code)
             namespace = self._namespaces[mistake.sentence]
             probe = getattr(self._lab.probes, self._exercise.id)
-            failed = isinstance(namespace, Failure)
-            self._outputs[key] = namespace if failed else measure(probe, namespace, self._cases[index])
+            if isinstance(namespace, Failure):
+                self._outputs[key] = namespace
+            else:
+                self._outputs[key] = measure(probe, namespace, self._cases[index])
         return self._outputs[key]
 
 

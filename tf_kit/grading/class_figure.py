@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def _draw_points(axes: Axes, title, points):
             count = int(matches.sum())
             axes.barh(i, count, left=left, color=color, label=label if i == 0 else None, height=0.7)
             if count:
-                look = {"ha": "center", "va": "center", "color": "white", "weight": "bold"}
+                look: dict[str, Any] = {"ha": "center", "va": "center", "color": "white", "weight": "bold"}
                 axes.text(left + count / 2, i, str(count), **look)
             left += count
     labels = [f"{name} ({maximum})" for name, (maximum, _) in points.items()]
@@ -83,7 +83,7 @@ def _draw_mistakes(axes: Axes, mistakes):
         axes.text(count, i + 0.17, f" {count}", va="center", fontsize=12)
     axes.set_ylim(len(counts) - 0.4, -0.6)
     axes.set_yticks([])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_title("most frequent mistakes", loc="left", fontsize=14)
     axes.set_xlabel("students")
     axes.grid(visible=False)

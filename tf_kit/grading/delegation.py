@@ -1,6 +1,7 @@
 """Delegation: answers that leave the work to a library, found by reading their code.
 
-`check` reads the code so that the student learns of it early; `sandbox.prohibitions` enforces the rule. No code is run here.
+`check` reads the code so that the student learns of it early; `sandbox.prohibitions` enforces the rule. No code is run
+here.
 """
 
 import ast

@@ -55,7 +55,8 @@ class Grader:
             for id, exercise in self._exercises.items()
         }
         self._secret = secret
-        self._mistakes = {}  # id of an exercise -> outputs of each known mistake on the visible cases
+        # Id of an exercise -> outputs of each known mistake on the visible cases; None while they are computed.
+        self._mistakes: dict[str, list[Any] | None] = {}
         self._children = Children(lab, jobs or os.cpu_count() or 1)
         self._allow_unsandboxed = allow_unsandboxed
 
@@ -102,8 +103,9 @@ class Grader:
 
     def grade(self, pending: Sequence[Submission]) -> Iterator[Grade]:
         """Grade submissions, several at once. Yields each `Grade` as soon as it is complete."""
-        pending, open_ = list(reversed(pending)), {}
-        queue = []
+        pending = list(reversed(pending))
+        open_: dict[Submission, _Paper] = {}
+        queue: list[Job] = []
         while pending or open_ or queue:
             while pending and len(queue) < self._children.jobs:
                 submission = pending.pop()

@@ -169,7 +169,10 @@ def folder() -> Path:
 @functools.cache
 def labs() -> list[Lab]:
     """List all labs in order."""
-    return [Lab(*path.stem.split("_", 1), path) for path in sorted(folder().glob("[0-9][0-9]_*.py"))]
+    return [
+        Lab(number=path.stem[:2], topic=path.stem[3:], source=path)
+        for path in sorted(folder().glob("[0-9][0-9]_*.py"))
+    ]
 
 
 def find(name: str) -> Lab:

@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
 from tf_kit.grading import judge
 from tf_kit.grading.submissions import Submission
@@ -89,8 +90,8 @@ class Record:
 
     def __init__(self, folder: str | Path):
         self.path = Path(folder) / RECORD
-        self._grades = {}
-        self._known = {}
+        self._grades: dict[str, dict[str, Any]] = {}  # student -> latest entry
+        self._known: dict[tuple[str, str], dict[str, Any]] = {}  # digest, identity -> latest entry
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was not finished

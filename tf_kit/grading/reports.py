@@ -40,7 +40,7 @@ def write(grades: Sequence[Grade], lab: Lab, folder: str | Path, manifest: Mappi
     _save(folder / "junit.xml", junit_xml(grades, lab))
     _save(folder / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     _save(folder / "summary.txt", summary(grades, lab))
-    taken = set()
+    taken: set[str] = set()
     for grade in grades:
         place = folder / "students" / _filename(grade.student, taken)
         _save(place / "results.json", json.dumps(gradescope(grade), indent=2, ensure_ascii=False) + "\n")
@@ -49,7 +49,7 @@ def write(grades: Sequence[Grade], lab: Lab, folder: str | Path, manifest: Mappi
 
 def grades_csv(grades: Sequence[Grade]) -> str:
     """Write one line per answer: student, lab, exercise, points, max, status."""
-    rows = [("student", "lab", "exercise", "points", "max", "status")]
+    rows: list[tuple] = [("student", "lab", "exercise", "points", "max", "status")]
     for grade in grades:
         rows += [(grade.student, grade.lab, r.exercise, r.points, r.maximum, r.status) for r in grade.results]
     return _csv(rows)
@@ -57,7 +57,7 @@ def grades_csv(grades: Sequence[Grade]) -> str:
 
 def canvas_csv(grades: Sequence[Grade], lab: Lab) -> str:
     """Write a gradebook for import into Canvas: one line per student, with the maximum in a second heading."""
-    rows = [("Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.title)]
+    rows: list[tuple] = [("Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.title)]
     rows.append(("    Points Possible", "", "", "", "", lab.points))
     rows += [(grade.student, grade.number, "", "", "", grade.points) for grade in grades]
     return _csv(rows)
@@ -65,7 +65,7 @@ def canvas_csv(grades: Sequence[Grade], lab: Lab) -> str:
 
 def moodle_csv(grades: Sequence[Grade]) -> str:
     """Write an offline grading worksheet for import into Moodle."""
-    rows = [("Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Feedback comments")]
+    rows: list[tuple] = [("Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Feedback comments")]
     for grade in grades:
         words = "; ".join(f"{r.title}: {r.points} of {r.maximum}, {r.status}" for r in grade.results)
         identifier = f"Participant {grade.number}" if grade.number else grade.student

@@ -58,7 +58,7 @@ class Statement:
     def shape(self) -> str:
         """The statement without spacing, comments and choice of quotes."""
         try:
-            return ast.dump(self.node)
+            return self.text if self.node is None else ast.dump(self.node)
         except (RecursionError, MemoryError):
             return self.text
 
@@ -97,7 +97,7 @@ class Notebook:
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 self._broken[i] = error
         self._untouched = {id: self._choose(id, *stub) for id, stub in stubs.items()}
-        self._bindings = {}
+        self._bindings: dict[str, list[Statement]] = {}
         for statement in self._statements:
             for name in statement.binds:
                 self._bindings.setdefault(name, []).append(statement)

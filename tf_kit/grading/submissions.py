@@ -44,7 +44,7 @@ def find(paths: Sequence[str | Path]) -> list[Submission]:
     Raises:
         InputError: a path does not exist, or there is no notebook in any of them.
     """
-    found = {}
+    found: dict[str, list[Submission]] = {}
     for path in map(Path, paths):
         if not path.exists():
             refuse(

@@ -11,6 +11,7 @@ built once, in the process that forks; `Walls.confine` is called in the fork, as
 """
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -21,15 +22,13 @@ import sysconfig
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tf_kit.grading.sandbox.system_calls import call, filter_program, install
 
-try:
-    import resource
-except (
-    ImportError
-):  # Windows has no limits to set; imported here because a confined process cannot open files
-    resource = None
+resource: Any = None  # Windows has no limits to set
+with contextlib.suppress(ImportError):  # imported here because a confined process cannot open files
+    resource = importlib.import_module("resource")
 
 PARTS = ("namespaces", "landlock", "seccomp", "limits")
 LARGEST_FILE = 32 << 20
@@ -134,7 +133,9 @@ class Walls:
             _allow_own_process(self._rules)
             self._rules.restrict()
         if self._filter is not None:
-            install(filter_program(os.getpid()))
+            program = filter_program(os.getpid())
+            assert program is not None  # as for `self._filter`, on the same machine
+            install(program)
 
     def clear(self, pid: int) -> None:
         """Remove the folder of a fork that has ended. With namespaces the folder vanished with the fork."""

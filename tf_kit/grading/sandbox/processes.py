@@ -107,9 +107,9 @@ class Children:
         )
         theirs.close()
         self._watched = selectors.DefaultSelector()
-        self._running = {}
+        self._running: dict[int, _Child] = {}
         self._count = 0
-        self._parts = None
+        self._parts: dict[str, bool] | None = None
 
     def _settings(self, lab, control):
         package = Path(__file__).parents[2]
@@ -174,7 +174,8 @@ class Children:
                     "a process that ended at once",
                     "Run `tf-kit doctor` to check the installation",
                 )
-            self._parts = json.loads(message)["ready"]
+            parts: dict[str, bool] = json.loads(message)["ready"]
+            self._parts = parts
             self._watched.register(self._control, selectors.EVENT_READ)
         return self._parts
 
@@ -211,7 +212,8 @@ class Children:
         Raises:
             ZygoteDied: the zygote ended before its jobs.
         """
-        ended, end = [], None if seconds is None else time.monotonic() + seconds
+        ended: list[Job] = []
+        end = None if seconds is None else time.monotonic() + seconds
         while self._running and not ended:
             deadlines = [child.deadline for child in self._running.values()] + ([end] if end else [])
             ready = self._watched.select(max(0.0, min(deadlines) - time.monotonic()))

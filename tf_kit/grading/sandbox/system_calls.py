@@ -161,9 +161,10 @@ def filter_program(own: int = 0) -> bytes | None:
             *((equal, 0, 4, numbers[column]), (load, 0, 0, argument[0]), (equal, 0, 1, own)),
             *((give, 0, 0, allow), (give, 0, 0, refuse)),
         ]
-    for numbers in _FORBIDDEN_CALLS.values():
-        if numbers[column] is not None:
-            program += [(equal, 0, 1, numbers[column]), (give, 0, 0, refuse)]
+    for forbidden in _FORBIDDEN_CALLS.values():
+        number = forbidden[column]
+        if number is not None:
+            program += [(equal, 0, 1, number), (give, 0, 0, refuse)]
     program.append((give, 0, 0, allow))
     return b"".join(struct.pack("HBBI", *instruction) for instruction in program)
 
