@@ -9,20 +9,6 @@ from typing import TYPE_CHECKING
 
 from tf_kit.lazy import lazily
 
-if TYPE_CHECKING:
-    from tf_kit import data as data
-    from tf_kit import design as design
-    from tf_kit import experiments as experiments
-    from tf_kit import grading as grading
-    from tf_kit import networks as networks
-    from tf_kit import optimizers as optimizers
-    from tf_kit import plotting as plotting
-    from tf_kit import pretraining as pretraining
-    from tf_kit import regularization as regularization
-    from tf_kit import runs as runs
-    from tf_kit import scaling as scaling
-    from tf_kit import training as training
-
 __version__ = "0.1.0"
 
 WINGS = (
@@ -40,4 +26,18 @@ WINGS = (
     "training",
 )
 
-__getattr__, __dir__, __all__ = lazily(__name__, {f"tf_kit.{wing}": () for wing in WINGS})
+if TYPE_CHECKING:
+    from tf_kit import data as data
+    from tf_kit import design as design
+    from tf_kit import experiments as experiments
+    from tf_kit import grading as grading
+    from tf_kit import networks as networks
+    from tf_kit import optimizers as optimizers
+    from tf_kit import plotting as plotting
+    from tf_kit import pretraining as pretraining
+    from tf_kit import regularization as regularization
+    from tf_kit import runs as runs
+    from tf_kit import scaling as scaling
+    from tf_kit import training as training
+else:  # hidden from type checkers, which would accept any name if there were a `__getattr__`
+    __getattr__, __dir__, __all__ = lazily(__name__, {f"tf_kit.{wing}": () for wing in WINGS})

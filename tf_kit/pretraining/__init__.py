@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from tf_kit.pretraining.joint_embedding import BarlowTwins as BarlowTwins
     from tf_kit.pretraining.joint_embedding import SimCLR as SimCLR
     from tf_kit.pretraining.joint_embedding import VICReg as VICReg
-    from tf_kit.pretraining.joint_embedding import barlow_twins as barlow_twins
-    from tf_kit.pretraining.joint_embedding import byol as byol
     from tf_kit.pretraining.joint_embedding import nt_xent as nt_xent
     from tf_kit.pretraining.joint_embedding import projection_head as projection_head
-    from tf_kit.pretraining.joint_embedding import vicreg as vicreg
+    from tf_kit.pretraining.joint_embedding.barlow_twins import barlow_twins as barlow_twins
+    from tf_kit.pretraining.joint_embedding.byol import byol as byol
+    from tf_kit.pretraining.joint_embedding.vicreg import vicreg as vicreg
     from tf_kit.pretraining.masked import MaskedAutoencoder as MaskedAutoencoder
     from tf_kit.pretraining.masked import MaskedTokens as MaskedTokens
     from tf_kit.pretraining.masked import MaskedVectors as MaskedVectors
@@ -42,34 +42,34 @@ if TYPE_CHECKING:
     from tf_kit.randomness.step import ExampleRandom as ExampleRandom
     from tf_kit.training.classifier import Classifier as Classifier
     from tf_kit.training.trainer import Trainer as Trainer
-
-__getattr__, __dir__, __all__ = lazily(
-    __name__,
-    {
-        "tf_kit.pretraining.autoencoder": ("Autoencoder", "DenoisingAutoencoder", "reconstruction_loss"),
-        "tf_kit.pretraining.greedy": ("Supervised", "pretrain_greedily"),
-        "tf_kit.pretraining.joint_embedding": (
-            "BYOL",
-            "BarlowTwins",
-            "SimCLR",
-            "VICReg",
-            "barlow_twins",
-            "byol",
-            "nt_xent",
-            "projection_head",
-            "vicreg",
-        ),
-        "tf_kit.pretraining.masked": ("MaskedAutoencoder", "MaskedTokens", "MaskedVectors"),
-        "tf_kit.pretraining.monitors": ("CollapseMonitor", "CollapseWarning", "KNNMonitor"),
-        "tf_kit.pretraining.pretrainer": ("Pretrainer",),
-        "tf_kit.pretraining.quality": ("alignment", "feature_deviation", "rankme", "uniformity"),
-        "tf_kit.pretraining.rbm": ("RBM", "DeepBeliefNetwork"),
-        "tf_kit.pretraining.transfer": ("finetune", "knn_accuracy", "linear_probe"),
-        # earlier places of these names
-        "tf_kit.data.overlap": ("find_overlap", "refuse_overlap"),
-        "tf_kit.networks.transformer": ("PatchEncoder", "TokenEncoder"),
-        "tf_kit.randomness.step": ("ExampleRandom",),
-        "tf_kit.training.classifier": ("Classifier",),
-        "tf_kit.training.trainer": ("Trainer",),
-    },
-)
+else:  # hidden from type checkers, which would accept any name if there were a `__getattr__`
+    __getattr__, __dir__, __all__ = lazily(
+        __name__,
+        {
+            "tf_kit.pretraining.autoencoder": ("Autoencoder", "DenoisingAutoencoder", "reconstruction_loss"),
+            "tf_kit.pretraining.greedy": ("Supervised", "pretrain_greedily"),
+            "tf_kit.pretraining.joint_embedding": (
+                "BYOL",
+                "BarlowTwins",
+                "SimCLR",
+                "VICReg",
+                "barlow_twins",
+                "byol",
+                "nt_xent",
+                "projection_head",
+                "vicreg",
+            ),
+            "tf_kit.pretraining.masked": ("MaskedAutoencoder", "MaskedTokens", "MaskedVectors"),
+            "tf_kit.pretraining.monitors": ("CollapseMonitor", "CollapseWarning", "KNNMonitor"),
+            "tf_kit.pretraining.pretrainer": ("Pretrainer",),
+            "tf_kit.pretraining.quality": ("alignment", "feature_deviation", "rankme", "uniformity"),
+            "tf_kit.pretraining.rbm": ("RBM", "DeepBeliefNetwork"),
+            "tf_kit.pretraining.transfer": ("finetune", "knn_accuracy", "linear_probe"),
+            # earlier places of these names
+            "tf_kit.data.overlap": ("find_overlap", "refuse_overlap"),
+            "tf_kit.networks.transformer": ("PatchEncoder", "TokenEncoder"),
+            "tf_kit.randomness.step": ("ExampleRandom",),
+            "tf_kit.training.classifier": ("Classifier",),
+            "tf_kit.training.trainer": ("Trainer",),
+        },
+    )
