@@ -150,9 +150,12 @@ class MaskedAutoencoderOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.decoder_width % 4 or self.decoder_width % self.decoder_heads:
-            requirement = f"be divisible by 4 and by the number of heads {self.decoder_heads}"
-            refuse(f"{self.subject}.decoder_width", requirement, f"decoder_width={self.decoder_width}")
+        width, heads = self.decoder_width, self.decoder_heads
+        if width % 4:
+            refuse(f"{self.subject}.decoder_width", "be divisible by 4", f"decoder_width={width}")
+        if width % heads:
+            requirement = f"divide the width of the decoder, {width}"
+            refuse(f"{self.subject}.decoder_heads", requirement, f"decoder_heads={heads}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,7 +274,7 @@ class Method:
         title: name in tables and figures.
         class_name: name of its class in `tf_kit.pretraining`.
         learns: its principle in one line.
-        options: declaration of its own options.
+        options: declaration of the options that are specific to it.
         encoders: kinds of encoder that it supports, the default first.
         greedy: whether it trains layer by layer.
         views: whether it learns from two augmented views.

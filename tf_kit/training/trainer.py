@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -324,10 +325,11 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 class _Means:
     """Metrics, created from the first example. (A plain dictionary would be tracked, and locked, by Keras.)"""
 
-    def __init__(self):
-        self.by_name = {}
+    def __init__(self) -> None:
+        self.by_name: dict[str, keras.metrics.Mean] = {}
 
-    def create(self, names):
+    def create(self, names: Iterable[str]) -> None:
+        """Create a mean for each name that has none yet, with the loss first."""
         for name in sorted(names, key=lambda name: (name != "loss", name)):
             if name not in self.by_name:
                 self.by_name[name] = keras.metrics.Mean(name=name)

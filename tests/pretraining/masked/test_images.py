@@ -229,7 +229,7 @@ def test_learns_digits():
         (lambda: model_of(mask_ratio=1), "mask_ratio=1"),
         (lambda: model_of(decoder_width=6), "width=6"),
         (lambda: model_of(decoder_depth=0), "decoder_depth=0"),
-        (lambda: model_of(decoder_heads=3), "by the number of heads 3"),
+        (lambda: model_of(decoder_heads=3), "divide the width of the decoder, 8. Received: decoder_heads=3"),
         (
             lambda: MaskedAutoencoder(PatchEncoder(4)).build((None, 4, 4, 1)),
             "two patches. Received: patch_size=4",

@@ -36,8 +36,8 @@ class MaskedAutoencoder(Pretrainer):
         encoder: `PatchEncoder`, trained in place.
         mask_ratio: fraction of the patches that is hidden, in (0, 1); at least one patch is hidden and at least one
             visible. Defaults to 0.75.
-        normalize_patches: whether the target is each patch in units of its own deviation, which weights edges more
-            than brightness. Defaults to False.
+        normalize_patches: whether the target is each patch minus its mean, divided by its standard deviation, which
+            weights edges more than brightness. Defaults to False.
         decoder_width: length of a token in the decoder, divisible by 4 and by `decoder_heads`. Defaults to 32.
         decoder_depth: number of blocks of the decoder. Defaults to 1.
         decoder_heads: number of attention heads of the decoder. Defaults to 4.
