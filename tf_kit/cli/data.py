@@ -31,7 +31,7 @@ def list_data(data_dir: str | None) -> None:
         click.echo(line.rstrip() + (f"  {row.problem}" if row.problem else ""))
 
 
-@data.command("get")
+@data.command("get", short_help="Download and prepare the data set NAME.")
 @click.argument("name")
 @flags.DATA_DIR
 def get_data(name: str, data_dir: str | None) -> None:
@@ -43,7 +43,7 @@ def get_data(name: str, data_dir: str | None) -> None:
     click.echo(f"{name} is in {folder}" if folder else f"{name} comes with the kit")
 
 
-@data.command("import")
+@data.command("import", short_help="Prepare the data set NAME from its raw files.")
 @click.argument("name")
 @click.argument("folder", type=click.Path())
 @flags.DATA_DIR

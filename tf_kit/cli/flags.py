@@ -148,7 +148,7 @@ LABELLED = text(
     metavar="NAME",
 )
 SEED = number("--seed", "Seed of all random numbers", default=0, at_least=0)
-SEEDS = number("--seeds", "Number of seeds: 0, 1, …", default=3)
+SEEDS = number("--seeds", "Number of seeds, which are counted from 0", default=3)
 RESUME = click.option("--resume", is_flag=True, help="Continue the run in the run folder, if it holds one.")
 LABELS = text(
     "--labels",

@@ -125,8 +125,11 @@ def grade(
     grade is appended to the record OUT/grades.jsonl at once. To continue after an interruption, run the same command
     again: a submission on record is not graded twice. The reports are written at the end.
     """
-    from tf_kit.grading import course
+    from tf_kit.grading import course, labs, submissions
 
+    # Refuse mistakes before the folder and its secret are made.
+    labs.find(name)
+    submissions.find(submission)
     secret = None if visible_only else course_secret or course.secret(out)
     try:
         course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed)

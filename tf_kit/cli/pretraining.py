@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shlex
 from typing import Any
@@ -11,7 +12,7 @@ import click
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command, Group
 from tf_kit.options import Parsed, flags_of
-from tf_kit.pretraining.methods import METHODS, Method
+from tf_kit.pretraining.methods import METHODS, SIZES, EncoderOptions, Method
 
 IMAGE_SIZE = flags.text(
     "--image-size",
@@ -120,12 +121,12 @@ def _sizes(method: Method) -> dict[str, Any]:
 
 
 def _helps(method: Method) -> dict[str, str]:
-    """Help of flags whose meaning is simpler for one method than for all."""
+    """Help of flags whose meaning depends on the method."""
     helps = {"epochs": "Passes over the data for each layer" if method.greedy else "Passes over the data"}
-    if method.encoders == ("mlp",):
-        helps |= {"units": "Units of each layer", "activation": "Activation of the layers"}
-    if len(method.encoders) == 1:
-        helps |= {"patch_size": "Side of a patch in pixels"}
+    if len(method.encoders) > 1:
+        for field in dataclasses.fields(EncoderOptions):
+            kinds = [kind for kind in method.encoders if field.name in SIZES[kind]]
+            helps |= {field.name: f"{field.metadata['help']}, for {' and '.join(kinds)}"} if kinds else {}
     return helps
 
 

@@ -201,21 +201,21 @@ class EncoderOptions(Options):
     encoder: str | None = option(None, "Kind of encoder", choices=("cnn", "mlp", "vit"))
     units: tuple[int, ...] | None = option(
         None,
-        "mlp, cnn: units of each dense layer",
+        "Units of each dense layer",
         at_least=1,
         default_text="200,200,200 for mlp, 128 for cnn",
     )
     activation: str | None = option(
         None,
-        "mlp, cnn: activation of the hidden layers",
+        "Activation of the hidden layers",
         choices=("sigmoid", "tanh", "relu", "leaky_relu"),
         default_text="sigmoid layer by layer, else relu",
     )
     filters: tuple[int, ...] | None = option(
-        None, "cnn: filters of each layer", at_least=1, default_text="by image size"
+        None, "Filters of each convolution", at_least=1, default_text="by image size"
     )
     patch_size: int | None = option(
-        None, "vit: side of a patch in pixels", at_least=1, default_text="by image size"
+        None, "Side of a patch in pixels", at_least=1, default_text="by image size"
     )
     width: int | None = option(None, "Length of a token", at_least=1, default_text="64")
     depth: int | None = option(None, "Blocks of the transformer", at_least=1, default_text="2")
@@ -470,10 +470,7 @@ def refuse_foreign(name: str, option: str, value: Any) -> None:
         for each, method in METHODS.items()
         if any(option in names for _, names, _ in method.declarations())
     ]
-    remedy = (
-        f"It belongs to {', '.join(owners)}"
-        if owners
-        else f"`tf-kit pretrain {name} --help` lists its options"
-    )
+    own = [each for _, names, _ in METHODS[name].declarations() for each in names]
+    remedy = f"It belongs to {', '.join(owners)}" if owners else f"The options of {name} are {', '.join(own)}"
     flag = flag_of(option)
     refuse(f"pretrain.{option}", f"be left out for {name}", f"{option}={value!r}", remedy, flag=flag)
