@@ -82,6 +82,12 @@ class TrainingMonitor(keras.callbacks.Callback):
     Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, section 11.5.
     """
 
+    history: dict[str, np.ndarray]
+    _rows: list[dict[str, float]]
+    _parts: dict[str, list[keras.Variable]]
+    _before: dict[str, list[np.ndarray]] | None
+    _ratios: dict[str, float]
+
     def __init__(
         self,
         x: ArrayLike,

@@ -1,6 +1,6 @@
 """Base class of the optimizers: checked rates, wide slots, dense gradients, an optional compiled update."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from tf_kit import keras_internals
 from tf_kit.checks import number
 from tf_kit.typing import Tensor
 
-LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
+LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 class Optimizer(keras.optimizers.Optimizer):

@@ -32,8 +32,8 @@ class Whitening(Adapted):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.built:  # by adapt
             return
-        self._feature_shape = tuple(input_shape[1:])
-        if not self._feature_shape or None in self._feature_shape:
+        self._feature_shape = tuple(side for side in input_shape[1:] if side is not None)
+        if not self._feature_shape or None in input_shape[1:]:
             refuse(
                 type(self).__name__,
                 "know the shape of an example",

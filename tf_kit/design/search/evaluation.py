@@ -115,7 +115,7 @@ class Workers:
 
     def run(self, jobs: list[Job]) -> list[Trial]:
         """Evaluate all jobs and return their trials in the same order."""
-        trials = {}
+        trials: dict[int, Trial] = {}
         waiting = list(range(len(jobs)))
         while waiting:
             broken = self._round(jobs, waiting, trials)

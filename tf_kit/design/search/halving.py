@@ -74,6 +74,7 @@ def successive_halving(
             history += trials
             ranked = [trial for trial in Results(trials, goal) if not math.isnan(trial.score)]
             if len(candidates) == 1 or budget == max_budget or not ranked:
-                return Results(history, goal)
+                break
             survivors = max(1, n // factor ** (k + 1))  # (1)
             candidates = [trial.candidate for trial in ranked[:survivors]]
+    return Results(history, goal)

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tf_kit.checks import choice, refuse
@@ -75,6 +75,9 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.trials)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.trials)
 
     def __getitem__(self, index: int | slice) -> Trial | tuple[Trial, ...]:
         return self.trials[index]
