@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import cast
 
 import keras
 import numpy as np
@@ -39,11 +38,11 @@ def pieces(subject: str, data: ArrayLike | Dataset | keras.utils.PyDataset | Ite
     if hasattr(data, "shape") and hasattr(data, "dtype"):  # NumPy, memory map, HDF5, tensor
         if len(data.shape) < 2:
             refuse(subject, "be given examples in rows, (n, …)", f"an array of shape {tuple(data.shape)}")
-        step = max(CHUNK_BYTES // (8 * max(math.prod(data.shape[1:]), 1)), 1)
-        return (data[start : start + step] for start in range(0, data.shape[0], step))
-    if isinstance(data, keras.utils.PyDataset):
-        dataset = cast(keras.utils.PyDataset, data)  # its iterator never ends
-        return (dataset[index] for index in range(dataset.num_batches or 0))
+        array: ArrayLike = data
+        step = max(CHUNK_BYTES // (8 * max(math.prod(array.shape[1:]), 1)), 1)
+        return (array[start : start + step] for start in range(0, array.shape[0], step))
+    if isinstance(data, keras.utils.PyDataset):  # its iterator never ends
+        return (data[index] for index in range(data.num_batches or 0))
     if hasattr(data, "cardinality") and int(data.cardinality()) == -1:
         refuse(subject, "be given finite data", "an endless dataset", "Remove repeat(), or use take(100)")
     if not hasattr(data, "__iter__"):
