@@ -66,6 +66,7 @@ MISTAKES = [
     (["pretrain", "simclr", "--encoder", "vit", "--filters", "8"], "--filters", "cnn"),
     (["pretrain", "simclr", "--augment", "letters"], "--augment", "--augment letters"),
     (["pretrain", "simclr", "--temperature", "0"], "--temperature", "--temperature 0"),
+    (["pretrain", "simclr", "--chunk-size", "8"], "--chunk-size", "--encoder vit"),
     (["pretrain", "simclr", "--filters", "16,wide"], "--filters", "16,wide"),
     (["pretrain", "simclr", "--data", "xor"], "--encoder", "(2,)"),
     (["pretrain", "simclr", "--data", "xor", "--encoder", "mlp"], "--augment", "--augment none"),

@@ -1,4 +1,4 @@
-"""A progress bar that remembers what it was promised and what it was told."""
+"""Progress bar that records its total and the epochs that are reported to it."""
 
 from tf_kit.runs.progress import Progress
 
@@ -6,7 +6,7 @@ BARS = []
 
 
 class Bar(Progress):
-    """As `Progress`; each new one is the last of `BARS`."""
+    """`Progress` that records; each new one is appended to `BARS`."""
 
     def __init__(self, total, quiet):
         super().__init__(total, quiet)

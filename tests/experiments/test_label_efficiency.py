@@ -1,4 +1,4 @@
-"""Accuracy by number of labels: equal budgets, chosen on validation, tested once, the same again after a kill."""
+"""Tests of accuracy by number of labels: equal budgets, choices on validation, one test, resumption after a kill."""
 
 import json
 
@@ -31,7 +31,7 @@ def run(out, methods=("masked",), seeds=2, **changes):
     return run_label_efficiency("digits", seeds=seeds, out=out, methods=methods, quiet=True, **changes)
 
 
-SHOWN = {}  # by folder: the images that were fine-tuned on, and their classes
+SHOWN = {}  # folder of a cell → images of its fine-tuning, and their classes
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def cell(out, row, labels, seed):
     return json.loads((out / f"{row}-{labels}-seed-{seed}" / "results.json").read_text())
 
 
-def test_all_rows_all_numbers_of_labels(table):
+def test_every_row_has_all_numbers_of_labels(table):
     results, out = table
     assert list(results["rows"]) == ["scratch-mlp", "masked"]
     assert results["examples"] == {"train": 1197, "valid": 300, "test": 300}
@@ -76,7 +76,7 @@ def test_all_rows_all_numbers_of_labels(table):
     assert more["all"]["neighbors"]["test"]["mean"] > more["30"]["neighbors"]["test"]["mean"]
 
 
-def test_asked_again_it_says_the_same(table):
+def test_finished_run_returns_the_same_results(table):
     assert run(table[1], methods=("masked", "masked"), resume=True) == table[0], (
         "a method named twice counts once"
     )
@@ -85,8 +85,8 @@ def test_asked_again_it_says_the_same(table):
 @pytest.mark.parametrize(
     "methods", [("masked",), pytest.param(("autoencoder", "supervised"), marks=pytest.mark.slow)]
 )
-def test_the_bar_ends_at_its_end(methods, tmp_path, monkeypatch):
-    """In a whole run; in one that was killed; in one that finds all done: seeds of which two share a pretraining."""
+def test_bar_ends_at_its_total(methods, tmp_path, monkeypatch):
+    """In a whole run, a killed one and a finished one, with three seeds of which two share a pretraining."""
     monkeypatch.setattr(label_efficiency, "Progress", Bar)
     arguments = {"methods": methods, "seeds": 3, "pretrainings": 2}
     run(tmp_path / "run", **arguments)
@@ -94,16 +94,15 @@ def test_the_bar_ends_at_its_end(methods, tmp_path, monkeypatch):
     run(tmp_path / "run", resume=True, **arguments)
     np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [0, BARS[-1].total])
     for folder in (tmp_path / "run").glob(f"{methods[-1]}-*-seed-1"):
-        (
-            folder / "results.json"
-        ).unlink()  # its cells are to be done again, from the pretraining that is there
+        # The cells are measured again, with the pretraining that exists.
+        (folder / "results.json").unlink()
     (tmp_path / "run" / "results.json").unlink()
     run(tmp_path / "run", resume=True, **arguments)
     assert 0 < BARS[-1].trained < BARS[-1].skipped
     np.testing.assert_allclose(BARS[-1].trained + BARS[-1].skipped, BARS[-1].total)
 
 
-def test_the_table_as_text(table):
+def test_table_as_text(table):
     lines = format_labels(table[0]).splitlines()
     assert lines[0].startswith("digits: test accuracy in %, 2 seeds; 1,197 training images, choices on 300")
     assert [line.split()[0] for line in lines[2:6]] == ["fine-tuned", "multilayer", "from", "masked"]
@@ -115,7 +114,7 @@ def test_the_table_as_text(table):
 
 @pytest.mark.slow
 def test_every_row_has_the_same_budget(tmp_path, monkeypatch):
-    """For the same number of labels: as many examples shown in as many steps, the same rates, nothing augmented."""
+    """With the same number of labels: the same examples in the same steps, the same rates, no augmentation."""
     fit, seen = Run.fit, {}
 
     def recording(self, model, x, y=None, *, stage, epochs, batch_size, **options):
@@ -128,10 +127,10 @@ def test_every_row_has_the_same_budget(tmp_path, monkeypatch):
     run(tmp_path / "run", methods=("supervised", "masked"), seeds=1, labels=(30,))
     assert seen["scratch-mlp-30"] == seen["masked-30"] == seen["supervised-30"]
     examples, epochs, batch_size, *_ = seen["masked-30"][-1]
-    assert examples * epochs >= 16 * batch_size, "few labels are shown as often as the steps need"
+    assert examples * epochs >= 16 * batch_size, "few labels are repeated until there are enough steps"
 
 
-def test_labels_lie_within_more_and_over_all_classes(table):
+def test_fewer_labels_are_among_more_and_cover_all_classes(table):
     for seed in (0, 1):
         (few, classes), (more, _) = (SHOWN[f"masked-{labels}-seed-{seed}"] for labels in (30, "all"))
         assert (len(few), len(more)) == (30, 1197)
@@ -158,7 +157,9 @@ def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
     results = run(tmp_path / "run", seeds=1, labels=(30,), val_labels=50, **choices)
     for row in results["rows"].values():
         assert row["labels"]["30"]["finetuned"]["learning_rate"] == [0.01]
-        assert row["labels"]["30"]["neighbors"]["k"] == [1], "30 neighbors of 30 vote alike for all"
+        assert row["labels"]["30"]["neighbors"]["k"] == [1], (
+            "with 30 of 30 neighbors all images get one class"
+        )
     of_test = [what for what, count in seen if count == 300]
     assert of_test == ["evaluate", "neighbors", "evaluate"] * 2
     assert [count for _, count in seen if count != 300] == [50] * 4, "two numbers of neighbors, two rows"
@@ -169,11 +170,11 @@ def test_seeds_may_share_a_pretraining(tmp_path):
     out = tmp_path / "run"
     run(out, pretrainings=1, labels=(30,))
     assert [path.name for path in out.glob("pretrained-*")] == ["pretrained-masked-seed-0"]
-    assert cell(out, "masked", 30, 0) != cell(out, "masked", 30, 1), "the labels differ all the same"
+    assert cell(out, "masked", 30, 0) != cell(out, "masked", 30, 1), "the labels still differ"
 
 
-def test_no_seed_tests_what_its_pretraining_saw(tmp_path, monkeypatch):
-    """Seeds that share a pretraining share its split, and never the labels that supervised pretraining saw."""
+def test_no_test_image_was_in_the_pretraining(tmp_path, monkeypatch):
+    """Seeds that share a pretraining share its split, but never a supervised pretraining."""
     fit, saw, labels_seen, tested = Run.fit, {}, {}, {}
 
     def images(x):
@@ -208,9 +209,9 @@ def test_no_seed_tests_what_its_pretraining_saw(tmp_path, monkeypatch):
     assert options["split_seed"] == 0
 
 
-def test_a_collapsed_encoder_is_measured_too(tmp_path, monkeypatch):
-    """Where all representations are one, a line and the table say so; it is no overlap of images."""
-    said = []
+def test_collapsed_encoder_is_measured(tmp_path, monkeypatch):
+    """Equal representations are reported in one line and in the table, not refused as an overlap of images."""
+    printed = []
 
     def collapsed(*arguments):
         encoder = make(*arguments)
@@ -220,28 +221,28 @@ def test_a_collapsed_encoder_is_measured_too(tmp_path, monkeypatch):
 
     make = rows_module._new_encoder
     monkeypatch.setattr(rows_module, "_new_encoder", collapsed)
-    monkeypatch.setattr(label_efficiency.Progress, "say", lambda self, line: said.append(line))
+    monkeypatch.setattr(label_efficiency.Progress, "print", lambda self, line: printed.append(line))
     results = run(
         tmp_path / "run", seeds=1, labels=(30,), learning_rates=(1e-9,), probe_learning_rates=(1e-9,)
     )
     assert results["rows"]["scratch-mlp"]["labels"]["30"]["neighbors"]["test"]["mean"] < 25
-    warned = [line for line in said if "collapsed" in line]
+    warned = [line for line in printed if "collapsed" in line]
     assert len(warned) == 1
     assert warned[0].startswith("masked, seed 0, pretraining, epoch 1: the embeddings have collapsed")
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing in the library catches it."""
+    """Simulates a kill; nothing in the library catches it."""
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_table(table, tmp_path, monkeypatch):
+def test_killed_run_resumes_to_the_same_table(table, tmp_path, monkeypatch):
     finish = Run.finish
 
     def kill_at_the_last_cell(self, results, **options):
         if self.folder.name == "masked-all-seed-1":
             raise Killed
-        finish(self, results, **options)
+        return finish(self, results, **options)
 
     monkeypatch.setattr(Run, "finish", kill_at_the_last_cell)
     with pytest.raises(Killed):
@@ -256,31 +257,32 @@ def test_a_killed_run_resumes_to_the_same_table(table, tmp_path, monkeypatch):
     ("labels", "expected"),
     [
         (100, (10, 960)),  # 300 steps of 32, in ten rounds of 960
-        (900, (15, 960)),  # each example fifteen times needs more
+        (900, (15, 960)),  # fifteen passes need more
         (1000, (15, 1000)),  # an epoch is a round
         (50_000, (15, 50_000)),
     ],
 )
-def test_rounds(labels, expected):
+def test_rounds_of_a_fine_tuning(labels, expected):
     settings = settings_module.Settings(steps=300, passes=15, rounds=10, batch_size=32)
     assert settings_module.rounds_of(settings, labels) == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "received"),
     [
         ({"methods": ["moco"]}, "methods='moco'"),
         ({"seeds": 0}, "seeds=0"),
         ({"labels": (5,)}, "labels=5"),
         ({"labels": (2000,)}, "labels=2000"),
-        ({"val_labels": 301}, "labels=301"),
+        ({"val_labels": 301}, "val_labels=301"),
         ({"steps": 0}, "steps=0"),
         ({"pretrain_epochs": 0}, "pretrain_epochs=0"),
         ({"pretrainings": 0}, "pretrainings=0"),
+        ({"probe_learning_rates": (0,)}, "probe_learning_rates=0"),
     ],
 )
-def test_errors(given, says, tmp_path):
-    with pytest.raises(InputError, match=says):
+def test_setting_out_of_range_is_refused(given, received, tmp_path):
+    with pytest.raises(InputError, match=received):
         run(tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
 

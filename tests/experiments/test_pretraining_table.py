@@ -1,4 +1,4 @@
-"""The five-row table: chosen on validation, tested once, the same again after a kill."""
+"""Tests of the five-row table: choices on validation, one test, the same results after a kill."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from experiments.bar import BARS, Bar
@@ -42,7 +43,7 @@ def table(request, tmp_path_factory):
     return run_table("digits", out=out, **arguments), out
 
 
-def test_all_rows_all_splits(table):
+def test_every_row_has_all_splits(table):
     results, out = table
     assert list(results["systems"]) in (["autoencoder", "shallow"], ALL)
     for system, row in results["systems"].items():
@@ -61,7 +62,7 @@ def test_all_rows_all_splits(table):
     assert (out / "figures" / "table.png").stat().st_size > 5000
 
 
-def test_the_bar_ends_at_its_end(table):
+def test_bar_ends_at_its_total(table):
     np.testing.assert_allclose([BARS[0].trained, BARS[0].skipped], [BARS[0].total, 0])
     arguments = {
         "seeds": 2,
@@ -72,16 +73,16 @@ def test_the_bar_ends_at_its_end(table):
     }
     again = run_table("digits", out=table[1], resume=True, **arguments)
     np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [0, BARS[0].total])
-    assert again == table[0], "the seconds too are those of the training"
+    assert again == table[0], "the seconds too are those of the first run"
 
 
 def test_a_system_named_twice_counts_once(table):
     options = {"learning_rates": RATES, "out": table[1], "quiet": True, **TINY}
-    with pytest.raises(InputError, match=r"Received: systems=\['deep'\]\. "):
+    with pytest.raises(InputError, match=r"Received: systems=\['deep'\], not "):
         run_table("digits", systems=("deep", "deep"), resume=True, **options)
 
 
-def test_the_table_as_text(table):
+def test_table_as_text(table):
     lines = format_table(table[0]).splitlines()
     assert lines[0] == "digits, 1,197 / 300 / 300 examples, 2 seeds: error in %"
     assert len(lines) == 3 + len(table[0]["systems"])
@@ -89,7 +90,7 @@ def test_the_table_as_text(table):
     assert lines[-1].startswith("Shallow net, no pre-training")
 
 
-def test_paper_figures_stand_beside_mnist(table):
+def test_mnist_shows_the_errors_of_the_paper(table):
     rows = {
         system: [
             json.loads((table[1] / "shallow-seed-0" / "results.json").read_text()),
@@ -103,7 +104,7 @@ def test_paper_figures_stand_beside_mnist(table):
     assert "±" not in text, "one seed has no spread"
 
 
-def test_the_test_set_is_seen_once_for_each_system_and_seed(tmp_path, monkeypatch):
+def test_test_set_is_used_once_per_system_and_seed(tmp_path, monkeypatch):
     evaluate, sizes = pretraining.Classifier.evaluate, []
 
     def counting(self, x=None, y=None, **kwargs):
@@ -137,7 +138,7 @@ def test_learning_rate_is_chosen_on_validation(tmp_path):
     assert results["systems"]["shallow"]["learning_rate"] == [0.03]
 
 
-def test_other_data_is_another_run(table, tmp_path):
+def test_other_data_folder_does_not_resume(table, tmp_path):
     arguments = {"seeds": 2, "systems": list(table[0]["systems"]), "learning_rates": RATES, **TINY}
     with pytest.raises(InputError, match="data_dir"):
         run_table("digits", out=table[1], resume=True, quiet=True, data_dir=tmp_path, **arguments)
@@ -153,8 +154,8 @@ def test_unknown_system_and_seeds(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", [KILLED], ids=["two systems to be killed"], indirect=True)
-def test_a_killed_table_resumes_to_the_same_table(table, tmp_path):
-    """SIGKILL in the middle of a fine-tuning; the resumed run gives the numbers of the uninterrupted one."""
+def test_killed_table_resumes_to_the_same_table(table, tmp_path):
+    """After SIGKILL during a fine-tuning, the resumed run gives the numbers of the uninterrupted one."""
     results, _ = table
     code = (
         f"import sys, tf_kit.experiments as e; e.run_table('digits', seeds=2, out=sys.argv[1], systems={KILLED}, "
@@ -186,7 +187,7 @@ def test_a_killed_table_resumes_to_the_same_table(table, tmp_path):
 
 
 @pytest.mark.slow
-def test_mnist_runs_through_the_same_code(mnist_dir, tmp_path):
+def test_table_on_mnist(mnist_dir, tmp_path):
     results = run_table(
         "mnist",
         seeds=1,
@@ -202,3 +203,27 @@ def test_mnist_runs_through_the_same_code(mnist_dir, tmp_path):
     assert results["examples"] == {"train": 50_000, "valid": 10_000, "test": 10_000}
     assert results["systems"]["shallow"]["test"]["mean"] < 25
     assert results["systems"]["shallow"]["paper"]["test"] == 1.9
+
+
+def test_figure_shows_seeds_means_and_published_errors():
+    errors = [[2.0, 4.0], [1.0, 1.5]]
+    (axes,) = pretraining_table.errors_by_system(["deep", "shallow"], errors, [2.4, 1.9], "digits").axes
+    assert axes.get_title() == "digits"
+    assert [bar.get_width() for bar in axes.patches] == [3.0, 1.25]
+    lines = [line.get_xdata().tolist() for line in axes.get_lines()]
+    assert lines == [*errors, [2.4, 1.9]]
+    assert [text.get_text() for text in axes.texts] == ["3.00 %", "1.25 %"]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["each seed", "Bengio et al. 2007"]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"units": 0}, {"layers": 1.5}, {"pretrain_epochs": 0}, {"gibbs_steps": 0}, {"learning_rates": (0.1, 0)}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_setting_out_of_range_is_refused(changes):
+    (name,) = changes
+    with pytest.raises(InputError, match=rf"`run_table\.{name}` must"):
+        pretraining_table.settings_for(1000, **changes)

@@ -1,4 +1,4 @@
-"""Pretrain, fine-tune, probe in run folders: exact after a kill, from arrays as from files, on one's own images."""
+"""Tests of pretraining, fine-tuning and probing: exact after a kill, from arrays as from files, on any images."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ SIZES = {"mlp": {"units": (8,)}, "cnn": {"filters": (4, 4), "units": (8,)}, "vit
 
 @pytest.fixture
 def flat(tmp_path):
-    """Forty grey images without classes: a bright square somewhere, no two of one brightness."""
+    """Forty grey images without classes: a square at a random place, each of a different brightness."""
     rng = np.random.default_rng(0)
     (tmp_path / "squares").mkdir()
     for i in range(40):
@@ -32,7 +32,7 @@ def flat(tmp_path):
 
 @pytest.fixture
 def classes(flat, tmp_path):
-    """The same, and darker ones, in two subfolders."""
+    """The same images and darker ones, in two subfolders."""
     for i, file in enumerate(sorted(flat.iterdir())):
         image = np.asarray(Image.open(file))
         for name, pixels in (("dim", np.maximum(image, 140) - 140), ("bright", image)):
@@ -48,14 +48,14 @@ def pretrain(method, name, out, **options):
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing in the library catches it."""
+    """Simulates a kill; nothing in the library catches it."""
 
 
 SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("byol", "mae")]
 
 
 @pytest.mark.parametrize("method", ["masked", *SLOW])
-def test_a_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeypatch):
+def test_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeypatch):
     expected = pretrain(method, flat, tmp_path / "whole")
     save = checkpoint.StageState.save
 
@@ -75,8 +75,8 @@ def test_a_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("method", ["masked", "denoising", "supervised", *SLOW])
-def test_a_folder_that_is_streamed_trains_as_one_that_is_held(method, classes, tmp_path, monkeypatch):
-    """The same batches in the same order; whole encoders to the bit, layers on layers as far as sums are rounded."""
+def test_streamed_folder_trains_as_one_in_memory(method, classes, tmp_path, monkeypatch):
+    """The batches are the same: weights are equal, up to the rounding of sums for layers on top of layers."""
     held = pretrain(method, classes, tmp_path / "held")
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
     monkeypatch.setattr(training_data.data, "load", None)
@@ -88,8 +88,8 @@ def test_a_folder_that_is_streamed_trains_as_one_that_is_held(method, classes, t
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
-    """In the last stage, after two epochs of three."""
+def test_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
+    """Killed in the last stage, after two of three epochs."""
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
     expected = pretrain("denoising", flat, tmp_path / "whole", units=(8, 6))
     fit = runs.Run.fit
@@ -110,8 +110,8 @@ def test_a_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("method", ["masked", "denoising"])
-def test_a_damaged_file_of_a_stream_is_named(method, flat, tmp_path, monkeypatch):
-    """Its head can be read; that its pixels cannot shows in the middle of an epoch."""
+def test_damaged_file_of_a_stream_is_named(method, flat, tmp_path, monkeypatch):
+    """The header is readable, so the damage is found during an epoch."""
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
     for file in (flat / f"{i:02}.png" for i in range(10, 40)):
         file.write_bytes(file.read_bytes()[:-30])
@@ -130,8 +130,8 @@ def history(folder):
 
 
 @pytest.mark.parametrize("method", ["denoising", pytest.param("simclr", marks=pytest.mark.slow)])
-def test_a_pretraining_is_watched(method, classes, tmp_path):
-    """Without a trace in the weights; by neighbors where there are classes, for each layer of a greedy method."""
+def test_pretraining_is_monitored(method, classes, tmp_path):
+    """Monitors include neighbors if there are classes, cover each layer, and do not change the weights."""
     watched = pretrain(method, classes, tmp_path / "run", monitor_every=2)
     found = history(tmp_path / "run")
     for name in ("rankme", "feature_deviation", "uniformity", "val_knn_accuracy"):
@@ -148,7 +148,7 @@ def test_a_pretraining_is_watched(method, classes, tmp_path):
     assert "rankme" not in history(tmp_path / "unwatched")
 
 
-def test_without_classes_only_collapse_is_watched(flat, tmp_path, monkeypatch):
+def test_without_classes_only_collapse_is_monitored(flat, tmp_path, monkeypatch):
     pretrain("masked", flat, tmp_path / "held")
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
     pretrain("masked", flat, tmp_path / "streamed")
@@ -158,15 +158,15 @@ def test_without_classes_only_collapse_is_watched(flat, tmp_path, monkeypatch):
     assert history(tmp_path / "held")["rankme"] == history(tmp_path / "streamed")["rankme"]
 
 
-def test_three_images_are_too_few_to_watch_and_enough_to_train(flat, tmp_path):
+def test_three_images_are_trained_on_but_not_monitored(flat, tmp_path):
     for file in sorted(flat.iterdir())[3:]:
         file.unlink()
     pretrain("masked", flat, tmp_path / "run", epochs=1)
     assert "rankme" not in history(tmp_path / "run")
 
 
-def test_a_collapse_is_said_in_one_line(classes, tmp_path, monkeypatch, capsys):
-    """When it begins, and again at the end of what a resumed run has found."""
+def test_collapse_is_printed_in_one_line(classes, tmp_path, monkeypatch, capsys):
+    """The epoch is also in the results."""
     monkeypatch.setattr(networks, "mlp", dead_mlp)
     pretrain("masked", classes, tmp_path / "run", epochs=2)
     lines = [line for line in capsys.readouterr().err.splitlines() if "collapsed" in line]
@@ -177,7 +177,7 @@ def test_a_collapse_is_said_in_one_line(classes, tmp_path, monkeypatch, capsys):
 
 
 def dead_mlp(units, **options):
-    """A network all of whose units are dead: ReLU far below zero."""
+    """Make a network with ReLU units that are all zero."""
     options |= {"activation": "relu"}
     network = make_mlp(units, **options)
     for layer in network.layers:
@@ -189,15 +189,15 @@ def dead_mlp(units, **options):
 make_mlp = networks.mlp
 
 
-def test_copies_between_train_and_validation_do_not_vote(classes, tmp_path):
-    """Monitors must not keep anyone from pretraining on images of which some lie there twice."""
+def test_copies_in_train_and_validation_are_no_neighbors(classes, tmp_path):
+    """Monitors leave out duplicate images instead of refusing them."""
     for file in classes.rglob("0*.png"):
         Image.open(classes / file.parent.name / "00.png").save(file)
     pretrain("masked", classes, tmp_path / "run", epochs=1)
     assert "val_knn_accuracy" in history(tmp_path / "run")
 
 
-def test_fine_tuning_says_that_labels_are_missing(flat, tmp_path):
+def test_missing_labels_are_refused(flat, tmp_path):
     pretrain("masked", flat, tmp_path / "run", epochs=1)
     for judge in (classification.finetune_run, classification.probe_run):
         with pytest.raises(InputError, match=r"a subfolder of images for each class.*squares"):
@@ -207,10 +207,10 @@ def test_fine_tuning_says_that_labels_are_missing(flat, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "squares"]
 
 
-def test_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
-    """Pretrained on a pile, fine-tuned on a sorted folder of other images: none that was seen may be tested."""
+def test_pretraining_on_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
+    """Fine-tuning on a folder with classes refuses test images that the pretraining has used."""
     pretrain("simclr", flat, tmp_path / "run", augment="none")
-    # In another order, so that the same seed divides otherwise.
+    # The new names change the order, so the same seed gives a different split.
     for file in list((classes / "bright").iterdir()):
         file.rename(file.with_name(f"{file.stem[::-1]} turned.png"))
     for judge in (classification.finetune_run, classification.probe_run):
@@ -218,23 +218,23 @@ def test_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
             InputError, match=r"hold no example of the pretraining\. Received: \d+ of 12 test"
         ):
             judge(tmp_path / "run", data=str(classes))
-    for file in classes.rglob("*.png"):  # turned a little brighter they are others
+    for file in classes.rglob("*.png"):  # a little brighter, so they are different images
         Image.fromarray(np.asarray(Image.open(file)) + 3).resize((16, 16)).save(file)
     results = classification.finetune_run(tmp_path / "run", data=str(classes), epochs=15, learning_rate=0.01)
     assert (results["labels"], results["error"]["test"] < 20) == (56, True)
     assert (tmp_path / "run" / "finetune-lights-all-seed-0" / "classifier.keras").is_file()
     with pytest.raises(
-        InputError, match=r"images of 8×8×1 as RUN was pretrained on. Received: two_moons, \(2,\)"
+        InputError, match=r"images of 8×8×1, as in the pretraining. Received: two_moons, \(2,\)"
     ):
         classification.probe_run(tmp_path / "run", data="two_moons")
     with pytest.raises(InputError, match="a subfolder of images for each class"):
         classification.probe_run(tmp_path / "run", data=str(flat))
     flat.rename(tmp_path / "gone")
     results = classification.probe_run(tmp_path / "run", data=str(classes), labels=4, epochs=1)
-    assert results["labels"] == 4, "where the first images are gone, nobody can look for them"
+    assert results["labels"] == 4, "without the images of the pretraining there is no check"
 
 
-def test_grey_images_for_an_encoder_of_colors(classes, tmp_path):
+def test_grey_images_get_three_channels_for_a_color_encoder(classes, tmp_path):
     (tmp_path / "colors").mkdir()
     for i in range(12):
         colors = np.random.default_rng(i).integers(0, 255, (8, 8, 3), "uint8")
@@ -246,19 +246,19 @@ def test_grey_images_for_an_encoder_of_colors(classes, tmp_path):
         classification.probe_run(tmp_path / "grey", data=str(tmp_path / "colors"))
 
 
-def test_a_folder_that_has_changed_is_another(classes, tmp_path):
-    """Its split is drawn anew: what was seen in pretraining would be tested."""
+def test_changed_folder_is_refused(classes, tmp_path):
+    """Its split changes, so images of the pretraining could be tested."""
     pretrain("masked", classes, tmp_path / "run", epochs=1)
     Image.fromarray(np.zeros((8, 8), "uint8")).save(classes / "dim" / "another.png")
     for judge in (classification.finetune_run, classification.probe_run):
         with pytest.raises(InputError, match=r"as they were. Received: .*with 81 images, .*with 80 images"):
             judge(tmp_path / "run")
-    with pytest.raises(InputError, match="files='80 images"):
+    with pytest.raises(InputError, match=r"files='81 images.*not '80 images"):
         pretrain("masked", classes, tmp_path / "run", epochs=1, resume=True)
 
 
-def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
-    """From another working directory too: the run remembers where the images lie and their size."""
+def test_classes_of_a_folder_are_learned(classes, tmp_path, monkeypatch):
+    """Also from another working directory: the run records the path of the images and their size."""
     monkeypatch.chdir(tmp_path)
     pretrain("simclr", "lights", tmp_path / "run", augment="none", image_size=(12, 12))
     monkeypatch.chdir("/")
@@ -267,16 +267,16 @@ def test_ones_own_classes_are_learned(classes, tmp_path, monkeypatch):
     assert results["error"]["test"] < 20
 
 
-def test_no_more_neighbors_vote_than_a_class_has_labels(classes, tmp_path):
-    """If all labelled images voted, every image would get the same class."""
+def test_neighbors_are_at_most_the_labels_per_class(classes, tmp_path):
+    """If all labelled images were neighbors, every image would get the same class."""
     pretrain("masked", classes, tmp_path / "run", epochs=1)
     classification.probe_run(tmp_path / "run", labels=10, epochs=1)
     options = json.loads((tmp_path / "run" / "probe-10-seed-0" / "config.json").read_text())
     assert options["options"]["k"] == 5
 
 
-def test_images_that_lie_in_training_and_test_are_refused(classes, tmp_path):
-    """Copies of one image fall into both: a test on them would tell what is remembered."""
+def test_images_in_both_training_and_test_are_refused(classes, tmp_path):
+    """A test on copies of training images would measure memory."""
     for file in classes.rglob("*.png"):
         Image.open(classes / "dim" / "00.png").save(file)
     pretrain("masked", classes, tmp_path / "run", epochs=1)
@@ -287,7 +287,7 @@ def test_images_that_lie_in_training_and_test_are_refused(classes, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_learned_is_drawn(flat, tmp_path):
+def test_figures_show_views_and_reconstructions(flat, tmp_path):
     for method, figures in {
         "barlow": {"curves", "monitors", "views"},
         "mae": {"curves", "monitors", "reconstructions"},
@@ -297,7 +297,7 @@ def test_what_was_learned_is_drawn(flat, tmp_path):
 
 
 @pytest.mark.parametrize("name", IMAGE_METHODS)
-def test_each_method_takes_the_encoders_it_names(name):
+def test_each_method_trains_the_encoders_that_it_declares(name):
     method = methods.find(name)
     for kind in method.encoders:
         sizes = encoders.encoder_options(name, kind, (8, 8, 1), {})
@@ -312,12 +312,12 @@ def test_each_method_takes_the_encoders_it_names(name):
     ("shape", "filters", "patch"),
     [((8, 8, 1), (16, 32), 2), ((28, 28, 1), (16, 32, 64), 4), ((64, 48, 3), (16, 32, 64, 128), 4)],
 )
-def test_sizes_follow_the_images(shape, filters, patch):
+def test_sizes_depend_on_the_images(shape, filters, patch):
     assert encoders.usual_sizes("cnn", shape)["filters"] == filters
     assert encoders.usual_sizes("vit", shape)["patch_size"] == patch
 
 
-def test_augmentation_follows_the_data():
+def test_augmentation_depends_on_the_data():
     def parts(*arguments):
         return [type(part).__name__ for part in methods.augmentation(*arguments).parts]
 

@@ -1,7 +1,8 @@
-"""A run folder: what it holds, what it refuses, and that a killed run continues as if nothing had happened."""
+"""Tests of a run folder: its files, its refusals, and exact continuation after a kill."""
 
 import csv
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,11 +18,11 @@ OPTIONS = {"command": "test", "units": [8, 8]}
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing in the library catches it."""
+    """Simulates a kill; nothing in the library catches it."""
 
 
 class KillAfter(keras.callbacks.Callback):
-    """Kills in the middle of an epoch, before its end is recorded."""
+    """Simulates a kill during an epoch, before its end is recorded."""
 
     def __init__(self, epoch, batch=2):
         super().__init__()
@@ -75,7 +76,7 @@ def without_seconds(history):
 
 
 @pytest.mark.parametrize("keep_best", [None, "val_accuracy"])
-def test_a_killed_stage_continues_exactly(tmp_path, digits, keep_best):
+def test_killed_stage_continues_exactly(tmp_path, digits, keep_best):
     whole, history = tune(quiet_run(tmp_path / "whole"), digits, keep_best=keep_best)
 
     with pytest.raises(Killed):
@@ -90,7 +91,7 @@ def test_a_killed_stage_continues_exactly(tmp_path, digits, keep_best):
             np.testing.assert_array_equal(ours.numpy(), expected.numpy())
 
 
-def test_wrong_twin_a_resumed_stage_without_its_optimizer_differs(tmp_path, digits, monkeypatch):
+def test_wrong_twin_resumed_without_the_optimizer_differs(tmp_path, digits, monkeypatch):
     whole, _ = tune(quiet_run(tmp_path / "whole"), digits)
     with pytest.raises(Killed):
         tune(quiet_run(tmp_path / "killed"), digits, callbacks=[KillAfter(epoch=3)])
@@ -133,7 +134,7 @@ def test_killed_greedy_pretraining_continues_in_the_same_layer(tmp_path, digits,
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_a_finished_stage_is_loaded_not_trained(tmp_path, digits):
+def test_finished_stage_is_loaded_not_trained(tmp_path, digits):
     run = quiet_run(tmp_path / "run")
     trained, history = tune(run, digits, epochs=2)
     again, same = tune(
@@ -144,26 +145,24 @@ def test_a_finished_stage_is_loaded_not_trained(tmp_path, digits):
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_the_best_epoch_is_kept(tmp_path, digits):
+def test_best_epoch_is_kept(tmp_path, digits):
     seen = []
     remember = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: seen.append((logs["val_accuracy"], model.get_weights()))
     )
-    model = classifier(keras.optimizers.SGD(30.0))  # so large a rate that accuracy goes up and down
+    model = classifier(keras.optimizers.SGD(30.0))  # so large that the accuracy rises and falls
     _, history = tune(
         quiet_run(tmp_path / "run"), digits, model, keep_best="val_accuracy", callbacks=[remember]
     )
     accuracies = [accuracy for accuracy, _ in seen]
-    assert accuracies[-1] < max(accuracies), (
-        "the last epoch must not be the best for this test to say anything"
-    )
+    assert accuracies[-1] < max(accuracies), "the last epoch is the best, so the test shows nothing"
     best = int(np.argmax(accuracies))
     assert history["best_epoch"] == best + 1
     for ours, expected in zip(model.get_weights(), seen[best][1], strict=True):
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_what_a_run_folder_holds(tmp_path, digits):
+def test_run_folder_holds_all_files(tmp_path, digits):
     run = quiet_run(tmp_path / "run")
     model, history = tune(run, digits, epochs=3)
     run.draw(model.encoder, (8, 8, 1))
@@ -185,9 +184,9 @@ def test_what_a_run_folder_holds(tmp_path, digits):
     assert [path for path in run.folder.rglob("*") if "unfinished" in path.name] == []
 
 
-def test_a_folder_in_use_is_refused(tmp_path):
+def test_folder_in_use_is_refused(tmp_path):
     quiet_run(tmp_path / "run")
-    with pytest.raises(InputError, match="--resume goes on with it"):
+    with pytest.raises(InputError, match="`resume=True` continues it"):
         quiet_run(tmp_path / "run")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("precious")
@@ -201,25 +200,61 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 def test_other_options_do_not_resume(tmp_path):
     quiet_run(tmp_path / "run")
-    with pytest.raises(InputError, match=r"units=\[8, 8\].*Received: units=\[9\]"):
+    with pytest.raises(InputError, match=r"Received: units=\[9\], not \[8, 8\]"):
         Run(tmp_path / "run", {**OPTIONS, "units": [9]}, resume=True)
 
 
-def test_a_broken_config_is_one_line(tmp_path):
+def test_damaged_config_is_refused_in_one_line(tmp_path):
     quiet_run(tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text("{")
     with pytest.raises(InputError, match="readable JSON"):
         quiet_run(tmp_path / "run", resume=True)
 
 
-def test_unknown_metric_to_keep(tmp_path, digits):
+def test_unknown_metric_to_keep_is_refused(tmp_path, digits):
     with pytest.raises(InputError, match="val_accuracy"):
         tune(quiet_run(tmp_path / "run"), digits, keep_best="val_eror")
 
 
-def test_json_is_written_whole_or_not_at_all(tmp_path):
+def test_json_is_never_incomplete(tmp_path):
     path = tmp_path / "results.json"
     write_json(path, {"old": 1})
     with pytest.raises(TypeError):
         write_json(path, {"new": object()})
     assert json.loads(path.read_text()) == {"old": 1}
+
+
+@pytest.mark.parametrize("damage", ["cut", "other model", "missing"])
+def test_damaged_checkpoint_is_refused(tmp_path, digits, damage):
+    run = quiet_run(tmp_path / "run")
+    tune(run, digits, epochs=1)
+    (path,) = run.folder.glob("checkpoints/tuning/*.npz")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "missing":
+        path.unlink()
+    model = classifier(keras.optimizers.SGD(0.1)) if damage == "other model" else classifier()
+    requirement = "hold the variables of this model" if damage == "other model" else "be a readable .npz file"
+    with pytest.raises(InputError, match=rf"^`.*epoch-00001\.npz` must {requirement}") as caught:
+        tune(quiet_run(tmp_path / "run", resume=True), digits, model, epochs=2)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    def deny(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", deny)
+    with pytest.raises(
+        InputError, match=r"`Run\.folder` must be a folder that can be written.*Permission denied"
+    ):
+        quiet_run(tmp_path / "run")
+
+
+def test_first_different_entry_of_an_option_is_named(tmp_path):
+    encoder = {"kind": "mlp", "units": [8]}
+    Run(tmp_path / "run", {"encoder": encoder})
+    with pytest.raises(InputError, match=r"with encoder\.units=\[8\], not \[9\]"):
+        Run(tmp_path / "run", {"encoder": encoder | {"units": [9]}})
+    with pytest.raises(InputError, match=r"Received: seed=1, not None"):
+        Run(tmp_path / "run", {"encoder": encoder, "seed": 1}, resume=True)

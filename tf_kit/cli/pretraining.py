@@ -95,7 +95,7 @@ def pretrain() -> None:
 @functools.cache
 def _command(name: str) -> click.Command:
     method = METHODS[name]
-    command = flags.on_replicas(functools.partial(_run, name))
+    command: Any = flags.on_replicas(functools.partial(_run, name))
     for decorate in reversed(_shared(name, method)):
         command = decorate(command)
     shared = command.__click_params__[::-1]

@@ -1,4 +1,4 @@
-"""The runner of the demos: found by number and name, configured by their `Config`, honest about a claim that fails."""
+"""Tests of the runner of the demos: find, configure, run, report a claim that fails, export a notebook."""
 
 import json
 import re
@@ -26,8 +26,8 @@ SECONDS = 1
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    number: int = lectures.option(2, "what is asked about")
-    loud: bool = lectures.option(False, "whether to shout")
+    number: int = lectures.option(2, "Number to test")
+    loud: bool = lectures.option(False, "Whether to print in capitals")
 
     @classmethod
     def quick(cls):
@@ -62,7 +62,7 @@ def prime(tmp_path, monkeypatch):
     return folder / "03_primes.py"
 
 
-def type_in(monkeypatch, capsys, *arguments):
+def run_lecture(monkeypatch, capsys, *arguments):
     monkeypatch.setattr(sys, "argv", ["tf-kit", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_:
         cli.main()
@@ -71,8 +71,8 @@ def type_in(monkeypatch, capsys, *arguments):
 
 
 @pytest.mark.parametrize("name", ["3", "03", "primes", "03_primes"])
-def test_a_demo_asks_first_and_answers_last(prime, monkeypatch, capsys, tmp_path, name):
-    status, out, _ = type_in(monkeypatch, capsys, "lecture", name, "--out", tmp_path / "figures")
+def test_question_is_printed_first_and_answer_last(prime, monkeypatch, capsys, tmp_path, name):
+    status, out, _ = run_lecture(monkeypatch, capsys, "lecture", name, "--out", tmp_path / "figures")
     assert status == 0
     assert out[0] == "Is two a prime? (about 1 s)"
     assert re.match(r"2 is a prime\. \(\d+ s; figure: ", out[-1])
@@ -80,53 +80,55 @@ def test_a_demo_asks_first_and_answers_last(prime, monkeypatch, capsys, tmp_path
 
 
 def test_quick_and_options_reach_the_config(prime, monkeypatch, capsys, tmp_path):
-    _, out, _ = type_in(monkeypatch, capsys, "lecture", "3", "--quick", "--out", tmp_path)
+    _, out, _ = run_lecture(monkeypatch, capsys, "lecture", "3", "--quick", "--out", tmp_path)
     assert out[0] == "Is two a prime? (about 1 s at full size)"
     assert out[-1].startswith("3 is a prime.")
-    _, out, _ = type_in(monkeypatch, capsys, "lecture", "3", "--quick", "--number", "7", "--out", tmp_path)
+    _, out, _ = run_lecture(
+        monkeypatch, capsys, "lecture", "3", "--quick", "--number", "7", "--out", tmp_path
+    )
     assert out[-1].startswith("7 is a prime.")
 
 
-def test_a_claim_that_fails_is_said_with_status_1(prime, monkeypatch, capsys, tmp_path):
-    status, _, err = type_in(monkeypatch, capsys, "lecture", "3", "--number", "9", "--out", tmp_path)
+def test_claim_that_fails_gives_status_1(prime, monkeypatch, capsys, tmp_path):
+    status, _, err = run_lecture(monkeypatch, capsys, "lecture", "3", "--number", "9", "--out", tmp_path)
     assert status == 1
     assert err == "tf-kit: the claim does not hold: 9 has 3 divisors\n"
-    # Of another size, as Python takes a file for unchanged whose size and second of writing are.
+    # The size changes, because Python compares only the size and the second of writing to decide whether to recompile.
     prime.write_text(DEMO.replace("(2, ", "(40, "))
-    status, _, err = type_in(monkeypatch, capsys, "lecture", "all", "--out", tmp_path)
+    status, _, err = run_lecture(monkeypatch, capsys, "lecture", "all", "--out", tmp_path)
     assert status == 1
-    assert "1 claims do not hold: 03" in err
+    assert "1 claim does not hold: 03" in err
 
 
-def test_list_reads_without_running(prime, monkeypatch, capsys):
+def test_list_does_not_import_demos(prime, monkeypatch, capsys):
     prime.write_text(DEMO + "\nraise RuntimeError('imported')\n")
-    status, out, _ = type_in(monkeypatch, capsys, "lecture", "list")
+    status, out, _ = run_lecture(monkeypatch, capsys, "lecture", "list")
     assert status == 0
     assert out == ["03  primes              1 s  Primes: Is two a prime?"]
 
 
 def test_help_shows_each_field(prime, monkeypatch, capsys):
-    status, out, _ = type_in(monkeypatch, capsys, "lecture", "primes", "--help")
+    status, out, _ = run_lecture(monkeypatch, capsys, "lecture", "primes", "--help")
     assert status == 0
     text = " ".join(" ".join(out).split())
-    assert "--number INTEGER what is asked about [default: 2]" in text
+    assert "--number INTEGER Number to test. [default: 2]" in text
     assert "--loud / --no-loud" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [(["primse"], "Did you mean primes?"), (["99"], "'99'"), (["3", "--number", "two"], "'two'")],
+    [(["primse"], "Did you mean primes?"), (["99"], "'99'"), (["3", "--number", "two"], "--number two")],
 )
-def test_a_mistake_is_one_line(prime, monkeypatch, capsys, arguments, expected):
-    status, out, err = type_in(monkeypatch, capsys, "lecture", *arguments)
+def test_mistake_is_one_line(prime, monkeypatch, capsys, arguments, expected):
+    status, out, err = run_lecture(monkeypatch, capsys, "lecture", *arguments)
     assert (status, out) == (2, [])
     assert len(err.splitlines()) == 1
     assert expected in err
 
 
-def test_a_notebook_is_written(prime, monkeypatch, capsys, tmp_path):
+def test_notebook_is_written(prime, monkeypatch, capsys, tmp_path):
     pytest.importorskip("jupytext", reason="needs the labs extra")
-    status, out, _ = type_in(
+    status, out, _ = run_lecture(
         monkeypatch, capsys, "lecture", "3", "--notebook", "--out", tmp_path / "notebooks"
     )
     assert status == 0
@@ -139,11 +141,11 @@ def test_a_notebook_is_written(prime, monkeypatch, capsys, tmp_path):
 
 
 def test_unknown_demo_is_an_input_error(prime):
-    with pytest.raises(InputError, match="lecture list"):
+    with pytest.raises(InputError, match=r"`find\.name` must .*`lectures\.demos\(\)` lists them"):
         lectures.find("nonsense")
 
 
-def test_the_real_demos_are_found():
+def test_demos_of_the_repository_are_found():
     found = lectures.demos()
     assert [demo.number for demo in found] == sorted({demo.number for demo in found})
     assert {"perceptron", "dropout", "greedy"} <= {demo.topic for demo in found}
