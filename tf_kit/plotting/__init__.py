@@ -2,12 +2,13 @@
 
 from tf_kit.plotting.images import filters, images_and_graphs, tiles
 from tf_kit.plotting.lines import curves, draw_lines, graphs, panels
-from tf_kit.plotting.style import COLORS, MARKERS, STYLE, save, show
+from tf_kit.plotting.style import COLORS, MARKERS, STYLE, Figure, save, show
 
 __all__ = [
     "COLORS",
     "MARKERS",
     "STYLE",
+    "Figure",
     "curves",
     "draw_lines",
     "filters",
