@@ -91,6 +91,8 @@ def load(demo: Demo) -> ModuleType:
     """Import a demo."""
     name = f"tf_kit_lecture_{demo.number}_{demo.topic}"
     spec = importlib.util.spec_from_file_location(name, demo.path)
+    assert spec is not None  # as for every path that ends in .py
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up here
     spec.loader.exec_module(module)
@@ -113,7 +115,7 @@ def flags(demo: Demo) -> list[click.Option]:
         "dataclasses": dataclasses,
         "lectures": sys.modules[__name__],
     }
-    body = [
+    body: list[ast.stmt] = [
         each for each in _tree(demo.path).body if isinstance(each, ast.ClassDef) and each.name == "Config"
     ]
     with contextlib.suppress(NameError):
@@ -151,6 +153,8 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
     """
     from tf_kit import plotting
 
+    assert module.__doc__ is not None
+    assert module.__file__ is not None  # in a notebook, `main` sets it
     size = "" if config == module.Config() else " at full size"
     click.echo(f"{question(module.__doc__)} (about {module.SECONDS:g} s{size})")
     began = time.perf_counter()
@@ -178,7 +182,7 @@ def main(namespace: Mapping[str, Any]) -> None:
     def command(quick, out, **changes):
         perform(module, configure(module, quick, **changes), out)
 
-    parameters = [*flags_of(module.Config), *general_flags()]
+    parameters: list[click.Parameter] = [*flags_of(module.Config), *general_flags()]
     try:
         click.Command("demo", callback=command, params=parameters, help=module.__doc__).main()
     except InputError as error:

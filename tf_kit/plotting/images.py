@@ -106,7 +106,7 @@ def images_and_graphs(
     order = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
     with plt.rc_context({**STYLE, "font.size": 15}):
         figure = plt.figure(figsize=(width * (len(panels) + 1), 4.6), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1, len(panels)))
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, len(panels)))[0]
         grid = left.subplots(len(rows), 1, squeeze=False)[:, 0]
         for axes, (name, images) in zip(grid, rows.items(), strict=True):
             images = np.asarray(images, "float32").reshape(len(images), *images.shape[1:3])

@@ -41,7 +41,7 @@ def curves(
         axes.set(xlabel=x_label, ylabel=y_label, title=title)
         if log_y:
             axes.set_yscale("log")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         if len(series) > 1:
             axes.legend()
         return figure
@@ -70,7 +70,7 @@ def panels(groups: Mapping[str, Mapping[str, ArrayLike]], x_label: str = "epoch"
             for i, (label, values) in enumerate(series.items()):
                 axes.plot(np.arange(1, len(values) + 1), values, label=label, color=COLORS[i % len(COLORS)])
             axes.set(xlabel=x_label, title=name)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.locator_params(axis="x", integer=True)
             axes.legend(fontsize=10)
         figure.suptitle(title)
         return figure
@@ -140,7 +140,7 @@ def draw_lines(axes: Axes, panel: Mapping[str, Any], order: Sequence[str], legen
         axes.set(**{f"{axis}scale": "log"})
     whole = all(np.asarray(x).dtype.kind in "iu" for x, _ in panel["series"].values())
     if whole and "x" not in panel.get("log", ""):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
     for axis in "xy":
         if f"{axis}_limits" in panel:
             axes.set(**{f"{axis}lim": panel[f"{axis}_limits"]})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+from cycler import cycler
 
 if not os.environ.get("DISPLAY") and "MPLBACKEND" not in os.environ and "JPY_PARENT_PID" not in os.environ:
     matplotlib.use("agg")
@@ -22,7 +24,7 @@ if "inline" in os.environ.get("MPLBACKEND", ""):
 # Colors of Okabe and Ito, which color-blind readers can distinguish; dashes and markers distinguish lines in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE = {
+STYLE: dict[Any, Any] = {  # matplotlib declares each key as a literal
     "figure.dpi": 110,
     "savefig.dpi": 150,
     "font.size": 13,
@@ -32,7 +34,7 @@ STYLE = {
     "grid.alpha": 0.25,
     "lines.linewidth": 2.2,
     "legend.frameon": False,
-    "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+    "axes.prop_cycle": cycler(color=COLORS),
 }
 
 
@@ -61,7 +63,8 @@ def save(figure: Figure, path: str | Path, close: bool = True) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.partial{path.suffix}")
     figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
-    if not any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images):
+    arrays = [image.get_array() for axes in figure.axes for image in axes.images]
+    if not any(array is not None and array.ndim == 3 for array in arrays):
         with Image.open(unfinished) as drawn:
             drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(unfinished, optimize=True)
     unfinished.replace(path)
