@@ -148,8 +148,7 @@ def _trained_and_tested(kind, run, encoder, splits, chosen):
         results["error"]["test, nearest neighbors"] = round(100 * error, 4)
     run.draw()
     save_model(classifier, run.folder / "classifier.keras")
-    run.finish(results)
-    return run.results
+    return run.finish(results)
 
 
 def _splits(function, shape, pretrained, name, data_dir):

@@ -39,7 +39,8 @@ def draw(run: Run, encoder: keras.Model | None = None, image_shape: Sequence[int
         encoder: encoder whose first dense layer is drawn, if its inputs are pixels. Defaults to None.
         image_shape: shape of an image. Defaults to None.
     """
-    groups, watched = {}, {}
+    groups = {}
+    watched: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for stage, history in run.history().items():
         series = {name: values for name, values in history.items() if name not in ("seconds", *WATCHED)}
         drawn = [name for name in series if name in MONITORS] or [n for n in series if "accuracy" not in n]
@@ -80,9 +81,12 @@ def draw_results(folder: Path, trained: Sequence[Pretrainer], x: np.ndarray) -> 
         plotting.save(figure, folder / f"{name}.png")
 
     if isinstance(first, MaskedAutoencoder | MaskedVectors):
-        vectors = isinstance(first, MaskedVectors)
-        masked = first.draw_masked(shown if vectors else len(shown))
-        seen = np.where(masked, 0.3, shown) if vectors else first.cover(shown, masked, 0.3)
+        if isinstance(first, MaskedVectors):
+            masked = first.draw_masked(shown)
+            seen = np.where(masked, 0.3, shown)
+        else:
+            masked = first.draw_masked(len(shown))
+            seen = first.cover(shown, masked, 0.3)
         title = "images, their visible parts, images filled in"
         save("reconstructions", (shown, seen, first.reconstruct(shown, masked)), title)
     elif hasattr(first, "reconstruct"):

@@ -121,7 +121,9 @@ def train(
         The trained pretrainers: one per layer for a greedy method, otherwise one.
     """
     method = find(name)
-    steps = math.ceil((num_examples if callable(x) else len(x)) / batch_size)
+    n = num_examples if callable(x) else len(x)
+    assert n is not None  # a stream is given with its number of examples
+    steps = math.ceil(n / batch_size)
     if method.greedy:
         return pretrain_greedily(
             encoder,

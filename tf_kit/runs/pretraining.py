@@ -145,8 +145,8 @@ def _pretrain_on_images(method, name, out, resume, labels, image_size, seed, dat
     )
     run.progress.close()
     collapsed_in = watch.collapsed_in if watch else {}
-    run.finish({"method": method, "data": name, "stages": last_values(run), "collapsed_in": collapsed_in})
-    return run.results
+    stages = last_values(run)
+    return run.finish({"method": method, "data": name, "stages": stages, "collapsed_in": collapsed_in})
 
 
 def pretrain_into(

@@ -45,7 +45,8 @@ class Run:
     """Run with a folder that holds everything about it.
 
     Args:
-        folder: folder of the run, created if it does not exist. It must be new or empty, unless the run is resumed.
+        folder: folder of the run, created if it does not exist. It must be new or empty, unless the run is resumed;
+            None is refused.
         options: everything that the results depend on, JSON values only. A run resumes only with the options that it
             began with.
         resume: whether to continue the run in `folder`; if there is none, a new run starts. Defaults to False.
@@ -57,7 +58,7 @@ class Run:
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: str | Path | None,
         options: Mapping[str, Any],
         resume: bool = False,
         progress: Progress | None = None,
@@ -218,18 +219,22 @@ class Run:
 
         figures.draw(self, encoder, image_shape)
 
-    def finish(self, results: Mapping[str, Any], keep_checkpoints: bool = False) -> None:
+    def finish(self, results: Mapping[str, Any], keep_checkpoints: bool = False) -> dict[str, Any]:
         """Record the results, and remove the checkpoints, which only a run that is not finished needs.
 
         Args:
             results: JSON values.
             keep_checkpoints: whether to keep the checkpoints. Defaults to False.
+
+        Returns:
+            The results as JSON stores them, like `Run.results`.
         """
         if self.history():
             self.write_history()
         write_json(self.folder / "results.json", results)
         if not keep_checkpoints:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        return read_json(self.folder / "results.json", "results.json")
 
 
 class _Recorder(keras.callbacks.Callback):

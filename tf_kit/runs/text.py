@@ -80,7 +80,7 @@ def pretrain_text(
     (run.folder / "figures" / "filled_in.txt").write_text(fill_in(model, test) + "\n", encoding="utf-8")
     save_model(encoder, run.folder / "encoder.keras")
     history = run.history()["pretraining"]
-    run.finish(
+    return run.finish(
         {
             "method": method,
             "data": name,
@@ -89,7 +89,6 @@ def pretrain_text(
             "test": _tested(model, train, test),
         }
     )
-    return run.results
 
 
 def _tested(model, train, test):

@@ -37,7 +37,8 @@ class Watch:
 
     def __init__(self, run: Run, val: Split, labelled: Split | None = None, every: int = 1) -> None:
         self.run, self.every = run, count("Watch.every", every)
-        self.val = dataclasses.replace(val, x=val.x if len(val) else val.unlabelled_x, unlabelled_x=None)
+        images = val.x if len(val) else val.unlabelled_x
+        self.val = dataclasses.replace(val, x=images, unlabelled_x=images[:0])
         self.labelled = labelled and _without(labelled, find_overlap(val, labelled))
         self.collapsed_in: dict[str, int] = {}
 
@@ -85,9 +86,10 @@ def epochs_between(watched: int, num_examples: int) -> int:
 
 
 def _through(encoder, split):
-    return dataclasses.replace(split, x=represent(encoder, split.x), unlabelled_x=None)
+    x = represent(encoder, split.x)
+    return dataclasses.replace(split, x=x, unlabelled_x=x[:0])
 
 
 def _without(split, places):
     kept = np.setdiff1d(np.arange(len(split)), places)
-    return dataclasses.replace(split, x=split.x[kept], y=split.y[kept], unlabelled_x=None)
+    return dataclasses.replace(split, x=split.x[kept], y=split.y[kept], unlabelled_x=split.x[:0])

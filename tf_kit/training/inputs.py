@@ -1,6 +1,6 @@
 """Checks of the inputs of training: arrays or data sets, finite values, equal lengths."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from tf_kit.checks import refuse
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
-def is_array(x: Any) -> bool:
+def is_array(x: Any) -> TypeGuard[ArrayLike]:
     """Return whether `x` is an array (NumPy array, tensor, memory map), not a data set or a generator.
 
     Example:

@@ -124,7 +124,7 @@ def strategy(name: str = "auto", replicas: int | None = None) -> tf.distribute.S
     _grow_memory()
     if chosen.name == "none":
         return tf.distribute.get_strategy()
-    if chosen.name == "multiworker":
+    if chosen.cluster is not None:
         _meet_once(chosen.cluster)
         _hide_gpus_after(len(chosen.devices))
         with _quiet():

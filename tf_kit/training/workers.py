@@ -79,10 +79,10 @@ def in_order(strategy: Strategy, given: Any, batch_size: int | None = None) -> A
     if not several(strategy) or isinstance(given, tf.distribute.DistributedDataset):
         return given
     if isinstance(given, tf.data.Dataset):
-        return distributed(strategy, lambda share: share.of(given))
+        return distributed(strategy, lambda share: given if share is None else share.of(given))
     arrays = tuple(each for each in given if each is not None)
     arrays = arrays if len(arrays) > 1 else arrays[0]
-    options = {"batch_size": batch_size, "shuffle": False}
+    options: dict[str, Any] = {"batch_size": batch_size, "shuffle": False}
     return distributed(strategy, lambda share: data.minibatches(arrays, share=share, **options))
 
 
@@ -175,7 +175,8 @@ def folder_from_chief(
     return Path(copy.name)
 
 
-_kept = []  # a temporary folder is removed when its object is collected, here at the end of the process
+# A temporary folder is removed when its object is collected, here at the end of the process.
+_kept: list[tempfile.TemporaryDirectory] = []
 
 
 @contextlib.contextmanager
