@@ -34,7 +34,7 @@ class Supervised(Classifier):
 
 def pretrain_greedily(
     encoder: keras.layers.Layer,
-    x: ArrayLike | Dataset | Callable[[int, int, int], Dataset],
+    x: ArrayLike | Dataset | Callable[..., Dataset],
     y: ArrayLike | None = None,
     block: type[Pretrainer] | type[Classifier] = DenoisingAutoencoder,
     epochs: int | Sequence[int] = 10,
@@ -98,7 +98,7 @@ def pretrain_greedily(
     networks, algorithms 2 to 5.
     """
     stages = dense_stages(encoder)
-    epochs = _epochs_per_stage(epochs, len(stages))
+    epochs_of_layer = _epochs_per_stage(epochs, len(stages))
     sample = x(0, 1, seed) if callable(x) else x
     _check_block(block, sample, y)
     if is_array(x):
@@ -106,7 +106,7 @@ def pretrain_greedily(
     if not encoder.built:
         first = x[:1] if is_array(x) else first_examples(sample)[0]
         encoder.build((None, *first.shape[1:]))
-    optimizer = keras.optimizers.get(optimizer) if optimizer is not None else _default_optimizer(block)
+    fresh = keras.optimizers.get(optimizer) if optimizer is not None else _default_optimizer(block)
     if issubclass(block, Supervised) and "num_classes" not in block_arguments:
         block_arguments["num_classes"] = _num_classes(sample, y)
 
@@ -116,8 +116,8 @@ def pretrain_greedily(
         for depth, stage in enumerate(stages, start=1):
             part = keras.Sequential(stage.layers, name=f"stage_{depth}")
             trainer = block(encoder=part, seed=_stage_seed(seed, depth), **block_arguments)
-            trainer.compile(optimizer=type(optimizer).from_config(optimizer.get_config()))
-            arguments = {"epochs": epochs[depth - 1], "verbose": verbose}
+            trainer.compile(optimizer=type(fresh).from_config(fresh.get_config()))
+            arguments: dict[str, Any] = {"epochs": epochs_of_layer[depth - 1], "verbose": verbose}
             if is_array(x):
                 arguments["batch_size"] = batch_size
             elif callable(x):
@@ -126,7 +126,7 @@ def pretrain_greedily(
             if fit is not None:
                 fit(trainer, inputs, y, stage=f"layer {depth}", **arguments)
             else:
-                trainer.fit(inputs(0, epochs[depth - 1]) if callable(x) else x, y, **arguments)  # (1)
+                trainer.fit(inputs(0, arguments["epochs"]) if callable(x) else x, y, **arguments)  # (1)
             blocks.append(trainer)
             if depth < len(stages):
                 x = _above(part, x, scratch and Path(scratch) / f"layer-{depth}")  # (2)

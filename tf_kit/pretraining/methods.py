@@ -323,7 +323,7 @@ class Method:
         training = {name: getattr(self, name) for name in TrainingOptions.names()}
         kinds = ("encoder",) if len(self.encoders) > 1 else ()
         encoder = {"encoder": self.encoders[0]}
-        found = [
+        found: list[tuple[type[Options], tuple[str, ...], dict[str, Any]]] = [
             (self.options, self.options.names(), self.recipe),
             (TrainingOptions, TrainingOptions.names(), training),
             (EncoderOptions, (*kinds, *self.sizes), encoder),
@@ -335,8 +335,8 @@ class Method:
         return found
 
 
-_LAYERS = {"greedy": True, "epochs": 20, "batch_size": 32, "learning_rate": 0.001}
-_VIEWS = {"encoders": ("cnn", "vit", "mlp"), "views": True}
+_LAYERS: dict[str, Any] = {"greedy": True, "epochs": 20, "batch_size": 32, "learning_rate": 0.001}
+_VIEWS: dict[str, Any] = {"encoders": ("cnn", "vit", "mlp"), "views": True}
 METHODS = {
     "autoencoder": Method(
         "autoencoders", "Autoencoder", "reconstructs its input, layer by layer", AutoencoderOptions, **_LAYERS

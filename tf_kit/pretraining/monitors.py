@@ -32,7 +32,9 @@ class _Monitor(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch % self.every == 0 or epoch + 1 == self.params["epochs"]:
-            logs.update(self.measure(epoch))
+            measured = self.measure(epoch)
+            if logs is not None:
+                logs.update(measured)
 
     def measure(self, epoch: int) -> dict[str, float]:
         """Measure the model after `epoch`, counted from 0: metric → value."""
@@ -148,7 +150,7 @@ class CollapseMonitor(_Monitor):
             if value is not None
         }
         self._say = say or (lambda line: warnings.warn(line, CollapseWarning, stacklevel=2))
-        self.collapsed_in = None
+        self.collapsed_in: int | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch == 0:

@@ -1,6 +1,6 @@
 """Restricted Boltzmann machine, trained by contrastive divergence, and deep belief networks made of such machines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -99,7 +99,7 @@ class RBM(Pretrainer):
         self.gibbs_steps, self.persistent = self.options.gibbs_steps, self.options.persistent
         self.visible, self.num_chains = self.options.visible, self.options.num_chains
         self.monitor = "pseudo_likelihood" if self.persistent and visible == "bernoulli" else "reconstruction"
-        self._chains = None
+        self._chains: Any = None  # variable of the chains, if they are persistent
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.encoder.built:
@@ -315,7 +315,7 @@ class DeepBeliefNetwork:
         return v
 
     def sample(
-        self, count: int, num_steps: int = 200, start: Sequence | None = None, seed: int = 0
+        self, count: int, num_steps: int = 200, start: ArrayLike | None = None, seed: int = 0
     ) -> Tensor:
         """Sample the visible layer from (1): Gibbs sampling in the top RBM, then one pass down.
 

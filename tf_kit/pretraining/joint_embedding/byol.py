@@ -99,7 +99,7 @@ class BYOL(JointEmbedding):
                 "BYOL.predictor", "be a Keras layer or model, or a tuple of sizes of hidden layers", received
             )
         self.hidden_units = tuple(predictor or UNITS[:1]) if sizes else None
-        self.predictor = None if sizes else predictor
+        self.predictor: Any = None if sizes else predictor
         self.options = BYOLOptions(chunk_size, momentum)
         self.momentum = self.options.momentum
         self.teacher_encoder, self.teacher_projector = _copy(self.encoder), _copy(self.projector)
@@ -108,7 +108,7 @@ class BYOL(JointEmbedding):
         super().build(input_shape)
         representation = self.encoder.compute_output_shape(input_shape)
         embedding = self.projector.compute_output_shape(representation)
-        if self.predictor is None:
+        if self.predictor is None and self.hidden_units is not None:
             units = (*self.hidden_units, embedding[-1])
             self.predictor = projection_head(units, seed=self.seed + 1000, name="predictor")
         if not self.predictor.built:
