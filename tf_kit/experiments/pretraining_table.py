@@ -182,7 +182,7 @@ def run_table(
     options |= dataclasses.asdict(settings)
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
     run = Run(out, options, resume=resume, progress=progress)
-    rows = {system: [] for system in systems}
+    rows: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     for seed in range(seeds):
         splits = splits if seed == 0 else data.load(name, seed=seed, data_dir=data_dir)
         for system in systems:
@@ -195,8 +195,7 @@ def run_table(
     results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
     plotting.save(_figure(results), run.folder / "figures" / "table.png")
     (run.folder / "table.txt").write_text(format_table(results) + "\n", encoding="utf-8")
-    run.finish(results)
-    return run.results
+    return run.finish(results)
 
 
 def _train(run, system, seed, settings, splits, options):
@@ -232,7 +231,7 @@ def _train(run, system, seed, settings, splits, options):
         split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
         for split, part in zip(SPLITS, (train, val, test), strict=True)
     }
-    child.finish(
+    results = child.finish(
         {
             "errors": {split: round(error, 6) for split, error in errors.items()},
             "learning_rate": chosen["learning_rate"],
@@ -241,7 +240,7 @@ def _train(run, system, seed, settings, splits, options):
         }
     )
     forget_models()
-    return child.results
+    return results
 
 
 def _pretrain(child, encoder, train, system, seed, settings):
@@ -296,7 +295,7 @@ def summarize(
         rows: system → results of its seeds.
         settings: settings of the table.
     """
-    table = {}
+    table: dict[str, dict[str, Any]] = {}
     for system, results in rows.items():
         table[system] = {"name": SYSTEMS[system].name}
         for split in SPLITS:

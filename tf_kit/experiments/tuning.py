@@ -80,6 +80,7 @@ def tune(
                 "val_accuracy": history["val_accuracy"][at],
             }
             best = found, classifier, classifier.get_weights(), chosen
+    assert best is not None  # there is at least one learning rate
     _, classifier, weights, chosen = best
     classifier.set_weights(weights)
     return classifier, chosen

@@ -94,8 +94,7 @@ def run_label_efficiency(
     results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
     plotting.save(draw(results), run.folder / "figures" / "label_efficiency.png")
     (run.folder / "table.txt").write_text(format_labels(results) + "\n", encoding="utf-8")
-    run.finish(results)
-    return run.results
+    return run.finish(results)
 
 
 def _cells(run, rows, seeds, splits, settings, options):

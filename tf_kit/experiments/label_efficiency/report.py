@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tf_kit import plotting
 from tf_kit.data.splits import Split
@@ -83,13 +82,13 @@ def format_labels(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(results: Mapping[str, Any]) -> Figure:
+def draw(results: Mapping[str, Any]) -> plotting.Figure:
     """Draw the test accuracy of fine-tuning by number of labels: one panel per kind of encoder, one line per method.
 
     Args:
         results: results of `run_label_efficiency`.
     """
-    panels = {}
+    panels: dict[str, dict[str, Any]] = {}
     for row in results["rows"].values():
         x = [results["examples"]["train"] if count == "all" else int(count) for count in row["labels"]]
         cells = [cell["finetuned"]["test"] for cell in row["labels"].values()]

@@ -104,8 +104,7 @@ class Row:
             "neighbors": self._neighbors(encoder, few),
             "finetuned": self._finetune(cell, encoder, few, shown, rounds, examples, cost),
         }
-        cell.finish({**result, "seconds": round(time.perf_counter() - began, 1)})
-        return cell.results
+        return cell.finish({**result, "seconds": round(time.perf_counter() - began, 1)})
 
     def skip_pretraining(self) -> None:
         """Count a pretraining of an earlier run as progress, unless the shared encoder is already in memory."""

@@ -108,7 +108,7 @@ def fitting(settings: Settings, splits: Sequence[Split]) -> Settings:
         InputError: a setting is out of range.
     """
     train, val, _ = splits
-    labels = []
+    labels: list[int | None] = []
     for each in settings.labels:
         if each is None or each == len(train):
             labels.append(None)
@@ -192,7 +192,7 @@ def pretraining_cost(row: str, settings: Settings, num_examples: int) -> float:
 
 def total_cost(rows: Sequence[str], settings: Settings, num_train: int, seeds: int) -> float:
     """Return the cost of the whole table, in the unit of the progress bar."""
-    total = 0
+    total = 0.0
     for row in rows:
         for labels in settings.labels:
             rounds, examples = rounds_of(settings, labels or num_train)
