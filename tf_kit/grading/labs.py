@@ -191,6 +191,7 @@ def find(name: str) -> Lab:
         "be the number or the topic of a lab",
         f"{name!r}",
         f"{hint}Run `tf-kit lab list` to see all labs",
+        flag="NAME",
     )
 
 
