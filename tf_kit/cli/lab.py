@@ -138,4 +138,4 @@ def grade(
             "tf-kit: interrupted; run the same command again to continue after the last submission on record",
             err=True,
         )
-        raise click.exceptions.Exit(1) from None
+        raise click.exceptions.Exit(130) from None
