@@ -154,6 +154,8 @@ def test_encoders_are_saved(make, tmp_path):
         (lambda: PatchEncoder(2, depth=0), "depth=0"),
         (lambda: PatchEncoder(2, seed=-1), "seed=-1"),
         (lambda: PatchEncoder(3)(np.zeros((1, 4, 4, 1), "float32")), "patch_size=3"),
+        (lambda: PatchEncoder(2).build((None, None, 4, 1)), "must have a known height and width"),
+        (lambda: PatchEncoder(2).build((None, 4, 4, None)), "must know the channels"),
         (lambda: TokenEncoder(1), "num_tokens=1"),
         (lambda: TokenEncoder(4, padding=4), "padding=4"),
         (lambda: TokenEncoder(4).build((None, 3, 2)), r"shape=\(None, 3, 2\)"),
