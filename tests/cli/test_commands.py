@@ -108,6 +108,7 @@ def test_tokens_learn_to_fill_in_text(monkeypatch, capsys, tmp_path):
     assert "text" in err
 
 
+@pytest.mark.slow
 def test_label_efficiency_prints_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     arguments = ["--methods", "masked", "--seeds", "1", "--labels", "50", "--steps", "20"]
@@ -139,6 +140,7 @@ def test_data_list_and_doctor(monkeypatch, capsys):
     assert "strategy: " in out
 
 
+@pytest.mark.slow
 def test_only_grading_needs_linux(tmp_path):
     """Without the modules and calls that Windows lacks, training works and grading is refused in one line."""
     windows = (

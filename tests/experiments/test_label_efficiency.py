@@ -82,9 +82,8 @@ def test_finished_run_returns_the_same_results(table):
     )
 
 
-@pytest.mark.parametrize(
-    "methods", [("masked",), pytest.param(("autoencoder", "supervised"), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("methods", [("masked",), ("autoencoder", "supervised")])
 def test_bar_ends_at_its_total(methods, tmp_path, monkeypatch):
     """In a whole run, a killed one and a finished one, with three seeds of which two share a pretraining."""
     monkeypatch.setattr(label_efficiency, "Progress", Bar)
@@ -173,6 +172,7 @@ def test_seeds_may_share_a_pretraining(tmp_path):
     assert cell(out, "masked", 30, 0) != cell(out, "masked", 30, 1), "the labels still differ"
 
 
+@pytest.mark.slow
 def test_no_test_image_was_in_the_pretraining(tmp_path, monkeypatch):
     """Seeds that share a pretraining share its split, but never a supervised pretraining."""
     fit, saw, labels_seen, tested = Run.fit, {}, {}, {}

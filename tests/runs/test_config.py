@@ -52,7 +52,10 @@ def recorded(method, monkeypatch, tmp_path, **options):
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["defaults", "changed"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=pytest.mark.slow) if METHODS[name].views else name for name in METHODS],
+)
 def test_config_holds_exactly_the_own_options(method, given, monkeypatch, tmp_path):
     changes = CHANGED[method] if given else {}
     options = recorded(method, monkeypatch, tmp_path, **changes)
