@@ -161,9 +161,6 @@ def accept_empty_batches(model: keras.layers.Layer) -> None:
             layer.call = functools.partial(_convolve, layer.call)
 
 
-bear_empty_parts = accept_empty_batches  # former name
-
-
 def _convolve(convolution, inputs):
     """Return `convolution(inputs)`; under a strategy with several replicas also for zero inputs."""
     if replicas.context() is None:

@@ -12,7 +12,7 @@ from keras import ops
 
 from tf_kit import data, keras_internals
 from tf_kit.checks import count, refuse
-from tf_kit.networks.convolutional import bear_empty_parts
+from tf_kit.networks.convolutional import accept_empty_batches
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
 from tf_kit.training import steps, workers
@@ -96,7 +96,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             if self._accumulates_under_strategy():
                 steps.accumulate_across(self._inner_optimizer)
         if self.distribute_strategy.num_replicas_in_sync > 1:
-            bear_empty_parts(self)
+            accept_empty_batches(self)
 
     def build_for(self, x: Tensor) -> None:
         """Create the weights for examples like `x` (n, …), unless they exist."""
