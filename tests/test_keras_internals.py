@@ -193,6 +193,23 @@ def test_sum_gradients_over_one_replica_changes_nothing():
     assert [id(value) for _, value in pairs] == list(map(id, values))
 
 
+def test_chosen_update_step_is_called_for_each_variable():
+    class Halving(keras_internals.ChosenUpdateStep, keras.optimizers.SGD):
+        def chosen_step(self, gradient, variable):
+            return self.halve if float(gradient[0]) > 1 else self.update_step
+
+        def halve(self, gradient, variable, learning_rate):
+            variable.assign(variable / 2)
+
+    optimizer, variables = built(Halving(0.5))
+    optimizer.apply([tf.fill([2], 3.0), tf.ones(2)])
+    np.testing.assert_array_equal(variables[0], [0.5, 0.5])
+    np.testing.assert_array_equal(variables[1], [0.5, 0.5])
+    optimizer.apply([tf.ones(2), tf.fill([2], 3.0)])
+    np.testing.assert_array_equal(variables[0], [0, 0])
+    np.testing.assert_array_equal(variables[1], [0.25, 0.25])
+
+
 def test_updates_replaced_gets_clipped_gradients():
     optimizer, variables = built(keras.optimizers.SGD(0.5, clipvalue=1.0))
     seen = []

@@ -205,6 +205,25 @@ def sum_gradients(
     return optimizer._all_reduce_sum_gradients(pairs)
 
 
+class ChosenUpdateStep:
+    """Mixin for a Keras optimizer whose step of a variable has several forms; it comes first among the bases.
+
+    Overrides `Optimizer._distributed_tf_update_step`, which calls `update_step` for each variable, on each replica.
+    Keras has no hook where one gradient is known, with the copy of its variable on a replica, before `update_step`.
+    """
+
+    def chosen_step(self, gradient: Tensor, variable: Any) -> Callable[..., None]:
+        """Return the method to call with (gradient, variable, learning rate); a subclass defines it."""
+        raise NotImplementedError
+
+    def _distributed_tf_update_step(self, distribution, grads_and_vars, learning_rate):
+        def take_step(variable, gradient, learning_rate):
+            self.chosen_step(gradient, variable)(gradient, variable, learning_rate)
+
+        for gradient, variable in grads_and_vars:
+            distribution.extended.update(variable, take_step, args=(gradient, learning_rate), group=False)
+
+
 @contextlib.contextmanager
 def updates_replaced(optimizer: keras.optimizers.Optimizer, update: Callable[..., None]) -> Iterator[None]:
     """Within this context, let `optimizer.apply` call `update` instead of changing any variable.

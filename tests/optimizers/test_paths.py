@@ -112,21 +112,24 @@ def floats(dtype):
         keras.config.set_floatx(before)
 
 
-def check_path(name, optimizer_class, dtype="float64", scheduled=True, graph=True, num_steps=NUM_STEPS):
+def check_path(
+    name, optimizer_class, dtype="float64", scheduled=True, graph=True, num_steps=NUM_STEPS, fused=True
+):
     _, arguments, expected, letters, rate = CASES[name]
     rates = [rate / (1 + k / 8) ** 0.75 if scheduled else rate for k in range(num_steps)]
     with floats(dtype):
         learning_rate = optimizers.RobbinsMonro(rate, power=0.75, delay=8) if scheduled else rate
-        optimizer = optimizer_class(learning_rate=learning_rate, **arguments)
+        optimizer = optimizer_class(learning_rate=learning_rate, fused=fused, **arguments)
         path = trace(optimizer, oracle.START, bowl_gradient, num_steps, graph)
     tolerance = 1e-11 if dtype == "float64" else 2e-5
     np.testing.assert_allclose(path, expected(rates, **letters), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("fused", [False, True], ids=["readable", "fused"])
 @pytest.mark.parametrize("name", CASES)
-def test_follows_the_path_of_the_paper(name, graph):
-    check_path(name, CASES[name][0], graph=graph)
+def test_follows_the_path_of_the_paper(name, fused, graph):
+    check_path(name, CASES[name][0], graph=graph, fused=fused)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -161,15 +164,17 @@ TWINS = [
     ("LARS", "v + rate", "v - rate"),
     ("LARS", "ops.sqrt(ops.sum(g * g))", "ops.sum(g * g)"),
     ("LARS", "(g + self.l2 * w)", "g"),
-    ("LARS", "+ self.l2 * weight_norm", ""),
+    ("LARS", "+ self.l2 * weight_norm", "", "_trust"),
     ("LARS", "or not self.exclude_1d", "or self.exclude_1d"),
 ]
 
 
-@pytest.mark.parametrize(("name", "token", "wrong"), TWINS)
-def test_wrong_twin_does_not_follow_the_path(name, token, wrong):
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: "-".join(twin))
+def test_wrong_twin_does_not_follow_the_path(twin):
+    name, token, wrong, *others = twin
+    twin = wrong_class(CASES[name][0], *(others or ["update_step"]), token, wrong)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        check_path(name, wrong_class(CASES[name][0], "update_step", token, wrong), graph=False, num_steps=4)
+        check_path(name, twin, graph=False, num_steps=4)
 
 
 def test_twin_of_the_right_formula_follows_the_path():

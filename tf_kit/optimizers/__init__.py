@@ -1,7 +1,9 @@
 """Optimizers of the lecture as Keras optimizers, and schedules of the learning rate.
 
 Each is passed to `compile(optimizer=…)` and is saved, loaded and clipped like any Keras optimizer. Its
-`update_step` is the lecture's equations, line by line. A saved model finds them after `import tf_kit.optimizers`.
+`update_step` is the lecture's equations, line by line. On TensorFlow `fused_step` takes the same step by fused kernels,
+up to twice as fast, unless the optimizer is given `fused=False`. A saved model finds them after
+`import tf_kit.optimizers`.
 The slots of float16 and bfloat16 weights are float32, and repeated rows in the gradient of an embedding are summed.
 """
 

@@ -1,5 +1,6 @@
-"""Base class of the optimizers: checked rates, wide slots, dense gradients, an optional compiled update."""
+"""Base class of the optimizers: checked rates, wide slots, dense gradients, one form to read and one to run fast."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import keras
@@ -12,32 +13,35 @@ from tf_kit.typing import Tensor
 LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
-class Optimizer(keras.optimizers.Optimizer):
+class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
     """Keras optimizer whose formulas also hold for half-precision weights and for embeddings.
 
-    A subclass defines `__init__`, `build`, `update_step` and `get_config`, and nothing else.
+    A subclass defines `__init__`, `build`, `update_step` and `get_config`. It may define `fused_step` with the
+    arguments of `update_step`: the same step by TensorFlow's fused kernels, which read and write the weights once
+    instead of once per operation. A class or object with its own `update_step` needs its own `fused_step`, or none.
 
     Args:
         learning_rate: number of at least 0, or a schedule.
-        jit_update: whether to compile clipping, decay, update and averages of all weights into one kernel, at
-            the first step. Gives the same numbers up to rounding. Faster where the elementwise update is a
-            large part of the step: many weights, few examples per batch, a CPU. (`LARS` gets slower: its norms
-            do not fuse.) No effect under a distribution strategy or on a backend other than TensorFlow.
-            Defaults to False.
+        fused: whether `fused_step` takes the step where it can: on TensorFlow, for float32 and float64 weights. It
+            is equal to `update_step` up to rounding, under any strategy too. Defaults to True.
+        jit_update: without effect, kept for configurations of earlier versions, which compiled the update by XLA: the
+            fused step is faster. Defaults to False.
         **kwargs: arguments of every Keras optimizer.
 
     Raises:
         ValueError: `learning_rate` is neither a number of at least 0 nor a schedule.
     """
 
-    def __init__(self, learning_rate: LearningRate, jit_update: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, learning_rate: LearningRate, fused: bool = True, jit_update: bool = False, **kwargs: Any
+    ) -> None:
         if not callable(learning_rate):  # schedules are callable
             remedy = "The update already has the minus sign; a schedule is allowed too"
             subject = f"{type(self).__name__}.learning_rate"
             learning_rate = number(subject, learning_rate, at_least=0, remedy=remedy)
         super().__init__(learning_rate, **kwargs)
+        self.fused = bool(fused)
         self.jit_update = bool(jit_update)
-        self._compiled_apply = None
 
     def add_variable(
         self,
@@ -60,27 +64,21 @@ class Optimizer(keras.optimizers.Optimizer):
         Clipping and squaring must see the sum, not the single rows.
         """
         dense = [ops.add(gradient, 0) if hasattr(gradient, "indices") else gradient for gradient in grads]
-        if self.jit_update and keras.backend.backend() == "tensorflow":
-            self._apply_compiled(dense, trainable_variables)
-        else:
-            super().apply(dense, trainable_variables)
+        super().apply(dense, trainable_variables)
 
-    def _apply_compiled(self, gradients, variables):
-        from tf_kit.optimizers import _compiled
+    def chosen_step(self, gradient: Tensor, variable: Any) -> Callable[..., None]:
+        """Return `fused_step` if it gives the step of this variable, otherwise `update_step`.
 
-        if _compiled.is_distributed():
-            super().apply(gradients, variables)
-            return
-        if not self.built:
-            self.build(list(variables))
-        if self._compiled_apply is None:
-            apply, optimized = super().apply, keras_internals.optimized_variables(self)
-            self._compiled_apply = _compiled.compile_apply(
-                lambda gradients, indices: apply(gradients, [optimized[i] for i in indices])
-            )
-        if variables is None:
-            variables = keras_internals.optimized_variables(self)
-        self._compiled_apply(gradients, tuple(self._get_variable_index(variable) for variable in variables))
+        The kernels take weights and slots of one dtype, and half-precision weights have float32 slots.
+        """
+        wide = keras.backend.standardize_dtype(variable.dtype) in ("float32", "float64")
+        usable = self.fused and wide and not hasattr(gradient, "indices")
+        return self.fused_step if usable and self._has_fused_form() else self.update_step  # type: ignore
+
+    def _has_fused_form(self):
+        """Return whether `fused_step` was written for this `update_step`, which a subclass or the user may replace."""
+        owner = next(each for each in type(self).__mro__ if "update_step" in vars(each))
+        return "fused_step" in vars(owner) and "update_step" not in vars(self)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "jit_update": self.jit_update}
+        return {**super().get_config(), "fused": self.fused, "jit_update": self.jit_update}

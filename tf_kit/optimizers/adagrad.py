@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number
+from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
 
@@ -68,6 +69,10 @@ class AdaGrad(Optimizer):
         rate = ops.cast(learning_rate, r.dtype)
         self.assign_add(r, g * g)  # (1)
         self.assign_sub(variable, rate / (self.epsilon + ops.sqrt(r)) * g)  # (2)
+
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        r = self._accumulators[self._get_variable_index(variable)]
+        _kernels.adagrad(variable, r, gradient, learning_rate, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}

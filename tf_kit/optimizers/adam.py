@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number
+from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
 
@@ -84,6 +85,14 @@ class Adam(Optimizer):
         s_hat = s / (1 - ops.power(self.beta_1, t))  # (3)
         r_hat = r / (1 - ops.power(self.beta_2, t))  # (3)
         self.assign_sub(variable, rate * s_hat / (ops.sqrt(r_hat) + self.epsilon))  # (4)
+
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        index = self._get_variable_index(variable)
+        s, r = self._means[index], self._squares[index]
+        t = ops.cast(self.iterations + 1, s.dtype)
+        powers = ops.power(self.beta_1, t), ops.power(self.beta_2, t)
+        betas = self.beta_1, self.beta_2
+        _kernels.adam(variable, s, r, gradient, learning_rate, powers, betas, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number
+from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
 
@@ -83,13 +84,26 @@ class LARS(Optimizer):
         rate = ops.cast(learning_rate, v.dtype)
         if len(variable.shape) >= 2 or not self.exclude_1d:
             w = ops.cast(variable, v.dtype)
-            weight_norm = ops.sqrt(ops.sum(w * w))
-            scale = ops.sqrt(ops.sum(g * g)) + self.l2 * weight_norm
-            usable = (weight_norm > 0) & (scale > 0)
-            trust = self.trust_coefficient * weight_norm / ops.where(usable, scale, 1.0)  # (1)
-            g = ops.where(usable, trust, 1.0) * (g + self.l2 * w)
+            trust = self._trust(ops.sqrt(ops.sum(w * w)), ops.sqrt(ops.sum(g * g)))
+            g = trust * (g + self.l2 * w)
         self.assign(v, self.momentum * v + rate * g)  # (2)
         self.assign_sub(variable, v)  # (3)
+
+    def _trust(self, weight_norm, gradient_norm):
+        scale = gradient_norm + self.l2 * weight_norm
+        usable = (weight_norm > 0) & (scale > 0)
+        trust = self.trust_coefficient * weight_norm / ops.where(usable, scale, 1.0)  # (1)
+        return ops.where(usable, trust, 1.0)
+
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        v = self._velocities[self._get_variable_index(variable)]
+        g = ops.cast(gradient, v.dtype)
+        step = ops.cast(learning_rate, v.dtype)
+        if len(variable.shape) >= 2 or not self.exclude_1d:
+            w = ops.convert_to_tensor(variable)
+            step = step * self._trust(_kernels.norm(w), _kernels.norm(g))
+            g = g + self.l2 * w if self.l2 else g
+        _kernels.heavy_ball(variable, v, step * g, 1.0, self.momentum)
 
     def get_config(self) -> dict[str, Any]:
         own = {

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import choice, number
+from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
 
@@ -82,6 +83,14 @@ class Momentum(Optimizer):
             self.assign(v, self.momentum * v - (1 - self.momentum) * g)  # (3)
             self.assign_add(variable, rate * v)  # (4)
 
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        v = self._velocities[self._get_variable_index(variable)]
+        if self.form == "velocity":
+            _kernels.momentum(variable, v, gradient, learning_rate, self.momentum)
+        else:
+            g = ops.cast(gradient, v.dtype)
+            _kernels.heavy_ball(variable, v, (self.momentum - 1) * g, -learning_rate, self.momentum)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "form": self.form}
 
@@ -139,6 +148,10 @@ class Nesterov(Optimizer):
         step = ops.cast(learning_rate, v.dtype) * ops.cast(gradient, v.dtype)
         self.assign(v, self.momentum * v - step)  # (1)
         self.assign_add(variable, self.momentum * v - step)  # (3)
+
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        v = self._velocities[self._get_variable_index(variable)]
+        _kernels.momentum(variable, v, gradient, learning_rate, self.momentum, nesterov=True)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum}

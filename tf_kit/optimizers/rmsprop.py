@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number
+from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
 
@@ -65,6 +66,12 @@ class RMSProp(Optimizer):
         rate = ops.cast(learning_rate, r.dtype)
         self.assign(r, self.rho * r + (1 - self.rho) * g * g)  # (1)
         self.assign_sub(variable, rate / (self.epsilon + ops.sqrt(r)) * g)  # (2)
+
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        r = self._averages[self._get_variable_index(variable)]
+        g, rate = _scaled(gradient, ops.cast(learning_rate, r.dtype), self.rho, r.dtype)
+        self.assign(r, self.rho * r)
+        _kernels.adagrad(variable, r, g, rate, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rho": self.rho, "epsilon": self.epsilon}
@@ -145,6 +152,22 @@ class RMSPropNesterov(Optimizer):
         self.assign(v, self.momentum * v - step)  # (2)
         self.assign_add(variable, self.momentum * v - step)  # (4)
 
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        index = self._get_variable_index(variable)
+        r, v = self._averages[index], self._velocities[index]
+        g, rate = _scaled(gradient, ops.cast(learning_rate, r.dtype), self.rho, r.dtype)
+        self.assign(r, self.rho * r)
+        self.assign(v, self.momentum * v)
+        _kernels.adagrad(v, r, g, rate, self.epsilon)  # (1), (2)
+        _kernels.gradient_descent(variable, v, -self.momentum)
+        _kernels.adagrad(variable, r, g, rate, self.epsilon, accumulate=False)  # (4)
+
     def get_config(self) -> dict[str, Any]:
         own = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon}
         return {**super().get_config(), **own}
+
+
+def _scaled(gradient, rate, rho, dtype):
+    """Return √(1 − ρ) ĝ and ε / √(1 − ρ), with which the step of AdaGrad from ρ r is the one of RMSProp."""
+    root = (1 - rho) ** 0.5
+    return root * ops.cast(gradient, dtype), rate / root

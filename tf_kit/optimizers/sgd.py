@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
 
@@ -26,8 +27,8 @@ class SGD(Optimizer):
         learning_rate: ε, at least 0, or a schedule. Defaults to 0.01.
         **kwargs: arguments of every Keras optimizer: `weight_decay`, `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `gradient_accumulation_steps`, `loss_scale_factor`, `name`; and of
-            this kit `jit_update`, where True compiles the update of all weights into one kernel, for CPUs,
-            with the same numbers up to rounding.
+            this kit `fused`, where False takes each step by the formulas of `update_step` instead of by
+            TensorFlow's fused kernels, with the same numbers up to rounding.
 
     Raises:
         ValueError: `learning_rate` is neither a number of at least 0 nor a schedule.
@@ -50,3 +51,6 @@ class SGD(Optimizer):
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         g = ops.cast(gradient, variable.dtype)
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * g)  # (1)
+
+    def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        _kernels.gradient_descent(variable, gradient, learning_rate)
