@@ -33,7 +33,7 @@ ARROWS = {
     "regularization": BASE | {"data", "networks"},
     "design": BASE | {"data", "networks"},
     "training": BASE | {"data", "networks"},
-    "pretraining": BASE | {"data", "networks", "regularization", "training"},
+    "pretraining": BASE | {"data", "networks", "optimizers", "regularization", "training"},
     "scaling": BASE | {"data", "networks", "training"},
     "runs": BASE | {"data", "plotting", "training", *TOPICS},
     "experiments": BASE | {"data", "plotting", "training", "runs", *TOPICS},

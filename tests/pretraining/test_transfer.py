@@ -9,7 +9,7 @@ from oracles import pretraining as oracle
 from sklearn.neighbors import KNeighborsClassifier
 from support.twins import wrong_twin
 
-from tf_kit import networks
+from tf_kit import networks, optimizers
 from tf_kit.pretraining import Classifier, finetune, knn_accuracy, linear_probe, transfer
 
 DENSE = keras.layers.Dense
@@ -57,9 +57,24 @@ def test_finetune_and_linear_probe_are_compiled():
     for make, frozen, rate in ((finetune, False, 0.002), (linear_probe, True, 0.02)):
         model = make(keras.layers.Identity(), num_classes=3, learning_rate=rate, seed=5)
         assert isinstance(model, Classifier)
-        assert isinstance(model.optimizer, keras.optimizers.Adam)
+        assert isinstance(model.optimizer, optimizers.Adam)
         assert (model.frozen, model.seed) == (frozen, 5)
         assert float(model.optimizer.learning_rate) == pytest.approx(rate)
+
+
+def test_finetune_takes_the_steps_of_the_adam_of_keras():
+    """Up to rounding and the place of epsilon, of which Keras's shows while t is small."""
+    weights = []
+    for optimizer in (None, keras.optimizers.Adam(0.001)):
+        model = finetune(networks.mlp((16,), num_classes=None, input_shape=(6,)), num_classes=3)
+        if optimizer is not None:
+            model.compile(optimizer)
+        model.prepare_from(examples(), LABELS)
+        before = model.get_weights()
+        model.fit(examples(), LABELS, batch_size=8, epochs=4, verbose=0)
+        weights.append(model.get_weights())
+    for start, ours, theirs in zip(before, *weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3 * np.abs(theirs - start).max())
 
 
 def test_probe_separates_linearly_separable_classes():

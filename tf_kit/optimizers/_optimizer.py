@@ -73,7 +73,7 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         """
         wide = keras.backend.standardize_dtype(variable.dtype) in ("float32", "float64")
         usable = self.fused and wide and not hasattr(gradient, "indices")
-        return self.fused_step if usable and self._has_fused_form() else self.update_step  # type: ignore
+        return self.fused_step if usable and self._has_fused_form() else self.update_step
 
     def _has_fused_form(self):
         """Return whether `fused_step` was written for this `update_step`, which a subclass or the user may replace."""

@@ -7,6 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tf_kit.checks import count, refuse
 from tf_kit.data.overlap import refuse_overlap
+from tf_kit.optimizers import Adam
 from tf_kit.training.classifier import Classifier
 from tf_kit.training.representation import represent
 
@@ -19,8 +20,8 @@ def finetune(
     Args:
         encoder: pretrained layer or model, trained in place.
         num_classes: number of classes.
-        learning_rate: rate of Adam, with which the classifier is compiled; call `compile` for another optimizer.
-            Defaults to 0.001.
+        learning_rate: rate of `optimizers.Adam`, with which the classifier is compiled; call `compile` for another
+            optimizer. Defaults to 0.001.
         seed: whole number that fixes the output layer's weights and the order of the data. Defaults to 0.
 
     Returns:
@@ -35,7 +36,7 @@ def finetune(
         True
     """
     classifier = Classifier(encoder, num_classes, seed=seed)
-    classifier.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    classifier.compile(optimizer=Adam(learning_rate))
     return classifier
 
 
@@ -54,7 +55,7 @@ def linear_probe(
         Compiled `Classifier`.
     """
     classifier = Classifier(encoder, num_classes, frozen=True, seed=seed)
-    classifier.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    classifier.compile(optimizer=Adam(learning_rate))
     return classifier
 
 
