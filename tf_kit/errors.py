@@ -45,3 +45,11 @@ class InputError(ValueError):
 
 class WorkerLost(RuntimeError):
     """Another worker of the cluster has stopped, so this one cannot continue. The command line exits with 1."""
+
+
+class RunStopped(RuntimeError):
+    """A run has stopped before its end, for the reason in the message. The command line exits with 1."""
+
+
+class TrainingDiverged(RunStopped):
+    """The numbers of a training have gone wrong: the loss or a weight is not finite, or far out of range."""

@@ -176,7 +176,7 @@ def test_run_folder_holds_all_files(tmp_path, digits):
     assert list(run.folder.glob("events/tuning/events*"))
     assert (run.folder / "figures" / "curves.png").stat().st_size > 1000
     assert (run.folder / "figures" / "filters.png").stat().st_size > 1000
-    assert len(list(run.folder.glob("checkpoints/tuning/*.npz"))) == 1
+    assert len(list(run.folder.glob("checkpoints/tuning/*.npz"))) == 2
     assert run.results is None
     run.finish({"answer": 42})
     assert run.results == {"answer": 42}
@@ -224,19 +224,11 @@ def test_json_is_never_incomplete(tmp_path):
     assert json.loads(path.read_text()) == {"old": 1}
 
 
-@pytest.mark.parametrize("damage", ["cut", "other model", "missing"])
-def test_damaged_checkpoint_is_refused(tmp_path, digits, damage):
-    run = quiet_run(tmp_path / "run")
-    tune(run, digits, epochs=1)
-    (path,) = run.folder.glob("checkpoints/tuning/*.npz")
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:100])
-    elif damage == "missing":
-        path.unlink()
-    model = classifier(keras.optimizers.SGD(0.1)) if damage == "other model" else classifier()
-    requirement = "hold the variables of this model" if damage == "other model" else "be a readable .npz file"
-    with pytest.raises(InputError, match=rf"^`.*epoch-00001\.npz` must {requirement}") as caught:
-        tune(quiet_run(tmp_path / "run", resume=True), digits, model, epochs=2)
+def test_checkpoint_of_another_model_is_refused(tmp_path, digits):
+    tune(quiet_run(tmp_path / "run"), digits, epochs=1)
+    other = classifier(keras.optimizers.SGD(0.1))
+    with pytest.raises(InputError, match=r"^`.*epoch-00001\.npz` must hold the variables of this") as caught:
+        tune(quiet_run(tmp_path / "run", resume=True), digits, other, epochs=2)
     assert "\n" not in str(caught.value)
 
 

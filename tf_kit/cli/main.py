@@ -1,12 +1,15 @@
 """The command tf-kit: its groups and commands, and its exit status.
 
 Nothing heavy is imported before a command needs it, so `--help` answers at once. Exit status: 0 done, 2 bad arguments
-or input (one line on standard error), 130 interrupted, 1 any other error.
+or input (one line on standard error), 130 interrupted by Ctrl-C, 143 by SIGTERM, 1 any other error.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
+import signal
 import sys
 
 import click
@@ -20,7 +23,7 @@ from tf_kit.cli.lab import lab
 from tf_kit.cli.lecture import lecture
 from tf_kit.cli.pretraining import pretrain
 from tf_kit.cli.refusals import Group
-from tf_kit.errors import InputError, WorkerLost
+from tf_kit.errors import InputError, RunStopped, WorkerLost
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,9 +39,14 @@ for command in (table, pretrain, finetune, probe, label_efficiency, lecture, lab
     cli.add_command(command)
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a command as Ctrl-C does."""
+
+
 def main() -> None:
     """Run the command; a mistake of the user gives one line and exit status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    handler = signal.signal(signal.SIGTERM, _terminate)
     try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -48,18 +56,40 @@ def main() -> None:
         status = _fail(_one_line(error))
     except InputError as error:  # raised outside a command
         status = _fail(str(error))
-    except WorkerLost as error:
-        _fail(str(error))
-        status = 1
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("tf-kit: interrupted; --resume continues after the last finished epoch", err=True)
-        status = 130
+    except (WorkerLost, RunStopped) as error:
+        status = _fail(str(error), status=1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        status = _fail(f"{error.filename or 'a file'} cannot be written: {error.strerror}", status=1)
+    except (KeyboardInterrupt, click.Abort) as error:
+        click.echo(f"tf-kit: interrupted{_continuation()}", err=True)
+        status = 143 if isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated) else 130
+    finally:
+        signal.signal(signal.SIGTERM, handler)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _fail(line: str) -> int:
+def _terminate(number, frame):
+    raise _Terminated
+
+
+def _continuation() -> str:
+    """Return how to continue the command that was typed, if it has `--resume`."""
+    words = sys.argv[1:]
+    command: click.Command | None = cli
+    for word in words:
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), word) or command
+    if command is None or (command.params and not any("--resume" in each.opts for each in command.params)):
+        return ""
+    typed = shlex.join(["tf-kit", *words, *([] if "--resume" in words else ["--resume"])])
+    return f"; --resume continues: {typed}"
+
+
+def _fail(line: str, status: int = 2) -> int:
     click.echo(f"tf-kit: {' '.join(line.split())}", err=True)
-    return 2
+    return status
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -1,72 +1,146 @@
-"""Checkpoints of a stage: weights, optimizer slots and random state after its last finished epoch."""
+"""Checkpoints of a stage: weights, optimizer slots, random state, and how far the training has come."""
 
 from __future__ import annotations
 
-import shutil
+import json
+import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from tf_kit.checks import refuse
-from tf_kit.runs.files import read_json, replacing, write_json
+from tf_kit.runs.files import DAMAGED, checksum, finite, replacing, set_aside, write_json
 
 _START_ANEW = "Start a new run in another folder"
+STATES = ("state.json", "state-before.json")  # records of the last two checkpoints
 
 
 class StageState:
-    """State of a stage: `state.json`, and the weight files that it names.
+    """State of a stage: its last two checkpoints, the best one, and the history of its finished epochs.
 
-    `state.json` is replaced by a rename after the weight files are complete, so a kill at any moment leaves the state
-    of the last finished epoch.
+    A checkpoint is a file of arrays, `epoch-00003.npz` after epoch 3, `epoch-00003-step-00000120.npz` after 120 steps
+    of epoch 4. `state.json` records the last one with its checksum, `state-before.json` the one before. Both are
+    replaced by a rename after the arrays are on the disk, so a kill at any moment leaves the last checkpoint. A
+    damaged file is set aside as `damaged-…`, and the checkpoint before is used; without an intact one the stage starts
+    again.
 
     Args:
         folder: folder of the stage's checkpoints.
         keep_best: metric whose best epoch is kept too, or None.
         best_is: `"largest"` or `"smallest"`.
+        say: function that is called with one line about each damaged file.
 
     Attributes:
         epoch: number of finished epochs.
+        step: number of finished steps of the epoch after them.
+        seconds: duration of these steps.
         history: metric → list over the finished epochs, None where an epoch did not measure it.
         best_epoch: best epoch by `keep_best`, from 1, or None.
+        order: number of the stage in its run, from 0; None while nothing is saved.
     """
 
-    def __init__(self, folder: Path, keep_best: str | None, best_is: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keep_best: str | None = None,
+        best_is: str = "largest",
+        say: Callable[[str], Any] = lambda line: None,
+    ) -> None:
         self.folder, self.keep_best = folder, keep_best
         self._sign = 1.0 if best_is == "largest" else -1.0
-        path = folder / "state.json"
-        state = read_json(path, "state.json") if path.exists() else {}
-        self.epoch = state.get("epoch", 0)
-        self.history = state.get("history", {})
-        self.best_epoch = state.get("best_epoch")
+        state = self._last_intact(say) or {}
+        self.epoch: int = state.get("epoch", 0)
+        self.step: int = state.get("step", 0)
+        self.seconds: float = state.get("seconds", 0.0)
+        self.history: dict[str, list[float | None]] = state.get("history", {})
+        self.best_epoch: int | None = state.get("best_epoch")
+        self.order: int | None = state.get("order")
+        self._files: dict[str, str] = state.get("files", {})
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint."""
+        return self.epoch > 0 or self.step > 0
 
     def restore_last(self, model: keras.Model) -> None:
-        """Give the model the variables of the last finished epoch, if there is one."""
-        if self.epoch:
-            load_variables(model, self._file("epoch", self.epoch))
+        """Give the model the variables of the last checkpoint, if there is one."""
+        if self.begun:
+            load_variables(model, self._file(self.epoch, self.step))
+
+    def restore_metrics(self, model: keras.Model) -> None:
+        """Give the metrics of the model their sums over the steps of an unfinished epoch."""
+        with np.load(self._file(self.epoch, self.step), allow_pickle=False) as file:
+            for i, variable in enumerate(model.metrics_variables):
+                variable.assign(file[f"metric_{i}"])
 
     def restore_best(self, model: keras.Model) -> None:
         """Give the model the variables of the best epoch."""
-        load_variables(model, self._file("best", self.best_epoch))
+        if self.best_epoch is not None:
+            load_variables(model, self._file(self.best_epoch))
 
     def save(self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float]) -> None:
         """Record a finished epoch: its variables, its metrics, and whether it is the best so far."""
         for name in [*self.history, *(name for name in logs if name not in self.history)]:
             values = self.history.setdefault(name, [None] * (epoch - 1))
-            values.append(float(logs[name]) if name in logs else None)
-        save_variables(model, self._file("epoch", epoch))
+            values.append(finite(float(logs[name])) if name in logs else None)
         if self.keep_best and self._is_best(logs):
             self.best_epoch = epoch
-            shutil.copyfile(self._file("epoch", epoch), replacing(self._file("best", epoch)))
-            replacing(self._file("best", epoch)).replace(self._file("best", epoch))
-        self.epoch = epoch
-        record = {"stage": stage, "epoch": epoch, "history": self.history, "best_epoch": self.best_epoch}
-        write_json(self.folder / "state.json", record)
-        kept = {self._file("epoch", epoch), self._file("best", self.best_epoch or 0)}
-        for path in set(self.folder.glob("*.npz")) - kept:
-            path.unlink()
+        self.epoch, self.step, self.seconds = epoch, 0, 0.0
+        self._write(model, stage)
+
+    def save_within(self, model: keras.Model, stage: str, step: int, seconds: float) -> None:
+        """Record an unfinished epoch after `step` steps that took `seconds`, with the sums of the metrics."""
+        self.step, self.seconds = step, seconds
+        self._write(model, stage)
+
+    def _write(self, model, stage):
+        path = self._file(self.epoch, self.step)
+        save_variables(model, path, with_metrics=self.step > 0)
+        best = None if self.best_epoch is None else self._file(self.best_epoch).name
+        files = {path.name: checksum(path)}
+        if best is not None and best != path.name:
+            files[best] = self._files[best]
+        self._files = files
+        state = {"stage": stage, "order": self.order, "epoch": self.epoch, "step": self.step}
+        state |= {
+            "seconds": self.seconds,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "files": files,
+        }
+        last, before = (self.folder / name for name in STATES)
+        if last.exists():
+            last.replace(before)
+        write_json(last, {**state, "checksum": _checksum(state)})
+        kept = {name for state in map(read_state, (last, before)) if state for name in state["files"]}
+        for path in self.folder.glob("*.npz"):
+            if path.name not in kept and not path.name.startswith(DAMAGED):
+                path.unlink()
+
+    def _last_intact(self, say):
+        """Return the newest record whose files are intact; set the damaged ones aside."""
+        found_damage = False
+        for path in (self.folder / name for name in STATES):
+            state, damaged = read_state(path), path
+            if state is not None:
+                damaged = next(
+                    (self.folder / name for name in state["files"] if self._differs(name, state)), None
+                )
+            elif not path.exists():
+                continue
+            if damaged is None:
+                return state
+            say(f"{damaged} is damaged or missing; using the checkpoint before it")
+            set_aside(damaged)
+            set_aside(path)
+            found_damage = True
+        if found_damage:
+            say(f"no checkpoint in {self.folder} is intact, so this stage starts again")
+        return None
 
     def _is_best(self, logs):
         if self.keep_best not in logs:
@@ -75,24 +149,48 @@ class StageState:
                 "be a metric of the training: " + ", ".join(logs),
                 f"keep_best={self.keep_best!r}",
             )
-        earlier = self.history[self.keep_best][:-1]
-        return not earlier or self._sign * logs[self.keep_best] > max(self._sign * value for value in earlier)
+        earlier = [value for value in self.history[self.keep_best][:-1] if value is not None]
+        value = float(logs[self.keep_best])
+        best = max((self._sign * each for each in earlier), default=-math.inf)
+        return math.isfinite(value) and self._sign * value > best
 
-    def _file(self, kind, epoch):
-        return self.folder / f"{kind}-{epoch:05d}.npz"
+    def _differs(self, name, state):
+        path = self.folder / name
+        return not path.is_file() or checksum(path) != state["files"][name]
+
+    def _file(self, epoch, step=0):
+        return self.folder / (f"epoch-{epoch:05d}-step-{step:08d}.npz" if step else f"epoch-{epoch:05d}.npz")
 
 
-def save_variables(model: keras.Model, path: Path) -> None:
+def read_state(path: Path) -> dict[str, Any] | None:
+    """Read the record of a checkpoint: stage, epoch, history and more; None if it is missing or damaged."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return state if _checksum(state) == state["checksum"] else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _checksum(state):
+    kept = {name: value for name, value in state.items() if name != "checksum"}
+    return checksum(json.dumps(kept, sort_keys=True).encode())
+
+
+def save_variables(model: keras.Model, path: Path, with_metrics: bool = False) -> None:
     """Write every variable that training changes: weights, optimizer slots, random state.
 
     The weight files of Keras leave out the state of random generators, so dropout would not continue exactly.
+
+    Args:
+        model: compiled model.
+        path: path of the `.npz` file.
+        with_metrics: whether to write the sums of the metrics too, for an unfinished epoch. Defaults to False.
     """
-    arrays = [variable.numpy() for variable in _variables(model)]
-    arrays = [array.astype("float32") if array.dtype.name == "bfloat16" else array for array in arrays]
-    unfinished = replacing(path)
-    with unfinished.open("wb") as file:
-        np.savez(file, *arrays)
-    unfinished.replace(path)
+    arrays = {f"arr_{i}": _array(variable) for i, variable in enumerate(_variables(model))}
+    if with_metrics:
+        arrays |= {f"metric_{i}": _array(each) for i, each in enumerate(model.metrics_variables)}
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def load_variables(model: keras.Model, path: Path) -> None:
@@ -103,8 +201,8 @@ def load_variables(model: keras.Model, path: Path) -> None:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = [file[f"arr_{i}"] for i in range(len(file.files))]
-    except (OSError, ValueError, zipfile.BadZipFile):
+            arrays = [file[f"arr_{i}"] for i in range(sum(name.startswith("arr_") for name in file.files))]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         refuse(path, "be a readable .npz file", "a damaged or missing file", _START_ANEW)
     variables = _variables(model)
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
@@ -120,3 +218,8 @@ def load_variables(model: keras.Model, path: Path) -> None:
 
 def _variables(model):
     return [*model.variables, *(model.optimizer.variables if model.optimizer is not None else ())]
+
+
+def _array(variable):
+    array = variable.numpy()
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array

@@ -141,10 +141,10 @@ def _trained_and_tested(kind, run, encoder, splits, chosen):
     run.progress.close()
     results = {"labels": len(train), "best_epoch": history["best_epoch"], "error": {}}
     for split, examples in {"train": train, "valid": val, "test": test}.items():
-        accuracy = classifier.evaluate(examples.x, examples.y, verbose=0, return_dict=True)["accuracy"]
+        accuracy = float(classifier.evaluate(examples.x, examples.y, verbose=0, return_dict=True)["accuracy"])
         results["error"][split] = round(100 * (1 - accuracy), 4)
     if kind == "probe":
-        error = 1 - knn_accuracy(encoder, train, test, k=chosen["k"])
+        error = 1 - float(knn_accuracy(encoder, train, test, k=chosen["k"]))
         results["error"]["test, nearest neighbors"] = round(100 * error, 4)
     run.draw()
     save_model(classifier, run.folder / "classifier.keras")

@@ -1,46 +1,143 @@
-"""Files of a run. Each is written under another name and renamed, so that it is never incomplete."""
+"""Files of a run, which are never incomplete.
+
+Each is written under another name, flushed to the disk and renamed.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import math
+import numbers
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from tf_kit.checks import refuse
+from tf_kit.errors import RunStopped
+
+UNFINISHED = ".unfinished"  # ending of a file that is being written
+DAMAGED = "damaged-"  # beginning of the name of a file that was set aside
 
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Write a model as a `.keras` file."""
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    model.save(unfinished)
-    unfinished.replace(path)
+    with replacing(path, ending=".unfinished.keras") as unfinished:
+        model.save(unfinished)
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write a JSON file."""
-    unfinished = replacing(Path(path))
-    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    """Write a JSON file; numbers that are not finite become null."""
+    text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(Path(path)) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path, name: str) -> Any:
+def finite(content: Any) -> Any:
+    """Return JSON values with Python's numbers, and None in place of every number that is not finite.
+
+    Example:
+        >>> finite({"loss": [0.5, float("nan")], "epochs": 2})
+        {'loss': [0.5, None], 'epochs': 2}
+    """
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    if isinstance(content, bool) or not isinstance(content, numbers.Real):
+        return content
+    if isinstance(content, numbers.Integral):
+        return int(content)
+    return float(content) if math.isfinite(content) else None
+
+
+def read_json(path: str | Path, name: str, remedy: str = "Start a new run in another folder") -> Any:
     """Read a JSON file.
 
     Args:
         path: path of the file.
         name: name of the file in the error message.
+        remedy: remedy in the error message.
 
     Raises:
         InputError: the file cannot be read, or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        refuse(name, "be a readable JSON file of a run", f"{path}", "Start a new run in another folder")
+    except (OSError, ValueError, RecursionError):
+        refuse(name, "be a readable JSON file of a run", f"{path}", remedy)
 
 
-def replacing(path: Path) -> Path:
-    """Path of the file that is written first and then renamed to `path`."""
-    return path.with_name(f".{path.name}.unfinished")
+@contextlib.contextmanager
+def replacing(path: Path, ending: str = UNFINISHED) -> Iterator[Path]:
+    """Within this context a file is written under the path that it yields, and then takes the place of `path`.
+
+    The content is on the disk before the name changes, so after a crash there is the old file or the new one.
+
+    Args:
+        path: path of the file.
+        ending: ending of the name until the file is complete. Defaults to `UNFINISHED`.
+
+    Raises:
+        RunStopped: the disk is full, or the file cannot be written for another reason.
+    """
+    unfinished = path.with_name(f".{path.name}{ending}")
+    with stopping_if_unwritable(path):
+        try:
+            yield unfinished
+            _flush(unfinished)
+            unfinished.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+        _flush(path.parent)
+
+
+@contextlib.contextmanager
+def stopping_if_unwritable(path: Path) -> Iterator[None]:
+    """Within this context, turn an error of the operating system into a `RunStopped` of one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise RunStopped(
+            f"{path} cannot be written: {reason}; the checkpoints written before are kept"
+        ) from error
+
+
+def checksum(content: bytes | Path) -> str:
+    """Compute a checksum of bytes, or of the content of a file."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file, so that it is kept and no longer used."""
+    if path.exists():
+        path.replace(path.with_name(f"{DAMAGED}{path.name}"))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove files of a run that a killed process has left half written."""
+    name = f".*{UNFINISHED}*"
+    for path in (*folder.glob(name), *folder.glob(f"checkpoints/*/{name}")):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _flush(path):
+    """Make the operating system write a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

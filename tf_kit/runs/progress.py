@@ -83,6 +83,10 @@ class Progress:
 
 
 class _StageProgress(keras.callbacks.Callback):
+    works_in_pieces = True
+
+    works_in_pieces = True
+
     def __init__(self, progress, stage, epochs, first_epoch, cost):
         super().__init__()
         self._progress, self._stage, self._epochs, self._cost = progress, stage, epochs, cost

@@ -3,9 +3,10 @@
 RUN/config.json           options, versions of the packages, machine
 RUN/history.csv           stage, epoch, seconds, every metric
 RUN/events/               the same for TensorBoard
-RUN/checkpoints/STAGE/    the last finished epoch: weights, optimizer, random state
+RUN/checkpoints/STAGE/    the last two checkpoints: weights, optimizer, random state, position in the epoch
 RUN/figures/              curves and first-layer filters
 RUN/results.json          results; written last, so a run that has it is finished
+RUN/.lock, RUN/.owner     lock of the process that uses the folder, and its name
 
 If several machines train, the folder belongs to the chief. Every other worker has a temporary copy of the files that
 it needs to continue, and its own output is discarded.
@@ -19,7 +20,7 @@ import json
 import platform
 import re
 import shutil
-import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -28,10 +29,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_kit.checks import choice, refuse
-from tf_kit.runs.checkpoint import StageState
-from tf_kit.runs.files import read_json, replacing, write_json
+from tf_kit.checks import choice, number, refuse
+from tf_kit.errors import InputError, RunStopped
+from tf_kit.runs.checkpoint import STATES, StageState, read_state
+from tf_kit.runs.divergence import Guard, scale_of
+from tf_kit.runs.files import (
+    read_json,
+    remove_unfinished,
+    replacing,
+    set_aside,
+    stopping_if_unwritable,
+    write_json,
+)
+from tf_kit.runs.interruption import Interruption
+from tf_kit.runs.ownership import disown, holds_files, own
 from tf_kit.runs.progress import Progress
+from tf_kit.runs.recording import Events, Recorder
 from tf_kit.training import workers
 from tf_kit.typing import ArrayLike
 
@@ -40,9 +53,15 @@ _NEW_FOLDER = {
     "typed_remedy": "`--out` with another folder starts a new run",
 }
 
+_REMOVE = "Remove it, and the run computes it again when it is resumed"
+_KEPT = "kept"  # file in `checkpoints` of a finished run that keeps them
+
 
 class Run:
     """Run with a folder that holds everything about it.
+
+    One process at a time may use the folder. It is locked until `finish`, until the `Run` is no longer referenced, or
+    until the process ends, however it ends.
 
     Args:
         folder: folder of the run, created if it does not exist. It must be new or empty, unless the run is resumed;
@@ -51,9 +70,11 @@ class Run:
             began with.
         resume: whether to continue the run in `folder`; if there is none, a new run starts. Defaults to False.
         progress: `Progress` to report to. Defaults to None, one bar per stage.
+        checkpoint_seconds: time after which a checkpoint is written within an epoch, at least 0. Defaults to 60.
 
     Raises:
-        InputError: the folder holds another run or other files, cannot be written, or the options differ.
+        InputError: the folder holds another run or other files, is used by another process, cannot be written, or the
+            options differ.
     """
 
     def __init__(
@@ -62,35 +83,74 @@ class Run:
         options: Mapping[str, Any],
         resume: bool = False,
         progress: Progress | None = None,
+        checkpoint_seconds: float = 60.0,
     ) -> None:
         if folder is None:
             refuse("Run.folder", "be the path of a folder", "folder=None", flag="--out")
         self.folder = Path(folder)
         self.progress = progress or Progress()
+        self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
         self._options = json.loads(json.dumps(options))
+        self._disown: Callable[[], Any] = lambda: None
         workers.done_by_chief(lambda: self._begin(resume))
         self.folder = workers.folder_from_chief(self.folder, ("*.json", "checkpoints/**/*"))
         if not workers.is_chief():
             self.progress = Progress(quiet=True)
 
     def _begin(self, resume):
-        """Make the folder, or check that it holds the same run."""
+        """Make the folder, or check that it holds the same run; become its owner."""
         config = self.folder / "config.json"
         try:
-            if config.exists():
+            if self._is_finished(config):
                 self._check_same_run(config, resume)
                 return
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            is_file = self.folder.exists() and not self.folder.is_dir()
+            if is_file or (self.folder.exists() and not config.exists() and holds_files(self.folder)):
                 requirement, received = "be a new or empty folder", f"{self.folder}"
                 refuse("Run.folder", requirement, received, **_NEW_FOLDER, flag="--out")
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(config, {"options": self._options, **_circumstances()})
-        except OSError as error:
-            received = f"{self.folder}: {error.strerror}"
-            refuse("Run.folder", "be a folder that can be written", received, flag="--out")
+            self._own()
+            if config.exists():
+                self._check_same_run(config, resume)
+            else:
+                write_json(config, {"options": self._options, **_circumstances()})
+            remove_unfinished(self.folder)
+        except BaseException as error:
+            self._disown()
+            if isinstance(error, OSError | RunStopped):
+                received = f"{self.folder}: {getattr(error, 'strerror', None) or error}"
+                refuse("Run.folder", "be a folder that can be written", received, flag="--out")
+            raise
+
+    def _own(self):
+        lock = own(self.folder)
+        if lock is not None:
+            self._disown = weakref.finalize(self, disown, lock)
+
+    def _is_finished(self, config):
+        """Return whether there are results; remove checkpoints that `finish` was killed before it could remove."""
+        results = self.folder / "results.json"
+        if not config.exists() or not results.exists():
+            return False
+        checkpoints = self.folder / "checkpoints"
+        if not checkpoints.exists():
+            return True
+        try:
+            read_json(results, "results.json")
+        except InputError:
+            self.progress.print(f"{results} is damaged; the run continues from its checkpoints")
+            set_aside(results)
+            return False
+        if not (checkpoints / _KEPT).exists():
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        return True
 
     def _check_same_run(self, config, resume):
-        began = read_json(config, "config.json")["options"]
+        recorded = read_json(config, "config.json")
+        if not isinstance(recorded, dict) or not isinstance(recorded.get("options"), dict):
+            requirement = "be a readable JSON file of a run, with its options"
+            refuse("config.json", requirement, f"{config}", "Start a new run in another folder")
+        began = recorded["options"]
         difference = _difference(began, self._options)
         if resume and not difference:
             return
@@ -116,7 +176,12 @@ class Run:
     def results(self) -> dict[str, Any] | None:
         """Results that `finish` recorded, or None while the run is not finished."""
         path = self.folder / "results.json"
-        return read_json(path, "results.json") if path.exists() else None
+        if not path.exists():
+            return None
+        results = read_json(path, "results.json", _REMOVE)
+        if not isinstance(results, dict):
+            refuse("results.json", "be a JSON file with the results of a run", f"{path}", _REMOVE)
+        return results
 
     def fit(
         self,
@@ -161,41 +226,55 @@ class Run:
         """
         choice("Run.fit.best_is", best_is, ("largest", "smallest"))
         folder = self.folder / "checkpoints" / _slug(stage)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = StageState(folder, keep_best, best_is)
+        with stopping_if_unwritable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        state = StageState(folder, keep_best, best_is, say=self.progress.print)
+        if state.order is None:
+            state.order = 1 + max((each["order"] for each in self._stages()), default=-1)
         x = x(min(state.epoch, epochs - 1), epochs) if callable(x) else x
         model.prepare_from(x, y)
         state.restore_last(model)
-        if state.epoch:
-            self.progress.skip(state.epoch, cost)
-            for callback in callbacks:
-                if hasattr(callback, "recall"):
-                    callback.set_model(model)
-                    callback.recall(state.history)
+        if state.begun:
+            self._recall(model, state, callbacks, cost)
         if state.epoch < epochs:
-            recorder = _Recorder(self, stage, state)
-            report = self.progress.start(stage, epochs, state.epoch, cost)
-            model.fit(
-                x,
-                y,
-                epochs=epochs,
-                initial_epoch=state.epoch,
-                callbacks=[*callbacks, recorder, report],  # what callbacks add to the logs is recorded too
-                verbose=verbose,
-                **arguments,
-            )
+            self._train(model, x, y, state, stage, epochs, cost, callbacks, verbose=verbose, **arguments)
+        elif model.optimizer is not None:  # as `fit` does at its end
+            model.optimizer.finalize_variable_values(model.trained_variables)
         if keep_best:
             state.restore_best(model)
             return {**state.history, "best_epoch": state.best_epoch}
         return dict(state.history)
 
+    def _recall(self, model, state, callbacks, cost):
+        """Tell the progress bar and the callbacks what an earlier process has trained."""
+        self.progress.skip(state.epoch, cost)
+        for callback in callbacks:
+            if hasattr(callback, "recall"):
+                callback.set_model(model)
+                callback.recall(state.history)
+
+    def _train(self, model, x, y, state, stage, epochs, cost, callbacks, **arguments):
+        """Train the rest of a stage."""
+        events = Events(self.folder / "events" / _slug(stage), state.history)
+        guard = Guard(stage, state, scale_of(x, y))
+        report = self.progress.start(stage, epochs, state.epoch, cost)
+        position = {"initial_epoch": state.epoch} | ({"initial_step": state.step} if state.step else {})
+        with Interruption(self.progress.print) as interruption:
+            recorder = Recorder(self, stage, state, events, guard, interruption)
+            # The values that callbacks add to the logs are recorded too.
+            callbacks = [guard, *callbacks, recorder, report]
+            model.fit(x, y, epochs=epochs, callbacks=callbacks, **position, **arguments)
+
     def history(self) -> dict[str, dict[str, list]]:
         """History of all stages so far: stage → metric → list over epochs."""
-        found = {}
-        for path in sorted(self.folder.glob("checkpoints/*/state.json"), key=lambda p: p.stat().st_ctime):
-            state = read_json(path, "state.json")
-            found[state["stage"]] = state["history"]
-        return found
+        stages = sorted(self._stages(), key=lambda state: state["order"])
+        return {state["stage"]: state["history"] for state in stages if state["history"]}
+
+    def _stages(self):
+        """Read the last record of each stage."""
+        for folder in self.folder.glob("checkpoints/*/"):
+            found = [state for name in STATES if (state := read_state(folder / name)) is not None]
+            yield from found[:1]
 
     def write_history(self) -> None:
         """Write `history.csv`: one row per epoch, one column per metric."""
@@ -206,18 +285,18 @@ class Run:
                 values = {name: values[epoch] for name, values in history.items()}
                 row = {name: "" if value is None else f"{value:.6g}" for name, value in values.items()}
                 rows.append({"stage": stage, "epoch": epoch + 1, **row})
-        with replacing(self.folder / "history.csv").open("w", newline="") as file:
+        with replacing(self.folder / "history.csv") as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
-        replacing(self.folder / "history.csv").replace(self.folder / "history.csv")
 
     def draw(self, encoder: keras.Model | None = None, image_shape: Sequence[int] | None = None) -> None:
         """Draw the figures of the run, see `figures.draw`."""
         # Imports the pretraining methods, which not every run needs.
         from tf_kit.runs import figures
 
-        figures.draw(self, encoder, image_shape)
+        with stopping_if_unwritable(self.folder / "figures"):
+            figures.draw(self, encoder, image_shape)
 
     def finish(self, results: Mapping[str, Any], keep_checkpoints: bool = False) -> dict[str, Any]:
         """Record the results, and remove the checkpoints, which only a run that is not finished needs.
@@ -231,34 +310,13 @@ class Run:
         """
         if self.history():
             self.write_history()
+        if keep_checkpoints and (self.folder / "checkpoints").exists():
+            (self.folder / "checkpoints" / _KEPT).touch()
         write_json(self.folder / "results.json", results)
         if not keep_checkpoints:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        self._disown()
         return read_json(self.folder / "results.json", "results.json")
-
-
-class _Recorder(keras.callbacks.Callback):
-    """Save and log each epoch, with its duration in seconds."""
-
-    def __init__(self, run, stage, state):
-        super().__init__()
-        self._run, self._stage, self._state = run, stage, state
-        self._writer = tf.summary.create_file_writer(str(run.folder / "events" / _slug(stage)))
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._began = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs = {"seconds": time.perf_counter() - self._began, **(logs or {})}
-        self._state.save(self.model, self._stage, epoch + 1, logs)
-        self._run.write_history()
-        with self._writer.as_default(step=epoch + 1):
-            for name, value in logs.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
 
 
 def _difference(began, now):

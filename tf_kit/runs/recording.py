@@ -1,0 +1,122 @@
+"""Recording of a stage while it trains: checkpoints, `history.csv`, and events for TensorBoard."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from tf_kit.errors import RunStopped
+from tf_kit.runs.checkpoint import StageState
+from tf_kit.runs.divergence import Guard
+from tf_kit.runs.interruption import Interruption
+from tf_kit.training import workers
+
+if TYPE_CHECKING:
+    from tf_kit.runs.run import Run
+
+
+class Recorder(keras.callbacks.Callback):
+    """Save and log each epoch, with its duration in seconds, and save within an epoch when it is time.
+
+    Args:
+        run: the run.
+        stage: name of the stage.
+        state: state of the stage.
+        events: events of the stage.
+        guard: guard that checks the variables before they are saved.
+        interruption: signals to obey after saving.
+    """
+
+    works_in_pieces = True
+
+    def __init__(
+        self,
+        run: Run,
+        stage: str,
+        state: StageState,
+        events: Events,
+        guard: Guard,
+        interruption: Interruption,
+    ) -> None:
+        super().__init__()
+        self._run, self._stage, self._state, self._events = run, stage, state, events
+        self._guard, self._interruption = guard, interruption
+        self._saved = self._began = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._began = time.perf_counter()
+        if epoch == self._state.epoch and self._state.step:
+            self._state.restore_metrics(self.model)
+            self._began -= self._state.seconds
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        due = time.perf_counter() - self._saved >= self._run.checkpoint_seconds
+        if not due and self._interruption.received is None:
+            return
+        done = batch + 1
+        if (
+            workers.several()
+        ):  # they would have to agree on the step, and reading the metrics needs all of them
+            self._interruption.deliver()
+        elif done != self.params.get("steps"):  # else the end of the epoch saves
+            self._guard.check(f"step {done}")
+            self._state.save_within(self.model, self._stage, done, time.perf_counter() - self._began)
+            self._after_saving(f"step {done} of epoch {self._state.epoch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        logs = {"seconds": time.perf_counter() - self._began, **(logs or {})}
+        self._state.save(self.model, self._stage, epoch + 1, logs)
+        self._run.write_history()
+        self._events.write(epoch + 1, logs)
+        self._after_saving(f"epoch {epoch + 1}")
+
+    def _after_saving(self, moment):
+        self._saved = time.perf_counter()
+        if self._interruption.received is not None:
+            self._run.progress.close()
+            self._run.progress.print(f"{self._stage}: saved after {moment}")
+            self._interruption.deliver()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._events.close()
+
+
+class Events:
+    """Events of a stage for TensorBoard: one value per metric and epoch.
+
+    Those of earlier processes are replaced by the history that was saved, because a killed process may have left out
+    the last epoch, or written one whose checkpoint was damaged.
+
+    Args:
+        folder: folder of the events of the stage.
+        history: history of the stage so far.
+    """
+
+    def __init__(self, folder: Path, history: Mapping[str, list[float | None]]) -> None:
+        self._folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        self._writer = tf.summary.create_file_writer(str(folder))
+        for epoch in range(1, 1 + max(map(len, history.values()), default=0)):
+            values = {name: values[epoch - 1] for name, values in history.items()}
+            self.write(epoch, {name: value for name, value in values.items() if value is not None})
+
+    def write(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Write the metrics of an epoch, counted from 1."""
+        try:
+            with self._writer.as_default(step=epoch):
+                for name, value in logs.items():
+                    tf.summary.scalar(name, value)
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            reason = error.message.splitlines()[0]
+            raise RunStopped(f"{self._folder} cannot be written: {reason}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
