@@ -1,13 +1,224 @@
-"""Submissions: how their students are named."""
+"""Submissions in the layouts of course systems: every student has one submission, every file is accounted for."""
 
-from tf_kit.grading.submissions import find
+import io
+import json
+import os
+import tarfile
+import zipfile
+
+import pytest
+
+from grading.class_of_students import LAB, LEAKY, notebook
+from tf_kit.grading import layouts, submissions
+from tf_kit.grading.submissions import content, survey
+
+STUB = {"leaky": LAB.stub("leaky"), "descent": LAB.stub("descent")}
+WORKED, BLANK = json.dumps(notebook()), json.dumps(notebook(**STUB))
+HALF = json.dumps(notebook(descent=STUB["descent"]))
+OTHER = json.dumps({"cells": [{"cell_type": "code", "source": "# exercise: momentum\nclass Momentum: pass"}]})
 
 
-def test_names_of_canvas_and_moodle_are_recognized(tmp_path):
-    for name in ("doeanna_12345_678901_lab.ipynb", "roejane_LATE_54321_678902_lab-1.ipynb", "plain.ipynb"):
-        (tmp_path / name).write_text("{}")
-    folder = tmp_path / "Ada Lovelace_4711_assignsubmission_file_"
-    folder.mkdir()
-    (folder / "lab.ipynb").write_text("{}")
-    found = {submission.student: submission.number for submission in find([tmp_path])}
-    assert found == {"doeanna": "12345", "roejane": "54321", "plain": "", "Ada Lovelace": "4711"}
+def hand_in(folder, *names, text=WORKED):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def students(folder):
+    return [submission.key for submission in survey([folder], LAB).submissions]
+
+
+def test_canvas(tmp_path):
+    names = ("smithjohn_11_901_lab.ipynb", "smithjohn_12_902_lab-1.ipynb", "roejane_LATE_13_903_lab.ipynb")
+    hand_in(tmp_path, *names, "anon_Xy1_904_lab.ipynb", "o_brien_14_905_lab.IPYNB", "doe_15_text.html")
+    found = survey([tmp_path], LAB).submissions
+    assert {each.key for each in found} == {
+        *(("smithjohn", "11"), ("smithjohn", "12"), ("roejane", "13"), ("anon Xy1", "Xy1")),
+        *(("o_brien", "14"), ("doe", "15")),
+    }
+    assert [each.student for each in found if each.late] == ["roejane"]
+    assert [each.student for each in found if each.note] == ["doe"]
+
+
+@pytest.mark.parametrize("flat", [True, False], ids=["flat", "folders"])
+def test_moodle(tmp_path, flat):
+    end = "" if flat else "/"
+    names = ("Ada Lovelace_1_assignsubmission_file_", "Ada Lovelace_2_assignsubmission_file_")
+    hand_in(tmp_path, *(f"{name}{end}lab.ipynb" for name in (*names, "Participant_3_assignsubmission_file_")))
+    hand_in(tmp_path, f"Ada Lovelace_2_assignsubmission_onlinetext_{end}onlinetext.html", text="<p>Hello")
+    assert students(tmp_path) == [("Ada Lovelace", "1"), ("Ada Lovelace", "2"), ("Participant 3", "3")]
+
+
+def test_gradescope(tmp_path):
+    hand_in(
+        tmp_path, "assignment_5_export/submission_70/lab.ipynb", "assignment_5_export/submission_71/lab.ipynb"
+    )
+    (tmp_path / "assignment_5_export" / "submission_metadata.yml").write_text(
+        "---\nsubmission_70:\n  :submitters:\n  - :name: Ada\n    :sid: '7'\n  - :name: Bob\n    :sid: '8'\n"
+        "  :created_at: 2026-11-02 10:00:00.000000000 Z\n"
+    )
+    assert students(tmp_path) == [("Ada", "7"), ("Bob", "8"), ("submission_71", "71")]
+
+
+def test_classroom_nbgrader_and_plain_folders(tmp_path):
+    hand_in(tmp_path / "drive", f"Ada Lovelace - {LAB.name}.ipynb", f"Bob - {LAB.name} (1).ipynb")
+    assert students(tmp_path / "drive") == [("Ada Lovelace", ""), ("Bob", "")]
+    hand_in(
+        tmp_path / "course",
+        "submitted/ada/lab/lab.ipynb",
+        "submitted/bob/lab/lab.ipynb",
+        "source/lab/lab.ipynb",
+    )
+    assert (
+        students(tmp_path / "course")
+        == students(tmp_path / "course" / "submitted")
+        == [("ada", ""), ("bob", "")]
+    )
+    hand_in(tmp_path / "in", "ada+lab+2026-11-02 10:00:00.1 UTC+x/lab.ipynb")
+    hand_in(tmp_path / "in", "ada+lab+2026-11-03 10:00:00.1 UTC+y/lab.ipynb")
+    (late,) = survey([tmp_path / "in"], LAB).submissions
+    assert "2026-11-03" in str(late.path)
+    hand_in(
+        tmp_path / "folders", "ada/lab.ipynb", "ada/lab_final.ipynb", "bob/deep/lab.ipynb", "cy/lab.ipynb"
+    )
+    assert students(tmp_path / "folders") == [("ada", ""), ("bob", ""), ("cy", "")]
+
+
+def test_sections_keep_students_of_one_name_apart(tmp_path):
+    hand_in(tmp_path, "section1/ada.ipynb", "section1/bob.ipynb", "section2/ada.ipynb", "section2/cy.ipynb")
+    assert students(tmp_path) == [("bob", ""), ("cy", ""), ("section1/ada", ""), ("section2/ada", "")]
+    assert [
+        each.student for each in survey([tmp_path / "section1", tmp_path / "section2"], LAB).submissions
+    ] == [*("bob", "cy", "section1/ada", "section2/ada")]
+
+
+def test_the_notebook_with_most_answers_is_taken_then_the_newest(tmp_path):
+    hand_in(tmp_path, "ada/lab.ipynb", "ada/old/lab (3).ipynb", text=BLANK)
+    hand_in(tmp_path, "ada/lab (1).ipynb", text=HALF)
+    hand_in(tmp_path, "bob/momentum.ipynb", text=OTHER)
+    hand_in(tmp_path, "bob/lab.ipynb", text=HALF)
+    hand_in(tmp_path, "cy/lab.ipynb", "cy/lab (2).ipynb", "cy/lab (10).ipynb")
+    found = survey([tmp_path], LAB)
+    assert [each.path.name for each in found.submissions] == ["lab (1).ipynb", "lab.ipynb", "lab (10).ipynb"]
+    assert found.counts == {"graded": 3, "blank": 2, "superseded": 2, "another lab": 1}
+
+
+def test_every_file_is_accounted_for(tmp_path):
+    hand_in(tmp_path, "ada/lab.ipynb", "bob/.ipynb_checkpoints/lab-checkpoint.ipynb", "bob/._lab.ipynb")
+    hand_in(tmp_path, "bob/lab.pdf", "cy/lab.py", "__MACOSX/ada/._lab.ipynb", "dan/lab.ipynb.txt")
+    hand_in(tmp_path, "eve/lab.ipynb", text='{"cells": [')
+    hand_in(tmp_path, "fay/other.ipynb", text=OTHER)
+    (tmp_path / "gus").mkdir()
+    (tmp_path / "hal").mkdir()
+    (tmp_path / "hal" / "lab.ipynb").symlink_to(tmp_path / "ada" / "lab.ipynb")
+    found = survey([tmp_path], LAB)
+    assert [(each.student, bool(each.note)) for each in found.submissions] == [
+        *(("ada", False), ("bob", True), ("cy", True), ("dan", False), ("eve", True), ("fay", True)),
+        *(("gus", True), ("hal", True)),
+    ]
+    files = {path for path in tmp_path.rglob("*") if not path.is_dir()} | {tmp_path / "gus"}
+    assert {file.path for file in found.files} == files
+    assert found.counts == {
+        **{"not a student's": 3, "graded": 2, "not a notebook": 2, "damaged": 2, "another lab": 1},
+        "empty folder": 1,
+    }
+
+
+def test_archives_are_read_in_place(tmp_path):
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("work/lab.ipynb", WORKED)
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        archive.writestr("export/doe_1_2_lab.ipynb", WORKED)
+        archive.writestr("export/roe_3_4_work.zip", inner.getvalue())
+        archive.writestr("__MACOSX/._x", "")
+    with tarfile.open(tmp_path / "more.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("poe_5_6_lab.ipynb")
+        info.size = len(WORKED.encode())
+        archive.addfile(info, io.BytesIO(WORKED.encode()))
+    for given in ([tmp_path], [tmp_path / "class.zip", tmp_path / "more.tar.gz"]):
+        found = survey(given, LAB)
+        assert [each.key for each in found.submissions] == [("doe", "1"), ("poe", "5"), ("roe", "3")]
+        assert all(content(each.path) == WORKED.encode() for each in found.submissions)
+    assert {path.name for path in tmp_path.iterdir()} == {"class.zip", "more.tar.gz"}
+
+
+def test_members_that_lead_out_of_an_archive_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        for name in (
+            "../evil_1_2_lab.ipynb",
+            "/etc/evil_3_4_lab.ipynb",
+            "C:\\evil_5_6_lab.ipynb",
+            "ok_7_8_lab.ipynb",
+        ):
+            archive.writestr(name, WORKED)
+    found = survey([tmp_path / "class.zip"], LAB)
+    assert {each.number: bool(each.note) for each in found.submissions} == {
+        "1": True,
+        "3": True,
+        "5": True,
+        "7": False,
+    }
+    assert found.counts == {"damaged": 3, "graded": 1}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"PK\x03\x04", b"PK\x05\x06" + bytes(18), bytes(range(256)), b"\x1f\x8b\x08"]
+)
+@pytest.mark.parametrize("name", ["ada.zip", "ada.tar.gz", "ada.tar"])
+def test_damaged_archive_is_a_line(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    hand_in(tmp_path, "bob.ipynb")
+    assert len(survey([tmp_path], LAB).submissions) == 2
+
+
+def test_names_that_no_encoding_writes(tmp_path):
+    for name in (
+        b"m\xfcller_1_2_lab.ipynb",
+        b"\x1b[31mred_3_4_lab.ipynb",
+        "\u202egnp_5_6_lab.ipynb".encode(),
+    ):
+        with open(os.path.join(os.fsencode(tmp_path), name), "w") as file:
+            file.write(WORKED)
+    found = survey([tmp_path], LAB)
+    assert len(found.submissions) == 3
+    for each in found.submissions:
+        assert each.student.isprintable()
+        assert each.student.encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps({"cells": json.loads(WORKED)["cells"]}).encode(),
+        WORKED.encode("utf-16"),
+        ("\ufeff" + WORKED).encode(),
+        WORKED.replace("leaky_relu(x", "leaky_relu(x", 1).replace("# ", "# \xe9", 1).encode("latin-1"),
+        json.dumps({**json.loads(WORKED), "nbformat": "4", "metadata": None}).encode(),
+    ],
+    ids=["without a version", "utf-16", "byte order mark", "latin-1", "strange metadata"],
+)
+def test_unusual_encodings_are_read(tmp_path, data):
+    path = tmp_path / "lab.ipynb"
+    path.write_bytes(data)
+    assert submissions.answers_in(submissions.read(path), LAB) == 2
+
+
+def test_copies_are_counted():
+    names = (
+        "lab.ipynb",
+        "lab (2).ipynb",
+        "lab-3.ipynb",
+        "lab-Copy4.ipynb",
+        "Copy of lab.ipynb",
+        "lab_v5.ipynb",
+    )
+    assert [layouts.attempt(name) for name in names] == [0, 2, 3, 4, 1, 5]
+
+
+def test_source_with_a_lone_surrogate_is_kept(tmp_path):
+    path = tmp_path / "lab.ipynb"
+    path.write_text(json.dumps(notebook(leaky="# \ud83d odd\n" + LEAKY)))
+    assert submissions.answers_in(submissions.read(path), LAB) == 2

@@ -103,6 +103,12 @@ def check_notebook(notebook: str, name: str | None, timeout: float | None) -> No
     default_text="created once, in OUT/course-secret",
     envvar="TF_KIT_COURSE_SECRET",
 )
+@click.option(
+    "--roster",
+    type=click.Path(),
+    metavar="FILE",
+    help="Table of the students of the class, to list who handed in nothing.",
+)
 @click.option("--visible-only", is_flag=True, help="Grade without hidden cases.")
 @click.option(
     "--allow-unsandboxed",
@@ -116,23 +122,27 @@ def grade(
     jobs: int | None,
     timeout: float | None,
     course_secret: str | None,
+    roster: str | None,
     visible_only: bool,
     allow_unsandboxed: bool,
 ) -> None:
-    """Grade the notebooks SUBMISSION… (files or folders) of lab NAME.
+    """Grade the notebooks SUBMISSION… (files, folders, archives) of lab NAME.
 
     Each answer runs in a separate process, confined by the system, which never receives the expected values. Every
     grade is appended to the record OUT/grades.jsonl at once. To continue after an interruption, run the same command
     again: a submission on record is not graded twice. The reports are written at the end.
     """
     from tf_kit.grading import course, labs, submissions
+    from tf_kit.grading import roster as rosters
 
     # Refuse mistakes before the folder and its secret are made.
-    labs.find(name)
-    submissions.find(submission)
+    each = labs.find(name)
+    submissions.find(submission, each)
+    if roster:
+        rosters.read(roster)
     secret = None if visible_only else course_secret or course.secret(out)
     try:
-        course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed)
+        course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed, roster)
     except KeyboardInterrupt:
         click.echo(
             "tf-kit: interrupted; run the same command again to continue after the last submission on record",

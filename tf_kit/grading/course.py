@@ -14,7 +14,7 @@ import click
 
 from tf_kit import __version__
 from tf_kit.checks import refuse
-from tf_kit.grading import checking, grader, labs, reports, submissions
+from tf_kit.grading import checking, grader, labs, reports, roster, submissions
 from tf_kit.grading.class_figure import class_figure
 from tf_kit.grading.record import Grade, Record, secret_of
 
@@ -37,6 +37,7 @@ def grade(
     seconds: float | None = None,
     secret: str | None = None,
     allow_unsandboxed: bool = False,
+    listed: str | Path | None = None,
 ) -> list[Grade]:
     """Grade submissions, write the record and the reports, and print a summary of the class.
 
@@ -48,6 +49,7 @@ def grade(
         seconds: time limit for one answer. Defaults to that of its exercise.
         secret: string from which the hidden cases are drawn. Without it there are none.
         allow_unsandboxed: whether to use hidden cases even if the system cannot confine an answer.
+        listed: file with the students of the class, by which those who handed in nothing are listed.
 
     Returns:
         Grade of every student.
@@ -56,7 +58,10 @@ def grade(
         InputError: the lab or a submission does not exist, `out` cannot be written, or hidden cases cannot be
             protected.
     """
-    lab, found = labs.find(name), submissions.find(paths)
+    lab = labs.find(name)
+    survey = submissions.survey(paths, lab)
+    found = survey.submissions
+    students = roster.read(listed) if listed else []
     _make_folder(out)
     record = Record(out)
     began = time.perf_counter()
@@ -80,16 +85,20 @@ def grade(
         "rules": identity,
         "sandbox": {"level": level, **parts},
         **_conditions(lab, seconds, secret),
-        "files": {grade.student: {"file": grade.file, "sha256": grade.digest} for grade in grades},
+        "files": [
+            {"student": grade.student, "number": grade.number, "file": grade.file, "sha256": grade.digest}
+            for grade in sorted(grades, key=lambda grade: grade.key)
+        ],
     }
-    reports.write(grades, lab, out, manifest)
+    handed_in = roster.HandedIn(survey, roster.absent(students, found), students)
+    reports.write(grades, lab, out, manifest, handed_in)
     if grades:
         from tf_kit import plotting
 
         mistakes = reports.frequent_mistakes(grades, most=6)
         figure = class_figure(lab.title, reports.points_by_exercise(grades), mistakes)
         plotting.save(figure, Path(out) / "summary.png")
-    click.echo(f"\n{reports.summary(grades, lab)}")
+    click.echo(f"\n{reports.summary(grades, lab, handed_in)}")
     click.echo(f"{taken:.1f} s; record, reports and figure in {out}")
     return grades
 
@@ -103,14 +112,14 @@ def _on_record(found, record, identity):
             left.append(submission)
             continue
         grades.append(known)
-        if not record.holds(submission.student, known.digest, identity):
+        if not record.holds(submission, known.digest, identity):
             record.append(known, identity)
     return grades, left
 
 
 def _conditions(lab, seconds, secret):
     """Collect what the manifest must keep, so that the submissions can be graded again under the same conditions."""
-    hidden = "none" if secret is None else f"seed {submissions.digest(secret)[:12]} (hash of the secret)"
+    hidden = f"seed {submissions.digest(secret)[:12]} (hash of the secret)" if secret else "none"
     packages = ("tensorflow", "keras", "numpy", "nbformat")
     return {
         "hidden cases": hidden,

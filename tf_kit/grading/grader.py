@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_kit import __version__
 from tf_kit.checks import refuse
-from tf_kit.grading import checking, delegation, judge, submissions
+from tf_kit.grading import checking, delegation, foreign_text, judge, submissions
 from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.judge import Failure, Verdict
 from tf_kit.grading.labs import Lab
@@ -21,6 +21,8 @@ from tf_kit.grading.slicing import UNCHANGED, Notebook
 from tf_kit.grading.submissions import Submission
 
 MOST_SHOWN = 6
+LONGEST_SENTENCE = 2000  # characters
+BY_HAND = "it must be graded by hand"
 SHARED = 0.25  # fraction of its time limit that an answer gets in a shared child; in its own child it gets the rest
 
 
@@ -127,8 +129,7 @@ class Grader:
                     papers = [job.key]
                 for paper in papers:
                     queue[:0] = paper.jobs()
-                    if paper.complete:
-                        del open_[paper.submission]
+                    if paper.complete and open_.pop(paper.submission, None):
                         yield paper.grade()
 
     def _start(self, queue):
@@ -180,15 +181,39 @@ class _Paper:
         self.submission = submission
         self._grader, self._lab = grader, grader.lab
         self._results, self._codes, self._waiting = {}, {}, {}
-        self._shared, self._own, self._running = [], [], 0
+        self._shared, self._own, self._groups = [], [], []
         self.digest = submissions.digest_of(submission)
+        self._guarded(self._open)
+
+    def _guarded(self, step, *arguments):
+        """Take a step. Whatever a submission provokes costs the answers that are open, and not the batch."""
         try:
-            cells = submissions.read(submission.path)
-        except (submissions.Unreadable, OSError) as error:
-            for exercise in self._lab.exercises.values():
-                self._results[exercise.id] = _result(exercise, "missing", str(error))
+            return step(*arguments)
+        except Exception as error:
+            self._give_up(
+                "error", f"the grader failed on this submission ({type(error).__name__}): {BY_HAND}"
+            )
+            return None
+
+    def _open(self):
+        submission = self.submission
+        try:
+            if submission.note:
+                raise submissions.Unreadable(submission.note)
+            notebook = Notebook(submissions.read(submission.path), self._lab.stubs)
+        except submissions.Unreadable as error:
+            self._give_up("missing", str(error))
             return
-        notebook = Notebook(cells, self._lab.stubs)
+        self._split(notebook)
+        self._groups = self._grouped()
+
+    def _give_up(self, status, why):
+        """Give all exercises that have no result yet the same one."""
+        for id, exercise in self._lab.exercises.items():
+            self._results.setdefault(id, _result(exercise, status, why))
+        self._shared, self._own, self._groups, self._waiting = [], [], [], {}
+
+    def _split(self, notebook):
         for id, exercise in self._lab.exercises.items():
             answer = notebook.answer(id, exercise.defines)
             if answer.status == "missing":
@@ -203,7 +228,6 @@ class _Paper:
                     self._results[id] = _result(exercise, "forbidden", found)
                 else:
                     self._shared.append(id)
-        self._groups = self._grouped()
 
     @property
     def complete(self):
@@ -213,7 +237,13 @@ class _Paper:
         results = [self._results[id] for id in self._lab.exercises]
         submission = self.submission
         return Grade(
-            submission.student, self._lab.name, results, self.digest, submission.number, str(submission.path)
+            submission.student,
+            self._lab.name,
+            results,
+            self.digest,
+            submission.number,
+            foreign_text.line(submission.path, 400),
+            late=submission.late,
         )
 
     def _grouped(self):
@@ -232,6 +262,14 @@ class _Paper:
 
     def jobs(self):
         """List the jobs that can start now."""
+        return self._guarded(self._jobs) or []
+
+    def take(self, job):
+        """Judge the outputs of a job that has ended."""
+        if not self.complete:
+            self._guarded(self._take_own if job.own else self._take_shared, job)
+
+    def _jobs(self):
         jobs = []
         for group in self._groups if self._shared else []:
             jobs.append(
@@ -255,13 +293,6 @@ class _Paper:
     def _first(self, id):
         cases = self._grader._hidden[id] or self._grader._visible[id]
         return Request(self._lab.exercises[id], self._codes[id], cases)
-
-    def take(self, job):
-        """Judge the outputs of a job that has ended."""
-        if job.own:
-            self._take_own(job)
-        else:
-            self._take_shared(job)
 
     def _take_shared(self, job):
         rest = []
@@ -342,7 +373,7 @@ class _Paper:
             parts = sorted({finding.part for finding in behind.findings})
             findings += [f"hidden cases of {part}: not passed" for part in parts]
         result = _result(exercise, status, sentence, sum(earned.values()), seconds)
-        result.findings = findings
+        result.findings = [foreign_text.line(finding, 2 * foreign_text.LONGEST) for finding in findings]
         self._results[id] = result
 
 
@@ -363,6 +394,7 @@ def _memory(failure):
 
 
 def _result(exercise, status, sentence="", points=0, seconds=0.0):
+    sentence = foreign_text.line(sentence, LONGEST_SENTENCE)
     return Result(
         exercise.id, exercise.title, points, exercise.points, status, sentence, [], round(seconds, 3)
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_kit.grading import foreign_text
 from tf_kit.grading.exercise import Between, Close, Exercise, Holds, Mistake
 
 STATUSES = ("ok", "wrong", "error", "timeout", "memory", "crashed", "forbidden", "missing")
@@ -171,7 +172,7 @@ def _close(exercise, case, got, expected):
         if not unequal.any():
             return ""
         at = _first(unequal)
-        return f"{_place(at)}got {got[at]}, expected {value[at]}"
+        return f"{_place(at)}got {foreign_text.line(got[at], 60)}, expected {value[at]}"
     if got.dtype.kind not in "biuf":
         return f"expected real numbers, got dtype {got.dtype}"
     if got.shape != value.shape:

@@ -18,7 +18,7 @@ import functools
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -210,17 +210,8 @@ def of_notebook(path: str | Path) -> Lab:
             f"{str(path)!r}; {error}",
             "Save the notebook again as .ipynb",
         )
-    marks = {mark for cell in cells for mark in cell.marks}
-    text = "\n".join(cell.source for cell in cells)
-
-    def answered(lab):
-        names = [name for exercise in lab.exercises.values() for name in exercise.defines]
-        return len(marks & set(lab.exercises)), sum(
-            bool(re.search(rf"^(?:class|def) +{name}\b|^{name} *=", text, re.MULTILINE)) for name in names
-        )
-
-    best = max(labs(), key=answered)
-    if answered(best) == (0, 0):
+    best = of_cells(cells)
+    if best is None:
         refuse(
             "NOTEBOOK",
             "have the cells of a lab",
@@ -228,6 +219,22 @@ def of_notebook(path: str | Path) -> Lab:
             "Name the lab with --lab, as in `tf-kit lab check NOTEBOOK --lab optimizers`",
         )
     return best
+
+
+def of_cells(cells: Sequence[Cell]) -> Lab | None:
+    """Find the lab that the cells of a notebook answer, or None if they answer none."""
+    best = max(labs(), key=lambda lab: traces(cells, lab))
+    return best if traces(cells, best) != (0, 0) else None
+
+
+def traces(cells: Sequence[Cell], lab: Lab) -> tuple[int, int]:
+    """Count the exercises of a lab that are marked in the cells of a notebook, and its names that they define."""
+    marks = {mark for cell in cells for mark in cell.marks}
+    text = "\n".join(cell.source for cell in cells)
+    names = [name for exercise in lab.exercises.values() for name in exercise.defines]
+    return len(marks & set(lab.exercises)), sum(
+        bool(re.search(rf"^(?:class|def) +{name}\b|^{name} *=", text, re.MULTILINE)) for name in names
+    )
 
 
 def find_exercise(id: str) -> tuple[Lab, Exercise]:

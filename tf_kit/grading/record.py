@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tf_kit.grading import judge
+from tf_kit.checks import refuse
+from tf_kit.grading import foreign_text, judge
 from tf_kit.grading.submissions import Submission
 
 RECORD = "grades.jsonl"
+SHORTEST_SECRET = 16  # characters
 
 
 @dataclasses.dataclass
@@ -54,6 +56,7 @@ class Grade:
         number: number of the student on the learning platform, or "".
         file: path of the submission.
         recorded: whether the grade was read from the record.
+        late: whether the course system calls the submission late.
     """
 
     student: str
@@ -63,6 +66,12 @@ class Grade:
     number: str = ""
     file: str = ""
     recorded: bool = False
+    late: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and number, by which students are told apart."""
+        return self.student, self.number
 
     @property
     def points(self) -> int:
@@ -90,7 +99,7 @@ class Record:
 
     def __init__(self, folder: str | Path):
         self.path = Path(folder) / RECORD
-        self._grades: dict[str, dict[str, Any]] = {}  # student -> latest entry
+        self._grades: dict[tuple[str, str], dict[str, Any]] = {}  # name and number -> latest entry
         self._known: dict[tuple[str, str], dict[str, Any]] = {}  # digest, identity -> latest entry
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -111,7 +120,7 @@ class Record:
         Returns:
             The grade, or None if there is none.
         """
-        entry = self._grades.get(submission.student)
+        entry = self._grades.get(submission.key)
         if entry is None or (entry["digest"], entry["identity"]) != (digest, identity):
             entry = self._known.get((digest, identity))
         if entry is None:
@@ -123,13 +132,14 @@ class Record:
             results,
             digest,
             submission.number,
-            str(submission.path),
+            foreign_text.line(submission.path, 400),
             recorded=True,
+            late=submission.late,
         )
 
-    def holds(self, student: str, digest: str, identity: str) -> bool:
+    def holds(self, submission: Submission, digest: str, identity: str) -> bool:
         """Whether the record has a grade of this student for this submission under these rules."""
-        entry = self._grades.get(student)
+        entry = self._grades.get(submission.key)
         return entry is not None and (entry["digest"], entry["identity"]) == (digest, identity)
 
     def append(self, grade: Grade, identity: str) -> None:
@@ -141,6 +151,7 @@ class Record:
         """
         entry = {
             "student": grade.student,
+            "number": grade.number,
             "lab": grade.lab,
             "points": grade.points,
             "maximum": grade.maximum,
@@ -150,7 +161,7 @@ class Record:
             "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "results": [dataclasses.asdict(result) for result in grade.results],
         }
-        data = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+        data = (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "replace")
         with self.path.open("ab") as file:
             if file.tell() and not self._ends_whole():
                 file.write(b"\n")
@@ -165,16 +176,51 @@ class Record:
             return file.read(1) == b"\n"
 
     def _take(self, entry):
-        self._grades[entry["student"]] = entry
+        self._grades[entry["student"], entry.get("number", "")] = entry
         if all(result["status"] not in ("timeout", "crashed", "memory") for result in entry["results"]):
             self._known[entry["digest"], entry["identity"]] = entry
 
 
 def secret_of(folder: str | Path) -> str:
-    """Read the secret of a folder of grades, which only its owner may read. It is created on first use."""
+    """Read the secret of a folder of grades, which only its owner may read. It is created on first use.
+
+    Raises:
+        InputError: the file is too short to be a secret, or cannot be read or written.
+    """
     path = Path(folder) / "course-secret"
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if not path.exists():
+            _write_secret(path)
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        refuse(
+            "--course-secret", "be kept in a file that can be read and written", f"{str(path)!r}: {reason}"
+        )
+    if len(secret) < SHORTEST_SECRET:
+        refuse(
+            "--course-secret",
+            f"have at least {SHORTEST_SECRET} characters in its file",
+            f"{len(secret)} characters in {str(path)!r}",
+            "Delete the file to have a new secret made, or pass the old one with --course-secret",
+        )
+    return secret
+
+
+def _write_secret(path):
+    """Write a new secret whole: a full disk must not leave an empty file that a later run takes for a secret."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(16) + "\n")
-    return path.read_text(encoding="utf-8").strip()
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(new, path)
+        except FileExistsError:  # another run was faster
+            pass
+        except OSError:  # a file system without links
+            os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ import html
 import io
 import json
 import re
+import textwrap
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,61 +18,144 @@ from typing import Any
 from tf_kit.grading.judge import STATUSES
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade
+from tf_kit.grading.roster import HandedIn, matched
+from tf_kit.grading.submissions import GRADED, SYSTEM
 
+_WIDTH, _MOST_FILES = 110, 12
+_NO_MISTAKE = ("SyntaxError", "IndentationError", "TabError", "the grader failed")  # not about the subject
 _CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
-def write(grades: Sequence[Grade], lab: Lab, folder: str | Path, manifest: Mapping[str, Any]) -> None:
+def write(
+    grades: Sequence[Grade],
+    lab: Lab,
+    folder: str | Path,
+    manifest: Mapping[str, Any],
+    handed_in: HandedIn | None = None,
+) -> None:
     """Write the reports on a class into a folder.
 
     They are `grades.csv`, `canvas.csv`, `moodle.csv`, `junit.xml`, `summary.txt`, `manifest.json`, and for each
-    student, in `students/<name>/`, a `results.json` for Gradescope and a `report.html`.
+    student, in `students/<name>/`, a `results.json` for Gradescope and a `report.html`; with `handed_in` also
+    `files.csv`, a line per file.
 
     Args:
         grades: grade of each student.
         lab: the lab.
         folder: folder for the reports.
         manifest: conditions under which the grades were given, as plain values.
+        handed_in: the files that were handed in and the roster of the class.
     """
     folder = Path(folder)
-    grades = sorted(grades, key=lambda grade: grade.student)
+    grades = sorted(grades, key=lambda grade: grade.key)
+    rows = rows_of_the_roster(grades, handed_in)
     _save(folder / "grades.csv", grades_csv(grades))
-    _save(folder / "canvas.csv", canvas_csv(grades, lab))
-    _save(folder / "moodle.csv", moodle_csv(grades))
+    _save(folder / "canvas.csv", canvas_csv(grades, lab, rows))
+    _save(folder / "moodle.csv", moodle_csv(grades, rows))
+    if handed_in is not None:
+        _save(folder / "files.csv", files_csv(handed_in))
     _save(folder / "junit.xml", junit_xml(grades, lab))
     _save(folder / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    _save(folder / "summary.txt", summary(grades, lab))
+    _save(folder / "summary.txt", summary(grades, lab, handed_in))
     taken: set[str] = set()
+    shared = Counter(grade.student for grade in grades)
     for grade in grades:
-        place = folder / "students" / _filename(grade.student, taken)
+        name = grade.student if shared[grade.student] == 1 else f"{grade.student} {grade.number}"
+        place = folder / "students" / _filename(name, taken)
         _save(place / "results.json", json.dumps(gradescope(grade), indent=2, ensure_ascii=False) + "\n")
         _save(place / "report.html", page(grade, lab))
 
 
 def grades_csv(grades: Sequence[Grade]) -> str:
-    """Write one line per answer: student, lab, exercise, points, max, status."""
-    rows: list[tuple] = [("student", "lab", "exercise", "points", "max", "status")]
+    """Write one line per answer: student, number, lab, exercise, points, max, status."""
+    rows: list[tuple] = [("student", "number", "lab", "exercise", "points", "max", "status")]
     for grade in grades:
-        rows += [(grade.student, grade.lab, r.exercise, r.points, r.maximum, r.status) for r in grade.results]
+        who = (grade.student, grade.number, grade.lab)
+        rows += [(*who, r.exercise, r.points, r.maximum, r.status) for r in grade.results]
     return _csv(rows)
 
 
-def canvas_csv(grades: Sequence[Grade], lab: Lab) -> str:
-    """Write a gradebook for import into Canvas: one line per student, with the maximum in a second heading."""
-    rows: list[tuple] = [("Student", "ID", "SIS User ID", "SIS Login ID", "Section", lab.title)]
-    rows.append(("    Points Possible", "", "", "", "", lab.points))
-    rows += [(grade.student, grade.number, "", "", "", grade.points) for grade in grades]
+def files_csv(handed_in: HandedIn) -> str:
+    """Write one line per file that was handed in, and one per student who handed in nothing."""
+    rows: list[tuple] = [("file", "student", "number", "late", "kind", "why")]
+    for file in handed_in.survey.files:
+        owner = file.owner
+        who = (owner.name, owner.number, "late" if owner.late else "") if owner else ("", "", "")
+        rows.append((file.label, *who, file.kind, file.why))
+    rows[1:] = sorted(rows[1:])
+    rows += [("", student.name, "", "", "nothing handed in", "") for student in handed_in.absent]
     return _csv(rows)
 
 
-def moodle_csv(grades: Sequence[Grade]) -> str:
-    """Write an offline grading worksheet for import into Moodle."""
-    rows: list[tuple] = [("Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Feedback comments")]
+def rows_of_the_roster(
+    grades: Sequence[Grade], handed_in: HandedIn | None
+) -> dict[tuple[str, str], dict[str, str]]:
+    """Find the row of the roster for each student: key of the grade -> cells by heading."""
+    if handed_in is None or not handed_in.listed:
+        return {}
+    pairs = matched(handed_in.listed, handed_in.survey.submissions)
+    return {grade.key: dict(pairs[grade.key].row) for grade in grades if grade.key in pairs}
+
+
+_CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
+
+
+def canvas_csv(
+    grades: Sequence[Grade], lab: Lab, rows: Mapping[tuple[str, str], Mapping[str, str]] | None = None
+) -> str:
+    """Write a gradebook for import into Canvas: one line per student, with the maximum in a second heading.
+
+    Canvas finds a student by ID, then by SIS ID or login, then by name; with the gradebook as roster all of them stand
+    there, and the assignment has the heading that Canvas gave it.
+    """
+    rows = rows or {}
+    headings = [heading for row in rows.values() for heading in row]
+    title = next(
+        (each for each in headings if re.fullmatch(rf"{re.escape(lab.title)} \(\d+\)", each)), lab.title
+    )
+    lines: list[tuple] = [(*_CANVAS, title)]
+    lines.append(("    Points Possible", "", "", "", "", lab.points))
+    for grade in grades:
+        own = {"Student": grade.student, "ID": grade.number}
+        known = rows.get(grade.key, {})
+        found = known if "ID" in known and "Student" in known else {}
+        lines.append((*(found.get(each) or own.get(each, "") for each in _CANVAS), grade.points))
+    return _csv(lines)
+
+
+_MOODLE = ("Identifier", "Full name", "Email address", "Status", "Grade", "Maximum Grade")
+_MOODLE_MORE = ("Last modified (submission)", "Last modified (grade)", "Feedback comments")
+
+
+def moodle_csv(
+    grades: Sequence[Grade], rows: Mapping[tuple[str, str], Mapping[str, str]] | None = None
+) -> str:
+    """Write an offline grading worksheet for import into Moodle.
+
+    The import wants the columns Identifier, Grade and Last modified (grade). It skips a grade that was changed in
+    Moodle after the time in the last one, which therefore comes from the worksheet that Moodle exported, if that is
+    the roster; "-" means not graded before.
+    """
+    rows = rows or {}
+    lines: list[tuple] = [(*_MOODLE, *_MOODLE_MORE)]
     for grade in grades:
         words = "; ".join(f"{r.title}: {r.points} of {r.maximum}, {r.status}" for r in grade.results)
-        identifier = f"Participant {grade.number}" if grade.number else grade.student
-        rows.append((identifier, grade.student, "Submitted for grading", grade.points, grade.maximum, words))
-    return _csv(rows)
+        known = rows.get(grade.key, {})
+        found = known if "Identifier" in known else {}
+        own = {
+            "Identifier": f"Participant {grade.number}" if grade.number else grade.student,
+            "Full name": grade.student,
+            "Email address": "",
+            "Status": "Submitted for grading",
+            "Maximum Grade": grade.maximum,
+            "Last modified (submission)": "-",
+            "Last modified (grade)": "-",
+            "Feedback comments": words,
+        }
+        kept = ("Identifier", "Full name", "Email address", "Status", *_MOODLE_MORE[:2])
+        values = own | {name: found[name] for name in kept if found.get(name)} | {"Grade": grade.points}
+        lines.append(tuple(values[name] for name in (*_MOODLE, *_MOODLE_MORE)))
+    return _csv(lines)
 
 
 def gradescope(grade: Grade) -> dict[str, Any]:
@@ -151,13 +236,13 @@ p, ul {{ margin: .3rem 0 }} li {{ font-family: ui-monospace, monospace; font-siz
 """
 
 
-def summary(grades: Sequence[Grade], lab: Lab) -> str:
-    """Summarize a class on one screen: points and statuses by exercise, and the most frequent mistakes."""
+def summary(grades: Sequence[Grade], lab: Lab, handed_in: HandedIn | None = None) -> str:
+    """Summarize a class on one screen: points and statuses by exercise, the most frequent mistakes, and the files."""
     if not grades:
         return f"{lab.title}: no submissions\n"
     totals = [grade.points for grade in grades]
     lines = [
-        f"{lab.title}: {len(grades)} submissions, mean {sum(totals) / len(totals):.1f} of {grades[0].maximum} points",
+        f"{lab.title}: {len(grades)} submissions, mean {sum(totals) / len(totals):.1f} of {lab.points} points",
         "",
         f"{'exercise':28}{'points':>8}{'mean':>8}{'full':>7}  other statuses",
     ]
@@ -170,8 +255,51 @@ def summary(grades: Sequence[Grade], lab: Lab) -> str:
     frequent = frequent_mistakes(grades)
     if frequent:
         lines += ["", "most frequent mistakes"]
-        lines += [f"{count:>4}  {title}: {sentence}" for (title, sentence), count in frequent]
+        for (title, sentence), count in frequent:
+            lines += textwrap.wrap(
+                f"{title}: {sentence}",
+                _WIDTH,
+                initial_indent=f"{count:>4}  ",
+                subsequent_indent=" " * 6,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    if handed_in is not None:
+        lines += ["", *_files(handed_in)]
     return "\n".join(lines) + "\n"
+
+
+def _files(handed_in):
+    """Account for all files: the number of each kind, and those that were not graded, as far as they fit."""
+    counts = handed_in.survey.counts
+    lines = [f"files: {sum(counts.values())}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items())]
+    left_out = [file for file in handed_in.survey.files if file.kind not in (GRADED, SYSTEM)]
+    for file in left_out[:_MOST_FILES]:
+        lines.append(f"  {file.kind}: {file.label}{f' ({file.why})' if file.why else ''}")
+    if len(left_out) > _MOST_FILES:
+        lines.append(f"  and {len(left_out) - _MOST_FILES} more; every file has a line in files.csv")
+    late = sorted(submission.student for submission in handed_in.survey.submissions if submission.late)
+    lines += _names("late", late)
+    if handed_in.listed:
+        lines += _names("handed in nothing", [student.name for student in handed_in.absent]) or [
+            "everybody on the roster handed something in"
+        ]
+        known = matched(handed_in.listed, handed_in.survey.submissions)
+        strangers = [each.student for each in handed_in.survey.submissions if each.key not in known]
+        lines += _names("not found on the roster", strangers)
+    return lines
+
+
+def _names(what, names):
+    if not names:
+        return []
+    return textwrap.wrap(
+        f"{what} ({len(names)}): {', '.join(names)}",
+        _WIDTH,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def frequent_mistakes(grades: Sequence[Grade], most: int = 8) -> list[tuple[tuple[str, str], int]]:
@@ -180,7 +308,9 @@ def frequent_mistakes(grades: Sequence[Grade], most: int = 8) -> list[tuple[tupl
         (result.title, result.sentence)
         for grade in grades
         for result in grade.results
-        if result.status in ("wrong", "error") and result.sentence
+        if result.status in ("wrong", "error")
+        and result.sentence
+        and not result.sentence.startswith(_NO_MISTAKE)
     )
     return counted.most_common(most)
 
@@ -228,12 +358,13 @@ def _csv(rows):
 
 
 def _filename(student, taken):
-    """Make a unique folder name for a student, without separators or a leading dot."""
-    name = re.sub(r"[^\w .-]", "_", student).strip(" .")[:100] or "student"
+    """Make a unique folder name for a student, without separators or a leading dot, that every file system takes."""
+    name = unicodedata.normalize("NFC", re.sub(r"[^\w .-]", "_", student)).strip(" .")
+    name = name.encode("utf-8", "replace")[:120].decode("utf-8", "ignore").strip(" .") or "student"
     unique, i = name, 2
-    while unique.lower() in taken:
+    while unique.casefold() in taken:
         unique, i = f"{name}-{i}", i + 1
-    taken.add(unique.lower())
+    taken.add(unique.casefold())
     return unique
 
 

@@ -1,19 +1,37 @@
-"""Submissions as learning platforms export them: find them, name their students, read them without running code."""
+"""Submissions as course systems export them: find them, name their students, read them without running code."""
 
+from __future__ import annotations
+
+import collections
 import dataclasses
 import hashlib
 import json
+import os
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tf_kit.checks import refuse
-from tf_kit.grading.slicing import Cell
+from tf_kit.grading import archives, foreign_text, layouts
+from tf_kit.grading.layouts import Owner, Owners
+from tf_kit.grading.slicing import Cell, Notebook
 
-LARGEST_FILE = 64 << 20
+if TYPE_CHECKING:
+    from tf_kit.grading.labs import Lab
+
+LARGEST_FILE = archives.LARGEST_FILE
+MOST_CELLS, MOST_CODE = 5_000, 4_000_000  # cells, and characters in them: no lab needs a hundredth
 _MARK = re.compile(r"^\s*#\s*exercise:\s*(\w+)", re.IGNORECASE)
-_CANVAS = re.compile(r"^(?P<name>[^_]+)_(?:LATE_)?(?P<id>\d+)_\d+_")
-_MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_\w+$")
+_OF_THE_SYSTEM = re.compile(
+    r"(?i)^(\._.*|\.ds_store|thumbs\.db|desktop\.ini|__macosx|\.ipynb_checkpoints|__pycache__|\.git|\.vscode|\.idea|"
+    r"~\$.*|\.~lock.*|icon\r)$"
+)
+_ABOUT_THE_CLASS = ("submission_metadata.yml", "timestamp.txt")
+# Kinds of files, as the summary counts them.
+GRADED, SUPERSEDED, OTHER_LAB, BLANK = "graded", "superseded", "another lab", "blank"
+NO_NOTEBOOK, DAMAGED, SYSTEM, EMPTY = "not a notebook", "damaged", "not a student's", "empty folder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,64 +40,286 @@ class Submission:
 
     Args:
         student: name of the student.
-        path: the notebook.
-        number: number of the student on Canvas or Moodle, if the name of the file or its folder contains it.
+        path: the notebook; it may lie in an archive.
+        number: number of the student in the course system, if the name of the file or its folder contains it.
+        late: whether the course system calls it late.
+        note: why there is no notebook to grade, or "".
     """
 
     student: str
     path: Path
     number: str = ""
+    late: bool = False
+    note: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and number, by which students are told apart."""
+        return self.student, self.number
 
 
-def find(paths: Sequence[str | Path]) -> list[Submission]:
-    """Find the submissions in files and folders: one per student, ordered by name.
-
-    The student of a notebook is named after the file, or after the subfolder if it lies in one. Names of files and
-    folders as Canvas and Moodle export them are recognized. Of several notebooks of one student, the one with the
-    most marked cells is taken, then the last by name.
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file or empty folder that was handed in, and what became of it.
 
     Args:
-        paths: notebooks and folders.
+        path: where it lies.
+        owner: its student.
+        kind: one of the kinds above.
+        why: more about it, or "".
+    """
+
+    path: Path
+    owner: Owner | None
+    kind: str
+    why: str = ""
+
+    @property
+    def label(self) -> str:
+        """The path as text that can be printed."""
+        return foreign_text.line(self.path, 400)
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """The submissions of a class and its files.
+
+    Args:
+        submissions: one per student, ordered by name and number.
+        files: every file and every empty folder.
+    """
+
+    submissions: list[Submission]
+    files: list[File]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of files of each kind."""
+        return dict(collections.Counter(file.kind for file in self.files).most_common())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """A file, or an empty folder, below a path that was given."""
+
+    path: Path
+    parts: tuple[str, ...]
+    modified: float
+    problem: str = ""
+    empty: bool = False
+
+
+def find(paths: Sequence[str | Path], lab: Lab | None = None) -> list[Submission]:
+    """Find the submissions in files, folders and archives: one per student, as `survey` does."""
+    return survey(paths, lab).submissions
+
+
+def survey(paths: Sequence[str | Path], lab: Lab | None = None) -> Survey:
+    """Find the submissions in files, folders and archives, and account for every file.
+
+    A student is known by name and number. Of several notebooks of a student, the one with the most exercises of the
+    lab answered is taken, then the newest. A student who handed in something else gets a submission without a
+    notebook, so that nobody is lost.
+
+    Args:
+        paths: notebooks, folders and archives.
+        lab: the lab they answer. Without it the notebook with the most marked cells is taken.
 
     Raises:
-        InputError: a path does not exist, or there is no notebook in any of them.
+        InputError: a path does not exist, or nothing was handed in.
     """
-    found: dict[str, list[Submission]] = {}
+    files: list[File] = []
+    handed_in: dict[tuple[str, str, str], list[tuple[Owner, _Entry]]] = {}
+    names = [] if lab is None else [lab.name, lab.title, lab.topic, f"lab{lab.number}", f"lab {lab.number}"]
     for path in map(Path, paths):
-        if not path.exists():
-            refuse(
-                "SUBMISSION", "be a notebook or a folder of notebooks", f"{str(path)!r}, which does not exist"
-            )
-        for notebook in [path] if path.is_file() else sorted(path.rglob("*.ipynb")):
-            if ".ipynb_checkpoints" in notebook.parts:
-                continue
-            submission = _named(notebook, path if path.is_dir() else path.parent)
-            found.setdefault(submission.student, []).append(submission)
-    if not found:
-        received = f"{', '.join(map(str, paths))}, where there is no notebook"
-        refuse("SUBMISSION", "be a notebook or a folder of notebooks", received)
-    return [
-        max(several, key=_fullness) if len(several) > 1 else several[0]
-        for _, several in sorted(found.items())
-    ]
+        if not os.path.lexists(path):
+            received = f"{foreign_text.line(path)!r}, which does not exist"
+            refuse("SUBMISSION", "be a notebook, a folder or an archive of notebooks", received)
+        entries, left_out = _entries(path)
+        files += left_out
+        context = path.resolve().parts[-2:] if path.is_dir() else ()
+        of_the_class = [entry for entry in entries if entry.parts[-1] in _ABOUT_THE_CLASS]
+        files += [File(entry.path, None, SYSTEM) for entry in of_the_class]
+        entries = [entry for entry in entries if entry not in of_the_class]
+        owners = Owners([entry.parts for entry in entries], context, names, _gradescope(of_the_class))
+        for entry in entries:
+            found = owners.of(entry.parts)
+            if not found:
+                files.append(File(entry.path, None, SYSTEM))
+            for owner in found:
+                place = "" if owner.number else f"{path}/{owners.collection(entry.parts)}"
+                handed_in.setdefault((owner.name, owner.number, place), []).append((owner, entry))
+    if not handed_in:
+        received = f"{', '.join(foreign_text.line(p) for p in paths)}, where there is no notebook"
+        refuse("SUBMISSION", "be a notebook, a folder or an archive of notebooks", received)
+    chosen = []
+    for (name, number, place), several in handed_in.items():
+        alike = [key for key in handed_in if key[:2] == (name, number)]
+        label = name if len(alike) == 1 else _placed(name, place, alike)
+        submission, fates = _chosen(label, several, lab)
+        chosen.append(submission)
+        files += fates
+    return Survey(sorted(chosen, key=lambda each: each.key), files)
 
 
-def _named(path, folder):
-    below = path.relative_to(folder).parts
-    label = below[0] if len(below) > 1 else path.stem
-    for pattern in (_MOODLE, _CANVAS):
-        match = pattern.match(label if pattern is _MOODLE else (below[0] if len(below) > 1 else path.name))
-        if match:
-            return Submission(match["name"], path, match["id"])
-    return Submission(label, path)
+def _placed(name, place, alike):
+    """Name a student after the collection too, where another collection has a student of that name."""
+    places = [key[2].rstrip("/") for key in alike]
+    shared = os.path.commonpath(places) if len({os.path.isabs(each) for each in places}) == 1 else ""
+    return foreign_text.line(f"{place[len(shared) :].strip('/')}/{name}".strip("/"), 200)
 
 
-def _fullness(submission):
+def _entries(path):
+    """List the files below a path, and those that are no student's: of the operating system, of an editor."""
+    entries: list[_Entry] = []
+    files: list[File] = []
+    if archives.is_archive(path.name) and path.is_file():
+        _add_archive(path, (), entries, files, 0)
+        return entries, files
+    if not path.is_dir():
+        return [_Entry(path, (path.name,), _modified(path))], []
+
+    def unreadable(error):
+        files.append(File(Path(os.fsdecode(error.filename)), None, DAMAGED, "it cannot be opened"))
+
+    for folder, folders, names in os.walk(path, onerror=unreadable):
+        folders.sort()
+        below = Path(folder).relative_to(path).parts
+        if not folders and not names and below:
+            entries.append(_Entry(Path(folder), (*below, ""), _modified(Path(folder)), empty=True))
+        for name in [name for name in folders if _OF_THE_SYSTEM.match(name)]:
+            folders.remove(name)
+            files += [
+                File(inner, None, SYSTEM)
+                for inner in sorted(Path(folder, name).rglob("*"))
+                if inner.is_file()
+            ]
+        for name in sorted(names) + [name for name in folders if Path(folder, name).is_symlink()]:
+            file = Path(folder, name)
+            if _OF_THE_SYSTEM.match(name):
+                files.append(File(file, None, SYSTEM))
+            elif archives.is_archive(name) and not file.is_symlink():
+                _add_archive(file, (*below, name), entries, files, 0)
+            else:
+                entries.append(_Entry(file, (*below, name), _modified(file)))
+    return entries, files
+
+
+def _add_archive(path, parts, entries, files, depth):
     try:
-        cells = read(submission.path)
-    except Unreadable:
-        return (-1, submission.path.name)
-    return (len({mark for cell in cells for mark in cell.marks}), submission.path.name)
+        listed = archives.members(path)
+    except (archives.Damaged, OSError) as error:
+        why = str(error) if isinstance(error, archives.Damaged) else "it cannot be opened"
+        entries.append(_Entry(path, parts or (path.name,), 0.0, f"the archive is damaged: {why}"))
+        return
+    if not listed:
+        entries.append(_Entry(path, (*(parts or (path.name,)), ""), 0.0, empty=True))
+    for name, member in listed.items():
+        inner, below = path / name, tuple(name.split("/"))
+        if any(_OF_THE_SYSTEM.match(part) for part in below):
+            files.append(File(inner, None, SYSTEM))
+        elif archives.is_archive(name) and not member.problem and depth < archives.DEEPEST - 1:
+            _add_archive(inner, (*parts, *below), entries, files, depth + 1)
+        else:
+            entries.append(_Entry(inner, (*parts, *below), member.modified, member.problem))
+
+
+def _modified(path):
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _gradescope(entries):
+    """Read the students of Gradescope's folders from its metadata: folder -> its submitters."""
+    students: dict[str, list[Owner]] = {}
+    for entry in entries:
+        if entry.parts[-1] != "submission_metadata.yml":
+            continue
+        try:
+            import yaml
+
+            described = yaml.safe_load(content(entry.path))
+            for folder, about in described.items():
+                found = []
+                for each in about.get(":submitters") or []:
+                    name = foreign_text.line(each.get(":name") or each.get(":email") or folder, 200)
+                    number = foreign_text.line(each.get(":sid") or each.get(":email") or "", 80)
+                    found.append(
+                        Owner(name, number, time=str(about.get(":created_at", "")), system="Gradescope")
+                    )
+                if found:
+                    students[str(folder)] = found
+        except Exception:  # without metadata the students are named after their folders
+            continue
+    return students
+
+
+def _chosen(name, several, lab):
+    """Choose the notebook of a student, and tell what became of each file."""
+    owner = max((owner for owner, _ in several), key=lambda owner: owner.time)
+    late = any(owner.late for owner, _ in several)
+    looked = [_Look(owner, entry, lab, alone=len(several) == 1) for owner, entry in several]
+    best = max(looked, key=lambda look: look.rank)
+    files = [File(look.entry.path, owner, look.kind, look.why) for look in looked if look is not best]
+    graded = best.readable and best.kind != OTHER_LAB
+    files.append(File(best.entry.path, owner, GRADED if graded else best.kind, best.why))
+    note = "" if graded else _note(best, [look.entry for look in looked])
+    return Submission(name, best.entry.path, owner.number, late, note), files
+
+
+def _note(best, entries):
+    if best.entry.empty:
+        return "the folder is empty"
+    if best.kind == OTHER_LAB:
+        return f"the notebook is not of this lab: {best.why}"
+    names = ", ".join(foreign_text.line(entry.parts[-1], 80) for entry in entries[:4])
+    more = f" and {len(entries) - 4} more" if len(entries) > 4 else ""
+    why = f" ({best.why})" if best.why else ""
+    return f"no notebook was handed in that can be read, but {names}{more}{why}"
+
+
+class _Look:
+    """A look into a file that was handed in: is it a notebook, of this lab, how much of it is answered?"""
+
+    def __init__(self, owner, entry, lab, alone):
+        self.entry, self.readable, self.kind, self.why = entry, False, NO_NOTEBOOK, ""
+        name, answered = entry.parts[-1].lower(), 0
+        if entry.empty:
+            self.kind = EMPTY
+        elif entry.problem:
+            self.kind, self.why = DAMAGED, entry.problem
+        elif ".ipynb" in name or name.endswith((".json", ".txt")) or "." not in name:
+            try:
+                cells = read(entry.path)
+                self.readable = True
+                answered = 0 if alone else answers_in(cells, lab)
+                self.kind = SUPERSEDED if answered or alone else BLANK
+                if not answered and lab is not None:
+                    self._compare_labs(cells, lab)
+            except Unreadable as error:
+                if ".ipynb" in name:
+                    self.kind, self.why = DAMAGED, foreign_text.line(error)
+        order = (owner.time, layouts.attempt(entry.parts[-1]), entry.modified, entry.parts)
+        self.rank = (self.readable, ".ipynb" in name, answered, self.kind != OTHER_LAB, *order)
+
+    def _compare_labs(self, cells, lab):
+        from tf_kit.grading import labs
+
+        other = labs.of_cells(cells)
+        if other is not None and other.name != lab.name and labs.traces(cells, lab) == (0, 0):
+            self.kind, self.why = OTHER_LAB, f"it answers {other.name}"
+
+
+def answers_in(cells: Sequence[Cell], lab: Lab | None) -> int:
+    """Count the exercises of a lab that a notebook answers; without a lab, the cells marked as answers."""
+    if lab is None:
+        return len({mark for cell in cells for mark in cell.marks})
+    notebook = Notebook(cells, lab.stubs)
+    return sum(
+        notebook.answer(id, exercise.defines).status != "missing" for id, exercise in lab.exercises.items()
+    )
 
 
 class Unreadable(ValueError):
@@ -87,16 +327,25 @@ class Unreadable(ValueError):
 
 
 def content(path: Path) -> bytes:
-    """Read the bytes of a submitted file.
+    """Read the bytes of a submitted file, which may lie in an archive.
 
     Raises:
-        Unreadable: the file is a link, not a plain file, or too large.
+        Unreadable: the file is a link, not a plain file, too large, or cannot be opened.
     """
-    if path.is_symlink() or not path.is_file():
-        raise Unreadable("the submission must be a plain file, not a link or a folder")
-    if path.stat().st_size > LARGEST_FILE:
-        raise Unreadable(f"the file is larger than {LARGEST_FILE >> 20} MB: clear the outputs of its cells")
-    return path.read_bytes()
+    try:
+        if path.is_symlink() or path.is_dir():
+            raise Unreadable("the submission must be a plain file, not a link or a folder")
+        if not path.is_file():
+            return archives.read(path)
+        if path.stat().st_size > LARGEST_FILE:
+            raise Unreadable(
+                f"the file is larger than {LARGEST_FILE >> 20} MB: clear the outputs of its cells"
+            )
+        return path.read_bytes()
+    except archives.Damaged as error:
+        raise Unreadable(str(error)) from None
+    except OSError as error:
+        raise Unreadable(f"the file cannot be opened: {error.strerror or type(error).__name__}") from None
 
 
 def read(path: str | Path) -> list[Cell]:
@@ -108,36 +357,55 @@ def read(path: str | Path) -> list[Cell]:
     Raises:
         Unreadable: the file is not a notebook.
     """
+    text = _decoded(content(Path(path)))
+    try:
+        cells = _cells_of(json.loads(text), text)
+    except (ValueError, RecursionError, MemoryError, LookupError, AttributeError, TypeError):
+        raise Unreadable("the file is not a notebook") from None
+    found = [_cell(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    if len(found) > MOST_CELLS or sum(len(cell.source) for cell in found) > MOST_CODE:
+        raise Unreadable(f"the notebook has more than {MOST_CODE // 1_000_000} million characters of code")
+    return found
+
+
+def _decoded(data):
+    encoding = json.detect_encoding(data)
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("cp1252" if encoding.startswith("utf-8") else encoding, "replace")
+
+
+def _cells_of(raw: Any, text: str) -> list[Any]:
+    """List the cells of a notebook of any version; one without a version number has the cells of version 4."""
+    if not isinstance(raw, dict):
+        raise ValueError("not an object")
+    if isinstance(raw.get("cells"), list):
+        return raw["cells"]
+    if isinstance(raw.get("worksheets"), list):
+        return [cell for sheet in raw["worksheets"] for cell in sheet.get("cells", [])]
     import nbformat
 
-    text = content(Path(path)).decode("utf-8-sig", "replace")
-    try:
-        raw = json.loads(text)
-        if not isinstance(raw, dict):
-            raise ValueError("not an object")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
-            notebook = nbformat.reads(text, as_version=4)
-            cells = notebook.get("cells", [])
-        except Exception:  # a notebook that violates the format may still have readable cells
-            cells = raw.get("cells") or [
-                c for sheet in raw.get("worksheets", []) for c in sheet.get("cells", [])
-            ]
-    except (ValueError, RecursionError, MemoryError, AttributeError, TypeError):
-        raise Unreadable("the file is not a notebook") from None
-    return [_cell(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+            return list(nbformat.reads(text, as_version=4).get("cells", []))
+        except Exception:  # nbformat raises whatever the notebook's fields provoke
+            raise ValueError("not a notebook") from None
 
 
-def _cell(cell):
+def _cell(cell: Mapping[str, Any]) -> Cell:
     source = cell.get("source", cell.get("input", ""))
     source = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    source = foreign_text.source(source)
     metadata = cell.get("metadata")
     marks = []
     if isinstance(metadata, dict):
         for key, name in (("tf_kit", "exercise"), ("nbgrader", "grade_id")):
             inner = metadata.get(key)
             if isinstance(inner, dict) and isinstance(inner.get(name), str):
-                marks.append(inner[name])
-    for line in source.splitlines()[:5]:
+                marks.append(foreign_text.line(inner[name], 80))
+    for line in source[:4000].splitlines()[:5]:
         match = _MARK.match(line)
         if match:
             marks.append(match[1])
@@ -148,7 +416,7 @@ def digest(*parts: object) -> str:
     """Hash bytes, and other values as text, each with its length, by SHA-256."""
     whole = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode()
+        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         whole.update(len(data).to_bytes(8, "little") + data)
     return whole.hexdigest()
 
@@ -156,6 +424,8 @@ def digest(*parts: object) -> str:
 def digest_of(submission: Submission) -> str:
     """Hash the bytes of a submission, or the reason why they cannot be read."""
     try:
+        if submission.note:
+            raise Unreadable(submission.note)
         return digest(content(submission.path))
-    except (Unreadable, OSError) as error:
+    except Unreadable as error:
         return digest("unreadable", str(error))

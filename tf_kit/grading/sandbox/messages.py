@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_kit.grading import foreign_text
 from tf_kit.grading.judge import Failure
 
 LARGEST = 32 << 20  # bytes of a message
@@ -173,4 +174,7 @@ def outputs_of(message: bytes | None, count: int) -> list[dict[str, np.ndarray] 
 
 def _failure(kind, message, line, text):
     line = line if isinstance(line, int) else None
-    return Failure(str(kind)[:_LONGEST_NAME], str(message)[:_LONGEST_TEXT], line, str(text)[:_LONGEST_TEXT])
+    kind = foreign_text.line(kind, _LONGEST_NAME)
+    return Failure(
+        kind, foreign_text.line(message, _LONGEST_TEXT), line, foreign_text.line(text, _LONGEST_TEXT)
+    )

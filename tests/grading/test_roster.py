@@ -1,0 +1,125 @@
+"""The roster of a class, and the files of grades as the importers of course systems read them."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from grading import importers
+from grading.class_of_students import LAB
+from tf_kit.grading import reports, roster
+from tf_kit.grading.record import Grade, Result
+from tf_kit.grading.submissions import Submission, Survey
+
+CANVAS = (
+    "Student,ID,SIS User ID,SIS Login ID,Section,Other (1),A lab for the grader's own tests (42)\n"
+    "    Points Possible,,,,,10,5\n"
+    '"Lovelace, Ada",11,S11,ada@x,One,,\n"Smith, John",12,S12,john@x,One,,\n"Smith, John",13,S13,smith@x,Two,,\n'
+    '"Turing, Alan",14,S14,alan@x,Two,,\n"Student, Test",,,,,,\n'
+)
+MOODLE = (
+    "Identifier,Full name,Email address,Status,Grade,Maximum Grade,Last modified (submission),Last modified (grade),"
+    "Feedback comments\n"
+    'Participant 11,Ada Lovelace,ada@x,Submitted for grading,,5.00,"Monday, 2 November 2026, 1:00 PM",-,\n'
+    'Participant 12,John Smith,john@x,Submitted for grading,3,5.00,"Monday, 2 November 2026, 1:00 PM",'
+    '"Tuesday, 3 November 2026, 9:30 AM",\n'
+    "Participant 14,Alan Turing,alan@x,No submission,,5.00,-,-,\n"
+)
+
+
+def written(tmp_path, text):
+    path = tmp_path / "roster.csv"
+    path.write_text(text, encoding="utf-8")
+    return roster.read(path)
+
+
+def handed_in(*students):
+    return [Submission(name, Path("lab.ipynb"), number) for name, number in students]
+
+
+def graded(found, points=4):
+    results = [Result("leaky", "Leaky ReLU", points, 5, "ok")]
+    return [Grade(each.student, LAB.name, results, number=each.number) for each in found]
+
+
+def reported(found, listed):
+    handed = roster.HandedIn(Survey(found, []), roster.absent(listed, found), listed)
+    grades = graded(found)
+    return grades, handed, reports.rows_of_the_roster(grades, handed)
+
+
+def test_canvas_reads_every_grade(tmp_path):
+    found = handed_in(("smithjohn", "12"), ("smithjohn", "13"), ("lovelaceada", "11"))
+    students = {11: "Ada Lovelace", 12: "John Smith", 13: "John Smith", 14: "Alan Turing"}
+    grades, handed, rows = reported(found, written(tmp_path, CANVAS))
+    assert [each.name for each in handed.absent] == ["Turing, Alan"]
+    assert importers.canvas(reports.canvas_csv(grades, LAB, rows), students) == (
+        {11: "4", 12: "4", 13: "4"},
+        "A lab for the grader's own tests (42)",
+    )
+    read, title = importers.canvas(reports.canvas_csv(grades, LAB), students)
+    assert (len(read), title) == (3, LAB.title)
+
+
+def test_moodle_reads_every_grade(tmp_path):
+    found = handed_in(("Ada Lovelace", "11"), ("John Smith", "12"))
+    users = {"11": "ada", "12": "john", "14": "alan"}
+    grades, handed, rows = reported(found, written(tmp_path, MOODLE))
+    assert [each.name for each in handed.absent] == ["Alan Turing"]
+    assert importers.moodle(reports.moodle_csv(grades), users, 5) == {"ada": 4, "john": 4}
+    before = {"john": datetime(2026, 11, 3, 9, 30).timestamp()}
+    assert importers.moodle(reports.moodle_csv(grades), users, 5, before) == {"ada": 4}, (
+        "changed in Moodle since"
+    )
+    assert importers.moodle(reports.moodle_csv(grades, rows), users, 5, before) == {"ada": 4, "john": 4}
+
+
+def test_gradescope_reads_the_score():
+    (grade,) = graded(handed_in(("ada", "")))
+    assert importers.gradescope(json.loads(json.dumps(reports.gradescope(grade)))) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Ada Lovelace\nBob\n", ["Ada Lovelace", "Bob"]),
+        ("First Name;Last Name;SID\nAda;Lovelace;7\n", ["Ada Lovelace"]),
+        ("name\temail\nAda Lovelace\tada@x\n", ["Ada Lovelace"]),
+        ("\ufeffFull name,ID number\nÅsa Öst,3\n", ["Åsa Öst"]),
+    ],
+)
+def test_tables_of_many_forms_are_read(tmp_path, text, names):
+    assert [each.name for each in written(tmp_path, text)] == names
+
+
+@pytest.mark.parametrize(
+    "submitted", ["lovelaceada", "Ada Lovelace", "section1/ada lovelace", "Lovelace, Ada", "ada@x"]
+)
+def test_a_student_is_found_by_every_spelling(tmp_path, submitted):
+    listed = written(tmp_path, 'Student,SIS Login ID\n"Lovelace, Ada",ada@x\nBob,bob@x\n')
+    assert [each.name for each in roster.absent(listed, handed_in((submitted, "")))] == ["Bob"]
+
+
+def test_two_students_of_one_name_are_not_guessed(tmp_path):
+    listed = written(tmp_path, "Student,ID\nJohn Smith,1\nJohn Smith,2\n")
+    assert len(roster.absent(listed, handed_in(("John Smith", "")))) == 2
+    assert [each.marks for each in roster.absent(listed, handed_in(("John Smith", "2")))] == [
+        frozenset({"1"})
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "Student,ID\n", "\n\n"])
+def test_empty_roster_is_refused(tmp_path, text):
+    with pytest.raises(ValueError, match="--roster"):
+        written(tmp_path, text)
+
+
+def test_secret_is_whole_or_refused(tmp_path):
+    from tf_kit.grading.record import secret_of
+
+    assert len(secret_of(tmp_path)) == 32
+    assert secret_of(tmp_path) == secret_of(tmp_path)
+    (tmp_path / "course-secret").write_text("")
+    with pytest.raises(ValueError, match="0 characters"):
+        secret_of(tmp_path)
