@@ -51,12 +51,6 @@ def test_flatten_layers_finds_each_sublayer_once():
     assert sorted(map(id, found)) == sorted(map(id, expected))
 
 
-def test_operations_by_depth_shows_a_chain():
-    by_depth = keras_internals.operations_by_depth(chain())
-    assert [len(by_depth[depth]) for depth in sorted(by_depth)] == [1, 1, 1]
-    assert isinstance(by_depth[0][0], keras.layers.Dense)
-
-
 def test_nodes_by_depth_lists_the_calls_of_layers():
     for model in (chain(), keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])):
         last = keras_internals.nodes_by_depth(model)[0][0]
@@ -66,6 +60,16 @@ def test_nodes_by_depth_lists_the_calls_of_layers():
         assert len(last.input_tensors) == 1
     assert keras_internals.nodes_by_depth(Custom()) is None
     assert keras_internals.nodes_by_depth(keras.Sequential([keras.layers.Dense(1)])) is None
+
+
+def test_has_own_build():
+    class Built(Custom):
+        def build(self, input_shape):
+            pass
+
+    assert keras_internals.has_own_build(Built())
+    assert keras_internals.has_own_build(keras.layers.Dense(1))
+    assert not keras_internals.has_own_build(Custom())
 
 
 @pytest.mark.parametrize(

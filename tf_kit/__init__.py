@@ -2,12 +2,14 @@
 
 The wings of the package are the parts of the lecture: `networks`, `optimizers`, `regularization`, `design`,
 `pretraining`, `scaling`. Around them stand `data`, `training`, `runs`, `experiments`, `grading` and `plotting`. A wing
-is imported when its name is first used, so `import tf_kit` alone costs nothing.
+is imported when its name is first used, so `import tf_kit` alone costs nothing. It is enough for
+`keras.saving.load_model`, which finds the kit's classes by itself.
 """
 
 from typing import TYPE_CHECKING
 
 from tf_kit.lazy import lazily
+from tf_kit.registration import register_on_demand
 
 __version__ = "0.1.0"
 
@@ -41,3 +43,5 @@ if TYPE_CHECKING:
     from tf_kit import training as training
 else:  # hidden from type checkers, which would accept any name if there were a `__getattr__`
     __getattr__, __dir__, __all__ = lazily(__name__, {f"tf_kit.{wing}": () for wing in WINGS})
+
+register_on_demand()

@@ -28,14 +28,6 @@ def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return layer._flatten_layers()
 
 
-def operations_by_depth(model: keras.Model) -> dict[int, list[keras.Operation]]:
-    """Return the operations of a functional model, grouped by their distance from the outputs.
-
-    Uses `Functional._operations_by_depth`. The public `operations` is a flat list, which does not show branches.
-    """
-    return model._operations_by_depth
-
-
 def nodes_by_depth(model: keras.Model) -> dict[int, list[Any]] | None:
     """Return the calls of layers in a functional or built sequential model, grouped by distance from the outputs.
 
@@ -44,6 +36,16 @@ def nodes_by_depth(model: keras.Model) -> dict[int, list[Any]] | None:
     """
     graph = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
     return getattr(graph, "_nodes_by_depth", None) or None
+
+
+def has_own_build(layer: keras.layers.Layer) -> bool:
+    """Return whether the class of a layer defines `build`; otherwise Keras provides one that creates nothing.
+
+    Uses `keras.src.utils.python_utils.is_default`, since Keras wraps `build` for each instance.
+    """
+    from keras.src.utils.python_utils import is_default
+
+    return not is_default(layer.build)
 
 
 def stored_kernel(layer: keras.layers.Layer) -> keras.Variable:
@@ -60,6 +62,32 @@ def seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerato
     Uses `Layer._seed_generators`. The public `variables` contain their states, but do not show which ones these are.
     """
     return list(getattr(layer, "_seed_generators", None) or ())
+
+
+# Saved files
+
+
+def resolve_registered_names(prefix: str, register: Callable[[], None]) -> None:
+    """Let Keras call `register` once, when it meets a name with `prefix` in a saved file and knows no class for it.
+
+    Replaces `object_registration.get_registered_object`. Keras refuses to import the module that a file names, and
+    has no hook for a name that is not registered.
+    """
+    from keras.src.saving import object_registration
+
+    original = object_registration.get_registered_object
+    if getattr(original, "prefix", None) == prefix:
+        return
+
+    def get_registered_object(name, custom_objects=None, module_objects=None):
+        found = original(name, custom_objects, module_objects)
+        if found is None and isinstance(name, str) and name.startswith(prefix):
+            register()
+            found = original(name, custom_objects, module_objects)
+        return found
+
+    get_registered_object.prefix = prefix  # type: ignore[attr-defined]
+    object_registration.get_registered_object = get_registered_object
 
 
 # Compiled models
@@ -104,6 +132,48 @@ class BuiltBeforeTraining:
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass
+
+
+def assert_compiled(model: keras.Model, method: str) -> None:
+    """Raise Keras's error if `compile` has not been called. Uses `Model._assert_compile_called`."""
+    model._assert_compile_called(method)
+
+
+def step_function(model: keras.Model, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make the function that Keras calls with an iterator to run `steps_per_execution` steps.
+
+    Uses `Model._make_function`. The public `make_train_function` takes `train_step` itself.
+    """
+    return model._make_function(step)
+
+
+def restored_epoch(model: keras.Model) -> int | None:
+    """Return the epoch from which a callback wants a training to continue, or None.
+
+    Uses `Model._initial_epoch`, which `keras.callbacks.BackupAndRestore` sets and Keras's `fit` reads.
+    """
+    return model._initial_epoch
+
+
+def set_restored_epoch(model: keras.Model, epoch: int | None) -> None:
+    """Set what `restored_epoch` returns; Keras itself never forgets it, so that a further `fit` would skip epochs."""
+    model._initial_epoch = epoch
+
+
+def metrics_after(model: keras.Model, logs: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a model, or the logs of its last step if they have other names.
+
+    Uses `Model._get_metrics_result_or_logs`, as Keras's `fit` does after each epoch.
+    """
+    return model._get_metrics_result_or_logs(logs)
+
+
+def in_order_of_metrics(model: keras.Model, logs: dict[str, Any]) -> Any:
+    """Return the values of logs as `evaluate` returns them: a list in the order of the metrics, or one number.
+
+    Uses `Model._flatten_metrics_in_order`.
+    """
+    return model._flatten_metrics_in_order(logs)
 
 
 def strategy_at_creation(model: keras.Model) -> Any:

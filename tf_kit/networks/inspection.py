@@ -9,6 +9,8 @@ from typing import Any
 import keras
 
 from tf_kit import keras_internals
+from tf_kit.checks import refuse
+from tf_kit.typing import Tensor
 
 
 def named_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -67,6 +69,110 @@ def last_layer(model: keras.layers.Layer) -> keras.layers.Layer:
     return model
 
 
+def build_on(layer: keras.layers.Layer, input_shape: Sequence[int | None]) -> None:
+    """Create the weights of a layer or model for inputs of a shape, unless they exist.
+
+    A subclass of `keras.Model` with only `__init__` and `call` inherits a `build` that marks it as built without
+    creating anything. Such a layer is called on a symbolic input instead.
+
+    Args:
+        layer: layer or model with one input.
+        input_shape: (n, …), None for a size that is not known.
+    """
+    if layer.built:
+        return
+    shape = tuple(input_shape)  # a `TensorShape` would end up in the saved file, and make `export` fail
+    if keras_internals.has_own_build(layer):
+        layer.build(shape)
+    else:
+        layer(keras.KerasTensor(shape))
+
+
+def output_shape(layer: keras.layers.Layer, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    """Infer the shape of the outputs of a layer or model, also where it has no `compute_output_shape`.
+
+    Args:
+        layer: built layer or model with one input.
+        input_shape: (n, …), None for a size that is not known.
+
+    Raises:
+        InputError: the layer returns several arrays.
+
+    Example:
+        >>> class Half(keras.Model):
+        ...     def call(self, inputs):
+        ...         return inputs[:, ::2]
+        >>> output_shape(Half(), (None, 6))
+        (None, 3)
+    """
+    outputs = layer.compute_output_spec(keras.KerasTensor(tuple(input_shape)))
+    if not isinstance(outputs, keras.KerasTensor):
+        received = f"a {type(outputs).__name__} of {len(outputs)} outputs"
+        refuse(
+            f"encoder {layer.name!r}", "return one array", received, "Give the part that ends in one output"
+        )
+    return tuple(outputs.shape)
+
+
+def one_vector(subject: str, encoder: keras.layers.Layer, input_shape: Sequence[int | None]) -> tuple:
+    """Build an encoder; return the shape (n, d) of its outputs, or refuse it if an output is not one vector.
+
+    Args:
+        subject: argument that is checked, for the error message.
+        encoder: layer or model.
+        input_shape: shape of its inputs, (n, …).
+    """
+    build_on(encoder, input_shape)
+    shape = output_shape(encoder, input_shape)
+    if len(shape) != 2:
+        requirement, remedy = "map each example to one vector", "End it in Flatten or GlobalAveragePooling2D"
+        refuse(subject, requirement, f"outputs of shape {shape}", remedy)
+    return shape
+
+
+def freeze_parts(layer: keras.layers.Layer) -> None:
+    """Freeze the parts of a layer that was made with `trainable=False`, after it has been built.
+
+    Keras passes `trainable` on to the parts when it is set, not to those that are made later. A model around the layer
+    would train them.
+    """
+    if not layer.trainable:
+        layer.trainable = True  # TensorFlow skips the assignment of a value that is set already
+        layer.trainable = False
+
+
+def export_signature(model: keras.Model) -> list[keras.InputSpec] | None:
+    """Return the input signature for `export` of a built model, None for another one.
+
+    Keras takes it from the first call, and refuses a model of which only other methods have been called, as in a
+    training of `MaskedAutoencoder`.
+    """
+    shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
+    return shape and [keras.InputSpec(shape=(None, *shape[1:]), dtype=model.input_dtype)]
+
+
+def call_with(
+    layer: keras.layers.Layer, values: Iterable[tuple[keras.Variable, Tensor]], x: Tensor, training: bool
+) -> tuple[Tensor, Callable[[keras.Variable], Tensor | None]]:
+    """Compute `layer(x)` with other values of its variables, and without changing them.
+
+    `Layer.stateless_call` bypasses `__call__`, so it fails for a layer whose `call` has no argument `training`, and
+    computes in another dtype under mixed precision.
+
+    Args:
+        layer: built layer or model.
+        values: pairs of a variable and the value to use.
+        x: inputs.
+        training: whether this is a training step.
+
+    Returns:
+        The outputs, and a function from a variable of the layer to the value that the call would have given it.
+    """
+    with keras.StatelessScope(state_mapping=list(values)) as scope:
+        outputs = layer(x, training=training)
+    return outputs, scope.get_current_value
+
+
 @contextlib.contextmanager
 def intercepted(
     layers: Iterable[keras.layers.Layer], wrap: Callable[[keras.layers.Layer, Callable], Callable]
@@ -89,14 +195,18 @@ def intercepted(
         >>> sizes
         [5]
     """
-    layers = list(layers)
+    layers = list({id(layer): layer for layer in layers}.values())  # a shared layer once
+    replaced = [layer.__dict__.get("call") for layer in layers]  # by `accept_empty_batches`, say
     try:
         for layer in layers:
             layer.call = wrap(layer, layer.call)
         yield
     finally:
-        for layer in layers:
-            layer.__dict__.pop("call", None)
+        for layer, before in zip(layers, replaced, strict=True):
+            if before is None:
+                layer.__dict__.pop("call", None)
+            else:
+                layer.call = before
 
 
 @contextlib.contextmanager

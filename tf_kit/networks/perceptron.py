@@ -16,6 +16,7 @@ from keras import ops
 
 from tf_kit.checks import choice, count, refuse
 from tf_kit.networks.activations import ACTIVATIONS, ActivationLayer
+from tf_kit.networks.stages import sequence_of_layers
 from tf_kit.typing import ArrayLike, Tensor
 
 
@@ -245,7 +246,8 @@ def forward(model: keras.Sequential, x: ArrayLike) -> Propagation:
     layer. No layer follows the logits, so there α^(L) = z^(L).
 
     Args:
-        model: `keras.Sequential` of dense layers with separate activation layers, such as `mlp` builds.
+        model: `keras.Sequential` of dense layers with separate activation layers, such as `mlp` builds; models inside
+            it are replaced by their layers.
         x: examples, (n, …).
 
     Returns:
@@ -271,7 +273,13 @@ def forward(model: keras.Sequential, x: ArrayLike) -> Propagation:
         refuse("forward.model", "be a keras.Sequential", repr(model), "Build it with networks.mlp")
     z, activations = [], []
     alpha = ops.convert_to_tensor(x)
-    for layer in model.layers:
+    layers = sequence_of_layers(model)
+    if layers is None:
+        remedy = "Build it with networks.mlp"
+        refuse(
+            "forward.model", "be a plain sequence of layers", f"{model.name!r} with a branch inside", remedy
+        )
+    for layer in layers:
         dense = isinstance(layer, keras.layers.Dense)
         if dense and layer.activation is not keras.activations.linear:
             received = f"{layer.name} with activation={layer.activation.__name__!r}"

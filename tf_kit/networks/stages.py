@@ -1,12 +1,13 @@
 """Dense layers of an encoder, each with the layers around it: the stages of greedy pretraining."""
 
+import collections
 import dataclasses
 import math
 
 import keras
 
 from tf_kit.checks import refuse
-from tf_kit.keras_internals import operations_by_depth
+from tf_kit.keras_internals import nodes_by_depth, seed_generators
 from tf_kit.typing import Tensor
 
 HEAD = "logits"  # name of the last layer of a classifier in networks.mlp; not part of an encoder
@@ -58,7 +59,7 @@ def is_elementwise(layer: keras.layers.Layer) -> bool:
 def is_random(layer: keras.layers.Layer) -> bool:
     """Return whether a layer changes its inputs at random, and only in training: dropout, noise."""
     random = (keras.layers.Dropout, keras.layers.GaussianNoise, keras.layers.GaussianDropout)
-    return isinstance(layer, random) or "seed" in layer.get_config()
+    return isinstance(layer, random) or hasattr(layer, "seed") or bool(seed_generators(layer))
 
 
 def is_reshaping(layer: keras.layers.Layer) -> bool:
@@ -93,31 +94,23 @@ def dense_stages(encoder: keras.layers.Layer) -> list[Stage]:
 
     Args:
         encoder: `keras.layers.Dense`, or a `keras.Sequential` or functional chain of dense layers with activations
-            between them.
+            between them. Models inside are replaced by their layers.
 
     Returns:
         One `Stage` for each dense layer.
 
     Raises:
-        ValueError: the encoder has no dense layer, or is not a plain sequence.
+        ValueError: the encoder has no dense layer, is not a plain sequence, or uses a layer with weights twice.
 
     Example:
         >>> from tf_kit import networks
         >>> [stage.dense.units for stage in dense_stages(networks.mlp((32, 16), num_classes=10))]
         [32, 16]
     """
-    if isinstance(encoder, keras.layers.Dense):
-        return [Stage((), encoder, ())]
-    if isinstance(encoder, keras.Sequential):
-        layers = list(encoder.layers)
-    elif (
-        isinstance(encoder, keras.Model)
-        and len(getattr(encoder, "inputs", None) or ()) == 1
-        and _is_chain(encoder)
-    ):
-        layers = [layer for layer in encoder.layers if not isinstance(layer, keras.layers.InputLayer)]
-    else:
+    layers = sequence_of_layers(encoder)
+    if layers is None:
         _refuse(encoder, f"a {type(encoder).__name__}")
+    _refuse_shared(layers)
     starts = [
         i for i, layer in enumerate(layers) if isinstance(layer, keras.layers.Dense) and layer.name != HEAD
     ]
@@ -133,12 +126,61 @@ def dense_stages(encoder: keras.layers.Layer) -> list[Stage]:
     ]
 
 
-def _is_chain(model):
-    """Return whether a functional model is a chain of layers, without branches or `keras.ops` between them."""
-    return all(
-        len(operations) == 1 and isinstance(operations[0], keras.layers.Layer)
-        for operations in operations_by_depth(model).values()
-    )
+def sequence_of_layers(model: keras.layers.Layer) -> list[keras.layers.Layer] | None:
+    """Return the layers of a chain in the order of their calls, with nested models replaced by their layers.
+
+    Args:
+        model: dense layer, `keras.Sequential`, or functional model without branches and without `keras.ops` between
+            its layers; models inside likewise.
+
+    Returns:
+        List of layers, in which a shared layer occurs repeatedly, or None if the model is not such a chain.
+
+    Example:
+        >>> inner = keras.Sequential([keras.layers.Dense(3, name="hidden"), keras.layers.ReLU(name="relu")])
+        >>> [each.name for each in sequence_of_layers(keras.Sequential([inner, keras.layers.Dense(2, name="out")]))]
+        ['hidden', 'relu', 'out']
+    """
+    if isinstance(model, keras.layers.Dense):
+        return [model]
+    calls = list(model.layers) if isinstance(model, keras.Sequential) else _chain(model)
+    if calls is None:
+        return None
+    layers: list[keras.layers.Layer] = []
+    for layer in calls:
+        inner = sequence_of_layers(layer) if isinstance(layer, keras.Model) else [layer]
+        if inner is None:
+            return None
+        layers += inner
+    return layers
+
+
+def _chain(model):
+    """Return the layers of a functional model in the order of their calls; None if it has branches or operations."""
+    by_depth = nodes_by_depth(model) if isinstance(model, keras.Model) else None
+    if by_depth is None:
+        return None
+    layers = []
+    for depth in sorted(by_depth, reverse=True):
+        node, *others = by_depth[depth]
+        if others or not isinstance(node.operation, keras.layers.Layer) or len(node.input_tensors) > 1:
+            return None
+        if not node.is_input:
+            layers.append(node.operation)
+    return layers
+
+
+def _refuse_shared(layers):
+    times = collections.Counter(map(id, layers))
+    for layer in layers:
+        stateless = is_elementwise(layer) or is_random(layer) or is_reshaping(layer)
+        if times[id(layer)] > 1 and not stateless:
+            refuse(
+                "encoder",
+                "use each layer with weights once, so that it can be trained on its own inputs",
+                f"the layer {layer.name!r}, used {times[id(layer)]} times",
+                "Make a layer for each place",
+            )
 
 
 def _refuse(encoder, received):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import export_signature, freeze_parts
 from tf_kit.networks.patches import grid_shape, patchify
 from tf_kit.typing import Tensor
 
@@ -107,13 +108,14 @@ class TransformerBlock(keras.layers.Layer):
         self.hidden_units = count("TransformerBlock.hidden_units", hidden)
         self.seed = count("TransformerBlock.seed", seed, at_least=0)
         first, second = (_seeds(seed, 6)[4:]).tolist()
-        self.norm_1 = keras.layers.LayerNormalization(epsilon=1e-6)
-        self.norm_2 = keras.layers.LayerNormalization(epsilon=1e-6)
-        self.attention = keras.layers.MultiHeadAttention(num_heads, width // num_heads)
+        glorot, dtype = keras.initializers.GlorotUniform, self.dtype_policy
+        self.norm_1 = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype)
+        self.norm_2 = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype)
+        self.attention = keras.layers.MultiHeadAttention(num_heads, width // num_heads, dtype=dtype)
         self.widen = keras.layers.Dense(
-            self.hidden_units, "gelu", kernel_initializer=keras.initializers.GlorotUniform(first)
+            self.hidden_units, "gelu", kernel_initializer=glorot(first), dtype=dtype
         )
-        self.narrow = keras.layers.Dense(width, kernel_initializer=keras.initializers.GlorotUniform(second))
+        self.narrow = keras.layers.Dense(width, kernel_initializer=glorot(second), dtype=dtype)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = (None, None, self.width)
@@ -123,10 +125,11 @@ class TransformerBlock(keras.layers.Layer):
         self.widen.build(shape)
         self.narrow.build((None, None, self.hidden_units))
         # `MultiHeadAttention` would draw query, key and value from the same seed, so they would be equal.
-        kernels = [each for each in self.attention.trainable_variables if each.name == "kernel"]
+        kernels = [each for each in self.attention.weights if each.name == "kernel"]
         for kernel, seed in zip(kernels, _seeds(self.seed, 6)[:4].tolist(), strict=True):
             matrix = keras.initializers.GlorotUniform(seed)((self.width, self.width))
             kernel.assign(ops.reshape(matrix, kernel.shape))
+        freeze_parts(self)
         self.built = True
 
     def call(self, x: Tensor, attended: Tensor | None = None, training: bool = False) -> Tensor:
@@ -164,15 +167,18 @@ class Blocks(keras.Model):
             refuse(f"{name}.width", "be divisible by 4 because of the codes of positions", f"width={width}")
         self.first_seed, *seeds = _seeds(seed, depth + 1).tolist()
         self.blocks = [
-            TransformerBlock(width, num_heads, hidden_units, seed=each, name=f"block_{i}")
+            TransformerBlock(
+                width, num_heads, hidden_units, seed=each, dtype=self.dtype_policy, name=f"block_{i}"
+            )
             for i, each in enumerate(seeds)
         ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy, name="norm")
 
     def _build_blocks(self):
         for block in self.blocks:
             block.build((None, None, self.width))
         self.norm.build((None, None, self.width))
+        freeze_parts(self)
         self.built = True
 
     def run_blocks(self, tokens: Tensor, attended: Tensor | None = None, training: bool = False) -> Tensor:
@@ -186,7 +192,7 @@ class Blocks(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "name": self.name,
+            **super().get_config(),
             "width": self.width,
             "depth": self.depth,
             "num_heads": self.num_heads,
@@ -197,6 +203,11 @@ class Blocks(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
+
+    def export(self, filepath: Any, *args: Any, input_signature: Any = None, **kwargs: Any) -> None:
+        """Export the encoder, as `keras.Model.export`, also if only `run_on` has been called."""
+        signature = input_signature or export_signature(self)
+        super().export(filepath, *args, input_signature=signature, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -245,7 +256,9 @@ class PatchEncoder(Blocks):
         self.patch_size = count("PatchEncoder.patch_size", patch_size)
         # Pixels in [0, 1] are small (root mean square ⅓ on MNIST), and should weigh as much as the position.
         wide = keras.initializers.VarianceScaling(EMBEDDING_SCALE, "fan_in", "uniform", seed=self.first_seed)
-        self.embedding = keras.layers.Dense(width, kernel_initializer=wide, name="embedding")
+        self.embedding = keras.layers.Dense(
+            width, kernel_initializer=wide, dtype=self.dtype_policy, name="embedding"
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.grid = grid_shape(input_shape, self.patch_size)
@@ -330,7 +343,13 @@ class TokenEncoder(Blocks):
             refuse("TokenEncoder.padding", f"be below num_tokens={num_tokens}", f"padding={padding}")
         self.padding = padding
         normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.first_seed)  # as large as the codes
-        self.embedding = keras.layers.Embedding(num_tokens, width, normal, name="embedding")
+        self.embedding = keras.layers.Embedding(
+            num_tokens, width, normal, dtype=self.dtype_policy, name="embedding"
+        )
+
+    @property
+    def input_dtype(self) -> str:
+        return "int32"  # for `export` and for tokens that were read as floats; Keras takes the compute dtype
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 2:

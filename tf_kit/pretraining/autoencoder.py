@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import build_on, output_shape
 from tf_kit.networks.stages import check_flat, dense_stages
 from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
@@ -75,13 +76,13 @@ class Autoencoder(Pretrainer):
         self.tied, self.loss_name = self.options.tied, self.options.loss
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
         if self.decoder is not None:
-            self.decoder.build(self.encoder.compute_output_shape(input_shape))
+            build_on(self.encoder, input_shape)
+            build_on(self.decoder, output_shape(self.encoder, input_shape))
             self.built = True
             return
         self._stages = dense_stages(self.encoder)
+        build_on(self.encoder, input_shape)
         check_flat(f"{type(self).__name__}.encoder", self._stages[0], input_shape)
         self._biases, self._kernels = [], []
         for i, stage in enumerate(self._stages):

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import build_on
 from tf_kit.networks.stages import dense_stages
 from tf_kit.pretraining.autoencoder import DenoisingAutoencoder
 from tf_kit.pretraining.pretrainer import Pretrainer
@@ -105,7 +106,7 @@ def pretrain_greedily(
         check_arrays("pretrain_greedily", x, y)
     if not encoder.built:
         first = x[:1] if is_array(x) else first_examples(sample)[0]
-        encoder.build((None, *first.shape[1:]))
+        build_on(encoder, (None, *first.shape[1:]))
     fresh = keras.optimizers.get(optimizer) if optimizer is not None else _default_optimizer(block)
     if issubclass(block, Supervised) and "num_classes" not in block_arguments:
         block_arguments["num_classes"] = _num_classes(sample, y)

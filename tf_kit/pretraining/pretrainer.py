@@ -6,8 +6,10 @@ from typing import Any, Self
 import keras
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import last_layer
 from tf_kit.networks.stages import HEAD
 from tf_kit.options import Options
+from tf_kit.training.inputs import check_one_input
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import Tensor
 
@@ -35,8 +37,9 @@ class Pretrainer(Trainer):
                 f"{type(encoder).__name__}",
                 "networks.mlp(units, num_classes=None) makes one",
             )
-        last = encoder.layers[-1:] if isinstance(encoder, keras.Model) else []
-        if last and last[0].name == HEAD:
+        check_one_input(f"{type(self).__name__}.encoder", encoder)
+        last = last_layer(encoder)
+        if last is not encoder and last.name == HEAD:
             refuse(
                 f"{type(self).__name__}.encoder",
                 "end in the representation",

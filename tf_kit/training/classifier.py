@@ -8,9 +8,10 @@ from keras import ops
 
 from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import build_on, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import is_array
+from tf_kit.training.inputs import check_one_input, is_array
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -54,8 +55,9 @@ class Classifier(Trainer):
         self.num_classes = count("Classifier.num_classes", num_classes, at_least=2)
         self.frozen = bool(frozen)
         self.encoder = encoder
-        last = encoder.layers[-1] if isinstance(encoder, keras.Model) and encoder.layers else None
-        if last is not None and last.name == HEAD:
+        check_one_input("Classifier.encoder", encoder)
+        last = last_layer(encoder)
+        if last is not encoder and last.name == HEAD:
             if last.units != num_classes:
                 refuse(
                     "Classifier.num_classes",
@@ -66,7 +68,9 @@ class Classifier(Trainer):
             self.head = None  # the last layer of the encoder is the head
         else:
             glorot = keras.initializers.GlorotUniform(seed=seed)
-            self.head = keras.layers.Dense(num_classes, kernel_initializer=glorot, name=HEAD)
+            self.head = keras.layers.Dense(
+                num_classes, kernel_initializer=glorot, dtype=self.dtype_policy, name=HEAD
+            )
 
     def compile(
         self,
@@ -91,25 +95,16 @@ class Classifier(Trainer):
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
+        build_on(self.encoder, input_shape)
         if self.head is not None:
-            shape = self.encoder.compute_output_shape(input_shape)
-            if len(shape) != 2:
-                refuse(
-                    f"{type(self).__name__}.encoder",
-                    "map each example to one vector",
-                    f"outputs of shape {tuple(shape)}",
-                    "End it in Flatten or GlobalAveragePooling2D",
-                )
-            self.head.build(shape)
+            self.head.build(one_vector(f"{type(self).__name__}.encoder", self.encoder, input_shape))
         self.built = True
 
     @property
     def trained_variables(self) -> list[keras.Variable]:
         if not self.frozen:
             return self.trainable_variables
-        return (self.head or self.encoder.layers[-1]).trainable_variables
+        return (self.head or last_layer(self.encoder)).trainable_variables
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         if self.head is None:

@@ -20,6 +20,20 @@ def is_array(x: Any) -> TypeGuard[ArrayLike]:
     return hasattr(x, "shape") and hasattr(x, "__getitem__")
 
 
+def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
+    """Refuse a functional model with several inputs.
+
+    Args:
+        subject: argument that is checked, for the error message.
+        encoder: layer or model.
+    """
+    inputs = getattr(encoder, "inputs", None) or [None]
+    if len(inputs) > 1:
+        names = ", ".join(each.name for each in inputs)
+        remedy = "Concatenate the arrays, and split them inside the model"
+        refuse(subject, "have one input", f"a model with {len(inputs)} inputs, {names}", remedy)
+
+
 def first_examples(dataset: Dataset, count: int = 1) -> tuple[Tensor, Tensor | None]:
     """Return the first `count` examples of a data set of batches as (x, y); y is None if it has no targets."""
     if not isinstance(dataset, tf.data.Dataset):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tf_kit.networks.inspection import build_on, call_with
 from tf_kit.training.inputs import is_array
 from tf_kit.typing import ArrayLike, Dataset
 
@@ -36,17 +37,15 @@ def represent(
         ]
         return np.concatenate(parts)
 
-    if not layer.built:
-        spec = x.element_spec
-        layer.build((spec[0] if isinstance(spec, tuple) else spec).shape)
+    spec = x.element_spec
+    build_on(layer, (spec[0] if isinstance(spec, tuple) else spec).shape)
     with tf.device("CPU"):  # data sets are mapped there and cannot read variables of another device
-        weights = [
-            [tf.convert_to_tensor(ops.convert_to_numpy(variable)) for variable in variables]
-            for variables in (layer.trainable_variables, layer.non_trainable_variables)
+        values = [
+            (variable, tf.convert_to_tensor(ops.convert_to_numpy(variable))) for variable in layer.variables
         ]
 
     def map_batch(*batch):
-        h, _ = layer.stateless_call(*weights, batch[0], training=False)
+        h, _ = call_with(layer, values, batch[0], training=False)
         h = ops.cast(h, "float32")
         return (h, *batch[1:]) if len(batch) > 1 else h
 

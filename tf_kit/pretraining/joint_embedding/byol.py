@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import build_on, call_with, one_vector
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
@@ -45,6 +46,50 @@ def byol_of_each(prediction: Tensor, target: Tensor) -> Tensor:
     return ops.sum(ops.square(unit(prediction) - ops.stop_gradient(unit(target))), axis=-1)
 
 
+class Teacher(keras.layers.Layer):
+    """Second set of weights for a layer or model, the student, and the function that it computes with them.
+
+        teacher(x) = f(x; ξ)   where   student(x) = f(x; θ)                 (1)
+
+    f itself is not copied, so the student may be of any kind: with `Lambda` layers, of a class that is not
+    registered, without a config. The teacher has the student's dtype policy, but other dropout masks and other moving
+    statistics, which its passes in training update. Its weights ξ are not trainable.
+
+    Args:
+        student: layer or model with one input.
+    """
+
+    def __init__(self, student: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(dtype=student.dtype_policy, **kwargs)
+        self._student = lambda: student  # an attribute would make its weights those of the teacher, too
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        student = self._student()
+        build_on(student, input_shape)
+        for variable in student.weights:
+            self.add_weight(
+                shape=variable.shape,
+                initializer="zeros",
+                dtype=variable.dtype,
+                trainable=False,
+                autocast=False,
+                aggregation=variable.aggregation,
+                name=variable.name,
+            )
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        student = self._student()
+        own = {id(theirs): ours for ours, theirs in zip(self.weights, student.weights, strict=True)}
+        values = [(theirs, ops.convert_to_tensor(own[id(theirs)])) for theirs in student.weights]
+        outputs, after = call_with(student, values, inputs, training)  # (1)
+        if training:
+            for variable in student.non_trainable_variables:
+                if (value := after(variable)) is not None:
+                    # States of random generators are not among the weights: both draw from the same stream in turn.
+                    own.get(id(variable), variable).assign(value)
+        return outputs
+
+
 @keras.saving.register_keras_serializable(package="tf_kit")
 class BYOL(JointEmbedding):
     """BYOL (bootstrap your own latent): the student predicts the embedding of the other view by a slow teacher.
@@ -62,15 +107,14 @@ class BYOL(JointEmbedding):
     that are. In training its batch norms use the batch; their moving statistics come from its own passes.
 
     Args:
-        encoder, projector, augment, seed, chunk_size: as for `JointEmbedding`. The teacher is made from the configs of
-            the encoder and the projector.
+        encoder, projector, augment, seed, chunk_size: as for `JointEmbedding`.
         predictor: Keras layer or model that maps embeddings to embeddings, or a tuple of the sizes of its hidden
             layers. Defaults to None, one hidden layer of 256 with batch norm.
         momentum: ρ in [0, 1], the share of its weights that the teacher keeps in each step; 1 never changes it.
             Defaults to 0.99.
 
     Attributes:
-        teacher_encoder, teacher_projector: the teacher, whose weights are not trainable.
+        teacher_encoder, teacher_projector: the teacher, see `Teacher`; its weights are not trainable.
 
     Raises:
         InputError: the predictor is not a layer or does not return embeddings, or `momentum` is out of range.
@@ -102,29 +146,23 @@ class BYOL(JointEmbedding):
         self.predictor: Any = None if sizes else predictor
         self.options = BYOLOptions(chunk_size, momentum)
         self.momentum = self.options.momentum
-        self.teacher_encoder, self.teacher_projector = _copy(self.encoder), _copy(self.projector)
+        self.teacher_encoder, self.teacher_projector = Teacher(self.encoder), Teacher(self.projector)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        representation = self.encoder.compute_output_shape(input_shape)
-        embedding = self.projector.compute_output_shape(representation)
+        features = self._embedding_shape[-1]
         if self.predictor is None and self.hidden_units is not None:
-            units = (*self.hidden_units, embedding[-1])
-            self.predictor = projection_head(units, seed=self.seed + 1000, name="predictor")
-        if not self.predictor.built:
-            self.predictor.build(embedding)
-        if self.predictor.compute_output_shape(embedding)[-1] != embedding[-1]:
-            refuse(
-                "BYOL.predictor",
-                f"return the {embedding[-1]} features of the embedding",
-                f"{self.predictor.compute_output_shape(embedding)[-1]} features",
-            )
-        for (teacher, student), shape in zip(self._pairs, (input_shape, representation), strict=True):
-            if not teacher.built:
-                teacher.build(shape)
+            units, seed = (*self.hidden_units, features), self.seed + 1000
+            self.predictor = projection_head(units, seed=seed, name="predictor", dtype=self.dtype_policy)
+        predicted = one_vector("BYOL.predictor", self.predictor, self._embedding_shape)
+        if predicted[-1] != features:
+            requirement = f"return the {features} features of the embedding"
+            refuse("BYOL.predictor", requirement, f"{predicted[-1]} features")
+        for (teacher, student), shape in zip(
+            self._pairs, (input_shape, self._representation_shape), strict=True
+        ):
+            build_on(teacher, shape)
             teacher.set_weights(student.get_weights())
-            for variable in teacher.trainable_variables:
-                variable.trainable = False  # not the layer, whose batch norm would then run in inference mode
 
     @property
     def _pairs(self):
@@ -152,8 +190,3 @@ class BYOL(JointEmbedding):
         hidden = self.hidden_units
         predictor = keras.saving.serialize_keras_object(self.predictor) if hidden is None else list(hidden)
         return {**super().get_config(), "predictor": predictor}
-
-
-def _copy(layer):
-    """Make a layer of the same architecture, with other weights."""
-    return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))

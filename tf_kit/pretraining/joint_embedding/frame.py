@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import one_vector
 from tf_kit.pretraining.joint_embedding.gradient_caching import check_chunkable, encode_in_chunks
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
 from tf_kit.pretraining.methods import JointEmbeddingOptions
@@ -60,7 +61,9 @@ class JointEmbedding(Pretrainer):
         super().__init__(encoder, seed=seed, **kwargs)
         name = type(self).__name__
         if projector is None or isinstance(projector, tuple | list):
-            projector = projection_head(projector or UNITS, seed=seed, name="projector")
+            projector = projection_head(
+                projector or UNITS, seed=seed, name="projector", dtype=self.dtype_policy
+            )
         if not isinstance(projector, keras.layers.Layer):
             received = type(projector).__name__
             refuse(f"{name}.projector", "be a Keras layer or model, or a tuple of sizes of layers", received)
@@ -84,18 +87,9 @@ class JointEmbedding(Pretrainer):
         raise NotImplementedError
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
-        shape = tuple(self.encoder.compute_output_shape(input_shape))
-        if len(shape) != 2:
-            refuse(
-                f"{type(self).__name__}.encoder",
-                "map each example to one vector",
-                f"outputs of shape {shape}",
-                "End it in Flatten or GlobalAveragePooling2D",
-            )
-        if not self.projector.built:
-            self.projector.build(shape)
+        name = type(self).__name__
+        self._representation_shape = one_vector(f"{name}.encoder", self.encoder, input_shape)
+        self._embedding_shape = one_vector(f"{name}.projector", self.projector, self._representation_shape)
         if self.chunk_size is not None:
             check_chunkable(type(self).__name__, self.encoder)
         self.built = True

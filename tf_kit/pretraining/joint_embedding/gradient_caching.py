@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_kit.checks import refuse
-from tf_kit.networks.inspection import all_layers
+from tf_kit.networks.inspection import all_layers, call_with, output_shape
 from tf_kit.typing import Tensor
 
 
@@ -34,7 +34,7 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
     Reference: Gao, Zhang, Han, Callan, 2021, Scaling deep contrastive learning batch size under memory limited setup,
     section 3, arXiv:2101.06983.
     """
-    states = encoder.non_trainable_variables
+    trained, states = encoder.trainable_variables, encoder.non_trainable_variables
     start = tuple(tf.convert_to_tensor(state.value) for state in states)
     num_rows = tf.shape(x)[0]
     num_chunks = -(-num_rows // chunk_size)
@@ -43,8 +43,9 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
         return slice(i * chunk_size, tf.minimum((i + 1) * chunk_size, num_rows))
 
     def forward(i, weights, state):
-        h, state = encoder.stateless_call(weights, state, x[rows(i)], training=True)
-        return tf.cast(h, tf.float32), tuple(state)
+        values = [*zip(trained, weights, strict=True), *zip(states, state, strict=True)]
+        h, after = call_with(encoder, values, x[rows(i)], training=True)
+        return tf.cast(h, tf.float32), tuple(after(each) for each in states)
 
     @tf.custom_gradient
     def encode(*weights):
@@ -56,7 +57,7 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
             h, state = forward(i, constants, state)
             return i + 1, state, parts.write(i, h)
 
-        shape = encoder.compute_output_shape((None, *x.shape[1:]))
+        shape = output_shape(encoder, (None, *x.shape[1:]))
         parts = tf.TensorArray(tf.float32, num_chunks, infer_shape=False, element_shape=shape)
         _, end, parts = tf.while_loop(lambda i, *_: i < num_chunks, encode_chunk, (0, start, parts))
 
@@ -73,7 +74,7 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
 
         return (parts.concat(), *end), gradient  # (1)
 
-    h, *end = encode(*[tf.convert_to_tensor(weight.value) for weight in encoder.trainable_variables])
+    h, *end = encode(*[tf.convert_to_tensor(weight.value) for weight in trained])
     for state, value in zip(states, end, strict=True):
         state.assign(value)
     return h

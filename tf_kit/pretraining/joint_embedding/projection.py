@@ -1,6 +1,7 @@
 """Projection head: the usual projector and predictor of joint embedding."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -10,7 +11,9 @@ from tf_kit.regularization.batch_norm import BatchNorm
 UNITS = (256, 128)  # sizes of the default projector
 
 
-def projection_head(units: Sequence[int] = UNITS, seed: int = 0, name: str | None = None) -> keras.Sequential:
+def projection_head(
+    units: Sequence[int] = UNITS, seed: int = 0, name: str | None = None, dtype: Any = None
+) -> keras.Sequential:
     """Make a projection head: dense layers with batch norm and ReLU between them.
 
         a⁰ = r;   aˡ = ReLU(BatchNorm(Wˡ aˡ⁻¹));   z = W^L a^{L−1}          (1)
@@ -23,6 +26,7 @@ def projection_head(units: Sequence[int] = UNITS, seed: int = 0, name: str | Non
         units: size of each layer; the last one is that of the embedding. Defaults to (256, 128).
         seed: whole number that fixes the weights (Glorot uniform). Defaults to 0.
         name: name of the model.
+        dtype: dtype or dtype policy of the layers. Defaults to None, the global policy.
 
     Raises:
         InputError: there is no layer, or a size is not a positive whole number.
@@ -38,8 +42,11 @@ def projection_head(units: Sequence[int] = UNITS, seed: int = 0, name: str | Non
     for i, size in enumerate(units, start=1):
         glorot = keras.initializers.GlorotUniform(seed=seed + i)
         layers.append(
-            keras.layers.Dense(size, use_bias=False, kernel_initializer=glorot, name=f"projection_{i}")
+            keras.layers.Dense(
+                size, use_bias=False, kernel_initializer=glorot, dtype=dtype, name=f"projection_{i}"
+            )
         )
         if i < len(units):
-            layers += [BatchNorm(name=f"norm_{i}"), keras.layers.Activation("relu", name=f"relu_{i}")]
+            rectifier = keras.layers.Activation("relu", dtype=dtype, name=f"relu_{i}")
+            layers += [BatchNorm(dtype=dtype, name=f"norm_{i}"), rectifier]
     return keras.Sequential(layers, name=name)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import build_on
 from tf_kit.networks.patches import patchify, unpatchify
 from tf_kit.networks.transformer import Blocks, PatchEncoder, grid_positions
 from tf_kit.pretraining.masked.hiding import hide, put_back, take_places
@@ -85,11 +86,12 @@ class MaskedAutoencoder(Pretrainer):
             mask_ratio, normalize_patches, decoder_width, decoder_depth, decoder_heads
         )
         self.mask_ratio, self.normalize_patches = self.options.mask_ratio, self.options.normalize_patches
-        self.decoder = PatchDecoder(decoder_width, decoder_depth, decoder_heads, seed=seed, name="decoder")
+        self.decoder = PatchDecoder(
+            decoder_width, decoder_depth, decoder_heads, seed=seed, dtype=self.dtype_policy, name="decoder"
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
+        build_on(self.encoder, input_shape)
         if self.encoder.num_patches < 2:
             height, width = input_shape[1:3]
             requirement = f"divide images of {height} × {width} pixels into at least two patches"
@@ -196,7 +198,9 @@ class PatchDecoder(Blocks):
     def __init__(self, width: int, depth: int, num_heads: int, seed: int, **kwargs: Any) -> None:
         super().__init__(width, depth, num_heads, None, seed, **kwargs)
         glorot = keras.initializers.GlorotUniform
-        self.narrow = keras.layers.Dense(width, kernel_initializer=glorot(self.first_seed), name="narrow")
+        self.narrow = keras.layers.Dense(
+            width, kernel_initializer=glorot(self.first_seed), dtype=self.dtype_policy, name="narrow"
+        )
         self._last_seed = self.first_seed + 1
 
     def create(self, encoder_width: int, pixels: int, grid: tuple[int, int]) -> None:
@@ -208,7 +212,9 @@ class PatchDecoder(Blocks):
             grid: number of rows and columns of patches.
         """
         glorot = keras.initializers.GlorotUniform(self._last_seed)
-        self.to_pixels = keras.layers.Dense(pixels, kernel_initializer=glorot, name="to_pixels")
+        self.to_pixels = keras.layers.Dense(
+            pixels, kernel_initializer=glorot, dtype=self.dtype_policy, name="to_pixels"
+        )
         self.narrow.build((None, None, encoder_width))
         self.to_pixels.build((None, None, self.width))
         self.positions = grid_positions(*grid, self.width)

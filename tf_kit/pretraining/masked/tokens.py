@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import build_on
 from tf_kit.networks.transformer import TokenEncoder
 from tf_kit.pretraining.methods import MaskedTokensOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
@@ -88,11 +89,12 @@ class MaskedTokens(Pretrainer):
             received = f"specials={tuple(self.specials)}"
             refuse("MaskedTokens.specials", "leave at least one ordinary token", received)
         glorot = keras.initializers.GlorotUniform(self.seed)
-        self.to_tokens = keras.layers.Dense(encoder.num_tokens, kernel_initializer=glorot, name="to_tokens")
+        self.to_tokens = keras.layers.Dense(
+            encoder.num_tokens, kernel_initializer=glorot, dtype=self.dtype_policy, name="to_tokens"
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
+        build_on(self.encoder, input_shape)
         self.to_tokens.build((None, None, self.encoder.width))
         self.built = True
 
