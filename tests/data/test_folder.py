@@ -158,7 +158,7 @@ def test_file_that_is_not_an_image_is_named(flat):
     [
         (["readme.txt"], "must hold images"),
         (["a.png", "cat/b.png"], "either images or one subfolder"),
-        (["train/a.png", "test/b.png"], "subfolders test, train. Give"),
+        (["train/a.png", "test/b.png"], "at least two images, one each for training and validation"),
         (["cat/a.png", "cat/b.png", "cat/c.png"], "two classes or more"),
         (["a.png", "b.png"], "at least three images"),
         (["cat/a.png", "dog/a.png", "dog/b.png", "dog/c.png"], "cat` must hold at least three"),

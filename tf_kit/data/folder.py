@@ -1,4 +1,4 @@
-"""A folder of the user's images: labelled if each class has a subfolder, unlabelled otherwise."""
+"""A folder of the user's images: labelled if each class has a subfolder or a row of a file, unlabelled otherwise."""
 
 import contextlib
 import dataclasses
@@ -11,26 +11,40 @@ from typing import Any
 
 import numpy as np
 
-from tf_kit.checks import refuse
-from tf_kit.data.splits import Split, stratified
+from tf_kit.checks import choice, refuse
+from tf_kit.data.copies import originals, within
+from tf_kit.data.division import check_numbers, parts
+from tf_kit.data.layout import lay_out, part_names
+from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files
+from tf_kit.data.memory import memory_bytes
+from tf_kit.data.owners import PARTS, TRAIN
+from tf_kit.data.pictures import Head, decode, decode_all, in_parallel, read_head
+from tf_kit.data.splits import Split
 from tf_kit.errors import InputError
 from tf_kit.typing import Dataset
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+__all__ = ["COLORS", "Folder", "batches", "decode", "fingerprint", "is_folder", "parts", "read", "scan"]
+
 LONGEST_SIDE = 64  # pixels, if no image size is given
-_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test"}
+COLORS = ("grey", "rgb")
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Images of a folder: their files, their classes, and the shape to which all are scaled.
+    """Images of a folder: their files, classes and parts, and the shape to which all are scaled.
 
     Args:
         path: the folder.
         files: path of each image, sorted by name.
-        y: int64 (n,), class of each image; None without classes.
-        class_names: names of the subfolders in alphabetical order; empty without classes.
+        y: int64 (n,), class of each image, −1 without one; None if no image has a class.
+        class_names: names of the classes, those of subfolders in alphabetical order; empty without classes.
         shape: (height, width, channels) of every image after scaling; one channel if all are grey, else three.
+        part: int8 (n,), 0 for train, 1 for val, 2 for test, if its owner has divided the folder; None otherwise.
+        original: int (n,), index of the first image with the same content.
+        summary: the line that says how many images in how many classes there are, and what was passed over.
+        warning: what was left out, or is wrong with the folder; "" if these are only notes beside the images, such as
+            text files.
+        fingerprint: number of images and 8 bytes from their names and sizes.
     """
 
     path: Path
@@ -38,6 +52,11 @@ class Folder:
     y: np.ndarray | None
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
+    part: np.ndarray | None
+    original: np.ndarray
+    summary: str
+    warning: str
+    fingerprint: str
 
     def __len__(self) -> int:
         return len(self.files)
@@ -50,60 +69,112 @@ class Folder:
 
 def is_folder(name: str | Path) -> bool:
     """Return whether a name is the path of a directory."""
-    return Path(name).expanduser().is_dir()
+    return bool(str(name)) and Path(name).expanduser().is_dir()
 
 
-def scan(path: str | Path, image_size: tuple[int, int] | None = None) -> Folder:
+def scan(
+    path: str | Path,
+    image_size: tuple[int, int] | None = None,
+    *,
+    color: str | None = None,
+    unlabeled: bool = False,
+    labels_file: str | Path | None = None,
+    needs_labels: bool = True,
+) -> Folder:
     """List the images of a folder; only the head of each file is read, no pixels.
 
-    The images are either directly in `path`, or in its subfolders, one per class, at any depth. Other files and
-    hidden ones (names that start with a dot) are ignored.
+    The images are either directly in `path`, or in its subfolders, one per class, at any depth; above or below the
+    classes there may be folders for training, validation and test, under any usual name. A subfolder `unlabeled`
+    holds images without class. Other files and hidden ones (names that start with a dot) are passed over.
 
     Args:
         path: the folder.
         image_size: `(height, width)` of all images. None means the size they have if it is the same for all and the
             longer side is at most 64; otherwise the median height and width, scaled down to a longer side of at most
             64 and rounded to multiples of 4. Defaults to None.
+        color: "grey" or "rgb". None means grey if all images are. Defaults to None.
+        unlabeled: whether to ignore classes. Defaults to False.
+        labels_file: CSV file with the class of each image, see `read_labels`. Defaults to None.
+        needs_labels: whether labelled images must have at least two classes of three images. Defaults to True.
 
     Returns:
         `Folder`.
 
     Raises:
-        ValueError: the folder has no images, both images and subfolders of images, a single subfolder, or a class of
+        InputError: the folder has no images, both images and subfolders of images, a single subfolder, or a class of
             fewer than three images; or a file is not a readable image, which the message names.
     """
     path = Path(path).expanduser()
-    flat = _images(each for each in _visible(path) if each.is_file())
-    classes = {each.name: _images(_walk(each)) for each in _visible(path) if each.is_dir()}
-    classes = {name: files for name, files in classes.items() if files}
-    if not flat and not classes:
-        requirement = f"hold images ({', '.join(each[1:] for each in ENDINGS)})"
-        refuse(path, requirement, "a folder without images", flag="--data")
-    if flat and classes:
-        received = f"{len(flat)} image{'s' * (len(flat) > 1)} and the subfolders {_listed(classes)}"
-        refuse(path, "hold either images or one subfolder of images per class", received, flag="--data")
-    if classes and {name.lower() for name in classes} <= _SPLIT_NAMES:
-        requirement, received = "hold images, or one subfolder per class", f"subfolders {_listed(classes)}"
-        remedy = f"Give one of them, such as {path / next(iter(classes))}; it is divided by the seed"
-        refuse(path, requirement, received, remedy, flag="--data")
-    if len(classes) == 1:
-        received = f"only the subfolder {_listed(classes)}"
-        remedy = f"Without classes, give {path / next(iter(classes))} itself"
-        refuse(path, "have two classes or more", received, remedy, flag="--data")
-    if flat and len(flat) < 3:
-        requirement = "hold at least three images, one each for training, validation and test"
-        refuse(path, requirement, f"{len(flat)}", flag="--data")
-    for name, files in classes.items():
-        if len(files) < 3:
-            requirement = "hold at least three images, one each for training, validation and test"
-            refuse(path / name, requirement, f"{len(files)}")
-    files = tuple(flat or [file for each in classes.values() for file in each])
-    y = np.repeat(np.arange(len(classes)), [len(each) for each in classes.values()]) if classes else None
-    heads = [_head(file) for file in files]
-    grey = all(mode in ("1", "L", "LA", "I", "I;16", "F") for _, mode in heads)
-    sizes = np.array([size for size, _ in heads])
-    height, width = image_size or _usual_size(sizes)
-    return Folder(path, files, y, tuple(classes), (height, width, 1 if grey else 3))
+    if color is not None:
+        choice("load.color", color, COLORS)
+    if unlabeled and labels_file is not None:
+        received = f"labels_file={str(labels_file)!r} and unlabeled=True"
+        refuse("load.unlabeled", "be left out with a file of labels", received, flag="--unlabeled")
+    listing = list_files(path)
+    layout = lay_out(listing, unlabeled=unlabeled, labels_file=labels_file, needs_labels=needs_labels)
+    heads: list[Head] = in_parallel(
+        lambda i: read_head(layout.files[i]), len(layout.files), "looking at images"
+    )
+    sizes = _bytes_of(listing.files)
+    places = {file: i for i, file in enumerate(listing.files)}
+    original = originals(layout.files, np.array([sizes[places[file]] for file in layout.files]))
+    grey = sum(head.is_grey for head in heads)
+    channels = {"grey": 1, "rgb": 3}[color] if color else 1 if grey == len(heads) else 3
+    height, width = image_size or _usual_size(np.array([head.size for head in heads]))
+    notes = [*layout.notes, *_leaks(original, layout.part)]
+    left_out = "; ".join(filter(None, [counted(listing.passed, listing.links), *notes]))
+    folder = Folder(
+        path,
+        layout.files,
+        layout.y,
+        layout.class_names,
+        (height, width, channels),
+        layout.part,
+        original if layout.part is None else within(original, layout.part),
+        "",
+        left_out if notes or listing.links or listing.passed.keys() - COMPANIONS else "",
+        _fingerprint(listing, sizes),
+    )
+    check_numbers(folder, needs_labels)
+    return dataclasses.replace(folder, summary=_summary(folder, grey, left_out))
+
+
+def _leaks(original, part):
+    """Note the images for validation and test that are also images for training, in a folder divided by its owner."""
+    if part is None:
+        return []
+    trained = set(original[part == TRAIN].tolist())
+    found = [
+        (name, sum(each in trained for each in original[part == i].tolist())) for i, name in enumerate(PARTS)
+    ][1:]
+    return [f"{n:,} image{'s' * (n != 1)} of {name} also in train" for name, n in found if n]
+
+
+def _summary(folder, grey, left_out):
+    """One line about a folder; `grey` is its number of grey images."""
+    n, copies = len(folder), int((folder.original != np.arange(len(folder))).sum())
+    classes = len(folder.class_names)
+    line = f"{n:,} image{'s' * (n != 1)}"
+    line += f" in {classes} class{'es' * (classes != 1)}" if classes else " without classes"
+    without = 0 if folder.y is None else int((folder.y < 0).sum())
+    height, width, channels = folder.shape
+    parts = [
+        f"{line}, {height}×{width} {'grey' if channels == 1 else 'rgb'}",
+        f"{without:,} without class" if without else "",
+        f"divided by its folders: {part_names(folder.part)}" if folder.part is not None else "",
+        f"{copies:,} cop{'ies' if copies > 1 else 'y'} of others, kept in the same part" if copies else "",
+        f"{n - grey:,} in color among {grey:,} grey" if channels == 3 and grey and n - grey < grey else "",
+        left_out,
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _bytes_of(files):
+    sizes = np.zeros(len(files), "int64")
+    for i, file in enumerate(files):
+        with contextlib.suppress(OSError):  # named when it is read
+            sizes[i] = file.stat().st_size
+    return sizes
 
 
 def fingerprint(path: str | Path) -> str:
@@ -111,85 +182,86 @@ def fingerprint(path: str | Path) -> str:
 
     The split depends on the files: with one more file, other images are in the test split.
     """
-    path, content = Path(path).expanduser(), hashlib.blake2b(digest_size=8)
-    files = _images(_walk(path))
-    for file in files:
-        content.update(
-            f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode(errors="surrogateescape")
-        )
-    return f"{len(files)} images, {content.hexdigest()}"
+    listing = list_files(Path(path).expanduser())
+    return _fingerprint(listing, _bytes_of(listing.files))
 
 
-def parts(folder: Folder, seed: int) -> list[np.ndarray]:
-    """Divide the images at random into train, val and test: two thirds, a sixth and a sixth of each class.
-
-    Args:
-        folder: the images.
-        seed: whole number that fixes the division.
-
-    Returns:
-        Three arrays of indices into `folder.files`, none empty; each part has examples of every class.
-    """
-    rng, n = np.random.default_rng(seed), len(folder)
-    if folder.y is None:
-        sixth = max(1, n // 6)
-        order = rng.permutation(n)
-        return [np.sort(each) for each in np.split(order, [n - 2 * sixth, n - sixth])]
-    by_class = [np.flatnonzero(folder.y == c) for c in range(len(folder.class_names))]
-    found: list[list[np.ndarray]] = [[], [], []]
-    for members in by_class:
-        sixth = max(1, len(members) // 6)
-        sizes = (len(members) - 2 * sixth, sixth, sixth)
-        for part, chosen in zip(found, stratified(np.zeros(len(members), int), sizes, rng), strict=True):
-            part.append(members[chosen])
-    return [np.sort(np.concatenate(part)) for part in found]
+def _fingerprint(listing: Listing, sizes: np.ndarray) -> str:
+    content = hashlib.blake2b(digest_size=8)
+    for file, size in zip(listing.files, sizes, strict=True):
+        name = file.relative_to(listing.path).as_posix()
+        content.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+    return f"{len(listing.files)} images, {content.hexdigest()}"
 
 
-def read(
-    path: str | Path, seed: int, image_size: tuple[int, int] | None = None
-) -> tuple[Split, Split, Split]:
+def read(folder: Folder, seed: int) -> tuple[Split, Split, Split]:
     """Read a folder into arrays.
 
     Args:
-        path, image_size: as for `scan`.
+        folder: the images, from `scan`.
         seed: whole number that fixes the division into splits.
 
     Returns:
-        `Split` train, val, test. Images without classes are in `.unlabelled_x`, and `.x`, `.y` are empty.
+        `Split` train, val, test. Images without classes are in `.unlabelled_x`.
 
     Raises:
-        ValueError: as for `scan`; or the images do not fit into memory.
+        InputError: the images do not fit into memory, or a file is damaged.
     """
-    folder = scan(path, image_size)
     _check_memory(folder)
-    splits = []
-    for part in parts(folder, seed):
-        x = np.empty((len(part), *folder.shape), "float32")
-        for row, index in enumerate(part):
-            np.divide(decode(folder.files[index], folder.shape), np.float32(255), out=x[row])
-        if folder.y is None:
-            splits.append(Split(x[:0], np.zeros(0, "int64"), (), unlabelled_x=x))
-        else:
-            splits.append(Split(x, folder.y[part].astype("int64"), folder.class_names))
+    divided = [_labelled_first(folder, part) for part in parts(folder, seed)]
+    x = read_images(folder, np.concatenate(divided))
+    splits, start = [], 0
+    for part in divided:
+        splits.append(split_of(folder, part, x[start : start + len(part)]))
+        start += len(part)
     train, val, test = splits
     return train, val, test
 
 
+def _labelled_first(folder, indices):
+    return indices if folder.y is None else indices[np.argsort(folder.y[indices] < 0, kind="stable")]
+
+
+def read_images(folder: Folder, indices: np.ndarray) -> np.ndarray:
+    """Read images of a folder: float32 (n, h, w, c) in [0, 1], in the order of their indices."""
+    x = np.empty((len(indices), *folder.shape), "float32")
+    files = [folder.files[i] for i in indices]
+
+    def put(row, image):
+        np.divide(image, np.float32(255), out=x[row])
+
+    decode_all(files, folder.shape, put)
+    return x
+
+
+def split_of(folder: Folder, indices: np.ndarray, x: np.ndarray) -> Split:
+    """Make a `Split` of images `x` of a folder, the labelled ones of which come first."""
+    if folder.y is None:
+        return Split(x[:0], np.zeros(0, "int64"), (), unlabelled_x=x)
+    y = folder.y[indices].astype("int64")
+    n = int((y >= 0).sum())
+    return Split(x[:n], y[:n], folder.class_names, unlabelled_x=x[n:])
+
+
 def batches(
-    path: str | Path,
-    split: str,
+    folder: Folder,
+    indices: np.ndarray,
     *,
     batch_size: int,
     seed: int,
     epochs: int,
     first_epoch: int,
     shuffle: bool,
-    split_seed: int,
-    image_size: tuple[int, int] | None = None,
+    with_labels: bool = True,
 ) -> Dataset:
-    """Stream minibatches of one split, decoded as they are needed; the arguments are those of `stream`.
+    """Stream minibatches of some images, decoded as they are needed; the arguments are those of `stream`.
 
     The file names are in memory and shuffled as a whole in each epoch, the images are not.
+
+    Args:
+        folder: the images, from `scan`.
+        indices: indices of the images to read.
+        with_labels: whether to return the classes, if the images have some. Defaults to True.
 
     Returns:
         `tf.data.Dataset` of `(x, y)`, or of `x` without classes.
@@ -198,16 +270,14 @@ def batches(
 
     from tf_kit.data.batches import minibatches
 
-    folder = scan(path, image_size)
-    part = parts(folder, split_seed)[("train", "val", "test").index(split)]
-    names = np.array([os.fsencode(file) for file in folder.files], dtype=object)[part]
+    names = np.array([os.fsencode(folder.files[i]) for i in indices], dtype=object)
     order: dict[str, Any] = {
         "batch_size": batch_size,
         "seed": seed,
         "epochs": epochs,
         "first_epoch": first_epoch,
     }
-    labels = None if folder.y is None else folder.y[part].astype("int64")
+    labels = folder.y[indices].astype("int64") if with_labels and folder.y is not None else None
     stream = minibatches(tf.constant(list(names)), labels, shuffle=shuffle, **order)
 
     def read_batch(names):
@@ -236,73 +306,6 @@ def naming_the_damaged() -> Iterator[None]:
         raise InputError(line[1]) from None
 
 
-def decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Decode an image file and scale it to a shape.
-
-    Of several frames only the first is used; transparent pixels become white; an orientation noted by the camera is
-    applied.
-
-    Args:
-        file: path of the image.
-        shape: (height, width, channels), with 1 or 3 channels.
-
-    Returns:
-        uint8 (height, width, channels).
-
-    Raises:
-        ValueError: the file is not a readable image; the message names it.
-    """
-    from PIL import Image, ImageOps
-
-    height, width, channels = shape
-    with _reading(file), Image.open(file) as opened:
-        opened.load()
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I") or image.mode == "F":  # 16 bits per pixel
-            image = Image.fromarray(np.clip(np.asarray(image, "float32") / 257, 0, 255).astype("uint8"))
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        image = image.convert("L" if channels == 1 else "RGB")
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image).reshape(shape)
-
-
-def _head(file):
-    """Read ((height, width), mode) from the head of an image file."""
-    from PIL import Image
-
-    with _reading(file), Image.open(file) as image:
-        orientation = Image.Image.getexif(image).get(
-            0x0112, 1
-        )  # the method of PNG images would read all pixels
-        turned = orientation in (5, 6, 7, 8)
-        width, height = reversed(image.size) if turned else image.size
-        return (height, width), image.mode
-
-
-class _reading:
-    """Turn an exception of Pillow about a file into an `InputError` of one line that names the file."""
-
-    def __init__(self, file):
-        self._file = file
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        from PIL import Image
-
-        if isinstance(error, Image.DecompressionBombError):
-            refuse(self._file, "be an image of reasonable size", str(error).split("(")[0].strip())
-        if isinstance(error, OSError | SyntaxError | ValueError | EOFError):
-            cut = isinstance(error, OSError) and "cannot identify" not in str(error)
-            received = "a damaged or truncated file" if cut else "a file that is not an image"
-            refuse(self._file, "be a readable image", received, "Repair it or remove it from the folder")
-
-
 def _usual_size(sizes):
     """(height, width) for images of the sizes (n, 2) if no image size is given.
 
@@ -316,31 +319,8 @@ def _usual_size(sizes):
     return tuple(max(4, int(4 * round(side / 4))) for side in median)
 
 
-def _images(files):
-    return sorted(file for file in files if file.suffix.lower() in ENDINGS)
-
-
-def _visible(path):
-    return sorted(each for each in path.iterdir() if not each.name.startswith("."))
-
-
-def _walk(path):
-    for each in _visible(path):
-        if each.is_dir():
-            yield from _walk(each)
-        else:
-            yield each
-
-
-def _listed(classes):
-    names = list(classes)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
 def _check_memory(folder):
-    if not hasattr(os, "sysconf"):
-        return
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    have = memory_bytes()
     if folder.size_bytes > 0.8 * have:
         refuse(
             folder.path,

@@ -2,6 +2,7 @@
 
 import inspect
 import numbers
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ def load(
     data_dir: str | Path | None = None,
     download: bool = True,
     image_size: int | tuple[int, int] | None = None,
+    color: str | None = None,
+    unlabeled: bool = False,
+    labels_file: str | Path | None = None,
     **parameters: Any,
 ) -> tuple[Split, Split, Split]:
     """Load the training, validation and test split of a data set as arrays.
@@ -31,9 +35,11 @@ def load(
     Its test split is used for test; its validation split, or else the last sixth of train, for validation: MNIST
     gives train[:50000], train[50000:] and test, in the order of its files, for every seed.
 
-    A path is a folder of images (png, jpeg, bmp, gif). With one subfolder per class they have labels; directly in
-    the folder they have none and are in `.unlabelled_x` of the three splits. Validation and test get a sixth each,
-    drawn at random. All images are scaled to one size; they are grey if all files are grey, else in color.
+    A path is a folder of images, of any kind that Pillow reads. With one subfolder per class, or a file of labels, they
+    have labels; directly in the folder they have none and are in `.unlabelled_x` of the three splits. Folders for
+    training, validation and test are taken as they are; otherwise validation and test get a sixth each, drawn at
+    random, with copies of an image in one split. All images are scaled to one size; they are grey if all files are
+    grey, else in color. A warning names files that were passed over.
 
     Args:
         name: name or path as above; `name/config:version` for sets that have configs or versions.
@@ -48,6 +54,11 @@ def load(
         image_size: `(height, width)`, or one int for both, to which images are scaled; required if the images of a
             prepared set vary in size. None keeps the size of a prepared set and gives the images of a folder their
             median size, with a longer side of at most 64 pixels. Defaults to None.
+        color: "grey" or "rgb", to which the images of a folder are converted. None means grey if all are. Defaults to
+            None.
+        unlabeled: whether to take the images of a folder without classes, whatever its subfolders. Defaults to False.
+        labels_file: CSV file with file name and class of each image of a folder, instead of subfolders. Images that
+            it does not name have no label. Defaults to None.
         **parameters: parameters of a generated set, such as `n` and `noise`: see `tf_kit.data.generated`.
 
     Returns:
@@ -68,14 +79,19 @@ def load(
     _check_name("load", name)
     seed = count("load.seed", seed, at_least=0)
     if name in BUILT_IN:
+        _check_reading(name, color, unlabeled, labels_file)
         train, val, test = BUILT_IN[name](seed, **_parameters(name, parameters, image_size))
     elif is_folder(name, data_dir):
-        train, val, test = folder.read(name, seed, _size(name, parameters, image_size))
+        size = _size(name, parameters, image_size)
+        found = folder.scan(name, size, color=color, unlabeled=unlabeled, labels_file=labels_file)
+        _warn(found)
+        train, val, test = folder.read(found, seed)
         if labels is not None and not train.num_classes:
             received = f"labels={labels!r} for {name!r}"
             remedy = "Put the images of each class into a separate subfolder"
             refuse("load.labels", "be left out for images without classes", received, remedy)
     else:
+        _check_reading(name, color, unlabeled, labels_file)
         place, size = _locate(name, parameters, data_dir, download, image_size)
         train, val, test = reading.read(place, size)
     return withhold(train, labels, seed), val, test
@@ -93,6 +109,9 @@ def stream(
     data_dir: str | Path | None = None,
     download: bool = True,
     image_size: int | tuple[int, int] | None = None,
+    color: str | None = None,
+    unlabeled: bool = False,
+    labels_file: str | Path | None = None,
     split_seed: int | None = None,
     **parameters: Any,
 ) -> Dataset:
@@ -113,7 +132,7 @@ def stream(
         epochs: number of the epoch to stop before, counted from 0. Defaults to 1.
         first_epoch: number of the epoch to start with. Defaults to 0.
         shuffle_buffer: examples per block; 1 keeps the order of the files. Defaults to 10,000.
-        data_dir, download, image_size: as for `load`.
+        data_dir, download, image_size, color, unlabeled, labels_file: as for `load`.
         split_seed: seed that divides a folder or an embedded set into splits. None means `seed`. Defaults to None.
         **parameters: as for `load`.
 
@@ -145,13 +164,19 @@ def stream(
         "first_epoch": first_epoch,
     }
     if name in BUILT_IN:
+        _check_reading(name, color, unlabeled, labels_file)
         splits = BUILT_IN[name](split_seed, **_parameters(name, parameters, image_size))
-        part = splits[("train", "val", "test").index(split)]
-        return minibatches(part.x, part.y, shuffle=shuffle_buffer > 1, **order)
+        chosen = splits[("train", "val", "test").index(split)]
+        return minibatches(chosen.x, chosen.y, shuffle=shuffle_buffer > 1, **order)
     if is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
-        order |= {"shuffle": shuffle_buffer > 1, "image_size": size, "split_seed": split_seed}
-        return folder.batches(name, split, **order)
+        found = folder.scan(name, size, color=color, unlabeled=unlabeled, labels_file=labels_file)
+        _warn(found)
+        part = folder.parts(found, split_seed)[("train", "val", "test").index(split)]
+        if found.y is not None:
+            part = part[found.y[part] >= 0]
+        return folder.batches(found, part, shuffle=shuffle_buffer > 1, **order)
+    _check_reading(name, color, unlabeled, labels_file)
     place, size = _locate(name, parameters, data_dir, download, image_size)
     return reading.batches(place, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
 
@@ -159,6 +184,27 @@ def stream(
 def _check_name(function, name):
     if not isinstance(name, str):
         refuse(f"{function}.name", "be a string", f"name={name!r}")
+    if not name.strip():
+        remedy = 'The current folder is "."'
+        refuse(
+            f"{function}.name", "be a data set or a folder of images", f"name={name!r}", remedy, flag="--data"
+        )
+
+
+def _check_reading(name, color, unlabeled, labels_file):
+    """Refuse arguments that belong to folders."""
+    for argument, value in {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}.items():
+        if value:
+            refuse(
+                f"load.{argument}",
+                "be left out for data sets, which have it",
+                f"{argument}={value!r} for {name}",
+            )
+
+
+def _warn(found):
+    if found.warning:
+        warnings.warn(f"{found.path}: {found.summary}", stacklevel=3)
 
 
 def _parameters(name, parameters, image_size):
@@ -183,8 +229,13 @@ def is_folder(name: str, data_dir: str | Path | None = None) -> bool:
         return False
     if folder.is_folder(name):
         return prepared.find(name, data_dir) is None
-    if name.startswith(("/", "~", "./")):
-        received = f"{name!r}, which does not exist"
+    path = Path(name).expanduser()
+    if path.exists():
+        remedy = f"Give the folder, {path.parent}, not one of its files"
+        refuse("load.name", "be a data set or a folder of images", f"{name!r}, a file", remedy, flag="--data")
+    if path.is_symlink() or name.startswith(("/", "~", "./", "../")):
+        links = " links to nothing" if path.is_symlink() else " does not exist"
+        received = f"{name!r}, which{links}"
         refuse("load.name", "be a data set or a folder of images", received, flag="--data")
     return False
 

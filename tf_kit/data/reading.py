@@ -1,7 +1,6 @@
 """Reading of prepared sets with TensorFlow: whole, into arrays, or as a stream of minibatches."""
 
 import contextlib
-import os
 import re
 import struct
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import numpy as np
 from tf_kit.checks import refuse
 from tf_kit.data import prepared
 from tf_kit.data.batches import draw_order
+from tf_kit.data.memory import memory_bytes
 from tf_kit.data.splits import Split
 from tf_kit.typing import Dataset
 
@@ -202,10 +202,8 @@ def _shape(info, image_size):
 
 
 def _check_memory(info, shape):
-    if not hasattr(os, "sysconf"):
-        return
     need = 4 * sum(info.examples.values()) * int(np.prod(shape))
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    have = memory_bytes()
     if need > 0.8 * have:
         refuse(
             "load.name",

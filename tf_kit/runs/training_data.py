@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.data import folder, loading
+from tf_kit.data.memory import memory_bytes
 from tf_kit.data.splits import Split, withhold
+from tf_kit.typing import Dataset
 
-STREAM_ABOVE_BYTES = 2**30  # a folder that needs more as float32 is read in minibatches, never as a whole
+# A folder that needs more as float32 is read in minibatches, never as a whole. Arrays are in memory twice at times.
+STREAM_ABOVE_BYTES = memory_bytes() // 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +34,10 @@ class TrainingData:
             in a different order; None for arrays.
         image_size: (height, width) that the images of a folder are scaled to; None for other data sets.
         watched: function `(part, most)` that returns at most `most` images of "train" or "val" as a `Split`, evenly
-            over the classes if they are in memory.
+            over the classes.
         files: `folder.fingerprint` of a folder, on which its split depends.
+        found: the folder and its division, or None for other data sets.
+        class_names: names of the classes.
     """
 
     x: np.ndarray | None
@@ -44,6 +49,13 @@ class TrainingData:
     image_size: tuple[int, int] | None = None
     watched: Callable | None = None
     files: str | None = None
+    found: folder.Folder | None = None
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def color(self) -> str | None:
+        """ "grey" or "rgb" for a folder, None for other data sets."""
+        return None if self.found is None else folder.COLORS[self.found.shape[2] == 3]
 
 
 def training_data(
@@ -52,30 +64,34 @@ def training_data(
     supervised: bool = False,
     labels: int | float | None = None,
     image_size: int | tuple[int, int] | None = None,
+    color: str | None = None,
+    unlabeled: bool = False,
+    labels_file: str | Path | None = None,
     data_dir: str | Path | None = None,
     batch_size: int = 32,
     seed: int = 0,
 ) -> TrainingData:
     """Load the training images of a data set or a folder, split as by `data.load` with seed 0.
 
+    Of a folder without classes all images but those of its owner's test are used, since there is no test to draw.
+
     Args:
-        name, labels, image_size, data_dir: as for `data.load`.
+        name, labels, image_size, color, unlabeled, labels_file, data_dir: as for `data.load`.
         supervised: whether to return the labelled images only, with their labels. Defaults to False.
         batch_size: examples per minibatch of a stream. Defaults to 32.
-        seed: seed of a stream, which also draws the images that are shown. Defaults to 0.
+        seed: seed of a stream. Defaults to 0.
 
     Raises:
         InputError: as for `data.load`; or `supervised` is True and the images have no classes.
     """
-    size = None
+    how: dict[str, Any] = {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}
     if loading.is_folder(name, data_dir):
-        found = folder.scan(name, loading.size_of_images(image_size))
-        size = found.shape[:2]
+        size = loading.size_of_images(image_size)
+        found = folder.scan(name, size, needs_labels=supervised, **how)
         if supervised and not found.class_names:
             refuse_without_labels("pretrain.name", name)
-        if found.size_bytes > STREAM_ABOVE_BYTES and labels is None:
-            return _streamed(name, found, supervised, batch_size, seed)
-    train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=size or image_size)
+        return _of_folder(found, supervised, labels, batch_size, seed)
+    train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how)
     x, y = (train.x, train.y) if supervised else (train.all_x, None)
     held = {"train": train, "val": val}
     return TrainingData(
@@ -84,41 +100,68 @@ def training_data(
         x[:40],
         len(x),
         train.num_classes,
-        image_size=size,
         watched=lambda part, most: _evenly(held[part], most),
-        files=size and folder.fingerprint(name),
+        class_names=train.class_names,
     )
+
+
+def _of_folder(found, supervised, labels, batch_size, seed):
+    train, val, test = folder.parts(found, 0)
+    used = train
+    if found.y is None:
+        used = np.sort(np.concatenate([train, val, test])) if found.part is None else train
+    elif supervised:
+        labelled = train[found.y[train] >= 0]
+        used = withhold(Split(labelled, found.y[labelled], found.class_names), labels, 0).x
+    y = found.y[used].astype("int64") if supervised else None
+    held = {"train": train, "val": val}
+
+    def watched(part, most):
+        few = _few(found, held[part], most)
+        return folder.split_of(found, few, folder.read_images(found, few))
+
+    def stream(first_epoch, epochs, seed=seed) -> Dataset:
+        order = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "shuffle": True}
+        return folder.batches(found, used, batch_size=batch_size, with_labels=supervised, **order)
+
+    size_bytes = 4 * len(used) * int(np.prod(found.shape))
+    x = None if size_bytes > STREAM_ABOVE_BYTES else folder.read_images(found, used)
+    return TrainingData(
+        x,
+        None if x is None else y,
+        folder.read_images(found, used[:40]) if x is None else x[:40],
+        len(used),
+        len(found.class_names),
+        stream if x is None else None,
+        found.shape[:2],
+        watched,
+        found.fingerprint,
+        found,
+        found.class_names,
+    )
+
+
+def _few(found, indices, most):
+    """At most `most` of some images of a folder, evenly over the classes; labelled ones if there are any."""
+    if found.y is None or len(found.class_names) < 2:
+        return indices[:most]
+    labelled = indices[found.y[indices] >= 0]
+    return _evenly(Split(labelled, found.y[labelled], found.class_names), most).x
 
 
 def _evenly(split, most):
     """Return at most `most` examples of a split, or one of each class if that is more."""
     if not split.num_classes:
         return dataclasses.replace(split, unlabelled_x=split.unlabelled_x[:most])
-    few = withhold(split, min(max(most, split.num_classes), len(split)), seed=0)
-    return dataclasses.replace(few, unlabelled_x=few.x[:0])
+    if len(split) > max(most, split.num_classes):
+        split = withhold(split, max(most, split.num_classes), seed=0)
+    return dataclasses.replace(split, unlabelled_x=split.x[:0])
 
 
-def _streamed(name, found, supervised, batch_size, seed):
-    def batches(part="train", first_epoch=0, epochs=1, seed=seed):
-        order = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "split_seed": 0}
-        return data.stream(name, part, batch_size=batch_size, image_size=found.shape[:2], **order)
-
-    def stream(first_epoch, epochs, seed):
-        read = batches("train", first_epoch, epochs, seed)
-        return read if supervised or found.y is None else read.map(lambda x, y: x)
-
-    def first(part, most):
-        read = batches(part).unbatch().take(most).batch(most)
-        batch = next(read.as_numpy_iterator())
-        if found.y is None:
-            return Split(batch[:0], np.zeros(0, "int64"), (), unlabelled_x=batch)
-        return Split(*batch, found.class_names)
-
-    shown = first("train", 40).all_x
-    num_examples = len(folder.parts(found, 0)[0])
-    classes = len(found.class_names)
-    files = folder.fingerprint(name)
-    return TrainingData(None, None, shown, num_examples, classes, stream, found.shape[:2], first, files)
+def reading_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a pretraining read its data, from the options of its run: arguments of `data.load`."""
+    names = ("data_dir", "image_size", "color", "unlabeled", "labels_file")
+    return {name: options[name] for name in names if options.get(name)}
 
 
 def refuse_without_labels(subject: str, name: str) -> NoReturn:
@@ -132,6 +175,8 @@ def refuse_without_labels(subject: str, name: str) -> NoReturn:
         subject,
         "have labels for this: a subfolder of images for each class",
         f"{name}, whose images have no classes",
-        "Sort some of them into subfolders named after their classes",
+        "Sort some of them into subfolders named after their classes, or name them in a CSV file: `labels_file=…`",
         flag="--data",
+        typed_remedy="Sort some of them into subfolders named after their classes, or name them in a CSV file: "
+        "`--labels-file`",
     )

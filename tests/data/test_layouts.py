@@ -1,0 +1,254 @@
+"""Table of the folders that people have, and how each is read: classes, parts, and files that are passed over."""
+
+import os
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_kit.data import folder, load
+from tf_kit.errors import InputError
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Write files by a short description: "cat/*.png 6" is six images; "cat/b.png = cat/a.png" is a copy."""
+    rng = np.random.default_rng(0)
+
+    def one(path, mode="RGB"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        suffix = path.suffix.lower()
+        if suffix in (".txt", ".csv", ".heic", ".mp4", ".xml"):
+            path.write_text("no image")
+            return
+        shape = (5, 4, 3) if mode == "RGB" else (5, 4)
+        image = Image.fromarray(rng.integers(0, 256, shape, dtype="uint8"))
+        image.save(path, "PNG" if not suffix else None)
+
+    def write(*lines):
+        root = tmp_path / "data"
+        root.mkdir()
+        for line in lines:
+            name, _, rest = line.partition(" ")
+            if name.endswith("/"):
+                (root / name).mkdir(parents=True)
+            elif rest.startswith("="):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(root / rest[2:], root / name)
+            elif rest.startswith("->"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                os.symlink(rest[3:], root / name)
+            elif "*" in name:
+                for i in range(int(rest)):
+                    one(root / name.replace("*", f"{i:02}"))
+            else:
+                one(root / name, rest or "RGB")
+        return root
+
+    return write
+
+
+def parts_of(root, **how):
+    """Classes, and labelled and unlabelled images of train, then images of val and test."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train, val, test = load(str(root), **how)
+    for split in (train, val, test):
+        assert len(split) == 0 or (split.y >= 0).all()
+    sizes = (len(train), len(train.unlabelled_x), len(val.all_x), len(test.all_x))
+    return train.class_names, sizes, " ".join(str(each.message) for each in caught)
+
+
+TWO = ("cat", "dog")
+# (description, files, arguments, classes, (labelled, unlabelled, val, test), words of the warning)
+READ = [
+    ("flat", ["*.png 12"], {}, (), (0, 8, 2, 2), ""),
+    ("flat with a note", ["*.png 12", "notes.txt"], {}, (), (0, 8, 2, 2), ""),
+    ("a subfolder per class", ["cat/*.png 6", "dog/*.png 6"], {}, TWO, (8, 0, 2, 2), ""),
+    ("classes at different depths", ["cat/a/b/*.png 6", "dog/*.png 6"], {}, TWO, (8, 0, 2, 2), ""),
+    ("an archive's folder around all", ["pets/cat/*.png 6", "pets/dog/*.png 6"], {}, TWO, (8, 0, 2, 2), ""),
+    ("only a folder train", ["train/cat/*.png 6", "train/dog/*.png 6"], {}, TWO, (8, 0, 2, 2), ""),
+    ("train, val, test", ["train/cat/*.png 3", "train/dog/*.png 2", "val/cat/*.png 1", "val/dog/*.png 1",
+                          "test/cat/*.png 2", "test/dog/*.png 2"], {}, TWO, (5, 0, 2, 4), ""),
+    ("Training and Testing", ["Training/cat/*.png 6", "Training/dog/*.png 6", "Testing/cat/*.png 3",
+                              "Testing/dog/*.png 3"], {}, TWO, (10, 0, 2, 6), ""),
+    ("train2017 and val2017", ["train2017/cat/*.png 6", "train2017/dog/*.png 6", "val2017/cat/*.png 1",
+                               "val2017/dog/*.png 1"], {}, TWO, (10, 0, 2, 2), ""),
+    ("flat train2017 and val2017", ["train2017/*.png 12", "val2017/*.png 4"], {}, (), (0, 10, 4, 2), ""),
+    ("a common word", ["seg_train/cat/*.png 6", "seg_train/dog/*.png 6", "seg_test/cat/*.png 2",
+                       "seg_test/dog/*.png 2"], {}, TWO, (10, 0, 2, 4), ""),
+    ("trainset, devset, testset", ["trainset/cat/*.png 2", "trainset/dog/*.png 2", "devset/cat/*.png 1",
+                                   "testset/dog/*.png 1"], {}, TWO, (4, 0, 1, 1), ""),
+    ("TRAIN_IMAGES and VALIDATION_IMAGES", ["TRAIN_IMAGES/cat/*.png 3", "TRAIN_IMAGES/dog/*.png 3",
+                                            "VALIDATION_IMAGES/cat/*.png 3"], {}, TWO, (4, 0, 3, 2), ""),
+    ("parts below the classes", ["cat/train/*.png 3", "cat/test/*.png 2", "dog/train/*.png 3",
+                                 "dog/test/*.png 2"], {}, TWO, (4, 0, 2, 4), ""),
+    ("a test without classes", ["train/cat/*.png 6", "train/dog/*.png 6", "test/*.png 5"], {}, TWO, (8, 0, 2, 2),
+     "5 images for validation or test left out, since they have no classes"),
+    ("classes that are called train", ["train/*.png 6", "bus/*.png 6"], {}, ("bus", "train"), (8, 0, 2, 2), ""),
+    ("a subfolder unlabeled", ["cat/*.png 6", "dog/*.png 6", "unlabeled/*.png 7"], {}, TWO, (8, 7, 2, 2), ""),
+    ("train and unsup", ["train/cat/*.png 6", "train/dog/*.png 6", "unsup/*.png 5", "test/cat/*.png 2"], {}, TWO,
+     (10, 5, 2, 2), ""),
+    ("a tree by date", ["2023/01/*.png 6", "2024/02/*.png 6"], {"unlabeled": True}, (), (0, 8, 2, 2), ""),
+    ("classes that are ignored", ["cat/*.png 6", "dog/*.png 6"], {"unlabeled": True}, (), (0, 8, 2, 2), ""),
+    ("a single class that is ignored", ["cat/*.png 12"], {"unlabeled": True}, (), (0, 8, 2, 2), ""),
+    ("a divided tree without classes", ["train/cat/*.png 12", "test/dog/*.png 5"], {"unlabeled": True}, (),
+     (0, 10, 2, 5), ""),
+    ("a link back", ["a/*.png 6", "b/*.png 6", "a/up -> .."], {}, ("a", "b"), (8, 0, 2, 2),
+     "1 link not followed: a/up"),
+    ("a link to a sibling", ["a/*.png 6", "b/*.png 6", "c -> a"], {}, ("a", "b"), (8, 0, 2, 2), "not followed: c"),
+    ("a link to nothing", ["a/*.png 6", "b/*.png 6", "a/x.png -> gone.png"], {}, ("a", "b"), (8, 0, 2, 2),
+     "1 file passed over: 1 links to nothing"),
+    ("formats that Pillow reads", ["a.webp", "b.tiff", "c.avif", "d.ppm", "e.PGM L", "f.jp2", "g.tga", "h.jfif",
+                                   "i.bmp", "j.gif", "k.ico", "l.TIF"], {}, (), (0, 8, 2, 2), ""),
+    ("a class of webp only", ["cat/*.webp 6", "dog/*.png 6"], {}, TWO, (8, 0, 2, 2), ""),
+    ("images without an ending", ["*.png 11", "plain"], {}, (), (0, 8, 2, 2), ""),
+    ("videos among images", ["*.png 12", "*.mp4 2"], {}, (), (0, 8, 2, 2), "2 files passed over: 2 .mp4"),
+    ("some HEIC", ["cat/*.png 6", "dog/*.png 6", "dog/x*.heic 2"], {}, TWO, (8, 0, 2, 2), "pillow-heif"),
+    ("a folder of notes beside the classes", ["cat/*.png 6", "dog/*.png 6", "docs/a.txt"], {}, TWO, (8, 0, 2, 2), ""),
+    ("files of the system", ["*.png 12", ".a.png", "__MACOSX/*.png 3", "Thumbs.db.png"], {}, (), (0, 9, 2, 2), ""),
+    ("copies", ["cat/*.png 6", "cat/x.png = cat/00.png", "dog/*.png 6"], {}, TWO, None, ""),
+    ("copies in train and test", ["train/cat/*.png 6", "train/dog/*.png 6", "test/cat/a.png = train/cat/00.png",
+                                  "test/dog/b.png"], {}, TWO, (10, 0, 2, 2), "1 image of test also in train"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "how", "classes", "sizes", "warned"), [row[1:] for row in READ], ids=[row[0] for row in READ]
+)
+def test_folder_is_read_as_its_owner_means_it(files, how, classes, sizes, warned, make):
+    found, read, warning = parts_of(make(*files), **how)
+    assert found == classes
+    assert read == sizes or sizes is None
+    assert warned in warning
+    assert warned or not warning
+
+
+# (description, files, arguments, words of the refusal)
+REFUSED = [
+    ("nothing", ["a/"], {}, "hold images"),
+    ("no image", ["a.txt", "b.mp4"], {}, "2 files passed over"),
+    ("only HEIC", ["*.heic 3"], {}, "pip install pillow-heif"),
+    ("images beside classes", ["a.png", "cat/*.png 3"], {}, "`unlabeled=True` takes all"),
+    ("a tree by date", ["2023/01/*.png 6", "2024/02/*.png 6"], {}, "`unlabeled=True` takes all"),
+    ("days", ["2024-01-31/*.png 6", "2024-02-01/*.png 6"], {}, "by date are no classes"),
+    ("an empty class", ["cat/*.png 6", "dog/*.png 6", "bird/"], {}, r"bird` must hold images .* Received: no file"),
+    ("a class of HEIC only", ["cat/*.png 6", "dog/*.png 6", "bird/*.heic 2"], {}, "bird` must .* 2 .heic"),
+    ("one class", ["cat/*.png 6"], {}, "two classes or more"),
+    ("a class of two", ["cat/*.png 6", "dog/*.png 2"], {}, r"dog` must hold at least three images.* Received: 2\."),
+    ("a class of copies", ["cat/*.png 6", "dog/a.png", "dog/b.png = dog/a.png", "dog/c.png = dog/a.png"], {},
+     r"Received: 1 and 2 copies of it"),
+    ("a class of the test only", ["train/cat/*.png 3", "train/dog/*.png 3", "test/cow/*.png 3"], {}, "Received: cow"),
+    ("a folder beside train and test", ["train/cat/*.png 3", "test/cat/*.png 3", "scan/*.png 3"], {}, "and scan"),
+    ("two files", ["*.png 2"], {}, "at least three images"),
+    ("a color that is none", ["*.png 6"], {"color": "red"}, "be one of 'grey', 'rgb'"),
+    ("labels and no labels", ["*.png 6"], {"unlabeled": True, "labels_file": "a.csv"}, "be left out with a file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "how", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+)
+def test_folder_without_a_meaning_is_refused_in_one_line(files, how, message, make):
+    with pytest.raises(InputError, match=message) as caught:
+        load(str(make(*files)), **how)
+    assert "\n" not in str(caught.value)
+
+
+def test_table_has_forty_rows():
+    assert len(READ) + len(REFUSED) >= 40
+
+
+def test_copies_are_in_one_part(make):
+    root = make("cat/*.png 12", "dog/*.png 12", *(f"cat/x{i:02}.png = cat/{i:02}.png" for i in range(12)))
+    for seed in range(5):
+        train, val, test = load(str(root), seed=seed)
+        kept = [{x.tobytes() for x in split.x} for split in (train, val, test)]
+        assert not kept[0] & kept[1]
+        assert not (kept[0] | kept[1]) & kept[2]
+        assert sum(len(split) for split in (train, val, test)) == 36
+
+
+def test_owners_parts_hold_the_owners_files(make):
+    root = make("train/cat/*.png 4", "train/dog/*.png 4", "val/cat/*.png 3", "test/dog/*.png 3")
+    found = folder.scan(root)
+    for name, part in zip(("train", "val", "test"), folder.parts(found, seed=1), strict=True):
+        assert {found.files[i].relative_to(root).parts[0] for i in part} == {name}
+
+
+def test_summary_counts_images_classes_and_files(make):
+    root = make(
+        "cat/*.png 6", "dog/*.png 6", "cat/a.txt", "cat/b.txt", "dog/c.heic", "dog/x.png = dog/00.png"
+    )
+    line = folder.scan(root).summary
+    assert line == (
+        "13 images in 2 classes, 5×4 rgb; 1 copy of others, kept in the same part; "
+        "3 files passed over: 2 .txt, 1 .heic (`pip install pillow-heif` reads .heic)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "sizes"),
+    [
+        ("file,label\n00.png,cat\n01.png,cat\n02.png,cat\n03.png,dog\n04.png,dog\n05.png,dog\n", TWO, (2, 6, 2, 2)),
+        ("00.png;cat\n01.png;cat\n02.png;cat\n03.png;dog\n04.png;dog\n05.png;dog\n", TWO, (2, 6, 2, 2)),
+        ("id\tbreed\n00\tcat\n01\tcat\n02\tcat\n03\tdog\n04\tdog\n05\tdog\n", TWO, (2, 6, 2, 2)),
+        ("label,image\n10,./00.png\n10,01.png\n10,02.png\n9,03.png\n9,04.png\n9,05.png\n\n", ("9", "10"), (2, 6, 2, 2)),
+        ("file,label,split\n00.png,cat,train\n01.png,dog,train\n02.png,cat,val\n03.png,dog,test\n04.png,,\n", TWO,
+         (2, 8, 1, 1)),
+        ("\ufefffile,label\n" + "".join(f"{i:02}.png,{'cat' if i < 6 else 'dog'}\n" for i in range(12)), TWO,
+         (8, 0, 2, 2)),
+    ],
+)  # fmt: skip
+def test_labels_file(rows, classes, sizes, make, tmp_path):
+    root = make("*.png 12")
+    labels = tmp_path / "labels.csv"
+    labels.write_text(rows, encoding="utf-8")
+    found, read, _ = parts_of(root, labels_file=labels)
+    assert (found, read) == (classes, sizes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("file,label\nz.png,cat\n", "1 rows, none for the images in .*z.png"),
+        ("00.png,cat\n00.png,dog\n", "00.png as cat and, in row 2, as dog"),
+        ("00.png\n", "row 1: 00.png"),
+        ("same.png,cat\n", "the name of 2 images"),
+        ("", "0 rows"),
+    ],
+)
+def test_labels_file_that_names_no_classes_is_refused(rows, message, make, tmp_path):
+    root = make("*.png 6", "a/same.png", "b/same.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text(rows, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        load(str(root), labels_file=labels)
+
+
+def test_labels_file_that_is_not_there_is_refused(make, tmp_path):
+    with pytest.raises(InputError, match="which does not exist"):
+        load(str(make("*.png 6")), labels_file=tmp_path / "none.csv")
+
+
+def test_color_is_chosen(make):
+    root = make("*.png 5", "x.png L")
+    assert folder.scan(root).shape == (5, 4, 3)
+    assert folder.scan(root, color="grey").shape == (5, 4, 1)
+    grey = load(str(root), color="grey")[0].all_x
+    color = load(str(root))[0].all_x
+    np.testing.assert_allclose(grey[..., 0], color @ [0.299, 0.587, 0.114], atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_empty_name_is_refused(name):
+    with pytest.raises(InputError, match=r'The current folder is "\."'):
+        load(name)
+
+
+def test_file_instead_of_a_folder_is_named(make):
+    root = make("*.png 6")
+    with pytest.raises(InputError, match=r"a file\. Give the folder"):
+        load(str(root / "00.png"))

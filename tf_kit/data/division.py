@@ -1,0 +1,108 @@
+"""Division of a folder's images into train, val and test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tf_kit.checks import refuse
+from tf_kit.data.owners import PARTS, TEST, TRAIN, VAL
+from tf_kit.data.pictures import clean
+from tf_kit.data.splits import stratified
+
+if TYPE_CHECKING:
+    from tf_kit.data.folder import Folder
+
+_COUNTED = {1: "one image", 2: "two images", 3: "three images"}
+_NAMES = {VAL: "validation", TEST: "test"}
+
+
+def parts(folder: Folder, seed: int) -> list[np.ndarray]:
+    """Divide the images into train, val and test.
+
+    Parts that the owner of the folder has made are taken as they are. Others are drawn at random from the images for
+    training: a sixth of each class, one at least. Images with the same content are in one part; images without class,
+    and those of a class that is too small to divide, are for training.
+
+    Args:
+        folder: the images.
+        seed: whole number that fixes the division.
+
+    Returns:
+        Three arrays of indices into `folder.files`.
+    """
+    rng, drawn = np.random.default_rng(seed), _drawn(folder)
+    assigned = np.zeros(len(folder), "int8") if folder.part is None else folder.part.copy()
+    each, original = np.arange(len(folder)), folder.original
+    if folder.y is None and (original == each).sum() <= len(
+        drawn
+    ):  # copies of an image, which no class is tested on
+        original = each
+    leads = (original == each) & (assigned == TRAIN)
+    if folder.y is None:
+        members = np.flatnonzero(leads)
+        sixth = _sixth(len(members), drawn)
+        order = members[rng.permutation(len(members))]
+        rest = len(members) - sixth * len(drawn)
+        for k, part in enumerate(drawn):
+            assigned[order[rest + k * sixth : rest + (k + 1) * sixth]] = part
+    else:
+        for c in range(len(folder.class_names)):
+            members = np.flatnonzero(leads & (folder.y == c))
+            sixth = _sixth(len(members), drawn)
+            sizes = (len(members) - sixth * len(drawn), *(sixth for _ in drawn))
+            chosen = stratified(np.zeros(len(members), int), sizes, rng)
+            for part, indices in zip(drawn, chosen[1:], strict=True):
+                assigned[members[indices]] = part
+    assigned = assigned[original]
+    return [np.flatnonzero(assigned == part) for part in range(len(PARTS))]
+
+
+def _sixth(n, drawn):
+    return max(1, n // 6) if n > len(drawn) else 0
+
+
+def check_numbers(folder: Folder, needs_labels: bool) -> None:
+    """Refuse too few images, or too few of a class, to train on some and test on others."""
+    drawn = _drawn(folder)
+    needed = 1 + len(drawn)
+    requirement = f"hold at least {_COUNTED[needed]}, one each for {_listed_parts(drawn)}"
+    is_trained = np.ones(len(folder), bool) if folder.part is None else folder.part == TRAIN
+    if folder.y is None or not needs_labels:
+        if is_trained.sum() < needed:
+            refuse(clean(folder.path), requirement, f"{is_trained.sum()}", flag="--data")
+        return
+    for c, name in enumerate(folder.class_names):
+        members = np.flatnonzero((folder.y == c) & is_trained)
+        trained = np.unique(folder.original[members])
+        if len(trained) < needed:
+            place = folder.path / name
+            subject = clean(place) if place.is_dir() else f"class {name}"
+            received = f"{len(trained)}" + _copies_of(members, trained)
+            refuse(
+                subject,
+                requirement,
+                received,
+                "Add images or remove the class; without classes: `unlabeled=True`",
+                typed_remedy="Add images or remove the class; without classes: `--unlabeled`",
+            )
+
+
+def _listed_parts(drawn):
+    names = ["training", *(_NAMES[part] for part in drawn)]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _copies_of(members, different):
+    copies = len(members) - len(different)
+    return (
+        f" and {copies} cop{'ies' if copies > 1 else 'y'} of {'it' if len(different) == 1 else 'them'}"
+        if copies
+        else ""
+    )
+
+
+def _drawn(folder):
+    """Parts that are drawn from the images for training, because the owner has not made them."""
+    return [part for part in (VAL, TEST) if folder.part is None or not (folder.part == part).any()]

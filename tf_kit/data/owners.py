@@ -1,0 +1,101 @@
+"""Names by which people divide a folder of images: training, validation and test; without labels; by date."""
+
+import re
+from collections.abc import Iterable
+
+TRAIN, VAL, TEST, UNLABELLED = range(4)
+PARTS = ("train", "val", "test")
+
+_WORDS = {
+    TRAIN: "train training trn tr trains",
+    VAL: "val valid validation validate vali dev eval evaluation",
+    TEST: "test testing tst tests heldout holdout",
+    UNLABELLED: "unlabelled unlabeled unlabel unsup unsupervised unlab nolabel nolabels",
+}
+_PART = {word: part for part, words in _WORDS.items() for word in words.split()}
+_FILLERS = [
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "pictures",
+    "pics",
+    "photos",
+    "dataset",
+    "data",
+    "set",
+    "folder",
+    "dir",
+    "split",
+    "splits",
+    "samples",
+    "files",
+    "jpg",
+    "jpeg",
+    "png",
+]
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?([0-2]\d|3[01]))?)?")
+
+
+def part_of(name: str, common: Iterable[str] = ()) -> int | None:
+    """Return the part that a folder is by its name: TRAIN, VAL, TEST, UNLABELLED; or None.
+
+    Args:
+        name: name of the folder.
+        common: words that all its siblings have too and that are left out. Defaults to none.
+
+    Example:
+        >>> [part_of(name) for name in ("train2017", "Testing", "val_images", "trainset", "trains of 1920", "cat")]
+        [0, 2, 1, 0, None, None]
+    """
+    words = [word for word in words_of(name) if word not in _FILLERS and word not in common]
+    return _PART.get(words[0]) if len(words) == 1 else None
+
+
+def words_of(name: str) -> list[str]:
+    """Split a name into lower-case words, without numbers and without fillers at the end of a word.
+
+    Example:
+        >>> words_of("TrainData-2017"), words_of("seg_test"), words_of("testset")
+        (['train', 'data'], ['seg', 'test'], ['test'])
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = [word for word in re.split(r"[^a-z]+", spaced.lower()) if word]
+    return [_without_filler(word) for word in words]
+
+
+def _without_filler(word):
+    for filler in _FILLERS:
+        shorter = word.removesuffix(filler)
+        if shorter != word and shorter in _PART:
+            return shorter
+    return word
+
+
+def division(names: Iterable[str]) -> dict[str, int] | None:
+    """Return the part of each of some sibling folders; None if they are not a division.
+
+    They are one if a folder for training and another part are among them.
+
+    Example:
+        >>> division(["seg_train", "seg_test"]), division(["bus", "car", "train"])
+        ({'seg_train': 0, 'seg_test': 2}, None)
+        >>> division(["train", "test", "scan"])
+        {'train': 0, 'test': 2}
+    """
+    names = list(names)
+    words = [set(words_of(name)) for name in names]
+    common = set.intersection(*words) - _PART.keys() if len(words) > 1 else set()
+    found = {name: part for name in names if (part := part_of(name, common)) is not None}
+    return found if TRAIN in found.values() and len(set(found.values())) > 1 else None
+
+
+def are_dates(names: Iterable[str]) -> bool:
+    """Return whether all names are years, months or days.
+
+    Example:
+        >>> are_dates(["2023", "2024-05", "20240517"]), are_dates(["2023", "cat"])
+        (True, False)
+    """
+    names = list(names)
+    return bool(names) and all(_DATE.fullmatch(name.strip()) for name in names)
