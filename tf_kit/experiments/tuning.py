@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tf_kit import optimizers
 from tf_kit.checks import number, refuse
+from tf_kit.errors import TrainingDiverged
 from tf_kit.pretraining import Classifier
 from tf_kit.runs.run import Run
 
@@ -35,7 +36,8 @@ def tune(
 
     Every training starts from the same weights of the encoder, and its rate falls to zero by a cosine over the epochs.
     Its epoch of the highest validation accuracy is kept, the earliest if there are several. Of the rates, the one with
-    the highest accuracy wins, at equal accuracy the one with the lower validation loss.
+    the highest accuracy wins, at equal accuracy the one with the lower validation loss. A rate at which the training
+    diverges is left out, unless it is the last one and no other is left.
 
     Args:
         run: `Run` whose `fit` trains.
@@ -60,17 +62,23 @@ def tune(
         steps = epochs * math.ceil(len(train.x) / batch_size)
         decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
         classifier.compile(optimizer=optimizers.Adam(decay, jit_update=jit_update))
-        history = run.fit(
-            classifier,
-            train.x,
-            train.y,
-            stage=f"{stage} at {learning_rate:g}",
-            epochs=epochs,
-            batch_size=batch_size,
-            validation_data=(val.x, val.y),
-            keep_best="val_accuracy",
-            cost=cost,
-        )
+        try:
+            history = run.fit(
+                classifier,
+                train.x,
+                train.y,
+                stage=f"{stage} at {learning_rate:g}",
+                epochs=epochs,
+                batch_size=batch_size,
+                validation_data=(val.x, val.y),
+                keep_best="val_accuracy",
+                cost=cost,
+            )
+        except TrainingDiverged as error:
+            if best is None and learning_rate == learning_rates[-1]:
+                raise
+            run.progress.print(f"{error}; this rate is left out")
+            continue
         at = history["best_epoch"] - 1
         found = (history["val_accuracy"][at], -history["val_loss"][at])
         if best is None or found > best[0]:

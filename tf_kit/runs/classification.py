@@ -14,7 +14,9 @@ from tf_kit.checks import count, number, refuse
 from tf_kit.data.folder import fingerprint
 from tf_kit.data.loading import is_folder
 from tf_kit.data.splits import withhold
+from tf_kit.errors import InputError
 from tf_kit.pretraining import finetune, knn_accuracy, linear_probe, refuse_overlap
+from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.run import Run
 from tf_kit.runs.training_data import refuse_without_labels, training_data
@@ -99,7 +101,7 @@ def _classify(kind, folder, training, k, *, labels, data, data_dir, seed, out, r
         count(f"{function}.{name}", training[name])
     number(f"{function}.learning_rate", training["learning_rate"], above=0)
     count(f"{function}.seed", seed, at_least=0)
-    encoder, pretrained = _encoder_of(folder, function)
+    encoder, pretrained, collapsed_in = _encoder_of(folder, function)
     if pretrained.get("method") == "tokens":
         requirement = f"have been pretrained on images to {kind}"
         received = f"{folder}, pretrained on text, which has no classes"
@@ -120,6 +122,9 @@ def _classify(kind, folder, training, k, *, labels, data, data_dir, seed, out, r
     run = Run(out, {"command": kind, **chosen}, resume=resume)
     if run.results:
         return run.results
+    for stage, epoch in collapsed_in.items():
+        line = f"the embeddings collapsed in epoch {epoch} of its {stage}, so this will gain little"
+        run.progress.print(f"{folder}: {line}")
     return _trained_and_tested(kind, run, encoder, (train, val, test), chosen)
 
 
@@ -223,10 +228,44 @@ def folder_within(
 
 
 def _encoder_of(folder, function):
-    workers.done_by_chief(lambda: _check_pretrained(Path(folder), f"{function}.folder"))
-    folder = workers.folder_from_chief(folder, ("encoder.keras", "config.json"))
-    options = read_json(folder / "config.json", "config.json")["options"]
-    return keras.models.load_model(folder / "encoder.keras"), options
+    """Load the encoder of a run, the options of the run, and the epochs in which its stages collapsed."""
+    subject = f"{function}.folder"
+    workers.done_by_chief(lambda: _check_pretrained(Path(folder), subject))
+    copy = workers.folder_from_chief(folder, ("encoder.keras", "config.json", "results.json"))
+    config = read_json(copy / "config.json", "config.json")
+    options = config.get("options") if isinstance(config, dict) else None
+    if not isinstance(options, dict) or not options.get("data"):
+        refuse(subject, "be the folder of a pretraining, with its config.json", f"{folder}", flag="RUN")
+    encoder = _load_encoder(copy / "encoder.keras", Path(folder), subject)
+    return encoder, options, _collapsed_in(copy / "results.json")
+
+
+def _load_encoder(path, folder, subject):
+    """Load an encoder; refuse a file that cannot be read, and weights that are not finite."""
+    try:
+        encoder = keras.models.load_model(path)
+    except Exception as error:  # Keras raises exceptions of any class for a damaged file
+        reason = str(error).strip().splitlines()
+        received = f"{folder / path.name}: {reason[0][:200] if reason else type(error).__name__}"
+        remedy = "Remove encoder.keras and results.json there, and pretrain again with `resume=True`"
+        typed = "Remove encoder.keras and results.json there, and pretrain again with `--resume`"
+        refuse(subject, "hold an encoder that can be read", received, remedy, flag="RUN", typed_remedy=typed)
+    found = first_variable_gone_wrong(encoder)
+    if found is not None:
+        remedy = (
+            "Pretrain again with a smaller learning rate, or look for values in the data far out of range"
+        )
+        refuse(subject, "hold an encoder with finite weights", f"{folder}, where {found}", remedy, flag="RUN")
+    return encoder
+
+
+def _collapsed_in(path):
+    """Read stage → epoch of collapse from the results of a pretraining; empty if there are none."""
+    try:
+        collapsed_in = read_json(path, path.name)["collapsed_in"]
+        return dict(collapsed_in)
+    except (InputError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _check_pretrained(folder, subject):

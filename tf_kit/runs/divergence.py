@@ -77,10 +77,10 @@ class Guard(keras.callbacks.Callback):
             within = f", step {self.state.step} of epoch {self.state.epoch + 1}" if self.state.step else ""
             kept = f"the checkpoint of epoch {self.state.epoch}{within} is kept"
         rate = learning_rate_of(self.model)
-        lower = f"a learning rate below {rate:.3g}" if rate else "a smaller learning rate"
+        here = f" (here {rate:.3g})" if rate else ""
         raise TrainingDiverged(
-            f"{self.stage} stopped in epoch {self._epoch + 1}, {steps}: {found}; {kept}. Start a new run with {lower}, "
-            "or look for values in the data that are far out of range"
+            f"{self.stage} stopped in epoch {self._epoch + 1}, {steps}: {found}; {kept}. Start a new run with a "
+            f"smaller learning rate{here}, or look for values in the data that are far out of range"
         )
 
 
@@ -103,7 +103,9 @@ def first_variable_gone_wrong(model: keras.Model, most: float = math.inf) -> str
         'dense/kernel has grown to 1e+06'
     """
     trained = {id(variable) for variable in model.trainable_variables}
-    for variable in model.variables:
+    # The layers of the encoder come first, in the order in which the data pass them.
+    encoder = getattr(model, "encoder", None)
+    for variable in [*(() if encoder is None else encoder.variables), *model.variables]:
         if not keras.backend.is_float_dtype(variable.dtype):
             continue
         values = keras.ops.convert_to_numpy(variable).astype("float32", copy=False)

@@ -40,6 +40,7 @@ class Watch:
         images = val.x if len(val) else val.unlabelled_x
         self.val = dataclasses.replace(val, x=images, unlabelled_x=images[:0])
         self.labelled = labelled and _without(labelled, find_overlap(val, labelled))
+        self._images = self.val, self.labelled
         self.collapsed_in: dict[str, int] = {}
 
     def fit(
@@ -52,7 +53,10 @@ class Watch:
         monitors = [collapse]
         if self.labelled:
             k = usual_neighbors(self.labelled)
-            monitors.append(KNNMonitor(self.labelled, self.val, k=k, every=self.every))
+            neighbors = KNNMonitor(self._images[1], self._images[0], k=k, every=self.every)
+            # The images are all different, while representations are equal in a layer that has collapsed.
+            neighbors.train, neighbors.val = self.labelled, self.val
+            monitors.append(neighbors)
         history = self.run.fit(model, x, y, stage=stage, callbacks=monitors, **arguments)
         if collapse.collapsed_in is not None:
             self.collapsed_in[stage] = collapse.collapsed_in
