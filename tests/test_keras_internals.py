@@ -140,6 +140,36 @@ def test_built_before_training_replaces_the_build_in_fit():
         models[1].fit(X, Y, verbose=0)
 
 
+def test_assert_compiled():
+    keras_internals.assert_compiled(compiled(), "fit")
+    with pytest.raises(ValueError, match="compile"):
+        keras_internals.assert_compiled(chain(), "fit")
+
+
+def test_restored_epoch_is_set_by_keras(tmp_path):
+    class Stops(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise InterruptedError
+
+    model, backup = compiled(), keras.callbacks.BackupAndRestore(str(tmp_path))
+    assert keras_internals.restored_epoch(model) is None
+    with pytest.raises(InterruptedError):
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[backup, Stops()])
+    backup.on_train_begin()
+    assert keras_internals.restored_epoch(model) == 1
+    keras_internals.set_restored_epoch(model, None)
+    assert keras_internals.restored_epoch(model) is None
+
+
+def test_metrics_after_training():
+    model = compiled(metrics=["mae"])
+    history = model.fit(X, Y, verbose=0).history
+    found = keras_internals.metrics_after(model, {"loss": 0.0, "mae": 0.0})
+    assert {name: [float(value)] for name, value in found.items()} == history
+    assert keras_internals.metrics_after(model, {"other": 1.0}) == {"other": 1.0}
+    assert keras_internals.in_order_of_metrics(model, {"mae": 2.0, "loss": 1.0}) == [1.0, 2.0]
+
+
 def test_strategy_at_creation():
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():

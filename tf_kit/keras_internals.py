@@ -139,14 +139,6 @@ def assert_compiled(model: keras.Model, method: str) -> None:
     model._assert_compile_called(method)
 
 
-def step_function(model: keras.Model, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make the function that Keras calls with an iterator to run `steps_per_execution` steps.
-
-    Uses `Model._make_function`. The public `make_train_function` takes `train_step` itself.
-    """
-    return model._make_function(step)
-
-
 def restored_epoch(model: keras.Model) -> int | None:
     """Return the epoch from which a callback wants a training to continue, or None.
 

@@ -177,7 +177,7 @@ def test_fit_in_a_graph():
         (check_order, "seed=self.seed,\n", "seed=0,\n"),
         (check_example_weights, '**values, "loss": values["loss"] *', '**values, "loss": values["loss"] +'),
         (check_example_weights, "return {**values,", "return {'first': values['first'] * weights,"),
-        (check_resuming, "first_epoch=initial_epoch", "first_epoch=0"),
+        (check_resuming, "initial_epoch=initial_epoch,", "initial_epoch=0,"),
         (check_fresh_noise, "keras_internals.num_steps_taken(self._inner_optimizer).value", "0"),
         (check_fresh_noise, "keras_internals.num_steps_taken(self._inner_optimizer).value",
          "ops.cast(self.optimizer.iterations, 'int64')"),

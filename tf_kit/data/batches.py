@@ -19,6 +19,7 @@ def minibatches(
     seed: int = 0,
     epochs: int = 1,
     first_epoch: int = 0,
+    first_step: int = 0,
     shuffle: bool = True,
     share: Share | None = None,
 ) -> Dataset:
@@ -42,12 +43,13 @@ def minibatches(
         seed: whole number, at least 0, that fixes the orders of all epochs. Defaults to 0.
         epochs: number of the epoch to stop before, counted from 0 as in `model.fit`. Defaults to 1.
         first_epoch: number of the epoch to start with; `model.fit` calls it `initial_epoch`. Defaults to 0.
+        first_step: minibatch of the first epoch to start with, counted from 0. Defaults to 0.
         shuffle: False keeps the order of the arrays in every epoch. Defaults to True.
         share: `Share` of this machine, for training on several machines: only the parts of its replicas are
             read, one element per replica. None reads whole minibatches. Defaults to None.
 
     Returns:
-        `tf.data.Dataset` of (epochs − first_epoch)·⌈n/b⌉ elements `(x, y)`, or `x` if `y` is None. For
+        `tf.data.Dataset` of (epochs − first_epoch)·⌈n/b⌉ − first_step elements `(x, y)`, or `x` if `y` is None. For
         several epochs: `model.fit(dataset, epochs=epochs, initial_epoch=first_epoch, steps_per_epoch=⌈n/b⌉,
         shuffle=False)`.
 
@@ -78,6 +80,12 @@ def minibatches(
     with tf.device("CPU"):
         arrays = tf.nest.map_structure(tf.convert_to_tensor, x if y is None else (x, y))
     n = _common_length(tf.nest.flatten(arrays))
+    steps = -(-n // batch_size)
+    first_step = count("minibatches.first_step", first_step, at_least=0)
+    if first_step >= steps:
+        refuse(
+            "minibatches.first_step", f"be less than the {steps} minibatches of an epoch", f"{first_step=}"
+        )
     whole = n // batch_size * batch_size
 
     def order(epoch):
@@ -90,13 +98,13 @@ def minibatches(
     def take(indices, arrays):
         return tf.nest.map_structure(lambda array: tf.gather(array, indices), arrays)
 
-    indices = tf.data.Dataset.range(first_epoch, epochs).map(order).prefetch(1).flat_map(cut)
+    indices = tf.data.Dataset.range(first_epoch, epochs).map(order).prefetch(1).flat_map(cut).skip(first_step)
     if share is not None:
         indices = share.of(indices)
     # The arrays are an element of the data set, not captured by `take`: captured arrays stay in memory after training.
     held = tf.data.Dataset.from_tensors(arrays).repeat()
     batches = tf.data.Dataset.zip(indices, held).map(take, num_parallel_calls=tf.data.AUTOTUNE)
-    length = (epochs - first_epoch) * -(-n // batch_size) * (1 if share is None else share.count)
+    length = ((epochs - first_epoch) * steps - first_step) * (1 if share is None else share.count)
     batches = batches.apply(tf.data.experimental.assert_cardinality(length))
     return batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
 

@@ -20,6 +20,72 @@ _SIZES = (
 )
 
 
+def isolated(step: Callable[[Any], Any], jit_compile: bool = False) -> Callable[[Any], Any]:
+    """Trace a training step as one function that TensorFlow optimizes by itself, whatever calls it.
+
+    TensorFlow rewrites the arithmetic of a graph, and a step that is part of a loop is rewritten in another way than
+    one that stands alone: the same sums in another order. A step that is not inlined gives the same bits in both. Its
+    minibatches may have any length, so it is traced once.
+
+    Args:
+        step: `train_step` or `test_step` of a `Trainer`.
+        jit_compile: whether XLA compiles the step, for each length of a minibatch. Defaults to False.
+    """
+    traced: dict[Any, Callable] = {}
+
+    def run(batch):
+        if jit_compile:
+            made = traced.setdefault(None, tf.function(step, jit_compile=True, reduce_retracing=True))
+            return made(batch)
+        specs = tf.nest.map_structure(
+            lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), batch
+        )
+        key = str(specs)
+        if key not in traced:
+            traced[key] = tf.function(
+                step,
+                input_signature=[specs],
+                autograph=False,
+                experimental_attributes={"_noinline": True},
+            )
+        return traced[key](batch)
+
+    return run
+
+
+def steps_on_iterator(model: keras.Model, step: Callable[[Any], Any]) -> Callable[[Iterator], dict[str, Any]]:
+    """Make the function that Keras calls with an iterator to run up to `model.steps_per_execution` steps.
+
+    Args:
+        model: a `Trainer` on one device.
+        step: its `train_step` or `test_step`, as `isolated` returns it.
+    """
+    done = tf.Variable(0, trainable=False)
+
+    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
+    def execute(iterator):
+        def body(k):
+            batch = iterator.get_next()
+            with tf.control_dependencies(tf.nest.flatten(batch)):
+                done.assign_add(1)
+            model.distribute_strategy.run(step, args=(batch,))
+            return k + 1
+
+        tf.while_loop(lambda k: k < model.steps_per_execution, body, [0], parallel_iterations=1)
+        return model.get_metrics_result()
+
+    def execution(iterator):
+        done.assign(0)
+        try:
+            return execute(iterator)
+        except tf.errors.OutOfRangeError:
+            if int(done) == 0:
+                raise StopIteration from None
+            return model.get_metrics_result()
+
+    return execution
+
+
 def several_steps(model: keras.Model, step: Callable) -> Callable[[Iterator], dict[str, Any]]:
     """Make the function that Keras calls with an iterator to run up to `model.steps_per_execution` steps.
 

@@ -15,8 +15,9 @@ from tf_kit.checks import count, refuse
 from tf_kit.networks.convolutional import accept_empty_batches
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
-from tf_kit.training import steps, workers
+from tf_kit.training import loop, steps, workers
 from tf_kit.training.inputs import check_arrays, first_examples, is_array
+from tf_kit.training.resident import Resident, TracedPieces, fits_on_device
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
@@ -45,6 +46,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         super().__init__(**kwargs)
         self.seed = count(f"{type(self).__name__}.seed", seed, at_least=0)
         self._means = _Means()
+        self.traced_pieces = TracedPieces()
 
     @property
     def metrics(self) -> list[keras.Metric]:
@@ -137,12 +139,22 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         sample_weight: ArrayLike | None = None,
-        **kwargs: Any,
+        validation_batch_size: int | None = None,
+        validation_steps: int | None = None,
+        validation_freq: int | list[int] = 1,
+        initial_step: int = 0,
     ) -> keras.callbacks.History:
         """Train, as `keras.Model.fit`.
 
         Arrays are shuffled by seed and epoch, unless `shuffle` is False. The batches of a data set keep their order.
+        On one device, many steps on arrays run as one graph, see `tf_kit.training.loop`; the results are the same.
+
+        Args:
+            initial_step: step of the epoch `initial_epoch` to begin with, from 0; the minibatches before it are left
+                out. Defaults to 0.
         """
+        keras_internals.assert_compiled(self, "fit")
+        strategy = self.distribute_strategy
         if is_array(x):
             check_arrays(type(self).__name__, x, y)
             batch_size = count("fit.batch_size", 32 if batch_size is None else batch_size)
@@ -150,35 +162,105 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             arrays, held_out = _split(x, y, sample_weight, split)
             validation_data = validation_data if held_out is None else held_out
             self.prepare_from(*arrays[:2])
-            steps_per_epoch = self._steps_per_epoch(len(arrays[0]), batch_size, steps_per_epoch)
-            x = self._minibatches(
+            num_steps = self._steps_per_epoch(len(arrays[0]), batch_size, steps_per_epoch)
+        else:
+            _refuse_beside_data_set(y=y, sample_weight=sample_weight)
+            self.prepare_from(x)
+            num_steps = steps_per_epoch
+        chosen = loop.callback_list(
+            self,
+            callbacks,
+            epochs=epochs,
+            num_steps=_known_steps(x, num_steps),
+            verbose=verbose if workers.is_chief(strategy) else 0,
+        )
+        if is_array(x):
+            source = self._source(arrays, batch_size, epochs, shuffle, num_steps, chosen)
+        else:
+            source = loop.Batches(self, self._skipping(workers.in_order(strategy, x)), num_steps)
+        validate = None
+        if validation_data is not None:
+            size = validation_batch_size or max(batch_size or 0, 1024)
+            validate = self._validation(validation_data, size, validation_steps, chosen)
+        with workers.naming_the_lost(strategy):
+            return loop.run_epochs(
+                self,
+                source,
+                chosen,
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+                initial_step=initial_step,
+                validate=validate,
+                validation_freq=validation_freq,
+            )
+
+    def _source(self, arrays, batch_size, epochs, shuffle, num_steps, callbacks):
+        """Choose how the minibatches of arrays are run."""
+        if self._runs_in_pieces(arrays) and not loop.looks_at_minibatches(callbacks):
+            return Resident(self, "train", arrays, batch_size, self.seed if shuffle else None)
+        self._check_steps_per_execution(num_steps)
+
+        def make(first_epoch, first_step):
+            return self._minibatches(
                 arrays,
                 batch_size=batch_size,
                 shuffle=shuffle,
                 seed=self.seed,
-                first_epoch=initial_epoch,
+                first_epoch=first_epoch,
+                first_step=first_step,
                 epochs=epochs,
             )
-        else:
-            _refuse_beside_data_set(y=y, sample_weight=sample_weight)
-            self.prepare_from(x)
-            x = workers.in_order(self.distribute_strategy, x)
-        if validation_data is not None:
-            kwargs.setdefault("validation_batch_size", max(batch_size or 0, 1024))
-            batch_size = kwargs["validation_batch_size"]
-            validation_data = workers.in_order(self.distribute_strategy, validation_data, batch_size)
-        with workers.naming_the_lost(self.distribute_strategy):
-            return super().fit(
-                x,
-                epochs=epochs,
-                verbose=verbose if workers.is_chief(self.distribute_strategy) else 0,
-                callbacks=callbacks,
-                validation_data=validation_data,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                shuffle=False,
-                **kwargs,
-            )
+
+        return loop.Batches(self, make, num_steps)
+
+    def _runs_in_pieces(self, arrays):
+        """Return whether many steps on these arrays can run as one graph."""
+        one_device = self.distribute_strategy.num_replicas_in_sync == 1
+        return one_device and not self.run_eagerly and fits_on_device(arrays)
+
+    @staticmethod
+    def _skipping(dataset):
+        """Return a function that makes a data set without the first steps of its first epoch."""
+        return lambda first_epoch, first_step: dataset.skip(first_step) if first_step else dataset
+
+    def _validation(self, given, batch_size, num_steps, callbacks):
+        """Return the function that computes the validation metrics after an epoch."""
+        arrays = given if isinstance(given, (tuple, list)) else (given,)
+        if is_array(arrays[0]) and num_steps is None:
+            source = self._evaluated(arrays, batch_size, callbacks)
+            if source is not None:
+                return lambda callbacks: self._evaluate_in_pieces(source, callbacks)
+        ready = workers.in_order(self.distribute_strategy, given, batch_size)
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(ready)
+        arguments = {"batch_size": batch_size} if is_array(x) else {}
+        return lambda callbacks: keras.Model.evaluate(
+            self,
+            x,
+            y,
+            sample_weight=weights,
+            steps=num_steps,
+            callbacks=callbacks,
+            return_dict=True,
+            **arguments,
+        )
+
+    def _evaluated(self, arrays, batch_size, callbacks):
+        """Return arrays to evaluate in pieces; None if a callback or the model wants single steps."""
+        arrays = tuple(each for each in arrays if each is not None)
+        if not self._runs_in_pieces(arrays) or loop.looks_at_minibatches(callbacks, "test"):
+            return None
+        return Resident(self, "test", arrays, batch_size)
+
+    def _evaluate_in_pieces(self, source, callbacks):
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        logs = {}
+        for step, run in source.pieces(0):
+            callbacks.on_test_batch_begin(step)
+            last, logs = run()
+            callbacks.on_test_batch_end(last, logs)
+        callbacks.on_test_end(logs)
+        return logs
 
     def _steps_per_epoch(self, num_examples, batch_size, given):
         """Return the number of minibatches of an epoch of arrays; refuse another number."""
@@ -189,15 +271,16 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 f"steps_per_epoch={given}",
                 "Give a tf.data.Dataset for shorter epochs",
             )
-        steps_per_epoch = math.ceil(num_examples / batch_size)
-        if steps_per_epoch % self.steps_per_execution:
+        return math.ceil(num_examples / batch_size)
+
+    def _check_steps_per_execution(self, num_steps):
+        if num_steps % self.steps_per_execution:
             refuse(
                 "compile.steps_per_execution",
-                f"divide the {steps_per_epoch} steps of an epoch, so that no execution belongs to two epochs",
+                f"divide the {num_steps} steps of an epoch, so that no execution belongs to two epochs",
                 f"steps_per_execution={self.steps_per_execution}",
                 "Choose a divisor, or another batch size",
             )
-        return steps_per_epoch
 
     def _minibatches(self, arrays, **options):
         """Make shuffled minibatches; on several machines the part of each worker, if all have the same data."""
@@ -214,21 +297,44 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         x: ArrayLike | Dataset = None,
         y: ArrayLike | None = None,
         batch_size: int | None = None,
-        **kwargs: Any,
+        verbose: str | int = "auto",
+        sample_weight: ArrayLike | None = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
     ) -> Any:
         """Compute the means over the examples of `x` without training, as `keras.Model.evaluate`."""
-        metrics = self._compiled_metrics()
+        keras_internals.assert_compiled(self, "evaluate")
+        metrics, strategy = self._compiled_metrics(), self.distribute_strategy
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
         batch_size = batch_size or 1024
-        if workers.several(self.distribute_strategy):
-            given = x if y is None and not is_array(x) else (x, y, kwargs.pop("sample_weight", None))
-            x, y = workers.in_order(self.distribute_strategy, given, batch_size), None
-            kwargs["verbose"] = (
-                kwargs.get("verbose", "auto") if workers.is_chief(self.distribute_strategy) else 0
+        given = x if y is None and not is_array(x) else (x, y, sample_weight)
+        if workers.several(strategy):
+            given = workers.in_order(strategy, given, batch_size)
+            x, y, sample_weight = given, None, None
+        chosen = loop.callback_list(
+            self,
+            callbacks,
+            epochs=1,
+            num_steps=-(-len(x) // batch_size) if is_array(x) else steps,
+            verbose=verbose if workers.is_chief(strategy) else 0,
+            history=False,
+        )
+        source = self._evaluated(given, batch_size, chosen) if is_array(x) and steps is None else None
+        if source is not None:
+            logs = self._evaluate_in_pieces(source, chosen)
+            return logs if return_dict else keras_internals.in_order_of_metrics(self, logs)
+        with workers.naming_the_lost(strategy):
+            return super().evaluate(
+                x,
+                y,
+                batch_size=batch_size,
+                sample_weight=sample_weight,
+                steps=steps,
+                callbacks=chosen,
+                return_dict=return_dict,
             )
-        with workers.naming_the_lost(self.distribute_strategy):
-            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
     def train_step(self, batch: Any) -> dict[str, Tensor]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
@@ -279,6 +385,10 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             )
         return workers.as_logs(self.get_metrics_result())
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        super().compile(*args, **kwargs)
+        self.traced_pieces.forget()
+
     def make_train_function(self, force: bool = False) -> None:
         self.train_function = self._made_function("train", self.train_step, force)
 
@@ -289,8 +399,11 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         if keras_internals.strategy_at_creation(self) is not None and self.steps_per_execution > 1:
             made = getattr(self, f"{kind}_function")
             return made if made is not None and not force else steps.several_steps(self, step)
-        getattr(super(), f"make_{kind}_function")(force)
-        return getattr(self, f"{kind}_function")
+        if self.distribute_strategy.num_replicas_in_sync > 1 or self.run_eagerly or self.jit_compile:
+            getattr(super(), f"make_{kind}_function")(force)
+            return getattr(self, f"{kind}_function")
+        made = getattr(self, f"{kind}_function")
+        return made if made is not None and not force else steps.steps_on_iterator(self, steps.isolated(step))
 
     def _refuse_unsupported_on_replicas(self):
         if not self.compiled or self.distribute_strategy.num_replicas_in_sync == 1:
@@ -333,6 +446,14 @@ class _Means:
         for name in sorted(names, key=lambda name: (name != "loss", name)):
             if name not in self.by_name:
                 self.by_name[name] = keras.metrics.Mean(name=name)
+
+
+def _known_steps(x, num_steps):
+    """Return the steps per epoch for the progress bar, or None if only the training will show them."""
+    if num_steps is None and isinstance(x, tf.data.Dataset):
+        size = int(tf.data.experimental.cardinality(x))
+        return size if size >= 0 else None
+    return num_steps
 
 
 def _split(x, y, sample_weight, validation_split):

@@ -1,0 +1,274 @@
+"""The training loop: many steps in one graph give the numbers of single steps, and callbacks get what they ask for."""
+
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from support.twins import wrong_twin
+
+from tf_kit import networks, pretraining, regularization
+from tf_kit.errors import InputError
+from tf_kit.training import loop, resident
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.random((23, 8, 8, 1)).astype("float32")
+VECTORS = IMAGES.reshape(23, 64)
+LABELS = np.arange(23) % 3
+WORDS = RANDOM.integers(2, 9, (23, 6)).astype("int64")
+VIEWS = regularization.compose(regularization.RandomCrop(1), regularization.AddNoise(0.1))
+
+
+class LooksAtMinibatches(keras.callbacks.Callback):
+    """Callback that forces single steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append((batch, logs["loss"]))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.seen.append((batch, logs["loss"]))
+
+
+class ContentWithPieces(LooksAtMinibatches):
+    works_in_pieces = True
+
+
+def encoder():
+    layers = [
+        keras.layers.Flatten(),
+        keras.layers.Dense(6, kernel_initializer=keras.initializers.GlorotUniform(1)),
+        regularization.BatchNorm(),
+        regularization.Dropout(0.2, seed=3),
+    ]
+    return keras.Sequential(layers)
+
+
+def dense():
+    return networks.mlp((6,), num_classes=None, seed=0)
+
+
+def joint(kind):
+    return kind(encoder(), projector=(8, 4), augment=VIEWS)
+
+
+TRAINERS = {
+    "Classifier": (lambda: pretraining.Classifier(encoder(), 3), IMAGES, LABELS),
+    "frozen Classifier": (lambda: pretraining.Classifier(dense(), 3, frozen=True), VECTORS, LABELS),
+    "RBM": (lambda: pretraining.RBM(encoder=dense()), VECTORS, None),
+    "persistent RBM": (
+        lambda: pretraining.RBM(encoder=dense(), persistent=True, num_chains=8),
+        VECTORS,
+        None,
+    ),
+    "DenoisingAutoencoder": (lambda: pretraining.DenoisingAutoencoder(dense()), VECTORS, None),
+    "SimCLR": (lambda: joint(pretraining.SimCLR), IMAGES, None),
+    "BYOL": (lambda: joint(pretraining.BYOL), IMAGES, None),
+    "BarlowTwins": (lambda: joint(pretraining.BarlowTwins), IMAGES, None),
+    "VICReg": (lambda: joint(pretraining.VICReg), IMAGES, None),
+    "MaskedVectors": (lambda: pretraining.MaskedVectors(encoder()), VECTORS, None),
+    "MaskedAutoencoder": (
+        lambda: pretraining.MaskedAutoencoder(pretraining.PatchEncoder(patch_size=2, width=8, depth=1)),
+        IMAGES,
+        None,
+    ),
+    "MaskedTokens": (
+        lambda: pretraining.MaskedTokens(
+            pretraining.TokenEncoder(num_tokens=10, width=8, depth=1, padding=0), mask_token=9, specials=(1,)
+        ),
+        WORDS,
+        None,
+    ),
+}
+FAST = ["Classifier", "persistent RBM", "SimCLR"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINERS if name not in FAST]
+
+
+def trained(name, callbacks=(), calls=({"epochs": 2},), module=None, **compiled):
+    """Train in minibatches of 5, 5, 5, 5 and 3 examples; return the model, its variables and its history."""
+    make, x, y = TRAINERS[name]
+    keras.utils.set_random_seed(0)
+    model = make()
+    model.compile(**({"optimizer": keras.optimizers.Adam(0.01)} | compiled))
+    histories = []
+    for arguments in calls:
+        options = {"batch_size": 5, "verbose": 0, "callbacks": list(callbacks)} | arguments
+        histories.append(
+            model.fit(x, y, validation_data=(x[:7], y) if y is None else (x[:7], y[:7]), **options)
+        )
+    variables = [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+    return model, variables, [each.history for each in histories]
+
+
+def assert_same(one, other):
+    assert one[2] == other[2]
+    for ours, theirs in zip(one[1], other[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", [*FAST, *SLOW])
+def test_pieces_give_the_numbers_of_single_steps(name):
+    assert_same(trained(name), trained(name, [LooksAtMinibatches()]))
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        {"optimizer": keras.optimizers.SGD(0.1, gradient_accumulation_steps=2, global_clipnorm=0.1)},
+        {"optimizer": keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 7), use_ema=True)},
+    ],
+    ids=["accumulated", "averaged"],
+)
+def test_pieces_give_the_numbers_of_single_steps_with(compiled):
+    def fresh():
+        return {"optimizer": type(compiled["optimizer"]).from_config(compiled["optimizer"].get_config())}
+
+    assert_same(trained("Classifier", **fresh()), trained("Classifier", [LooksAtMinibatches()], **fresh()))
+
+
+@pytest.mark.parametrize("callbacks", [[], [LooksAtMinibatches()]], ids=["pieces", "steps"])
+def test_training_begins_in_the_middle_of_an_epoch(callbacks):
+    """Steps 0 to 2 of the second epoch, then `initial_step=3`, give the weights of the whole training."""
+    _, whole, _ = trained("Classifier", calls=[{"epochs": 2}])
+    make, x, y = TRAINERS["Classifier"]
+    model = make()
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit(x, y, batch_size=5, epochs=1, verbose=0)
+    source = resident.Resident(model, "train", (x, y), 5, seed=0)
+    source.begin(1, 0)
+    model.traced_pieces.of(model, "train", source.arrays).suggested = 3
+    _, run = next(source.pieces(1))
+    assert run()[0] == 2
+    model.fit(x, y, batch_size=5, epochs=2, initial_epoch=1, initial_step=3, verbose=0, callbacks=callbacks)
+    parts = [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+    for ours, theirs in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_wrong_twin_that_begins_an_epoch_anew_fails():
+    twin = wrong_twin(resident, "start = k * batch_size", "start = (k - first) * batch_size")
+    with pytest.raises(AssertionError):
+        check_pieces_cover_the_epoch(twin)
+    check_pieces_cover_the_epoch(resident)
+
+
+def check_pieces_cover_the_epoch(module):
+    """Pieces of two steps visit each example once, in the order of the epoch."""
+    seen = tf.Variable(tf.zeros(23, tf.int64), trainable=False)
+
+    class Counter:
+        jit_compile, distribute_strategy = False, tf.distribute.get_strategy()
+
+        def train_step(self, batch):
+            seen.scatter_nd_add(batch[0], tf.ones(tf.shape(batch[0])[0], tf.int64))
+
+        def get_metrics_result(self):
+            return {}
+
+    numbers = np.arange(23)[:, None]
+    counter = Counter()
+    counter.traced_pieces = module.TracedPieces()
+    source = module.Resident(counter, "train", (numbers,), 5, seed=0)
+    source.begin(0, 0)
+    counter.traced_pieces.of(counter, "train", source.arrays).suggested = 2
+    for _, run in source.pieces(0):
+        run()
+        counter.traced_pieces.of(counter, "train", source.arrays).suggested = 2
+    np.testing.assert_array_equal(seen.numpy(), np.ones(23))
+
+
+def test_data_set_begins_in_the_middle_of_an_epoch():
+    weights = []
+    for first, calls in ((0, [{"epochs": 1}]), (2, [{"epochs": 1, "initial_step": 2}])):
+        model = TRAINERS["Classifier"][0]()
+        model.compile("sgd")
+        batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(5)
+        if first:
+            model.fit(batches.take(2), epochs=1, verbose=0)
+        model.fit(batches, verbose=0, **calls[0])
+        weights.append(model.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_callbacks_get_every_minibatch_or_pieces():
+    every, pieces = LooksAtMinibatches(), ContentWithPieces()
+    trained("Classifier", [every], [{"epochs": 1}])
+    trained("Classifier", [pieces], [{"epochs": 1}])
+    assert [batch for batch, _ in every.seen[:5]] == [0, 1, 2, 3, 4]
+    assert pieces.seen[0] == every.seen[4]
+
+
+@pytest.mark.parametrize(
+    ("callback", "looks"),
+    [
+        (lambda: keras.callbacks.EarlyStopping(), False),
+        (lambda: keras.callbacks.ModelCheckpoint("x.keras"), False),
+        (lambda: keras.callbacks.ModelCheckpoint("x.keras", save_freq=3), True),
+        (lambda: keras.callbacks.TerminateOnNaN(), True),
+        (lambda: keras.callbacks.LambdaCallback(on_epoch_end=print), False),
+        (lambda: keras.callbacks.LambdaCallback(on_train_batch_begin=print), True),
+        (LooksAtMinibatches, True),
+        (ContentWithPieces, False),
+    ],
+)
+def test_callbacks_that_look_at_minibatches_are_known(callback, looks):
+    model = TRAINERS["Classifier"][0]()
+    callbacks = loop.callback_list(model, [callback()], epochs=1, num_steps=1, verbose=1)
+    assert loop.looks_at_minibatches(callbacks) is looks
+
+
+def test_further_training_does_not_trace_again():
+    model, *_ = trained("Classifier", calls=[{"epochs": 1}])
+    pieces = model.traced_pieces.of(model, "train", (tf.constant(IMAGES), tf.constant(LABELS)))
+    for rows in (23, 20, 7):
+        model.fit(IMAGES[:rows], LABELS[:rows], batch_size=rows // 2, verbose=0)
+    assert pieces._run.experimental_get_tracing_count() == 1
+    model.compile("sgd")
+    assert model.traced_pieces.of(model, "train", (tf.constant(IMAGES), tf.constant(LABELS))) is not pieces
+
+
+def test_pieces_grow_to_half_a_second():
+    pieces = resident.Pieces.__new__(resident.Pieces)
+    pieces.suggested, pieces._traced = 8, True
+    pieces._run = lambda *_: time.sleep(0.01) or {}
+    pieces((), None, 1, 0, 8)
+    assert 100 <= pieces.suggested <= 128
+    pieces._run = lambda *_: time.sleep(0.6) or {}
+    pieces((), None, 1, 0, 8)
+    assert pieces.suggested < 8
+
+
+def test_training_stops_after_a_piece():
+    class Stops(keras.callbacks.Callback):
+        works_in_pieces = True
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = True
+
+    _, _, histories = trained("Classifier", [Stops()], [{"epochs": 3}])
+    assert len(histories[0]["loss"]) == 1
+
+
+@pytest.mark.parametrize("wrong", [0, "often", 1.5])
+def test_bad_validation_freq_is_refused(wrong):
+    with pytest.raises(InputError, match="validation_freq"):
+        trained("Classifier", calls=[{"epochs": 1, "validation_freq": wrong}])
+
+
+def test_validation_freq_as_in_keras():
+    _, _, (history,) = trained("Classifier", calls=[{"epochs": 4, "validation_freq": [1, 4]}])
+    assert len(history["loss"]) == 4
+    assert len(history["val_loss"]) == 2
+
+
+def test_data_set_that_ends_early_warns():
+    model = TRAINERS["Classifier"][0]()
+    model.compile("sgd")
+    batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(5)
+    with pytest.warns(UserWarning, match="ended after 5 of 7 steps"):
+        model.fit(batches, steps_per_epoch=7, verbose=0)
