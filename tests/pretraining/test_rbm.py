@@ -148,6 +148,49 @@ def check_the_chain_is_a_constant(module):
     np.testing.assert_allclose(db, np.mean(end - v, axis=0), atol=1e-5)
 
 
+def check_gradient_is_that_of_the_free_energy(module):
+    """The closed form (8) against automatic differentiation of the free energy, each example with a weight."""
+    W, b, c = parameters()
+    weights = tensor(np.random.default_rng(4).random(6))
+    for visible in ("bernoulli", "gaussian"):
+        for arguments in ({}, {"gibbs_steps": 3}, {"persistent": True, "num_chains": 5}):
+            model = machine(W, b, c, module, visible=visible, **arguments)
+            dense = model.encoder.layers[-1]
+            variables = [dense.kernel.value, model.visible_bias.value, dense.bias.value]
+            v = tensor(inputs_for(visible)[:6])
+            with tf.GradientTape() as tape:
+                values, _ = model.per_example(v, None, ExampleRandom(3, 1, 6), training=True)
+                loss = tf.reduce_sum(weights * values["loss"])
+            ours = tape.gradient(loss, variables)
+            chain = model._chains if model.persistent else _end_of_chain(model, v, ExampleRandom(3, 1, 6))
+            with tf.GradientTape() as tape:
+                negative = model.free_energy(tf.stop_gradient(tf.convert_to_tensor(chain)))
+                losses = model.free_energy(v) - (tf.reduce_mean(negative) if model.persistent else negative)
+                loss = tf.reduce_sum(weights * losses)
+            np.testing.assert_allclose(values["loss"], losses, rtol=1e-5, atol=1e-5)
+            for mine, automatic in zip(ours, tape.gradient(loss, variables), strict=True):
+                np.testing.assert_allclose(mine, automatic, rtol=1e-5, atol=1e-5)
+
+
+def _end_of_chain(model, v, random):
+    for _ in range(model.gibbs_steps):
+        v = model.gibbs_step(v, random)
+    return v
+
+
+def check_reconstruction(module):
+    """The monitor of CD compares v with the mean of the chain's first step, given one sample of h."""
+    W, b, c = parameters()
+    v = np.array([[1.0, 0.0, 1.0, 1.0]] * 8)
+    model = machine(W, b, c, module)
+    values, _ = model.per_example(tensor(v), None, ExampleRandom(0, 0, 8), training=True)
+    draw = ExampleRandom(0, 0, 8).uniform((HIDDEN,))
+    h = tf.cast(draw < oracle.hidden_given_visible(v[0], W, b, c), tf.float32)
+    logits = np.asarray(h) @ W.T + b
+    expected = [oracle.cross_entropy(v[0], each) for each in logits]
+    np.testing.assert_allclose(values["reconstruction"], expected, rtol=1e-4)
+
+
 class EachUnitOnce:
     """Random numbers that choose unit 0 for the first row, unit 1 for the second, and so on."""
 
@@ -174,6 +217,8 @@ CHECKS = [
     check_gibbs_step,
     check_contrastive_divergence,
     check_the_chain_is_a_constant,
+    check_gradient_is_that_of_the_free_energy,
+    check_reconstruction,
     check_pseudo_likelihood,
 ]
 
@@ -196,10 +241,16 @@ def test_formula(check):
         (check_gibbs_step, "uniform((self.num_hidden,)) < ", "uniform((self.num_hidden,)) > "),
         (check_gibbs_step, "uniform((self.num_hidden,)) <", "0.5 <"),
         (check_gibbs_step, "uniform((self.num_visible,)) < mean", "uniform((1,)) < mean"),
-        (check_contrastive_divergence, "logits) - negative", "logits) + negative"),
+        (check_gradient_is_that_of_the_free_energy, "positive - (", "positive + ("),
+        (check_gradient_is_that_of_the_free_energy, "upstream[:, None] * p", "p"),
+        (check_gradient_is_that_of_the_free_energy, "else rows", "else visible_bias - rows"),
+        (check_gradient_is_that_of_the_free_energy, "-ops.sum(weighted", "ops.sum(weighted"),
+        (check_gradient_is_that_of_the_free_energy, "_softplus(logits, p)", "_softplus(logits, 0.5)"),
+        (check_reconstruction, "- v * z", "+ v * z"),
+        (check_contrastive_divergence, "positive - (", "positive + ("),
         (check_contrastive_divergence, "range(self.gibbs_steps - 1)", "range(self.gibbs_steps)"),
-        (check_contrastive_divergence, "_gibbs_from(self._hidden_logits(chain), r", "_gibbs_from(start, r"),
-        (check_the_chain_is_a_constant, "free_energy(ops.stop_gradient(chain))", "free_energy(chain)"),
+        (check_contrastive_divergence, "_gibbs_from(self._hidden_logits(chain), r", "_gibbs_from(logits, r"),
+        (check_the_chain_is_a_constant, "rows - visible_bias if", "2 * rows - visible_bias if"),
         (check_pseudo_likelihood, "self.num_visible * ops.log_sigmoid", "ops.log_sigmoid"),
         (check_pseudo_likelihood, "(1 - 2 * v)", "(2 * v - 1)"),
         (check_pseudo_likelihood, "moved) - self._free", "logits) - self._free"),

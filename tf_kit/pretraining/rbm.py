@@ -49,7 +49,7 @@ class RBM(Pretrainer):
         seed: whole number that fixes the weights, the chains and the order of the data. Defaults to 0.
 
     Attributes:
-        monitor: `"reconstruction"` (cross-entropy or squared error between v and its one-step reconstruction, lower
+        monitor: `"reconstruction"` (cross-entropy or squared error between v and its mean after one Gibbs step, lower
             is better) for CD; `"pseudo_likelihood"` (`pseudo_log_likelihood`, higher is better) for PCD.
 
     Raises:
@@ -158,8 +158,11 @@ class RBM(Pretrainer):
 
     def visible_means(self, h: Tensor) -> Tensor:
         """Compute the mean of v given h, equation (6), (n, features)."""
+        return self._logits_and_mean(h)[1]
+
+    def _logits_and_mean(self, h):
         z = self._product(h, ops.transpose(self._dense.kernel)) + self.visible_bias
-        return z if self.visible == "gaussian" else ops.sigmoid(z)
+        return z, z if self.visible == "gaussian" else ops.sigmoid(z)
 
     def gibbs_step(self, v: ArrayLike, random: ExampleRandom) -> Tensor:
         """Sample one step v → h → v of the chain; return the new v, (n, features).
@@ -171,11 +174,15 @@ class RBM(Pretrainer):
         return self._gibbs_from(self._hidden_logits(self._flat(v)), random.uniform, random.normal)
 
     def _gibbs_from(self, hidden_logits, uniform, normal):
+        return self._gibbs_and_mean(hidden_logits, uniform, normal)[0]
+
+    def _gibbs_and_mean(self, hidden_logits, uniform, normal):
+        """Take one step of the chain; return the new v, and the logits and the mean from which it was drawn."""
         h = ops.cast(uniform((self.num_hidden,)) < ops.sigmoid(hidden_logits), "float32")  # (5)
-        mean = self.visible_means(h)  # (6)
+        z, mean = self._logits_and_mean(h)  # (6)
         if self.visible == "gaussian":
-            return mean + normal((self.num_visible,))
-        return ops.cast(uniform((self.num_visible,)) < mean, "float32")
+            return mean + normal((self.num_visible,)), z, mean
+        return ops.cast(uniform((self.num_visible,)) < mean, "float32"), z, mean
 
     def gibbs(self, v: ArrayLike, num_steps: int, seed: int = 0) -> Tensor:
         """Take `num_steps` Gibbs steps from `v`; return the last v, (n, features)."""
@@ -223,30 +230,55 @@ class RBM(Pretrainer):
     ) -> tuple[dict[str, Tensor], None]:
         v = self._flat(x)
         logits = self._hidden_logits(v)
-        start = ops.stop_gradient(logits)
+        reconstruction: list[Tensor] = []
         if training and self.persistent:
             uniform, normal = self._shared(random)
             chain = ops.convert_to_tensor(self._chains)
             for _ in range(self.gibbs_steps):
-                chain = self._gibbs_from(ops.stop_gradient(self._hidden_logits(chain)), uniform, normal)
-            chain = ops.stop_gradient(chain)
+                chain = self._gibbs_from(self._hidden_logits(chain), uniform, normal)
             self._chains.assign(chain)
-            negative = ops.mean(self.free_energy(chain))
         else:
-            chain = self._gibbs_from(start, random.uniform, random.normal)
+            chain, *reconstruction = self._gibbs_and_mean(logits, random.uniform, random.normal)
             for _ in range(self.gibbs_steps - 1):
                 chain = self._gibbs_from(self._hidden_logits(chain), random.uniform, random.normal)
-            negative = self.free_energy(ops.stop_gradient(chain))
-        loss = self._free_energy(v, logits) - negative  # (7)
-        return {"loss": loss, self.monitor: ops.stop_gradient(self._progress(v, start, random))}, None
+        positive, negative = self._free_energies(v, logits, chain)
+        loss = positive - (ops.mean(negative) if training and self.persistent else negative)  # (7)
+        monitor = self._progress(v, logits, reconstruction, random)
+        return {"loss": loss, self.monitor: ops.stop_gradient(monitor)}, None
 
-    def _progress(self, v, hidden_logits, random):
+    def _free_energies(self, v, logits, chain):
+        """Compute F(v) and F(ṽ), (n,) and (number of chains,), with their gradient in closed form and ṽ a constant.
+
+            ∂F(v)/∂W = −v pᵀ,   ∂F(v)/∂c = −p,   ∂F(v)/∂b = −v  (gaussian: b − v),   p = P(h = 1 | v)       (8)
+
+        One product of matrices gives the gradient of both with respect to W.
+        """
+        rows = ops.concatenate([v, chain])
+        logits = ops.concatenate([logits, self._hidden_logits(chain)])
+        p = ops.sigmoid(logits)
+        energies = self._visible_energy(rows) - ops.sum(_softplus(logits, p), axis=-1)  # (4)
+
+        @ops.custom_gradient
+        def free_energies(kernel, hidden_bias, visible_bias):
+            def gradient(upstream):  # (n + number of chains,)
+                weighted = upstream[:, None] * p
+                v_minus_b = rows - visible_bias if self.visible == "gaussian" else rows
+                of_kernel = -self._product(ops.transpose(rows), weighted)
+                return of_kernel, -ops.sum(weighted, axis=0), -ops.matmul(upstream, v_minus_b)  # (8)
+
+            return ops.stop_gradient(energies), gradient
+
+        parameters = self._dense.kernel, self._dense.bias, self.visible_bias
+        both = free_energies(*(ops.convert_to_tensor(each) for each in parameters))
+        return both[: ops.shape(v)[0]], both[ops.shape(v)[0] :]
+
+    def _progress(self, v, hidden_logits, reconstruction, random):
         if self.monitor == "pseudo_likelihood":
             return self.pseudo_log_likelihood(v, random)
-        mean = self.visible_means(ops.sigmoid(hidden_logits))
+        z, mean = reconstruction or self._logits_and_mean(ops.sigmoid(hidden_logits))
         if self.visible == "gaussian":
             return 0.5 * ops.sum(ops.square(v - mean), axis=-1)
-        return ops.sum(ops.binary_crossentropy(v, mean), axis=-1)
+        return ops.sum(_softplus(z, mean) - v * z, axis=-1)  # cross-entropy
 
     def _shared(self, random):
         """Make the random functions of the persistent chains, which are equal on all replicas."""
@@ -258,6 +290,11 @@ class RBM(Pretrainer):
             return random.shared_normal((self.num_chains, *shape))
 
         return uniform, normal
+
+
+def _softplus(z, p):
+    """Compute softplus(z) from p = σ(z), where that is known, up to rounding of 1: faster than with log1p."""
+    return ops.maximum(z, 0) - ops.log(ops.maximum(p, 1 - p))
 
 
 def _sigmoid_stage(encoder):
