@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tf_kit.checks import refuse
+from tf_kit.data.owners import PARTS, part_of
 from tf_kit.errors import InputError
 
 NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.\-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
@@ -155,7 +156,8 @@ def image_and_label(
         images, labels = [supervised[0]], [supervised[1]]
     if len(images) != 1 or len(labels) != 1:
         return None
-    shape = tuple(map(int, features[images[0]]["image"]["shape"]["dimensions"]))
+    known = features[images[0]]["image"].get("shape", {}).get("dimensions", (-1, -1, -1))
+    shape = tuple(map(int, known))
     num_classes = int(features[labels[0]]["classLabel"]["numClasses"])
     return (images[0], labels[0], shape, num_classes) if len(shape) == 3 else None
 
@@ -174,17 +176,40 @@ def parts(info: Mapping[str, int]) -> dict[str, str]:
         {'train': 'train[:50000]', 'val': 'train[50000:60000]', 'test': 'test'}
         >>> parts({"train": 60, "validation": 10})
         {'train': 'train[:50]', 'val': 'train[50:60]', 'test': 'validation'}
+        >>> parts({"train": 60, "val": 10, "test": 10})
+        {'train': 'train', 'val': 'val', 'test': 'test'}
         >>> parts({"train": 60})
         {'train': 'train[:40]', 'val': 'train[40:50]', 'test': 'train[50:60]'}
     """
-    n, sixth = info["train"], info["train"] // 6
-    own = [name for name in ("validation", "test") if name in info]
-    if own == ["validation", "test"]:
-        return {"train": "train", "val": "validation", "test": "test"}
-    if own:
-        return {"train": f"train[:{n - sixth}]", "val": f"train[{n - sixth}:{n}]", "test": own[0]}
+    own = own_parts(info)
+    if len(own) == 3:
+        return own
+    train, n = own["train"], info[own["train"]]
+    sixth = max(1, n // 6)
+    tested = own.get("test", own.get("val"))
+    if tested:
+        return {"train": f"{train}[:{n - sixth}]", "val": f"{train}[{n - sixth}:{n}]", "test": tested}
     cut = n - 2 * sixth, n - sixth
-    return {"train": f"train[:{cut[0]}]", "val": f"train[{cut[0]}:{cut[1]}]", "test": f"train[{cut[1]}:{n}]"}
+    return {
+        "train": f"{train}[:{cut[0]}]",
+        "val": f"{train}[{cut[0]}:{cut[1]}]",
+        "test": f"{train}[{cut[1]}:{n}]",
+    }
+
+
+def own_parts(info: Mapping[str, int]) -> dict[str, str]:
+    """Map train, val and test to the splits of a set that are meant, by any of their usual names.
+
+    Example:
+        >>> own_parts({"train": 60, "dev": 10, "test2017": 0})
+        {'train': 'train', 'val': 'dev'}
+    """
+    found: dict[str, str] = {}
+    for name, n in info.items():
+        part = part_of(name)
+        if n and part is not None and part < len(PARTS):
+            found.setdefault(PARTS[part], name)
+    return {part: found[part] for part in PARTS if part in found}
 
 
 def damaged(path: Path, received: str) -> NoReturn:

@@ -19,6 +19,7 @@ from tf_kit.typing import Dataset
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
+_CHECKED_BYTES = 2**30  # the records of smaller sets are all checked before a stream begins
 _RECORD_OVERHEAD = 16  # bytes: a length, its checksum, and the checksum of the content
 
 
@@ -42,21 +43,33 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
     shape = _shape(info, image_size)
     _check_memory(info, shape)
     names = tuple(builder.info.features[info.label].names)
-    splits = []
-    for part in _parts(builder, info).values():
+    parts = _parts(builder, info)
+    read = []
+    for part in parts.values():
         n = builder.info.splits[part].num_examples
         x, y, start = np.empty((n, *shape), "float32"), np.empty(n, "int64"), 0
-        examples = _examples(builder, info, part)
-        if image_size:
-            examples = examples.map(lambda x, y: (_resized(x, image_size), y), tf.data.AUTOTUNE)
+        examples = _examples(builder, info, part).map(_formed(info, image_size), tf.data.AUTOTUNE)
+        kind = examples.element_spec[0].dtype.as_numpy_dtype
         with reading(folder):
             for images, classes in examples.batch(500).prefetch(2).as_numpy_iterator():
                 stop = start + len(classes)
-                np.divide(images, _white(images.dtype), out=x[start:stop])
+                np.divide(images, _white(kind), out=x[start:stop])
                 y[start:stop], start = classes, stop
-        splits.append(Split(x, y, names))
-    train, val, test = splits
+        read.append((x, y))
+    if not np.issubdtype(kind, np.integer):
+        white = _white_of(info, min(x.min() for x, _ in read), max(x.max() for x, _ in read))
+        for x, _ in read:
+            x /= white
+    train, val, test = (_labelled(x, y, names, part) for part, (x, y) in zip(parts, read, strict=True))
     return train, val, test
+
+
+def _labelled(x, y, names, part):
+    """Make a `Split`; examples without a class (−1) are unlabelled in train, and left out elsewhere."""
+    kept = y >= 0
+    if kept.all():
+        return Split(x, y, names)
+    return Split(x[kept], y[kept], names, unlabelled_x=x[~kept] if part == "train" else None)
 
 
 def batches(
@@ -76,17 +89,19 @@ def batches(
     builder, info = open_prepared(folder)
     _shape(info, image_size)
     part = _parts(builder, info)[split]
-    n = builder.info.splits[part].num_examples
-    encoded = _examples(
-        builder, info, part, encoded=True
-    )  # compressed, so the blocks to shuffle need less memory
-    feature = builder.info.features[info.image]
+    if info.size_bytes < _CHECKED_BYTES:
+        _check_records(folder)
+    white = _white_of_set(builder, info)
+    n = _num_labelled(builder, info, part)
+    # Compressed, so the blocks to shuffle need less memory.
+    encoded = _examples(builder, info, part, encoded=True).filter(lambda image, label: label >= 0)
+    form, feature = _formed(info, image_size), builder.info.features[info.image]
 
     def decode(image, label):
-        return _resized(feature.decode_example(image), image_size), label
+        return form(feature.decode_example(image), label)
 
     def scale(images, classes):
-        return tf.cast(images, tf.float32) / _white(images.dtype.as_numpy_dtype), classes
+        return tf.cast(images, tf.float32) / white, classes
 
     def shuffle(epoch):
         def mix(block, examples):
@@ -117,8 +132,11 @@ def open_prepared(folder: Path) -> "tuple[tfds.core.DatasetBuilder, prepared.Pre
     import tensorflow_datasets as tfds
 
     info = prepared.describe(folder)
-    if info.shape is None or "train" not in info.examples:
+    if info.shape is None:
         prepared.not_images(info.name)
+    if "train" not in prepared.own_parts(info.examples):
+        received = f"{info.name!r} with {', '.join(info.examples) or 'no split'}"
+        refuse("load.name", "name a set with a split for training", received, flag="--data")
     builder = tfds.builder_from_directory(folder)
     if "tfrecord" in str(builder.info.file_format).lower():
         for split in builder.info.splits.values():
@@ -134,13 +152,20 @@ def reading(folder: Path) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        for path in sorted(folder.glob("*.tfrecord*")):
-            try:
-                for _ in tf.data.TFRecordDataset(str(path)).batch(1000):
-                    pass
-            except tf.errors.OpError as cause:
-                prepared.damaged(path, _message(cause))
+        _check_records(folder)
         prepared.damaged(folder, _message(error))
+
+
+def _check_records(folder):
+    """Raise `InputError` that names the first file with a damaged record."""
+    import tensorflow as tf
+
+    for path in sorted(folder.glob("*.tfrecord*")):
+        try:
+            for _ in tf.data.TFRecordDataset(str(path)).batch(1000):
+                pass
+        except tf.errors.OpError as cause:
+            prepared.damaged(path, _message(cause))
 
 
 def _message(error):
@@ -151,12 +176,28 @@ def _message(error):
 def _parts(builder, info):
     """Divide the set by `prepared.parts`, without a test split whose labels are withheld (class −1)."""
     examples = dict(info.examples)
-    if "test" in examples:
+    own = prepared.own_parts(examples)
+    if "test" in own:
         with reading(info.folder):
-            first = next(iter(_examples(builder, info, "test", encoded=True).take(1)), (None, 0))
+            first = next(iter(_examples(builder, info, own["test"], encoded=True).take(1)), (None, 0))
         if first[1] < 0:
-            del examples["test"]
+            del examples[own["test"]]
+            own = prepared.own_parts(examples)
+    n, drawn = examples[own["train"]], {1: 2, 2: 1, 3: 0}[len(own)]
+    if n <= drawn:
+        requirement = f"hold at least {1 + drawn} examples, one each for training, validation and test"
+        refuse("load.name", requirement, f"{info.name!r} with {n}", flag="--data")
     return prepared.parts(examples)
+
+
+def _num_labelled(builder, info, part):
+    """Count the examples of a split that have a class."""
+    import tensorflow as tf
+
+    with reading(info.folder):
+        labels = _examples(builder, info, part, encoded=True).batch(1000).map(lambda image, label: label)
+        count = labels.reduce(np.int64(0), lambda n, label: n + tf.math.count_nonzero(label >= 0))
+    return int(count)
 
 
 def _examples(builder, info, part, encoded=False):
@@ -184,13 +225,50 @@ def _resized(image, image_size):
     return tf.cast(tf.round(image), kind) if kind.is_integer else image
 
 
+def _formed(info, image_size):
+    """Make the function that gives an image its size, and three channels if their number is not known."""
+    import tensorflow as tf
+
+    def form(image, label):
+        if info.shape[2] < 1:
+            image = image[..., :3] if tf.shape(image)[-1] >= 3 else tf.repeat(image[..., :1], 3, axis=-1)
+            image.set_shape((None, None, 3))
+        return _resized(image, image_size), label
+
+    return form
+
+
 def _white(dtype):
-    """Value of white in images of this dtype, which is scaled to 1."""
+    """Value of white in images of this dtype, which is scaled to 1; real numbers are left as they are."""
     return np.float32(np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)
 
 
+def _white_of(info, low, high):
+    """Value of white in images of real numbers from `low` to `high`: 1, or 255 if a value exceeds 1."""
+    if not (np.isfinite(low + high) and low >= 0 and high <= 255):
+        requirement = "have images of values in [0, 1], or from 0 to 255"
+        refuse("load.name", requirement, f"{info.name!r}, values from {low:g} to {high:g}", flag="--data")
+    return np.float32(1 if high <= 1 else 255)
+
+
+def _white_of_set(builder, info):
+    """Value of white in the images of a set; those of real numbers are read for it."""
+    import tensorflow as tf
+
+    kind = builder.info.features[info.image].np_dtype
+    if np.issubdtype(kind, np.integer):
+        return _white(kind)
+    low, high = [], []
+    with reading(info.folder):
+        for part in prepared.own_parts(info.examples).values():
+            for image, _ in _examples(builder, info, part):
+                low.append(float(tf.reduce_min(image)))
+                high.append(float(tf.reduce_max(image)))
+    return _white_of(info, min(low), max(high))
+
+
 def _shape(info, image_size):
-    if image_size is None and min(info.shape) < 1:
+    if image_size is None and min(info.shape[:2]) < 1:
         refuse(
             "load.image_size",
             "be given for images of varying size",
@@ -198,7 +276,8 @@ def _shape(info, image_size):
             "`image_size=(64, 64)` scales all to 64×64",
             typed_remedy="`--image-size 64` scales all to 64×64",
         )
-    return (*image_size, info.shape[2]) if image_size else info.shape
+    channels = info.shape[2] if info.shape[2] > 0 else 3
+    return (*image_size, channels) if image_size else (*info.shape[:2], channels)
 
 
 def _check_memory(info, shape):
