@@ -6,6 +6,7 @@ from oracles.data import class_counts
 
 from tf_kit.data import Split, check_images
 from tf_kit.data.splits import stratified, withhold
+from tf_kit.errors import InputError
 
 
 def a_split(counts=(40, 60, 100)):
@@ -119,3 +120,33 @@ def test_unusable_arrays_are_refused(x, y, options, message):
 def test_checked_images_are_float32_with_a_channel():
     x, y = check_images(np.ones((2, 3, 3), "uint8"), [0, 1], num_classes=2, interval=(0, 1))
     assert (x.shape, x.dtype, y.dtype) == ((2, 3, 3, 1), np.float32, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0.0, np.inf, 1.0], "NaN or infinity in 1 of 3 classes"),
+        ([0.0, np.nan, 1.0], "NaN or infinity in 1 of 3 classes"),
+        ([0, -1, 1], "classes from -1 to 1"),
+        (np.eye(3), r"one-hot vectors\. y\.argmax\(-1\) gives their classes"),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), "1 masked"),
+    ],
+)
+def test_labels_that_are_not_classes_are_refused(y, message):
+    with pytest.raises(InputError, match=message):
+        check_images(np.zeros((3, 4, 4)), y)
+
+
+def test_masked_images_are_refused():
+    x = np.ma.masked_greater(np.arange(48.0).reshape(3, 4, 4), 46)
+    with pytest.raises(InputError, match="1 masked"):
+        check_images(x)
+    assert check_images(np.ma.array(x.data)).shape == (3, 4, 4, 1), "nothing is masked"
+
+
+def test_nearest_neighbors_refuse_one_hot_labels():
+    from tf_kit.pretraining import knn_accuracy
+
+    train, test = (Split(np.random.default_rng(i).random((6, 2)), np.eye(6), ()) for i in range(2))
+    with pytest.raises(InputError, match=r"train: y` must hold one class .* one-hot"):
+        knn_accuracy(lambda x, training: x, train, test, k=1)

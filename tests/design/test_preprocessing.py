@@ -13,6 +13,7 @@ from support.twins import use_wrong_twin
 
 from tf_kit.design import PCAWhitening, Standardize, ZCAWhitening, condition_number, preprocessing
 from tf_kit.design.preprocessing import batches
+from tf_kit.errors import InputError
 
 LAYERS = [Standardize, PCAWhitening, ZCAWhitening]
 WHITENINGS = [PCAWhitening, ZCAWhitening]
@@ -405,3 +406,16 @@ def test_works_inside_tf_data(new):
 def test_refuses(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("layer", [Standardize, PCAWhitening])
+def test_adapt_refuses_masked_entries_and_labels(layer):
+    x = np.arange(12.0).reshape(4, 3)
+    masked = np.ma.masked_equal(x, 5)
+    for data in (masked, [masked], [(masked, None)]):
+        with pytest.raises(InputError, match="1 masked"):
+            layer().adapt(data)
+    for y in (np.eye(3), np.arange(4)):
+        with pytest.raises(InputError, match="be given x alone"):
+            layer().adapt((x, y))
+    np.testing.assert_array_equal(layer().adapt([x[:2], x[2:]]).mean, layer().adapt(np.ma.array(x)).mean)

@@ -3,6 +3,7 @@
 import dataclasses
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -172,6 +173,7 @@ def check_images(
         Traceback (most recent call last):
         tf_kit.errors.InputError: `photos.npy` must have values in [0, 1]. Received: values ...
     """
+    refuse_masked(name, x)
     x = np.asarray(x)
     if x.ndim not in (3, 4):
         refuse(name, "be images of shape (n, height, width, channels)", f"shape {x.shape}")
@@ -191,14 +193,48 @@ def check_images(
             f"values from {low:g} to {high:g}",
             "Divide 8-bit images by 255",
         )
-    return x if y is None else (x, _check_classes(y, len(x), num_classes, name))
+    return x if y is None else (x, check_classes(y, len(x), num_classes, name))
 
 
-def _check_classes(y, n, num_classes, name):
-    y = np.asarray(y)
+def refuse_masked(subject: str, x: Any) -> None:
+    """Raise `InputError` for a NumPy masked array, whose hidden entries would be taken for data."""
+    if np.ma.isMaskedArray(x) and np.ma.is_masked(x):
+        remedy = "Fill them, x.filled(0), or leave the examples out"
+        refuse(subject, "hold no masked entries", f"{int(np.ma.getmaskarray(x).sum())} masked", remedy)
+
+
+def check_classes(y: ArrayLike, n: int, num_classes: int | None = None, name: str = "x") -> np.ndarray:
+    """Check that `y` holds one class for each of n examples, whole numbers from 0, and convert it to int64.
+
+    Args:
+        y: classes (n,).
+        n: number of examples.
+        num_classes: the classes must be below it; None allows any. Defaults to None.
+        name: name of the examples in the message. Defaults to "x".
+
+    Raises:
+        InputError: `y` has another shape, such as that of one-hot vectors, or entries that are not classes.
+
+    Example:
+        >>> check_classes([1.0, 0.0], 2)
+        array([1, 0])
+        >>> check_classes(np.eye(3), 3)
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `x: y` must hold one class for each of 3 examples. Received: shape (3, 3), one-hot
+        vectors. y.argmax(-1) gives their classes.
+    """
     name = f"{name}: y"
+    refuse_masked(name, y)
+    y = np.asarray(y)
     if y.shape != (n,):
-        refuse(name, f"hold one class for each of {n} examples", f"shape {y.shape}")
+        one_hot = y.ndim == 2 and len(y) == n and y.dtype.kind in "buif" and bool((y.sum(-1) == 1).all())
+        received = f"shape {y.shape}{', one-hot vectors' if one_hot else ''}"
+        remedy = "y.argmax(-1) gives their classes" if one_hot else ""
+        refuse(name, f"hold one class for each of {n} examples", received, remedy)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        refuse(
+            name, "hold whole numbers", f"NaN or infinity in {int((~np.isfinite(y)).sum())} of {n} classes"
+        )
     if y.dtype.kind not in "buif" or (y != np.floor(y)).any():
         refuse(name, "hold whole numbers", f"dtype {y.dtype}, first {y[:3].tolist()}")
     above = "" if num_classes is None else f" and below {num_classes}"

@@ -7,6 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tf_kit.checks import count, refuse
 from tf_kit.data.overlap import refuse_overlap
+from tf_kit.data.splits import check_classes
 from tf_kit.optimizers import Adam
 from tf_kit.training.classifier import Classifier
 from tf_kit.training.representation import represent
@@ -74,7 +75,8 @@ def knn_accuracy(encoder: keras.layers.Layer, train: Any, test: Any, k: int = 20
         Accuracy in [0, 1].
 
     Raises:
-        InputError: `k` is out of range, or a test example is also a training example, see `refuse_overlap`.
+        InputError: `k` is out of range, `.y` does not hold classes, or a test example is also a training example, see
+            `refuse_overlap`.
 
     Reference: Wu, Xiong, Yu, Lin, 2018, Unsupervised feature learning via non-parametric instance discrimination,
     arXiv:1805.01978 (there with weighted neighbors).
@@ -82,6 +84,8 @@ def knn_accuracy(encoder: keras.layers.Layer, train: Any, test: Any, k: int = 20
     k = count("knn_accuracy.k", k)
     if k > len(train.x):
         refuse("knn_accuracy.k", f"be at most the {len(train.x)} training examples", f"k={k}")
+    for name, split in (("train", train), ("test", test)):
+        check_classes(split.y, len(split.x), name=name)
     refuse_overlap(train, test, ("train", "test"))
     return share_of_votes_right(encoder, train, test, k)
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.data.splits import refuse_masked
 from tf_kit.typing import ArrayLike, Dataset
 
 CHUNK_BYTES = 32 * 2**20  # size of the pieces in which an array or memory map is read
@@ -18,6 +19,7 @@ def batches(
 ) -> Iterator[np.ndarray]:
     """Yield non-empty float64 batches of rank 2 or more; `subject` is named in errors."""
     for batch in pieces(subject, data):
+        refuse_masked(subject, batch[0] if isinstance(batch, list | tuple) and len(batch) else batch)
         batch = ops.convert_to_numpy(batch[0] if isinstance(batch, list | tuple) else batch)
         if batch.ndim < 2 or batch.dtype.kind not in "biuf":
             refuse(
@@ -41,6 +43,11 @@ def pieces(subject: str, data: ArrayLike | Dataset | keras.utils.PyDataset | Ite
         array: ArrayLike = data
         step = max(CHUNK_BYTES // (8 * max(math.prod(array.shape[1:]), 1)), 1)
         return (array[start : start + step] for start in range(0, array.shape[0], step))
+    if (
+        isinstance(data, tuple) and data and all(hasattr(each, "shape") for each in data)
+    ):  # (x, y), not batches
+        received = f"a tuple of arrays of shapes {', '.join(str(tuple(each.shape)) for each in data)}"
+        refuse(subject, "be given x alone", received, "Give x without y; a list is taken as batches")
     if isinstance(data, keras.utils.PyDataset):  # its iterator never ends
         return (data[index] for index in range(data.num_batches or 0))
     if hasattr(data, "cardinality") and int(data.cardinality()) == -1:
