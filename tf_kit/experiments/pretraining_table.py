@@ -213,7 +213,8 @@ def _train(run, system, seed, settings, splits, options):
     began = time.perf_counter()
     if row.method:
         _pretrain(child, encoder, train, system, seed, settings)
-    child.draw(encoder, train.x.shape[1:])
+    if seed == 0:
+        child.draw(encoder, train.x.shape[1:])
     classifier, chosen = tune(
         child,
         encoder,

@@ -88,8 +88,21 @@ class Resident:
     def _order(self, epoch):
         if self.seed is None:
             return tf.range(self.num_examples)
+        numbers = [tf.constant(each, tf.int64) for each in (self.num_examples, self.seed, epoch)]
+        return _traced_order()(*numbers)
+
+
+@functools.cache
+def _traced_order():
+    """Return `draw_order` as one traced function for all trainings."""
+    number = tf.TensorSpec((), tf.int64)
+
+    @functools.partial(tf.function, input_signature=[number, number, number], autograph=False)
+    def order(n, seed, epoch):
         with tf.device("CPU"):
-            return draw_order(self.num_examples, self.seed, epoch)
+            return draw_order(n, seed, epoch)
+
+    return order
 
 
 class Pieces:
