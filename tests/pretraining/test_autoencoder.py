@@ -9,7 +9,7 @@ import tensorflow as tf
 from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
-from tf_kit import networks
+from tf_kit import networks, regularization
 from tf_kit.pretraining import Autoencoder, DenoisingAutoencoder, ExampleRandom, autoencoder
 
 LOSSES = {"cross_entropy": oracle.cross_entropy, "squared_error": oracle.squared_error}
@@ -51,7 +51,7 @@ def model_and_oracle(module, layers, tied, loss):
     return model, encoder, decoder
 
 
-CASES = [(layers, tied, loss) for layers in (ONE, DEEP) for tied in (True, False) for loss in LOSSES]
+CASES = [(layers, tied, loss) for layers in (DEEP, ONE) for tied in (True, False) for loss in LOSSES]
 
 
 def check_cost(module, cases=CASES):
@@ -164,9 +164,46 @@ def check_inference_is_clean(module):
         np.testing.assert_array_equal(model.reconstruct(x), clean.reconstruct(x))
 
 
+def check_gradient_of_tied_weights(module):
+    """One product for both gradients of W equals automatic differentiation, with dropout, penalties and weights."""
+    x, weights = examples(n=7), np.random.default_rng(3).random(7).astype("float32")
+    middles = (
+        ("sigmoid", []),
+        ("linear", [networks.Tanh(), regularization.Dropout(0.4, seed=1)]),
+        ("relu", [keras.layers.Dropout(0.4, seed=1)]),
+    )
+    for activation, after in middles:
+        dense = keras.layers.Dense(5, activation, kernel_regularizer="l2")
+        model = module.Autoencoder(
+            keras.Sequential([keras.Input((2, 2)), keras.layers.Flatten(), dense, *after])
+        )
+        model.build((None, 2, 2))
+        assert module._is_plain(model._stages[0])
+        start = [each.numpy() for each in model.variables]
+        found = []
+        for decoded in (model.decoded, _decoded_by_layers(model)):
+            for variable, value in zip(
+                model.variables, start, strict=True
+            ):  # the states of dropout among them
+                variable.assign(value)
+            with tf.GradientTape() as tape:
+                z = decoded(tf.reshape(x, (-1, 2, 2)), training=True)
+                losses = module.reconstruction_loss(x, z, "cross_entropy")
+                loss = tf.reduce_sum(weights * losses) + tf.add_n(model.losses)
+            found.append([losses, *tape.gradient(loss, [each.value for each in model.trainable_variables])])
+        assert len(found[0]) == 4
+        for ours, automatic in zip(*found, strict=True):
+            np.testing.assert_allclose(ours, automatic, rtol=1e-5, atol=1e-6)
+
+
+def _decoded_by_layers(model):
+    return lambda seen, training: model.decode(model.encoder(seen, training=training))
+
+
 CHECKS = [
     check_cost,
     check_gradient,
+    check_gradient_of_tied_weights,
     check_reconstruct,
     check_masking,
     check_salt_and_pepper,
@@ -189,7 +226,12 @@ def test_cost_gradient_and_corruption(check):
         (check_cost, "activate(z) if i else z", "activate(z)"),
         (check_cost, " + ops.cast(self._biases[i], a.dtype)", ""),
         (check_cost, "return 0.5 * ops.sum(ops.square", "return ops.sum(ops.square"),
-        (check_cost, "ops.sum(ops.binary", "ops.mean(ops.binary"),
+        (check_cost, "ops.sum(cross_entropy", "ops.mean(cross_entropy"),
+        (check_cost, "softplus(z, p) - x * z", "softplus(z, p) + x * z"),
+        (check_gradient, "(p - x)", "(x - p)"),
+        (check_gradient_of_tied_weights, "concatenate([of_a, h])", "concatenate([h, of_a])"),
+        (check_gradient_of_tied_weights, "ops.matmul(of_z, kernel))  # (5)", "ops.ones_like(h))  # (5)"),
+        (check_gradient_of_tied_weights, "of_kernel, ops.sum(of_a", "of_kernel, ops.sum(h"),
         (check_cost, "ops.square(x - z)", "ops.square(x + z)"),
         (check_gradient, "ops.cast(kernel, a.dtype)", "ops.stop_gradient(ops.cast(kernel, a.dtype))"),
         (check_reconstruct, 'ops.sigmoid(z) if self', "z if self"),

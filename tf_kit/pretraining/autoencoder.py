@@ -3,11 +3,12 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import refuse
 from tf_kit.networks.inspection import build_on, output_shape
-from tf_kit.networks.stages import check_flat, dense_stages
+from tf_kit.networks.stages import Stage, check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
@@ -113,6 +114,12 @@ class Autoencoder(Pretrainer):
             a = self._stages[i - 1].activate(z) if i else z
         return a
 
+    def decoded(self, seen: Tensor, training: bool = False) -> Tensor:
+        """Compute z, as `decode`, from inputs of the encoder: equations (1) and (2)."""
+        if self.decoder is None and self.tied and len(self._stages) == 1 and _is_plain(self._stages[0]):
+            return tied_reconstruction(self._stages[0], self._biases[0], seen, training)
+        return self.decode(self.encoder(seen, training=training))  # (1)
+
     def reconstruct(self, x: ArrayLike) -> Tensor:
         """Compute x̂ from clean inputs, in the shape of `x`, float32."""
         x = ops.convert_to_tensor(x)
@@ -124,7 +131,7 @@ class Autoencoder(Pretrainer):
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
     ) -> tuple[dict[str, Tensor], None]:
         seen = self.corrupt(x, random) if training else x
-        z = self.decode(self.encoder(seen, training=training))  # (1)
+        z = self.decoded(seen, training=training)
         return {"loss": reconstruction_loss(x, z, self.resolve_loss(x))}, None
 
     def resolve_loss(self, x: ArrayLike) -> str:
@@ -207,6 +214,65 @@ class DenoisingAutoencoder(Autoencoder):
         return ops.where(masked, salt, x)  # (3)
 
 
+def _is_plain(stage):
+    """Return whether a stage is x → f(x W + b) with weights in W and b alone, and nothing added to the loss."""
+    dense = stage.dense
+    changed = dense.lora_enabled or dense.quantization_mode or dense.activity_regularizer
+    around = [layer for layer in (*stage.before, *stage.after) if layer.weights or not _is_simple(layer)]
+    return type(dense) is keras.layers.Dense and dense.use_bias and not (changed or around)
+
+
+def _is_simple(layer):
+    return is_elementwise(layer) or is_random(layer) or is_reshaping(layer)
+
+
+def tied_reconstruction(stage: Stage, visible_bias: keras.Variable, seen: Tensor, training: bool) -> Tensor:
+    """Compute (1) and (2) of `Autoencoder` for one layer with tied weights, and the gradient of W in one product.
+
+    W occurs twice. With a = W x̃ + b, and the gradients δ_z and δ_a of the loss with respect to z and a,
+
+        δ_a = f′(a) ⊙ W δ_z                                                 (5)
+        ∂L/∂W = δ_a x̃ᵀ + h δ_zᵀ = (δ_a, h) (x̃, δ_z)ᵀ                        (6)
+
+    where the columns of the last two factors are the examples of the batch, twice. Automatic differentiation would make
+    two products, and add two matrices of the size of W.
+
+    Args:
+        stage: the layer, of which only the dense layer has weights.
+        visible_bias: b′.
+        seen: x̃, (n, …).
+        training: whether this is a training step.
+
+    Returns:
+        z, (n, features).
+    """
+    for layer in stage.before:
+        seen = layer(seen, training=training)
+    dtype = stage.dense.compute_dtype
+    parameters = stage.dense.kernel, stage.dense.bias, visible_bias
+    x, kernel, bias, shift = (ops.cast(each, dtype) for each in (seen, *parameters))  # kernel: Wᵀ
+    a = ops.matmul(x, kernel) + bias
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(a)
+        h = stage.dense.activation(a)
+        for layer in stage.after:
+            h = layer(h, training=training)  # (1)
+    z = ops.matmul(h, ops.transpose(kernel)) + shift  # (2)
+
+    @ops.custom_gradient
+    def with_gradient(x, kernel, bias, shift):
+        def gradient(of_z):
+            of_a = tape.gradient(h, a, ops.matmul(of_z, kernel))  # (5)
+            left, right = ops.concatenate([x, of_z]), ops.concatenate([of_a, h])
+            of_kernel = ops.matmul(ops.transpose(left), right)  # (6)
+            of_x = ops.matmul(of_a, ops.transpose(kernel))
+            return of_x, of_kernel, ops.sum(of_a, axis=0), ops.sum(of_z, axis=0)
+
+        return ops.stop_gradient(z), gradient
+
+    return with_gradient(x, kernel, bias, shift)
+
+
 def reconstruction_loss(x: ArrayLike, z: ArrayLike, loss: str) -> Tensor:
     """Compute the reconstruction loss of each example, summed over features: (3) or (4) of `Autoencoder`.
 
@@ -227,6 +293,25 @@ def reconstruction_loss(x: ArrayLike, z: ArrayLike, loss: str) -> Tensor:
     z = ops.cast(z, "float32")
     x = ops.reshape(ops.cast(x, "float32"), ops.shape(z))
     if loss == "cross_entropy":
-        # softplus(z) − x z, which is (3) with x̂ = σ(z) and finite for any z
-        return ops.sum(ops.binary_crossentropy(x, z, from_logits=True), axis=-1)  # (3)
+        return ops.sum(cross_entropy(x, z), axis=-1)  # (3)
     return 0.5 * ops.sum(ops.square(x - z), axis=-1)  # (4)
+
+
+def cross_entropy(x: Tensor, z: Tensor) -> Tensor:
+    """Compute −x log σ(z) − (1 − x) log(1 − σ(z)) of each entry as softplus(z) − x z, which is finite for any z.
+
+    The gradient σ(z) − x is given in closed form: it needs the sigmoid that the value has computed, and nothing else.
+    """
+    p = ops.sigmoid(z)
+    value = softplus(z, p) - x * z
+
+    @ops.custom_gradient
+    def with_gradient(x, z):
+        return ops.stop_gradient(value), lambda upstream: (-upstream * z, upstream * (p - x))
+
+    return with_gradient(x, z)
+
+
+def softplus(z: Tensor, p: Tensor) -> Tensor:
+    """Compute log(1 + exp z) from p = σ(z), where that is known, up to the rounding of 1: faster than by `log1p`."""
+    return ops.maximum(z, 0) - ops.log(ops.maximum(p, 1 - p))

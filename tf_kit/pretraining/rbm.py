@@ -9,9 +9,11 @@ from keras import ops
 from tf_kit import checks
 from tf_kit.checks import count, refuse
 from tf_kit.networks.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
+from tf_kit.pretraining.autoencoder import cross_entropy, softplus
 from tf_kit.pretraining.methods import RBMOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
+from tf_kit.training.inputs import PROBABILITIES, SCALED, InputRange
 from tf_kit.typing import ArrayLike, Tensor
 
 
@@ -100,6 +102,10 @@ class RBM(Pretrainer):
         self.visible, self.num_chains = self.options.visible, self.options.num_chains
         self.monitor = "pseudo_likelihood" if self.persistent and visible == "bernoulli" else "reconstruction"
         self._chains: Any = None  # variable of the chains, if they are persistent
+
+    @property
+    def input_range(self) -> InputRange:
+        return PROBABILITIES if self.visible == "bernoulli" else SCALED
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.encoder.built:
@@ -256,7 +262,7 @@ class RBM(Pretrainer):
         rows = ops.concatenate([v, chain])
         logits = ops.concatenate([logits, self._hidden_logits(chain)])
         p = ops.sigmoid(logits)
-        energies = self._visible_energy(rows) - ops.sum(_softplus(logits, p), axis=-1)  # (4)
+        energies = self._visible_energy(rows) - ops.sum(softplus(logits, p), axis=-1)  # (4)
 
         @ops.custom_gradient
         def free_energies(kernel, hidden_bias, visible_bias):
@@ -278,7 +284,7 @@ class RBM(Pretrainer):
         z, mean = reconstruction or self._logits_and_mean(ops.sigmoid(hidden_logits))
         if self.visible == "gaussian":
             return 0.5 * ops.sum(ops.square(v - mean), axis=-1)
-        return ops.sum(_softplus(z, mean) - v * z, axis=-1)  # cross-entropy
+        return ops.sum(cross_entropy(v, z), axis=-1)
 
     def _shared(self, random):
         """Make the random functions of the persistent chains, which are equal on all replicas."""
@@ -290,11 +296,6 @@ class RBM(Pretrainer):
             return random.shared_normal((self.num_chains, *shape))
 
         return uniform, normal
-
-
-def _softplus(z, p):
-    """Compute softplus(z) from p = σ(z), where that is known, up to rounding of 1: faster than with log1p."""
-    return ops.maximum(z, 0) - ops.log(ops.maximum(p, 1 - p))
 
 
 def _sigmoid_stage(encoder):

@@ -90,7 +90,7 @@ class MaskedVectors(Autoencoder):
     ) -> tuple[dict[str, Tensor], None]:
         x = ops.cast(x, "float32")
         masked = self.draw_masked(x, random)
-        z = self.decode(self.encoder(self.cover(x, masked), training=training))  # (2)
+        z = self.decoded(self.cover(x, masked), training=training)  # (2)
         loss = reconstruction_loss(ops.reshape(x, (-1, 1)), ops.reshape(z, (-1, 1)), self.resolve_loss(x))
         weights = ops.reshape(ops.cast(masked, "float32"), ops.shape(z))
         total = ops.sum(weights * ops.reshape(loss, ops.shape(z)), axis=-1)
