@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -218,6 +219,8 @@ def test_pretraining_on_unlabelled_images_then_labelled_ones(flat, classes, tmp_
             InputError, match=r"hold no example of the pretraining\. Received: \d+ of 12 test"
         ):
             judge(tmp_path / "run", data=str(classes))
+    seen = classification.probe_run(tmp_path / "run", data=str(classes), epochs=1, test_on_seen=True)
+    assert seen["test_seen_in_pretraining"] == 6, "one of the two classes"
     for file in classes.rglob("*.png"):  # a little brighter, so they are different images
         Image.fromarray(np.asarray(Image.open(file)) + 3).resize((16, 16)).save(file)
     results = classification.finetune_run(tmp_path / "run", data=str(classes), epochs=15, learning_rate=0.01)
@@ -230,7 +233,8 @@ def test_pretraining_on_unlabelled_images_then_labelled_ones(flat, classes, tmp_
     with pytest.raises(InputError, match="a subfolder of images for each class"):
         classification.probe_run(tmp_path / "run", data=str(flat))
     flat.rename(tmp_path / "gone")
-    results = classification.probe_run(tmp_path / "run", data=str(classes), labels=4, epochs=1)
+    again = {"labels": 4, "epochs": 1, "out": tmp_path / "again"}
+    results = classification.probe_run(tmp_path / "run", data=str(classes), **again)
     assert results["labels"] == 4, "without the images of the pretraining there is no check"
 
 
@@ -242,19 +246,30 @@ def test_grey_images_get_three_channels_for_a_color_encoder(classes, tmp_path):
     pretrain("masked", tmp_path / "colors", tmp_path / "run", epochs=1)
     assert classification.probe_run(tmp_path / "run", data=str(classes), epochs=1)["labels"] == 56
     pretrain("masked", classes, tmp_path / "grey", epochs=1)
-    with pytest.raises(InputError, match=r"images of 8×8×1"):
-        classification.probe_run(tmp_path / "grey", data=str(tmp_path / "colors"))
+    for name in ("red", "blue"):
+        shutil.copytree(tmp_path / "colors", tmp_path / "sorted" / name)
+        for i, file in enumerate((tmp_path / "sorted" / name).iterdir()):
+            pixels = np.asarray(Image.open(file)).copy()
+            pixels[0, 0] = (i, 100, 0) if name == "red" else (0, 100, i)
+            Image.fromarray(pixels).save(file)
+    results = classification.probe_run(tmp_path / "grey", data=str(tmp_path / "sorted"), epochs=1)
+    assert results["labels"] == 16, "images in color become grey"
 
 
-def test_changed_folder_is_refused(classes, tmp_path):
-    """Its split changes, so images of the pretraining could be tested."""
+def test_folder_that_grew_keeps_its_division(classes, tmp_path, capsys):
+    """Each image stays in the part that it had in the pretraining; new ones are not used."""
     pretrain("masked", classes, tmp_path / "run", epochs=1)
+    before = classification.probe_run(tmp_path / "run", epochs=1)
     Image.fromarray(np.zeros((8, 8), "uint8")).save(classes / "dim" / "another.png")
+    after = classification.probe_run(tmp_path / "run", epochs=1, out=tmp_path / "again")
+    assert "1 new or changed images are not used" in capsys.readouterr().err
+    assert after == before
+    with pytest.raises(InputError, match=r"files='81 images.*not '80 images"):
+        pretrain("masked", classes, tmp_path / "run", epochs=1, resume=True)
+    (tmp_path / "run" / "images.csv").unlink()
     for judge in (classification.finetune_run, classification.probe_run):
         with pytest.raises(InputError, match=r"as they were. Received: .*with 81 images, .*with 80 images"):
             judge(tmp_path / "run")
-    with pytest.raises(InputError, match=r"files='81 images.*not '80 images"):
-        pretrain("masked", classes, tmp_path / "run", epochs=1, resume=True)
 
 
 def test_classes_of_a_folder_are_learned(classes, tmp_path, monkeypatch):
@@ -275,14 +290,15 @@ def test_neighbors_are_at_most_the_labels_per_class(classes, tmp_path):
     assert options["options"]["k"] == 5
 
 
-def test_images_in_both_training_and_test_are_refused(classes, tmp_path):
+def test_images_in_both_training_and_test_are_refused(classes, tmp_path, capsys):
     """A test on copies of training images would measure memory."""
     for file in classes.rglob("*.png"):
         Image.open(classes / "dim" / "00.png").save(file)
     pretrain("masked", classes, tmp_path / "run", epochs=1)
     for judge in (classification.finetune_run, classification.probe_run):
-        with pytest.raises(InputError, match="test examples that are also in train"):
+        with pytest.raises(InputError, match="1 and 39 copies of it"):
             judge(tmp_path / "run")
+    assert "fine-tuning on these classes would be refused" in capsys.readouterr().err
     assert not list((tmp_path / "run").glob("*-seed-0"))
 
 

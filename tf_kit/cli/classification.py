@@ -27,6 +27,8 @@ def _learning_rate(default: float):
 @flags.SEED
 @flags.LABELLED
 @flags.DATA_DIR
+@flags.LABELS_FILE
+@flags.TEST_ON_SEEN
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas
@@ -54,6 +56,8 @@ def finetune(run: str, labels: int | float | None, out: str | None, **options: A
 @flags.SEED
 @flags.LABELLED
 @flags.DATA_DIR
+@flags.LABELS_FILE
+@flags.TEST_ON_SEEN
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas

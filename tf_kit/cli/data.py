@@ -1,16 +1,17 @@
-"""tf-kit data: list, download and import data sets."""
+"""tf-kit data: list, download, import and check data sets."""
 
 from __future__ import annotations
 
 import click
 
+from tf_kit.checks import refuse
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Group
 
 
 @click.group(cls=Group)
 def data() -> None:
-    """List, download and import data sets."""
+    """List, download, import and check data sets."""
 
 
 @data.command("list")
@@ -53,3 +54,26 @@ def import_data(name: str, folder: str, data_dir: str | None) -> None:
     from tf_kit.data import import_raw
 
     click.echo(f"{name} is in {import_raw(name, folder, data_dir=data_dir)}")
+
+
+@data.command("check", short_help="Look at every image of FOLDER and report what is wrong.")
+@click.argument("folder", type=click.Path())
+@flags.UNLABELED
+@flags.LABELS_FILE
+@click.option("--exact", is_flag=True, help="Look for equal files only, not for images that look alike.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def check_data(folder: str, unlabeled: bool, labels_file: str | None, exact: bool, as_json: bool) -> None:
+    """Look at every image of FOLDER: classes, sizes, damaged files, duplicates, files that are passed over.
+
+    The last lines name what a later command would refuse. The exit status is 0, or 1 if a file is damaged or something
+    would be refused.
+    """
+    from tf_kit.data import check
+    from tf_kit.data.folder import is_folder
+
+    if not is_folder(folder):
+        refuse("check.path", "be a folder of images", folder, flag="FOLDER")
+    report = check(folder, unlabeled=unlabeled, labels_file=labels_file, near=not exact)
+    click.echo(report.to_json() if as_json else report)
+    if not report.is_usable:
+        raise SystemExit(1)

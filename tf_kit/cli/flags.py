@@ -47,7 +47,7 @@ def text(name: str, help: str, default: Any = None, default_text: str | None = N
     return click.option(name, default=default, help=help_text(help, default_text or default), **more)
 
 
-def choice(name: str, help: str, choices: Sequence[str], default: str, **more: Any) -> Callable:
+def choice(name: str, help: str, choices: Sequence[str], default: str | None, **more: Any) -> Callable:
     """Make the decorator of a flag that takes one of some words; `more` are arguments of `click.option`.
 
     Args:
@@ -146,6 +146,32 @@ LABELLED = text(
     "Data set, or folder of images in subfolders, to train and test on",
     default_text="the data of RUN",
     metavar="NAME",
+)
+IMAGE_SIZE = text(
+    "--image-size",
+    "Pixels per side, or height,width, that images are scaled to",
+    default_text="by the images",
+    type=Parsed(image_size, "integer"),
+)
+COLOR = choice(
+    "--color",
+    "Color that the images of a folder are converted to",
+    ("grey", "rgb"),
+    None,
+    default_text="grey if all are",
+)
+UNLABELED = click.option("--unlabeled", is_flag=True, help="Take all images of a folder without classes.")
+LABELS_FILE = text(
+    "--labels-file",
+    "CSV file with file name and class of images of the folder, instead of subfolders",
+    default_text="none",
+    type=click.Path(),
+    metavar="FILE",
+)
+TEST_ON_SEEN = click.option(
+    "--test-on-seen",
+    is_flag=True,
+    help="Test also on images that the pretraining has seen, without their labels; the results record it.",
 )
 SEED = number("--seed", "Seed of all random numbers", default=0, at_least=0)
 SEEDS = number("--seeds", "Number of seeds, which are counted from 0", default=3)

@@ -11,20 +11,14 @@ import click
 
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command, Group
-from tf_kit.options import Parsed, flags_of
+from tf_kit.options import flags_of
 from tf_kit.pretraining.methods import METHODS, SIZES, EncoderOptions, Method
 
-IMAGE_SIZE = flags.text(
-    "--image-size",
-    "Pixels per side, or height,width, that images are scaled to",
-    default_text="by the images",
-    type=Parsed(flags.image_size, "integer"),
-)
 TEXT = flags.text("--data", "Text file, or prepared text set", "tiny_shakespeare", metavar="NAME")
 
 # Sections of the help, with the flags that each lists after those of the method itself.
 SECTIONS = {
-    "Data": ("data", "data_dir", "image_size", "labels", "length"),
+    "Data": ("data", "data_dir", "image_size", "color", "unlabeled", "labels_file", "labels", "length"),
     "Encoder": ("encoder", "units", "activation", "filters", "patch_size", "width", "depth"),
     "Training": ("epochs", "batch_size", "learning_rate", "seed", "monitor_every"),
     "Run": ("out", "resume", "replicas", "strategy", "help"),
@@ -135,7 +129,8 @@ def _shared(name: str, method: Method) -> list:
     if method.reads_text:
         return [TEXT, flags.DATA_DIR, flags.SEED, out, flags.RESUME]
     labels = [flags.LABELS] if method.supervised else []
-    return [flags.DATA, flags.DATA_DIR, IMAGE_SIZE, *labels, flags.SEED, out, flags.RESUME]
+    reading = [flags.IMAGE_SIZE, flags.COLOR, flags.UNLABELED, flags.LABELS_FILE]
+    return [flags.DATA, flags.DATA_DIR, *reading, *labels, flags.SEED, out, flags.RESUME]
 
 
 def _flags_of(name: str) -> set[str]:

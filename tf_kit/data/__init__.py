@@ -6,6 +6,7 @@
 from tf_kit.data.batches import epoch_order, minibatches
 from tf_kit.data.catalogue import Available, available
 from tf_kit.data.fetch import get
+from tf_kit.data.inspection import Report, check
 from tf_kit.data.loading import load, stream
 from tf_kit.data.overlap import find_overlap, refuse_overlap
 from tf_kit.data.raw import import_raw
@@ -15,10 +16,12 @@ from tf_kit.data.text import Text, load_text
 
 __all__ = [
     "Available",
+    "Report",
     "Share",
     "Split",
     "Text",
     "available",
+    "check",
     "check_images",
     "epoch_order",
     "find_overlap",

@@ -18,7 +18,7 @@ _COUNTED = {1: "one image", 2: "two images", 3: "three images"}
 _NAMES = {VAL: "validation", TEST: "test"}
 
 
-def parts(folder: Folder, seed: int) -> list[np.ndarray]:
+def parts(folder: Folder, seed: int, seen: np.ndarray | None = None) -> list[np.ndarray]:
     """Divide the images into train, val and test.
 
     Parts that the owner of the folder has made are taken as they are. Others are drawn at random from the images for
@@ -28,6 +28,7 @@ def parts(folder: Folder, seed: int) -> list[np.ndarray]:
     Args:
         folder: the images.
         seed: whole number that fixes the division.
+        seen: bool (n,), images that are to be tested on only if there are no others. Defaults to None.
 
     Returns:
         Three arrays of indices into `folder.files`.
@@ -53,6 +54,10 @@ def parts(folder: Folder, seed: int) -> list[np.ndarray]:
             sixth = _sixth(len(members), drawn)
             sizes = (len(members) - sixth * len(drawn), *(sixth for _ in drawn))
             chosen = stratified(np.zeros(len(members), int), sizes, rng)
+            if seen is not None:  # the last ones are for test, those before them for validation
+                order = members[rng.permutation(len(members))]
+                order = order[np.argsort(~seen[order], kind="stable")]
+                chosen = [np.searchsorted(members, each) for each in np.split(order, np.cumsum(sizes)[:-1])]
             for part, indices in zip(drawn, chosen[1:], strict=True):
                 assigned[members[indices]] = part
     assigned = assigned[original]

@@ -14,7 +14,7 @@ import numpy as np
 from tf_kit.checks import choice, refuse
 from tf_kit.data.copies import originals, within
 from tf_kit.data.division import check_numbers, parts
-from tf_kit.data.layout import lay_out, part_names
+from tf_kit.data.layout import lay_out, part_names, refuse_one_class
 from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.owners import PARTS, TRAIN
@@ -23,7 +23,18 @@ from tf_kit.data.splits import Split
 from tf_kit.errors import InputError
 from tf_kit.typing import Dataset
 
-__all__ = ["COLORS", "Folder", "batches", "decode", "fingerprint", "is_folder", "parts", "read", "scan"]
+__all__ = [
+    "COLORS",
+    "Folder",
+    "batches",
+    "check_classes",
+    "decode",
+    "fingerprint",
+    "is_folder",
+    "parts",
+    "read",
+    "scan",
+]
 
 LONGEST_SIDE = 64  # pixels, if no image size is given
 COLORS = ("grey", "rgb")
@@ -137,6 +148,17 @@ def scan(
     )
     check_numbers(folder, needs_labels)
     return dataclasses.replace(folder, summary=_summary(folder, grey, left_out))
+
+
+def check_classes(folder: Folder) -> None:
+    """Refuse a folder whose classes cannot be trained and tested on.
+
+    Raises:
+        InputError: there is one class, or one of fewer images than parts.
+    """
+    if len(folder.class_names) == 1:
+        refuse_one_class(folder.path, folder.class_names[0])
+    check_numbers(folder, needs_labels=True)
 
 
 def _leaks(original, part):

@@ -88,6 +88,9 @@ def read_head(file: Path) -> Head:
     with _reading(file), Image.open(file) as image:
         _check_pixels(file, image.size)
         width, height = image.size
+        if image.format == "TIFF":  # of which some versions of Pillow swap them
+            tags = getattr(image, "tag_v2", {})
+            width, height = tags.get(256, width), tags.get(257, height)
         if _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         return Head((height, width), image.mode, image.format or "")
@@ -171,7 +174,7 @@ def refuse_damaged(errors: Sequence[InputError]) -> None:
     """Raise the first of some errors about files; its message also names the files of the others."""
     if not errors:
         return
-    first, rest = errors[0], errors[1:]
+    first, *rest = sorted(errors, key=lambda error: str(error.subject))
     if not rest:
         raise first
     names = ", ".join(Path(str(each.subject)).name for each in rest[:3])

@@ -9,19 +9,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from tf_kit import data
 from tf_kit.checks import count, number, refuse
-from tf_kit.data.folder import fingerprint
 from tf_kit.data.loading import is_folder
-from tf_kit.data.splits import withhold
+from tf_kit.data.splits import Split
 from tf_kit.errors import InputError
-from tf_kit.pretraining import finetune, knn_accuracy, linear_probe, refuse_overlap
+from tf_kit.pretraining import finetune, knn_accuracy, linear_probe
+from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.files import read_json, save_model
+from tf_kit.runs.inputs import write_inputs
+from tf_kit.runs.labelled import labelled_examples
 from tf_kit.runs.run import Run
-from tf_kit.runs.training_data import refuse_without_labels, training_data
 from tf_kit.runs.watching import usual_neighbors
 from tf_kit.training import workers
+from tf_kit.training.representation import represent
 
 
 def finetune_run(
@@ -33,6 +34,8 @@ def finetune_run(
     labels: int | float | None = None,
     data: str | None = None,
     data_dir: str | Path | None = None,
+    labels_file: str | Path | None = None,
+    test_on_seen: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -48,6 +51,9 @@ def finetune_run(
         data: data set, or folder of images with classes, to train and test on. None of its test images may have been
             used in the pretraining. Defaults to None, the data of the pretraining.
         data_dir: folder of prepared data sets. Defaults to None, that of the pretraining.
+        labels_file: CSV file with the classes of the images of the folder, see `data.load`. Defaults to None.
+        test_on_seen: whether images may be tested on that the pretraining has seen, without their labels; the results
+            then record how many. Defaults to False.
         seed: seed of all random numbers. Defaults to 0.
         out: run folder. Defaults to `folder_within(folder, "finetune", labels, seed, data)`.
         resume: whether to continue the same fine-tuning in `out`. Defaults to False.
@@ -61,7 +67,8 @@ def finetune_run(
             another argument is out of range.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    where = {"labels": labels, "data": data, "data_dir": data_dir, "seed": seed, "out": out, "resume": resume}
+    where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
+    where |= {"test_on_seen": test_on_seen, "out": out, "resume": resume}
     return _classify("finetune", folder, training, None, **where)
 
 
@@ -75,6 +82,8 @@ def probe_run(
     labels: int | float | None = None,
     data: str | None = None,
     data_dir: str | Path | None = None,
+    labels_file: str | Path | None = None,
+    test_on_seen: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -85,17 +94,20 @@ def probe_run(
         folder: run folder of `pretrain`.
         epochs, batch_size, learning_rate: as for `finetune_run`; the learning rate defaults to 0.01.
         k: number of neighbors. Defaults to None: 20, or the number of labels per class if that is less.
-        labels, data, data_dir, seed, out, resume: as for `finetune_run`.
+        labels, data, data_dir, labels_file, test_on_seen, seed, out, resume: as for `finetune_run`.
 
     Returns:
         The results, as for `finetune_run`, with the test error of the nearest neighbors.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    where = {"labels": labels, "data": data, "data_dir": data_dir, "seed": seed, "out": out, "resume": resume}
+    where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
+    where |= {"test_on_seen": test_on_seen, "out": out, "resume": resume}
     return _classify("probe", folder, training, k, **where)
 
 
-def _classify(kind, folder, training, k, *, labels, data, data_dir, seed, out, resume):
+def _classify(
+    kind, folder, training, k, *, labels, data, data_dir, labels_file, test_on_seen, seed, out, resume
+):
     function = f"{kind}_run"
     for name in ("epochs", "batch_size"):
         count(f"{function}.{name}", training[name])
@@ -107,11 +119,22 @@ def _classify(kind, folder, training, k, *, labels, data, data_dir, seed, out, r
         received = f"{folder}, pretrained on text, which has no classes"
         refuse(f"{function}.folder", requirement, received, flag="RUN")
     shape = tuple(encoder.get_build_config()["input_shape"][1:])
-    train, val, test = _splits(function, shape, pretrained, data, data_dir)
-    train = withhold(train, labels, seed=0)
+    labelled = labelled_examples(
+        function,
+        Path(folder),
+        shape,
+        pretrained,
+        name=data,
+        data_dir=data_dir,
+        labels_file=labels_file,
+        test_on_seen=test_on_seen,
+    )
+    train = labelled.train.withhold(labels)
     chosen = {**training, "labels": labels, "seed": seed}
     if data is not None:
         chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
+    chosen |= {"labels_file": str(Path(labels_file).expanduser().resolve())} if labels_file else {}
+    chosen |= {"test_on_seen": True} if test_on_seen else {}
     if kind == "probe":
         chosen["k"] = usual_neighbors(train) if k is None else count("probe_run.k", k)
         if chosen["k"] > len(train):
@@ -125,84 +148,51 @@ def _classify(kind, folder, training, k, *, labels, data, data_dir, seed, out, r
     for stage, epoch in collapsed_in.items():
         line = f"the embeddings collapsed in epoch {epoch} of its {stage}, so this will gain little"
         run.progress.print(f"{folder}: {line}")
-    return _trained_and_tested(kind, run, encoder, (train, val, test), chosen)
+    for note in labelled.notes:
+        run.progress.print(note)
+    labelled = dataclasses.replace(labelled, train=train)
+    return _trained_and_tested(kind, run, encoder, labelled, chosen)
 
 
-def _trained_and_tested(kind, run, encoder, splits, chosen):
+def _trained_and_tested(kind, run, encoder, labelled, chosen):
     """Train the classifier on the encoder, record the errors, draw, and save; returns the results."""
-    train, val, test = splits
+    train, val, test = labelled.train, labelled.val, labelled.test
     make = finetune if kind == "finetune" else linear_probe
     classifier = make(encoder, train.num_classes, learning_rate=chosen["learning_rate"], seed=chosen["seed"])
     history = run.fit(
         classifier,
-        train.x,
-        train.y,
+        **train.for_training(chosen["batch_size"], chosen["seed"]),
         stage=kind,
         epochs=chosen["epochs"],
-        batch_size=chosen["batch_size"],
-        validation_data=(val.x, val.y),
+        validation_data=val.given() if val.x is not None else val.given()[0],
         keep_best="val_accuracy",
     )
     run.progress.close()
     results = {"labels": len(train), "best_epoch": history["best_epoch"], "error": {}}
     for split, examples in {"train": train, "valid": val, "test": test}.items():
-        accuracy = float(classifier.evaluate(examples.x, examples.y, verbose=0, return_dict=True)["accuracy"])
+        accuracy = float(classifier.evaluate(*examples.given(), verbose=0, return_dict=True)["accuracy"])
         results["error"][split] = round(100 * (1 - accuracy), 4)
     if kind == "probe":
-        error = 1 - float(knn_accuracy(encoder, train, test, k=chosen["k"]))
+        error = 1 - _accuracy_of_neighbors(encoder, train, test, chosen["k"])
         results["error"]["test, nearest neighbors"] = round(100 * error, 4)
+    if labelled.seen:
+        results["test_seen_in_pretraining"] = labelled.seen
     run.draw()
     save_model(classifier, run.folder / "classifier.keras")
+    write_inputs(run.folder, classifier, train.class_names)
     return run.finish(results)
 
 
-def _splits(function, shape, pretrained, name, data_dir):
-    """Load train, val and test: the data of the pretraining, or a data set `name` with images of the same shape.
-
-    Refuses test examples that the encoder has seen, if the data of the pretraining can still be read.
-    """
-    own = {"data_dir": pretrained.get("data_dir"), "image_size": pretrained.get("image_size")}
-    files = pretrained.get("files")  # None if the data were not a folder
-    is_there = files is None or Path(pretrained["data"]).is_dir()
-    found = files and is_there and fingerprint(pretrained["data"])
-    if found and found != files:
-        requirement = "find the images of its pretraining as they were"
-        received = f"{pretrained['data']} with {found}; the pretraining began with {files}"
-        remedy = "The split depends on the images, so pretrain again on the folder as it is"
-        refuse(f"{function}.folder", requirement, received, remedy, flag="RUN")
-    if name is None:
-        splits = data.load(pretrained["data"], seed=pretrained.get("split_seed", 0), **own)
-    else:
-        splits = _of_shape(f"{function}.data", name, shape, data_dir or own["data_dir"])
-    if not splits[0].num_classes:
-        refuse_without_labels(f"{function}.data", pretrained["data"] if name is None else name)
-    train, _, test = splits
-    refuse_overlap(train.all_x, test, ("train", "test"))
-    if name is not None and is_there:
-        seen = training_data(pretrained["data"], **own)
-        refuse_overlap(
-            seen.stream(0, 1, seed=0) if seen.stream else seen.x, test, ("the pretraining", "test")
-        )
-    return splits
+def _accuracy_of_neighbors(encoder, train, test, k):
+    """Compute `knn_accuracy`; images that are streamed are represented batch by batch."""
+    if train.x is not None:
+        return float(knn_accuracy(encoder, train, test, k=k))
+    known, asked = (Split(_represented(encoder, each), each.y, each.class_names) for each in (train, test))
+    return share_of_votes_right(keras.layers.Identity(), known, asked, k)
 
 
-def _of_shape(subject, name, shape, data_dir):
-    """Load a data set with images of a shape; those of a folder are scaled to it, grey ones get three channels."""
-    size = shape[:2] if is_folder(name, data_dir) else None
-    splits = data.load(name, seed=0, data_dir=data_dir, image_size=size)
-    if splits[0].all_x.shape[1:] == (*shape[:-1], 1) and shape[-1] == 3:
-        splits = [
-            dataclasses.replace(
-                each, **{part: np.repeat(getattr(each, part), 3, axis=-1) for part in ("x", "unlabelled_x")}
-            )
-            for each in splits
-        ]
-    received = splits[0].all_x.shape[1:]
-    if received != shape:
-        wanted = "×".join(map(str, shape))
-        requirement = f"have images of {wanted}, as in the pretraining"
-        refuse(subject, requirement, f"{name}, {received}", flag="--data")
-    return splits
+def _represented(encoder, examples):
+    return np.concatenate([represent(encoder, x.numpy()) for x, _ in examples.given()[0]])
 
 
 def folder_within(

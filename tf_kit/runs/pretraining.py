@@ -25,6 +25,8 @@ from tf_kit.runs import methods
 from tf_kit.runs.encoders import encoder_options, make_encoder
 from tf_kit.runs.figures import draw_results
 from tf_kit.runs.files import save_model
+from tf_kit.runs.inputs import write_inputs
+from tf_kit.runs.labelled import record_division
 from tf_kit.runs.run import Run
 from tf_kit.runs.text import pretrain_text
 from tf_kit.runs.training_data import TrainingData, training_data
@@ -53,6 +55,9 @@ def pretrain(
     image_size: int | tuple[int, int] | None = None,
     seed: int = 0,
     data_dir: str | Path | None = None,
+    color: str | None = None,
+    unlabeled: bool = False,
+    labels_file: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Pretrain an encoder and save it as `encoder.keras` in a run folder.
@@ -72,6 +77,7 @@ def pretrain(
         image_size: as for `data.load`. Defaults to None.
         seed: seed of all random numbers. Defaults to 0.
         data_dir: folder of prepared data sets. Defaults to None.
+        color, unlabeled, labels_file: how to read a folder of images, as for `data.load`.
         **options: options of the method, as `tf-kit pretrain METHOD --help` lists them: its own (`rate`,
             `temperature`, …), those of the encoder (`encoder`, `units`, …) and of the training (`epochs`,
             `batch_size`, `learning_rate`), `augment`, `monitor_every`, `length`. None means the default.
@@ -85,21 +91,22 @@ def pretrain(
     """
     count("pretrain.seed", seed, at_least=0)
     kind = find(method)
-    chosen = _chosen(method, options, image_size, labels)
+    reading = {"image_size": image_size, "color": color, "unlabeled": unlabeled, "labels_file": labels_file}
+    chosen = _chosen(method, options, reading, labels)
     if kind.reads_text:
         own, sizes, training = chosen.own, chosen.encoder, chosen.training
         return pretrain_text(method, name, out, resume, chosen.length, own, sizes, training, seed, data_dir)
-    return _pretrain_on_images(method, name, out, resume, labels, image_size, seed, data_dir, chosen)
+    return _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_dir, chosen)
 
 
-def _pretrain_on_images(method, name, out, resume, labels, image_size, seed, data_dir, chosen):
+def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_dir, chosen):
     """Pretrain with checked options `chosen`; the other arguments and the result are those of `pretrain`."""
     kind = find(method)
     train = training_data(
         name,
         supervised=kind.supervised,
         labels=labels,
-        image_size=image_size,
+        **reading,
         data_dir=data_dir,
         batch_size=chosen.training["batch_size"],
         seed=seed,
@@ -115,7 +122,8 @@ def _pretrain_on_images(method, name, out, resume, labels, image_size, seed, dat
         "method": method,
         "data": name if train.image_size is None else str(Path(name).expanduser().resolve()),
         "data_dir": data_dir and str(data_dir),
-        "image_size": train.image_size or image_size,
+        "image_size": train.image_size or reading["image_size"],
+        **train.reading(reading),
         "encoder": sizes,
         "augment": chosen.augment if chosen.augment is not None else views and "of the data set",
         **chosen.training,
@@ -127,14 +135,18 @@ def _pretrain_on_images(method, name, out, resume, labels, image_size, seed, dat
     run = Run(out, settings | chosen.own, resume=resume)
     if run.results:
         return run.results
+    if train.found is not None:
+        record_division(run.folder, train.found)
+        run.progress.print(f"{name}: {train.found.summary}")
     watch = None if kind.supervised else _watch(run, train, chosen.monitor_every)
     run.progress.print(
         f"{train.num_examples:,} training examples of {'×'.join(map(str, shape))}, encoder {sizes['kind']}"
     )
+    encoder = make_encoder(shape, **sizes, seed=seed)
     pretrain_into(
         run,
         method,
-        make_encoder(shape, **sizes, seed=seed),
+        encoder,
         train,
         draws_filters=sizes["kind"] == "mlp",
         fit=watch.fit if watch else run.fit,
@@ -144,6 +156,7 @@ def _pretrain_on_images(method, name, out, resume, labels, image_size, seed, dat
         seed=seed,
     )
     run.progress.close()
+    write_inputs(run.folder, encoder, train.class_names)
     collapsed_in = watch.collapsed_in if watch else {}
     stages = last_values(run)
     return run.finish({"method": method, "data": name, "stages": stages, "collapsed_in": collapsed_in})
@@ -182,9 +195,9 @@ def pretrain_into(
     save_model(encoder, run.folder / "encoder.keras")
 
 
-def _chosen(method, options, image_size, labels):
+def _chosen(method, options, reading, labels):
     """Check the options, and fill in the defaults of the method."""
-    kind, groups = find(method), _grouped(method, options, image_size, labels)
+    kind, groups = find(method), _grouped(method, options, reading, labels)
     usual = {each: getattr(kind, each) for each in TrainingOptions.names()}
     return _Chosen(
         own=own_options(method, groups[kind.options]),
@@ -196,13 +209,13 @@ def _chosen(method, options, image_size, labels):
     )
 
 
-def _grouped(method, options, image_size, labels):
+def _grouped(method, options, reading, labels):
     """Map each declaration to the options given for it; refuse options that the method does not have."""
     chosen, groups = find(method), {}
     given = {option: value for option, value in options.items() if value is not None}
     for declaration, names, _ in chosen.declarations():
         groups[declaration] = {each: given.pop(each) for each in names if each in given}
-    given |= {"image_size": image_size} if chosen.reads_text and image_size is not None else {}
+    given |= {each: value for each, value in reading.items() if value} if chosen.reads_text else {}
     given |= {"labels": labels} if not chosen.supervised and labels is not None else {}
     for option, value in given.items():
         refuse_foreign(method, option, value)

@@ -14,6 +14,7 @@ from tf_kit.checks import refuse
 from tf_kit.data import folder, loading
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.splits import Split, withhold
+from tf_kit.errors import InputError
 from tf_kit.typing import Dataset
 
 # A folder that needs more as float32 is read in minibatches, never as a whole. Arrays are in memory twice at times.
@@ -52,10 +53,16 @@ class TrainingData:
     found: folder.Folder | None = None
     class_names: tuple[str, ...] = ()
 
-    @property
-    def color(self) -> str | None:
-        """ "grey" or "rgb" for a folder, None for other data sets."""
-        return None if self.found is None else folder.COLORS[self.found.shape[2] == 3]
+    def reading(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """How a folder was read, for the options of a run: `color`, `unlabeled`, `labels_file`; empty without one."""
+        if self.found is None:
+            return {}
+        file = given["labels_file"]
+        return {
+            "color": folder.COLORS[self.found.shape[2] == 3],
+            "unlabeled": given["unlabeled"],
+            "labels_file": file and str(Path(file).expanduser().resolve()),
+        }
 
 
 def training_data(
@@ -90,6 +97,8 @@ def training_data(
         found = folder.scan(name, size, needs_labels=supervised, **how)
         if supervised and not found.class_names:
             refuse_without_labels("pretrain.name", name)
+        if not supervised and found.class_names:
+            found = dataclasses.replace(found, summary=found.summary + _later(found))
         return _of_folder(found, supervised, labels, batch_size, seed)
     train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how)
     x, y = (train.x, train.y) if supervised else (train.all_x, None)
@@ -103,6 +112,16 @@ def training_data(
         watched=lambda part, most: _evenly(held[part], most),
         class_names=train.class_names,
     )
+
+
+def _later(found):
+    """Say before a pretraining what a fine-tuning on its classes would refuse after it."""
+    try:
+        folder.check_classes(found)
+    except InputError as error:
+        typed = error.remedy if error.typed_remedy is None else error.typed_remedy
+        return f"; fine-tuning on these classes would be refused: {error.subject} must {error.requirement}. {typed}"
+    return ""
 
 
 def _of_folder(found, supervised, labels, batch_size, seed):

@@ -1,0 +1,151 @@
+"""Image files: orientation, formats, sizes, and files that cannot be read."""
+
+import errno
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from tf_kit.data import folder, load, pictures
+from tf_kit.errors import InputError
+
+WEDGE = np.zeros((16, 24, 3), "uint8")
+WEDGE[:8, :12] = 255
+
+
+def exif(orientation, extra=b""):
+    """EXIF block with an orientation, and an entry of Pillow #8965: a rational number out of the block."""
+    entries = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + extra
+    return b"Exif\0\0MM\0*" + struct.pack(">IH", 8, len(entries) // 12) + entries + b"\0\0\0\0"
+
+
+RATIONAL = struct.pack(">HHII", 0x011A, 5, 1, 0xFFFFFF00)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "png", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied(orientation, suffix, tmp_path):
+    file = tmp_path / f"a.{suffix}"
+    options = {"quality": 100} if suffix in ("jpg", "webp") else {}
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(WEDGE).save(file, exif=tags, **options)
+    head = pictures.read_head(file)
+    with Image.open(file) as image:
+        expected = ImageOps.exif_transpose(image).convert("RGB")
+    assert head.size == expected.size[::-1]
+    found = pictures.decode(file, (*head.size, 3)).astype(int)
+    np.testing.assert_allclose(found, np.asarray(expected), atol=12)
+
+
+def test_orientation_is_read_without_the_rest_of_the_block(tmp_path):
+    file = tmp_path / "a.jpg"
+    Image.fromarray(WEDGE).save(file, exif=exif(6, RATIONAL), quality=100)
+    assert pictures.read_head(file).size == (24, 16)
+    np.testing.assert_allclose(pictures.decode(file, (24, 16, 1))[:12, :8], 0, atol=12)
+
+
+@pytest.mark.parametrize(
+    "block", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\xff\xff", exif(9), exif(6)[:18], b"II*\0" * 3]
+)
+def test_damaged_exif_is_no_orientation(block):
+    assert pictures.orientation_in(block) == 1
+
+
+@pytest.mark.parametrize("size", [(1200, 1600), (1600, 1200), (1000, 70)])
+def test_large_jpeg_is_decoded_at_reduced_size(size, tmp_path):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), "uint8")).resize(size, Image.Resampling.BICUBIC)
+    image.save(tmp_path / "a.jpg", quality=95)
+    with Image.open(tmp_path / "a.jpg") as whole:
+        expected = np.asarray(whole.resize((64, 48), Image.Resampling.BILINEAR)).astype(int)
+    found = pictures.decode(tmp_path / "a.jpg", (48, 64, 3)).astype(int)
+    assert np.abs(found - expected).mean() < 3
+
+
+@pytest.mark.parametrize(("scale", "mode"), [(1 / 255, "F"), (1, "F"), (257, "F"), (257, "I;16")])
+def test_pixels_of_other_ranges_become_8_bits(scale, mode, tmp_path):
+    grey = np.arange(240, dtype="float64").reshape(15, 16)
+    grey[0, 0] = 255
+    values = (grey * scale).astype("float32" if mode == "F" else "uint16")
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    assert pictures.read_head(tmp_path / "a.tiff").is_grey
+    np.testing.assert_allclose(pictures.decode(tmp_path / "a.tiff", (15, 16, 1))[..., 0], grey, atol=1)
+
+
+def test_nan_in_an_image_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), np.nan, "float32")).save(tmp_path / "a.tiff")
+    with pytest.raises(InputError, match="finite pixels"):
+        pictures.decode(tmp_path / "a.tiff", (4, 4, 1))
+
+
+def test_image_of_400_megapixels_is_refused_with_its_size(tmp_path):
+    file = tmp_path / "a.png"
+    Image.new("1", (8, 8)).save(file)
+    content = bytearray(file.read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
+    file.write_bytes(content)
+    for read in (pictures.read_head, lambda path: pictures.decode(path, (8, 8, 1))):
+        with pytest.raises(InputError, match=r"at most 179 megapixels\. Received: .*400 megapixels\. Scale"):
+            read(file)
+
+
+@pytest.fixture
+def six(tmp_path):
+    for i in range(6):
+        Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 40, 3), "uint8")).save(
+            tmp_path / f"{i}.png"
+        )
+    return tmp_path
+
+
+def test_all_damaged_files_are_named(six):
+    for i in (1, 3, 4):
+        file = six / f"{i}.png"
+        file.write_bytes(file.read_bytes()[:-2000])
+    with pytest.raises(
+        InputError, match=r"1.png` must be .* likewise 3.png, 4.png, 3 files in all"
+    ) as caught:
+        load(str(six))
+    assert "`tf-kit data check FOLDER` lists them" in caught.value.typed_remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "received"),
+    [
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "without permission to read it"),
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), "no longer there"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "cannot be read: Input/output error"),
+        (struct.error("argument out of range"), "damaged or truncated"),
+    ],
+)
+def test_cause_of_an_unreadable_file_is_named(error, received, six, monkeypatch):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(InputError, match=rf"0.png` must be a readable image\. Received: a .*{received}"):
+        folder.scan(six)
+
+
+def test_folder_without_permission_is_refused_in_one_line(six, monkeypatch):
+    def fail(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(InputError, match=r"be a folder that can be read. Received: Permission denied. Allow"):
+        folder.scan(six)
+
+
+def test_name_that_is_not_utf8_is_read_and_printed(six):
+    raw = os.fsencode(six) + b"/caf\xe9"
+    for name in (raw, os.fsencode(six) + b"/dog"):
+        os.mkdir(name)
+        for i in range(3):
+            os.rename(os.fsencode(six / f"{i + 3 * name.endswith(b'dog')}.png"), name + b"/%d.png" % i)
+    train = load(str(six))[0]
+    assert train.class_names == ("caf�", "dog")

@@ -1,0 +1,61 @@
+"""What the models of a run take and give: shape and scale of the images, names of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tf_kit.checks import refuse
+from tf_kit.runs.files import read_json, write_json
+
+FILE = "inputs.json"
+
+
+def write_inputs(folder: Path, model: keras.Model, class_names: Sequence[str] = ()) -> None:
+    """Write `inputs.json` into a run folder: the images that its model takes, the classes, and the line that loads it.
+
+    Args:
+        folder: run folder.
+        model: the encoder or classifier of the run.
+        class_names: names of the classes, in the order of the outputs of a classifier. Defaults to none.
+    """
+    file = "classifier.keras" if (folder / "classifier.keras").exists() else "encoder.keras"
+    shape = input_shape_of(model)
+    write_json(
+        folder / FILE,
+        {
+            "shape": list(shape),
+            "color": {1: "grey", 3: "rgb"}.get(shape[-1]) if len(shape) == 3 else None,
+            "values": "from 0 (black) to 1 (white)" if len(shape) == 3 else "as in the pretraining",
+            "class_names": list(class_names),
+            "load": f'import keras, tf_kit; model = keras.models.load_model("{file}")',
+        },
+    )
+
+
+def input_shape_of(model: keras.Model) -> tuple[int, ...]:
+    """Return the shape of one example that a built model takes."""
+    encoder = getattr(model, "encoder", model)
+    return tuple(encoder.get_build_config()["input_shape"][1:])
+
+
+def read_inputs(folder: Path, model: keras.Model) -> dict[str, Any]:
+    """Read `inputs.json` of a run; of an older run without it, only the shape is known.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not (folder / FILE).is_file():
+        return {"shape": list(input_shape_of(model)), "class_names": []}
+    found = read_json(folder / FILE, FILE)
+    if not isinstance(found, dict) or not isinstance(found.get("shape"), list):
+        refuse(
+            FILE,
+            "hold the shape of the images",
+            f"{folder / FILE}",
+            "Run the command again in another folder",
+        )
+    return found
