@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from tf_kit.checks import refuse
 
 PREFIX = "tf_kit>"
 
@@ -35,6 +38,29 @@ def register_all() -> None:
             getattr(module, name)
 
 
+def require_tensorflow() -> None:
+    """Refuse another backend of Keras: training rests on `tf.data`, `tf.function` and `tf.distribute`.
+
+    Raises:
+        InputError: Keras has been imported with another backend.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        _refuse_backend("be tensorflow for training and pretraining", keras.backend.backend())
+
+
+def _refuse_missing_backend():
+    chosen = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if importlib.util.find_spec(chosen) is None:
+        _refuse_backend("name an installed backend of Keras; tf_kit trains with tensorflow", chosen)
+
+
+def _refuse_backend(requirement, chosen):
+    remedy = "Unset KERAS_BACKEND, or set it to tensorflow, before Python starts"
+    refuse("KERAS_BACKEND", requirement, f"KERAS_BACKEND={chosen}", remedy)
+
+
 def _teach_keras():
     from tf_kit import keras_internals
 
@@ -42,22 +68,28 @@ def _teach_keras():
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Finder that calls a function when `keras` has been imported; it finds nothing itself."""
+    """Finder that calls a function when `keras` has been imported; another finder finds `keras`."""
 
     def __init__(self, then: Callable[[], None]) -> None:
         self.then = then
+        self.inside = False
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        if fullname != "keras":
+        if fullname != "keras" or self.inside:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        _refuse_missing_backend()
+        self.inside = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self.inside = False
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
 
         def execute_and_teach(module):
             execute(module)
+            sys.meta_path.remove(self)
             self.then()
 
         spec.loader.exec_module = execute_and_teach  # type: ignore[method-assign]

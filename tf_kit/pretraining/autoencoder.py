@@ -12,7 +12,7 @@ from tf_kit.networks.stages import Stage, check_flat, dense_stages, is_elementwi
 from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import first_examples, is_array
+from tf_kit.training.inputs import InputRange, first_examples, is_array
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
@@ -75,6 +75,10 @@ class Autoencoder(Pretrainer):
         self.decoder = decoder
         self.options = AutoencoderOptions(tied, loss)
         self.tied, self.loss_name = self.options.tied, self.options.loss
+
+    @property
+    def input_range(self) -> InputRange | None:
+        return None  # squared error takes any inputs; `fit` checks those of cross-entropy
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.decoder is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tf_kit.checks import count, refuse
 from tf_kit.networks.inspection import build_on
@@ -18,7 +19,7 @@ from tf_kit.pretraining.autoencoder import DenoisingAutoencoder
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.rbm import RBM
 from tf_kit.training.classifier import Classifier
-from tf_kit.training.inputs import check_arrays, first_examples, is_array
+from tf_kit.training.inputs import check_arrays, check_data_set, first_examples, is_array
 from tf_kit.training.representation import represent
 from tf_kit.typing import ArrayLike, Dataset
 
@@ -63,8 +64,9 @@ def pretrain_greedily(
         encoder: sequence of dense layers; built from `x` if it is not built yet.
         x: array (n, …), or `tf.data.Dataset` of batches (`(x, y)` pairs for `Supervised`). The output of each layer
             for a data set is kept in a temporary file, never in memory as a whole, so the examples come in the same
-            order in every epoch. Or a function `(first_epoch, epochs, seed)` that returns the data set of these
-            epochs, in any order; the layers below are then computed again in each epoch.
+            order in every epoch; for an endless one (`repeat()`) the layers below are computed again in each step. Or
+            a function `(first_epoch, epochs, seed)` that returns the data set of these epochs, in any order; the
+            layers below are then computed again in each epoch.
         y: labels (n,), needed for `Supervised` only.
         block: `Autoencoder`, `DenoisingAutoencoder`, `RBM`, `Supervised`, or any `Pretrainer` class with arguments
             `encoder` and `seed`. Defaults to `DenoisingAutoencoder`.
@@ -75,7 +77,7 @@ def pretrain_greedily(
         seed: whole number that fixes the training of all layers; layer l uses a seed derived from it. Defaults to 0.
         fit: function that is called as `fit(block, x, y, stage="layer 1", epochs=…, batch_size=…)` instead of
             `block.fit`. `Run.fit` makes the pretraining resumable.
-        steps_per_epoch: batches per epoch, if `x` is a function.
+        steps_per_epoch: batches per epoch, if `x` is a function or an endless data set.
         verbose: as in `keras.Model.fit`. Defaults to 0.
         **block_arguments: arguments of every block: `rate=0.25`, `gibbs_steps=1`, …
 
@@ -104,15 +106,22 @@ def pretrain_greedily(
     _check_block(block, sample, y)
     if is_array(x):
         check_arrays("pretrain_greedily", x, y)
+        if steps_per_epoch is not None:
+            requirement = "be left out for arrays, because an epoch uses every example once"
+            refuse("pretrain_greedily.steps_per_epoch", requirement, f"steps_per_epoch={steps_per_epoch}")
+    else:
+        check_data_set("pretrain_greedily.x", sample, steps_per_epoch, "steps_per_epoch")
     if not encoder.built:
         first = x[:1] if is_array(x) else first_examples(sample)[0]
         build_on(encoder, (None, *first.shape[1:]))
     fresh = keras.optimizers.get(optimizer) if optimizer is not None else _default_optimizer(block)
     if issubclass(block, Supervised) and "num_classes" not in block_arguments:
+        if not is_array(x) and _is_endless(sample):
+            refuse("pretrain_greedily.num_classes", "be given with an endless data set", "num_classes=None")
         block_arguments["num_classes"] = _num_classes(sample, y)
 
     blocks = []
-    keeps_files = not is_array(x) and not callable(x)
+    keeps_files = isinstance(x, tf.data.Dataset) and not _is_endless(x)
     with _scratch_folder() if keeps_files else contextlib.nullcontext() as scratch:
         for depth, stage in enumerate(stages, start=1):
             part = keras.Sequential(stage.layers, name=f"stage_{depth}")
@@ -121,7 +130,7 @@ def pretrain_greedily(
             arguments: dict[str, Any] = {"epochs": epochs_of_layer[depth - 1], "verbose": verbose}
             if is_array(x):
                 arguments["batch_size"] = batch_size
-            elif callable(x):
+            else:
                 arguments["steps_per_epoch"] = steps_per_epoch
             inputs = functools.partial(x, seed=trainer.seed) if callable(x) else x
             if fit is not None:
@@ -132,6 +141,10 @@ def pretrain_greedily(
             if depth < len(stages):
                 x = _above(part, x, scratch and Path(scratch) / f"layer-{depth}")  # (2)
     return blocks
+
+
+def _is_endless(dataset):
+    return bool(tf.data.experimental.cardinality(dataset) == tf.data.INFINITE_CARDINALITY)
 
 
 def _scratch_folder():

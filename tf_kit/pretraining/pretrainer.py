@@ -9,9 +9,9 @@ from tf_kit.checks import refuse
 from tf_kit.networks.inspection import last_layer
 from tf_kit.networks.stages import HEAD
 from tf_kit.options import Options
-from tf_kit.training.inputs import check_one_input
+from tf_kit.training.inputs import SCALED, InputRange, check_one_input, check_range
 from tf_kit.training.trainer import Trainer
-from tf_kit.typing import Tensor
+from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
 class Pretrainer(Trainer):
@@ -49,8 +49,25 @@ class Pretrainer(Trainer):
         self.encoder = encoder
         self.options = Options()
 
+    @property
+    def input_dtype(self) -> str:
+        return self.encoder.input_dtype  # which may have another dtype policy than this model
+
+    @property
+    def input_range(self) -> InputRange | None:
+        """Values that the data may have, see `check_range`; None leaves them unchecked. A subclass may override it."""
+        return SCALED
+
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.encoder(x, training=training)
+
+    def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        check_range(f"{type(self).__name__}.fit.x", x, self.input_range)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
+        check_range(f"{type(self).__name__}.evaluate.x", x, self.input_range)
+        return super().evaluate(x, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         encoder = keras.saving.serialize_keras_object(self.encoder)

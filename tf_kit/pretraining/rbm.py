@@ -8,6 +8,7 @@ from keras import ops
 
 from tf_kit import checks
 from tf_kit.checks import count, refuse
+from tf_kit.networks.inspection import build_on
 from tf_kit.networks.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 from tf_kit.pretraining.autoencoder import cross_entropy, softplus
 from tf_kit.pretraining.methods import RBMOptions
@@ -108,8 +109,7 @@ class RBM(Pretrainer):
         return PROBABILITIES if self.visible == "bernoulli" else SCALED
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
+        build_on(self.encoder, input_shape)
         check_flat("RBM.encoder", self._stage, input_shape)
         self.num_visible = self._dense.kernel.shape[0]
         self.visible_bias = self.add_weight(

@@ -1,9 +1,12 @@
 """Classifier: an encoder with an output layer of logits, trained on labels."""
 
+import contextlib
+import re
 from typing import Any, Self
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from tf_kit import keras_internals
@@ -11,7 +14,7 @@ from tf_kit.checks import count, refuse
 from tf_kit.networks.inspection import build_on, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import check_one_input, is_array
+from tf_kit.training.inputs import check_data_set, check_one_input, first_examples, is_array
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -101,10 +104,36 @@ class Classifier(Trainer):
         self.built = True
 
     @property
+    def input_dtype(self) -> str:
+        return self.encoder.input_dtype  # which may have another dtype policy than this model
+
+    @property
     def trained_variables(self) -> list[keras.Variable]:
         if not self.frozen:
-            return self.trainable_variables
+            return super().trainable_variables
         return (self.head or last_layer(self.encoder)).trainable_variables
+
+    # Keras's hooks (averages of the weights, `SwapEMAWeights`) read these four.
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        return self.trained_variables
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        return self.trained_variables
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        return self._not_trained(self.variables)
+
+    @property
+    def non_trainable_weights(self) -> list[keras.Variable]:
+        return self._not_trained(self.weights)
+
+    def _not_trained(self, variables):
+        trained = {id(variable) for variable in self.trained_variables}
+        return [variable for variable in variables if id(variable) not in trained]
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         if self.head is None:
@@ -136,17 +165,35 @@ class Classifier(Trainer):
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
         self._check_labels("fit", x, y)
-        return super().fit(x, y, *args, **kwargs)
+        with self._naming_bad_labels("fit"):
+            return super().fit(x, y, *args, **kwargs)
 
     def evaluate(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> Any:
         self._check_labels("evaluate", x, y)
-        return super().evaluate(x, y, *args, **kwargs)
+        with self._naming_bad_labels("evaluate"):
+            return super().evaluate(x, y, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _naming_bad_labels(self, method):
+        """Turn TensorFlow's error about a label, which only a later batch of a data set has, into one line."""
+        try:
+            yield
+        except tf.errors.InvalidArgumentError as error:
+            found = re.search(r"label value of (-?\d+)", str(error))
+            if found is None:
+                raise
+            subject = f"{type(self).__name__}.{method}.x (labels)"
+            wanted = f"be class numbers 0 … {self.num_classes - 1}, shape (n,)"
+            refuse(subject, wanted, f"the label {found[1]}")
 
     def _check_labels(self, method, x, y):
         subject = f"{type(self).__name__}.{method}.y"
-        if is_array(x) and y is None:
+        if isinstance(x, tf.data.Dataset):
+            check_data_set(f"{method}.x", x, 1, "steps")
+            subject, y = f"{type(self).__name__}.{method}.x (labels)", first_examples(x, count=1024)[1]
+        if y is None and (is_array(x) or isinstance(x, tf.data.Dataset)):
             refuse(subject, "hold the labels", "y=None")
         if y is None or not len(y):
             return
@@ -155,6 +202,9 @@ class Classifier(Trainer):
         if labels.size != len(labels):
             remedy = "np.argmax(y, axis=-1) converts one-hot rows"
             refuse(subject, wanted, f"y.shape={labels.shape}", remedy)
+        if labels.dtype.kind not in "iufb":
+            remedy = "np.unique(y, return_inverse=True) numbers the classes"
+            refuse(subject, wanted, f"labels such as {labels.reshape(-1)[0]!r}", remedy)
         if not (labels.min() >= 0 and labels.max() < self.num_classes and np.all(labels == labels.round())):
             refuse(subject, wanted, f"labels from {labels.min()} to {labels.max()}")
 

@@ -1,13 +1,25 @@
 """Checks of the inputs of training: arrays or data sets, finite values, equal lengths."""
 
+import dataclasses
+import math
 from typing import Any, TypeGuard
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.registration import require_tensorflow
 from tf_kit.typing import ArrayLike, Dataset, Tensor
+
+_REMEDIES = {
+    list: "np.stack(x) makes one array of the arrays of a list",
+    tuple: "np.stack(x) makes one array; targets are the argument y",
+    dict: "Give one array, and split it inside the encoder",
+}
+
+require_tensorflow()  # before a model is made, which another backend could not train
 
 
 def is_array(x: Any) -> TypeGuard[ArrayLike]:
@@ -34,10 +46,117 @@ def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
         refuse(subject, "have one input", f"a model with {len(inputs)} inputs, {names}", remedy)
 
 
+@dataclasses.dataclass(frozen=True)
+class InputRange:
+    """Values that the inputs of a method may have.
+
+    Attributes:
+        low, high: smallest and largest value.
+        requirement: the rule, continuing "must …".
+        remedy: how to get such data.
+        raw: whether only data without negative values is refused for its largest value, as are unscaled pixels.
+    """
+
+    low: float
+    high: float
+    requirement: str
+    remedy: str
+    raw: bool = False
+
+
+PROBABILITIES = InputRange(
+    0.0,
+    1.0,
+    "be in [0, 1], as the probabilities of binary units are",
+    'Divide images of 0…255 by 255; give visible="gaussian" for standardized data',
+)
+
+# A pixel of 0…255 exceeds 100 somewhere; a feature that is scaled, or centered, has negative values or smaller ones.
+SCALED = InputRange(
+    -math.inf,
+    100.0,
+    "be scaled to about 1: in [0, 1], or standardized",
+    "Divide images of 0…255 by 255, or use design.Standardize",
+    raw=True,
+)
+
+
+def check_range(subject: str, x: ArrayLike | Dataset, allowed: InputRange | None) -> None:
+    """Refuse data with values that a method cannot learn from; of a data set the first batch is looked at.
+
+    Args:
+        subject: argument that is checked, for the error message.
+        x: array of numbers, or `tf.data.Dataset` of batches.
+        allowed: range of the values; None accepts everything.
+    """
+    if allowed is None or not (is_array(x) or isinstance(x, tf.data.Dataset)):
+        return
+    sample = x if is_array(x) else first_examples(x, count=1024)[0]
+    if not len(sample) or not np.issubdtype(
+        np.dtype(keras.backend.standardize_dtype(sample.dtype)), np.number
+    ):
+        return
+    low, high = float(ops.min(sample)), float(ops.max(sample))
+    too_high = high > allowed.high and not (allowed.raw and low < 0)
+    if low < allowed.low or too_high:
+        refuse(subject, allowed.requirement, f"values from {low:.4g} to {high:.4g}", allowed.remedy)
+
+
+def check_data_set(subject: str, dataset: Any, num_steps: int | None, steps_name: str) -> Dataset:
+    """Return a data set of batches; refuse anything else.
+
+    Args:
+        subject: argument that is checked, for the error messages: `"fit.x"`.
+        dataset: value that was given and is not an array.
+        num_steps: number of steps that was given, or None.
+        steps_name: name of the argument that gives it: `"steps_per_epoch"`.
+
+    Raises:
+        InputError: it is not a `tf.data.Dataset`; a batch is not x, (x, y) or (x, y, sample_weight) of one array each;
+            its elements are single examples; or it is endless and no number of steps is given.
+    """
+    if isinstance(dataset, tf.distribute.DistributedDataset):
+        return dataset
+    if not isinstance(dataset, tf.data.Dataset):
+        remedy = _REMEDIES.get(
+            type(dataset), "tf.data.Dataset.from_generator makes a data set of a generator"
+        )
+        refuse(subject, "be an array or a tf.data.Dataset of batches", type(dataset).__name__, remedy)
+    spec = dataset.element_spec
+    parts = spec if isinstance(spec, tuple) else (spec,)
+    if not (0 < len(parts) <= 3 and all(isinstance(each, tf.TensorSpec) for each in parts)):
+        received = f"batches ({', '.join(_kind(each) for each in parts)})"
+        refuse(subject, "have batches x, (x, y) or (x, y, sample_weight) of one array each", received)
+    if any(_is_single(each, images=i == 0) for i, each in enumerate(parts)):
+        shapes = ", ".join(str(tuple(each.shape)) for each in parts)
+        refuse(subject, "consist of batches", f"elements of shape {shapes}", "Call dataset.batch(batch_size)")
+    if len(parts) == 3 and parts[2].shape.rank not in (None, 1) and tuple(parts[2].shape[1:]) != (1,):
+        requirement = "have weights of shape (n,), one for each example"
+        refuse(f"{subject} (sample_weight)", requirement, f"weights of shape {tuple(parts[2].shape)}")
+    endless = tf.data.experimental.cardinality(dataset) == tf.data.INFINITE_CARDINALITY
+    if endless and num_steps is None:
+        refuse(subject, "end", "an endless data set", f"Give {steps_name}, or leave out repeat()")
+    return dataset
+
+
+def _kind(spec):
+    return f"array {tuple(spec.shape)}" if isinstance(spec, tf.TensorSpec) else type(spec).__name__
+
+
+def _is_single(spec, images):
+    """Return whether elements are single examples: of too small a rank for a batch, or of the shape of an image."""
+    shape = spec.shape
+    if shape.rank is None:
+        return False
+    looks_like_image = (
+        shape.rank == 3 and shape[0] is not None and shape[0] == shape[1] and shape[2] in (1, 3)
+    )
+    return shape.rank < (2 if images else 1) or (images and looks_like_image)
+
+
 def first_examples(dataset: Dataset, count: int = 1) -> tuple[Tensor, Tensor | None]:
     """Return the first `count` examples of a data set of batches as (x, y); y is None if it has no targets."""
-    if not isinstance(dataset, tf.data.Dataset):
-        refuse("x", "be an array or a tf.data.Dataset of batches", type(dataset).__name__)
+    check_data_set("x", dataset, count, "steps")
     for batch in dataset.take(1):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
         return x[:count], None if y is None else y[:count]

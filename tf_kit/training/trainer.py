@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from tf_kit import data, keras_internals
 from tf_kit.checks import count, refuse
 from tf_kit.networks.convolutional import accept_empty_batches
+from tf_kit.networks.inspection import export_signature
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
-from tf_kit.training import loop, steps, workers
-from tf_kit.training.inputs import check_arrays, first_examples, is_array
+from tf_kit.training import arguments, loop, steps, workers
+from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.training.resident import Resident, TracedPieces, fits_on_device
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -91,14 +91,37 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             self.build_for(x)
             values, outputs = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
             self.built = True
+            self._check_values(values)
             self._means.create(values)
             self._build_compiled_metrics(y, outputs)
-            if self.compiled and not self.optimizer.built:
-                self.optimizer.build(self.trained_variables)
+            if self.compiled:
+                self._build_optimizer()
             if self._accumulates_under_strategy():
                 steps.accumulate_across(self._inner_optimizer)
         if self.distribute_strategy.num_replicas_in_sync > 1:
             accept_empty_batches(self)
+
+    def _check_values(self, values):
+        """Refuse values of another shape than (n,): multiplied by weights (n,) they would become (n, n)."""
+        for name, value in values.items():
+            if len(value.shape) != 1:
+                requirement, remedy = "return arrays (n,)", "Take the mean over the other axes"
+                received = f"{name!r} of shape {tuple(value.shape)}"
+                refuse(f"{type(self).__name__}.per_example", requirement, received, remedy)
+
+    def _build_optimizer(self):
+        if not self.optimizer.built:
+            self.optimizer.build(self.trained_variables)
+            return
+        known = {id(each) for each in keras_internals.optimized_variables(self._inner_optimizer)}
+        unknown = [each.path for each in self.trained_variables if id(each) not in known]
+        if unknown:
+            refuse(
+                "compile.optimizer",
+                "know all variables that are trained, as after compile with a new optimizer",
+                f"an optimizer without state for {len(unknown)} of them, such as {unknown[0]}",
+                "Call compile again after layers have been unfrozen; give each model its own optimizer",
+            )
 
     def build_for(self, x: Tensor) -> None:
         """Create the weights for examples like `x` (n, …), unless they exist."""
@@ -136,11 +159,12 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
-        sample_weight: ArrayLike | None = None,
-        validation_batch_size: int | None = None,
         validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
         validation_freq: int | list[int] = 1,
         initial_step: int = 0,
     ) -> keras.callbacks.History:
@@ -153,25 +177,36 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             initial_step: step of the epoch `initial_epoch` to begin with, from 0; the minibatches before it are left
                 out. Defaults to 0.
         """
-        keras_internals.assert_compiled(self, "fit")
         strategy = self.distribute_strategy
+        epochs = count("fit.epochs", epochs, at_least=0)
         if is_array(x):
-            check_arrays(type(self).__name__, x, y)
             batch_size = count("fit.batch_size", 32 if batch_size is None else batch_size)
-            split = validation_split if validation_data is None else 0.0
-            arrays, held_out = _split(x, y, sample_weight, split)
-            validation_data = validation_data if held_out is None else held_out
+            arrays = arguments.check_examples("fit", x, y, sample_weight, class_weight)
+            if validation_data is None:
+                arrays, validation_data = arguments.split(arrays, validation_split)
+            keras_internals.assert_compiled(self, "fit")
             self.prepare_from(*arrays[:2])
             num_steps = self._steps_per_epoch(len(arrays[0]), batch_size, steps_per_epoch)
         else:
-            _refuse_beside_data_set(y=y, sample_weight=sample_weight)
+            x = arguments.check_data_set("fit.x", x, steps_per_epoch, "steps_per_epoch")
+            arguments.refuse_beside_data_set(
+                "fit",
+                y=y,
+                sample_weight=sample_weight,
+                batch_size=batch_size,
+                validation_split=validation_split,
+            )
+            x = arguments.with_class_weights("fit.class_weight", x, class_weight)
+            keras_internals.assert_compiled(self, "fit")
             self.prepare_from(x)
             num_steps = steps_per_epoch
+        if validation_data is not None:
+            validation_data = arguments.validation_of(validation_data, validation_steps)
         chosen = loop.callback_list(
             self,
             callbacks,
             epochs=epochs,
-            num_steps=_known_steps(x, num_steps),
+            num_steps=arguments.num_batches(x, num_steps),
             verbose=verbose if workers.is_chief(strategy) else 0,
         )
         if is_array(x):
@@ -225,14 +260,13 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     def _validation(self, given, batch_size, num_steps, callbacks):
         """Return the function that computes the validation metrics after an epoch."""
-        arrays = given if isinstance(given, (tuple, list)) else (given,)
-        if is_array(arrays[0]) and num_steps is None:
-            source = self._evaluated(arrays, batch_size, callbacks)
+        if isinstance(given, tuple) and num_steps is None:
+            source = self._evaluated(given, batch_size, callbacks)
             if source is not None:
                 return lambda callbacks: self._evaluate_in_pieces(source, callbacks)
         ready = workers.in_order(self.distribute_strategy, given, batch_size)
         x, y, weights = keras.utils.unpack_x_y_sample_weight(ready)
-        arguments = {"batch_size": batch_size} if is_array(x) else {}
+        sizes = {"batch_size": batch_size} if is_array(x) else {}
         return lambda callbacks: keras.Model.evaluate(
             self,
             x,
@@ -241,7 +275,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             steps=num_steps,
             callbacks=callbacks,
             return_dict=True,
-            **arguments,
+            **sizes,
         )
 
     def _evaluated(self, arrays, batch_size, callbacks):
@@ -306,10 +340,16 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         """Compute the means over the examples of `x` without training, as `keras.Model.evaluate`."""
         keras_internals.assert_compiled(self, "evaluate")
         metrics, strategy = self._compiled_metrics(), self.distribute_strategy
+        batch_size = 1024 if batch_size is None else count("evaluate.batch_size", batch_size)
+        given = x
+        if is_array(x):
+            given = arguments.check_examples("evaluate", x, y, sample_weight)
+            x, y, sample_weight = (*given, None, None)[:3]
+        else:
+            given = x = arguments.check_data_set("evaluate.x", x, steps, "steps")
+            arguments.refuse_beside_data_set("evaluate", y=y, sample_weight=sample_weight)
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
-        batch_size = batch_size or 1024
-        given = x if y is None and not is_array(x) else (x, y, sample_weight)
         if workers.several(strategy):
             given = workers.in_order(strategy, given, batch_size)
             x, y, sample_weight = given, None, None
@@ -336,8 +376,44 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 return_dict=return_dict,
             )
 
+    def train_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Take one step on a minibatch; return its metrics, as `keras.Model.train_on_batch`."""
+        keras_internals.assert_compiled(self, "train_on_batch")
+        arrays = arguments.check_examples("train_on_batch", x, y, sample_weight, class_weight)
+        self.prepare_from(*arrays[:2])
+        self.make_train_function()
+        return self._on_batch(self.train_function, arrays, return_dict)
+
+    def test_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Compute the metrics of a minibatch without training, as `keras.Model.test_on_batch`."""
+        keras_internals.assert_compiled(self, "test_on_batch")
+        arrays = arguments.check_examples("test_on_batch", x, y, sample_weight)
+        self.prepare_from(*arrays[:2])
+        self.make_test_function()
+        return self._on_batch(self.test_function, arrays, return_dict)
+
+    def _on_batch(self, function, arrays, return_dict):
+        self.reset_metrics()
+        batch = tf.data.Dataset.from_tensors(arrays if len(arrays) > 1 else arrays[0])
+        logs = function(iter(self.distribute_strategy.experimental_distribute_dataset(batch)))
+        logs = {name: float(ops.convert_to_numpy(value).reshape(())) for name, value in logs.items()}
+        return logs if return_dict else keras_internals.in_order_of_metrics(self, logs)
+
     def train_step(self, batch: Any) -> dict[str, Tensor]:
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        x, y, weights = arguments.unpack(batch)
         place = GlobalBatch(x)
         # Not `iterations`, which counts updates: each step of an accumulated update needs its own random numbers.
         step = keras_internals.num_steps_taken(self._inner_optimizer).value
@@ -355,7 +431,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         return self._report(values, penalty, y, outputs, weights, place)
 
     def test_step(self, batch: Any) -> dict[str, Tensor]:
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        x, y, weights = arguments.unpack(batch)
         place = GlobalBatch(x)
         random = ExampleRandom(self.seed, 0, place.count, place.offset, place.total)
         values, outputs = self.per_example(x, y, random, training=False)
@@ -432,7 +508,12 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             self.optimizer.build(self.trained_variables)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "seed": self.seed}
+        return {**super().get_config(), "seed": self.seed}
+
+    def export(self, filepath: Any, *args: Any, input_signature: Any = None, **kwargs: Any) -> None:
+        """Export the function that the model computes, as `keras.Model.export`; `fit` or `evaluate` come before."""
+        signature = input_signature or export_signature(self)
+        super().export(filepath, *args, input_signature=signature, **kwargs)
 
 
 class _Means:
@@ -446,41 +527,6 @@ class _Means:
         for name in sorted(names, key=lambda name: (name != "loss", name)):
             if name not in self.by_name:
                 self.by_name[name] = keras.metrics.Mean(name=name)
-
-
-def _known_steps(x, num_steps):
-    """Return the steps per epoch for the progress bar, or None if only the training will show them."""
-    if num_steps is None and isinstance(x, tf.data.Dataset):
-        size = int(tf.data.experimental.cardinality(x))
-        return size if size >= 0 else None
-    return num_steps
-
-
-def _split(x, y, sample_weight, validation_split):
-    """Return (x, y, weights) to train on, without the parts that are None, and the last examples held out, or None."""
-    arrays = (x,) if y is None else (x, y)
-    if sample_weight is not None:
-        arrays += (_check_weights(x, y, sample_weight),)
-    if not validation_split:
-        return arrays, None
-    kept = math.floor(len(x) * (1 - validation_split))
-    return tuple(array[:kept] for array in arrays), tuple(array[kept:] for array in arrays)
-
-
-def _check_weights(x, y, sample_weight):
-    if y is None or len(sample_weight) != len(x):
-        received = (
-            f"{len(x)} examples {'without targets, ' if y is None else 'and '}{len(sample_weight)} weights"
-        )
-        refuse("fit.sample_weight", "have one weight for each example with its target", received)
-    return np.asarray(sample_weight, "float32")
-
-
-def _refuse_beside_data_set(**arguments):
-    for name, given in arguments.items():
-        if given is not None:
-            requirement = "be part of the data set, in batches (x, y) or (x, y, sample_weight)"
-            refuse(f"fit.{name}", requirement, f"both a data set and {name}")
 
 
 def _weigh(values, weights):

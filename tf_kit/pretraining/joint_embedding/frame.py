@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.networks.inspection import one_vector
+from tf_kit.networks.inspection import all_layers, one_vector
 from tf_kit.pretraining.joint_embedding.gradient_caching import check_chunkable, encode_in_chunks
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
 from tf_kit.pretraining.methods import JointEmbeddingOptions
@@ -14,6 +14,7 @@ from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness import example_keys
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import gather
+from tf_kit.training.inputs import SCALED, InputRange
 from tf_kit.typing import ArrayLike, Tensor
 
 
@@ -85,6 +86,15 @@ class JointEmbedding(Pretrainer):
             training: whether this is a training step.
         """
         raise NotImplementedError
+
+    @property
+    def input_range(self) -> InputRange | None:
+        scales_itself = any(
+            isinstance(layer, keras.layers.Rescaling) or hasattr(layer, "adapt")
+            for layer in all_layers(self.encoder)
+        )
+        made_for_units = hasattr(self.augment, "augment")  # those of `regularization` clip to [0, 1]
+        return None if scales_itself and not made_for_units else SCALED
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         name = type(self).__name__

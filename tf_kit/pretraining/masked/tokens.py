@@ -13,7 +13,7 @@ from tf_kit.networks.transformer import TokenEncoder
 from tf_kit.pretraining.methods import MaskedTokensOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import is_array
+from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 MASK, RANDOM = 0.8, 0.1  # fractions of the chosen tokens that are masked or replaced; the others are kept
@@ -93,6 +93,10 @@ class MaskedTokens(Pretrainer):
             encoder.num_tokens, kernel_initializer=glorot, dtype=self.dtype_policy, name="to_tokens"
         )
 
+    @property
+    def input_range(self) -> None:
+        return None  # tokens are numbers of words, which `_check_tokens` checks
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         build_on(self.encoder, input_shape)
         self.to_tokens.build((None, None, self.encoder.width))
@@ -155,9 +159,7 @@ class MaskedTokens(Pretrainer):
         return super().evaluate(x, *args, **kwargs)
 
     def _check_tokens(self, method, x):
-        if not is_array(x):
-            return
-        x = ops.convert_to_numpy(x)
+        x = ops.convert_to_numpy(x if is_array(x) else first_examples(x, count=1024)[0])
         top = self.encoder.num_tokens - 1
         if x.dtype.kind not in "iu":
             refuse(f"MaskedTokens.{method}.x", "be an array of integers", f"dtype={x.dtype}")
