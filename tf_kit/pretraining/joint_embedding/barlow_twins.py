@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number
-from tf_kit.pretraining.joint_embedding.embeddings import pair, standardized
+from tf_kit.pretraining.joint_embedding.embeddings import centered, pair
 from tf_kit.pretraining.joint_embedding.frame import BatchObjective
 from tf_kit.pretraining.methods import BarlowTwinsOptions
 from tf_kit.typing import ArrayLike, Tensor
@@ -22,7 +22,12 @@ def barlow_twins(
         L = Σ_j (1 − C_jj)² + λ Σ_{j ≠ k} C_jk²                             (3)
 
     where λ = `redundancy_weight` and C is (d, d). The first sum of (3) makes each feature equal in both views, the
-    second makes different features uncorrelated.
+    second makes different features uncorrelated. The gradient is computed in closed form,
+
+        G = ∂L/∂C,   G_jj = 2 (C_jj − 1),   G_jk = 2 λ C_jk                 (4)
+        ∂L/∂za_j = [Σ_k ẑb_k G_jk − ẑa_j Σ_k G_jk C_jk] / (n √(var za_j + 10⁻⁵))    (5)
+
+    where j and k are features, and likewise for zb with the indices of G and C exchanged.
 
     Args:
         za, zb: embeddings of the two views, (n, d).
@@ -46,11 +51,28 @@ def barlow_twins(
     redundancy_weight = number("barlow_twins.redundancy_weight", redundancy_weight, at_least=0)
     za, zb = pair("barlow_twins", za, zb)
     num_examples = ops.cast(ops.shape(za)[0], za.dtype)
-    correlation = ops.matmul(ops.transpose(standardized(za)), standardized(zb)) / num_examples  # (2)
+    (ca, ra), (cb, rb) = centered(za), centered(zb)
+    scale = (
+        ra[:, None] * rb / num_examples
+    )  # applied to the (d, d) product, which is smaller than the embeddings
+    correlation = scale * ops.matmul(ops.transpose(ca), cb)  # (2)
     identity = ops.eye(za.shape[1], dtype=za.dtype)
-    on = ops.sum(identity * ops.square(1 - correlation))
-    off = ops.sum((1 - identity) * ops.square(correlation))
-    return on + redundancy_weight * off  # (3)
+    distance = correlation - identity
+    weighted = (redundancy_weight * (1 - identity) + identity) * distance
+    value = ops.sum(weighted * distance)  # (3)
+
+    @ops.custom_gradient
+    def with_gradient(za, zb):
+        def gradient(upstream):
+            g = 2 * upstream * weighted  # (4)
+            shared = g * correlation / num_examples
+            of_a = ops.matmul(cb, ops.transpose(g * scale)) - ca * (ra**2 * ops.sum(shared, axis=1))  # (5)
+            of_b = ops.matmul(ca, g * scale) - cb * (rb**2 * ops.sum(shared, axis=0))
+            return of_a, of_b
+
+        return ops.stop_gradient(value), gradient
+
+    return with_gradient(za, zb)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")

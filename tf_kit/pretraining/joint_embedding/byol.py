@@ -7,7 +7,7 @@ from keras import ops
 
 from tf_kit.checks import refuse
 from tf_kit.networks.inspection import build_on, call_with, one_vector
-from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
+from tf_kit.pretraining.joint_embedding.embeddings import one_over_length, pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
 from tf_kit.pretraining.methods import BYOLOptions
@@ -42,8 +42,25 @@ def byol(prediction: ArrayLike, target: ArrayLike) -> Tensor:
 
 
 def byol_of_each(prediction: Tensor, target: Tensor) -> Tensor:
-    """Compute ‖p̂_i − ẑ_i‖² of each example, (n,), the term of equation (1) of `byol`."""
-    return ops.sum(ops.square(unit(prediction) - ops.stop_gradient(unit(target))), axis=-1)
+    """Compute ℓ_i = ‖p̂_i − ẑ_i‖² of each example, (n,), the term of equation (1) of `byol`.
+
+    Its gradient is computed in closed form: with p̂·ẑ = 1 − ℓ/2 and the unit vectors p̂ and ẑ,
+
+        ∂ℓ/∂p = 2 (p̂ p̂·ẑ − ẑ) / ‖p‖ = 2 (p̂ − ẑ − p̂ ℓ/2) / ‖p‖             (2)
+    """
+    scale = one_over_length(prediction)
+    p = scale * prediction
+    difference = p - unit(target)
+    loss = ops.sum(ops.square(difference), axis=-1)
+
+    @ops.custom_gradient
+    def with_gradient(prediction):
+        def gradient(upstream):
+            return 2 * upstream[:, None] * scale * (difference - p * (loss[:, None] / 2))  # (2)
+
+        return ops.stop_gradient(loss), gradient
+
+    return with_gradient(prediction)
 
 
 class Teacher(keras.layers.Layer):

@@ -20,10 +20,15 @@ def pair(name: str, za: ArrayLike, zb: ArrayLike) -> tuple[Tensor, Tensor]:
 
 def unit(z: Tensor) -> Tensor:
     """Scale rows to length 1; rows of zeros stay zero and have a finite gradient."""
-    return z * ops.rsqrt(ops.maximum(ops.sum(ops.square(z), axis=-1, keepdims=True), _TINY))
+    return z * one_over_length(z)
 
 
-def standardized(z: Tensor) -> Tensor:
-    """Shift and scale columns to mean 0 and variance 1, equation (1) of `barlow_twins`; constant columns become 0."""
-    centered = z - ops.mean(z, axis=0)
-    return centered * ops.rsqrt(ops.mean(ops.square(centered), axis=0) + 1e-5)
+def one_over_length(z: Tensor) -> Tensor:
+    """Compute 1/‖z‖ of each row, (n, 1), finite for rows of zeros."""
+    return ops.rsqrt(ops.maximum(ops.sum(ops.square(z), axis=-1, keepdims=True), _TINY))
+
+
+def centered(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return z − mean z and 1 / √(var z + 10⁻⁵) of each column, the parts of equation (1) of `barlow_twins`."""
+    shifted = z - ops.mean(z, axis=0)
+    return shifted, ops.rsqrt(ops.mean(ops.square(shifted), axis=0) + 1e-5)
