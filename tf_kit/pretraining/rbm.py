@@ -88,10 +88,13 @@ class RBM(Pretrainer):
         if encoder is None:
             small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)  # Hinton 2010, section 8
             units = count("RBM.num_hidden", num_hidden, remedy="Or give an encoder")
+            dtype = kwargs.get("dtype")
             encoder = keras.Sequential(
                 [
-                    keras.layers.Flatten(),
-                    keras.layers.Dense(units, activation="sigmoid", kernel_initializer=small, name="hidden"),
+                    keras.layers.Flatten(dtype=dtype),
+                    keras.layers.Dense(
+                        units, activation="sigmoid", kernel_initializer=small, dtype=dtype, name="hidden"
+                    ),
                 ]
             )
         super().__init__(encoder, seed=seed, **kwargs)
@@ -113,20 +116,29 @@ class RBM(Pretrainer):
         check_flat("RBM.encoder", self._stage, input_shape)
         self.num_visible = self._dense.kernel.shape[0]
         self.visible_bias = self.add_weight(
-            shape=(self.num_visible,), initializer="zeros", name="visible_bias"
+            shape=(self.num_visible,), initializer="zeros", dtype=self._real, name="visible_bias"
         )
         if self.persistent:
             self._chains = self.add_weight(
                 shape=(self.num_chains, self.num_visible),
                 initializer=keras.initializers.RandomUniform(0, 1, seed=self.seed),
+                dtype=self._real,
                 trainable=False,
                 aggregation="only_first_replica",
                 name="chains",
             )
         self.built = True
 
+    @property
+    def _real(self):
+        """Dtype of energies and probabilities: float32, or float64 where the weights are."""
+        return keras.backend.result_type(self._dense.variable_dtype, "float32")
+
+    def _as_real(self, draw):
+        return lambda shape: ops.cast(draw(shape), self._real)
+
     def _flat(self, v):
-        v = ops.cast(v, "float32")
+        v = ops.cast(v, self._real)
         self.build_for(v)
         return ops.reshape(v, (ops.shape(v)[0], self.num_visible))
 
@@ -134,9 +146,9 @@ class RBM(Pretrainer):
         return self._product(v, self._dense.kernel) + self._dense.bias
 
     def _product(self, a, b):
-        """Multiply matrices in the compute dtype (bfloat16 under mixed precision); return float32."""
+        """Multiply matrices in the compute dtype (bfloat16 under mixed precision); return `_real`."""
         return ops.cast(
-            ops.matmul(ops.cast(a, self.compute_dtype), ops.cast(b, self.compute_dtype)), "float32"
+            ops.matmul(ops.cast(a, self.compute_dtype), ops.cast(b, self.compute_dtype)), self._real
         )
 
     def energy(self, v: ArrayLike, h: ArrayLike) -> Tensor:
@@ -184,11 +196,12 @@ class RBM(Pretrainer):
 
     def _gibbs_and_mean(self, hidden_logits, uniform, normal):
         """Take one step of the chain; return the new v, and the logits and the mean from which it was drawn."""
-        h = ops.cast(uniform((self.num_hidden,)) < ops.sigmoid(hidden_logits), "float32")  # (5)
+        uniform, normal = self._as_real(uniform), self._as_real(normal)
+        h = ops.cast(uniform((self.num_hidden,)) < ops.sigmoid(hidden_logits), self._real)  # (5)
         z, mean = self._logits_and_mean(h)  # (6)
         if self.visible == "gaussian":
             return mean + normal((self.num_visible,)), z, mean
-        return ops.cast(uniform((self.num_visible,)) < mean, "float32"), z, mean
+        return ops.cast(uniform((self.num_visible,)) < mean, self._real), z, mean
 
     def gibbs(self, v: ArrayLike, num_steps: int, seed: int = 0) -> Tensor:
         """Take `num_steps` Gibbs steps from `v`; return the last v, (n, features)."""
@@ -223,7 +236,7 @@ class RBM(Pretrainer):
         v = ops.round(self._flat(v))
         random = random or ExampleRandom(seed, 0, len(v))
         place = ops.cast(random.uniform(()) * self.num_visible, "int32")
-        chosen = ops.one_hot(place, self.num_visible, dtype="float32")
+        chosen = ops.one_hot(place, self.num_visible, dtype=self._real)
         change = chosen * (1 - 2 * v)
         logits = self._hidden_logits(v)
         # Flipping unit i changes the hidden logits by ±W_i, a row of the kernel, so no second product with W is needed.
@@ -386,6 +399,6 @@ class DeepBeliefNetwork:
         v = top.visible_means(top.hidden_probabilities(v))
         for depth, rbm in enumerate(reversed(self.rbms[:-1]), start=1):
             random = ExampleRandom(seed, 2**31 + depth, count)
-            h = ops.cast(random.uniform((rbm.num_hidden,)) < v, "float32")
+            h = ops.cast(ops.less(random.uniform((rbm.num_hidden,)), v), v.dtype)
             v = rbm.visible_means(h)
         return v

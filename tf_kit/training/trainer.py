@@ -421,7 +421,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         with tf.GradientTape() as tape:
             values, outputs = self.per_example(x, y, random, training=True)
             values = _weigh(values, weights)
-            penalty = sum(self.losses, start=0.0)
+            real = keras.backend.result_type(values["loss"].dtype, "float32")  # float64 where the loss is
+            place.total_float = ops.cast(place.total_float, real)
+            penalty = ops.cast(sum(self.losses, start=0.0), real)
             objective = ops.sum(values["loss"]) / place.total_float + penalty / place.num_replicas  # (2)
             scaled = self.optimizer.scale_loss(objective)
         variables = self.trained_variables
@@ -448,11 +450,12 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     def _report(self, values, penalty, y, outputs, weights, place):
         names = list(self._means.by_name)
-        sums = sum_over_replicas(ops.stack([ops.sum(ops.cast(values[name], "float32")) for name in names]))
+        real = place.total_float.dtype
+        sums = sum_over_replicas(ops.stack([ops.sum(ops.cast(values[name], real)) for name in names]))
         for i, name in enumerate(names):
             mean = sums[i] / place.total_float  # (1)
             if name == "loss":
-                mean = mean + ops.cast(penalty, "float32")
+                mean = mean + ops.cast(penalty, real)
             self._means.by_name[name].update_state(mean, sample_weight=place.total_float)
         compiled = self._compiled_metrics()
         if outputs is not None and compiled is not None:
