@@ -21,6 +21,7 @@ from tf_kit.grading.slicing import UNCHANGED, Notebook
 from tf_kit.grading.submissions import Submission
 
 MOST_SHOWN = 6
+MOST_SLICES = 3  # wider slices of a notebook that are tried if the first does not get all points
 LONGEST_SENTENCE = 2000  # characters
 BY_HAND = "it must be graded by hand"
 SHARED = 0.25  # fraction of its time limit that an answer gets in a shared child; in its own child it gets the rest
@@ -112,11 +113,12 @@ class Grader:
             while pending and len(queue) < self._children.jobs:
                 submission = pending.pop()
                 paper = _Paper(submission, self)
+                first = paper.jobs()
                 if paper.complete:
                     yield paper.grade()
                     continue
                 open_[submission] = paper
-                queue += paper.jobs()
+                queue += first
             self._start(queue)
             ended = self._ended()
             self._start(queue)  # children start before this process judges outputs, which takes time
@@ -181,6 +183,7 @@ class _Paper:
         self.submission = submission
         self._grader, self._lab = grader, grader.lab
         self._results, self._codes, self._waiting = {}, {}, {}
+        self._others, self._best = {}, {}  # wider slices to try, outcome of the best slice so far
         self._shared, self._own, self._groups = [], [], []
         self.digest = submissions.digest_of(submission)
         self._guarded(self._open)
@@ -223,6 +226,9 @@ class _Paper:
                 self._results[id] = _result(exercise, answer.status, answer.why)
             else:
                 self._codes[id] = answer.code
+                self._others[id] = [o for o in answer.others if not delegation.summary(exercise, o)][
+                    :MOST_SLICES
+                ]
                 found = delegation.summary(exercise, answer.code)
                 if found:
                     self._results[id] = _result(exercise, "forbidden", found)
@@ -312,34 +318,57 @@ class _Paper:
         self._shared, self._groups = rest, [rest] if rest else []
 
     def _take_own(self, job):
+        """Take the outcome of an answer; if it lost points, try the next wider slice of the notebook."""
+        id = job.requests[0].exercise.id
+        outcome = self._outcome(job)
+        best = self._best.pop(id, None)
+        if best is None or outcome[0] > best[0]:
+            best = outcome
+        if best[0] < job.requests[0].exercise.points and best[1] != "forbidden" and self._others.get(id):
+            self._best[id], self._codes[id] = best, self._others[id].pop(0)
+            self._own.append(id)
+        elif isinstance(best[2], Result):
+            self._results[id] = best[2]
+        else:
+            self._waiting[id] = best[2]
+
+    def _outcome(self, job):
+        """Judge an answer: its points, its status, and a `Result` or what is needed to explain the loss of points."""
         exercise = job.requests[0].exercise
         visible = job.requests[0].outputs
         hidden = job.requests[1].outputs if len(job.requests) > 1 else []
+        stopped = self._ended_early(exercise, job, visible, hidden)
+        if stopped:
+            return 0, stopped.status, stopped
+        verdict = judged(exercise, job.requests[0].cases, visible)
+        behind = judged(exercise, job.requests[1].cases, hidden) if hidden else None
+        if verdict.status == "ok" and (behind is None or behind.status == "ok"):
+            return verdict.points, "ok", _result(exercise, "ok", points=verdict.points, seconds=job.cpu)
+        earned = verdict.points
+        if behind is not None:
+            earned = sum(min(points, behind.earned[part]) for part, points in verdict.earned.items())
+        return earned, verdict.status, (job.requests[0].cases, visible, verdict, behind, job.cpu)
+
+    def _ended_early(self, exercise, job, visible, hidden):
+        """Return the result of an answer that was stopped, or None."""
         if job.ended == "timeout":
-            self._results[exercise.id] = self._stopped(exercise)
-        elif job.ended:
-            self._results[exercise.id] = _result(
-                exercise, "crashed", "the answer ended the Python process that ran it"
-            )
-        elif any(isinstance(each, Failure) and each.kind == "NotAllowed" for each in [*visible, *hidden]):
+            return self._stopped(exercise)
+        if job.ended:
+            return _result(exercise, "crashed", "the answer ended the Python process that ran it")
+        failures = [each for each in [*visible, *hidden] if isinstance(each, Failure)]
+        if any(each.kind == "NotAllowed" for each in failures):
             words = next(
                 (e.message for e in visible if isinstance(e, Failure) and e.kind == "NotAllowed"), ""
             )
-            self._results[exercise.id] = _result(
+            return _result(
                 exercise, "forbidden", words or "the answer used something that its exercise forbids"
             )
-        elif any(isinstance(each, Failure) and _memory(each) for each in [*visible, *hidden]):
+        if any(_memory(each) for each in failures):
             limit = exercise.memory_mb
-            self._results[exercise.id] = _result(
+            return _result(
                 exercise, "memory", f"the answer needed more than the {limit} MB of memory that it may use"
             )
-        else:
-            verdict = judged(exercise, job.requests[0].cases, visible)
-            behind = judged(exercise, job.requests[1].cases, hidden) if hidden else None
-            if verdict.status == "ok" and (behind is None or behind.status == "ok"):
-                self._results[exercise.id] = _result(exercise, "ok", points=verdict.points, seconds=job.cpu)
-            else:
-                self._waiting[exercise.id] = (job.requests[0].cases, visible, verdict, behind, job.cpu)
+        return None
 
     def _stopped(self, exercise):
         limit = self._grader.seconds or exercise.seconds

@@ -1,20 +1,95 @@
 """Slices of a notebook: the definitions that an exercise asks for and everything they use, without the rest.
 
-Running a whole notebook would not do: experiments train for minutes, another answer may never end, and a cell may
-stand above the definitions that it uses. Instead, the statements that bind the requested names are taken, and those
-that bind the names used in them, each after the statements that it depends on.
+Running a whole notebook would not do: experiments train for minutes, and another answer may never end. So the answer is
+cut out of the notebook: the statements that bind the requested names and those that bind or change what these use,
+whole and in the order of the notebook, up to the place where `check` judged the answer. A name that is not bound above
+that place is looked for below it, since cells may be run in any order.
+
+If such a slice fails, wider ones are tried (`Answer.others`): with every statement above that might change something
+that the answer uses, and up to a later `check`.
 """
 
+from __future__ import annotations
+
 import ast
+import bisect
 import builtins
 import dataclasses
 import functools
 import re
 import symtable
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from tf_kit.grading import ipython
 
 LONGEST_CELL = 200_000  # characters; no answer needs more, and Python's parser becomes very slow beyond that
+MOST_STATEMENTS = 20_000
+MOST_FOR_WIDE = 3_000
 UNCHANGED = "the cell is as it was handed out"
+
+# Methods that change their object, wherever they are called; as a statement of its own, any method may.
+_CHANGING = {
+    *(
+        "append",
+        "extend",
+        "update",
+        "add",
+        "insert",
+        "setdefault",
+        "pop",
+        "popitem",
+        "remove",
+        "discard",
+        "clear",
+    ),
+    *(
+        "sort",
+        "reverse",
+        "fill",
+        "put",
+        "assign",
+        "assign_add",
+        "assign_sub",
+        "build",
+        "adapt",
+        "resize",
+        "partition",
+    ),
+    *(
+        "appendleft",
+        "extendleft",
+        "popleft",
+        "move_to_end",
+        "subtract",
+        "set_weights",
+        "load_weights",
+        "register",
+    ),
+    *(
+        "intersection_update",
+        "difference_update",
+        "symmetric_difference_update",
+        "__setitem__",
+        "__setattr__",
+    ),
+}
+# Functions that change their first argument.
+_FILLING = {
+    *(
+        "shuffle",
+        "copyto",
+        "put",
+        "place",
+        "putmask",
+        "fill_diagonal",
+        "heappush",
+        "heapify",
+        "heappop",
+        "insort",
+    ),
+    *("setattr", "delattr", "setitem", "iadd", "put_along_axis"),
+}
+_BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,21 +113,25 @@ class Statement:
         cell: index of its cell.
         text: its source.
         binds: names that it binds.
-        uses: names that it refers to.
-        touches: name of an object that it changes without binding it, or "".
+        uses: names that it refers to when it runs.
+        later: names to which functions in it refer when they are called.
+        touches: names of objects that it changes without binding them.
         imports: whether it is an import.
         future: whether it imports from `__future__`.
         node: its syntax tree.
+        place: its index in the notebook.
     """
 
     cell: int
     text: str
     binds: frozenset[str]
     uses: frozenset[str]
-    touches: str = ""
+    later: frozenset[str] = frozenset()
+    touches: frozenset[str] = frozenset()
     imports: bool = False
     future: bool = False
     node: ast.stmt | None = None
+    place: int = 0
 
     @functools.cached_property
     def shape(self) -> str:
@@ -61,6 +140,25 @@ class Statement:
             return self.text if self.node is None else ast.dump(self.node)
         except (RecursionError, MemoryError):
             return self.text
+
+    @functools.cached_property
+    def defines(self) -> bool:
+        """Whether it defines a function or a class."""
+        return isinstance(self.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+
+    @functools.cached_property
+    def only_defines(self) -> bool:
+        """Whether it defines a function or a class and does nothing else, as a decorator might."""
+        return self.defines and not getattr(self.node, "decorator_list", ())
+
+    @functools.cached_property
+    def replaces(self) -> bool:
+        """Whether it binds its names always and anew, so that what they were bound to before no longer counts."""
+        if self.imports or self.defines:
+            return True
+        if isinstance(self.node, ast.AnnAssign):
+            return self.node.value is not None
+        return isinstance(self.node, ast.Assign)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +169,13 @@ class Answer:
         code: the code.
         status: "missing" or "error" if there is no code.
         why: the reason.
+        others: wider slices, to be tried if the code does not get all points.
     """
 
     code: str = ""
     status: str = ""
     why: str = ""
+    others: tuple[str, ...] = ()
 
 
 class Notebook:
@@ -89,32 +189,44 @@ class Notebook:
 
     def __init__(self, cells: Sequence[Cell], stubs: Mapping[str, tuple[Sequence[str], str]]):
         self.cells = cells
-        self._broken = {}
-        self._statements = []
+        self._broken: dict[int, BaseException] = {}
+        self._statements: list[Statement] = []
         for i, cell in enumerate(cells):
             try:
+                if len(self._statements) > MOST_STATEMENTS:
+                    raise ValueError("the notebook is too long")
                 self._statements += statements(cell.source, i)
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 self._broken[i] = error
-        self._untouched = {id: self._choose(id, *stub) for id, stub in stubs.items()}
         self._bindings: dict[str, list[Statement]] = {}
-        for statement in self._statements:
+        for place, statement in enumerate(self._statements):
+            statement.place = place
             for name in statement.binds:
                 self._bindings.setdefault(name, []).append(statement)
+        self._untouched = {id: self._choose(id, *stub) for id, stub in stubs.items()}
 
     def _choose(self, id, names, stub):
         """Keep one cell's definition of each name. Returns whether every definition is still the stub."""
         untouched = True
         blank = _shape(stub)
+        checked = max(self._checks(id), default=len(self.cells))
         for name in names:
-            found = [s for s in self._statements if name in s.binds and not s.imports]
+            found = [s for s in self._bindings.get(name, ()) if not s.imports]
             written = [s for s in found if s.shape not in blank]
             untouched = untouched and not written
             marked = [s for s in written if id in self.cells[s.cell].marks]
-            kept = (marked or written or found)[-1:]
-            dropped = [s for s in found if kept and s.cell != kept[0].cell]
-            self._statements = [s for s in self._statements if s not in dropped]
+            candidates = marked or written or found
+            kept = [s for s in candidates if s.cell <= checked][-1:] or candidates[-1:]
+            if kept:
+                self._bindings[name] = [
+                    s for s in self._bindings[name] if s.cell == kept[0].cell or s.imports
+                ]
         return untouched
+
+    def _checks(self, id):
+        """List the cells that check an exercise."""
+        call = re.compile(rf"""\b(?:check|points)\(\s*["']{re.escape(id)}["']""")
+        return [i for i, cell in enumerate(self.cells) if call.search(cell.source)]
 
     def answer(self, id: str, names: Sequence[str]) -> Answer:
         """Extract the answer to an exercise.
@@ -129,9 +241,24 @@ class Notebook:
         if self._untouched.get(id):
             return Answer(status="missing", why=UNCHANGED)
         try:
-            return Answer("\n\n".join(s.text for s in self._needed(names)) + "\n")
+            codes = list(dict.fromkeys(self._slices(id, names)))
+            return Answer(codes[0], others=tuple(codes[1:]))
         except RecursionError:
             return Answer(status="error", why="the definitions depend on each other too deeply")
+
+    def _slices(self, id, names):
+        last = max(self._bindings[name][-1].cell for name in names)
+        checks = [i for i in self._checks(id) if i >= last]
+        cells = [s.cell for s in self._statements]
+        whole = len(cells)
+        ends = [bisect.bisect_right(cells, cell) for cell in (checks[0], checks[-1])] if checks else []
+        if not checks:  # nobody knows when the answer was judged
+            ends = [bisect.bisect_right(cells, last)]
+        for end in dict.fromkeys([*ends, whole]):
+            for wide in (False, True):
+                if not wide or whole <= MOST_FOR_WIDE:
+                    changed = end if checks else whole
+                    yield _Slice(self._statements, self._bindings, names, end, wide, changed).code()
 
     def _absent(self, id, names):
         for i, error in self._broken.items():
@@ -145,38 +272,157 @@ class Notebook:
                 return Answer(status="error", why=f"{type(error).__name__}{at}: {reason}")
         return Answer(status="missing", why=f"no cell defines {', '.join(f'`{name}`' for name in names)}")
 
-    def _needed(self, names):
-        ordered, seen = [], set()
 
-        def need(name):
-            for statement in self._bindings.get(name, ()):
-                visit(statement)
+class _Slice:
+    """The statements that some names need, as they stand at a place of the notebook.
 
-        def visit(statement):
-            if statement in seen:
+    Args:
+        statements: all statements.
+        bindings: name -> statements that bind it.
+        names: the names.
+        end: number of statements above the place.
+        wide: whether to take every statement above that might change an object that the names use.
+        changed: number of statements above the place up to which objects may be changed.
+    """
+
+    def __init__(self, statements, bindings, names, end, wide, changed):
+        self._all, self._bindings, self._end, self._changed = statements, bindings, end, changed
+        self._taken: dict[Statement, set[Statement]] = {}  # statement -> those that must run before it
+        self._asked: set[tuple[str, int]] = set()
+        self._pending: list[tuple[str, int, Statement | None]] = [(name, end, None) for name in names]
+        self._extra: set[Statement] = set()
+        self._late, self._wide = False, wide
+        self._settle()
+        if wide:
+            self._widen()
+
+    def _settle(self):
+        """Take what is needed, and what changes the objects that were taken, until nothing more is needed."""
+        while True:
+            while self._pending:
+                self._take(*self._pending.pop())
+            own: dict[str, int] = {}
+            for statement in self._taken:
+                for name in statement.binds if not statement.imports else ():
+                    own[name] = min(own.get(name, statement.place), statement.place)
+            touching = [
+                s
+                for s in self._all[: self._changed]
+                if s not in self._taken and any(own.get(name, self._changed) < s.place for name in s.touches)
+            ]
+            if not touching:
                 return
-            seen.add(statement)
-            for name in sorted(statement.uses):
-                need(name)
-            ordered.append(statement)
+            for statement in touching:
+                if self._wide and not statement.binds:
+                    self._extra.add(statement)
+                self._add(statement, self._end)
 
-        for name in names:
-            need(name)
-        for statement in self._statements:
-            if statement.touches and any(statement.touches in s.binds and not s.imports for s in ordered):
-                visit(statement)
-        bound = frozenset().union(*(s.binds for s in ordered))
-        unknown = frozenset().union(*(s.uses for s in ordered)) - bound - set(dir(builtins))
-        stars = [s for s in self._statements if "*" in s.binds] if unknown else []
-        future = [s for s in self._statements if s.future]
-        return [*future, *stars, *(s for s in ordered if not s.future)]
+    def _take(self, name, place, user):
+        found = self._bindings.get(name, [])
+        above = [s for s in found if s.place < place]
+        start = max((i for i, s in enumerate(above) if s.replaces), default=0)
+        chosen = above[start:]
+        if not chosen and found:
+            chosen = [s for s in found if s.cell == found[0].cell]
+            self._late = self._late or user is None or chosen[0].place > user.place
+        for statement in chosen:
+            if user is not None and statement is not user:
+                self._taken[user].add(statement)
+            self._add(statement, place)
+
+    def _add(self, statement, place):
+        """Take a statement, whose functions are called at a place or above it."""
+        self._taken.setdefault(statement, set())
+        wanted = [(name, statement.place) for name in statement.uses]
+        wanted += [(name, max(place, statement.place)) for name in statement.later]
+        if not statement.defines:  # its functions may be called at once
+            wanted += [(name, statement.place) for name in statement.later]
+        for name, at in wanted:
+            if (name, at) not in self._asked:
+                self._asked.add((name, at))
+                self._pending.append((name, at, statement if at == statement.place else None))
+
+    def _widen(self):
+        """Take every statement above that refers to an object of the slice, directly or through a function."""
+        reach = {name: s.later | s.uses for s in self._all if s.defines for name in s.binds}
+        while True:
+            own = {name for s in self._taken if not s.imports for name in s.binds}
+            more = [
+                s
+                for s in self._all[: self._end]
+                if s not in self._taken
+                and not s.imports
+                and not s.only_defines
+                and _reached(s.uses | s.later, reach) & own
+            ]
+            if not more:
+                return
+            for statement in more:
+                self._extra.add(statement)
+                self._add(statement, self._end)
+            self._settle()
+
+    def code(self):
+        """Write the slice as a program."""
+        bound = frozenset().union(*(s.binds for s in self._taken))
+        unknown = frozenset().union(*(s.uses | s.later for s in self._taken)) - bound - _BUILTINS
+        stars = [s for s in self._all if "*" in s.binds] if unknown else []
+        future = [s for s in self._all if s.future]
+        ordered = [s for s in self._ordered() if not s.future and s not in stars]
+        first = min((s.place for s in ordered), default=0)
+        above = [s for s in stars if s.place < first]
+        if self._late or len(above) == len(stars):
+            ordered = [*stars, *ordered]
+        else:
+            ordered = sorted({*stars, *ordered}, key=_place)
+        return "\n\n".join(_guarded(s) if s in self._extra else s.text for s in [*future, *ordered]) + "\n"
+
+    def _ordered(self):
+        taken = sorted(self._taken, key=_place)
+        if not self._late:
+            return taken
+        ordered: dict[Statement, None] = {}
+        for root in taken:
+            path = [(root, iter(sorted(self._taken[root], key=_place)))]
+            open_ = {root}
+            while path:
+                statement, needed = path[-1]
+                inner = next((s for s in needed if s not in ordered and s not in open_), None)
+                if inner is None:
+                    ordered[statement] = None
+                    path.pop()
+                else:
+                    open_.add(inner)
+                    path.append((inner, iter(sorted(self._taken[inner], key=_place))))
+        return list(ordered)
+
+
+def _place(statement):
+    return statement.place
+
+
+def _reached(names, reach):
+    """Follow names through the functions that they call."""
+    found, pending = set(names), list(names)
+    while pending:
+        for name in reach.get(pending.pop(), ()):
+            if name not in found:
+                found.add(name)
+                pending.append(name)
+    return found
+
+
+def _guarded(statement):
+    """Let a statement fail without the answer, as a cell of a notebook may."""
+    ignored = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
+    return ast.unparse(ast.fix_missing_locations(ast.Try([statement.node], [ignored], [], [])))
 
 
 def statements(source: str, cell: int = 0) -> list[Statement]:
     """Split the source of a cell into its top-level statements; an import of several names becomes one per name.
 
     Args:
-        source: the source.
+        source: the source, which may hold IPython's syntax.
         cell: index of the cell.
 
     Raises:
@@ -192,38 +438,33 @@ def statements(source: str, cell: int = 0) -> list[Statement]:
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        source = without_magics(source)
-        tree = ast.parse(source)
+        source = ipython.as_python(source)
+        tree = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     lines = re.split(r"\r\n|\r|\n", source)  # `splitlines` ends a line at a form feed too
     found = []
     for i, node in enumerate(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):
             found += [_import(node, alias, cell) for alias in node.names]
             continue
+        hidden = ipython.code_in(node)
+        if hidden is not None:
+            found += statements(hidden, cell)
+            continue
         text = _text(node, source, lines, tree.body[i - 1 : i] + tree.body[i + 1 : i + 2])
-        binds, uses = _names(text)
-        found.append(Statement(cell, text, binds, uses, _touched(node), node=node))
+        try:
+            binds, uses, later = _names(text)
+        except SyntaxError:  # `await` outside of a function
+            continue
+        found.append(Statement(cell, text, binds, uses, later, _touched(node), node=node))
     return found
-
-
-def without_magics(source: str) -> str:
-    """Comment out the lines that only IPython understands.
-
-    Example:
-        >>> without_magics("%matplotlib inline\\nx = 1\\n!ls")
-        '# %matplotlib inline\\nx = 1\\n# !ls'
-    """
-    if source.lstrip().startswith("%%"):
-        head, _, rest = source.lstrip().partition("\n")
-        return source if head.split()[0] not in ("%%time", "%%timeit", "%%capture") else f"# {head}\n{rest}"
-    return re.sub(r"^(\s*)([%!]|\?)", r"\1# \2", source, flags=re.MULTILINE)
 
 
 def _import(node, alias, cell):
     bound = alias.asname or alias.name.split(".")[0]
     text = ast.unparse(type(node)(**{**vars(node), "names": [alias]}))
     future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
-    return Statement(cell, text, frozenset() if future else frozenset([bound]), frozenset(), "", True, future)
+    binds = frozenset() if future else frozenset([bound])
+    return Statement(cell, text, binds, frozenset(), imports=True, future=future, node=node)
 
 
 def _text(node, source, lines, neighbors):
@@ -239,52 +480,69 @@ def _first_line(node):
 
 
 def _names(text):
+    """Find the names that a statement binds, those that it uses at once, and those that functions in it use."""
     table = symtable.symtable(text, "<cell>", "exec")
     binds = {
         s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()
     }
     uses = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
-    pending = list(table.get_children())
+    later: set[str] = set()
+    pending = [(inner, uses) for inner in table.get_children()]
     while pending:
-        inner = pending.pop()
-        pending += inner.get_children()
+        inner, used = pending.pop()
+        if inner.get_type() == "function" and inner.get_name() not in (
+            "listcomp",
+            "setcomp",
+            "dictcomp",
+            "genexpr",
+        ):
+            used = later
+        pending += [(each, used) for each in inner.get_children()]
         for symbol in inner.get_symbols():
             if symbol.is_global():
-                uses.add(symbol.get_name())
+                used.add(symbol.get_name())
                 if symbol.is_declared_global() and symbol.is_assigned():
                     binds.add(symbol.get_name())
-    return frozenset(binds), frozenset(uses)
+    return frozenset(binds), frozenset(uses), frozenset(later)
 
 
 def _touched(node):
-    """Find the name whose object a statement changes, as in `f.rate = 1`, `t["a"] = 2`, `del x.y`, `n.append(z)`."""
-    if isinstance(node, ast.Assign | ast.Delete):
-        targets = node.targets
-    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
-        targets = [node.target]
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        called = node.value.func
-        if isinstance(called, ast.Name) and called.id in ("setattr", "delattr") and node.value.args:
-            targets = [ast.Attribute(node.value.args[0], "", ast.Store())]
-        elif isinstance(called, ast.Attribute) and called.attr in (
-            "append",
-            "extend",
-            "update",
-            "add",
-            "insert",
-        ):
-            targets = [called]
-        else:
-            return ""
-    else:
-        return ""
-    for target in targets:
-        if isinstance(target, ast.Attribute | ast.Subscript):
-            while isinstance(target, ast.Attribute | ast.Subscript):
-                target = target.value
-            if isinstance(target, ast.Name):
-                return target.id
-    return ""
+    """Find the names of the objects that a statement changes, as in `f.rate = 1`, `t["a"] = 2`, `n.append(z)`.
+
+    Statements inside `for`, `if`, `while`, `with` and `try` count, those inside functions do not.
+    """
+    names: set[str | None] = set()
+    pending: list[ast.AST] = [node]
+    while pending:
+        inner = pending.pop()
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        pending += ast.iter_child_nodes(inner)
+        if isinstance(inner, ast.Attribute | ast.Subscript) and not isinstance(inner.ctx, ast.Load):
+            names.add(_root(inner))
+        elif isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Call):
+            names.add(_root(inner.value.func) if isinstance(inner.value.func, ast.Attribute) else None)
+        elif isinstance(inner, ast.Call):
+            names.update(_changed_by(inner))
+    return frozenset(name for name in names if name)
+
+
+def _changed_by(call) -> Iterable[str | None]:
+    if isinstance(call.func, ast.Attribute) and call.func.attr in _CHANGING:
+        yield _root(call.func)
+    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    if called in _FILLING and call.args:
+        yield _root(call.args[0])
+    for keyword in call.keywords:
+        if keyword.arg == "out":
+            yield _root(keyword.value)
+
+
+def _root(node):
+    """Find the name that an expression such as `a.b[0].c` begins with."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
 
 
 @functools.lru_cache(256)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_kit.grading.ipython import Shell
 from tf_kit.grading.judge import Failure
 
 CELL = "<answer>"
@@ -17,7 +18,7 @@ LARGEST_OUTPUT = 4 << 20  # bytes of one case
 
 def execute(code: str, name: str = "__main__") -> dict[str, Any] | Failure:
     """Run the code of an answer. Returns its namespace, or a `Failure` if the code raised."""
-    namespace = {"__name__": name, "__builtins__": __builtins__}
+    namespace = {"__name__": name, "__builtins__": __builtins__, "display": _display, "get_ipython": Shell}
     try:
         exec(compile(code, CELL, "exec"), namespace)
     except BaseException as error:
@@ -25,6 +26,10 @@ def execute(code: str, name: str = "__main__") -> dict[str, Any] | Failure:
             raise
         return failure(error, code)
     return namespace
+
+
+def _display(*_, **__):
+    """Stand in for the function that a notebook has without an import."""
 
 
 def measure(

@@ -1,0 +1,206 @@
+# ruff: noqa: E501
+"""Honest notebooks of unusual form: cells that a student ran from top to bottom, with a `check` after each answer.
+
+Two exercises of the testing lab are answered: `leaky` (2 points) and `descent` (3 points). Each notebook must get from
+the grader what its checks gave in IPython.
+"""
+
+IMPORTS = "import keras\nimport numpy as np\nfrom keras import ops\nfrom tf_kit.grading import check"
+LEAKY = "def leaky_relu(x, slope):\n    return np.where(x > 0, x, slope * x)"
+BODY = "def leaky_relu(x, slope):\n    return "
+DESCENT = (
+    "class Descent(keras.optimizers.Optimizer):\n    def update_step(self, gradient, variable, learning_rate):\n"
+    "        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * gradient)"
+)
+CLIMB = DESCENT.replace("assign_sub", "assign_add")
+CHECK, CHECK_2 = 'check("leaky")', 'check("descent")'
+GUARD = BODY + "np.where(x > table['edge'], x, slope * x)"
+
+
+def leaky(*above, answer=LEAKY, after=()):
+    """A notebook with an answer to `leaky`."""
+    return [IMPORTS, *above, answer, CHECK, *after]
+
+
+def using(expression, *above, after=()):
+    """A notebook whose leaky ReLU has an expression for the zero that it compares with."""
+    return leaky(*above, answer=f"{BODY}np.where(x > {expression}, x, slope * x)", after=after)
+
+
+NOTEBOOKS = {
+    "as it should be": [*leaky(), DESCENT, CHECK_2],
+    # helpers and constants of one name
+    "two helpers of one name": [
+        *(IMPORTS, "def helper(a):\n    return a * 1"),
+        *(BODY + "np.where(x > 0, helper(x), slope * x)", CHECK),
+        "def helper(a):\n    return a * -1",
+        *(DESCENT.replace("gradient)", "-helper(gradient))"), CHECK_2),
+    ],
+    "helpers of one name in the cells of the answers": [
+        IMPORTS,
+        "def step(a):\n    return a\n\n" + BODY + "np.where(x > 0, step(x), slope * x)",
+        CHECK,
+        "def step(a):\n    return -a\n\n" + DESCENT.replace("gradient)", "-step(gradient))"),
+        CHECK_2,
+    ],
+    "a constant used again in a loop": using(
+        "edge", "edge = 0.0", after=["for edge in (1.0, 2.0):\n    print(edge)"]
+    ),
+    "a constant used again in an experiment": using("edge", "edge = 0.0", after=["edge = 5\nx = edge"]),
+    "a constant set twice above": using("edge", "edge = 5.0", "edge = 0.0"),
+    "a constant that a loop leaves": using("edge", "for edge in (2.0, 1.0, 0.0):\n    pass"),
+    "a constant that is counted down": using("edge", "edge = 2.0\nedge -= 1\nedge -= 1"),
+    "a constant from others": using("c", "a = 1\nb = a\na = 5\nc = b - 1"),
+    "a constant in a with": using(
+        "edge", "import contextlib\nwith contextlib.nullcontext(0.0) as edge:\n    pass"
+    ),
+    "a constant by a walrus": using("edge", "print(edge := 0.0)"),
+    "several at once": using("edge", "edge, *others = 0.0, 1, 2"),
+    "a chain": using("edge", "other = edge = 0.0"),
+    "an annotation": using("edge", "edge: float = 0.0"),
+    "an answer in an if": leaky(answer="if True:\n    " + LEAKY.replace("\n", "\n    ")),
+    "an answer in a try": leaky(
+        "try:\n    import nothing_of_this_name\nexcept ImportError:\n    nothing = None",
+        answer="try:\n    " + LEAKY.replace("\n", "\n    ") + "\nexcept ValueError:\n    pass",
+    ),
+    "a del": using("edge", "edge = 5", "del edge", "edge = 0"),
+    # objects that are changed
+    "a table filled in a loop": leaky(
+        "table = {}\nfor key in ('edge', 'other'):\n    table[key] = 0.0", answer=GUARD
+    ),
+    "setdefault": leaky("table = {}", "table.setdefault('edge', 0.0)", answer=GUARD),
+    "setdefault with a result": leaky("table = {}", "kept = table.setdefault('edge', 0.0)", answer=GUARD),
+    "an item set in an if": leaky(
+        "table = {}\nif 'edge' not in table:\n    table['edge'] = 0.0", answer=GUARD
+    ),
+    "an item set in a try": leaky(
+        "table = {}\ntry:\n    table['edge'] = 0.0\nfinally:\n    pass", answer=GUARD
+    ),
+    "an item set in a while": leaky(
+        "table = {'edge': 2}\nwhile table['edge']:\n    table['edge'] -= 1", answer=GUARD
+    ),
+    "update": leaky("table = dict()\ntable.update(edge=0.0)", answer=GUARD),
+    "|=": leaky("table = {'other': 1}\ntable |= {'edge': 0.0}", answer=GUARD),
+    "a table filled by a function": leaky(
+        "table = {}\ndef fill(where):\n    where['edge'] = 0.0", "fill(table)", answer=GUARD
+    ),
+    "a table filled by a function that knows it": leaky(
+        "table = {}\ndef fill():\n    table['edge'] = 0.0", "fill()", answer=GUARD
+    ),
+    "a table with two names": leaky("table = {}\nsame = table", "same['edge'] = 0.0", answer=GUARD),
+    "a table in an object": leaky(
+        "class Settings:\n    pass\n\ntable = Settings()\ntable.edge = 7",
+        "setattr(table, 'edge', 0.0)",
+        answer=GUARD.replace("table['edge']", "table.edge"),
+    ),
+    "a global set by a function": using("edge", "def begin():\n    global edge\n    edge = 0.0", "begin()"),
+    "a registry with a decorator": leaky(
+        "known = {}\ndef register(f):\n    known[f.__name__] = f\n    return f",
+        "@register\ndef chosen(x, slope):\n    return np.where(x > 0, x, slope * x)",
+        answer=BODY + "known['chosen'](x, slope)",
+    ),
+    "a list sorted in place": using("edges[0]", "edges = [3, 0, 2]", "edges.sort()"),
+    "an array filled in place": using("edges[0]", "edges = np.ones(3)", "np.copyto(edges, 0.0)"),
+    "an array filled by out": using("edges[0]", "edges = np.ones(3)", "np.multiply(edges, 0, out=edges)"),
+    "an array set by a slice": using("edges[0]", "edges = np.ones(3)", "edges[:] = 0"),
+    "an experiment that fails": leaky("table = {'edge': 0.0}", "table['other'] = 1 / 0", answer=GUARD),
+    "heapq": using("heap[0]", "import heapq\nheap = [2, 3]", "heapq.heappush(heap, 0)"),
+    # the syntax of IPython
+    "help": leaky("ops.tanh?", "?np.where", "np.where??"),
+    "a shell command with a result": leaky("files = !ls\nprint(files)"),
+    "a shell command in the cell of the answer": leaky(answer=f"!echo begin\n{LEAKY}\n!echo end"),
+    "timeit with a result": leaky("t = %timeit -o -n 1 -r 1 sum(range(3))"),
+    "timeit in the cell of the answer": leaky(
+        answer=f"{LEAKY}\n%timeit -n 1 -r 1 leaky_relu(np.ones(3), 0.1)"
+    ),
+    "indented magics": leaky("if True:\n    %matplotlib inline\n    scale = 1", answer=LEAKY),
+    "an indented magic in the cell of the answer": leaky(
+        answer=f"for _ in range(1):\n    %precision 3\n{LEAKY}"
+    ),
+    "%%time": leaky(answer=f"%%time\n{LEAKY}"),
+    "%%prun": leaky(answer=f"%%prun -q\n{LEAKY}"),
+    "%%capture": leaky(answer=f"%%capture shown\n{LEAKY}"),
+    "%time": using("edge", "%time edge = 0.0"),
+    "%%writefile": leaky("%%writefile /dev/null\nthis is not Python ("),
+    "%%bash": leaky("%%bash\nfor f in *; do true; done"),
+    "a line that begins with %": leaky(
+        "%matplotlib inline", answer=f"{LEAKY.replace('slope * x)', 'slope * x * (6')}\n% 5))"
+    ),
+    "a string that looks like a magic": leaky(answer=f'note = """\n%time\n!ls\n"""\n{LEAKY}\n!echo end'),
+    "display": leaky(answer=f"{LEAKY}\ndisplay(leaky_relu(np.ones(2), 0.5))"),
+    "display in a call": leaky(answer=LEAKY.replace("    return", "    display(slope)\n    return")),
+    "display that is imported": leaky(
+        "from IPython.display import display, clear_output",
+        answer=LEAKY.replace("    return", "    display(x)\n    return"),
+    ),
+    "get_ipython in a helper": leaky(
+        "def quiet():\n    get_ipython().run_line_magic('precision', '3')",
+        answer=LEAKY.replace("    return", "    quiet()\n    return"),
+    ),
+    "prompts that were copied": leaky(
+        answer=">>> def leaky_relu(x, slope):\n...     return np.where(x > 0, x, slope * x)"
+    ),
+    "an indented cell": leaky(answer="    " + LEAKY.replace("\n", "\n    ")),
+    "a semicolon": leaky(answer=f"{LEAKY}\nleaky_relu(np.ones(2), 0.5);"),
+    "await": leaky("import asyncio\nawait asyncio.sleep(0)\nedge = 0.0"),
+    # more than one version
+    "a wrong version below": leaky(after=[LEAKY.replace("slope * x)", "x)")]),
+    "a wrong version above": [
+        IMPORTS,
+        "# exercise: leaky\n" + BODY + "x",
+        "# exercise: leaky\n" + LEAKY,
+        CHECK,
+    ],
+    "a version that was mended": [IMPORTS, BODY + "x", CHECK, LEAKY, CHECK],
+    "a class mended below": [
+        *(IMPORTS, CLIMB, CHECK_2, "def step(self, gradient, variable, learning_rate):"),
+        "def step(self, gradient, variable, learning_rate):\n"
+        "    self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * gradient)\nDescent.update_step = step",
+        CHECK_2,
+    ],
+    "an old version kept under another name": leaky(answer=f"{BODY}x\n\nold = leaky_relu\n\n{LEAKY}"),
+    "a wrapped version": leaky(
+        answer=f"{LEAKY}\n\nplain = leaky_relu\n\ndef leaky_relu(x, slope):\n    return plain(x, slope)"
+    ),
+    "all checks at the end": [IMPORTS, LEAKY, DESCENT, f"{CHECK}\n{CHECK_2}"],
+    "checks repeated at the end": [*leaky(), DESCENT, CHECK_2, f"{CHECK}\n{CHECK_2}"],
+    # other forms
+    "everything in one cell": ["\n".join([IMPORTS, LEAKY, DESCENT, CHECK, CHECK_2])],
+    "a star import": leaky("from numpy import *", answer=LEAKY.replace("np.", "")),
+    "star imports of two modules": leaky(
+        "from math import *\nfrom numpy import *", answer=LEAKY.replace("np.", "")
+    ),
+    "another name of numpy": leaky("import numpy", answer=LEAKY.replace("np.", "numpy.")),
+    "an import in the function": leaky(
+        answer=LEAKY.replace("    return", "    import numpy as np\n    return")
+    ),
+    "functools.partial": leaky(
+        "from functools import partial\ndef general(x, slope, edge):\n    return np.where(x > edge, x, slope * x)",
+        answer="leaky_relu = partial(general, edge=0.0)",
+    ),
+    "a callable object": leaky(
+        answer="class Leaky:\n    def __call__(self, x, slope):\n        return np.where(x > 0, x, slope * x)\n\nleaky_relu = Leaky()"
+    ),
+    "a generator of functions": leaky(
+        answer="def make(edge):\n    def f(x, slope):\n        return np.where(x > edge, x, slope * x)\n    return f\n\nleaky_relu = make(0.0)"
+    ),
+    "defaults from above": leaky(
+        "EDGE = 0.0", answer=LEAKY.replace("slope)", "slope, edge=EDGE)", 1), after=["EDGE = 9"]
+    ),
+    "a dataclass": using(
+        "Settings().edge",
+        "import dataclasses\n\n@dataclasses.dataclass\nclass Settings:\n    edge: float = 0.0",
+    ),
+    "a base class of its own": [
+        *(IMPORTS, "class Named:\n    title = 'descent'"),
+        *(DESCENT.replace("Optimizer)", "Optimizer, Named)"), CHECK_2),
+    ],
+    "match": leaky(answer=BODY + "np.where(x > 0, x, slope * x)\n\nmatch 1:\n    case 1:\n        pass"),
+    "unused code that cannot run": leaky("def unused():\n    return nothing_of_this_name"),
+    "Ünicode": using("größe", "größe = 0.0"),
+    "noise": leaky(answer=LEAKY.replace("    return", "    print(x)\n    return")),
+    "a seed": using("np.random.default_rng(0).integers(1)"),
+    "a wrong answer": leaky(answer=BODY + "x"),
+    "a name that is not defined": leaky(answer=BODY + "np.where(x > zero, x, slope * x)"),
+    "half of the exercises": [*leaky(), CLIMB, CHECK_2],
+}

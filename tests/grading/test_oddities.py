@@ -1,0 +1,103 @@
+"""The grader gives what `check` gave: honest notebooks of unusual form, run in IPython and graded."""
+
+import contextlib
+import functools
+import io
+import json
+
+import pytest
+
+from grading import oddities
+from grading.class_of_students import LAB
+from tf_kit.grading import checking, grader, judge, submissions
+from tf_kit.grading.judge import Failure
+from tf_kit.grading.sandbox.measurement import execute
+from tf_kit.grading.slicing import Cell, Notebook
+
+NAMES = list(oddities.NOTEBOOKS)
+
+
+@pytest.fixture(scope="module")
+def checked():
+    """Function of a notebook's name that runs it in IPython: the best points that a check of each exercise gave."""
+    interactive = pytest.importorskip("IPython.core.interactiveshell")
+    import tf_kit.grading as kit
+
+    shell = interactive.InteractiveShell.instance()
+    current = {}
+
+    def record(id, namespace=None):
+        verdict = checking.review(LAB, LAB.exercises[id], shell.user_ns)
+        current[id] = max(verdict.points, current.get(id, 0))
+
+    @functools.cache
+    def run(name):
+        shell.reset(new_session=True)
+        current.clear()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            for cell in oddities.NOTEBOOKS[name]:
+                shell.run_cell(cell, store_history=True)
+        return dict(current)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(kit, "check", record, raising=False)
+        yield run
+    interactive.InteractiveShell.clear_instance()
+
+
+def sliced(cells):
+    """Points of the slices of a notebook, tried one after the other as the grader does, without a sandbox."""
+    notebook = Notebook([Cell(cell) for cell in cells], LAB.stubs)
+    points = {}
+    for id, exercise in LAB.exercises.items():
+        answer = notebook.answer(id, exercise.defines)
+        best = 0
+        for code in (answer.code, *answer.others) if answer.code else ():
+            with contextlib.redirect_stdout(io.StringIO()):
+                best = max(best, _points(exercise, execute(code)))
+        points[id] = best
+    return points
+
+
+def _points(exercise, namespace):
+    if isinstance(namespace, Failure):
+        return 0
+    cases = checking.visible_cases(exercise)
+    probe = getattr(LAB.probes, exercise.id)
+    outputs = [checking.measure(probe, namespace, case) for case in cases]
+    return judge.judge(exercise, cases, outputs).points
+
+
+def test_corpus_is_large():
+    assert len(NAMES) >= 60
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if i % 4 == 1 else pytest.mark.slow) for i, name in enumerate(NAMES)]
+)
+def test_slices_get_what_check_gave(name, checked):
+    found = sliced(oddities.NOTEBOOKS[name])
+    assert {id: found[id] for id in checked(name)} == checked(name)
+
+
+@pytest.mark.slow
+def test_honest_notebooks_get_points(checked):
+    """The corpus is of right answers, so that agreement at zero would show nothing."""
+    assert sum(bool({2, 3} & set(checked(name).values())) for name in NAMES) >= len(NAMES) - 3
+
+
+@pytest.mark.slow
+def test_grader_gives_what_check_gave(checked, tmp_path):
+    for i, cells in enumerate(oddities.NOTEBOOKS.values()):
+        made = {"cells": [{"cell_type": "code", "source": cell} for cell in cells]}
+        (tmp_path / f"{'abcdefghij'[i % 10]}{i:03}.ipynb").write_text(json.dumps(made))
+    with grader.Grader(LAB, secret="a secret of the course", allow_unsandboxed=True) as judge_:
+        judge_.ready()
+        found = {each.student[1:]: each for each in judge_.grade(submissions.find([tmp_path], LAB))}
+    wrong = {}
+    for i, name in enumerate(NAMES):
+        results = {r.exercise: r for r in found[f"{i:03}"].results}
+        for id, points in checked(name).items():
+            if results[id].points != points:
+                wrong[name, id] = (points, results[id])
+    assert not wrong
