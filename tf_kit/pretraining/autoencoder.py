@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.networks.inspection import build_on, output_shape
+from tf_kit.networks.inspection import build_on, freeze_parts, output_shape
 from tf_kit.networks.stages import Stage, check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
@@ -84,6 +84,7 @@ class Autoencoder(Pretrainer):
         if self.decoder is not None:
             build_on(self.encoder, input_shape)
             build_on(self.decoder, output_shape(self.encoder, input_shape))
+            freeze_parts(self)
             self.built = True
             return
         self._stages = dense_stages(self.encoder)
@@ -100,6 +101,7 @@ class Autoencoder(Pretrainer):
                 self._kernels.append(
                     self.add_weight(shape=(units, features), initializer=glorot, name=f"decoder_kernel_{i}")
                 )
+        freeze_parts(self)
         self.built = True
 
     def corrupt(self, x: Tensor, random: ExampleRandom) -> Tensor:

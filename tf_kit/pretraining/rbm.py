@@ -8,7 +8,7 @@ from keras import ops
 
 from tf_kit import checks
 from tf_kit.checks import count, refuse
-from tf_kit.networks.inspection import build_on
+from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 from tf_kit.pretraining.autoencoder import cross_entropy, softplus
 from tf_kit.pretraining.methods import RBMOptions
@@ -127,6 +127,7 @@ class RBM(Pretrainer):
                 aggregation="only_first_replica",
                 name="chains",
             )
+        freeze_parts(self)
         self.built = True
 
     @property

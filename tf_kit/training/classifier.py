@@ -11,7 +11,7 @@ from keras import ops
 
 from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
-from tf_kit.networks.inspection import build_on, last_layer, one_vector
+from tf_kit.networks.inspection import build_on, freeze_parts, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.inputs import check_data_set, check_one_input, first_examples, is_array
@@ -101,6 +101,7 @@ class Classifier(Trainer):
         build_on(self.encoder, input_shape)
         if self.head is not None:
             self.head.build(one_vector(f"{type(self).__name__}.encoder", self.encoder, input_shape))
+        freeze_parts(self)
         self.built = True
 
     @property

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.networks.inspection import build_on, call_with, one_vector
+from tf_kit.networks.inspection import build_on, call_with, freeze_parts, one_vector
 from tf_kit.pretraining.joint_embedding.embeddings import one_over_length, pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
@@ -180,6 +180,7 @@ class BYOL(JointEmbedding):
         ):
             build_on(teacher, shape)
             teacher.set_weights(student.get_weights())
+        freeze_parts(self)
 
     @property
     def _pairs(self):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.networks.inspection import all_layers, one_vector
+from tf_kit.networks.inspection import all_layers, freeze_parts, one_vector
 from tf_kit.pretraining.joint_embedding.gradient_caching import check_chunkable, encode_in_chunks
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
 from tf_kit.pretraining.methods import JointEmbeddingOptions
@@ -102,6 +102,7 @@ class JointEmbedding(Pretrainer):
         self._embedding_shape = one_vector(f"{name}.projector", self.projector, self._representation_shape)
         if self.chunk_size is not None:
             check_chunkable(type(self).__name__, self.encoder)
+        freeze_parts(self)
         self.built = True
 
     @property

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.networks.inspection import build_on
+from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.patches import patchify, unpatchify
 from tf_kit.networks.transformer import Blocks, PatchEncoder, grid_positions
 from tf_kit.pretraining.masked.hiding import hide, put_back, take_places
@@ -99,6 +99,7 @@ class MaskedAutoencoder(Pretrainer):
             refuse("MaskedAutoencoder.encoder.patch_size", requirement, received)
         pixels = self.encoder.patch_size**2 * input_shape[-1]
         self.decoder.create(self.encoder.width, pixels, self.encoder.grid)
+        freeze_parts(self)
         self.built = True
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
-from tf_kit.networks.inspection import build_on
+from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.transformer import TokenEncoder
 from tf_kit.pretraining.methods import MaskedTokensOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
@@ -100,6 +100,7 @@ class MaskedTokens(Pretrainer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         build_on(self.encoder, input_shape)
         self.to_tokens.build((None, None, self.encoder.width))
+        freeze_parts(self)
         self.built = True
 
     def choose(self, x: Tensor, random: ExampleRandom) -> Tensor:
