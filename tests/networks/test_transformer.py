@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
@@ -62,14 +63,40 @@ def test_equals_the_formulas(check):
     check(transformer)
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_attends_as_the_layer_of_keras_whose_weights_it_uses(policy):
+    block = transformer.TransformerBlock(8, num_heads=2, dtype=policy)
+    block.build((None, None, 8))
+    for each in block.attention.weights:
+        each.assign(np.random.default_rng(1).normal(size=each.shape))
+    x = tf.cast(tokens(), block.compute_dtype)
+    attended = np.array([[[True, True, False, True, True]], [[False] * 5]])
+    for mask in (None, attended):
+        found = []
+        for attend in (block._attend, lambda x, mask: block.attention(x, x, attention_mask=mask)):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = attend(x, mask)
+                loss = tf.reduce_sum(tf.cast(y, "float32") ** 2)
+            variables = [each.value for each in block.attention.trainable_variables]
+            found.append([y, *tape.gradient(loss, [x, *variables])])
+        tolerance = 1e-5 if policy == "float32" else 0.03
+        for ours, theirs in zip(*found, strict=True):
+            ours, theirs = (np.asarray(tf.cast(each, "float32")) for each in (ours, theirs))
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(np.abs(theirs).max(), 1))
+
+
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_block, "a = x + self.attention", "a = self.attention"),
+        (check_block, "a = x + self._attend", "a = self._attend"),
+        (check_block, "* shape[-1] ** -0.5", ""),
+        (check_block, "ops.swapaxes(key, -1, -2)", "ops.swapaxes(query, -1, -2)"),
+        (check_block, "query, key, value = ops.unstack", "value, key, query = ops.unstack"),
         (check_block, "return a + self.narrow", "return self.narrow"),
-        (check_block, "normal = self.norm_1(x)", "normal = x"),
+        (check_block, "self._attend(self.norm_1(x)", "self._attend((x)"),
         (check_block, "self.widen(self.norm_2(a))", "self.widen(a)"),
-        (check_block, "attention_mask=attended, ", ""),
+        (check_block, "scores, _HIDDEN)", "scores, 0.0)"),
         (check_positions, "-2 * np.arange(width // 2) / width", "-np.arange(width // 2) / width"),
         (check_positions, "[np.sin(angles), np.cos(angles)]", "[np.cos(angles), np.sin(angles)]"),
         (check_matrices_start_differently, "GlorotUniform(seed)((self", "GlorotUniform(7)((self"),

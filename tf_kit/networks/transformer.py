@@ -11,6 +11,7 @@ from tf_kit.networks.inspection import export_signature, freeze_parts
 from tf_kit.networks.patches import grid_shape, patchify
 from tf_kit.typing import Tensor
 
+_HIDDEN = -1e30  # score of a token that must not be attended to; finite, for rows that hide all
 EMBEDDING_SCALE = 4.0  # variance of the embedding's initial weights, times the pixels of a patch
 
 
@@ -133,9 +134,32 @@ class TransformerBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Tensor, attended: Tensor | None = None, training: bool = False) -> Tensor:
-        normal = self.norm_1(x)
-        a = x + self.attention(normal, normal, attention_mask=attended, training=training)  # (1)
+        a = x + self._attend(self.norm_1(x), attended)  # (1)
         return a + self.narrow(self.widen(self.norm_2(a)))  # (2)
+
+    def _attend(self, tokens, attended):
+        """Compute what the layer `attention` computes, with one product for query, key and value instead of three.
+
+        The weights stay those of the layer, so that files of earlier versions load.
+        """
+        parts = self.attention.query_dense, self.attention.key_dense, self.attention.value_dense
+        if any(part.quantization_mode for part in parts):
+            return self.attention(tokens, tokens, attention_mask=attended)
+        shape = (-1, ops.shape(tokens)[1], 3, self.num_heads, self.width // self.num_heads)
+        kernels = [ops.reshape(part.kernel, (self.width, -1)) for part in parts]
+        biases = [ops.reshape(part.bias, (-1,)) for part in parts]
+        kernel, bias = (
+            ops.cast(ops.concatenate(each, axis=-1), self.compute_dtype) for each in (kernels, biases)
+        )
+        together = ops.reshape(ops.matmul(tokens, kernel) + bias, shape)
+        together = ops.transpose(together, (2, 0, 3, 1, 4))  # -> (3, n, heads, tokens, size)
+        query, key, value = ops.unstack(together, 3)
+        scores = ops.matmul(query * shape[-1] ** -0.5, ops.swapaxes(key, -1, -2))
+        scores = ops.cast(scores, "float32")
+        if attended is not None:
+            scores = ops.where(ops.cast(attended, "bool")[:, None], scores, _HIDDEN)
+        seen = ops.matmul(ops.cast(ops.softmax(scores), self.compute_dtype), value)
+        return self.attention.output_dense(ops.transpose(seen, (0, 2, 1, 3)))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

@@ -82,7 +82,7 @@ def test_masks_and_loss(check):
         (check_cost, "total / ops.sum(weights, axis=-1)", "total / 8"),
         (check_cost, "weights * ops.reshape(loss", "ops.reshape(loss"),
         (check_cost, "ops.cast(self.mask_values, x.dtype), x)", "ops.zeros_like(x), x)"),
-        (check_cost, "self.encoder(self.cover(x, masked), training=training)", "self.encoder(x, training=training)"),
+        (check_cost, "self.decoded(self.cover(x, masked), training", "self.decoded(x, training"),
         (check_outputs_do_not_depend_on_hidden_features, "self.cover(x, masked), training=False", "x, training=False"),
         (check_outputs_do_not_depend_on_hidden_features, "ops.shape(x)), x)", "ops.shape(x)), x + 1)"),
     ],
