@@ -35,7 +35,7 @@ def isolated(step: Callable[[Any], Any], jit_compile: bool = False) -> Callable[
 
     def run(batch):
         if jit_compile:
-            made = traced.setdefault(None, tf.function(step, jit_compile=True, reduce_retracing=True))
+            made = traced.setdefault(None, tf.function(step, jit_compile=True, autograph=False))
             return made(batch)
         specs = tf.nest.map_structure(
             lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), batch
