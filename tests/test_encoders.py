@@ -108,11 +108,12 @@ def images(encoder):
     return np.repeat(np.repeat(X, 4, 1), 4, 2) if encoder.name.startswith("mobilenet") else X
 
 
-def check_export(model, x, folder):
-    model.export(folder, verbose=False)
+def check_export(model, x, folder, **signature):
+    model.export(folder, verbose=False, **signature)
     loaded = tf.saved_model.load(str(folder))
     served = tf.cast(loaded.serve(tf.constant(x)), "float32")
-    np.testing.assert_allclose(served, outputs(model, x), rtol=1e-4, atol=1e-5)
+    atol = 1e-2 if model(x).dtype == "bfloat16" else 1e-5
+    np.testing.assert_allclose(served, outputs(model, x), rtol=1e-4, atol=atol)
 
 
 def check_pretraining(name, encoder, folder):
@@ -126,7 +127,10 @@ def check_pretraining(name, encoder, folder):
     assert any(np.any(old != new.numpy()) for old, new in zip(before, after, strict=True))
     np.testing.assert_array_equal(outputs(model, x), outputs(encoder, x))
     check_export(model, x, folder / "model")
-    check_export(encoder, x, folder / "encoder")
+    floats = keras.InputSpec(
+        shape=(None, *x.shape[1:]), dtype="float32"
+    )  # Keras would take the compute dtype
+    check_export(encoder, x, folder / "encoder", input_signature=[floats])
 
 
 def check_use(encoder, folder):
@@ -134,7 +138,8 @@ def check_use(encoder, folder):
     x = images(encoder)
     batches = tf.data.Dataset.from_tensor_slices(x).batch(5)
     r = np.concatenate(list(represent(encoder, batches)))
-    np.testing.assert_allclose(r, represent(encoder, x), rtol=1e-4, atol=1e-5)
+    coarse = encoder.compute_dtype == "bfloat16"
+    np.testing.assert_allclose(r, represent(encoder, x), rtol=1e-4, atol=1e-2 if coarse else 1e-5)
     halves = [SimpleNamespace(x=x[i::2], y=LABELS[i::2]) for i in (0, 1)]
     assert 0 <= pretraining.knn_accuracy(encoder, *halves, k=2) <= 1
     probe = pretraining.linear_probe(encoder, 3)
@@ -149,7 +154,8 @@ def check_use(encoder, folder):
     check_export(classifier, x, folder / "classifier")
 
 
-CASES = list(itertools.product(ENCODERS, PRETRAINERS))
+CASES = [case for case in itertools.product(ENCODERS, PRETRAINERS) if case[0] != "backbone"]
+CASES += [("backbone", "SimCLR"), ("backbone", "BYOL")]  # which take a quarter of a minute each
 FAST = {("only call", "BYOL"), ("only call", "MaskedVectors"), ("lambda", "SimCLR in chunks")}
 
 
@@ -158,7 +164,7 @@ FAST = {("only call", "BYOL"), ("only call", "MaskedVectors"), ("lambda", "SimCL
     [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow) for case in CASES],
 )
 def test_pretraining(encoder, method, tmp_path):
-    if method == "SimCLR in chunks" and encoder in ("frozen part", "backbone"):
+    if method == "SimCLR in chunks" and encoder == "frozen part":
         pytest.skip("batch norm is refused there")
     check_pretraining(method, ENCODERS[encoder](), tmp_path)
 

@@ -148,7 +148,10 @@ def export_signature(model: keras.Model) -> list[keras.InputSpec] | None:
     training of `MaskedAutoencoder`.
     """
     shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
-    return shape and [keras.InputSpec(shape=(None, *shape[1:]), dtype=model.input_dtype)]
+    dtype = (
+        "float32" if model.input_dtype in ("float16", "bfloat16") else model.input_dtype
+    )  # as images are read
+    return shape and [keras.InputSpec(shape=(None, *shape[1:]), dtype=dtype)]
 
 
 def call_with(

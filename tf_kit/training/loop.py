@@ -135,7 +135,7 @@ def run_epochs(
         callbacks.on_epoch_begin(epoch)
         logs = _run_epoch(model, source, callbacks, epoch)
         last_logs = dict(keras_internals.metrics_after(model, logs))
-        if validate is not None and _is_due(epoch, validation_freq):
+        if validate is not None and is_due(epoch, validation_freq):
             last_logs.update({f"val_{name}": value for name, value in validate(callbacks).items()})
         callbacks.on_epoch_end(epoch, last_logs)
         if model.stop_training:
@@ -160,7 +160,16 @@ def _run_epoch(model, source, callbacks, epoch):
     return logs
 
 
-def _is_due(epoch, validation_freq):
+def is_due(epoch: int, validation_freq: int | list[int]) -> bool:
+    """Return whether an epoch, counted from 0, ends with a validation.
+
+    Args:
+        epoch: number of the epoch.
+        validation_freq: epochs between two validations, or the list of epochs, from 1, that end with one.
+
+    Raises:
+        InputError: `validation_freq` is neither.
+    """
     if isinstance(validation_freq, int) and not isinstance(validation_freq, bool) and validation_freq > 0:
         return (epoch + 1) % validation_freq == 0
     if isinstance(validation_freq, (list, tuple, set)):

@@ -202,6 +202,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             num_steps = steps_per_epoch
         if validation_data is not None:
             validation_data = arguments.validation_of(validation_data, validation_steps)
+            loop.is_due(0, validation_freq)  # refuses another value before time is spent
         chosen = loop.callback_list(
             self,
             callbacks,

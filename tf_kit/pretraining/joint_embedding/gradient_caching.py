@@ -47,6 +47,10 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
         h, after = call_with(encoder, values, x[rows(i)], training=True)
         return tf.cast(h, tf.float32), tuple(after(each) for each in states)
 
+    shape = output_shape(
+        encoder, (None, *x.shape[1:])
+    )  # out here, as it may trace the encoder with its variables
+
     @tf.custom_gradient
     def encode(*weights):
         constants = [
@@ -57,7 +61,6 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
             h, state = forward(i, constants, state)
             return i + 1, state, parts.write(i, h)
 
-        shape = output_shape(encoder, (None, *x.shape[1:]))
         parts = tf.TensorArray(tf.float32, num_chunks, infer_shape=False, element_shape=shape)
         _, end, parts = tf.while_loop(lambda i, *_: i < num_chunks, encode_chunk, (0, start, parts))
 

@@ -1,0 +1,316 @@
+"""Every argument of Keras's `fit`, and every hook that Keras has, counts in a `Trainer` as in Keras, or is refused."""
+
+import gc
+import inspect
+import weakref
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from tf_kit import networks, optimizers, pretraining, training
+from tf_kit.errors import InputError
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.random((24, 5)).astype("float32")
+Y = np.arange(24) % 3
+WEIGHTS = RANDOM.random(24).astype("float32")
+SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
+
+
+def network(units=(4,), num_classes=3):
+    return networks.mlp(units, num_classes=num_classes, input_shape=(5,), seed=1)
+
+
+def classifier(optimizer=None, **compiled):
+    model = pretraining.Classifier(network(), 3)
+    model.compile(optimizer or SGD(0.5), **compiled)
+    return model
+
+
+def in_keras(optimizer=None, **compiled):
+    """The same network, loss and optimizer as `classifier`, trained by Keras itself."""
+    model = network()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer or SGD(0.5), loss, metrics=["accuracy"], **compiled)
+    return model
+
+
+def batches(*parts, size=6):
+    return tf.data.Dataset.from_tensor_slices(parts if len(parts) > 1 else parts[0]).batch(size)
+
+
+def weights_of(model):
+    return np.concatenate([each.numpy().ravel() for each in model.trainable_variables])
+
+
+def check_as_keras(arguments, make=None, fit=("x", "y")):
+    """Train both with the same arguments; weights and history agree."""
+    ours, theirs = (classifier(*(make() if make else ())), in_keras(*(make() if make else ())))
+    histories = []
+    for model in (ours, theirs):
+        given = {"shuffle": False, "verbose": 0, "batch_size": 6, **arguments()}
+        histories.append(
+            model.fit(**{name: value for name, value in given.items() if value is not None}).history
+        )
+    np.testing.assert_allclose(weights_of(ours), weights_of(theirs), rtol=1e-4, atol=1e-6)
+    assert set(histories[0]) == set(histories[1])
+    for name, values in histories[1].items():
+        np.testing.assert_allclose(histories[0][name], values, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+HELD_OUT = (X[:7], Y[:7])
+ARRAYS = {"x": X, "y": Y}
+
+
+def dataset(*parts, **arguments):
+    return {"x": batches(*parts), "batch_size": None, **arguments}
+
+
+AS_IN_KERAS = {
+    "arrays": lambda: {**ARRAYS, "epochs": 2},
+    "batch_size": lambda: {**ARRAYS, "batch_size": 7},
+    "sample_weight": lambda: {**ARRAYS, "sample_weight": WEIGHTS},
+    "class_weight": lambda: {**ARRAYS, "class_weight": {0: 5.0, 2: 0.5}},
+    "validation_split": lambda: {**ARRAYS, "validation_split": 0.25, "epochs": 2},
+    "validation_data": lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_batch_size": 3},
+    "validation_data with weights": lambda: {**ARRAYS, "validation_data": (X[:7], Y[:7], WEIGHTS[:7])},
+    "validation_data as a data set": lambda: {**ARRAYS, "validation_data": batches(*HELD_OUT)},
+    "validation_steps": lambda: {**ARRAYS, "validation_data": batches(*HELD_OUT).repeat(), "validation_steps": 3},
+    "validation_freq": lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_freq": 2, "epochs": 4},
+    "validation_freq as a list": lambda: {
+        **ARRAYS, "validation_data": HELD_OUT, "validation_freq": [1, 3], "epochs": 4
+    },
+    "initial_epoch": lambda: {**ARRAYS, "initial_epoch": 2, "epochs": 3},
+    "epochs": lambda: {**ARRAYS, "epochs": 0},
+    "data set": lambda: dataset(X, Y, epochs=2),
+    "data set with weights": lambda: dataset(X, Y, WEIGHTS, epochs=2),
+    "data set with class_weight": lambda: dataset(X, Y, class_weight={0: 3.0, 2: 0.5}),
+    "data set with steps_per_epoch": lambda: {
+        "x": batches(X, Y).repeat(), "batch_size": None, "steps_per_epoch": 3, "epochs": 3
+    },
+    "data set with validation": lambda: dataset(X, Y, validation_data=HELD_OUT),
+}  # fmt: skip
+
+REFUSED = {
+    "steps_per_epoch with arrays": (lambda: {**ARRAYS, "steps_per_epoch": 2}, "steps_per_epoch=2"),
+    "validation_split with a data set": (lambda: {"x": batches(X, Y), "validation_split": 0.2}, "dataset.take"),
+    "batch_size with a data set": (lambda: {"x": batches(X, Y), "batch_size": 3}, "batch_size=3"),
+    "y with a data set": (lambda: {"x": batches(X, Y), "y": Y}, "part of the data set"),
+    "endless data set": (lambda: {"x": batches(X, Y).repeat()}, "steps_per_epoch"),
+    "endless validation": (lambda: {**ARRAYS, "validation_data": batches(X, Y).repeat()}, "validation_steps"),
+    "generator": (lambda: {"x": iter([(X, Y)])}, "from_generator"),
+    "list": (lambda: {"x": [X], "y": Y}, "np.stack"),
+    "single examples": (lambda: {"x": tf.data.Dataset.from_tensor_slices((X, Y))}, "dataset.batch"),
+    "two kinds of weights": (
+        lambda: {**ARRAYS, "class_weight": {0: 1.0}, "sample_weight": WEIGHTS}, "sample_weight"
+    ),
+    "class_weight of no classes": (lambda: {**ARRAYS, "class_weight": [1, 2]}, r"\[1, 2\]"),
+    "class_weight beside weights": (
+        lambda: {"x": batches(X, Y, WEIGHTS), "class_weight": {0: 2.0}}, "batches with weights"
+    ),
+    "short sample_weight": (lambda: {**ARRAYS, "sample_weight": WEIGHTS[:9]}, "9 weights"),
+    "wide sample_weight": (lambda: {**ARRAYS, "sample_weight": np.ones((24, 2))}, r"\(24, 2\)"),
+    "wide weights in a data set": (
+        lambda: {"x": batches(X, Y, np.ones((24, 2), "float32"))}, r"shape \(n,\), one for each"
+    ),
+    "short validation data": (lambda: {**ARRAYS, "validation_data": (X, Y[:3])}, "24 examples, 3 targets"),
+    "validation_split of everything": (lambda: {**ARRAYS, "validation_split": 0.99}, "both sides"),
+    "validation_freq": (
+        lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_freq": 0}, "validation_freq=0"
+    ),
+    "epochs": (lambda: {**ARRAYS, "epochs": -1}, "epochs=-1"),
+    "text labels": (lambda: {"x": X, "y": np.array(["cat"] * 24)}, "cat.*numbers the classes"),
+    "text labels in a data set": (lambda: {"x": batches(X, np.array(["cat"] * 24))}, "numbers the classes"),
+    "one-hot labels in a data set": (lambda: {"x": batches(X, np.eye(3)[Y])}, "one-hot"),
+    "label out of range": (lambda: {"x": X, "y": Y + 1}, "labels from 1 to 3"),
+    "label out of range in a data set": (lambda: {"x": batches(X, Y + 1)}, "labels from 1 to 3"),
+    "label out of range in a later batch": (lambda: {"x": batches(X, np.r_[Y[:18], 3 + Y[:6]])}, "the label [345]"),
+    "data set without labels": (lambda: {"x": batches(X)}, "hold the labels"),
+}  # fmt: skip
+
+
+def test_signature_is_that_of_keras():
+    """In the same order, so that positional arguments mean the same; a new one of Keras is noticed here."""
+    for method in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"):
+        theirs = [
+            name for name in inspect.signature(getattr(keras.Model, method)).parameters if name != "kwargs"
+        ]
+        ours = list(inspect.signature(getattr(training.Trainer, method)).parameters)
+        assert ours[: len(theirs)] == theirs
+    elsewhere = {"callbacks", "verbose", "shuffle"}  # tested below, in every case, and in test_trainer.py
+    tested = {name for case in AS_IN_KERAS.values() for name in case()}
+    assert set(inspect.signature(keras.Model.fit).parameters) - {"self"} - elsewhere <= tested
+
+
+@pytest.mark.parametrize("case", AS_IN_KERAS)
+def test_argument_counts_as_in_keras(case):
+    check_as_keras(AS_IN_KERAS[case])
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_argument_is_refused_in_one_line(case):
+    arguments, message = REFUSED[case]
+    model = classifier()
+    before = weights_of(model)
+    with pytest.raises(InputError, match=message) as refused:
+        model.fit(verbose=0, **arguments())
+    assert "\n" not in str(refused.value)
+    if "later batch" not in case:
+        np.testing.assert_array_equal(weights_of(model), before)
+
+
+def test_weights_of_shape_n_1_count_as_those_of_shape_n():
+    results = []
+    for weights in (WEIGHTS, WEIGHTS[:, None]):
+        for given in ({**ARRAYS, "sample_weight": weights}, {"x": batches(X, Y, weights)}):
+            model = classifier()
+            history = model.fit(
+                shuffle=False, verbose=0, **given, **({"batch_size": 6} if "y" in given else {})
+            )
+            loss = model.evaluate(X, Y, sample_weight=weights, verbose=0, return_dict=True)["loss"]
+            results.append([*weights_of(model), *history.history["loss"], loss])
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], rtol=1e-6)
+
+
+def test_losses_of_another_shape_are_refused():
+    class Column(training.Trainer):
+        def per_example(self, x, y, random, training):
+            return {"loss": ops.sum(x, axis=-1, keepdims=True)}, None
+
+    model = Column()
+    model.compile("sgd")
+    with pytest.raises(InputError, match=r"'loss' of shape \(1, 1\)"):
+        model.fit(X, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch"])
+def test_single_batches_report_as_in_keras(method):
+    ours, theirs = classifier(), in_keras()
+    for _ in range(2):
+        for arguments in ({}, {"return_dict": True}, {"sample_weight": WEIGHTS}):
+            results = [getattr(model, method)(X, Y, **arguments) for model in (ours, theirs)]
+            if arguments.get("return_dict"):
+                results = [[each["loss"], each["accuracy"]] for each in results]
+            np.testing.assert_allclose(*results, rtol=1e-5)
+    np.testing.assert_allclose(weights_of(ours), weights_of(theirs), rtol=1e-5)
+    np.testing.assert_allclose(ours.predict_on_batch(X), theirs.predict_on_batch(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "compiled", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 2}]
+)
+def test_ways_to_run_give_the_same(compiled):
+    models = [classifier(), classifier(**compiled)]
+    for model in models:
+        model.fit(X, Y, batch_size=6, epochs=2, verbose=0)
+    np.testing.assert_allclose(weights_of(models[0]), weights_of(models[1]), rtol=1e-5, atol=1e-6)
+
+
+# Hooks
+
+
+AVERAGING = {"use_ema": True, "ema_momentum": 0.5}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("swapping", [False, True])
+def test_averages_are_those_of_the_trained_weights(frozen, swapping):
+    """As in Keras with the encoder frozen; a frozen encoder stays bit for bit. (A mix-up would fit in size.)"""
+    encoder, twin = (networks.mlp((3, 3), num_classes=None, input_shape=(5,), seed=1) for _ in range(2))
+    before = encoder.get_weights()
+    ours = pretraining.Classifier(encoder, 3, frozen=frozen)
+    ours.compile(ADAM(0.1, **AVERAGING))
+    ours.build_for(X)
+    twin.trainable = not frozen
+    theirs = keras.Sequential(
+        [twin, keras.layers.Dense(3, kernel_initializer=keras.initializers.GlorotUniform(0))]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    theirs.compile(ADAM(0.1, **AVERAGING), loss)
+    for model in (ours, theirs):
+        callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if swapping else []
+        model.fit(X, Y, batch_size=6, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+    if frozen:
+        for one, other in zip(encoder.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_backup_continues_with_the_order_of_the_data(tmp_path):
+    whole, part = classifier(ADAM(0.1)), classifier(ADAM(0.1))
+    whole.fit(X, Y, batch_size=6, epochs=4, verbose=0)
+    backup = tmp_path / "backup"
+    with pytest.raises(KeyboardInterrupt):
+        part.fit(X, Y, batch_size=6, epochs=4, verbose=0,
+                 callbacks=[keras.callbacks.BackupAndRestore(backup), Interrupt()])  # fmt: skip
+    resumed = classifier(ADAM(0.1))
+    history = resumed.fit(X, Y, batch_size=6, epochs=4, verbose=0,
+                          callbacks=[keras.callbacks.BackupAndRestore(backup)])  # fmt: skip
+    assert history.epoch[-1] == 3
+    np.testing.assert_allclose(weights_of(resumed), weights_of(whole), rtol=1e-6)
+
+
+def test_checkpoint_early_stopping_and_termination(tmp_path):
+    path = tmp_path / "best.keras"
+    model = classifier(SGD(50.0))  # gets worse
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(path, monitor="val_loss", save_best_only=True),
+        keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True),
+    ]
+    history = model.fit(X, Y, epochs=30, validation_data=HELD_OUT, verbose=0, callbacks=callbacks).history
+    best = int(np.argmin(history["val_loss"]))
+    assert len(history["val_loss"]) == best + 3
+    for each in (model, keras.saving.load_model(path)):
+        loss = each.evaluate(*HELD_OUT, verbose=0, return_dict=True)["loss"]
+        np.testing.assert_allclose(loss, history["val_loss"][best], rtol=1e-5)
+    broken = classifier(SGD(float("1e38")))
+    with np.errstate(all="ignore"):
+        history = broken.fit(X, Y, epochs=5, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()]).history
+    assert len(history["loss"]) < 5
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, lambda rate: optimizers.Adam(rate, jit_update=True)])
+def test_optimizer_of_other_variables_is_refused(optimizer):
+    """After unfreezing, and on a second model."""
+    model = classifier(optimizer(0.1))
+    model.encoder.layers[1].trainable = False
+    model.fit(X, Y, verbose=0)
+    model.encoder.layers[1].trainable = True
+    second = classifier(model.optimizer)
+    for each in (model, second):
+        with pytest.raises(InputError, match="Call compile again"):
+            each.fit(X, Y, verbose=0)
+
+
+def test_greedy_pretraining_on_an_endless_data_set_ends():
+    encoder = networks.mlp((4, 3), num_classes=None)
+    blocks = pretraining.pretrain_greedily(encoder, batches(X).repeat(), steps_per_epoch=3, epochs=2)
+    assert [len(block.history.history["loss"]) for block in blocks] == [2, 2]
+    with pytest.raises(InputError, match="steps_per_epoch"):
+        pretraining.pretrain_greedily(encoder, batches(X).repeat())
+
+
+# Memory
+
+
+def test_trained_models_are_released():
+    """Nothing of the kit or of Keras holds a trainer after its last use, so that many trainings fit into memory."""
+    trainer = pretraining.Autoencoder(networks.mlp((4,), num_classes=None))
+    trainer.compile("sgd")
+    trainer.fit(X, verbose=0)
+    trainer.evaluate(X, verbose=0)
+    reference = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert reference() is None
