@@ -170,6 +170,16 @@ def truth_table_cases(rng):
     ]
 
 
+def truth_table_outputs(case, network):
+    """What the network of an answer says at all corners, and how many hidden units it takes."""
+    table = case["table"]
+    n = len(table).bit_length() - 1
+    corners = (np.arange(len(table))[:, None] >> np.arange(n)[::-1]) & 1  # (2^n, n)
+    hidden = corners @ network["W1"].T + network["b1"] > 0
+    outputs = hidden @ network["W2"].T + network["b2"] > 0
+    return {"outputs": outputs[:, 0], "hidden": len(network["W1"]), "table": network["table"]}
+
+
 def truth_table_reference(case):
     table = case["table"]
     return {"outputs": table, "hidden": Between(0, len(table)), "table": table}
@@ -551,6 +561,7 @@ def sigmoid(x):
         task="give one hidden unit to each true entry of the table, and let the output fire if any of them does.",
         cases=truth_table_cases,
         reference=truth_table_reference,
+        computes=truth_table_outputs,
         defines=("truth_table_network",),
         forbids=("sklearn", "keras.Model", "keras.Sequential", "keras.models"),
         mistakes=(

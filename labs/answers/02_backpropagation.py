@@ -192,6 +192,30 @@ def initialize_cases(rng):
     ]
 
 
+def initialize_statistics(case, drawn):
+    layers = range(1, len(case["sizes"]))
+    weights, again, other = ([drawn[f"{draw} W{l}"] for l in layers] for draw in ("first", "again", "other"))
+    found = {
+        "repeats": all(np.array_equal(a, b) for a, b in zip(weights, again, strict=True)),
+        "same_whatever_the_seed": all(np.array_equal(a, b) for a, b in zip(weights, other, strict=True)),
+    }
+    for l, W in zip(layers, weights, strict=True):
+        numbers = np.ravel(W)
+        found[f"shape{l}"], found[f"b{l}"] = W.shape, drawn[f"b{l}"]
+        found[f"mean{l}"] = np.mean(numbers)
+        found[f"variance{l}"] = np.var(numbers)
+        found[f"largest{l}"] = np.max(np.abs(numbers))
+        found[f"evenness{l}"] = np.var(numbers) / max(np.max(np.abs(numbers)), 1e-100) ** 2
+        found[f"distinct_units{l}"] = len(np.unique(W, axis=0))
+    found["second_to_first"] = found["largest2"] / max(found["largest1"], 1e-100)
+    first, second = np.ravel(weights[0]), np.ravel(weights[1])
+    shared = min(len(first), len(second))
+    first, second = first[:shared] - first.mean(), second[:shared] - second.mean()
+    length = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    found["correlation"] = np.sum(first * second) / length if length else 0.0
+    return found
+
+
 def initialize_reference(case):
     expected = {"repeats": np.array(True), "same_whatever_the_seed": np.array(False)}
     sizes = case["sizes"]
@@ -597,6 +621,7 @@ EXERCISES = [
         task="draw each W (units, inputs) by (8) from `rng`, and give each layer biases of zero.",
         cases=initialize_cases,
         reference=initialize_reference,
+        computes=initialize_statistics,
         defines=("initialize",),
         forbids=AUTOMATIC,
         mistakes=(

@@ -64,6 +64,22 @@ def dropout_cases(rng):
     ]
 
 
+def dropout_statistics(case, drawn):
+    if case["about"] == "prediction":
+        return drawn
+    first, second, again = (drawn[name] for name in ("first", "second", "again"))
+    kept = first != 0
+    factors = (first / case["x"])[kept]
+    return {
+        "dropped": np.mean(~kept),
+        "factors": [factors.min(), factors.max()] if kept.any() else [0.0, 0.0],
+        "examples_alike": np.mean(kept[::2] == kept[1::2]),
+        "units_alike": np.mean(kept[:, ::2] == kept[:, 1::2]),
+        "calls_alike": np.mean(kept == (second != 0)),
+        "same_seed_alike": np.mean(kept == (again != 0)),
+    }
+
+
 def dropout_reference(case):
     """Bounds that a right answer misses once in a million: 5.5 standard deviations of a mean of n bits."""
     if case["about"] == "prediction":
@@ -380,6 +396,7 @@ class ElasticNet(keras.regularizers.Regularizer):
         task="draw a mask of the shape of the inputs while training; return the inputs as they are otherwise.",
         cases=dropout_cases,
         reference=dropout_reference,
+        computes=dropout_statistics,
         defines=("Dropout",),
         bases={"Dropout": "keras.layers.Layer"},
         forbids=DROPPED,

@@ -848,6 +848,34 @@ def owners(rng):
 FAR = 5.5  # standard deviations: once in 2.6e7
 
 
+def likenesses(case, drawn):
+    """How the numbers of examples are alike and unlike."""
+    whole, width = drawn["numbers"], case["width"]
+    if len(case["indices"]) < 2:
+        return drawn
+    shards = [np.reshape(drawn[f"shard {r}"], (-1, width)) for r in range(len(case["counts"]))]
+    numbers = whole.astype("float64")
+    return {
+        "numbers": whole,
+        "drawn again": drawn["again"] - whole,
+        "drawn in shards": np.concatenate(shards) - whole,
+        "drawn in another order": drawn["another order"] - whole[case["order"]],
+        "rows that two examples share": equal_rows(whole, whole) - len(whole),
+        "rows shared with the next epoch": equal_rows(whole, drawn["next epoch"]),
+        "rows shared with the next seed": equal_rows(whole, drawn["next seed"]),
+        "rows shared with epoch and seed swapped": equal_rows(whole, drawn["swapped"]),
+        "mean": numbers.mean(),
+        "mean of squares": (numbers**2).mean(),
+        "mean of an example": numbers.mean(axis=1),
+        "product of neighbors": ((numbers[1:] - 0.5) * (numbers[:-1] - 0.5)).mean(),
+    }
+
+
+def equal_rows(one, other):
+    """How many pairs of rows, one of each array, are equal."""
+    return np.array(int((one[:, None] == other[None]).all(axis=-1).sum()))
+
+
 def belonging(case):
     n, width = len(case["indices"]), case["width"]
     numbers = Between(np.zeros((n, width)), np.ones((n, width)))
@@ -882,6 +910,7 @@ EXAMPLE_UNIFORM = Exercise(
     task="`example_uniform` is as it was handed out. Make a generator for each example from seed, epoch and its index.",
     cases=owners,
     reference=belonging,
+    computes=likenesses,
     defines=("example_uniform",),
     mistakes=(
         Mistake(

@@ -32,11 +32,7 @@ def perceptron(namespace, case):
 
 
 def truth_table(namespace, case):
-    """What the network says at all corners, and how many hidden units it takes."""
+    """The parameters of the network; the judge computes what it says at all corners."""
     table = case["table"]
-    n = len(table).bit_length() - 1
     W1, b1, W2, b2 = (np.array(part, "float64") for part in namespace["truth_table_network"](table))
-    corners = (np.arange(len(table))[:, None] >> np.arange(n)[::-1]) & 1  # (2^n, n)
-    hidden = corners @ W1.T + b1 > 0
-    outputs = hidden @ W2.T + b2 > 0
-    return {"outputs": outputs[:, 0], "hidden": len(W1), "table": table}
+    return {"W1": W1, "b1": b1, "W2": W2, "b2": b2, "table": table}

@@ -48,27 +48,14 @@ def numerical_gradient(namespace, case):
 
 
 def initialize(namespace, case):
-    weights, biases = namespace["initialize"](tuple(case["sizes"]), np.random.default_rng(case["seed"]))
-    again, _ = namespace["initialize"](tuple(case["sizes"]), np.random.default_rng(case["seed"]))
-    other, _ = namespace["initialize"](tuple(case["sizes"]), np.random.default_rng(case["seed"] + 1))
-    found = {"repeats": all(np.array_equal(a, b) for a, b in zip(weights, again, strict=True))}
-    found["same_whatever_the_seed"] = all(np.array_equal(a, b) for a, b in zip(weights, other, strict=True))
-    for l, (W, b) in enumerate(zip(weights, biases, strict=True)):
-        W = np.asarray(W)
-        numbers = np.ravel(W)
-        found[f"shape{l + 1}"], found[f"b{l + 1}"] = W.shape, b
-        found[f"mean{l + 1}"] = np.mean(numbers)
-        found[f"variance{l + 1}"] = np.var(numbers)
-        found[f"largest{l + 1}"] = np.max(np.abs(numbers))
-        found[f"evenness{l + 1}"] = np.var(numbers) / max(np.max(np.abs(numbers)), 1e-100) ** 2
-        found[f"distinct_units{l + 1}"] = len(np.unique(W, axis=0))
-    found["second_to_first"] = found["largest2"] / max(found["largest1"], 1e-100)
-    first, second = np.ravel(weights[0]), np.ravel(weights[1])
-    shared = min(len(first), len(second))
-    first, second = first[:shared] - first.mean(), second[:shared] - second.mean()
-    length = np.sqrt(np.sum(first**2) * np.sum(second**2))
-    found["correlation"] = np.sum(first * second) / length if length else 0.0
-    return found
+    """Two draws from one seed and one from the next; the judge computes their statistics."""
+    drawn = {}
+    for draw, seed in (("first", case["seed"]), ("again", case["seed"]), ("other", case["seed"] + 1)):
+        weights, biases = namespace["initialize"](tuple(case["sizes"]), np.random.default_rng(seed))
+        drawn |= {f"{draw} W{l}": np.asarray(W) for l, W in enumerate(weights, start=1)}
+        if draw == "first":
+            drawn |= {f"b{l}": b for l, b in enumerate(biases, start=1)}
+    return drawn
 
 
 def network(case):

@@ -37,17 +37,8 @@ def dropout_layer(namespace, case):
         first, second = np.array(step(x)), np.array(step(x))
     else:
         first, second = (np.array(layer(x, training=True)) for _ in range(2))
-    kept = first != 0
-    factors = (first / case["x"])[kept]
     again = np.array(namespace["Dropout"](case["rate"], seed=case["seed"])(x, training=True))
-    return {
-        "dropped": np.mean(~kept),
-        "factors": [factors.min(), factors.max()] if kept.any() else [0.0, 0.0],
-        "examples_alike": np.mean(kept[::2] == kept[1::2]),
-        "units_alike": np.mean(kept[:, ::2] == kept[:, 1::2]),
-        "calls_alike": np.mean(kept == (second != 0)),
-        "same_seed_alike": np.mean(kept == (again != 0)),
-    }
+    return {"first": first, "second": second, "again": again}
 
 
 def two_votes(namespace, case):

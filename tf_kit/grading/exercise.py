@@ -141,6 +141,8 @@ class Exercise:
         reference: function of a case that returns the values expected from the probe: a dict of float64 arrays,
             `Close`, `Between` or `Holds`.
         defines: names that an answer must define.
+        computes: function of a case and the probe's arrays that returns the arrays to be compared. It runs in the
+            judge: what an answer's process computes of a claim, the answer may have tampered with.
         bases: name in `defines` -> dotted name of the class that it must derive from directly.
         forbids: dotted names of classes, functions or whole modules that would do the work.
         allows: modules of this kit that an answer may use besides `tf_kit.data`.
@@ -162,6 +164,7 @@ class Exercise:
     cases: Callable[[np.random.Generator], list[dict[str, Any]]]
     reference: Callable[[dict[str, Any]], dict[str, Any]]
     defines: tuple[str, ...]
+    computes: Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, Any]] | None = None
     bases: dict[str, str] = dataclasses.field(default_factory=dict)
     forbids: tuple[str, ...] = ()
     allows: tuple[str, ...] = ()

@@ -91,7 +91,8 @@ def judge(
         A verdict with status "ok", "wrong" or "error". Each part of the exercise is all or nothing.
     """
     findings, failed = [], False
-    for i, (case, output) in enumerate(zip(cases, outputs, strict=True)):
+    for i, (case, sent) in enumerate(zip(cases, outputs, strict=True)):
+        output = computed(exercise, case, sent)
         part, about = exercise.part_of(case), str(case.get("about", f"case {i + 1}"))
         if isinstance(output, Failure):
             failed = True
@@ -108,6 +109,19 @@ def judge(
     earned = {part: 0 if part in lost else points for part, points in exercise.parts_points().items()}
     status = "ok" if not findings else "error" if failed else "wrong"
     return Verdict(exercise.id, sum(earned.values()), exercise.points, status, earned, findings)
+
+
+def computed(
+    exercise: Exercise, case: dict[str, Any], output: dict[str, np.ndarray] | Failure
+) -> dict[str, np.ndarray] | Failure:
+    """Compute from the arrays of an answer those that are compared, if its exercise says how."""
+    if exercise.computes is None or isinstance(output, Failure):
+        return output
+    try:
+        with np.errstate(all="ignore"):
+            return {name: np.asarray(each) for name, each in exercise.computes(case, output).items()}
+    except Exception as error:  # arrays of unexpected shapes or dtypes, or none at all
+        return Failure(type(error).__name__, "the arrays that were returned do not fit together")
 
 
 def compare(
@@ -245,6 +259,7 @@ def same(
     Arrays with expected values must be close to each other; random arrays must be on the same side of their bounds;
     failures must be of the same kind.
     """
+    one, other = computed(exercise, case, one), computed(exercise, case, other)
     if isinstance(one, Failure) or isinstance(other, Failure):
         return isinstance(one, Failure) and isinstance(other, Failure) and one.kind == other.kind
     for name, expected in exercise.reference(case).items():
@@ -315,6 +330,7 @@ def matching(
 
 
 def _fails(exercise, case, output):
+    output = computed(exercise, case, output)
     if isinstance(output, Failure):
         return True
     return any(

@@ -26,7 +26,7 @@ def serve(order: dict[str, Any], pipes: tuple[int, int], walls: Walls, probes: M
     incoming, outgoing = pipes
     walls.confine(order["seconds"], order["memory_mb"])
     send, receive, pack, unpack = messages.send, messages.receive, messages.pack, messages.unpack
-    closed, namespace = False, None
+    closed, namespace, code = False, None, ""
     os.write(outgoing, b"1")  # the time of the answer starts here
     while message := receive(incoming):
         request = unpack(message)
@@ -34,12 +34,13 @@ def serve(order: dict[str, Any], pipes: tuple[int, int], walls: Walls, probes: M
             prohibitions.close(request["forbids"], request["allows"], request["kit"])
             closed = True
         if request["code"] is not None:
-            seeds.seed(request["code"])
-            namespace = execute(request["code"])
+            code = request["code"]
+            seeds.seed(code)
+            namespace = execute(code)
             if not isinstance(namespace, Failure):
                 namespace = _with_allowed_bases(namespace, request["bases"])
         probe = getattr(probes, request["probe"])
-        send(outgoing, pack(_outcomes(probe, namespace, request["cases"], request["code"] or "")))
+        send(outgoing, pack(_outcomes(probe, namespace, request["cases"], code)))
     os._exit(0)
 
 

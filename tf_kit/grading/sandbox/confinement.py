@@ -258,16 +258,19 @@ def _readable(hidden):
     }
     roots |= {"/sys/devices/system", "/sys/fs/cgroup"}
     hidden = {Path(path).resolve() for path in hidden}
+    above = {parent for path in hidden for parent in path.parents}
     found = set()
     for root in {Path(root).resolve() for root in roots if root}:
-        found |= _beneath(root, hidden)
+        found |= _beneath(root, hidden, above)
     return sorted(map(str, found))
 
 
-def _beneath(root, hidden):
-    """Find the largest subtrees without a hidden path."""
+def _beneath(root, hidden, above):
+    """Find the largest subtrees without a hidden path; `above` are the folders that hold one."""
     if root in hidden or not root.exists() or len(root.parts) < 2:
         return set()
-    if not any(root in path.parents for path in hidden):
+    if root not in above:
         return {root}
-    return set().union(*(_beneath(child, hidden) for child in root.iterdir() if not child.is_symlink()))
+    return set().union(
+        *(_beneath(child, hidden, above) for child in root.iterdir() if not child.is_symlink())
+    )

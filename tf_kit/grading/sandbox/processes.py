@@ -118,6 +118,7 @@ class Children:
             "control": control,
             "scratch": str(self._scratch),
             "probes": str(lab.probes_path),
+            "forbids": sorted({name for exercise in lab.exercises.values() for name in exercise.forbids}),
             "hidden": [str(package), str(lab.folder)],
             "readable": [
                 str(package / "__init__.py"),

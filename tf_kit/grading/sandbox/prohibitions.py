@@ -12,6 +12,8 @@ import types
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from tf_kit.grading.sandbox import doors
+
 # Modules of the kit that `tf_kit.data` and the packages import. They contain no solution of an exercise.
 FOUNDATION = ("checks", "errors", "lazy", "typing")
 
@@ -44,8 +46,10 @@ def close(forbids: Iterable[str], allows: Iterable[str], kit_allows: Collection[
         allows: dotted names that may be used although `forbids` covers them.
         kit_allows: modules of the kit that may be imported.
     """
+    forbids = list(forbids)
     open_ = {id(_found(name)) for name in allows if _found(name) is not None}
-    blocked = set()
+    blocked = {"keras.src.backend.numpy"} if forbids else set()
+    operations = doors.operations(forbids)
     for name in forbids:
         library = {"tf": "tensorflow"}.get(name.split(".")[0], name.split(".")[0])
         if library not in sys.modules:  # importing it here would cost time of the answer
@@ -59,12 +63,31 @@ def close(forbids: Iterable[str], allows: Iterable[str], kit_allows: Collection[
                     and not isinstance(member, types.ModuleType)
                     and id(member) not in open_
                 ):
-                    _close(thing, part, member, f"{name}.{part}")
-        elif thing is not None:
+                    # of TensorFlow as a whole all operations are refused, and seeding a case needs its functions
+                    _close(
+                        thing, part, member, f"{name}.{part}", in_place=name != library or library == "keras"
+                    )
+            if name == library and library != "tensorflow":  # all of whose operations are refused
+                doors.shut_library(library, _refusing(name))
+            continue
+        if thing is not None:
             parent, part = name.rsplit(".", 1)
             _close(_found(parent), part, thing, name)
+        for twin in doors.of_name(name):
+            if id(twin) not in open_:
+                doors.shut(twin, _refusing(name))
+    if operations is not None:
+        doors.refuse_operations(operations, lambda operation: _refusing(f"the operation {operation}")())
+    doors.lock(_refusing("this access to Python's internals"))
     sys.meta_path.insert(0, _Closed(kit_allows, blocked))
     sys.addaudithook(_audit)
+
+
+def _refusing(name):
+    def refuse(*_, **__):
+        raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
+
+    return refuse
 
 
 def forget() -> None:
@@ -115,10 +138,10 @@ def _found(name):
     return None
 
 
-def _close(owner, part, thing, name):
-    def closed(*arguments, **options):
-        raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
-
+def _close(owner, part, thing, name, in_place=True):
+    closed = _refusing(name)
+    if in_place:
+        doors.shut(thing, closed)
     if inspect.isclass(thing):
         for method, member in list(vars(thing).items()):
             if isinstance(member, types.FunctionType | staticmethod | classmethod | property):
@@ -139,7 +162,7 @@ class _Closed(importlib.abc.MetaPathFinder):
             raise NotAllowed(
                 f"`{name}` is part of the kit, which contains the solution, and not allowed in an answer"
             )
-        if name in self._blocked:
+        if any(name == each or name.startswith(each + ".") for each in self._blocked):
             raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
         return None
 

@@ -7,6 +7,7 @@ inherits holds nothing of another student. Over a socket it receives orders to f
 between child and judge, and reports how each child ended.
 """
 
+import builtins
 import contextlib
 import gc
 import importlib.util
@@ -18,6 +19,7 @@ import socket
 import sys
 import time
 import traceback
+import types
 from typing import Any
 
 from tf_kit.grading.sandbox import confinement
@@ -33,7 +35,8 @@ def main(settings: dict[str, Any]) -> None:
 
     Args:
         settings: "control", the descriptor of the socket; "scratch", an empty folder; "probes", the file of the lab's
-            probes; "hidden" and "readable", as for `confinement.Walls`.
+            probes; "forbids", all names that an exercise of the lab forbids; "hidden" and "readable", as for
+            `confinement.Walls`.
     """
     gc.disable()  # nothing loaded here becomes garbage, and collecting takes a quarter of the time of the imports
     namespaces = confinement.separate()
@@ -44,9 +47,11 @@ def main(settings: dict[str, Any]) -> None:
     import tensorflow
 
     del keras, numpy, tensorflow
-    from tf_kit.grading.sandbox import child, prohibitions, seeds
+    from tf_kit.grading.sandbox import child, doors, prohibitions, seeds
 
-    walls = confinement.Walls(settings["scratch"], namespaces, settings["hidden"], settings["readable"])
+    doors.index(settings["forbids"])
+    hidden = [*settings["hidden"], *doors.sources(settings["forbids"])]
+    walls = confinement.Walls(settings["scratch"], namespaces, hidden, settings["readable"])
     probes = _load(settings["probes"])
     _fill_registries()
     seeds.watch()
@@ -176,9 +181,14 @@ def _share_kernels_of_variables():
 
 
 def _load(path):
+    """Load the probes with private names, so that an answer that replaces `np.mean` or `len` fools only itself."""
     spec = importlib.util.spec_from_file_location("probes", path)
     module = importlib.util.module_from_spec(spec)
+    module.__dict__["__builtins__"] = dict(vars(builtins))
     spec.loader.exec_module(module)
+    for name, value in list(vars(module).items()):
+        if isinstance(value, types.ModuleType) and value.__name__ in ("numpy", "keras.ops", "keras.api.ops"):
+            setattr(module, name, types.SimpleNamespace(**vars(value)))
     return module
 
 
