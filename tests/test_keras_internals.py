@@ -1,5 +1,9 @@
 """Every private name of Keras and TensorFlow that the kit relies on exists and does what its function promises."""
 
+import contextlib
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -292,6 +296,32 @@ def test_workers_of_a_strategy():
     for each in (strategy, tf.distribute.get_strategy()):
         assert keras_internals.num_workers(each) == 1
         assert keras_internals.worker_index(each) == 0
+
+
+def test_custom_gradients_released():
+    """They hold the graph in which they were traced; the gradient itself is that of the custom function."""
+
+    @tf.custom_gradient
+    def doubled(x):
+        return x, lambda upstream: 2 * upstream
+
+    def trace(release):
+        @tf.function
+        def gradient(x):
+            with release(), tf.GradientTape() as tape:
+                tape.watch(x)
+                y = doubled(x)
+                return tape.gradient(y, x)
+
+        assert float(gradient(tf.constant(1.0))) == 2
+        return weakref.ref(gradient.get_concrete_function(tf.TensorSpec((), tf.float32)).graph)
+
+    graphs = [
+        trace(release) for release in (contextlib.nullcontext, keras_internals.custom_gradients_released)
+    ]
+    gc.collect()
+    assert graphs[0]() is not None
+    assert graphs[1]() is None
 
 
 def test_called_graph():

@@ -383,6 +383,25 @@ def worker_index(strategy: Any) -> int:
     return getattr(strategy.extended, "_id_in_cluster", 0) or 0
 
 
+@contextlib.contextmanager
+def custom_gradients_released() -> Iterator[None]:
+    """On leaving this context, let TensorFlow forget the custom gradients that were traced within it.
+
+    Removes entries of `ops.gradient_registry`, which holds the gradient of each `tf.custom_gradient` in a graph for
+    good, and with it the graph: some MB for each training. They are needed until the gradient has been computed.
+    """
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in set(registered) - before:
+            if name.startswith("CustomGradient"):
+                registered.pop(name, None)  # another replica may have removed it
+
+
 def called_graph(graph: Any, name: str) -> Any:
     """Return the graph of a function that an operation of a `tf.Graph` calls by name, or None.
 

@@ -2,6 +2,8 @@
 
 import gc
 import inspect
+import os
+import resource
 import weakref
 
 import keras
@@ -145,7 +147,14 @@ def test_signature_is_that_of_keras():
     assert set(inspect.signature(keras.Model.fit).parameters) - {"self"} - elsewhere <= tested
 
 
-@pytest.mark.parametrize("case", AS_IN_KERAS)
+FAST = {"sample_weight", "class_weight", "validation_split", "data set with steps_per_epoch"}
+
+
+def mostly_slow(cases, fast):
+    return [pytest.param(case, marks=() if case in fast else pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize("case", mostly_slow(AS_IN_KERAS, FAST))
 def test_argument_counts_as_in_keras(case):
     check_as_keras(AS_IN_KERAS[case])
 
@@ -200,6 +209,7 @@ def test_single_batches_report_as_in_keras(method):
     np.testing.assert_allclose(ours.predict_on_batch(X), theirs.predict_on_batch(X), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compiled", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 2}]
 )
@@ -216,8 +226,8 @@ def test_ways_to_run_give_the_same(compiled):
 AVERAGING = {"use_ema": True, "ema_momentum": 0.5}
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("swapping", [False, True])
+@pytest.mark.parametrize("frozen", mostly_slow([False, True], {True}))
+@pytest.mark.parametrize("swapping", mostly_slow([False, True], {True}))
 def test_averages_are_those_of_the_trained_weights(frozen, swapping):
     """As in Keras with the encoder frozen; a frozen encoder stays bit for bit. (A mix-up would fit in size.)"""
     encoder, twin = (networks.mlp((3, 3), num_classes=None, input_shape=(5,), seed=1) for _ in range(2))
@@ -304,13 +314,47 @@ def test_greedy_pretraining_on_an_endless_data_set_ends():
 # Memory
 
 
-def test_trained_models_are_released():
-    """Nothing of the kit or of Keras holds a trainer after its last use, so that many trainings fit into memory."""
-    trainer = pretraining.Autoencoder(networks.mlp((4,), num_classes=None))
-    trainer.compile("sgd")
-    trainer.fit(X, verbose=0)
-    trainer.evaluate(X, verbose=0)
-    reference = weakref.ref(trainer)
-    del trainer
+def resident_megabytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def live_graphs():
     gc.collect()
-    assert reference() is None
+    return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+
+def machine(layer):
+    return pretraining.RBM(encoder=layer)
+
+
+@pytest.mark.parametrize("make", mostly_slow([pretraining.Autoencoder, machine], {machine}))
+def test_trained_models_are_released(make):
+    """Nothing of the kit, Keras or TensorFlow holds a trainer or its graphs, so that many trainings fit into memory."""
+    graphs = []
+    for _ in range(3):  # the first one also makes graphs that TensorFlow needs once
+        trainer = make(networks.mlp((4,), num_classes=None))
+        trainer.compile("sgd")
+        trainer.fit(X, verbose=0)
+        trainer.evaluate(X, verbose=0)
+        reference = weakref.ref(trainer)
+        del trainer
+        graphs.append(live_graphs())
+        assert reference() is None
+    assert graphs[2] == graphs[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/statm"), reason="reads the memory of the process from /proc"
+)
+def test_memory_does_not_grow_with_the_number_of_trainings():
+    """Greedy pretrainings of two layers, and further trainings of one model; a leak of graphs takes 4 MB for each."""
+    classifier_ = classifier()
+    used = []
+    for _ in range(15):
+        pretraining.pretrain_greedily(networks.mlp((8, 8), num_classes=None), X, epochs=1)
+        classifier_.fit(X, Y, verbose=0)
+        gc.collect()
+        used.append(resident_megabytes())
+    assert used[-1] - used[4] < 20

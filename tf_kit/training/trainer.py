@@ -419,16 +419,17 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         # Not `iterations`, which counts updates: each step of an accumulated update needs its own random numbers.
         step = keras_internals.num_steps_taken(self._inner_optimizer).value
         random = ExampleRandom(self.seed, step, place.count, place.offset, place.total)
-        with tf.GradientTape() as tape:
-            values, outputs = self.per_example(x, y, random, training=True)
-            values = _weigh(values, weights)
-            real = keras.backend.result_type(values["loss"].dtype, "float32")  # float64 where the loss is
-            place.total_float = ops.cast(place.total_float, real)
-            penalty = ops.cast(sum(self.losses, start=0.0), real)
-            objective = ops.sum(values["loss"]) / place.total_float + penalty / place.num_replicas  # (2)
-            scaled = self.optimizer.scale_loss(objective)
-        variables = self.trained_variables
-        gradients = place.sum_gradients(tape.gradient(scaled, variables))
+        with keras_internals.custom_gradients_released():
+            with tf.GradientTape() as tape:
+                values, outputs = self.per_example(x, y, random, training=True)
+                values = _weigh(values, weights)
+                real = keras.backend.result_type(values["loss"].dtype, "float32")  # float64 where the loss is
+                place.total_float = ops.cast(place.total_float, real)
+                penalty = ops.cast(sum(self.losses, start=0.0), real)
+                objective = ops.sum(values["loss"]) / place.total_float + penalty / place.num_replicas  # (2)
+                scaled = self.optimizer.scale_loss(objective)
+            variables = self.trained_variables
+            gradients = place.sum_gradients(tape.gradient(scaled, variables))
         with keras_internals.gradients_already_summed(self._inner_optimizer):
             self.optimizer.apply(gradients, variables)  # checks for NaN and clips, after the sum
         return self._report(values, penalty, y, outputs, weights, place)
@@ -437,7 +438,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         x, y, weights = arguments.unpack(batch)
         place = GlobalBatch(x)
         random = ExampleRandom(self.seed, 0, place.count, place.offset, place.total)
-        values, outputs = self.per_example(x, y, random, training=False)
+        with keras_internals.custom_gradients_released():
+            values, outputs = self.per_example(x, y, random, training=False)
         return self._report(_weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place)
 
     @property
