@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import math
+from typing import NoReturn
 
 import keras
 
@@ -183,7 +184,7 @@ def _refuse_shared(layers):
             )
 
 
-def _refuse(encoder, received):
+def _refuse(encoder: keras.layers.Layer, received: str) -> NoReturn:
     refuse(
         "encoder",
         "be a sequence of dense layers (keras.Sequential, or one Dense)",

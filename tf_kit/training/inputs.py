@@ -13,7 +13,7 @@ from tf_kit.checks import refuse
 from tf_kit.registration import require_tensorflow
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
-_REMEDIES = {
+_REMEDIES: dict[type, str] = {
     list: "np.stack(x) makes one array of the arrays of a list",
     tuple: "np.stack(x) makes one array; targets are the argument y",
     dict: "Give one array, and split it inside the encoder",
