@@ -143,8 +143,9 @@ def test_closed_case(check):
     ("name", "right", "wrong"),
     [
         ("nt_xent", "ops.where(itself, -float(\"inf\"), similarity)", "similarity"),
-        ("nt_xent", "/ temperature  # (2)", "* temperature  # (2)"),
-        ("nt_xent", "ops.concatenate([num_examples + index, index])", "ops.concatenate([index, num_examples + index])"),
+        ("nt_xent", "anchors / temperature", "anchors * temperature"),
+        ("nt_xent", "axis=1) / temperature", "axis=1)"),
+        ("nt_xent", "ops.roll(anchors, ops.shape(za)[0]", "ops.roll(anchors, 0"),
         ("nt_xent", "ops.mean(ops.reshape(losses, (2, -1)), axis=0)", "ops.sum(ops.reshape(losses, (2, -1)), axis=0)"),
         ("nt_xent", "anchors = unit(ops.concatenate([za, zb]))", "anchors = ops.concatenate([za, zb])"),
         ("nt_xent", "ops.sum(ops.square(z), axis=-1, keepdims=True)", "ops.sum(ops.square(z), axis=0, keepdims=True)"),
@@ -172,6 +173,8 @@ def test_wrong_twin(name, right, wrong):
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
+        ("nt_xent", "(total * temperature)", "total"),
+        ("nt_xent", "ops.transpose(shares), anchors", "shares, anchors"),
         ("byol", "difference - p *", "difference + p *"),
         ("byol", "scale * (difference", "(difference"),
         ("barlow_twins", "ops.sum(shared, axis=1)", "ops.sum(shared, axis=0)"),

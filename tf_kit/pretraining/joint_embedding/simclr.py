@@ -71,13 +71,42 @@ def nt_xent_of_each(
     num_examples, index = ops.shape(every_a)[0], ops.cast(index, "int32")
     anchors = unit(ops.concatenate([za, zb]))  # (1): (2n, d)
     everything = unit(ops.concatenate([every_a, every_b]))  # (2N, d)
-    similarity = ops.matmul(anchors, ops.transpose(everything)) / temperature  # (2): (2n, 2N)
     columns = ops.arange(2 * num_examples, dtype="int32")[None]
     itself = columns == ops.concatenate([index, num_examples + index])[:, None]
-    positive = columns == ops.concatenate([num_examples + index, index])[:, None]
-    losses = ops.logsumexp(ops.where(itself, -float("inf"), similarity), axis=1)
-    losses = losses - ops.sum(ops.where(positive, similarity, 0.0), axis=1)  # (3)
+    positive = ops.sum(anchors * ops.roll(anchors, ops.shape(za)[0], axis=0), axis=1) / temperature
+    losses = log_sum_of_candidates(anchors, everything, itself, temperature) - positive  # (3)
     return ops.mean(ops.reshape(losses, (2, -1)), axis=0)
+
+
+def log_sum_of_candidates(anchors: Tensor, everything: Tensor, itself: Tensor, temperature: float) -> Tensor:
+    """Compute log Σ_{v ≠ u} exp(s_uv) of each anchor, (2n,), with its gradient in closed form.
+
+        ∂/∂ẑ_u = 1/τ Σ_v p_uv ẑ_v,   p_uv = exp(s_uv) / Σ_{v ≠ u} exp(s_uv)         (5)
+
+    and likewise for ẑ_v, so that the gradient needs one pass over the (2n, 2N) exponentials and two products.
+
+    Args:
+        anchors: ẑ_u, (2n, d).
+        everything: ẑ_v, (2N, d).
+        itself: booleans (2n, 2N), True where v = u.
+        temperature: τ.
+    """
+    similarity = ops.matmul(anchors / temperature, ops.transpose(everything))  # (2): (2n, 2N)
+    similarity = ops.where(itself, -float("inf"), similarity)
+    largest = ops.max(similarity, axis=1, keepdims=True)
+    exponentials = ops.exp(similarity - largest)
+    total = ops.sum(exponentials, axis=1)
+    value = ops.log(total) + largest[:, 0]
+
+    @ops.custom_gradient
+    def with_gradient(anchors, everything):
+        def gradient(upstream):
+            shares = exponentials * (upstream / (total * temperature))[:, None]
+            return ops.matmul(shares, everything), ops.matmul(ops.transpose(shares), anchors)  # (5)
+
+        return ops.stop_gradient(value), gradient
+
+    return with_gradient(anchors, everything)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
