@@ -49,7 +49,7 @@ def tune(
         stage: name of the stage in the run.
         seed: seed of the output layer and the data order. Defaults to 0.
         frozen: whether to train the output layer alone. Defaults to False.
-        jit_update: whether to compile the update of Adam. Defaults to False.
+        jit_update: without effect, since the update is always fused. Defaults to False.
         cost: cost of one epoch, for the progress bar. Defaults to 1.0.
 
     Returns:

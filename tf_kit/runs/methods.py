@@ -72,7 +72,7 @@ def optimizer_of(
         learning_rate: initial learning rate.
         num_steps: number of steps over which the rate of Adam falls to zero by a cosine. None keeps it constant, as in
             greedy pretraining. Defaults to None.
-        jit_update: whether to compile the update of Adam. Defaults to False.
+        jit_update: without effect, since the update is always fused. Defaults to False.
     """
     if kind is RBM:
         return optimizers.Momentum(learning_rate, momentum=0.9)
@@ -113,7 +113,7 @@ def train(
         fit: `Run.fit`, or a function with its signature.
         augment: augmentation that makes the views. Defaults to None.
         seed: seed of all random numbers. Defaults to 0.
-        jit_update: whether to compile the update of Adam. Defaults to False.
+        jit_update: without effect, since the update is always fused. Defaults to False.
         num_examples: number n of examples, if they are streamed.
         **fit_arguments: further arguments of `fit`, for a method that trains the encoder as a whole.
 
