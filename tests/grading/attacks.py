@@ -17,6 +17,18 @@ IN_A_CALL = {
         "import mmap; m = mmap.mmap(-1, 40 << 30); return x",
         {"error", "memory", "forbidden"},
     ),
+    "fills shared memory": (
+        "import mmap; m = mmap.mmap(-1, 3 << 30)\nfor i in range(0, len(m), 4096): m[i] = 1\nreturn x * 0",
+        {"error", "memory"},
+    ),
+    "fills shared memory by pieces": (
+        "import mmap; m = [mmap.mmap(-1, 1 << 20) for _ in range(3000)]\nreturn x * 0",
+        {"error", "memory"},
+    ),
+    "maps the zero device": (
+        "import mmap; f = open('/dev/zero', 'r+b'); m = mmap.mmap(f.fileno(), 3 << 30); m[0] = 1; return x * 0",
+        {"error", "memory"},
+    ),
     "fork bomb": ("import os\nwhile True: os.fork()", {"forbidden"}),
     "starts a program": ("import subprocess; subprocess.run(['true']); return x", {"forbidden"}),
     "os.system": ("import os; os.system('true'); return x", {"forbidden"}),

@@ -27,7 +27,7 @@ MOST_STATEMENTS = 20_000
 MOST_FOR_WIDE = 3_000
 UNCHANGED = "the cell is as it was handed out"
 
-# Methods that change their object, wherever they are called; as a statement of its own, any method may.
+# Methods that change their object, wherever they are called; as a whole statement, any method may.
 _CHANGING = {
     *(
         "append",

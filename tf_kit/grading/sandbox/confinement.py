@@ -222,7 +222,8 @@ def _landlock(scratch, hidden, readable):
         rules.allow_path(scratch, landlock.fs_for_abi(landlock.abi_version()) & ~fs.EXECUTE)
         for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
             if Path(device).exists():
-                rules.allow_path(device, fs.READ_FILE | fs.WRITE_FILE)
+                # a writable mapping of /dev/zero would be memory that no limit counts
+                rules.allow_path(device, fs.READ_FILE | (fs.WRITE_FILE if device == "/dev/null" else 0))
         return rules
     except (OSError, ValueError, RuntimeError):
         return None

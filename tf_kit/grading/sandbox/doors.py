@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LIBRARIES = ("keras", "tensorflow", "scipy", "sklearn")
-# What seeding a case needs, and what Keras asks before it does anything.
+# Modules that seeding a case needs, and that Keras asks before it does anything.
 _NEEDED = (
     *("keras.src.backend.common.global_state", "keras.src.utils.rng_utils", "keras.src.backend.config"),
     *("keras.src.random.seed_generator", "keras.src.backend.common.keras_tensor", "keras.src.api_export"),
@@ -92,7 +92,7 @@ def shut(thing: Any, refused: Callable[..., NoReturn]) -> None:
     """
     if isinstance(thing, type):
         for method in list(vars(thing).values()):
-            inner = [method] if isinstance(method, types.FunctionType) else []
+            inner: list[Any] = [method] if isinstance(method, types.FunctionType) else []
             inner += [getattr(method, part, None) for part in ("__func__", "fget", "fset")]
             for function in inner:
                 if isinstance(function, types.FunctionType) and function.__qualname__.startswith(

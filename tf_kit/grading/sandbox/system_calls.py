@@ -97,7 +97,7 @@ _FORBIDDEN_CALLS = {  # name: (number on x86_64, number on aarch64 or None)
     "swapoff": (168, 225),
     "acct": (163, 89),
 }
-_CLONE, _CLONE3, _PRLIMIT = (56, 220), (435, 435), (302, 261)
+_CLONE, _CLONE3, _PRLIMIT, _MMAP = (56, 220), (435, 435), (302, 261), (9, 222)
 _SIGNALS = {  # allowed if the first argument is the id of the calling process; `tkill` takes a thread and is refused
     "kill": (62, 129),
     "tgkill": (234, 131),
@@ -138,7 +138,7 @@ def filter_program(own: int = 0) -> bytes | None:
     column, architecture = _MACHINES[machine]
     load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse, absent, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000  # EPERM, ENOSYS
-    argument = [16, 24, 32]  # offsets of the low halves of the first three arguments
+    argument = [16, 24, 32, 40]  # offsets of the low halves of the first four arguments
     program = [
         (load, 0, 0, 4),
         (equal, 1, 0, architecture),
@@ -155,6 +155,10 @@ def filter_program(own: int = 0) -> bytes | None:
     program += [  # reading a limit is allowed: the pointer to the new limit is null
         *((equal, 0, 6, _PRLIMIT[column]), (load, 0, 0, argument[2]), (equal, 0, 3, 0)),
         *((load, 0, 0, argument[2] + 4), (equal, 0, 1, 0), (give, 0, 0, allow), (give, 0, 0, refuse)),
+    ]
+    program += [  # shared memory that is anonymous (flags 0x21) or writable (protection 2) escapes the limit on data
+        *((equal, 0, 7, _MMAP[column]), (load, 0, 0, argument[3]), (any_bit, 0, 4, 1), (any_bit, 2, 0, 0x20)),
+        *((load, 0, 0, argument[2]), (any_bit, 0, 1, 2), (give, 0, 0, refuse), (give, 0, 0, allow)),
     ]
     for numbers in _SIGNALS.values():
         program += [
