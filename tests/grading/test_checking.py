@@ -83,6 +83,17 @@ def test_delegation_is_forbidden(id, code, capsys):
     assert "forbidden: " in printed(capsys, id, code)
 
 
+def test_definition_before_a_syntax_error_is_not_judged(capsys):
+    namespace = {"np": np}
+    exec(LEAKY, namespace)
+    namespace["In"] = [LEAKY, "# exercise: leaky\ndef leaky_relu(x, slope:\n    return x", 'check("leaky")']
+    checking.check("leaky", namespace)
+    assert "missing: the cell that you ran last has an error in line 2" in capsys.readouterr().out
+    namespace["In"] += [LEAKY]
+    checking.check("leaky", namespace)
+    assert "2 of 2 points" in capsys.readouterr().out
+
+
 def test_unknown_exercise_gets_the_nearest_id():
     with pytest.raises(ValueError, match="'leaky'"):
         checking.check("leeky", {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from tf_kit.grading import delegation, judge, labs
 from tf_kit.grading.exercise import Exercise, Mistake
 from tf_kit.grading.judge import Failure, Finding, Verdict
 from tf_kit.grading.sandbox import measurement, prohibitions, seeds
-from tf_kit.grading.slicing import Cell, Notebook
+from tf_kit.grading.slicing import Cell, Notebook, statements
 
 VISIBLE_SEED = 0
 MOST_FINDINGS = 4
@@ -86,6 +87,9 @@ def review(lab: labs.Lab, exercise: Exercise, namespace: dict[str, Any]) -> Verd
         return missing(
             exercise, f"{names} {verb} not defined yet: run the cell of the exercise, then this cell again"
         )
+    broken = _broken(exercise, namespace)
+    if broken:
+        return missing(exercise, broken)
     found = _delegated(lab, exercise, namespace)
     if found:
         return forbidden(exercise, found)
@@ -131,6 +135,27 @@ def forbidden(exercise: Exercise, sentence: str) -> Verdict:
 def _nothing(exercise, status, sentence):
     earned = dict.fromkeys(exercise.parts_points(), 0)
     return judge.Verdict(exercise.id, 0, exercise.points, status, earned, [], sentence)
+
+
+def _broken(exercise, namespace):
+    """Describe the error if the cell of the answer, as it was last run, is not Python: its names are then old ones."""
+    names = "|".join(map(re.escape, exercise.defines))
+    own = re.compile(
+        rf"^(?:class|def) +(?:{names})\b|^(?:{names}) *=|^# *exercise: *{exercise.id}\b", re.MULTILINE
+    )
+    for source in reversed([each for each in namespace.get("In", ()) if isinstance(each, str)]):
+        if own.search(source):
+            try:
+                statements(source)
+            except SyntaxError as error:
+                return (
+                    f"the cell that you ran last has an error in line {error.lineno} ({error.msg}), so what is defined "
+                    "is from an earlier run: mend it and run it again"
+                )
+            except (ValueError, RecursionError, MemoryError):
+                return "the cell that you ran last cannot be read, so what is defined is from an earlier run"
+            return ""
+    return ""
 
 
 def _delegated(lab, exercise, namespace):
