@@ -147,7 +147,7 @@ class Pieces:
             self._traced = True
         began = time.perf_counter()
         logs = self._run(arrays, order, batch_size, first, count)
-        logs = {name: value.numpy() for name, value in logs.items()}
+        logs = {name: value.numpy() if value.shape.rank else float(value) for name, value in logs.items()}
         seconds = max(time.perf_counter() - began, 1e-6)
         fitting = math.ceil(count * _SECONDS / seconds)
         self.suggested = max(1, min(fitting, _GROWTH * max(count, self.suggested)))
