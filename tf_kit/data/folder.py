@@ -185,7 +185,7 @@ def _summary(folder, grey, left_out):
         f"{without:,} without class" if without else "",
         f"divided by its folders: {part_names(folder.part)}" if folder.part is not None else "",
         f"{copies:,} cop{'ies' if copies > 1 else 'y'} of others, kept in the same part" if copies else "",
-        f"{n - grey:,} in color among {grey:,} grey" if channels == 3 and grey and n - grey < grey else "",
+        f"{n - grey:,} in color among {grey:,} grey" if channels == 3 and 0 < n - grey < grey else "",
         left_out,
     ]
     return "; ".join(filter(None, parts))
