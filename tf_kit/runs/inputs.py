@@ -1,4 +1,4 @@
-"""What the models of a run take and give: shape and scale of the images, names of the classes."""
+"""Inputs and outputs of the models of a run: shape and scale of the images, names of the classes."""
 
 from __future__ import annotations
 
