@@ -52,8 +52,8 @@ class Folder:
         shape: (height, width, channels) of every image after scaling; one channel if all are grey, else three.
         part: int8 (n,), 0 for train, 1 for val, 2 for test, if its owner has divided the folder; None otherwise.
         original: int (n,), index of the first image with the same content.
-        summary: the line that says how many images in how many classes there are, and what was passed over.
-        warning: what was left out, or is wrong with the folder; "" if these are only notes beside the images, such as
+        summary: the line that counts how many images in how many classes there are, and what was passed over.
+        warning: what was left out, or is wrong with the folder; "" if these are only notes next to the images, such as
             text files.
         fingerprint: number of images and 8 bytes from their names and sizes.
     """

@@ -114,7 +114,7 @@ def _divide(root, images, mixed):
     flat = [each for each in images if not each.above]
     odd = tops - parts.keys() if at == 0 else set()
     if (flat or odd) and not mixed:
-        others = some(sorted(odd)) if odd else f"{len(flat)} images beside them"
+        others = some(sorted(odd)) if odd else f"{len(flat)} images next to them"
         received = f"{some(sorted(parts))}, and {others}"
         remedy = "Move the others out of the folder"
         refuse(clean(root), "hold nothing but its division into parts", received, remedy, flag="--data")

@@ -20,7 +20,7 @@ _ADDED = {
     "Thumbs.db",
     "desktop.ini",
 }
-# Endings of notes that people keep beside images.
+# Endings of notes that people keep next to images.
 COMPANIONS = frozenset(
     [
         ".txt",

@@ -8,12 +8,12 @@ from pathlib import Path
 def memory_bytes() -> int:
     """Return the bytes of memory that this process may use: of the machine, or of its container if that is less.
 
-    Where the system does not say, 8 GiB are assumed.
+    Where it is unknown, 8 GiB are assumed.
     """
     found = [8 * 2**30]
     if hasattr(os, "sysconf"):
         found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # there is no limit, or the file says "max"
+        with contextlib.suppress(OSError, ValueError):  # there is no limit, or the file reads "max"
             found.append(int(Path(limit).read_text()))
     return min(found)
