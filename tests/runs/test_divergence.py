@@ -13,7 +13,7 @@ from tf_kit.experiments.tuning import tune
 from tf_kit.pretraining import Autoencoder, Classifier
 from tf_kit.pretraining.methods import METHODS
 from tf_kit.runs import Run, checkpoint, classification, pretraining, save_model
-from tf_kit.runs.divergence import first_variable_gone_wrong, scale_of
+from tf_kit.runs.divergence import Guard, first_variable_gone_wrong, scale_of
 from tf_kit.runs.progress import Progress
 
 X = np.random.default_rng(0).random((48, 6)).astype("float32")
@@ -99,11 +99,13 @@ def test_statistic_that_training_does_not_use_is_found_at_the_end_of_the_epoch(t
 
 
 def test_validation_loss_is_checked(tmp_path):
-    model = Classifier(networks.mlp((4,), num_classes=None, seed=0), 3)
-    model.compile(keras.optimizers.SGD(0.1))
-    data = {"validation_data": (X * np.nan, Y), "batch_size": 16}
-    with pytest.raises(TrainingDiverged, match="the val_loss is nan, while all weights are finite"):
-        quiet_run(tmp_path / "run").fit(model, X, Y, stage="s", epochs=3, **data)
+    model = autoencoder()
+    model.prepare_from(X)
+    guard = Guard("s", checkpoint.StageState(tmp_path))
+    guard.set_model(model)
+    guard.on_epoch_end(0, {"val_loss": 1.0})
+    with pytest.raises(TrainingDiverged, match="the val_loss is inf, while all weights are finite"):
+        guard.on_epoch_end(1, {"val_loss": np.inf})
 
 
 def test_large_data_allow_large_weights():

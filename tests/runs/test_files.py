@@ -96,12 +96,13 @@ REPAIRED = [
     (("state.json", "state-before.json"), empty, 0),
     ((LAST, "state-before.json"), cut, 0),
 ]
+QUICK = [((LAST,), flip_a_bit, 2), (("state.json",), empty, 2), ((LAST, "state-before.json"), cut, 0)]
 
 
 @pytest.mark.parametrize(
     ("names", "damage", "epoch"),
-    REPAIRED,
-    ids=[f"{damage.__name__} {' '.join(n)}" for n, damage, _ in REPAIRED],
+    [case if case in QUICK else pytest.param(*case, marks=pytest.mark.slow) for case in REPAIRED],
+    ids=[f"{damage.__name__} {' '.join(names)}" for names, damage, _ in REPAIRED],
 )
 def test_training_continues_from_the_checkpoint_before(names, damage, epoch, killed, tmp_path, capsys):
     folder, weights = killed
@@ -147,7 +148,7 @@ def test_damaged_config_is_refused(damage, resume, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "a list", "bytes"])
+@pytest.mark.parametrize("damage", ["empty", "a list"])
 def test_damaged_results_are_refused_or_computed_again(damage, killed, tmp_path, capsys):
     folder, weights = killed
     shutil.copytree(folder, tmp_path / "run")
@@ -223,7 +224,9 @@ class FullDisk:
         self.flush(path)
 
 
-@pytest.mark.parametrize("after", range(3, 18, 3))
+@pytest.mark.parametrize(
+    "after", [6, 13, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4, 5, 7, 8, 9, 10, 11, 12))]
+)
 def test_full_disk_stops_in_one_line_and_the_run_continues(after, killed, tmp_path, monkeypatch):
     _, weights = killed
     with monkeypatch.context() as patch:

@@ -238,8 +238,11 @@ class Run:
             self._recall(model, state, callbacks, cost)
         if state.epoch < epochs:
             self._train(model, x, y, state, stage, epochs, cost, callbacks, verbose=verbose, **arguments)
-        elif model.optimizer is not None:  # as `fit` does at its end
-            model.optimizer.finalize_variable_values(model.trained_variables)
+        else:
+            # A kill after the last checkpoint has left out the last event, and the end of `fit`.
+            Events(self.folder / "events" / _slug(stage), state.history).close()
+            if model.optimizer is not None:
+                model.optimizer.finalize_variable_values(model.trained_variables)
         if keep_best:
             state.restore_best(model)
             return {**state.history, "best_epoch": state.best_epoch}

@@ -13,7 +13,7 @@ from tf_kit.data.text import Text, load_text
 from tf_kit.pretraining import MaskedTokens, TokenEncoder
 from tf_kit.randomness import ExampleRandom
 from tf_kit.runs import methods
-from tf_kit.runs.files import save_model
+from tf_kit.runs.files import replacing, save_model
 from tf_kit.runs.run import Run
 
 
@@ -77,7 +77,9 @@ def pretrain_text(
     )
     run.progress.close()
     run.draw()
-    (run.folder / "figures" / "filled_in.txt").write_text(fill_in(model, test) + "\n", encoding="utf-8")
+    (run.folder / "figures").mkdir(exist_ok=True)
+    with replacing(run.folder / "figures" / "filled_in.txt") as path:
+        path.write_text(fill_in(model, test) + "\n", encoding="utf-8")
     save_model(encoder, run.folder / "encoder.keras")
     history = run.history()["pretraining"]
     return run.finish(

@@ -1,0 +1,156 @@
+"""Train each kind of run whole, and killed twice by SIGKILL and resumed: `python killed.py FOLDER KIND…`.
+
+Each training is a fork of this process, which has imported TensorFlow but runs nothing, so it starts in no time. A
+process kills itself at a chosen flush of a file to the disk: within a checkpoint's writing, between two files, within
+an epoch. `FOLDER/KIND/whole` and `FOLDER/KIND/killed` hold the runs; `FOLDER/KIND/moments.json` the kills.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import keras
+import numpy as np
+
+from tf_kit import data, networks, regularization
+from tf_kit.experiments import run_label_efficiency, run_table
+from tf_kit.optimizers import Adam
+from tf_kit.pretraining import SimCLR
+from tf_kit.pretraining.methods import METHODS
+from tf_kit.runs import Run, classification, files, pretraining, save_model
+from tf_kit.runs.progress import Progress
+from tf_kit.training import resident
+
+SIZES = {"mlp": {"units": (8, 6)}, "cnn": {"filters": (2, 2), "units": (4,)}, "vit": {"width": 8, "depth": 1}}
+SIZES["text"] = {"width": 8, "depth": 1, "length": 24}
+TINY = {"epochs": 2, "batch_size": 150}
+
+
+def of_method(method, folder):
+    kind = METHODS[method]
+    text = folder.parent / "rhyme.txt"
+    text.write_text("the cat sat on the mat. " * 900)
+    sizes = SIZES["text" if kind.reads_text else kind.encoders[0]]
+    watched = {} if method in ("masked", "tokens", "supervised") else {"monitor_every": 0}
+    name = str(text) if kind.reads_text else "digits"
+    pretraining.pretrain(method, name, folder, resume=True, **watched, **TINY, **sizes)
+
+
+def simclr(folder):
+    """SimCLR with batch normalization and dropout in the encoder, augmentation, and a schedule."""
+    keras.utils.set_random_seed(0)
+    layers = [networks.mlp((8,), num_classes=None, input_shape=(8, 8, 1), seed=0)]
+    layers += [regularization.BatchNorm(), keras.layers.Dropout(0.2, seed=3), keras.layers.Dense(4)]
+    encoder = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    model = SimCLR(encoder, projector=(6, 4), augment=regularization.preset("digits"), seed=1)
+    model.compile(Adam(keras.optimizers.schedules.CosineDecay(0.01, 16)))
+    run = Run(folder, {"kind": "simclr"}, resume=True, progress=Progress(quiet=True))
+    run.fit(model, data.load("digits")[0].x, stage="pretraining", epochs=2, batch_size=150)
+    save_model(encoder, folder / "encoder.keras")
+    run.finish({"loss": run.history()["pretraining"]["loss"]})
+
+
+def judged(judge):
+    def train(folder):
+        judge(
+            folder.parent.parent / "masked" / "whole",
+            out=folder,
+            resume=True,
+            labels=600,
+            epochs=2,
+            batch_size=50,
+        )
+
+    return train
+
+
+def table(folder):
+    sizes = {"units": 8, "layers": 2, "epochs": 2, "pretrain_epochs": 1, "batch_size": 200}
+    systems = ["supervised", "shallow"]
+    run_table("digits", 1, folder, True, systems, quiet=True, learning_rates=(0.001, 0.01), **sizes)
+
+
+def label_efficiency(folder):
+    sizes = {"labels": (50,), "steps": 20, "pretrain_epochs": 1, "learning_rates": (0.01,)}
+    run_label_efficiency("digits", 1, folder, True, ["masked"], quiet=True, **sizes)
+
+
+def method(name):
+    return lambda folder: of_method(name, folder)
+
+
+METHODS_KILLED = ("masked", "rbm", "denoising", "supervised", "byol", "mae", "tokens")
+KINDS = {name: method(name) for name in METHODS_KILLED} | {
+    "simclr": simclr,
+    "finetune": judged(classification.finetune_run),
+    "probe": judged(classification.probe_run),
+    "table": table,
+    "label-efficiency": label_efficiency,
+}
+
+
+class Flushes:
+    """Counts the flushes to the disk, and kills the process before one of them."""
+
+    def __init__(self, last):
+        self.count, self.last, self.flush = 0, last, files._flush
+
+    def __call__(self, path):
+        self.count += 1
+        if self.count == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.flush(path)
+
+
+def in_a_fork(train, folder, last=None):
+    """Train in a new process, to the end or until it kills itself; return its status and the number of flushes."""
+    counted = folder.with_name(f"{folder.name}.flushes")
+    process = os.fork()
+    if process == 0:
+        try:
+            flushes = files._flush = Flushes(last)
+            Run.__init__.__defaults__ = (False, None, 0.0)  # a checkpoint after each piece
+            resident._FIRST, resident._GROWTH = 3, 1
+            pretraining.draw_results = Run.draw = lambda *arguments: None  # figures take most of the time
+            train(folder)
+            counted.write_text(str(flushes.count))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+    _, status = os.waitpid(process, 0)
+    return status, int(counted.read_text()) if status == 0 else None
+
+
+def train_and_kill(kind, folder, rng):
+    """Train whole, then with two kills; the first within the first stage, the second anywhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train = KINDS[kind]
+    status, count = in_a_fork(train, folder / "whole")
+    assert status == 0, kind
+    first = int(rng.integers(4, count // 2))
+    moments = [first, int(rng.integers(2, max(3, (count - first) // 2)))]
+    for moment in moments:
+        status, _ = in_a_fork(train, folder / "killed", moment)
+        assert status == signal.SIGKILL, (kind, moment, count, status)
+    (folder / "moments.json").write_text(json.dumps({"flushes": count, "killed before": moments}))
+    assert in_a_fork(train, folder / "killed")[0] == 0, (kind, moments)
+
+
+def main(folder, *kinds):
+    folder = Path(folder)
+    for number, kind in enumerate(kinds):
+        if kind in ("finetune", "probe") and not (folder / "masked" / "whole" / "results.json").exists():
+            (folder / "masked").mkdir(exist_ok=True)
+            in_a_fork(KINDS["masked"], folder / "masked" / "whole")
+        train_and_kill(kind, folder / kind, np.random.default_rng(number))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
