@@ -336,3 +336,14 @@ def test_called_graph():
     products = [each for each in within.get_operations() if each.type == "Mul"]
     assert products[0].outputs[0].shape == (2, 3)
     assert keras_internals.called_graph(graph, "no_such_function") is None
+
+
+def test_called_with_other_captures():
+    one, other = tf.Variable(2.0), tf.Variable(3.0)
+    traced = tf.function(
+        lambda x: {"y": x * one}, input_signature=[tf.TensorSpec(())]
+    ).get_concrete_function()
+    (captured,) = traced.captured_inputs
+    assert captured is one.handle
+    found = keras_internals.called_with(traced, [tf.constant(5.0)], [other.handle])
+    assert float(found["y"]) == 15.0

@@ -402,6 +402,19 @@ def custom_gradients_released() -> Iterator[None]:
                 registered.pop(name, None)  # another replica may have removed it
 
 
+def called_with(function: Any, inputs: Sequence[Tensor], captures: Sequence[Tensor]) -> Any:
+    """Call a concrete function with other captured inputs than those of its tracing.
+
+    Uses `ConcreteFunction._call_flat`. The public call fills in the captures of the tracing.
+
+    Args:
+        function: what `tf.function(…).get_concrete_function()` returns.
+        inputs: its arguments, one list of tensors.
+        captures: one tensor for each in `function.captured_inputs`.
+    """
+    return function._call_flat(list(inputs), list(captures))
+
+
 def called_graph(graph: Any, name: str) -> Any:
     """Return the graph of a function that an operation of a `tf.Graph` calls by name, or None.
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from support.twins import wrong_twin
 
-from tf_kit import networks, pretraining, regularization
+from tf_kit import keras_internals, networks, pretraining, regularization
 from tf_kit.errors import InputError
 from tf_kit.training import loop, resident
 
@@ -161,7 +161,7 @@ def check_pieces_cover_the_epoch(module):
     seen = tf.Variable(tf.zeros(23, tf.int64), trainable=False)
 
     class Counter:
-        jit_compile, distribute_strategy = False, tf.distribute.get_strategy()
+        seed, jit_compile, distribute_strategy = 0, False, tf.distribute.get_strategy()
 
         def train_step(self, batch):
             seen.scatter_nd_add(batch[0], tf.ones(tf.shape(batch[0])[0], tf.int64))
@@ -232,15 +232,17 @@ def test_further_training_does_not_trace_again():
     assert model.traced_pieces.of(model, "train", (tf.constant(IMAGES), tf.constant(LABELS))) is not pieces
 
 
-def test_pieces_grow_to_half_a_second():
-    pieces = resident.Pieces.__new__(resident.Pieces)
-    pieces.suggested, pieces._traced = 8, True
-    pieces._run = lambda *_: time.sleep(0.01) or {}
-    pieces((), None, 1, 0, 8)
-    assert 100 <= pieces.suggested <= 128
-    pieces._run = lambda *_: time.sleep(0.6) or {}
-    pieces((), None, 1, 0, 8)
-    assert pieces.suggested < 8
+def test_pieces_grow_to_half_a_second(monkeypatch):
+    model, *_ = trained("Classifier", calls=[{"epochs": 1}])
+    arrays = (tf.constant(IMAGES), tf.constant(LABELS))
+    pieces = model.traced_pieces.of(model, "train", arrays)
+    for seconds, low, high in ((0.01, 100, 128), (0.6, 1, 7)):
+        monkeypatch.setattr(
+            keras_internals, "called_with", lambda *_, seconds=seconds: time.sleep(seconds) or {}
+        )
+        pieces.suggested = 8
+        pieces(arrays, tf.range(23), 1, 0, 8)
+        assert low <= pieces.suggested <= high
 
 
 def test_training_stops_after_a_piece():

@@ -15,7 +15,7 @@ class ExampleRandom:
     resumed run draws the same numbers as step t of an uninterrupted run.
 
     Args:
-        seed: seed of the run.
+        seed: seed of the run, int or int64 tensor.
         step: number of the training step, int or integer tensor.
         count: number of examples on this replica.
         offset: place of this replica's first example in the global batch. Defaults to 0.
@@ -30,7 +30,7 @@ class ExampleRandom:
 
     def __init__(
         self,
-        seed: int,
+        seed: int | Tensor,
         step: int | Tensor,
         count: int | Tensor,
         offset: int | Tensor = 0,
@@ -68,4 +68,5 @@ class ExampleRandom:
 
     def _key(self):
         self._num_draws += 1
-        return tf.stack([tf.constant(self.seed + (self._num_draws << 32), tf.int64), self.step])
+        seed = tf.cast(self.seed, tf.int64) + tf.constant(self._num_draws << 32, tf.int64)
+        return tf.stack([seed, self.step])

@@ -10,6 +10,7 @@ of epoch e in one call, with the order π_e and the minibatches of `data.minibat
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import time
@@ -19,7 +20,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_kit import keras_internals
 from tf_kit.data.batches import draw_order
+from tf_kit.training import sharing
 from tf_kit.training.loop import Piece
 from tf_kit.training.steps import isolated
 from tf_kit.typing import ArrayLike, Tensor
@@ -119,7 +122,8 @@ class Pieces:
 
     def __init__(self, model: keras.Model, step: Callable, arrays: Sequence[Tensor]) -> None:
         self.suggested = _FIRST
-        self._traced = False
+        self._traced: Any = None  # the concrete function
+        self._captures: list[Tensor] | None = None  # variables of another model than the traced one
         number = tf.TensorSpec((), tf.int32)
         examples = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays)
 
@@ -142,32 +146,80 @@ class Pieces:
         self, arrays: Sequence[Tensor], order: Tensor, batch_size: int, first: int, count: int
     ) -> dict[str, Any]:
         """Run `count` steps from step `first` on; return the running means."""
-        if not self._traced:
-            self._run.get_concrete_function()
-            self._traced = True
+        traced = self._concrete()
         began = time.perf_counter()
-        logs = self._run(arrays, order, batch_size, first, count)
-        logs = {name: value.numpy() if value.shape.rank else float(value) for name, value in logs.items()}
+        inputs = [*arrays, order, *(tf.constant(number, tf.int32) for number in (batch_size, first, count))]
+        captures = traced.captured_inputs if self._captures is None else self._captures
+        logs = keras_internals.called_with(traced, inputs, captures)
+        logs = {name: value.numpy() for name, value in logs.items()}
         seconds = max(time.perf_counter() - began, 1e-6)
         fitting = math.ceil(count * _SECONDS / seconds)
         self.suggested = max(1, min(fitting, _GROWTH * max(count, self.suggested)))
         return logs
 
+    def with_variables(self, owner: list[tf.Variable], other: list[tf.Variable]) -> Pieces | None:
+        """Return the function with the variables of another model; None if it uses more than these variables.
+
+        Args:
+            owner: variables of the model that was traced, from `sharing.variables_of`.
+            other: variables of the other model.
+        """
+        captures = sharing.rebound(self._concrete().captured_inputs, owner, other)
+        if captures is None:
+            return None
+        found = copy.copy(self)
+        found._captures = captures
+        return found
+
+    def _concrete(self):
+        if self._traced is None:
+            self._traced = self._run.get_concrete_function()
+        return self._traced
+
 
 class TracedPieces:
-    """Traced functions of a model. (A plain dictionary would be tracked, and locked, by Keras.)"""
+    """Traced functions of a model, and its seed as a variable, which they read.
+
+    (A plain dictionary, or a variable as an attribute of the model, would be tracked by Keras.)
+    """
 
     def __init__(self) -> None:
         self._made: dict[tuple, Pieces] = {}
+        self._seed: tf.Variable | None = None
+
+    @property
+    def seed(self) -> tf.Variable:
+        """Seed of the model, int64."""
+        if self._seed is None:
+            with tf.init_scope(), tf.device("CPU"):
+                self._seed = tf.Variable(0, dtype=tf.int64, trainable=False)
+        return self._seed
 
     def of(self, model: keras.Model, kind: str, arrays: Sequence[Tensor]) -> Pieces:
         """Return the function that runs steps of a kind on arrays of these shapes and dtypes."""
+        self.seed.assign(model.seed)
         key = (kind, *((tuple(array.shape[1:]), array.dtype) for array in arrays))
         if key not in self._made:
-            step = isolated(getattr(model, f"{kind}_step"), model.jit_compile)
-            self._made[key] = Pieces(model, step, arrays)
+            self._made[key] = self._shared(model, key, arrays) or self._traced(model, kind, arrays)
         return self._made[key]
 
     def forget(self) -> None:
         """Discard all functions, as `compile` discards Keras's own."""
         self._made.clear()
+
+    def _traced(self, model, kind, arrays):
+        return Pieces(model, isolated(getattr(model, f"{kind}_step"), model.jit_compile), arrays)
+
+    def _shared(self, model, key, arrays):
+        """Return the function of another model of the same structure, or one for models to come, or None."""
+        functions = sharing.current()
+        structure = None if functions is None else sharing.structure(model)
+        if functions is None or structure is None:
+            return None
+        variables = sharing.variables_of(model)
+        if (key, structure) not in functions:
+            made = self._traced(model, key[0], arrays)
+            functions[key, structure] = made, variables
+            return made
+        made, owner = functions[key, structure]
+        return made.with_variables(owner, variables)

@@ -418,7 +418,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         place = GlobalBatch(x)
         # Not `iterations`, which counts updates: each step of an accumulated update needs its own random numbers.
         step = keras_internals.num_steps_taken(self._inner_optimizer).value
-        random = ExampleRandom(self.seed, step, place.count, place.offset, place.total)
+        random = ExampleRandom(self._seed_of_step(), step, place.count, place.offset, place.total)
         with keras_internals.custom_gradients_released():
             with tf.GradientTape() as tape:
                 values, outputs = self.per_example(x, y, random, training=True)
@@ -437,10 +437,18 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     def test_step(self, batch: Any) -> dict[str, Tensor]:
         x, y, weights = arguments.unpack(batch)
         place = GlobalBatch(x)
-        random = ExampleRandom(self.seed, 0, place.count, place.offset, place.total)
+        random = ExampleRandom(self._seed_of_step(), 0, place.count, place.offset, place.total)
         with keras_internals.custom_gradients_released():
             values, outputs = self.per_example(x, y, random, training=False)
         return self._report(_weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place)
+
+    def _seed_of_step(self):
+        """Return the seed: on one device as a variable, so that models of other seeds can run the same graph."""
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            return self.seed
+        if tf.executing_eagerly():
+            self.traced_pieces.seed.assign(self.seed)
+        return self.traced_pieces.seed.read_value()
 
     @property
     def _inner_optimizer(self):

@@ -136,7 +136,7 @@ def twin_of(method, right, wrong):
     [
         (check_views, "views", "2 * random.step + view", "random.step + view"),
         (check_views, "views", "for view in (0, 1)", "for view in (0, 0)"),
-        (check_views, "views", "example_keys(self.seed,", "example_keys(0,"),
+        (check_views, "views", "example_keys(random.seed,", "example_keys(0,"),
         (check_views, "views", "ops.stack(keys, axis=1)", "ops.stack(keys, axis=0)"),
         (check_views_of_a_part, "views", "+ view, random.index", "+ view, range(len(x) // 2)"),
         (check_cost, "embed", "self.projector(r, training=training)", "r"),

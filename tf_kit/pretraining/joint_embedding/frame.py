@@ -125,7 +125,7 @@ class JointEmbedding(Pretrainer):
             return x
         if self.draws_by_itself:
             return self.augment(x, training=True)
-        keys = [example_keys(self.seed, 2 * random.step + view, random.index) for view in (0, 1)]
+        keys = [example_keys(random.seed, 2 * random.step + view, random.index) for view in (0, 1)]
         augment = getattr(self.augment, "augment", self.augment)
         return augment(x, ops.reshape(ops.stack(keys, axis=1), (-1, 2)))  # (1)
 
