@@ -18,7 +18,17 @@ from tf_kit.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tf_kit"
-FOUNDATION = {"checks", "errors", "keras_internals", "lazy", "options", "registration", "stderr", "typing", "xla"}
+FOUNDATION = {
+    "checks",
+    "errors",
+    "keras_internals",
+    "lazy",
+    "options",
+    "registration",
+    "stderr",
+    "typing",
+    "xla",
+}
 BASE = FOUNDATION | {"randomness", "replicas"}
 TOPICS = {"networks", "optimizers", "regularization", "design", "pretraining", "scaling"}
 # A part may import the parts named here, and itself.

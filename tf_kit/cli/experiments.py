@@ -31,7 +31,8 @@ def _learning_rates(default: str):
     default_text="dbn,autoencoder,supervised,deep,shallow",
     type=Parsed(flags.names, "name,…"),
 )
-@flags.SEEDS
+@flags.number("--seeds", flags.SEEDS_HELP, default=5)
+@flags.number("--layers", "Hidden layers of the deep nets", default_text=f"4; {LARGE} 3")
 @flags.number("--units", "Units in each hidden layer", default_text=f"256; {LARGE} 1000")
 @flags.number("--epochs", "Epochs of fine-tuning, the same for every system", default_text="20")
 @flags.number(

@@ -174,7 +174,8 @@ TEST_ON_SEEN = click.option(
     help="Test also on images that the pretraining has seen, without their labels; the results record it.",
 )
 SEED = number("--seed", "Seed of all random numbers", default=0, at_least=0)
-SEEDS = number("--seeds", "Number of seeds, which are counted from 0", default=3)
+SEEDS_HELP = "Number of seeds, which are counted from 0"
+SEEDS = number("--seeds", SEEDS_HELP, default=3)
 RESUME = click.option("--resume", is_flag=True, help="Continue the run in the run folder, if it holds one.")
 LABELS = text(
     "--labels",

@@ -29,7 +29,6 @@ def tune(
     stage: str,
     seed: int = 0,
     frozen: bool = False,
-    jit_update: bool = False,
     cost: float = 1.0,
 ) -> tuple[Classifier, dict[str, Any]]:
     """Train a classifier on the encoder at each learning rate, and keep the best on validation.
@@ -49,7 +48,6 @@ def tune(
         stage: name of the stage in the run.
         seed: seed of the output layer and the data order. Defaults to 0.
         frozen: whether to train the output layer alone. Defaults to False.
-        jit_update: without effect, since the update is always fused. Defaults to False.
         cost: cost of one epoch, for the progress bar. Defaults to 1.0.
 
     Returns:
@@ -61,7 +59,7 @@ def tune(
         classifier = Classifier(encoder, train.num_classes, frozen=frozen, seed=seed)
         steps = epochs * math.ceil(len(train.x) / batch_size)
         decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-        classifier.compile(optimizer=optimizers.Adam(decay, jit_update=jit_update))
+        classifier.compile(optimizer=optimizers.Adam(decay))
         try:
             history = run.fit(
                 classifier,

@@ -63,7 +63,7 @@ def make_pretrainer(
 
 
 def optimizer_of(
-    kind: type, learning_rate: float, num_steps: int | None = None, jit_update: bool = False
+    kind: type, learning_rate: float, num_steps: int | None = None
 ) -> keras.optimizers.Optimizer:
     """Make the optimizer of a method: momentum 0.9 for RBMs (Hinton 2010, section 9), Adam for the others.
 
@@ -72,13 +72,12 @@ def optimizer_of(
         learning_rate: initial learning rate.
         num_steps: number of steps over which the rate of Adam falls to zero by a cosine. None keeps it constant, as in
             greedy pretraining. Defaults to None.
-        jit_update: without effect, since the update is always fused. Defaults to False.
     """
     if kind is RBM:
         return optimizers.Momentum(learning_rate, momentum=0.9)
     if num_steps is not None:
         learning_rate = keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
-    return optimizers.Adam(learning_rate, jit_update=jit_update)
+    return optimizers.Adam(learning_rate)
 
 
 def train(
@@ -94,7 +93,6 @@ def train(
     fit: Callable,
     augment: Any = None,
     seed: int = 0,
-    jit_update: bool = False,
     num_examples: int | None = None,
     **fit_arguments: Any,
 ) -> list[Pretrainer]:
@@ -113,7 +111,6 @@ def train(
         fit: `Run.fit`, or a function with its signature.
         augment: augmentation that makes the views. Defaults to None.
         seed: seed of all random numbers. Defaults to 0.
-        jit_update: without effect, since the update is always fused. Defaults to False.
         num_examples: number n of examples, if they are streamed.
         **fit_arguments: further arguments of `fit`, for a method that trains the encoder as a whole.
 
@@ -132,14 +129,14 @@ def train(
             block=method.kind,
             epochs=epochs,
             batch_size=batch_size,
-            optimizer=optimizer_of(method.kind, learning_rate, jit_update=jit_update),
+            optimizer=optimizer_of(method.kind, learning_rate),
             seed=seed,
             fit=fit,
             steps_per_epoch=steps if callable(x) else None,
             **options,
         )
     model = make_pretrainer(name, encoder, options, augment, seed)
-    model.compile(optimizer=optimizer_of(method.kind, learning_rate, epochs * steps, jit_update))
+    model.compile(optimizer=optimizer_of(method.kind, learning_rate, epochs * steps))
     portion = {"steps_per_epoch": steps} if callable(x) else {"batch_size": batch_size}
     examples = functools.partial(x, seed=seed) if callable(x) else x
     fit(model, examples, stage="pretraining", epochs=epochs, **portion, **fit_arguments)
