@@ -109,7 +109,8 @@ def check(
     """
     root = Path(path).expanduser()
     listing = list_files(root)
-    refusals, notes = [], []
+    refusals: list[str] = []
+    notes: list[str] = []
     names = [clean(file.relative_to(root).as_posix()) for file in listing.files]
     looks = _look_at_all(listing.files, near)
     heads = [look[0] for look in looks if look[0] is not None]

@@ -61,7 +61,8 @@ def lay_out(
     Raises:
         InputError: the folder has no images, or its subfolders have no meaning that is known.
     """
-    root, notes = listing.path, []
+    root = listing.path
+    notes: list[str] = []
     if not listing.files:
         _refuse_empty(listing)
     images = [_Image(file, file.relative_to(root).parts[:-1]) for file in listing.files]
