@@ -348,6 +348,10 @@ ONLY_PYTHON = {
     "refuse_overlap.allowed": "no command allows an overlap",
     "Watch.every": "`MonitorOptions` has checked `--monitor-every`",
     "Run.fit.keep_best": "set by the package",
+    "Run.checkpoint_seconds": "set by the package",
+    "config.json": "a file of a run, not an argument",
+    "results.json": "a file of a run, not an argument",
+    "paired_difference": "the table compares rows of the same seeds",
     "Run.fit.best_is": "set by the package",
     "pretrain.method": "the command line refuses an unknown METHOD before a run starts",
 }

@@ -108,7 +108,7 @@ def first_variable_gone_wrong(model: keras.Model, most: float = math.inf) -> str
     for variable in [*(() if encoder is None else encoder.variables), *model.variables]:
         if not keras.backend.is_float_dtype(variable.dtype):
             continue
-        values = keras.ops.convert_to_numpy(variable).astype("float32", copy=False)
+        values = variable.numpy().astype("float32", copy=False)
         size = math.sqrt(float(np.mean(np.square(values, dtype="float64")))) if values.size else 0.0
         if not math.isfinite(size):
             wrong = values[~np.isfinite(values)]

@@ -38,7 +38,7 @@ def check_examples(
     if class_weight is not None:
         if sample_weight is not None:
             remedy = "Multiply both into sample_weight"
-            refuse(f"{method}.class_weight", "be left out beside sample_weight", "both", remedy)
+            refuse(f"{method}.class_weight", "be left out if sample_weight is given", "both", remedy)
         sample_weight = _weights_of_classes(f"{method}.class_weight", y, class_weight)
     arrays = (x,) if y is None else (x, y)
     return arrays if sample_weight is None else (*arrays, _weights(method, x, y, sample_weight))
@@ -131,7 +131,7 @@ def validation_of(given: Any, num_steps: int | None) -> Any:
 
 
 def refuse_beside_data_set(method: str, **arguments: Any) -> None:
-    """Refuse arguments for arrays that were given beside a data set.
+    """Refuse arguments for arrays that were given together with a data set.
 
     Args:
         method: method whose arguments are checked.

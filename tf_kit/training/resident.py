@@ -151,7 +151,7 @@ class Pieces:
         inputs = [*arrays, order, *(tf.constant(number, tf.int32) for number in (batch_size, first, count))]
         captures = traced.captured_inputs if self._captures is None else self._captures
         logs = keras_internals.called_with(traced, inputs, captures)
-        logs = {name: value.numpy() for name, value in logs.items()}
+        logs = {name: _plain(value) for name, value in logs.items()}
         seconds = max(time.perf_counter() - began, 1e-6)
         fitting = math.ceil(count * _SECONDS / seconds)
         self.suggested = max(1, min(fitting, _GROWTH * max(count, self.suggested)))
@@ -177,6 +177,12 @@ class Pieces:
         return self._traced
 
 
+def _plain(value):
+    """Return the value of a metric as Keras does: a float, or an array if it is not one number."""
+    array = value.numpy()
+    return float(array) if array.ndim == 0 else array
+
+
 class TracedPieces:
     """Traced functions of a model, and its seed as a variable, which they read.
 
@@ -189,15 +195,18 @@ class TracedPieces:
 
     @property
     def seed(self) -> tf.Variable:
-        """Seed of the model, int64."""
+        """Seed of the model, int64; `set_seed` gives it its value."""
         if self._seed is None:
             with tf.init_scope(), tf.device("CPU"):
                 self._seed = tf.Variable(0, dtype=tf.int64, trainable=False)
         return self._seed
 
+    def set_seed(self, seed: int) -> None:
+        """Let the steps that follow draw their random numbers from a seed."""
+        self.seed.assign(seed)
+
     def of(self, model: keras.Model, kind: str, arrays: Sequence[Tensor]) -> Pieces:
         """Return the function that runs steps of a kind on arrays of these shapes and dtypes."""
-        self.seed.assign(model.seed)
         key = (kind, *((tuple(array.shape[1:]), array.dtype) for array in arrays))
         if key not in self._made:
             self._made[key] = self._shared(model, key, arrays) or self._traced(model, kind, arrays)

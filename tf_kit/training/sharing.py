@@ -57,8 +57,11 @@ def structure(model: keras.Model) -> str | None:
 
     The text holds the configuration of the model, its loss, metrics and optimizer without names, initializers and
     the seed of the `Trainer` (which is a variable), and the shapes of all variables. None stands for a model that its
-    configuration does not determine: one with a layer, function or loss that is not part of Keras or of the kit.
+    configuration does not determine: one with a layer, function or loss that is not part of Keras or of the kit; and
+    for a model that was made under a strategy.
     """
+    if keras_internals.strategy_at_creation(model) is not None:
+        return None
     if not all(map(_is_determined, keras_internals.flatten_layers(model))):
         return None
     try:

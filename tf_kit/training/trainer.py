@@ -98,6 +98,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 self._build_optimizer()
             if self._accumulates_under_strategy():
                 steps.accumulate_across(self._inner_optimizer)
+        self._set_seed()
         if self.distribute_strategy.num_replicas_in_sync > 1:
             accept_empty_batches(self)
 
@@ -351,6 +352,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             arguments.refuse_beside_data_set("evaluate", y=y, sample_weight=sample_weight)
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
+        self._set_seed()
         if workers.several(strategy):
             given = workers.in_order(strategy, given, batch_size)
             x, y, sample_weight = given, None, None
@@ -443,12 +445,14 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         return self._report(_weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place)
 
     def _seed_of_step(self):
-        """Return the seed: on one device as a variable, so that models of other seeds can run the same graph."""
-        if self.distribute_strategy.num_replicas_in_sync > 1:
+        """Return the seed: in a graph on one device as a variable, so that other seeds can run the same graph."""
+        if tf.executing_eagerly() or self.distribute_strategy.num_replicas_in_sync > 1:
             return self.seed
-        if tf.executing_eagerly():
-            self.traced_pieces.seed.assign(self.seed)
         return self.traced_pieces.seed.read_value()
+
+    def _set_seed(self):
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            self.traced_pieces.set_seed(self.seed)
 
     @property
     def _inner_optimizer(self):
