@@ -159,6 +159,7 @@ CASES += [("backbone", "SimCLR"), ("backbone", "BYOL")]  # which take a quarter 
 FAST = {("only call", "BYOL"), ("only call", "MaskedVectors"), ("lambda", "SimCLR in chunks")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "method"),
     [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow) for case in CASES],

@@ -264,6 +264,7 @@ def test_spelling_is_american():
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", CALQUES)
 def test_english_is_plain(pattern):
     """The package, the demos and the guides; a lab may ask its student "What is …?"."""

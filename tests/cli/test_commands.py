@@ -58,6 +58,7 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
     assert re.search(r"Received: RUN .*moved, not .*r\.", err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "figures"),
     [
@@ -92,6 +93,7 @@ def test_finetune_trains_convolutions(monkeypatch, capsys, tmp_path):
     assert float(re.search(r"test +([\d.]+)", out)[1]) < 12, out
 
 
+@pytest.mark.slow
 def test_tokens_learn_to_fill_in_text(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rhyme.txt").write_text("the cat sat on the mat. " * 400)

@@ -113,6 +113,7 @@ def test_fit_sees_each_example_once_per_epoch_in_order():
     assert float(recorder.checksum) == sum((step + 1) * batch.sum() for step, batch in enumerate(batches))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 def test_arrays_are_released_after_training():
     """Nine training runs on one array of 48 MB leave less than one copy of it in memory."""

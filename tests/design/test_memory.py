@@ -157,6 +157,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(memory, right, wrong))
 
 
+@pytest.mark.slow
 def test_slide_of_the_50_layer_network():
     """Slide: 26 M weights, 16 M activations, 168 MB, without gradients, slots and minibatch."""
     model = keras.applications.ResNet50(weights=None)

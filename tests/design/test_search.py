@@ -238,6 +238,7 @@ def test_grow_continues_after_failures():
     assert tried.best.candidate["units"] == (8,)
 
 
+@pytest.mark.slow
 def test_grow_adds_a_hidden_layer_for_a_ring():
     """Points in a ring are not linearly separable, so one hidden layer must beat none."""
     rng = np.random.default_rng(0)
@@ -296,6 +297,7 @@ def test_seconds_are_measured():
 # Processes.
 
 
+@pytest.mark.slow
 def test_other_process_imports_the_evaluated_function():
     (trial,) = try_all(trials.parabola, [{"x": 5}], processes=2)  # spawned, so nothing is inherited
     assert (trial.score, trial.error) == (4, "")

@@ -53,6 +53,7 @@ def cell(out, row, labels, seed):
     return json.loads((out / f"{row}-{labels}-seed-{seed}" / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_every_row_has_all_numbers_of_labels(table):
     results, out = table
     assert list(results["rows"]) == ["scratch-mlp", "masked"]
@@ -76,6 +77,7 @@ def test_every_row_has_all_numbers_of_labels(table):
     assert more["all"]["neighbors"]["test"]["mean"] > more["30"]["neighbors"]["test"]["mean"]
 
 
+@pytest.mark.slow
 def test_finished_run_returns_the_same_results(table):
     assert run(table[1], methods=("masked", "masked"), resume=True) == table[0], (
         "a method named twice counts once"
@@ -101,6 +103,7 @@ def test_bar_ends_at_its_total(methods, tmp_path, monkeypatch):
     np.testing.assert_allclose(BARS[-1].trained + BARS[-1].skipped, BARS[-1].total)
 
 
+@pytest.mark.slow
 def test_table_as_text(table):
     lines = format_labels(table[0]).splitlines()
     assert lines[0].startswith("digits: test accuracy in %, 2 seeds; 1,197 training images, choices on 300")
@@ -129,6 +132,7 @@ def test_every_row_has_the_same_budget(tmp_path, monkeypatch):
     assert examples * epochs >= 16 * batch_size, "few labels are repeated until there are enough steps"
 
 
+@pytest.mark.slow
 def test_fewer_labels_are_among_more_and_cover_all_classes(table):
     for seed in (0, 1):
         (few, classes), (more, _) = (SHOWN[f"masked-{labels}-seed-{seed}"] for labels in (30, "all"))
@@ -138,6 +142,7 @@ def test_fewer_labels_are_among_more_and_cover_all_classes(table):
         assert SHOWN[f"scratch-mlp-30-seed-{seed}"][0] == few
 
 
+@pytest.mark.slow
 def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
     evaluate, knn, seen = pretraining.Classifier.evaluate, rows_module.share_of_votes_right, []
 
@@ -209,6 +214,7 @@ def test_no_test_image_was_in_the_pretraining(tmp_path, monkeypatch):
     assert options["split_seed"] == 0
 
 
+@pytest.mark.slow
 def test_collapsed_encoder_is_measured(tmp_path, monkeypatch):
     """Equal representations are reported in one line and in the table, not refused as an overlap of images."""
     printed = []

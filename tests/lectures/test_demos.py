@@ -30,6 +30,7 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "memory",
     "greedy",
     "joint_embedding",
+    "parallelism",
     "compression",
 }
 
@@ -342,6 +343,7 @@ def test_opens_as_notebook(demo, tmp_path):
     assert notebook.metadata["kernelspec"]["name"] == "python3"
 
 
+@pytest.mark.slow
 def test_notebook_runs_from_top_to_bottom(tmp_path):
     """Run the notebook of the shortest demo in a kernel."""
     pytest.importorskip("jupytext", reason="needs the labs extra: jupytext")

@@ -73,6 +73,7 @@ def test_initial_kernels_are_he_normal():
     assert abs(kernel.var() - expected) < 5 * expected * np.sqrt(2 / kernel.size)
 
 
+@pytest.mark.slow
 def test_learns_and_is_saved(tmp_path):
     train, val, _ = data.load("digits", seed=0)
     model = cnn((8, 16), normalization=BatchNorm, input_shape=(8, 8, 1))

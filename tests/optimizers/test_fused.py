@@ -145,6 +145,7 @@ def test_own_formula_of_a_subclass_is_used():
     np.testing.assert_allclose(path[0], START + GRADIENTS[0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_form_to_read_fits_saves_and_loads(tmp_path):
     check_fit(functools.partial(optimizers.Adam, fused=False), tmp_path / "model.keras")
     check_mixed_precision(functools.partial(optimizers.Adam, fused=False))

@@ -80,6 +80,7 @@ def hidden_tokens(encoder, seed):
     return MaskedTokens(encoder, mask_token=17, specials=(1,), seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factory", "encoder"),
     [

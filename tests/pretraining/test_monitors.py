@@ -72,6 +72,7 @@ def test_warns_once_of_a_collapse_within_an_epoch(digits, seed):
     assert history["alignment"][1] < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["BYOL", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SimCLR", "BarlowTwins", "VICReg"))],
@@ -175,6 +176,7 @@ def test_does_not_warn_of_a_large_common_mean(digits):
     assert len(fit(model, train.x[:64], monitor)[1]) == 1
 
 
+@pytest.mark.slow
 def test_values_are_those_of_the_embeddings(digits):
     train, val = digits
     model = SimCLR(networks.mlp((8,), num_classes=None), projector=(6, 4), augment=methods.VIEWS)
@@ -207,6 +209,7 @@ def trained(callbacks, x, augment=methods.VIEWS):
     return model.get_weights()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own_generator", [False, True])
 def test_monitors_do_not_change_the_training(digits, own_generator):
     """Weights, moving statistics and random states, also those of an augmentation with its own generator."""

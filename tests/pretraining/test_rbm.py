@@ -356,6 +356,7 @@ def test_training_increases_the_likelihood(arguments):
     assert better * history[model.monitor][-1] > better * history[model.monitor][0]
 
 
+@pytest.mark.slow
 def test_at_least_as_good_as_scikit_learn():
     """Both train 32 hidden units for 3 epochs on binarized digits, in minibatches of 20 at rate 0.1, and are compared
     by the exact mean pseudo-likelihood of the training set. scikit-learn uses 20 persistent chains."""

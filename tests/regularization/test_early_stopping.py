@@ -152,6 +152,7 @@ def make_model():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count_by", ["epochs", "updates"])
 def test_retrains_for_the_best_number_of_epochs_or_updates(count_by):
     train, val = overfitting_data()

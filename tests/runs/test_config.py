@@ -68,6 +68,7 @@ def test_config_holds_exactly_the_own_options(method, given, monkeypatch, tmp_pa
         assert options[name] == getattr(METHODS[method], name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rbm", "masked"])
 def test_config_of_a_run_is_written(method, tmp_path):
     tiny = {"epochs": 1, "batch_size": 256, "units": (8,)}

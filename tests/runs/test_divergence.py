@@ -136,6 +136,7 @@ def classifying(run, rates):
     return tune(run, encoder, Split, Split, learning_rates=rates, **options)
 
 
+@pytest.mark.slow
 def test_tuning_leaves_out_a_rate_that_diverges(tmp_path, capsys):
     alone = classifying(quiet_run(tmp_path / "alone"), (0.01,))[1]
     run = Run(tmp_path / "run", {"test": 1})
@@ -179,6 +180,7 @@ def test_encoder_that_is_not_finite_is_refused(judge, copied):
     assert not list(copied.glob("*-seed-0")), "no time is spent"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "cut", "foreign"])
 def test_damaged_encoder_is_refused(damage, copied):
     path = copied / "encoder.keras"

@@ -177,6 +177,7 @@ def test_damaged_history_is_written_again(killed, tmp_path):
     assert (run.folder / "history.csv").read_text().splitlines()[: len(before)] == before
 
 
+@pytest.mark.slow
 def test_checkpoints_left_by_a_kill_in_the_clean_up_are_removed(tmp_path, monkeypatch):
     run, _ = train(tmp_path / "run")
 
@@ -224,6 +225,7 @@ class FullDisk:
         self.flush(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "after", [6, 13, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4, 5, 7, 8, 9, 10, 11, 12))]
 )

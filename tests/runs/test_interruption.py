@@ -132,6 +132,7 @@ def events(folder):
 MOMENTS = [[(0, 3)], [(1, 1)], [(1, 18)], [(0, 9), (0, 16)], [(1, 5), (2, 2), (2, 14)]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "kills"),
     [
@@ -155,6 +156,7 @@ def test_killed_training_continues_within_the_epoch(name, kind, kills, whole, tm
         check_same(folder, model, history, whole[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -219,6 +221,7 @@ def raising(number):
     return lambda: signal.raise_signal(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_ctrl_c_saves_first(name, whole, tmp_path, capsys):
     run = Run(tmp_path / "run", {"test": 1}, True)
@@ -302,6 +305,7 @@ def test_several_machines_stop_without_saving_within_an_epoch(tmp_path, monkeypa
     assert (state.epoch, state.step) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_command_prints_how_to_continue(number, status, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

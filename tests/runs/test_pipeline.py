@@ -75,6 +75,7 @@ def test_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeypat
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["masked", "denoising", "supervised", *SLOW])
 def test_streamed_folder_trains_as_one_in_memory(method, classes, tmp_path, monkeypatch):
     """The batches are the same: weights are equal, up to the rounding of sums for layers on top of layers."""
@@ -89,6 +90,7 @@ def test_streamed_folder_trains_as_one_in_memory(method, classes, tmp_path, monk
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_killed_stream_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
     """Killed in the last stage, after two of three epochs."""
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
@@ -149,6 +151,7 @@ def test_pretraining_is_monitored(method, classes, tmp_path):
     assert "rankme" not in history(tmp_path / "unwatched")
 
 
+@pytest.mark.slow
 def test_without_classes_only_collapse_is_monitored(flat, tmp_path, monkeypatch):
     pretrain("masked", flat, tmp_path / "held")
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
@@ -208,6 +211,7 @@ def test_missing_labels_are_refused(flat, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "squares"]
 
 
+@pytest.mark.slow
 def test_pretraining_on_unlabelled_images_then_labelled_ones(flat, classes, tmp_path):
     """Fine-tuning on a folder with classes refuses test images that the pretraining has used."""
     pretrain("simclr", flat, tmp_path / "run", augment="none")
@@ -238,6 +242,7 @@ def test_pretraining_on_unlabelled_images_then_labelled_ones(flat, classes, tmp_
     assert results["labels"] == 4, "without the images of the pretraining there is no check"
 
 
+@pytest.mark.slow
 def test_grey_images_get_three_channels_for_a_color_encoder(classes, tmp_path):
     (tmp_path / "colors").mkdir()
     for i in range(12):
@@ -256,6 +261,7 @@ def test_grey_images_get_three_channels_for_a_color_encoder(classes, tmp_path):
     assert results["labels"] == 16, "images in color become grey"
 
 
+@pytest.mark.slow
 def test_folder_that_grew_keeps_its_division(classes, tmp_path, capsys):
     """Each image stays in the part that it had in the pretraining; new ones are not used."""
     pretrain("masked", classes, tmp_path / "run", epochs=1)
@@ -272,6 +278,7 @@ def test_folder_that_grew_keeps_its_division(classes, tmp_path, capsys):
             judge(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_classes_of_a_folder_are_learned(classes, tmp_path, monkeypatch):
     """Also from another working directory: the run records the path of the images and their size."""
     monkeypatch.chdir(tmp_path)
@@ -282,6 +289,7 @@ def test_classes_of_a_folder_are_learned(classes, tmp_path, monkeypatch):
     assert results["error"]["test"] < 20
 
 
+@pytest.mark.slow
 def test_neighbors_are_at_most_the_labels_per_class(classes, tmp_path):
     """If all labelled images were neighbors, every image would get the same class."""
     pretrain("masked", classes, tmp_path / "run", epochs=1)

@@ -111,6 +111,7 @@ def test_wrong_twin_resumed_without_the_optimizer_differs(tmp_path, digits, monk
     assert max(differences) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [DenoisingAutoencoder, RBM])
 def test_killed_greedy_pretraining_continues_in_the_same_layer(tmp_path, digits, block):
     x = digits[0]

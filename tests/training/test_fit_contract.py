@@ -171,6 +171,7 @@ def test_argument_is_refused_in_one_line(case):
         np.testing.assert_array_equal(weights_of(model), before)
 
 
+@pytest.mark.slow
 def test_weights_of_shape_n_1_count_as_those_of_shape_n():
     results = []
     for weights in (WEIGHTS, WEIGHTS[:, None]):
@@ -196,6 +197,7 @@ def test_losses_of_another_shape_are_refused():
         model.fit(X, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch"])
 def test_single_batches_report_as_in_keras(method):
     ours, theirs = classifier(), in_keras()
@@ -328,6 +330,7 @@ def machine(layer):
     return pretraining.RBM(encoder=layer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", mostly_slow([pretraining.Autoencoder, machine], {machine}))
 def test_trained_models_are_released(make):
     """Nothing of the kit, Keras or TensorFlow holds a trainer or its graphs, so that many trainings fit into memory."""

@@ -116,6 +116,7 @@ def test_pieces_give_the_numbers_of_single_steps(name):
     assert_same(trained(name), trained(name, [LooksAtMinibatches()]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compiled",
     [
@@ -197,6 +198,7 @@ def test_data_set_begins_in_the_middle_of_an_epoch():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_callbacks_get_every_minibatch_or_pieces():
     every, pieces = LooksAtMinibatches(), ContentWithPieces()
     trained("Classifier", [every], [{"epochs": 1}])

@@ -113,11 +113,13 @@ def check_foreign_connections(module):
 CHECKS = (check_all_meet, check_missing, check_worker_that_reconnects, check_foreign_connections)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_meeting(check):
     check(rendezvous)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [

@@ -214,6 +214,7 @@ def trainer(name, optimizer=None, seed=0, **compiled):
     return model, (examples(30, features=6), y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINERS)
 def test_new_model_continues_from_saved_weights(name, tmp_path):
     """A new model with the weights and the optimizer state of epoch 2 ends like the uninterrupted one."""
@@ -232,6 +233,7 @@ def test_new_model_continues_from_saved_weights(name, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DenoisingAutoencoder", "Classifier"])
 def test_weights_depend_on_the_seed(name):
     def train(seed):
@@ -244,6 +246,7 @@ def test_weights_depend_on_the_seed(name):
     assert np.any(first != other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", ["DenoisingAutoencoder", "PCD", "Classifier"])
 def test_half_precision(name, policy):

@@ -92,6 +92,7 @@ def test_wrong_twin(check, right, wrong):
         check(wrong_twin(gradient_caching, right, wrong))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_chunks_do_not_change_the_weights(method):
     """Batches of 8 and 3 examples; their views are encoded in chunks of 6, 6 and 4, and of 6."""

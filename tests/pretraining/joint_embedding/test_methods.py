@@ -114,6 +114,7 @@ def check_both_views_share_a_batch_norm(module):
 CHECKS = [check_views, check_views_of_a_part, check_cost, check_both_views_share_a_batch_norm]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_views_and_losses(check):
     check(joint_embedding)
@@ -131,6 +132,7 @@ def twin_of(method, right, wrong):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "method", "right", "wrong"),
     [
@@ -190,6 +192,7 @@ def test_augments_with_a_function_of_keys():
     assert views[:, 0, 0, 0].tolist() == [0, 100, 1, 101, 2, 102, 3, 103, 4, 104, 5, 105]
 
 
+@pytest.mark.slow
 @every_method
 def test_learns_digits(method):
     """Nearest neighbors and a linear probe are much better than on the untrained encoder."""
@@ -205,6 +208,7 @@ def test_learns_digits(method):
     assert after[1] > max(0.9, before[1] + 0.04), (before, after)
 
 
+@pytest.mark.slow
 @every_method
 def test_trains_in_bfloat16(method):
     """Losses are computed in float32."""

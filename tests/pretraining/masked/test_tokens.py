@@ -145,6 +145,7 @@ def test_choices_differ_between_examples_and_steps():
     np.testing.assert_array_equal(np.concatenate(parts), seen)
 
 
+@pytest.mark.slow
 def test_learns_to_count():
     """In sequences of consecutive numbers every hidden token follows from its neighbors."""
     x = MASK + 1 + (np.arange(12) + np.arange(200)[:, None]) % 9

@@ -76,6 +76,7 @@ def test_keys_of_a_layer_are_seed_call_and_place():
     np.testing.assert_array_equal(layer(IMAGES), IMAGES)
 
 
+@pytest.mark.slow
 def test_keys_in_a_pipeline_do_not_depend_on_batches():
     layer = compose(RandomFlip(), RandomRotation(20))
     dataset = tf.data.Dataset.from_tensor_slices((np.arange(N), IMAGES))
@@ -85,6 +86,7 @@ def test_keys_in_a_pipeline_do_not_depend_on_batches():
         np.testing.assert_allclose(np.concatenate(list(mapped.as_numpy_iterator())), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_works_in_a_compiled_train_step():
     """In a model compiled by XLA, with a last batch of another size."""
     model = keras.Sequential([RandomCrop(1), RandomFlip(), keras.layers.Flatten(), keras.layers.Dense(2)])

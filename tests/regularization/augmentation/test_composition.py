@@ -79,6 +79,7 @@ def test_rejects_wrong_twins(check, right, wrong):
         check(wrong_twin(composition, right, wrong))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "parts"),
     [
