@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,8 @@ def paired_difference(one: Sequence[float], other: Sequence[float], level: float
     return Difference(round(mean, 4), round(mean - half, 4), round(mean + half, 4))
 
 
+WIDTH = 100  # columns of printed text
+
 # First row, second row, and the claim of the lecture about the sign of first minus second.
 CLAIMS = (
     ("dbn", "deep", -1, "DBN pre-training lowers the error of the deep net"),
@@ -131,7 +134,7 @@ def format_comparisons(comparisons: Sequence[Mapping[str, Any]], seeds: int) -> 
     for heading, shown in (("Shown: ", True), ("Not shown: ", False)):
         claims = [each["claim"] for each in comparisons if each["shown"] is shown]
         if claims:
-            lines.append(heading + "; ".join(claims) + ".")
+            lines += textwrap.wrap(heading + "; ".join(claims) + ".", WIDTH, break_on_hyphens=False)
     return lines
 
 

@@ -7,6 +7,7 @@ Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise traini
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from tf_kit import data, networks, plotting
 from tf_kit.checks import choice, count
 from tf_kit.data.splits import Split
-from tf_kit.experiments.comparison import compare, format_comparisons, gradient_ratio
+from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
 from tf_kit.experiments.tuning import check_rates, forget_models, mean_and_std, over_seeds, tune
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
@@ -357,7 +358,7 @@ def _cause(systems):
         f"{ratios['deep']:.2g} times that of the output layer without pre-training"
     )
     others = [f"{ratios[name]:.2g} after {_SHORT[name]} pre-training" for name in _SHORT if name in ratios]
-    return [", ".join([line, *others]) + "."]
+    return textwrap.wrap(", ".join([line, *others]) + ".", WIDTH, break_on_hyphens=False)
 
 
 def _figure(results):
