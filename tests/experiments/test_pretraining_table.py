@@ -85,9 +85,14 @@ def test_a_system_named_twice_counts_once(table):
 def test_table_as_text(table):
     lines = format_table(table[0]).splitlines()
     assert lines[0] == "digits, 1,197 / 300 / 300 examples, 2 seeds: error in %"
-    assert len(lines) == 3 + len(table[0]["systems"])
-    assert "±" in lines[-1]
-    assert lines[-1].startswith("Shallow net, no pre-training")
+    rows = lines[3 : 3 + len(table[0]["systems"])]
+    assert all("±" in row for row in rows)
+    assert rows[-1].startswith("Shallow net, no pre-training")
+    assert max(map(len, lines)) <= 100
+    compared = [each["rows"] for each in table[0]["comparisons"]]
+    text = "\n".join(lines)
+    assert text.count("  [") == len(compared) == (4 if "deep" in table[0]["systems"] else 0)
+    assert ("The gradient vanishes" in text) == ("deep" in table[0]["systems"])
 
 
 def test_mnist_shows_the_errors_of_the_paper(table):
@@ -102,6 +107,7 @@ def test_mnist_shows_the_errors_of_the_paper(table):
     assert "Bengio et al. 2007" in text
     assert "0.004  2.1  2.4" in text
     assert "±" not in text, "one seed has no spread"
+    assert "One seed shows no spread" in text
 
 
 def test_test_set_is_used_once_per_system_and_seed(tmp_path, monkeypatch):
