@@ -47,12 +47,17 @@ class Batches:
         make: function `(first_epoch, first_step)` that returns the data set from there on.
         num_steps: steps per epoch of a data set that holds all epochs. None means that each epoch reads a data set
             from its beginning to its end. Defaults to None.
+        size: batches of a data set that each epoch reads to its end, if they are known. Defaults to None.
     """
 
     def __init__(
-        self, model: keras.Model, make: Callable[[int, int], Any], num_steps: int | None = None
+        self,
+        model: keras.Model,
+        make: Callable[[int, int], Any],
+        num_steps: int | None = None,
+        size: int | None = None,
     ) -> None:
-        self.model, self.make, self.num_steps = model, make, num_steps
+        self.model, self.make, self.num_steps = model, make, size if num_steps is None else num_steps
         self._holds_all_epochs = num_steps is not None
         self._iterator: Any = None
         self._first = (0, 0)
@@ -61,9 +66,6 @@ class Batches:
         self.model.make_train_function()
         self._first = (first_epoch, first_step)
         self._iterator = self._begun(first_epoch, first_step)
-        if self.num_steps is None:
-            size = int(tf.data.experimental.cardinality(self.make(first_epoch, 0)))
-            self.num_steps = size if size >= 0 else None
 
     def pieces(self, epoch: int) -> Iterator[Piece]:
         step = self._first[1] if epoch == self._first[0] else 0

@@ -214,7 +214,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         if is_array(x):
             source = self._source(arrays, batch_size, epochs, shuffle, num_steps, chosen)
         else:
-            source = loop.Batches(self, self._skipping(workers.in_order(strategy, x)), num_steps)
+            # Counted before workers share it: where it ends, they would take a step without examples.
+            size = arguments.num_batches(x, None) if num_steps is None else None
+            source = loop.Batches(self, self._skipping(workers.in_order(strategy, x)), num_steps, size)
         validate = None
         if validation_data is not None:
             size = validation_batch_size or max(batch_size or 0, 1024)
