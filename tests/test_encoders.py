@@ -108,11 +108,15 @@ def images(encoder):
     return np.repeat(np.repeat(X, 4, 1), 4, 2) if encoder.name.startswith("mobilenet") else X
 
 
+def is_coarse(model):
+    return any(each.compute_dtype == "bfloat16" for each in keras_internals.flatten_layers(model))
+
+
 def check_export(model, x, folder, **signature):
     model.export(folder, verbose=False, **signature)
     loaded = tf.saved_model.load(str(folder))
     served = tf.cast(loaded.serve(tf.constant(x)), "float32")
-    atol = 1e-2 if model(x).dtype == "bfloat16" else 1e-5
+    atol = 1e-2 if is_coarse(model) else 1e-5
     np.testing.assert_allclose(served, outputs(model, x), rtol=1e-4, atol=atol)
 
 
@@ -138,8 +142,7 @@ def check_use(encoder, folder):
     x = images(encoder)
     batches = tf.data.Dataset.from_tensor_slices(x).batch(5)
     r = np.concatenate(list(represent(encoder, batches)))
-    coarse = any(each.compute_dtype == "bfloat16" for each in keras_internals.flatten_layers(encoder))
-    np.testing.assert_allclose(r, represent(encoder, x), rtol=1e-4, atol=1e-2 if coarse else 1e-5)
+    np.testing.assert_allclose(r, represent(encoder, x), rtol=1e-4, atol=1e-2 if is_coarse(encoder) else 1e-5)
     halves = [SimpleNamespace(x=x[i::2], y=LABELS[i::2]) for i in (0, 1)]
     assert 0 <= pretraining.knn_accuracy(encoder, *halves, k=2) <= 1
     probe = pretraining.linear_probe(encoder, 3)

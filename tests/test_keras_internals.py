@@ -233,7 +233,7 @@ def test_sum_gradients_over_one_replica_changes_nothing():
 
 def test_chosen_update_step_is_called_for_each_variable():
     class Halving(keras_internals.ChosenUpdateStep, keras.optimizers.SGD):
-        def chosen_step(self, gradient, variable):
+        def chosen_step(self, gradient, variable, learning_rate):
             return self.halve if float(gradient[0]) > 1 else self.update_step
 
         def halve(self, gradient, variable, learning_rate):

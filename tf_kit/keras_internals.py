@@ -274,13 +274,13 @@ class ChosenUpdateStep:
     Keras has no hook where one gradient is known, with the copy of its variable on a replica, before `update_step`.
     """
 
-    def chosen_step(self, gradient: Tensor, variable: Any) -> Callable[..., None]:
+    def chosen_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> Callable[..., None]:
         """Return the method to call with (gradient, variable, learning rate); a subclass defines it."""
         raise NotImplementedError
 
     def _distributed_tf_update_step(self, distribution, grads_and_vars, learning_rate):
         def take_step(variable, gradient, learning_rate):
-            self.chosen_step(gradient, variable)(gradient, variable, learning_rate)
+            self.chosen_step(gradient, variable, learning_rate)(gradient, variable, learning_rate)
 
         for gradient, variable in grads_and_vars:
             distribution.extended.update(variable, take_step, args=(gradient, learning_rate), group=False)

@@ -66,13 +66,15 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         dense = [ops.add(gradient, 0) if hasattr(gradient, "indices") else gradient for gradient in grads]
         super().apply(dense, trainable_variables)
 
-    def chosen_step(self, gradient: Tensor, variable: Any) -> Callable[..., None]:
+    def chosen_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> Callable[..., None]:
         """Return `fused_step` if it gives the step of this variable, otherwise `update_step`.
 
-        The kernels take weights and slots of one dtype, and half-precision weights have float32 slots.
+        The kernels take weights and slots of one dtype, and half-precision weights have float32 slots; and one
+        learning rate, where a schedule may give one per row.
         """
         wide = keras.backend.standardize_dtype(variable.dtype) in ("float32", "float64")
-        usable = self.fused and wide and not hasattr(gradient, "indices")
+        single = len(getattr(learning_rate, "shape", ())) == 0
+        usable = self.fused and wide and single and not hasattr(gradient, "indices")
         return self.fused_step if usable and self._has_fused_form() else self.update_step
 
     def _has_fused_form(self):

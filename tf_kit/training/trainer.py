@@ -254,8 +254,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     def _runs_in_pieces(self, arrays):
         """Return whether many steps on these arrays can run as one graph."""
-        one_device = self.distribute_strategy.num_replicas_in_sync == 1
-        return one_device and not self.run_eagerly and fits_on_device(arrays)
+        # Under a strategy, also of one replica, optimizers meet in `merge_call`, which no nested function may contain.
+        alone = keras_internals.strategy_at_creation(self) is None and not tf.distribute.has_strategy()
+        return alone and not self.run_eagerly and fits_on_device(arrays)
 
     @staticmethod
     def _skipping(dataset):
@@ -495,7 +496,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         if keras_internals.strategy_at_creation(self) is not None and self.steps_per_execution > 1:
             made = getattr(self, f"{kind}_function")
             return made if made is not None and not force else steps.several_steps(self, step)
-        if self.distribute_strategy.num_replicas_in_sync > 1 or self.run_eagerly or self.jit_compile:
+        under_one = keras_internals.strategy_at_creation(self) is not None or tf.distribute.has_strategy()
+        if under_one or self.run_eagerly or self.jit_compile:
             getattr(super(), f"make_{kind}_function")(force)
             return getattr(self, f"{kind}_function")
         made = getattr(self, f"{kind}_function")
