@@ -442,12 +442,16 @@ def of(arrays, method, option):
 def largest_difference(ours, theirs, kind):
     """Largest difference of the arrays whose names begin with `kind`; relative to the value if that is above 1.
 
+    It is infinite if a shape differs, such as that of a History of another number of epochs.
+
     Args:
         ours, theirs: arrays by name.
         kind: "weight" or "history".
     """
     assert ours.keys() == theirs.keys()
     assert any(name.startswith(kind) for name in ours)
+    if any(ours[name].shape != theirs[name].shape for name in ours if name.startswith(kind)):
+        return np.inf
     return max(
         np.max(
             np.abs(ours[name].astype("float64") - theirs[name]) / np.maximum(np.abs(theirs[name]), 1),
