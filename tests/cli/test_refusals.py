@@ -332,7 +332,7 @@ CHECKED = [
     *PACKAGE.glob("experiments/**/*.py"),
     PACKAGE / "pretraining" / "methods.py",
     PACKAGE / "training" / "strategy.py",
-    PACKAGE / "lectures.py",
+    *PACKAGE.glob("lectures/**/*.py"),
 ]
 # Subjects, or functions and classes, that no command sets, with the reason.
 ONLY_PYTHON = {

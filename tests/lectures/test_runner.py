@@ -58,7 +58,7 @@ def prime(tmp_path, monkeypatch):
     folder = tmp_path / "lectures"
     folder.mkdir()
     (folder / "03_primes.py").write_text(DEMO)
-    monkeypatch.setattr(lectures, "folder", lambda: folder)
+    monkeypatch.setattr(lectures.catalog, "folder", lambda: folder)
     return folder / "03_primes.py"
 
 

@@ -1,15 +1,4 @@
-"""Lecture demos: how they are found, described, configured and run.
-
-A demo is a percent script `NN_topic.py` with a docstring whose first line is its question, the constants `TITLE` and
-`SECONDS` (duration at full size on two cores), a dataclass `Config`, and the functions
-
-    run(config) -> dict        plain numbers and arrays, the same for the same config
-    check(results) -> str      asserts the claim of the docstring and returns the answer in one sentence
-    plot(results) -> figure    draws the results
-
-It ends with `if __name__ == "__main__": lectures.main(globals())`, so that it runs as a program, imports as a module
-and opens as a notebook.
-"""
+"""Files of the demos: how they are found, described, imported and configured."""
 
 from __future__ import annotations
 
@@ -19,8 +8,6 @@ import dataclasses
 import difflib
 import importlib.util
 import sys
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,9 +15,7 @@ from typing import Any
 import click
 
 from tf_kit.checks import refuse
-from tf_kit.errors import InputError
-from tf_kit.options import flags_of, help_text
-from tf_kit.options import option as option
+from tf_kit.options import flags_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +41,9 @@ class Demo:
 
 def folder() -> Path:
     """Return the folder of the demos: in the installed package, or next to the package in a checkout."""
-    inside = Path(__file__).parent / "_lectures"
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "lectures"
+    package = Path(__file__).parents[1]
+    inside = package / "_lectures"
+    return inside if inside.is_dir() else package.parent / "lectures"
 
 
 def demos() -> list[Demo]:
@@ -113,7 +99,7 @@ def flags(demo: Demo) -> list[click.Option]:
     names: dict[str, Any] = {
         "__name__": __name__,
         "dataclasses": dataclasses,
-        "lectures": sys.modules[__name__],
+        "lectures": sys.modules[__package__],
     }
     body: list[ast.stmt] = [
         each for each in _tree(demo.path).body if isinstance(each, ast.ClassDef) and each.name == "Config"
@@ -135,97 +121,6 @@ def configure(module: ModuleType, quick: bool = False, **changes: Any) -> Any:
     return dataclasses.replace(
         config, **{name: value for name, value in changes.items() if value is not None}
     )
-
-
-def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
-    """Run a demo, draw its figure and check its claim; print the question first and the answer last.
-
-    Args:
-        module: demo, as `load` returns it.
-        config: its configuration.
-        out: folder for the figure.
-
-    Returns:
-        Path of the figure.
-
-    Raises:
-        AssertionError: the claim of the demo does not hold.
-    """
-    from tf_kit import plotting
-
-    assert module.__doc__ is not None
-    assert module.__file__ is not None  # in a notebook, `main` sets it
-    size = "" if config == module.Config() else " at full size"
-    click.echo(f"{question(module.__doc__)} (about {module.SECONDS:g} s{size})")
-    began = time.perf_counter()
-    results = module.run(config)
-    figure = module.plot(results)
-    shown = plotting.show(figure)
-    path = plotting.save(figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
-    answer = module.check(results)
-    click.echo(f"{answer} ({time.perf_counter() - began:.0f} s; figure: {path})")
-    return path
-
-
-def main(namespace: Mapping[str, Any]) -> None:
-    """Run a demo as a program, with the arguments of the command line, or in a notebook, with the defaults.
-
-    Args:
-        namespace: `globals()` of the demo.
-    """
-    module = sys.modules[namespace["__name__"]]
-    if "ipykernel" in sys.modules:
-        module.__file__ = namespace.get("__file__", f"{namespace['TITLE'].lower().replace(' ', '_')}.py")
-        perform(module, module.Config(), "figures")
-        return
-
-    def command(quick, out, **changes):
-        perform(module, configure(module, quick, **changes), out)
-
-    parameters: list[click.Parameter] = [*flags_of(module.Config), *general_flags()]
-    try:
-        click.Command("demo", callback=command, params=parameters, help=module.__doc__).main()
-    except InputError as error:
-        click.echo(f"{error}", err=True)
-        sys.exit(2)
-
-
-def general_flags() -> list[click.Option]:
-    """Make the flags that every demo has."""
-    out = help_text("Folder for the figure", "figures")
-    return [
-        click.Option(["--quick"], is_flag=True, help="Run a smaller version of the demo."),
-        click.Option(["--out"], default="figures", help=out, metavar="FOLDER"),
-    ]
-
-
-def write_notebook(demo: Demo, out: str | Path) -> Path:
-    """Write a demo as a notebook that opens in Jupyter and on Colab.
-
-    Args:
-        demo: the demo.
-        out: folder for the notebook.
-
-    Returns:
-        Path of the notebook.
-
-    Raises:
-        InputError: jupytext is not installed.
-    """
-    try:
-        import jupytext
-        import nbformat
-    except ModuleNotFoundError:
-        remedy = '`pip install "tf-kit[labs]"` installs it'
-        refuse("write_notebook", "find the package jupytext", "no such package", remedy, flag="--notebook")
-    notebook = jupytext.read(demo.path, fmt="py:percent")
-    install = "# In an environment without the kit, such as a fresh Colab:\n# %pip install <the kit's wheel>"
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(install))
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    path = Path(out) / f"{demo.path.stem}.ipynb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    jupytext.write(notebook, path)
-    return path
 
 
 def question(docstring: str) -> str:

@@ -1,0 +1,78 @@
+"""Performance of a demo: question, results, figure, answer; on the command line, as a program or in a notebook."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+from tf_kit.errors import InputError
+from tf_kit.lectures.catalog import configure, question
+from tf_kit.options import flags_of, help_text
+
+
+def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
+    """Run a demo, draw its figure and check its claim; print the question first and the answer last.
+
+    Args:
+        module: demo, as `load` returns it.
+        config: its configuration.
+        out: folder for the figure.
+
+    Returns:
+        Path of the figure.
+
+    Raises:
+        AssertionError: the claim of the demo does not hold.
+    """
+    from tf_kit import plotting
+
+    assert module.__doc__ is not None
+    assert module.__file__ is not None  # in a notebook, `main` sets it
+    size = "" if config == module.Config() else " at full size"
+    click.echo(f"{question(module.__doc__)} (about {module.SECONDS:g} s{size})")
+    began = time.perf_counter()
+    results = module.run(config)
+    figure = module.plot(results)
+    shown = plotting.show(figure)
+    path = plotting.save(figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
+    answer = module.check(results)
+    click.echo(f"{answer} ({time.perf_counter() - began:.0f} s; figure: {path})")
+    return path
+
+
+def main(namespace: Mapping[str, Any]) -> None:
+    """Run a demo as a program, with the arguments of the command line, or in a notebook, with the defaults.
+
+    Args:
+        namespace: `globals()` of the demo.
+    """
+    module = sys.modules[namespace["__name__"]]
+    if "ipykernel" in sys.modules:
+        module.__file__ = namespace.get("__file__", f"{namespace['TITLE'].lower().replace(' ', '_')}.py")
+        perform(module, module.Config(), "figures")
+        return
+
+    def command(quick, out, **changes):
+        perform(module, configure(module, quick, **changes), out)
+
+    parameters: list[click.Parameter] = [*flags_of(module.Config), *general_flags()]
+    try:
+        click.Command("demo", callback=command, params=parameters, help=module.__doc__).main()
+    except InputError as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(2)
+
+
+def general_flags() -> list[click.Option]:
+    """Make the flags that every demo has."""
+    out = help_text("Folder for the figure", "figures")
+    return [
+        click.Option(["--quick"], is_flag=True, help="Run a smaller version of the demo."),
+        click.Option(["--out"], default="figures", help=out, metavar="FOLDER"),
+    ]
