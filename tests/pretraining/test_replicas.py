@@ -38,10 +38,6 @@ def test_replicas_do_not_change_weights_and_history(trained, method, option):
     for count, arrays in shared.items():
         for kind in ("weight", "history") if arrays else ():
             apart = largest_difference(arrays, alone, kind)
-            if method == "small_batches" and count == 4 and apart > tolerance(method, option):
-                pytest.xfail(
-                    "minibatches of 1 to 3 examples of a data set of unknown length on four replicas"
-                )
             assert apart <= tolerance(method, option), (count, kind)
 
 

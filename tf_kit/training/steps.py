@@ -1,8 +1,10 @@
-"""Training steps on several replicas: several steps per execution, and gradients accumulated over steps.
+"""Training steps as functions of an iterator, on one device and under a strategy, and accumulated gradients.
 
-Keras offers both but fails at them under a strategy: its loop over steps carries values that differ between replicas,
-and each replica chooses for itself between accumulating and updating, in a branch where sums over replicas are
-impossible. Here the loop carries only counters, and the choice is made once for all replicas.
+Under a strategy Keras's functions fail in three ways: at the end of a data set of unknown length, replicas take a
+step without examples, in which momentum moves the weights; the loop over several steps carries values that differ
+between replicas; and each replica chooses for itself between accumulating and updating, in a branch where sums over
+replicas are impossible. Here the end is asked for before the step, the loop carries only counters, and the choice is
+made once for all replicas.
 """
 
 import functools
@@ -86,46 +88,24 @@ def steps_on_iterator(model: keras.Model, step: Callable[[Any], Any]) -> Callabl
     return execution
 
 
-def several_steps(model: keras.Model, step: Callable) -> Callable[[Iterator], dict[str, Any]]:
+def steps_on_replicas(model: keras.Model, step: Callable) -> Callable[[Iterator], dict[str, Any]]:
     """Make the function that Keras calls with an iterator to run up to `model.steps_per_execution` steps.
 
-    Within one execution TensorFlow allows an operation that gathers from all replicas to see only one shape.
-    Therefore the step is compiled twice: for minibatches of the size of the first one, and for those of one other
-    size, as the last minibatch of an epoch has.
-
     Args:
-        model: a `Trainer`.
+        model: a `Trainer` made under a strategy.
         step: its `train_step` or `test_step`.
     """
     strategy = model.distribute_strategy
 
+    def on_replicas(batch):
+        strategy.run(step, args=(batch,))
+
+    if model.jit_compile:
+        on_replicas = tf.function(on_replicas, jit_compile=True, autograph=False)
+    steps = _one_step if model.steps_per_execution == 1 else _several_steps
+
     def execute(iterator):
-        def is_unfinished(done, more, *sizes):
-            return tf.logical_and(done < model.steps_per_execution, more)
-
-        def body(done, _, usual, other):
-            optional = iterator.get_next_as_optional()
-            more = optional.has_value()
-
-            def run():
-                batch = optional.get_value()
-                size = _num_examples(strategy, batch)
-                first = tf.where(done == 0, size, usual)
-                second = tf.where(tf.logical_and(other == 0, size != first), size, other)
-                known = tf.logical_or(size == first, size == second)
-                with tf.control_dependencies([tf.debugging.Assert(known, [_SIZES])]):
-                    size = tf.identity(size)
-
-                def train():
-                    strategy.run(step, args=(batch,))
-                    return done + 1
-
-                return tf.cond(size == first, train, train), first, second
-
-            done, usual, other = tf.cond(more, run, lambda: (done, usual, other))
-            return done, more, usual, other
-
-        done, *_ = tf.while_loop(is_unfinished, body, (0, True, 0, 0), parallel_iterations=1)
+        done = steps(model, on_replicas, iterator)
         return done, strategy.run(model.get_metrics_result)
 
     if not model.run_eagerly:
@@ -139,6 +119,54 @@ def several_steps(model: keras.Model, step: Callable) -> Callable[[Iterator], di
         return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], logs)
 
     return execution
+
+
+def _one_step(model, run, iterator):
+    """Run a step if the data set has not ended; return the number of steps."""
+    optional = iterator.get_next_as_optional()
+
+    def train():
+        run(optional.get_value())
+        return 1
+
+    return tf.cond(optional.has_value(), train, lambda: 0)
+
+
+def _several_steps(model, run, iterator):
+    """Run up to `steps_per_execution` steps; return their number.
+
+    Within one execution TensorFlow allows an operation that gathers from all replicas to see only one shape.
+    Therefore the step is compiled twice: for minibatches of the size of the first one, and for those of one other
+    size, as the last minibatch of an epoch has.
+    """
+
+    def is_unfinished(done, more, *sizes):
+        return tf.logical_and(done < model.steps_per_execution, more)
+
+    def body(done, _, usual, other):
+        optional = iterator.get_next_as_optional()
+        more = optional.has_value()
+
+        def run_next():
+            batch = optional.get_value()
+            size = _num_examples(model.distribute_strategy, batch)
+            first = tf.where(done == 0, size, usual)
+            second = tf.where(tf.logical_and(other == 0, size != first), size, other)
+            known = tf.logical_or(size == first, size == second)
+            with tf.control_dependencies([tf.debugging.Assert(known, [_SIZES])]):
+                size = tf.identity(size)
+
+            def train():
+                run(batch)
+                return done + 1
+
+            return tf.cond(size == first, train, train), first, second
+
+        done, usual, other = tf.cond(more, run_next, lambda: (done, usual, other))
+        return done, more, usual, other
+
+    done, *_ = tf.while_loop(is_unfinished, body, (0, True, 0, 0), parallel_iterations=1)
+    return done
 
 
 def _num_examples(strategy, batch):

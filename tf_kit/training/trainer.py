@@ -254,9 +254,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     def _runs_in_pieces(self, arrays):
         """Return whether many steps on these arrays can run as one graph."""
-        # Under a strategy, also of one replica, optimizers meet in `merge_call`, which no nested function may contain.
-        alone = keras_internals.strategy_at_creation(self) is None and not tf.distribute.has_strategy()
-        return alone and not self.run_eagerly and fits_on_device(arrays)
+        return not self._is_under_strategy and not self.run_eagerly and fits_on_device(arrays)
 
     @staticmethod
     def _skipping(dataset):
@@ -493,15 +491,23 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         self.test_function = self._made_function("test", self.test_step, force)
 
     def _made_function(self, kind, step, force):
-        if keras_internals.strategy_at_creation(self) is not None and self.steps_per_execution > 1:
-            made = getattr(self, f"{kind}_function")
-            return made if made is not None and not force else steps.several_steps(self, step)
-        under_one = keras_internals.strategy_at_creation(self) is not None or tf.distribute.has_strategy()
-        if under_one or self.run_eagerly or self.jit_compile:
+        made = getattr(self, f"{kind}_function")
+        if made is not None and not force:
+            return made
+        if keras_internals.strategy_at_creation(self) is not None:
+            return steps.steps_on_replicas(self, step)
+        if self._is_under_strategy or self.run_eagerly or self.jit_compile:
             getattr(super(), f"make_{kind}_function")(force)
             return getattr(self, f"{kind}_function")
-        made = getattr(self, f"{kind}_function")
-        return made if made is not None and not force else steps.steps_on_iterator(self, steps.isolated(step))
+        return steps.steps_on_iterator(self, steps.isolated(step))
+
+    @property
+    def _is_under_strategy(self):
+        """Whether the model was made, or is used, inside the scope of a strategy, also of one replica.
+
+        There optimizers meet in `merge_call`, which no nested function may contain.
+        """
+        return keras_internals.strategy_at_creation(self) is not None or tf.distribute.has_strategy()
 
     def _refuse_unsupported_on_replicas(self):
         if not self.compiled or self.distribute_strategy.num_replicas_in_sync == 1:
