@@ -35,7 +35,7 @@ _NOTEBOOK = click.Option(
 @click.group(
     cls=_Lectures,
     options_metavar="",
-    subcommand_metavar="list | all | NN | NAME [OPTIONS]",
+    subcommand_metavar="list | slides | all | NN | NAME [OPTIONS]",
     short_help="Run a demo of the lecture.",
 )
 def lecture() -> None:
@@ -68,6 +68,14 @@ def list_lectures() -> None:
 
     for demo in lectures.demos():
         click.echo(f"{demo.number}  {demo.topic:16}{demo.seconds:>5g} s  {demo.title}: {demo.question}")
+
+
+@lecture.command("slides", short_help="Show the answer to each slide.")
+def list_slides() -> None:
+    """Go through the slides in their order: title, statement, answer of the kit, command, modules, lab."""
+    from tf_kit.lectures import index
+
+    click.echo(index.as_text())
 
 
 @lecture.command("all", short_help="Run every demo.")

@@ -22,6 +22,7 @@ from tf_kit.cli.experiments import label_efficiency, table
 from tf_kit.cli.lab import lab
 from tf_kit.cli.lecture import lecture
 from tf_kit.cli.pretraining import pretrain
+from tf_kit.cli.quiz import quiz
 from tf_kit.cli.refusals import Group
 from tf_kit.errors import InputError, RunStopped, WorkerLost
 
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (table, pretrain, finetune, probe, label_efficiency, lecture, lab, data, doctor):
+for command in (table, pretrain, finetune, probe, label_efficiency, lecture, quiz, lab, data, doctor):
     cli.add_command(command)
 
 
