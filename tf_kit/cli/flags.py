@@ -210,10 +210,19 @@ def on_replicas(command: Callable) -> Callable:
         from tf_kit.training import strategy as make_strategy
         from tf_kit.training import workers
 
-        with make_strategy(strategy, replicas).scope(), workers.naming_the_lost(), _printed_by_chief():
+        chosen = make_strategy(strategy, replicas, _configuration(replicas=replicas, **options))
+        with chosen.scope(), workers.naming_the_lost(), _printed_by_chief():
             return command(*arguments, **options)
 
     return run
+
+
+def _configuration(**options):
+    """Return what must be the same on all workers: the command and its flags, but for places of files."""
+    from tf_kit.training import agreement
+
+    command = click.get_current_context().command_path.partition(" ")[2]
+    return {"command": command, **agreement.without_places(options)}
 
 
 @contextlib.contextmanager

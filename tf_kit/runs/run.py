@@ -45,7 +45,7 @@ from tf_kit.runs.interruption import Interruption
 from tf_kit.runs.ownership import disown, holds_files, own
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.recording import Events, Recorder
-from tf_kit.training import workers
+from tf_kit.training import agreement, workers
 from tf_kit.typing import ArrayLike
 
 _NEW_FOLDER = {
@@ -92,6 +92,8 @@ class Run:
         self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
         self._options = json.loads(json.dumps(options))
         self._disown: Callable[[], Any] = lambda: None
+        strategy = tf.distribute.get_strategy()
+        workers.check_same_configuration(strategy, agreement.without_places(self._options))
         workers.done_by_chief(lambda: self._begin(resume))
         self.folder = workers.folder_from_chief(self.folder, ("*.json", "checkpoints/**/*"))
         if not workers.is_chief():
@@ -151,7 +153,7 @@ class Run:
             requirement = "be a readable JSON file of a run, with its options"
             refuse("config.json", requirement, f"{config}", "Start a new run in another folder")
         began = recorded["options"]
-        difference = _difference(began, self._options)
+        difference = agreement.first_difference(began, self._options)
         if resume and not difference:
             return
         if resume:
@@ -320,22 +322,6 @@ class Run:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         self._disown()
         return read_json(self.folder / "results.json", "results.json")
-
-
-def _difference(began, now):
-    """Name and both values of the first option that differs, or None; of a dictionary, its first such entry.
-
-    >>> _difference({"seed": 0, "encoder": {"units": [8]}}, {"seed": 0, "encoder": {"units": [9]}})
-    ('encoder.units', [8], [9])
-    """
-    for name in sorted(began.keys() | now.keys()):
-        one, other = began.get(name), now.get(name)
-        if one != other:
-            if isinstance(one, dict) and isinstance(other, dict):
-                inner, *values = _difference(one, other)
-                return f"{name}.{inner}", *values
-            return name, one, other
-    return None
 
 
 def _slug(stage):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -14,7 +15,8 @@ from tf_kit.checks import refuse
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_FIRST_PORT, _PORTS_PER_JOB, _JOBS = 12_000, 16, 1_000  # below the ports that systems give to clients
+_FIRST_PORT, _PORTS_PER_STEP, _STEPS = 12_000, 16, 1_000  # below the ports that systems give to clients
+_APART = 389  # ranges of ports between two steps of a job; without a common factor with _STEPS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +26,13 @@ class Cluster:
     Args:
         workers: address `"host:port"` of each worker, in the same order on all of them.
         index: position of this process among them, from 0.
+        mark: text that only these workers share, such as the number of their job step; workers with another mark are
+            strangers, even at the same addresses. Defaults to `""`.
     """
 
     workers: tuple[str, ...]
     index: int
+    mark: str = ""
 
     def resolver(self) -> tf.distribute.cluster_resolver.ClusterResolver:
         """Return the `cluster_resolver` of `tf.distribute.MultiWorkerMirroredStrategy`."""
@@ -45,8 +50,9 @@ def cluster(environment: Mapping[str, str] | None = None) -> Cluster | None:
     """Return the `Cluster` that the environment describes, or None if it describes none.
 
     TF_CONFIG takes precedence over Slurm. Under Slurm only a task started by `srun` belongs to a cluster; the script
-    run by `sbatch` and a shell of `salloc` are single processes. The ports follow from the job's number, so that jobs
-    on the same machine use different ones.
+    run by `sbatch` and a shell of `salloc` are single processes. The ports follow from the numbers of job and step, so
+    that jobs and steps on the same machine use different ones. The distributions block, cyclic and plane of `srun` are
+    supported.
 
     Args:
         environment: variable → value. Defaults to the environment of this process.
@@ -58,12 +64,12 @@ def cluster(environment: Mapping[str, str] | None = None) -> Cluster | None:
     Example:
         >>> cluster({"SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NODELIST": "a[9-10]", "SLURM_JOB_ID": "7",
         ...          "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_PROCID": "2"})
-        Cluster(workers=('a9:12112', 'a9:12113', 'a10:12112'), index=2)
+        Cluster(workers=('a9:12112', 'a9:12113', 'a10:12112'), index=2, mark='job 7, step 0')
     """
     environment = os.environ if environment is None else environment
     if environment.get("TF_CONFIG", "").strip():
         return _from_tf_config(environment["TF_CONFIG"])
-    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and "SLURM_PROCID" in environment:
+    if "SLURM_PROCID" in environment and _slurm_number(environment, "SLURM_STEP_NUM_TASKS", "1") > 1:
         return _from_slurm(environment)
     return None
 
@@ -96,18 +102,65 @@ def _from_tf_config(text):
 
 
 def _from_slurm(environment):
+    number = functools.partial(_slurm_number, environment)
     hosts = _hosts(environment.get("SLURM_STEP_NODELIST", ""))
-    tasks = _tasks_per_node(environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
-    first = _FIRST_PORT + _PORTS_PER_JOB * (int(environment.get("SLURM_JOB_ID", 0)) % _JOBS)
-    workers = tuple(
-        f"{host}:{first + task}" for host, count in zip(hosts, tasks, strict=False) for task in range(count)
-    )
-    index, total = int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"])
-    if len(hosts) != len(tasks) or len(workers) != total or not index < total:
+    counts = _tasks_per_node(environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
+    index, total = number("SLURM_PROCID"), number("SLURM_STEP_NUM_TASKS")
+    if len(hosts) != len(counts) or sum(counts) != total or not index < total:
         found = {name: value for name, value in environment.items() if name.startswith("SLURM_STEP_")}
         requirement = f"give, with SLURM_STEP_TASKS_PER_NODE, the hosts of the {total} tasks of the step"
         refuse("SLURM_STEP_NODELIST", requirement, f"{found}", "Or set TF_CONFIG")
-    return Cluster(workers, index)
+    job, step = number("SLURM_JOB_ID", "0"), number("SLURM_STEP_ID", "0")
+    first = _FIRST_PORT + _PORTS_PER_STEP * ((job + _APART * step) % _STEPS)
+    places = _places_of_tasks(counts, _run_length(environment))
+    own = number("SLURM_NODEID", str(places[index][0])), number("SLURM_LOCALID", str(places[index][1]))
+    if own != places[index]:
+        requirement = "be block, cyclic or plane, from which the places of all tasks follow"
+        given = environment.get("SLURM_DISTRIBUTION", "block")
+        received = f"{given}, with task {index} as number {own[1]} on node {own[0]}, not {places[index]}"
+        refuse("SLURM_DISTRIBUTION", requirement, received, "Or set TF_CONFIG")
+    workers = tuple(f"{hosts[node]}:{first + task}" for node, task in places)
+    return Cluster(workers, index, f"job {job}, step {step}")
+
+
+def _slurm_number(environment, name, default=None):
+    """Return a variable of Slurm as a number; refuse other text."""
+    text = environment.get(name, default)
+    if text is None or not re.fullmatch(r"\d+", text.strip()):
+        refuse(name, "be a whole number, as Slurm sets it for a task", repr(text), "Or set TF_CONFIG")
+    return int(text)
+
+
+def _run_length(environment):
+    """Return how many successive tasks a node gets at a time; None for all of its tasks, as in the distribution block.
+
+    >>> _run_length({"SLURM_DISTRIBUTION": "cyclic:block"}), _run_length({"SLURM_DISTRIBUTION": "plane=4"})
+    (1, 4)
+    """
+    kind, _, size = re.split("[:,]", environment.get("SLURM_DISTRIBUTION", "block"))[0].partition("=")
+    if kind == "cyclic":
+        return 1
+    if kind != "plane":
+        return None
+    name = "SLURM_DIST_PLANESIZE"
+    return max(1, _slurm_number({name: size} if size else environment, name))
+
+
+def _places_of_tasks(counts, run_length):
+    """Return (node, number on the node) of each task: nodes in turn get `run_length` tasks until each has its count.
+
+    >>> _places_of_tasks([2, 1], None)
+    [(0, 0), (0, 1), (1, 0)]
+    >>> _places_of_tasks([2, 1], 1)
+    [(0, 0), (1, 0), (0, 1)]
+    """
+    run_length = run_length or max(counts)
+    return [
+        (node, task)
+        for first in range(0, max(counts), run_length)
+        for node, count in enumerate(counts)
+        for task in range(first, min(first + run_length, count))
+    ]
 
 
 def _hosts(text):

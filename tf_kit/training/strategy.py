@@ -6,13 +6,13 @@ all replicas make the same step. `training.Trainer` ensures that the number of r
 
 import contextlib
 import dataclasses
-import logging
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from tf_kit.checks import choice, count, refuse
-from tf_kit.training import rendezvous
+from tf_kit.training import rendezvous, workers
 from tf_kit.training.cluster import Cluster, cluster
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
@@ -86,7 +86,9 @@ def plan(name: str = "auto", replicas: int | None = None) -> Plan:
     return Plan(name, devices, found if name == "multiworker" else None)
 
 
-def strategy(name: str = "auto", replicas: int | None = None) -> tf.distribute.Strategy:
+def strategy(
+    name: str = "auto", replicas: int | None = None, configuration: Mapping[str, Any] | None = None
+) -> tf.distribute.Strategy:
     """Make the `tf.distribute.Strategy` of data-parallel training.
 
     Build and fit a model in its scope; the kit's trainers then reach the same result on any number of replicas. Each
@@ -102,13 +104,16 @@ def strategy(name: str = "auto", replicas: int | None = None) -> tf.distribute.S
             TF_CONFIG or Slurm names, see `cluster`; `"auto"`, the last of these that has more than one replica.
         replicas: number of devices of this machine that take part. Defaults to None: all visible GPUs, or 1 without
             a GPU.
+        configuration: JSON values that must be the same on all machines, such as the options of the program; the
+            workers compare them when they meet, with the versions of the packages. Defaults to None.
 
     Returns:
         Strategy of TensorFlow, as Keras uses it; for `"none"` the default one, whose scope changes nothing.
 
     Raises:
         InputError: there are fewer GPUs than replicas; the devices can no longer be made, or differ from those of an
-            earlier call in this process; or no cluster is named for `"multiworker"`.
+            earlier call in this process; no cluster is named for `"multiworker"`; or the workers' configurations
+            differ, which all of them report.
         WorkerLost: a worker has not come within five minutes, or the seconds that the environment variable
             TF_KIT_WAIT_SECONDS gives.
 
@@ -125,17 +130,17 @@ def strategy(name: str = "auto", replicas: int | None = None) -> tf.distribute.S
     if chosen.name == "none":
         return tf.distribute.get_strategy()
     if chosen.cluster is not None:
-        _meet_once(chosen.cluster)
+        _meet_once(chosen.cluster, configuration)
         _hide_gpus_after(len(chosen.devices))
-        with _quiet():
+        with workers.quiet():
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=chosen.cluster.resolver())
     return _mirrored(chosen.devices)
 
 
-def _meet_once(cluster):
+def _meet_once(cluster, configuration):
     """Wait for all workers on the first call only: afterwards TensorFlow uses the address of this worker."""
     if len(cluster.workers) > 1 and cluster not in _met:
-        rendezvous.meet(cluster)
+        rendezvous.meet(cluster, configuration=configuration)
         _met.add(cluster)
 
 
@@ -152,7 +157,7 @@ def _mirrored(devices):
     if devices not in _made:
         if devices[0].startswith("CPU"):
             _make_processors(len(devices))
-        with _quiet():
+        with workers.quiet():
             _made[devices] = tf.distribute.MirroredStrategy(list(devices))
     return _made[devices]
 
@@ -186,15 +191,3 @@ def _make_processors(number):
             "Call strategy before TensorFlow's first operation, right after the imports",
             typed_remedy="",
         )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Within this context, silence TensorFlow's warnings about devices that are not GPUs."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

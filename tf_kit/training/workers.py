@@ -13,11 +13,12 @@ Without a strategy, and on the devices of one machine, these functions return th
 import contextlib
 import io
 import json
+import logging
 import re
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,6 +29,7 @@ from tf_kit import data, replicas
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError, WorkerLost
 from tf_kit.keras_internals import num_workers, worker_index
+from tf_kit.training import agreement
 from tf_kit.typing import Dataset, Tensor
 
 Strategy: TypeAlias = tf.distribute.Strategy
@@ -43,6 +45,8 @@ _SIGNS = (
     "failed to connect",
     "Connection refused",
 )
+
+_DIFFERENT = "Shape mismatch in the collective"  # in the error where the workers' variables differ
 
 
 def several(strategy: Strategy | None = None) -> bool:
@@ -86,29 +90,53 @@ def in_order(strategy: Strategy, given: Any, batch_size: int | None = None) -> A
     return distributed(strategy, lambda share: data.minibatches(arrays, share=share, **options))
 
 
-def check_same_everywhere(subject: str, strategy: Strategy, *values: Any) -> None:
-    """Refuse values that differ between workers.
+def check_same_configuration(strategy: Strategy, configuration: Mapping[str, Any]) -> None:
+    """Refuse a configuration that differs between workers, on all of them, with the first difference.
 
     Args:
-        subject: argument that is checked, for the error message.
         strategy: strategy of the training.
-        *values: numbers, or arrays, of which about a thousand examples are compared.
+        configuration: JSON values, see `agreement`.
     """
     if not several(strategy):
         return
-    own = np.int64(zlib.crc32(b"".join(_sample(value) for value in values if value is not None)))
+    own = json.dumps(configuration).encode()
+    if len(set(_of_all(strategy, np.array([zlib.crc32(own), len(own)], "int64")))) == 1:
+        return
+    texts = _of_all(strategy, np.frombuffer(own, "uint8").astype("int32"))
+    found = agreement.differing_worker([json.loads(bytes(text).decode()) for text in texts])
+    if found is not None:
+        agreement.refuse_difference(*found)
 
-    def gather():
-        return replicas.gather(tf.constant([own], tf.int64))
 
-    checksums = strategy.experimental_local_results(strategy.run(gather))[0].numpy()
-    if len(set(checksums.tolist())) > 1:
-        refuse(
-            subject,
-            "be the same on every worker",
-            f"other examples, or another seed or batch size, here on worker {worker_index(strategy)} than elsewhere",
-            "Load the same data with the same options everywhere",
-        )
+def check_same_everywhere(subject: str, strategy: Strategy, *values: Any) -> None:
+    """Refuse arrays and options that differ between workers.
+
+    Args:
+        subject: argument that is checked, for the error message: `"SimCLR.fit.x"`.
+        strategy: strategy of the training.
+        *values: arrays, of which about a thousand examples are compared, or dictionaries of options.
+    """
+    method = subject.rpartition(".")[0]
+    names = iter(("x", "y", "sample_weight"))
+    parts: dict[str, Any] = {}
+    for value in values:
+        if hasattr(value, "shape"):
+            parts[f"{method}.{next(names)}"] = _summary(value)
+        elif value is not None:
+            parts |= {f"{method}.{name}": option for name, option in value.items()}
+    check_same_configuration(strategy, agreement.plain(parts))
+
+
+def _of_all(strategy, numbers):
+    """Return the numbers that each worker gives, as a tuple for each worker; their counts may differ."""
+
+    def gathered(numbers):
+        return _on_replicas(strategy, lambda: replicas.gather(tf.constant(numbers)))
+
+    local = strategy.num_replicas_in_sync // num_workers(strategy)
+    ends = np.cumsum(gathered(np.array([len(numbers)], "int64")))
+    every = np.split(gathered(numbers), ends[:-1])
+    return [tuple(each.tolist()) for each in every[::local]]
 
 
 def as_logs(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -181,11 +209,19 @@ _kept: list[tempfile.TemporaryDirectory] = []
 
 @contextlib.contextmanager
 def naming_the_lost(strategy: Strategy | None = None) -> Iterator[None]:
-    """Within this context, replace TensorFlow's error about a lost worker by a `WorkerLost` with a remedy."""
+    """Within this context, replace TensorFlow's error about a lost worker by a `WorkerLost` with a remedy.
+
+    An error about variables that differ between workers is replaced by an `InputError`.
+    """
     strategy = strategy or tf.distribute.get_strategy()
     try:
         yield
     except tf.errors.OpError as error:
+        if several(strategy) and _DIFFERENT in str(error):
+            reason = str(error)[str(error).find(_DIFFERENT) :].splitlines()[0]
+            requirement = "take the same steps on models of the same shapes"
+            remedy = "Start all workers with the same program, options and data"
+            refuse("workers", requirement, f"on worker {worker_index(strategy)} a {reason}", remedy)
         lines = [line for line in str(error).splitlines() if any(sign in line for sign in _SIGNS)]
         if not several(strategy) or not lines:
             raise
@@ -207,15 +243,35 @@ def _sum(strategy, array):
         return replicas.sum_over_replicas(tf.constant(array if first else np.zeros_like(array)))
 
     local = strategy.num_replicas_in_sync // num_workers(strategy)
-    return strategy.experimental_local_results(strategy.run(add))[0].numpy()
+    return _on_replicas(strategy, add)
 
 
-def _sample(value):
-    """Return bytes that identify a value: of an array its shape, its dtype and about a thousand of its rows."""
-    if not hasattr(value, "shape"):
-        return repr(value).encode()
-    rows = np.asarray(value[:: max(1, len(value) // 1000)])
-    return repr((tuple(value.shape), str(rows.dtype))).encode() + rows.tobytes()
+def _on_replicas(strategy, function):
+    """Run a function that gives the same numbers on all replicas; return them."""
+    with quiet():
+        return strategy.experimental_local_results(strategy.run(function))[0].numpy()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Within this context, silence TensorFlow's warnings about processors as devices and about single operations."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _summary(array):
+    """Return numbers that identify an array: its shape, its dtype, and a checksum of about a thousand of its rows."""
+    rows = np.asarray(array[:: max(1, len(array) // 1000)])
+    return {
+        "shape": [int(size) for size in array.shape],
+        "dtype": str(rows.dtype),
+        "checksum": zlib.crc32(rows.tobytes()),
+    }
 
 
 def _packed(folder, patterns):
