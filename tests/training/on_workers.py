@@ -113,24 +113,34 @@ def train_all():
     return arrays | dict(greedy_on_a_data_set())
 
 
-def refusal_of_different_data():
-    """Return the message of the error that `fit` raises if the workers have different data."""
+def refusals():
+    """Return the messages of the errors that `fit` raises if the workers have different data, options or models."""
     import tensorflow as tf
 
     from tf_kit.training import workers
 
     index = workers.worker_index(tf.distribute.get_strategy())
-    try:
-        compiled(DenoisingAutoencoder(encoder(5))).fit(X + 0.1 * index, batch_size=9, verbose=0)
-    except ValueError as error:
-        return np.array(str(error))
+    different = {
+        "data": lambda: compiled(DenoisingAutoencoder(encoder(5))).fit(X + 0.1 * index, batch_size=9),
+        "option": lambda: compiled(DenoisingAutoencoder(encoder(5))).fit(X, batch_size=9 - index),
+        "model": lambda: compiled(DenoisingAutoencoder(encoder(5 + index))).fit(X),
+        "method": lambda: compiled((DenoisingAutoencoder, RBM)[index](encoder=encoder(5))).fit(X),
+        "optimizer": lambda: compiled(RBM(encoder=encoder(5)), keras.optimizers.SGD(0.1, 0.5 * index)).fit(X),
+    }
+    found = {}
+    for name, fit in different.items():
+        try:
+            fit()
+        except ValueError as error:
+            found[f"refusal/{name}"] = np.array(str(error))
+    return found
 
 
 def main(path):
     import tensorflow as tf
 
     with tf.distribute.MultiWorkerMirroredStrategy().scope():
-        np.savez(path, **train_all(), refusal=refusal_of_different_data())
+        np.savez(path, **train_all(), **refusals())
 
 
 if __name__ == "__main__":

@@ -87,16 +87,26 @@ def test_two_machines_give_the_weights_and_history_of_one(trained, part):
 def test_both_machines_have_equal_weights_and_history(trained):
     _, (chief, other) = trained
     assert chief.keys() == other.keys()
-    for name in chief.keys() - {"refusal"}:
+    for name in chief:
         np.testing.assert_array_equal(chief[name], other[name], err_msg=name)
 
 
+REFUSALS = {
+    "data": "`DenoisingAutoencoder.fit.x.checksum` must be the same on worker 1",
+    "option": "Received: batch_size=8, not 9",
+    "model": "`DenoisingAutoencoder.encoder.layers.1.units` must be the same on worker 1 as on worker 0. "
+    "Received: units=6, not 5",
+    "method": "`model` must be the same on worker 1 as on worker 0. Received: model='RBM', not 'DenoisingAut",
+    "optimizer": "`RBM.optimizer.momentum` must be the same",
+}
+
+
 @pytest.mark.slow
-def test_different_data_on_one_machine_are_refused_on_both(trained):
-    for each in trained[1]:
-        assert "`DenoisingAutoencoder.fit.x.checksum` must be the same on worker 1 as on worker 0" in str(
-            each["refusal"]
-        )
+@pytest.mark.parametrize("different", REFUSALS)
+def test_difference_between_machines_is_refused_on_both(trained, different):
+    lines = [str(each[f"refusal/{different}"]) for each in trained[1]]
+    assert lines[0] == lines[1]
+    assert REFUSALS[different] in lines[0]
 
 
 OPTIONS = {"units": [16, 8], "epochs": 20, "batch_size": 256}
@@ -112,6 +122,18 @@ def command(folder, *more):
 def epochs_of(folder):
     path = folder / "history.csv"
     return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_different_commands_are_refused_on_both_machines(tmp_path):
+    """Within seconds, and before anything is written."""
+    with Pair(*command(tmp_path, "--rate", "0.{worker}5")) as pair:
+        outcomes = pair.wait(timeout=60)
+    for status, output, errors in outcomes:
+        assert (status, output) == (2, "")
+        (line,) = errors.strip().splitlines()
+        assert "`--rate` must be the same on worker 1 as on worker 0. Received: --rate 0.15, not 0.05" in line
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -187,6 +209,13 @@ def test_error_names_the_lost_worker():
         raise Collective(lines)
     assert "TensorFlow's error: Collective ops is aborted by: Socket closed" in str(caught.value)
     assert isinstance(caught.value.__cause__, Collective)
+
+
+def test_error_of_variables_that_differ_names_the_cause():
+    text = "Collective ops is aborted by: Shape mismatch in the collective instance 100. Op at task:0 expected [5,9]"
+    words = r"models of the same shapes.*on worker 1 a Shape mismatch.*\[5,9\]"
+    with pytest.raises(InputError, match=words), workers.naming_the_lost(TwoMachines):
+        raise Collective(text)
 
 
 @pytest.mark.parametrize("strategy", [TwoMachines, None])

@@ -31,7 +31,7 @@ _NAMES = (
     "input_layers",
     "output_layers",
 )
-_WITHOUT_EFFECT = (*_NAMES, "build_config")
+_WITHOUT_EFFECT = (*_NAMES, "build_config", "build_input_shape")
 
 
 def versions() -> dict[str, str]:
@@ -71,8 +71,9 @@ def _plain(value):
 
 
 def of_model(model: keras.Model) -> dict[str, Any]:
-    """Return the configuration of a model, with its layers and optimizer but without names, which may be numbered.
+    """Return the configuration of a model, with its layers and optimizer.
 
+    Names, which may be numbered, are left out, and initializers, since all workers begin with the chief's values.
     Of a model that has no configuration only the class, the shapes of the variables and the optimizer are compared.
     """
     try:
@@ -84,7 +85,8 @@ def of_model(model: keras.Model) -> dict[str, Any]:
         described["compile_config"] = compiled and {
             "optimizer": keras.saving.serialize_keras_object(compiled)
         }
-    return {type(model).__name__: _readable(plain(described))}
+    name = type(model).__name__
+    return {"model": name, name: _readable(plain(described))}
 
 
 def _readable(node):
@@ -100,7 +102,11 @@ def _readable(node):
     if "class_name" in node and isinstance(node.get("config"), dict):
         inner = {**node["config"], **(node.get("compile_config") or {})}
         return {"class": node["class_name"], **_readable(inner)}
-    return {name: _readable(value) for name, value in node.items() if name not in _WITHOUT_EFFECT}
+    return {
+        name: _readable(value)
+        for name, value in node.items()
+        if name not in _WITHOUT_EFFECT and not name.endswith("initializer")
+    }
 
 
 def first_difference(one: Any, other: Any, name: str = "") -> Difference | None:

@@ -79,6 +79,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     def prepare(self, x: Tensor, y: Tensor | None = None) -> None:
         """Create all variables (weights, optimizer slots, metrics) from a few examples; `fit` calls this."""
         self._refuse_unsupported_on_replicas()
+        workers.check_same_model(self)
         loss = keras_internals.given_loss(self)
         if loss is not None and not self.takes_loss:
             refuse(

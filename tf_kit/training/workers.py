@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -106,6 +107,12 @@ def check_same_configuration(strategy: Strategy, configuration: Mapping[str, Any
     found = agreement.differing_worker([json.loads(bytes(text).decode()) for text in texts])
     if found is not None:
         agreement.refuse_difference(*found)
+
+
+def check_same_model(model: keras.Model) -> None:
+    """Refuse a model whose configuration, or that of its optimizer, differs between the workers of its strategy."""
+    if several(model.distribute_strategy):
+        check_same_configuration(model.distribute_strategy, agreement.of_model(model))
 
 
 def check_same_everywhere(subject: str, strategy: Strategy, *values: Any) -> None:
