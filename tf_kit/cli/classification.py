@@ -29,6 +29,7 @@ def _learning_rate(default: float):
 @flags.DATA_DIR
 @flags.LABELS_FILE
 @flags.TEST_ON_SEEN
+@flags.PRECISION
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas
@@ -58,6 +59,7 @@ def finetune(run: str, labels: int | float | None, out: str | None, **options: A
 @flags.DATA_DIR
 @flags.LABELS_FILE
 @flags.TEST_ON_SEEN
+@flags.PRECISION
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas

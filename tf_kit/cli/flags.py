@@ -173,6 +173,13 @@ TEST_ON_SEEN = click.option(
     is_flag=True,
     help="Test also on images that the pretraining has seen, without their labels; the results record it.",
 )
+PRECISION = choice(
+    "--precision",
+    "Precision of products; auto takes bfloat16 where it is faster",
+    ("auto", "float32", "bfloat16"),
+    None,
+    default_text="that of the encoder",
+)
 SEED = number("--seed", "Seed of all random numbers", default=0, at_least=0)
 SEEDS_HELP = "Number of seeds, which are counted from 0"
 SEEDS = number("--seeds", SEEDS_HELP, default=3)

@@ -20,7 +20,7 @@ TEXT = flags.text("--data", "Text file, or prepared text set", "tiny_shakespeare
 SECTIONS = {
     "Data": ("data", "data_dir", "image_size", "color", "unlabeled", "labels_file", "labels", "length"),
     "Encoder": ("encoder", "units", "activation", "filters", "patch_size", "width", "depth"),
-    "Training": ("epochs", "batch_size", "learning_rate", "seed", "monitor_every"),
+    "Training": ("epochs", "batch_size", "learning_rate", "precision", "seed", "monitor_every"),
     "Run": ("out", "resume", "replicas", "strategy", "help"),
 }
 

@@ -19,9 +19,11 @@ from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.labelled import labelled_examples
+from tf_kit.runs.precision import choose, precision_of_run
 from tf_kit.runs.run import Run
 from tf_kit.runs.watching import usual_neighbors
 from tf_kit.training import workers
+from tf_kit.training.precision import set_precision
 from tf_kit.training.representation import represent
 
 
@@ -36,6 +38,7 @@ def finetune_run(
     data_dir: str | Path | None = None,
     labels_file: str | Path | None = None,
     test_on_seen: bool = False,
+    precision: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -54,6 +57,8 @@ def finetune_run(
         labels_file: CSV file with the classes of the images of the folder, see `data.load`. Defaults to None.
         test_on_seen: whether images may be tested on that the pretraining has seen, without their labels; the results
             then record how many. Defaults to False.
+        precision: `"float32"`, `"bfloat16"`, or `"auto"`, see `precision.choose`. Defaults to None, that of the
+            encoder.
         seed: seed of all random numbers. Defaults to 0.
         out: run folder. Defaults to `folder_within(folder, "finetune", labels, seed, data)`.
         resume: whether to continue the same fine-tuning in `out`. Defaults to False.
@@ -68,7 +73,7 @@ def finetune_run(
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
-    where |= {"test_on_seen": test_on_seen, "out": out, "resume": resume}
+    where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
     return _classify("finetune", folder, training, None, **where)
 
 
@@ -84,6 +89,7 @@ def probe_run(
     data_dir: str | Path | None = None,
     labels_file: str | Path | None = None,
     test_on_seen: bool = False,
+    precision: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -94,19 +100,32 @@ def probe_run(
         folder: run folder of `pretrain`.
         epochs, batch_size, learning_rate: as for `finetune_run`; the learning rate defaults to 0.01.
         k: number of neighbors. Defaults to None: 20, or the number of labels per class if that is less.
-        labels, data, data_dir, labels_file, test_on_seen, seed, out, resume: as for `finetune_run`.
+        labels, data, data_dir, labels_file, test_on_seen, precision, seed, out, resume: as for `finetune_run`.
 
     Returns:
         The results, as for `finetune_run`, with the test error of the nearest neighbors.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
-    where |= {"test_on_seen": test_on_seen, "out": out, "resume": resume}
+    where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
     return _classify("probe", folder, training, k, **where)
 
 
 def _classify(
-    kind, folder, training, k, *, labels, data, data_dir, labels_file, test_on_seen, seed, out, resume
+    kind,
+    folder,
+    training,
+    k,
+    *,
+    labels,
+    data,
+    data_dir,
+    labels_file,
+    test_on_seen,
+    precision,
+    seed,
+    out,
+    resume,
 ):
     function = f"{kind}_run"
     for name in ("epochs", "batch_size"):
@@ -142,16 +161,42 @@ def _classify(
     out = Path(out or folder_within(folder, kind, labels, seed, data))
     if out.resolve().parent != Path(folder).resolve():
         chosen["run"] = str(Path(folder).resolve())
+    used, why = _set_precision(
+        encoder, precision, Path(folder) / "encoder.keras", training["batch_size"], out if resume else None
+    )
+    chosen |= {"precision": used} if used else {}
     run = Run(out, {"command": kind, **chosen}, resume=resume)
     if run.results:
         return run.results
     for stage, epoch in collapsed_in.items():
         line = f"the embeddings collapsed in epoch {epoch} of its {stage}, so this will gain little"
         run.progress.print(f"{folder}: {line}")
-    for note in labelled.notes:
+    for note in [*labelled.notes, *([why] if why else [])]:
         run.progress.print(note)
     labelled = dataclasses.replace(labelled, train=train)
     return _trained_and_tested(kind, run, encoder, labelled, chosen)
+
+
+def _set_precision(encoder, wanted, file, batch_size, resumed):
+    """Make an encoder compute in the precision that is wanted; return it, and why it was chosen."""
+
+    def make(name):
+        model = keras.models.load_model(file)
+        set_precision(model, name)
+        return model
+
+    shape = encoder.get_build_config()["input_shape"][1:]
+    used, why = choose(
+        wanted,
+        make,
+        {"weights": [[*each.shape] for each in encoder.weights]},
+        np.random.default_rng(0).random((2, *shape), dtype="float32"),
+        batch_size,
+        began_with=precision_of_run(resumed),
+    )
+    if used is not None:
+        set_precision(encoder, used)
+    return used, why
 
 
 def _trained_and_tested(kind, run, encoder, labelled, chosen):

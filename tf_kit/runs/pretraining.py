@@ -27,10 +27,12 @@ from tf_kit.runs.figures import draw_results
 from tf_kit.runs.files import save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.labelled import record_division
+from tf_kit.runs.precision import choose, precision_of_run
 from tf_kit.runs.run import Run
 from tf_kit.runs.text import pretrain_text
 from tf_kit.runs.training_data import TrainingData, training_data
 from tf_kit.runs.watching import LABELLED, VALIDATION, Watch, epochs_between
+from tf_kit.training.precision import precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ class _Chosen:
 
     own: dict[str, Any]
     training: dict[str, Any]
+    precision: str | None
     encoder: dict[str, Any]
     augment: str | None
     monitor_every: int | None
@@ -80,7 +83,7 @@ def pretrain(
         color, unlabeled, labels_file: how to read a folder of images, as for `data.load`.
         **options: options of the method, as `tf-kit pretrain METHOD --help` lists them: its own (`rate`,
             `temperature`, …), those of the encoder (`encoder`, `units`, …) and of the training (`epochs`,
-            `batch_size`, `learning_rate`), `augment`, `monitor_every`, `length`. None means the default.
+            `batch_size`, `learning_rate`, `precision`), `augment`, `monitor_every`, `length`. None means the default.
 
     Returns:
         The results as written to `results.json`: the last value of each loss and monitor by stage, and the epoch of
@@ -94,8 +97,19 @@ def pretrain(
     reading = {"image_size": image_size, "color": color, "unlabeled": unlabeled, "labels_file": labels_file}
     chosen = _chosen(method, options, reading, labels)
     if kind.reads_text:
-        own, sizes, training = chosen.own, chosen.encoder, chosen.training
-        return pretrain_text(method, name, out, resume, chosen.length, own, sizes, training, seed, data_dir)
+        return pretrain_text(
+            method,
+            name,
+            out,
+            resume,
+            chosen.length,
+            chosen.own,
+            chosen.encoder,
+            chosen.training,
+            chosen.precision,
+            seed,
+            data_dir,
+        )
     return _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_dir, chosen)
 
 
@@ -116,7 +130,17 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     sizes = encoder_options(method, given.pop("encoder", None), shape, given)
     views = methods.augmentation(name, shape, chosen.augment) if kind.views else None
     arguments = chosen.own | ({"num_classes": train.num_classes} if kind.supervised else {})
-    _rehearse(method, sizes, shape, arguments, views, train)
+    used, why = choose(
+        chosen.precision,
+        lambda name: _encoder_in(name, shape, sizes),
+        sizes,
+        train.shown,
+        chosen.training["batch_size"],
+        keeps_quality=kind.good_in_bfloat16,
+        began_with=precision_of_run(out) if resume else None,
+    )
+    with precision(used):
+        _rehearse(method, sizes, shape, arguments, views, train)
     settings = {
         "command": "pretrain",
         "method": method,
@@ -131,8 +155,9 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         "monitor_every": chosen.monitor_every,
         "files": train.files,
         "seed": seed,
+        **({"precision": used} if used else {}),
     }
-    run = Run(out, settings | chosen.own, resume=resume)
+    run = Run(out, settings | chosen.own, resume=resume, data=train.contents)
     if run.results:
         return run.results
     if train.found is not None:
@@ -142,24 +167,32 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     run.progress.print(
         f"{train.num_examples:,} training examples of {'×'.join(map(str, shape))}, encoder {sizes['kind']}"
     )
-    encoder = make_encoder(shape, **sizes, seed=seed)
-    pretrain_into(
-        run,
-        method,
-        encoder,
-        train,
-        draws_filters=sizes["kind"] == "mlp",
-        fit=watch.fit if watch else run.fit,
-        **chosen.training,
-        options=arguments,
-        augment=views,
-        seed=seed,
-    )
+    if why:
+        run.progress.print(why)
+    with precision(used):
+        encoder = make_encoder(shape, **sizes, seed=seed)
+        pretrain_into(
+            run,
+            method,
+            encoder,
+            train,
+            draws_filters=sizes["kind"] == "mlp",
+            fit=watch.fit if watch else run.fit,
+            **chosen.training,
+            options=arguments,
+            augment=views,
+            seed=seed,
+        )
     run.progress.close()
     write_inputs(run.folder, encoder, train.class_names)
     collapsed_in = watch.collapsed_in if watch else {}
     stages = last_values(run)
     return run.finish({"method": method, "data": name, "stages": stages, "collapsed_in": collapsed_in})
+
+
+def _encoder_in(name, shape, sizes):
+    with precision(name):
+        return make_encoder(shape, **sizes)
 
 
 def pretrain_into(
@@ -199,9 +232,11 @@ def _chosen(method, options, reading, labels):
     """Check the options, and fill in the defaults of the method."""
     kind, groups = find(method), _grouped(method, options, reading, labels)
     usual = {each: getattr(kind, each) for each in TrainingOptions.names()}
+    training = dataclasses.asdict(TrainingOptions(**(usual | groups[TrainingOptions])))
     return _Chosen(
         own=own_options(method, groups[kind.options]),
-        training=dataclasses.asdict(TrainingOptions(**(usual | groups[TrainingOptions]))),
+        precision=training.pop("precision"),
+        training=training,
         encoder=groups[EncoderOptions],
         augment=ViewOptions(**groups.get(ViewOptions, {})).augment,
         monitor_every=MonitorOptions(**groups.get(MonitorOptions, {})).monitor_every,

@@ -9,12 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from tf_kit.data.fingerprint import of_set
 from tf_kit.data.text import Text, load_text
 from tf_kit.pretraining import MaskedTokens, TokenEncoder
 from tf_kit.randomness import ExampleRandom
 from tf_kit.runs import methods
 from tf_kit.runs.files import replacing, save_model
+from tf_kit.runs.precision import choose, precision_of_run
 from tf_kit.runs.run import Run
+from tf_kit.training.precision import precision
 
 
 def pretrain_text(
@@ -26,6 +29,7 @@ def pretrain_text(
     own: Mapping[str, Any],
     sizes: Mapping[str, Any],
     training: Mapping[str, Any],
+    wanted: str | None,
     seed: int,
     data_dir: str | Path | None,
 ) -> dict[str, Any]:
@@ -42,12 +46,23 @@ def pretrain_text(
         own: the method's own options.
         sizes: `width` and `depth` of the encoder. Those not given are 64 and 2.
         training: `epochs`, `batch_size`, `learning_rate`.
+        wanted: precision, see `precision.choose`.
 
     Returns:
         The results as written to `results.json`.
     """
     train, val, test = load_text(name, length=length, data_dir=data_dir)
-    encoder = TokenEncoder(train.num_tokens, **sizes, seed=seed)
+    used, why = choose(
+        wanted,
+        lambda name: _encoder_in(name, train.num_tokens, sizes),
+        {"kind": "text", **sizes},
+        train.x,
+        training["batch_size"],
+        keeps_quality=methods.find(method).good_in_bfloat16,
+        began_with=precision_of_run(out) if resume else None,
+    )
+    with precision(used):
+        encoder = TokenEncoder(train.num_tokens, **sizes, seed=seed)
     special = {"mask_token": train.mask_token, "specials": (train.unknown,)}
     settings = {
         "command": "pretrain",
@@ -60,21 +75,28 @@ def pretrain_text(
         **own,
         **training,
         "seed": seed,
+        **({"precision": used} if used else {}),
     }
-    methods.make_pretrainer(method, encoder, {**own, **special})  # refuse mistakes before a folder is made
-    run = Run(out, settings, resume=resume)
+    with precision(used):
+        methods.make_pretrainer(
+            method, encoder, {**own, **special}
+        )  # refuse mistakes before a folder is made
+    run = Run(out, settings, resume=resume, data=of_set(name, data_dir))
     if run.results:
         return run.results
-    (model,) = methods.train(
-        method,
-        encoder,
-        train.x,
-        fit=run.fit,
-        options={**own, **special},
-        seed=seed,
-        validation_data=(val.x,),
-        **training,
-    )
+    if why:
+        run.progress.print(why)
+    with precision(used):
+        (model,) = methods.train(
+            method,
+            encoder,
+            train.x,
+            fit=run.fit,
+            options={**own, **special},
+            seed=seed,
+            validation_data=(val.x,),
+            **training,
+        )
     run.progress.close()
     run.draw()
     (run.folder / "figures").mkdir(exist_ok=True)
@@ -91,6 +113,11 @@ def pretrain_text(
             "test": _tested(model, train, test),
         }
     )
+
+
+def _encoder_in(name, num_tokens, sizes):
+    with precision(name):
+        return TokenEncoder(num_tokens, **sizes)
 
 
 def _tested(model, train, test):
