@@ -59,6 +59,7 @@ def test_own_validation_split_is_found_by_any_name(prepare):
     np.testing.assert_array_equal(first, parts[1].x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scale", "white"), [(1, 255), (1 / 255, 1)])
 def test_images_of_real_numbers_are_scaled_to_one(prepare, scale, white):
     x = (images(12) * scale).astype("float32")
@@ -70,6 +71,7 @@ def test_images_of_real_numbers_are_scaled_to_one(prepare, scale, white):
     np.testing.assert_allclose(first, train.x, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [-1.0, 300.0, np.inf, np.nan])
 def test_images_of_other_real_numbers_are_refused(prepare, value):
     x = images(12).astype("float32")

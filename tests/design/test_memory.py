@@ -136,6 +136,7 @@ def test_count(check):
     check(memory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [

@@ -107,6 +107,7 @@ def test_theorem(check):
     check(minibatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [

@@ -159,6 +159,7 @@ def test_csv_holds_the_history(tmp_path):
         np.testing.assert_array_equal(loaded[name], values)
 
 
+@pytest.mark.slow
 def test_csv_continues_in_a_resumed_run(tmp_path):
     x, y = examples()
     model = network()
@@ -170,6 +171,7 @@ def test_csv_continues_in_a_resumed_run(tmp_path):
     assert np.isfinite(monitor.history["update_ratio/logits"][1:]).all()
 
 
+@pytest.mark.slow
 def test_monitor_records_one_run_after_another():
     x, y = examples()
     monitor = TrainingMonitor(x, y)

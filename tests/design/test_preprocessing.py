@@ -8,6 +8,7 @@ from keras import ops
 from oracles import design as oracle
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
+from support.cases import mostly_slow
 from support.layer import check_layer
 from support.twins import use_wrong_twin
 
@@ -363,7 +364,7 @@ def test_saved_model_keeps_its_statistics(new, tmp_path):
     np.testing.assert_array_equal(loaded.layers[0].inverse(layer(x)), layer.inverse(layer(x)))
 
 
-@pytest.mark.parametrize("new", LAYERS)
+@pytest.mark.parametrize("new", mostly_slow(LAYERS, quick=1))
 def test_passes_the_contract(new):
     check_layer(lambda: new().adapt(ellipsoid()), ellipsoid(n=6).astype("float32"))
 

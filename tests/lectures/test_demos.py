@@ -31,6 +31,8 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "greedy",
     "joint_embedding",
     "parallelism",
+    "masked",
+    "dropout",
     "compression",
 }
 
@@ -149,7 +151,7 @@ def test_functions_have_the_arguments_of_the_runner(demo):
         assert list(inspect.signature(getattr(module, name)).parameters) == [argument]
 
 
-@pytest.mark.parametrize("topic", ["backpropagation", "gradient_flow", "preprocessing"])
+@pytest.mark.parametrize("topic", ["backpropagation", pytest.param("gradient_flow", marks=pytest.mark.slow)])
 def test_same_config_gives_same_results(topic):
     demo = lectures.find(topic)
     module = module_of(demo)

@@ -240,6 +240,7 @@ def test_perceptron_rule_rejects_the_wrong_twin(wrong_twin):
         assert_gradient_descent_is_the_perceptron_rule()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("targets", "most"), [([0, 0, 0, 1], 4), ([0, 1, 1, 1], 4), ([1, 0, 0, 0], 4), ([1, 0, 0, 1], 3)]
 )

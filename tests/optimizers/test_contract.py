@@ -5,6 +5,7 @@ import functools
 import keras
 import pytest
 from support import optimizer as contract
+from support.cases import mostly_slow
 
 from tf_kit import optimizers
 
@@ -16,7 +17,7 @@ FACTORIES = {
 }
 
 
-@pytest.mark.parametrize("name", FACTORIES)
+@pytest.mark.parametrize("name", mostly_slow(FACTORIES, quick=3))
 def test_passes_the_contract(name, tmp_path):
     contract.check_optimizer(FACTORIES[name], tmp_path / "model.keras")
 

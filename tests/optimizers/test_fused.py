@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 from optimizers import on_replicas
 from support import processes
+from support.cases import mostly_slow
 from support.optimizer import check_fit, check_mixed_precision, feed, make_variables, read
 from support.twins import wrong_class
 
@@ -45,13 +46,13 @@ def check_equal(make, options, dtype="float32", num_steps=20, tolerance=TOLERANC
     assert np.abs(readable[-1] - readable[0]).max() > 1e-4
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", mostly_slow(OPTIONS, quick=1))
 @pytest.mark.parametrize("name", FORMS)
 def test_equals_the_readable_form(name, options):
     check_equal(FORMS[name], OPTIONS[options])
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", mostly_slow(FORMS, quick=2))
 def test_equals_the_readable_form_in_double_precision(name):
     check_equal(FORMS[name], {}, "float64", tolerance={"rtol": 1e-12, "atol": 1e-13})
 
@@ -83,6 +84,7 @@ TWINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "token", "wrong"), TWINS)
 def test_wrong_twin_takes_another_step(name, token, wrong):
     make = FORMS[name]
@@ -93,6 +95,7 @@ def test_wrong_twin_takes_another_step(name, token, wrong):
         check_equal(make, {"learning_rate": 0.1}, num_steps=4, twin=twin)
 
 
+@pytest.mark.slow
 def test_epsilon_stands_where_the_slide_has_it():
     """A large δ shows its place; the kernel of Adam alone has it before the correction."""
     for make in (optimizers.Adam, optimizers.AdaGrad, optimizers.RMSProp, optimizers.RMSPropNesterov):

@@ -169,6 +169,7 @@ TWINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: "-".join(twin))
 def test_wrong_twin_does_not_follow_the_path(twin):
     name, token, wrong, *others = twin

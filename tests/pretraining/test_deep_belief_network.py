@@ -50,6 +50,7 @@ def share_that_are(images, samples):
     return np.mean([tuple(sample) in known for sample in samples.astype(int)])
 
 
+@pytest.mark.slow
 def test_trained_network_samples_bars_and_stripes(bars_and_stripes):
     images, network = bars_and_stripes
     means = np.asarray(network.sample(500, num_steps=100, seed=1))

@@ -342,6 +342,7 @@ def test_persistent_chains_are_saved(tmp_path):
     assert loaded.num_chains == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{}, {"persistent": True, "num_chains": 50}], ids=["CD", "PCD"])
 def test_training_increases_the_likelihood(arguments):
     x = np.tile(PATTERNS[:2], (100, 1)).astype("float32")

@@ -91,6 +91,7 @@ def test_killed_stage_continues_exactly(tmp_path, digits, keep_best):
             np.testing.assert_array_equal(ours.numpy(), expected.numpy())
 
 
+@pytest.mark.slow
 def test_wrong_twin_resumed_without_the_optimizer_differs(tmp_path, digits, monkeypatch):
     whole, _ = tune(quiet_run(tmp_path / "whole"), digits)
     with pytest.raises(Killed):

@@ -165,6 +165,7 @@ def test_fit_in_a_graph():
     check_weights_and_history(trainer_module, graph=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.augmentation import uncompiled
+from support.cases import mostly_slow
 from support.layer import check_config_round_trip, check_keras_file, check_layer
 
 from tf_kit.regularization import (
@@ -47,7 +48,7 @@ def make(request):
     return EVERY[request.param]
 
 
-@pytest.mark.parametrize("name", ["RandomRotation", "Composition"])
+@pytest.mark.parametrize("name", mostly_slow(["RandomRotation", "Composition"], quick=1))
 def test_keeps_the_layer_contract(name):
     """The whole contract for two of them; config and file are checked for all."""
     check_layer(EVERY[name], IMAGES[:4, :4, :3], training_random=True)

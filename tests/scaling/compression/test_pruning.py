@@ -105,6 +105,7 @@ def test_pruning(check):
     check(pruning)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
