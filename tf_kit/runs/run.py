@@ -1,6 +1,7 @@
 """Run and its folder: config, history, checkpoints, events, figures; start, and resume after a kill.
 
-RUN/config.json           options, versions of the packages, machine
+RUN/config.json           options, fingerprint of the data, versions of the packages, machine
+RUN/data.csv              size and hash of each file or array of the data
 RUN/history.csv           stage, epoch, seconds, every metric
 RUN/events/               the same for TensorBoard
 RUN/checkpoints/STAGE/    the last two checkpoints: weights, optimizer, random state, position in the epoch
@@ -30,7 +31,9 @@ import keras
 import tensorflow as tf
 
 from tf_kit.checks import choice, number, refuse
+from tf_kit.data.fingerprint import Fingerprint, of_arrays
 from tf_kit.errors import InputError, RunStopped
+from tf_kit.runs import recorded_data
 from tf_kit.runs.checkpoint import STATES, StageState, read_state
 from tf_kit.runs.divergence import Guard, scale_of
 from tf_kit.runs.files import (
@@ -54,6 +57,7 @@ _NEW_FOLDER = {
 }
 
 _REMOVE = "Remove it, and the run computes it again when it is resumed"
+_NAMES_OF_DATA = ("data", "data_dir", "labels_file", "unlabeled", "run")  # options that name the data
 _KEPT = "kept"  # file in `checkpoints` of a finished run that keeps them
 
 
@@ -71,10 +75,15 @@ class Run:
         resume: whether to continue the run in `folder`; if there is none, a new run starts. Defaults to False.
         progress: `Progress` to report to. Defaults to None, one bar per stage.
         checkpoint_seconds: time after which a checkpoint is written within an epoch, at least 0. Defaults to 60.
+        data: fingerprint of the data, or the arrays by name. A run resumes only on the data that it began with.
+            Defaults to None, which does not notice that the data have changed.
 
     Raises:
         InputError: the folder holds another run or other files, is used by another process, cannot be written, or the
-            options differ.
+            options or the data differ.
+
+    Attributes:
+        data: the fingerprint of the data, or None.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class Run:
         resume: bool = False,
         progress: Progress | None = None,
         checkpoint_seconds: float = 60.0,
+        data: Fingerprint | Mapping[str, ArrayLike] | None = None,
     ) -> None:
         if folder is None:
             refuse("Run.folder", "be the path of a folder", "folder=None", flag="--out")
@@ -91,9 +101,11 @@ class Run:
         self.progress = progress or Progress()
         self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
         self._options = json.loads(json.dumps(options))
+        self.data = of_arrays("the arrays", data) if isinstance(data, Mapping) else data
         self._disown: Callable[[], Any] = lambda: None
         strategy = tf.distribute.get_strategy()
-        workers.check_same_configuration(strategy, agreement.without_places(self._options))
+        contents = {"contents of the data": self.data.digest} if self.data is not None else {}
+        workers.check_same_configuration(strategy, agreement.without_places(self._options) | contents)
         workers.done_by_chief(lambda: self._begin(resume))
         self.folder = workers.folder_from_chief(self.folder, ("*.json", "checkpoints/**/*"))
         if not workers.is_chief():
@@ -115,7 +127,10 @@ class Run:
             if config.exists():
                 self._check_same_run(config, resume)
             else:
-                write_json(config, {"options": self._options, **_circumstances()})
+                data = {} if self.data is None else {"data": self.data.record()}
+                write_json(config, {"options": self._options, **data, **_circumstances()})
+                if self.data is not None:
+                    recorded_data.write(self.folder, self.data)
             remove_unfinished(self.folder)
         except BaseException as error:
             self._disown()
@@ -152,20 +167,40 @@ class Run:
         if not isinstance(recorded, dict) or not isinstance(recorded.get("options"), dict):
             requirement = "be a readable JSON file of a run, with its options"
             refuse("config.json", requirement, f"{config}", "Start a new run in another folder")
-        began = recorded["options"]
-        difference = agreement.first_difference(began, self._options)
-        if resume and not difference:
-            return
-        if resume:
+        began, data = recorded["options"], recorded_data.read(self.folder, recorded)
+        changed = "" if data is None or self.data is None else data.text(self.data)
+        # The options that follow from the data differ with them.
+        named = not changed or any(began.get(name) != self._options.get(name) for name in _NAMES_OF_DATA)
+        difference = agreement.first_difference(began, self._options) if named else None
+        if not resume:
+            self._refuse_taken(difference, changed)
+        if difference:
             name, before, now = difference
             requirement = "be given with the options that the run began with"
             received = f"{name}={now!r}, not {before!r}"
             refuse("Run.resume", requirement, received, **_NEW_FOLDER, flag="--resume")
+        if changed:
+            received = f"{self.data.place}, where {changed}"
+            remedies = {
+                name: f"Put back what it was, or start anew: {text}" for name, text in _NEW_FOLDER.items()
+            }
+            refuse("Run.data", "be the data that the run began with", received, **remedies, flag="--data")
+        if self.data is not None and data is None:
+            self.progress.print(
+                f"{self.folder} was begun by an older version, so changes of its data are not noticed"
+            )
+        elif self.data is not None and data.entries is None:
+            recorded_data.write(self.folder, self.data)
+
+    def _refuse_taken(self, difference, changed):
+        """Refuse a folder that holds a run, if that is not to be resumed."""
         remedies = _NEW_FOLDER
         held = f"{self.folder}, which holds a run"
         if difference:
             name, before, now = difference
             held += f" with {name}={before!r}, not {now!r}"
+        elif changed:
+            held += f" on {self.data.place}, where {changed}"
         else:
             finished = self.results is not None
             remedies = {

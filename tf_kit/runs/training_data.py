@@ -11,7 +11,8 @@ import numpy as np
 
 from tf_kit import data
 from tf_kit.checks import refuse
-from tf_kit.data import folder, loading
+from tf_kit.data import fingerprint, folder, loading
+from tf_kit.data.fingerprint import Fingerprint
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.splits import Split, withhold
 from tf_kit.errors import InputError
@@ -19,6 +20,7 @@ from tf_kit.typing import Dataset
 
 # A folder that needs more as float32 is read in minibatches, never as a whole. Arrays are in memory twice at times.
 STREAM_ABOVE_BYTES = memory_bytes() // 8
+LABELS = "labels in "  # beginning of the name of a file of labels in a fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ class TrainingData:
         files: `folder.fingerprint` of a folder, on which its split depends.
         found: the folder and its division, or None for other data sets.
         class_names: names of the classes.
+        contents: fingerprint of the whole data set.
     """
 
     x: np.ndarray | None
@@ -52,6 +55,7 @@ class TrainingData:
     files: str | None = None
     found: folder.Folder | None = None
     class_names: tuple[str, ...] = ()
+    contents: Fingerprint | None = None
 
     def reading(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """How a folder was read, for the options of a run: `color`, `unlabeled`, `labels_file`; empty without one."""
@@ -99,7 +103,8 @@ def training_data(
             refuse_without_labels("pretrain.name", name)
         if not supervised and found.class_names:
             found = dataclasses.replace(found, summary=found.summary + _later(found))
-        return _of_folder(found, supervised, labels, batch_size, seed)
+        contents = contents_of(found, labels_file)
+        return dataclasses.replace(_of_folder(found, supervised, labels, batch_size, seed), contents=contents)
     train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how)
     x, y = (train.x, train.y) if supervised else (train.all_x, None)
     held = {"train": train, "val": val}
@@ -111,7 +116,19 @@ def training_data(
         train.num_classes,
         watched=lambda part, most: _evenly(held[part], most),
         class_names=train.class_names,
+        contents=fingerprint.of_set(name, data_dir),
     )
+
+
+def contents_of(found: folder.Folder, labels_file: str | Path | None = None) -> Fingerprint:
+    """Compute the fingerprint of the images of a folder, and of the file that has their labels."""
+    images = fingerprint.of_images(found.path, found.files)
+    if labels_file is None:
+        return images
+    file = Path(labels_file).expanduser()
+    labels = fingerprint.of_files(file.parent, [file])
+    ((_, entry),) = labels.entries.items()
+    return images | dataclasses.replace(labels, entries={f"{LABELS}{file.name}": entry})
 
 
 def _later(found):

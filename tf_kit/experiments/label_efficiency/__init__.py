@@ -9,6 +9,7 @@ from typing import Any
 
 from tf_kit import data, plotting
 from tf_kit.checks import choice, count
+from tf_kit.data.fingerprint import of_set
 from tf_kit.data.overlap import refuse_overlap
 from tf_kit.experiments.label_efficiency.report import draw, format_labels, summarize
 from tf_kit.experiments.label_efficiency.rows import Row
@@ -84,7 +85,7 @@ def run_label_efficiency(
     options = {"command": "labels", "data": name, "data_dir": data_dir and str(data_dir), "methods": names}
     options |= dataclasses.asdict(settings)
     progress = Progress(total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
-    run = Run(out, options, resume=resume, progress=progress)
+    run = Run(out, options, resume=resume, progress=progress, data=of_set(name, data_dir))
     found = _cells(run, rows, seeds, splits, settings, options)
     progress.close()
 

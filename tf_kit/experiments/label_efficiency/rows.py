@@ -195,6 +195,7 @@ class Row:
             {**self.options, **own},
             resume=True,
             progress=self.run.progress,
+            data=self.run.data,
         )
         path = child.folder / "encoder.keras"
         if child.results:
