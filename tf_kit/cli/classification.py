@@ -29,7 +29,7 @@ def _learning_rate(default: float):
 @flags.DATA_DIR
 @flags.LABELS_FILE
 @flags.TEST_ON_SEEN
-@flags.PRECISION
+@flags.precision("that of the encoder")
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas
@@ -59,7 +59,7 @@ def finetune(run: str, labels: int | float | None, out: str | None, **options: A
 @flags.DATA_DIR
 @flags.LABELS_FILE
 @flags.TEST_ON_SEEN
-@flags.PRECISION
+@flags.precision("that of the encoder")
 @flags.out("a folder within RUN")
 @flags.RESUME
 @flags.on_replicas

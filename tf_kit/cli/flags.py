@@ -173,13 +173,6 @@ TEST_ON_SEEN = click.option(
     is_flag=True,
     help="Test also on images that the pretraining has seen, without their labels; the results record it.",
 )
-PRECISION = choice(
-    "--precision",
-    "Precision of products; auto takes bfloat16 where it is faster",
-    ("auto", "float32", "bfloat16"),
-    None,
-    default_text="that of the encoder",
-)
 SEED = number("--seed", "Seed of all random numbers", default=0, at_least=0)
 SEEDS_HELP = "Number of seeds, which are counted from 0"
 SEEDS = number("--seeds", SEEDS_HELP, default=3)
@@ -195,6 +188,12 @@ LABELS = text(
 def out(default: str) -> Callable:
     """Make the flag `--out` of a command whose run folder has a default."""
     return text("--out", "Run folder", default_text=default, type=click.Path(), metavar="FOLDER")
+
+
+def precision(default: str) -> Callable:
+    """Make the flag `--precision`; `default` says in the help which one holds if the flag is not typed."""
+    words = "Precision of products; auto takes bfloat16 where it is faster"
+    return choice("--precision", words, ("auto", "float32", "bfloat16"), None, default_text=default)
 
 
 def on_replicas(command: Callable) -> Callable:

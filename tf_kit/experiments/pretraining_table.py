@@ -19,13 +19,17 @@ from matplotlib.figure import Figure
 
 from tf_kit import data, networks, plotting
 from tf_kit.checks import choice, count
+from tf_kit.data.fingerprint import of_set
 from tf_kit.data.splits import Split
 from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
 from tf_kit.experiments.tuning import check_rates, forget_models, mean_and_std, over_seeds, tune
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
+from tf_kit.runs.precision import choose as choose_precision
+from tf_kit.runs.precision import precision_of_run
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.training_data import refuse_without_labels
+from tf_kit.training.precision import precision as precision_of_layers
 from tf_kit.training.sharing import shared_traces
 
 
@@ -149,6 +153,7 @@ def run_table(
     systems: Sequence[str] | None = None,
     data_dir: str | Path | None = None,
     quiet: bool = False,
+    precision: str | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Train every system with every seed and collect the errors.
@@ -165,6 +170,8 @@ def run_table(
         systems: names of rows, keys of `SYSTEMS`. Defaults to None, all rows.
         data_dir: folder of prepared data sets. Defaults to None.
         quiet: whether to show no progress. Defaults to False.
+        precision: `"float32"`, `"bfloat16"`, or `"auto"`, see `runs.precision.choose`. Defaults to None, the policy
+            that Keras has.
         **changes: fields of `Settings` to change, see `settings_for`.
 
     Returns:
@@ -182,10 +189,14 @@ def run_table(
     settings = settings_for(len(splits[0]), **changes)
     options = {"command": "table", "data": name, "data_dir": data_dir and str(data_dir), "systems": systems}
     options |= dataclasses.asdict(settings)
+    used, why = _choose_precision(precision, settings, splits[0].x, out if resume else None)
+    options |= {"precision": used} if used else {}
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
-    run = Run(out, options, resume=resume, progress=progress)
+    run = Run(out, options, resume=resume, progress=progress, data=of_set(name, data_dir))
     rows: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
-    with shared_traces():
+    if why:
+        progress.print(why)
+    with shared_traces(), precision_of_layers(used):
         for seed in range(seeds):
             splits = splits if seed == 0 else data.load(name, seed=seed, data_dir=data_dir)
             for system in systems:
@@ -199,6 +210,18 @@ def run_table(
     plotting.save(_figure(results), run.folder / "figures" / "table.png")
     (run.folder / "table.txt").write_text(format_table(results) + "\n", encoding="utf-8")
     return run.finish(results)
+
+
+def _choose_precision(wanted, settings, x, resumed):
+    """Return the precision of the deep nets, and why it was chosen."""
+    units = (settings.units,) * settings.layers
+
+    def make(name):
+        with precision_of_layers(name):
+            return networks.mlp(units, num_classes=None, input_shape=x.shape[1:])
+
+    sizes, began_with = {"units": units}, precision_of_run(resumed)
+    return choose_precision(wanted, make, sizes, x[:1], settings.batch_size, began_with=began_with)
 
 
 def _train(run, system, seed, settings, splits, options):

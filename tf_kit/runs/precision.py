@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_kit.checks import choice, refuse
-from tf_kit.errors import InputError
+from tf_kit.errors import InputError, RunStopped
 from tf_kit.runs.files import read_json, write_json
 from tf_kit.training import workers
 from tf_kit.training.precision import gain
@@ -83,20 +83,23 @@ def precision_of_run(folder: str | Path | None) -> str | None:
 def _remembered(key, measure):
     """Return what was measured before on this machine for `key`, or measure it."""
     file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tf_kit" / "precision.json"
-    key = f"{_machine()} {key}"
+    key, known = f"{_machine()} {key}", _read(file)
+    if isinstance(known.get(key), float | int):
+        return float(known[key])
+    found = measure()
+    with contextlib.suppress(OSError, RunStopped):  # without the file it is measured each time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {**_read(file), key: round(found, 3)})
+    return found
+
+
+def _read(file):
+    """Return the measurements of a file; none if it is missing or damaged."""
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-        return float(known[key])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    found = measure()
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # a folder that cannot be written costs a measurement each time
-        file.parent.mkdir(parents=True, exist_ok=True)
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        write_json(file, {**known, key: round(found, 3)})
-    return found
+    except (OSError, ValueError):
+        known = None
+    return known if isinstance(known, dict) else {}
 
 
 @functools.cache

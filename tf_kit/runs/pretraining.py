@@ -26,13 +26,13 @@ from tf_kit.runs.encoders import encoder_options, make_encoder
 from tf_kit.runs.figures import draw_results
 from tf_kit.runs.files import save_model
 from tf_kit.runs.inputs import write_inputs
-from tf_kit.runs.labelled import record_division
 from tf_kit.runs.precision import choose, precision_of_run
+from tf_kit.runs.recorded_division import record_division
 from tf_kit.runs.run import Run
 from tf_kit.runs.text import pretrain_text
 from tf_kit.runs.training_data import TrainingData, training_data
 from tf_kit.runs.watching import LABELLED, VALIDATION, Watch, epochs_between
-from tf_kit.training.precision import precision
+from tf_kit.training.precision import current_precision, precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         "monitor_every": chosen.monitor_every,
         "files": train.files,
         "seed": seed,
-        **({"precision": used} if used else {}),
+        "precision": used or current_precision(),
     }
     run = Run(out, settings | chosen.own, resume=resume, data=train.contents)
     if run.results:

@@ -17,7 +17,7 @@ from tf_kit.runs import methods
 from tf_kit.runs.files import replacing, save_model
 from tf_kit.runs.precision import choose, precision_of_run
 from tf_kit.runs.run import Run
-from tf_kit.training.precision import precision
+from tf_kit.training.precision import current_precision, precision
 
 
 def pretrain_text(
@@ -75,7 +75,7 @@ def pretrain_text(
         **own,
         **training,
         "seed": seed,
-        **({"precision": used} if used else {}),
+        "precision": used or current_precision(),
     }
     with precision(used):
         methods.make_pretrainer(

@@ -50,6 +50,11 @@ def precision(name: str | None) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def current_precision() -> str:
+    """Return the precision of layers that are created now, by the policy that Keras has."""
+    return keras.config.dtype_policy().compute_dtype
+
+
 def precision_of(model: keras.Model) -> str:
     """Return the precision that the layers of a model compute in: `"bfloat16"` if one does, else `"float32"`."""
     layers = keras_internals.flatten_layers(model)
