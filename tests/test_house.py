@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tf_kit"
 FOUNDATION = {
     "checks",
+    "dtypes",
     "errors",
     "keras_internals",
     "lazy",

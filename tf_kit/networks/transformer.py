@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import export_signature, freeze_parts
 from tf_kit.networks.patches import grid_shape, patchify
 from tf_kit.typing import Tensor
@@ -155,7 +156,7 @@ class TransformerBlock(keras.layers.Layer):
         together = ops.transpose(together, (2, 0, 3, 1, 4))  # -> (3, n, heads, tokens, size)
         query, key, value = ops.unstack(together, 3)
         scores = ops.matmul(query * shape[-1] ** -0.5, ops.swapaxes(key, -1, -2))
-        scores = ops.cast(scores, "float32")
+        scores = widened(scores)
         if attended is not None:
             scores = ops.where(ops.cast(attended, "bool")[:, None], scores, _HIDDEN)
         seen = ops.matmul(ops.cast(ops.softmax(scores), self.compute_dtype), value)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_kit import keras_internals, replicas
 from tf_kit.checks import refuse
+from tf_kit.dtypes import widened
 from tf_kit.typing import Tensor
 
 
@@ -161,4 +162,4 @@ def distance(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> float
 
 
 def _array(tensor):
-    return np.asarray(tf.cast(tf.convert_to_tensor(tensor), tf.float32))
+    return keras.ops.convert_to_numpy(widened(tensor))

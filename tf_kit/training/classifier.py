@@ -11,6 +11,7 @@ from keras import ops
 
 from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
@@ -142,7 +143,7 @@ class Classifier(Trainer):
         else:
             r = self.encoder(x, training=training and not self.frozen)
             z = self.head(ops.stop_gradient(r) if self.frozen else r)  # (1)
-        return ops.cast(z, "float32")
+        return widened(z)
 
     def per_example(
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
