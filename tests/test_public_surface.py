@@ -105,7 +105,7 @@ NAMES = {
     "training": "Trainer strategy",
     "pretraining": "Autoencoder DenoisingAutoencoder RBM DeepBeliefNetwork Supervised pretrain_greedily "
     "MaskedAutoencoder MaskedTokens MaskedVectors PatchEncoder TokenEncoder SimCLR BYOL BarlowTwins VICReg nt_xent "
-    "barlow_twins vicreg byol finetune linear_probe knn_accuracy",
+    "barlow_twins vicreg byol SimSiam NNCLR SupCon simsiam nnclr supcon finetune linear_probe knn_accuracy",
     "scaling": "strategy split traffic_bill check_replicas prune quantize distill energy_bill",
     "grading": "check labs.find selftest.solved notebooks.student_notebook",
     "errors": "InputError WorkerLost",
@@ -251,6 +251,12 @@ method.fit(x, batch_size=64, epochs=1)
 pretraining.BYOL(pictures, augment=augment)
 pretraining.BarlowTwins(pictures, augment=augment)
 pretraining.VICReg(pictures, augment=augment)
+pretraining.SimSiam(pictures, augment=augment)
+pretraining.NNCLR(pictures, augment=augment, queue_size=512)
+pretraining.SupCon(pictures, augment=augment, temperature=0.1)
+pretraining.simsiam(x, x)
+pretraining.nnclr(x, x)
+pretraining.supcon(x, x, [0, 1])
 pretraining.nt_xent(x, x, temperature=0.5)
 pretraining.barlow_twins(x, x)
 pretraining.vicreg(x, x)
@@ -317,6 +323,7 @@ def reported(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_script_of_a_user_has_no_type_errors(reported):
     unused = [
         f"{wing}.{name}"

@@ -210,6 +210,41 @@ def byol(prediction, target):
     return sum(2 - 2 * cosine(p, z) for p, z in zip(prediction, target, strict=True)) / len(prediction)
 
 
+def simsiam(prediction, target):
+    """Chen and He 2021, equation 1: the mean of −cos over examples."""
+    return sum(-cosine(p, z) for p, z in zip(prediction, target, strict=True)) / len(prediction)
+
+
+def nnclr(neighbor, prediction, temperature):
+    """Dwibedi et al. 2021, the function L of algorithm 1: cross-entropy of each row of the similarities."""
+    total = 0.0
+    for i, q in enumerate(neighbor):
+        exps = [math.exp(cosine(q, p) / temperature) for p in prediction]
+        total -= math.log(exps[i] / sum(exps))
+    return total / len(neighbor)
+
+
+def nearest(z, support):
+    """Dwibedi et al. 2021, equation 3, for embeddings scaled to length 1."""
+    return np.array([max(support, key=lambda q: cosine(row, q)) for row in z])
+
+
+def supcon(za, zb, y, temperature):
+    """Khosla et al. 2020, equation 2; an example of a negative class has its other view as the only positive."""
+    z, n = [*za, *zb], len(za)
+    total = 0.0
+    for i in range(2 * n):
+        others = [a for a in range(2 * n) if a != i]
+        denominator = sum(math.exp(cosine(z[i], z[a]) / temperature) for a in others)
+        positives = [
+            p for p in others if p % n == i % n or (y is not None and y[i % n] >= 0 and y[p % n] == y[i % n])
+        ]
+        total -= sum(
+            math.log(math.exp(cosine(z[i], z[p]) / temperature) / denominator) for p in positives
+        ) / len(positives)
+    return total / (2 * n)
+
+
 def barlow_twins(za, zb, redundancy_weight):
     """Zbontar et al. 2021, equations 1 and 2, with the batch normalization of their code (ε = 1e-5)."""
     n, d = za.shape

@@ -18,6 +18,9 @@ VIEWS = regularization.compose(
 JOINT = {
     "SimCLR": pretraining.SimCLR,
     "BYOL": pretraining.BYOL,
+    "SimSiam": pretraining.SimSiam,
+    "NNCLR": pretraining.NNCLR,
+    "SupCon": pretraining.SupCon,
     "BarlowTwins": pretraining.BarlowTwins,
     "VICReg": pretraining.VICReg,
 }

@@ -7,6 +7,7 @@
 1 + 0 + 0 + 0. A TensorFlow process supports one number of replicas only, so each number has its own process.
 """
 
+import importlib
 import inspect
 import os
 import sys
@@ -25,6 +26,7 @@ from support.twins import wrong_twin
 from tf_kit import keras_internals, networks, optimizers, regularization, scaling
 from tf_kit.pretraining import (
     BYOL,
+    NNCLR,
     RBM,
     Autoencoder,
     BarlowTwins,
@@ -35,6 +37,8 @@ from tf_kit.pretraining import (
     MaskedVectors,
     PatchEncoder,
     SimCLR,
+    SimSiam,
+    SupCon,
     Supervised,
     TokenEncoder,
     VICReg,
@@ -46,6 +50,10 @@ from tf_kit.pretraining.joint_embedding import simclr as simclr_module
 from tf_kit.randomness import keys as draws
 from tf_kit.training import steps, trainer
 
+# The functions of these names hide the modules.
+nnclr_module, supcon_module = (
+    importlib.import_module(f"tf_kit.pretraining.joint_embedding.{name}") for name in ("nnclr", "supcon")
+)
 ADAM, SGD = keras.optimizers.Adam, keras.optimizers.SGD
 N = 19
 rng = np.random.default_rng(0)
@@ -91,11 +99,11 @@ def noisy(x, key):
     return x + 0.1 * draws.normal(draws.stream(key, "noise"), x.shape[1])
 
 
-def joint(method, projector=(4,), augment=noisy):
+def joint(method, projector=(4,), augment=noisy, **options):
     """With dropout in the encoder, and new views in each step."""
     hidden = networks.mlp((8,), num_classes=None, activation="relu", seed=0).layers[1:]
     layers = [keras.layers.Flatten(), regularization.Dropout(0.3, seed=1), *hidden]
-    return method(keras.Sequential(layers), projector=projector, augment=augment)
+    return method(keras.Sequential(layers), projector=projector, augment=augment, **options)
 
 
 def masked_images():
@@ -139,12 +147,15 @@ METHODS = {  # name → (model, optimizer, inputs, targets)
     "masked_vectors": (lambda: MaskedVectors(encoder(5)), lambda **kw: ADAM(0.01, **kw), X, None),
     "simclr": (lambda: joint(SimCLR), lambda **kw: SGD(0.02, **kw), X, None),
     "byol": (lambda: joint(BYOL), lambda **kw: SGD(0.02, **kw), X, None),
+    "simsiam": (lambda: joint(SimSiam), lambda **kw: SGD(0.02, **kw), X, None),
+    "nnclr": (lambda: joint(NNCLR, queue_size=12), lambda **kw: SGD(0.02, **kw), X, None),
+    "supcon": (lambda: joint(SupCon), lambda **kw: SGD(0.02, **kw), X, np.where(Y < 2, Y, -1)),
     "barlow": (lambda: joint(BarlowTwins, (6, 4)), lambda **kw: SGD(0.02, **kw), X, None),
     "vicreg": (lambda: joint(VICReg), lambda **kw: SGD(0.02, **kw), X, None),
     "finetune": (finetune, lambda **kw: SGD(0.1, momentum=0.9, **kw), IMAGES, Y),
     "probe": (lambda: linear_probe(finetune().encoder, 3), lambda **kw: ADAM(0.01, **kw), IMAGES, Y),
 }
-VALIDATED = ("contrastive_divergence", "supervised", "barlow", "finetune")
+VALIDATED = ("contrastive_divergence", "supervised", "nnclr", "barlow", "finetune")
 CLIP = {"global_clipnorm": 0.1}
 TRAININGS = {  # name → (optimizer's options, compile's options, [(option, examples, batch size, epochs)])
     "plain": ({}, {}, [("even", 16, 8, 3), ("uneven", 19, 9, 2)]),
@@ -289,6 +300,14 @@ def simclr(module=simclr_module):
     return fit(joint(module.SimCLR), SGD(0.02))
 
 
+def nnclr(module=nnclr_module):
+    return fit(joint(module.NNCLR, queue_size=12), SGD(0.02))
+
+
+def supcon(module=supcon_module):
+    return fit(joint(module.SupCon), SGD(0.02), np.where(Y < 2, Y, -1))
+
+
 def frame_of_simclr(module=frame):
     """SimCLR with the base class of another module."""
 
@@ -346,6 +365,8 @@ SINGLE = {
         own_optimizer,
         compiled_views,
         simclr,
+        nnclr,
+        supcon,
         frame_of_simclr,
         center,
         accumulated,
@@ -361,6 +382,9 @@ TWINS = {  # name → (method, right, wrong): faults that one replica would not 
     "history of one replica": (center, "sums = sum_over_replicas(ops", "sums = (ops"),
     "negatives of one replica": (simclr, "every = gather(z)", "every = z"),
     "anchors in other places": (simclr, "every[:, 1], random.index", "every[:, 1], random.index * 0"),
+    "predictions of one replica": (nnclr, "every = gather(p)", "every = p"),
+    "queue of one replica": (nnclr, "unit(gather(ops.stop_gradient(z[:, 0])))", "unit(ops.stop_gradient(z[:, 0]))"),
+    "classes in another order": (supcon, "gather(z), gather(y)", "gather(z), gather(y)[::-1]"),
     "sum over replicas twice": (summed_by_keras, '"] = list', '"] = optimizer._all_reduce_sum_gradients'),
     "no sum over replicas": (center, "place.sum_gradients(", "list("),
     "no clipping of the mean": (summed_by_keras, "optimizer._clip_gradients(gradients)", "gradients"),
@@ -396,6 +420,7 @@ TOLERANCES = {
     "half_precision": 2e-4,
     "not_a_number": 2e-4,
     "barlow": 5e-6,  # its correlations divide by small deviations; measured: 1.6e-6 in the History
+    "nnclr": 5e-6,  # its similarities are divided by a temperature of 0.1; measured: 2.0e-6
     "compiled_views": 5e-6,  # also Barlow Twins
     "masked_images": 5e-6,  # its layer norms divide by small deviations; measured: 1.1e-6
 }

@@ -9,6 +9,7 @@ from support.pretrainer import check_form, check_pretrainer, encoder
 from tf_kit import data, regularization
 from tf_kit.pretraining import (
     BYOL,
+    NNCLR,
     RBM,
     Autoencoder,
     BarlowTwins,
@@ -18,6 +19,8 @@ from tf_kit.pretraining import (
     MaskedVectors,
     PatchEncoder,
     SimCLR,
+    SimSiam,
+    SupCon,
     TokenEncoder,
     VICReg,
 )
@@ -51,7 +54,7 @@ SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
         pytest.param(with_decoder, ADAM(0.01), marks=pytest.mark.slow),
         pytest.param(untied, ADAM(0.01), marks=pytest.mark.slow),
         (DenoisingAutoencoder, ADAM(0.01)),
-        (contrastive, SGD(0.2, momentum=0.5)),
+        pytest.param(contrastive, SGD(0.2, momentum=0.5), marks=pytest.mark.slow),
         pytest.param(persistent, SGD(0.2, momentum=0.5), marks=pytest.mark.slow),
     ],
     ids=lambda each: getattr(each, "__name__", None),
@@ -64,8 +67,8 @@ def test_keeps_the_contract(factory, optimizer, tmp_path):
 VIEWS = regularization.compose(regularization.RandomCrop(1), regularization.AddNoise(0.1))
 
 
-def joint(method):
-    return lambda encoder, seed: method(encoder, projector=(8, 4), augment=VIEWS, seed=seed)
+def joint(method, **options):
+    return lambda encoder, seed: method(encoder, projector=(8, 4), augment=VIEWS, seed=seed, **options)
 
 
 def patch_encoder(seed=0):
@@ -85,9 +88,12 @@ def hidden_tokens(encoder, seed):
     ("factory", "encoder"),
     [
         (joint(SimCLR), encoder),
-        pytest.param(joint(BYOL), encoder, marks=pytest.mark.slow),
-        pytest.param(joint(BarlowTwins), encoder, marks=pytest.mark.slow),
-        pytest.param(joint(VICReg), encoder, marks=pytest.mark.slow),
+        (joint(BYOL), encoder),
+        (joint(SimSiam), encoder),
+        (joint(NNCLR, queue_size=40), encoder),
+        (joint(SupCon), encoder),
+        (joint(BarlowTwins), encoder),
+        (joint(VICReg), encoder),
         (MaskedVectors, encoder),
         pytest.param(MaskedAutoencoder, patch_encoder, marks=pytest.mark.slow),
         pytest.param(hidden_tokens, token_encoder, marks=pytest.mark.slow),

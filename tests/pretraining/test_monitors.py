@@ -75,7 +75,7 @@ def test_warns_once_of_a_collapse_within_an_epoch(digits, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["BYOL", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SimCLR", "BarlowTwins", "VICReg"))],
+    methods.JOINT,
 )
 def test_does_not_warn_of_a_healthy_run(digits, name):
     train, val = digits
@@ -109,6 +109,7 @@ def test_warns_again_in_a_second_training(digits):
         assert len(fit(collapsed, train.x[:640], monitor)[1]) == 1
 
 
+@pytest.mark.slow
 def test_does_not_warn_again_in_a_continued_training(digits, tmp_path):
     """In this process, and in another one that resumes the run; `collapsed_in` is restored."""
     train, val = digits
@@ -234,6 +235,7 @@ def test_measures_neighbors_after_each_epoch(digits):
     assert accuracies[-1] == knn_accuracy(model.encoder, train, val, k=5)
 
 
+@pytest.mark.slow
 def test_every_record_contains_the_values(digits, tmp_path):
     """History, CSV and TensorBoard events of the run, Keras's CSVLogger; also those of a resumed run."""
     train, val = digits

@@ -68,6 +68,9 @@ TRAINERS = {
     "DenoisingAutoencoder": (lambda: pretraining.DenoisingAutoencoder(dense()), VECTORS, None),
     "SimCLR": (lambda: joint(pretraining.SimCLR), IMAGES, None),
     "BYOL": (lambda: joint(pretraining.BYOL), IMAGES, None),
+    "SimSiam": (lambda: joint(pretraining.SimSiam), IMAGES, None),
+    "NNCLR": (lambda: joint(pretraining.NNCLR), IMAGES, None),
+    "SupCon": (lambda: joint(pretraining.SupCon), IMAGES, LABELS),
     "BarlowTwins": (lambda: joint(pretraining.BarlowTwins), IMAGES, None),
     "VICReg": (lambda: joint(pretraining.VICReg), IMAGES, None),
     "MaskedVectors": (lambda: pretraining.MaskedVectors(encoder()), VECTORS, None),
@@ -132,6 +135,7 @@ def test_pieces_give_the_numbers_of_single_steps_with(compiled):
     assert_same(trained("Classifier", **fresh()), trained("Classifier", [LooksAtMinibatches()], **fresh()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("callbacks", [[], [LooksAtMinibatches()]], ids=["pieces", "steps"])
 def test_training_begins_in_the_middle_of_an_epoch(callbacks):
     """Steps 0 to 2 of the second epoch, then `initial_step=3`, give the weights of the whole training."""

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from tf_kit.pretraining.greedy import Supervised as Supervised
     from tf_kit.pretraining.greedy import pretrain_greedily as pretrain_greedily
     from tf_kit.pretraining.joint_embedding import BYOL as BYOL
+    from tf_kit.pretraining.joint_embedding import NNCLR as NNCLR
     from tf_kit.pretraining.joint_embedding import BarlowTwins as BarlowTwins
+    from tf_kit.pretraining.joint_embedding import BatchObjective as BatchObjective
+    from tf_kit.pretraining.joint_embedding import JointEmbedding as JointEmbedding
     from tf_kit.pretraining.joint_embedding import SimCLR as SimCLR
+    from tf_kit.pretraining.joint_embedding import SimSiam as SimSiam
+    from tf_kit.pretraining.joint_embedding import SupCon as SupCon
     from tf_kit.pretraining.joint_embedding import VICReg as VICReg
     from tf_kit.pretraining.joint_embedding import nt_xent as nt_xent
     from tf_kit.pretraining.joint_embedding import projection_head as projection_head
     from tf_kit.pretraining.joint_embedding.barlow_twins import barlow_twins as barlow_twins
     from tf_kit.pretraining.joint_embedding.byol import byol as byol
+    from tf_kit.pretraining.joint_embedding.nnclr import nnclr as nnclr
+    from tf_kit.pretraining.joint_embedding.simsiam import simsiam as simsiam
+    from tf_kit.pretraining.joint_embedding.supcon import supcon as supcon
     from tf_kit.pretraining.joint_embedding.vicreg import vicreg as vicreg
     from tf_kit.pretraining.masked import MaskedAutoencoder as MaskedAutoencoder
     from tf_kit.pretraining.masked import MaskedTokens as MaskedTokens
@@ -50,13 +58,21 @@ else:  # hidden from type checkers, which would accept any name if there were a 
             "tf_kit.pretraining.greedy": ("Supervised", "pretrain_greedily"),
             "tf_kit.pretraining.joint_embedding": (
                 "BYOL",
+                "NNCLR",
                 "BarlowTwins",
+                "BatchObjective",
+                "JointEmbedding",
                 "SimCLR",
+                "SimSiam",
+                "SupCon",
                 "VICReg",
                 "barlow_twins",
                 "byol",
+                "nnclr",
                 "nt_xent",
                 "projection_head",
+                "simsiam",
+                "supcon",
                 "vicreg",
             ),
             "tf_kit.pretraining.masked": ("MaskedAutoencoder", "MaskedTokens", "MaskedVectors"),

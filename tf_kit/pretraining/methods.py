@@ -111,6 +111,36 @@ class BYOLOptions(JointEmbeddingOptions):
 
 
 @dataclasses.dataclass(frozen=True)
+class SimSiamOptions(JointEmbeddingOptions):
+    """Options of `SimSiam`."""
+
+    subject = "SimSiam"
+
+
+@dataclasses.dataclass(frozen=True)
+class NNCLROptions(JointEmbeddingOptions):
+    """Options of `NNCLR`."""
+
+    subject = "NNCLR"
+
+    temperature: float = option(
+        0.1, "Temperature τ; the smaller, the more the most similar predictions count", above=0
+    )
+    queue_size: int = option(4096, "Earlier embeddings among which the neighbors are searched", at_least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SupConOptions(JointEmbeddingOptions):
+    """Options of `SupCon`."""
+
+    subject = "SupCon"
+
+    temperature: float = option(
+        0.1, "Temperature τ; the smaller, the more the hardest negatives count", above=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class BarlowTwinsOptions(JointEmbeddingOptions):
     """Options of `BarlowTwins`."""
 
@@ -190,6 +220,12 @@ class TrainingOptions(Options):
     )
     batch_size: int | None = option(None, "Examples per step", at_least=1)
     learning_rate: float | None = option(None, "Learning rate of the optimizer", above=0)
+    precision: str | None = option(
+        None,
+        "Precision of products; auto takes bfloat16 where it is faster and the method as good",
+        choices=("auto", "float32", "bfloat16"),
+        default_text="float32",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,9 +314,12 @@ class Method:
         encoders: kinds of encoder that it supports, the default first.
         greedy: whether it trains layer by layer.
         views: whether it learns from two augmented views.
+        labels: use of the labels of the training examples: "ignored", "optional" or "needed".
         recipe: own options whose default in a run, for small images, differs from the declared one.
         epochs, batch_size, learning_rate: defaults for a data set of a thousand images; a greedy method uses the
             epochs for each layer. The rate is for Adam, for RBMs for momentum 0.9.
+        precision: default of `TrainingOptions.precision`.
+        good_in_bfloat16: whether probes of its encoders were as good after a training in bfloat16, see the guide.
         example: flags of an example in the help.
     """
 
@@ -291,10 +330,13 @@ class Method:
     encoders: tuple[str, ...] = ("mlp",)
     greedy: bool = False
     views: bool = False
+    labels: str = "ignored"
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int = 40
     batch_size: int = 128
     learning_rate: float = 0.002
+    precision: str | None = None
+    good_in_bfloat16: bool = True
     example: str = ""
 
     @property
@@ -305,7 +347,7 @@ class Method:
     @property
     def supervised(self) -> bool:
         """Whether it needs labels."""
-        return self.class_name == "Supervised"
+        return self.labels == "needed"
 
     @property
     def reads_text(self) -> bool:
@@ -361,6 +403,7 @@ METHODS = {
         "supervised layers",
         "Supervised",
         "predicts labels, layer by layer",
+        labels="needed",
         example="--labels 300",
         **_LAYERS,
     ),
@@ -379,6 +422,31 @@ METHODS = {
         "predicts what a slow copy of itself makes of the other view",
         BYOLOptions,
         example="--momentum 0.996",
+        **_VIEWS,
+    ),
+    "simsiam": Method(
+        "SimSiam",
+        "SimSiam",
+        "predicts its own embedding of the other view, held constant",
+        SimSiamOptions,
+        example="--batch-size 256",
+        **_VIEWS,
+    ),
+    "nnclr": Method(
+        "NNCLR",
+        "NNCLR",
+        "predicts the nearest neighbor of the other view among earlier images",
+        NNCLROptions,
+        example="--queue-size 2048",
+        **_VIEWS,
+    ),
+    "supcon": Method(
+        "SupCon",
+        "SupCon",
+        "finds all views of the same class, or without labels the other view, in the batch",
+        SupConOptions,
+        labels="optional",
+        example="--labels 300",
         **_VIEWS,
     ),
     "barlow": Method(

@@ -7,12 +7,12 @@ import tensorflow as tf
 from support.twins import wrong_twin
 
 from tf_kit import regularization
-from tf_kit.pretraining import BYOL, BarlowTwins, SimCLR, VICReg
+from tf_kit.pretraining import BYOL, NNCLR, BarlowTwins, SimCLR, SimSiam, SupCon, VICReg
 from tf_kit.pretraining.joint_embedding import gradient_caching
 from tf_kit.pretraining.joint_embedding.simclr import nt_xent
 
 DENSE = keras.layers.Dense
-METHODS = [SimCLR, *(pytest.param(method, marks=pytest.mark.slow) for method in (BYOL, BarlowTwins, VICReg))]
+METHODS = [SimCLR, BYOL, SimSiam, NNCLR, SupCon, BarlowTwins, VICReg]
 
 
 def images(n=11, seed=0):
@@ -77,6 +77,7 @@ def test_gradient(check):
     check(gradient_caching)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [

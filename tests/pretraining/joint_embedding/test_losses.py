@@ -11,13 +11,17 @@ from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
 from tf_kit import pretraining
-from tf_kit.pretraining import barlow_twins, byol, nt_xent, vicreg
+from tf_kit.pretraining import barlow_twins, byol, nnclr, nt_xent, simsiam, supcon, vicreg
 from tf_kit.pretraining.joint_embedding import embeddings as shared
+from tf_kit.pretraining.joint_embedding import nearest
 
 WEIGHTS = {"invariance_weight": 3.0, "variance_weight": 5.0, "covariance_weight": 2.0}
 LOSSES = {  # name → arguments, none of them 1
     "nt_xent": {"temperature": 0.3},
     "byol": {},
+    "simsiam": {},
+    "nnclr": {"temperature": 0.3},
+    "supcon": {"y": None, "temperature": 0.3},
     "barlow_twins": {"redundancy_weight": 0.7},
     "vicreg": WEIGHTS,
 }
@@ -26,11 +30,15 @@ MODULES = {
     for name, file in {
         "nt_xent": "simclr",
         "byol": "byol",
+        "simsiam": "simsiam",
+        "nnclr": "nnclr",
+        "supcon": "supcon",
         "barlow_twins": "barlow_twins",
         "vicreg": "vicreg",
     }.items()
 }
-EVERY = {"nt_xent": nt_xent, "byol": byol, "barlow_twins": barlow_twins, "vicreg": vicreg}
+EVERY = {name: getattr(pretraining, name) for name in MODULES}
+CONSTANT = {"byol": 1, "simsiam": 1, "nnclr": 0}  # which of the two arrays gets no gradient
 every_loss = pytest.mark.parametrize("name", EVERY)
 
 
@@ -68,9 +76,9 @@ def check_gradient(module, name):
         a, b = tf.constant(za), tf.constant(zb)
         tape.watch([a, b])
         value = getattr(module, name)(a, b, **LOSSES[name])
-    for array, ours in zip((za, zb), tape.gradient(value, (a, b)), strict=True):
-        if name == "byol" and array is zb:
-            assert ours is None  # the target is a constant
+    for place, (array, ours) in enumerate(zip((za, zb), tape.gradient(value, (a, b)), strict=True)):
+        if place == CONSTANT.get(name):
+            assert ours is None
             continue
         by_hand = oracle.central_differences(lambda: getattr(oracle, name)(za, zb, **LOSSES[name]), array)
         np.testing.assert_allclose(ours, by_hand, rtol=1e-5, atol=1e-8)
@@ -108,6 +116,35 @@ def check_variance_of_one(module):
     np.testing.assert_allclose(module.vicreg(copies, copies, 0, 0, 1), 2 * (1 + 1) / 2, rtol=1e-6)
 
 
+def check_negative_cosines(module):
+    """The loss is −1 for equal directions, 0 at a right angle, 1 for opposite ones, for any lengths."""
+    z = np.array([[3.0, 4.0]])
+    for other, expected in ((z / 9, -1), (z[:, ::-1] * [1, -1], 0), (-2 * z, 1)):
+        np.testing.assert_allclose(module.simsiam(z, other), expected, atol=1e-12)
+
+
+def check_equal_predictions(module):
+    """With equal predictions each neighbor has n equally likely candidates."""
+    for n in (1, 2, 50):
+        equal = np.tile([[0.3, -2.0]], (n, 1))
+        np.testing.assert_allclose(module.nnclr(embeddings(n, 2)[0], equal), math.log(n), atol=1e-12)
+
+
+def check_orthogonal_classes(module):
+    """Two orthogonal classes of m examples each: log((2m − 1) e^{1/τ} + 2m) − 1/τ, for any views of a class."""
+    m, tau = 3, 0.5
+    z, y = np.eye(2).repeat(m, axis=0), [7] * m + [4] * m
+    expected = math.log((2 * m - 1) * math.exp(1 / tau) + 2 * m) - 1 / tau
+    np.testing.assert_allclose(module.supcon(z, 3 * z, y, tau), expected, rtol=1e-12)
+
+
+def check_one_class(module):
+    """With equal embeddings each anchor has 2n − 1 equally likely candidates, whatever the classes are."""
+    equal = np.tile([[0.3, -2.0]], (4, 1))
+    for y in ([0, 0, 0, 0], [0, 1, 0, -1], None):
+        np.testing.assert_allclose(module.supcon(equal, equal, y), math.log(7), rtol=1e-7)
+
+
 def check_directions(module):
     """The loss is 0 for equal directions, 2 at a right angle, 4 for opposite ones, for any lengths."""
     z = np.array([[3.0, 4.0]])
@@ -121,6 +158,10 @@ CLOSED = [
     check_uncorrelated_equal_views,
     check_variance_of_one,
     check_directions,
+    check_negative_cosines,
+    check_equal_predictions,
+    check_orthogonal_classes,
+    check_one_class,
 ]
 
 
@@ -151,6 +192,13 @@ def test_closed_case(check):
         ("nt_xent", "ops.sum(ops.square(z), axis=-1, keepdims=True)", "ops.sum(ops.square(z), axis=0, keepdims=True)"),
         ("byol", "p - unit(target)", "p + unit(target)"),
         ("byol", "ops.sum(ops.square(difference", "ops.mean(ops.square(difference"),
+        ("simsiam", "byol_of_each(prediction, target) / 2 - 1", "byol_of_each(prediction, target) - 1"),
+        ("nnclr", "unit(neighbor)) / temperature", "unit(neighbor)) * temperature"),
+        ("nnclr", "ops.transpose(unit(every))", "ops.transpose(every)"),
+        ("nnclr", "ops.logsumexp(similarity, axis=1)", "ops.logsumexp(similarity, axis=0)"),
+        ("nnclr", "ops.sum(q * unit(prediction), axis=1)", "ops.sum(q * q, axis=1)"),
+        ("supcon", "axis=1) / temperature", "axis=1)"),
+        ("supcon", ") - agreement", ") + agreement"),
         ("barlow_twins", "ops.sum(weighted * distance)", "ops.sum(weighted)"),
         ("barlow_twins", "(1 - identity) + identity)", "identity + 1 - identity)"),
         ("barlow_twins", "rb / num_examples", "rb / (num_examples - 1)"),
@@ -188,7 +236,7 @@ def test_wrong_twin_has_another_gradient(name, right, wrong):
         check_gradient(wrong_twin(MODULES[name], right, wrong), name)
 
 
-@every_loss
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "nnclr"])
 def test_is_symmetric_in_the_views(name):
     za, zb = embeddings()
     np.testing.assert_allclose(EVERY[name](za, zb), EVERY[name](zb, za), rtol=1e-12)
@@ -229,11 +277,13 @@ def test_degenerate_batches_have_finite_gradients(name, case):
         "one": embeddings(1, 3, dtype="float32"),
     }[case]
     with tf.GradientTape() as tape:
-        a = tf.constant(za)
-        tape.watch(a)
-        value = EVERY[name](a, zb)
+        a, b = tf.constant(za), tf.constant(zb)
+        tape.watch([a, b])
+        value = EVERY[name](a, b)
     assert np.isfinite(value)
-    assert np.all(np.isfinite(tape.gradient(value, a)))
+    gradients = [each for each in tape.gradient(value, (a, b)) if each is not None]
+    assert len(gradients) == 1 + (name not in CONSTANT)
+    assert np.all(np.isfinite(gradients))
 
 
 @every_loss
@@ -250,6 +300,14 @@ def test_half_precision_inputs_give_float32(name):
     [
         (lambda: nt_xent(np.ones((3, 2)), np.ones((3, 2)), temperature=0), "temperature=0"),
         (lambda: nt_xent(np.ones((3, 2)), np.ones((4, 2))), r"shapes \(3, 2\) and \(4, 2\)"),
+        (lambda: nnclr(np.ones((3, 2)), np.ones((3, 2)), 0), "temperature=0"),
+        (lambda: nnclr(np.ones((3, 2)), np.ones((4, 2))), r"shapes \(3, 2\) and \(4, 2\)"),
+        (lambda: nearest(np.ones((3, 2)), np.ones((4, 3))), r"shapes \(3, 2\) and \(4, 3\)"),
+        (lambda: simsiam(np.ones(3), np.ones(3)), r"shapes \(3,\) and \(3,\)"),
+        (lambda: supcon(np.ones((3, 2)), np.ones((3, 2)), temperature=-1), "temperature=-1"),
+        (lambda: supcon(np.ones((3, 2)), np.ones((3, 2)), [0, 1]), r"shape \(2,\)"),
+        (lambda: supcon(np.ones((3, 2)), np.ones((3, 2)), [0.0, 1.0, 1.0]), "dtype float"),
+        (lambda: supcon(np.ones((3, 2)), np.ones((3, 2)), np.eye(3, dtype=int)), r"shape \(3, 3\)"),
         (lambda: byol(np.ones(3), np.ones(3)), r"shapes \(3,\) and \(3,\)"),
         (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 1))), r"shapes \(3, 2\) and \(3, 1\)"),
         (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 2)), -1), "redundancy_weight=-1"),

@@ -1,4 +1,4 @@
-"""SimCLR, BYOL, Barlow Twins, VICReg: their views, their losses, and learning of digits."""
+"""Methods with two views: their views, their losses, and learning of digits."""
 
 import inspect
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from tf_kit.pretraining import (
     BarlowTwins,
     ExampleRandom,
     SimCLR,
+    SupCon,
     VICReg,
     joint_embedding,
     knn_accuracy,
@@ -24,10 +25,7 @@ from tf_kit.pretraining import (
 from tf_kit.regularization import RandomCrop, example_keys
 
 DENSE = keras.layers.Dense
-every_method = pytest.mark.parametrize(
-    "method",
-    [SimCLR, *(pytest.param(method, marks=pytest.mark.slow) for method in (BYOL, BarlowTwins, VICReg))],
-)
+every_method = pytest.mark.parametrize("method", methods.JOINT.values())
 
 
 def images(n=6, seed=0):
@@ -201,7 +199,8 @@ def test_learns_digits(method):
     before = knn_accuracy(untrained, train, val, k=5), methods.probe_accuracy(untrained, train, val)
     model = method(methods.dense_encoder(), augment=methods.VIEWS)
     model.compile(keras.optimizers.Adam(methods.LEARNING_RATE))
-    losses = model.fit(train.x, batch_size=128, epochs=methods.EPOCHS, verbose=0).history["loss"]
+    y = train.y if method is SupCon else None
+    losses = model.fit(train.x, y, batch_size=128, epochs=methods.EPOCHS, verbose=0).history["loss"]
     after = knn_accuracy(model.encoder, train, val, k=5), methods.probe_accuracy(model.encoder, train, val)
     assert losses[-1] < losses[0]
     assert after[0] > max(0.9, before[0] + 0.02), (before, after)

@@ -1,27 +1,37 @@
 """Joint-embedding pretraining: the embeddings of two views of an example are trained to agree.
 
 A constant embedding would agree as well. Each method prevents it differently: by negatives, the other examples of the
-batch (`SimCLR`), by features that vary and are not redundant (`BarlowTwins`, `VICReg`), or by a teacher that is not
-trained (`BYOL`).
+batch (`SimCLR`, `NNCLR`, `SupCon`), by features that vary and are not redundant (`BarlowTwins`, `VICReg`), or by
+targets that are not trained: those of a slow teacher (`BYOL`), or of the network itself (`SimSiam`).
 """
 
 from tf_kit.pretraining.joint_embedding.barlow_twins import BarlowTwins, barlow_twins
 from tf_kit.pretraining.joint_embedding.byol import BYOL, byol
 from tf_kit.pretraining.joint_embedding.frame import BatchObjective, JointEmbedding
+from tf_kit.pretraining.joint_embedding.nnclr import NNCLR, nearest, nnclr
 from tf_kit.pretraining.joint_embedding.projection import projection_head
 from tf_kit.pretraining.joint_embedding.simclr import SimCLR, nt_xent
+from tf_kit.pretraining.joint_embedding.simsiam import SimSiam, simsiam
+from tf_kit.pretraining.joint_embedding.supcon import SupCon, supcon
 from tf_kit.pretraining.joint_embedding.vicreg import VICReg, vicreg
 
 __all__ = [
     "BYOL",
+    "NNCLR",
     "BarlowTwins",
     "BatchObjective",
     "JointEmbedding",
     "SimCLR",
+    "SimSiam",
+    "SupCon",
     "VICReg",
     "barlow_twins",
     "byol",
+    "nearest",
+    "nnclr",
     "nt_xent",
     "projection_head",
+    "simsiam",
+    "supcon",
     "vicreg",
 ]

@@ -5,11 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from tf_kit.checks import refuse
-from tf_kit.networks.inspection import build_on, call_with, freeze_parts, one_vector
+from tf_kit.dtypes import widened
+from tf_kit.networks.inspection import build_on, call_with, freeze_parts
 from tf_kit.pretraining.joint_embedding.embeddings import one_over_length, pair, unit
-from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
-from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
+from tf_kit.pretraining.joint_embedding.prediction import JointEmbeddingWithPredictor
 from tf_kit.pretraining.methods import BYOLOptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.typing import ArrayLike, Tensor
@@ -108,7 +107,7 @@ class Teacher(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
-class BYOL(JointEmbedding):
+class BYOL(JointEmbeddingWithPredictor):
     """BYOL (bootstrap your own latent): the student predicts the embedding of the other view by a slow teacher.
 
     It needs no negatives. With the student's weights θ (encoder, projector, predictor) and the teacher's weights ξ
@@ -124,9 +123,7 @@ class BYOL(JointEmbedding):
     that are. In training its batch norms use the batch; their moving statistics come from its own passes.
 
     Args:
-        encoder, projector, augment, seed, chunk_size: as for `JointEmbedding`.
-        predictor: Keras layer or model that maps embeddings to embeddings, or a tuple of the sizes of its hidden
-            layers. Defaults to None, one hidden layer of 256 with batch norm.
+        encoder, projector, augment, predictor, seed, chunk_size: as for `JointEmbeddingWithPredictor`.
         momentum: ρ in [0, 1], the share of its weights that the teacher keeps in each step; 1 never changes it.
             Defaults to 0.99.
 
@@ -152,29 +149,13 @@ class BYOL(JointEmbedding):
         chunk_size: int | None = BYOLOptions.chunk_size,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
-        sizes = predictor is None or isinstance(predictor, tuple | list)
-        if not (sizes or isinstance(predictor, keras.layers.Layer)):
-            received = type(predictor).__name__
-            refuse(
-                "BYOL.predictor", "be a Keras layer or model, or a tuple of sizes of hidden layers", received
-            )
-        self.hidden_units = tuple(predictor or UNITS[:1]) if sizes else None
-        self.predictor: Any = None if sizes else predictor
+        super().__init__(encoder, projector, augment, predictor, seed, chunk_size, **kwargs)
         self.options = BYOLOptions(chunk_size, momentum)
         self.momentum = self.options.momentum
         self.teacher_encoder, self.teacher_projector = Teacher(self.encoder), Teacher(self.projector)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        features = self._embedding_shape[-1]
-        if self.predictor is None and self.hidden_units is not None:
-            units, seed = (*self.hidden_units, features), self.seed + 1000
-            self.predictor = projection_head(units, seed=seed, name="predictor", dtype=self.dtype_policy)
-        predicted = one_vector("BYOL.predictor", self.predictor, self._embedding_shape)
-        if predicted[-1] != features:
-            requirement = f"return the {features} features of the embedding"
-            refuse("BYOL.predictor", requirement, f"{predicted[-1]} features")
         for (teacher, student), shape in zip(
             self._pairs, (input_shape, self._representation_shape), strict=True
         ):
@@ -188,12 +169,10 @@ class BYOL(JointEmbedding):
         return (self.teacher_encoder, self.encoder), (self.teacher_projector, self.projector)
 
     def loss_of_each(self, z: Tensor, views: Tensor, random: ExampleRandom, training: bool) -> Tensor:
-        shape = (-1, 2, z.shape[-1])
-        p = self.predictor(ops.reshape(z, (-1, z.shape[-1])), training=training)
-        p = ops.reshape(ops.cast(p, "float32"), shape)  # (1)
+        p = self.predictions(z, training)  # (1)
         target = self.teacher_encoder(views, training=training)
         target = self.teacher_projector(target, training=training)
-        target = ops.reshape(ops.cast(target, "float32"), shape)  # (2)
+        target = ops.reshape(widened(target), (-1, 2, z.shape[-1]))  # (2)
         return byol_of_each(p[:, 0], target[:, 1]) + byol_of_each(p[:, 1], target[:, 0])  # (3)
 
     def train_step(self, batch: Any) -> dict[str, Tensor]:
@@ -203,8 +182,3 @@ class BYOL(JointEmbedding):
                 if fast.trainable:  # the teacher has its own moving statistics
                     slow.assign(self.momentum * slow + (1 - self.momentum) * fast)  # (4)
         return result
-
-    def get_config(self) -> dict[str, Any]:
-        hidden = self.hidden_units
-        predictor = keras.saving.serialize_keras_object(self.predictor) if hidden is None else list(hidden)
-        return {**super().get_config(), "predictor": predictor}

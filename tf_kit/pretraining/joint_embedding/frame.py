@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import all_layers, freeze_parts, one_vector
 from tf_kit.pretraining.joint_embedding.gradient_caching import check_chunkable, encode_in_chunks
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
@@ -19,7 +20,7 @@ from tf_kit.typing import ArrayLike, Tensor
 
 
 class JointEmbedding(Pretrainer):
-    """Base class of SimCLR, BYOL, Barlow Twins and VICReg; a subclass defines `loss_of_each`.
+    """Base class of the methods with two views; a subclass defines `loss_of_each`.
 
     For view v ∈ {0, 1} of the i-th example of the global batch at step t,
 
@@ -130,22 +131,26 @@ class JointEmbedding(Pretrainer):
         return augment(x, ops.reshape(ops.stack(keys, axis=1), (-1, 2)))  # (1)
 
     def embed(self, x: ArrayLike, training: bool = False) -> Tensor:
-        """Compute the embeddings z of inputs, equation (2), (n, d), float32."""
+        """Compute the embeddings z of inputs, equation (2), (n, d), at least float32."""
         x = ops.convert_to_tensor(x)
         self.build_for(x)
         if training and self.chunk_size is not None:
             r = encode_in_chunks(self.encoder, x, 2 * self.chunk_size)
         else:
             r = self.encoder(x, training=training)
-        return ops.cast(self.projector(r, training=training), "float32")  # (2)
+        return widened(self.projector(r, training=training))  # (2)
 
     def per_example(
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
     ) -> tuple[dict[str, Tensor], None]:
+        views, z = self.embedded_views(x, random, training)
+        return {"loss": self.loss_of_each(z, views, random, training)}, None
+
+    def embedded_views(self, x: Tensor, random: ExampleRandom, training: bool) -> tuple[Tensor, Tensor]:
+        """Make the views of a batch, (2n, …), and their embeddings, (n, 2, d)."""
         views = self.views(x, random)
         z = self.embed(views, training=training)
-        z = ops.reshape(z, (-1, 2, z.shape[-1]))
-        return {"loss": self.loss_of_each(z, views, random, training)}, None
+        return views, ops.reshape(z, (-1, 2, z.shape[-1]))
 
     def _refuse_unsupported_on_replicas(self):
         super()._refuse_unsupported_on_replicas()

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_kit.checks import refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import all_layers, call_with, output_shape
 from tf_kit.typing import Tensor
 
@@ -29,7 +30,7 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
         chunk_size: number of rows per chunk.
 
     Returns:
-        h, (n, …), float32.
+        h, (n, …), at least float32.
 
     Reference: Gao, Zhang, Han, Callan, 2021, Scaling deep contrastive learning batch size under memory limited setup,
     section 3, arXiv:2101.06983.
@@ -45,8 +46,9 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
     def forward(i, weights, state):
         values = [*zip(trained, weights, strict=True), *zip(states, state, strict=True)]
         h, after = call_with(encoder, values, x[rows(i)], training=True)
-        return tf.cast(h, tf.float32), tuple(after(each) for each in states)
+        return widened(h), tuple(after(each) for each in states)
 
+    dtype = keras.backend.result_type(encoder.compute_dtype, "float32")
     shape = output_shape(
         encoder, (None, *x.shape[1:])
     )  # out here, as it may trace the encoder with its variables
@@ -61,7 +63,7 @@ def encode_in_chunks(encoder: keras.layers.Layer, x: Tensor, chunk_size: int) ->
             h, state = forward(i, constants, state)
             return i + 1, state, parts.write(i, h)
 
-        parts = tf.TensorArray(tf.float32, num_chunks, infer_shape=False, element_shape=shape)
+        parts = tf.TensorArray(dtype, num_chunks, infer_shape=False, element_shape=shape)
         _, end, parts = tf.while_loop(lambda i, *_: i < num_chunks, encode_chunk, (0, start, parts))
 
         def gradient(dh, *_):
