@@ -10,11 +10,13 @@ import keras
 import numpy as np
 
 from tf_kit.checks import count, number, refuse
+from tf_kit.data.fingerprint import of_arrays
 from tf_kit.data.loading import is_folder
 from tf_kit.data.splits import Split
 from tf_kit.errors import InputError
 from tf_kit.pretraining import finetune, knn_accuracy, linear_probe
 from tf_kit.pretraining.transfer import share_of_votes_right
+from tf_kit.runs import recorded_data, recorded_division
 from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.inputs import write_inputs
@@ -132,7 +134,7 @@ def _classify(
         count(f"{function}.{name}", training[name])
     number(f"{function}.learning_rate", training["learning_rate"], above=0)
     count(f"{function}.seed", seed, at_least=0)
-    encoder, pretrained, collapsed_in = _encoder_of(folder, function)
+    encoder, pretrained, collapsed_in, copy = _encoder_of(folder, function)
     if pretrained.get("method") == "tokens":
         requirement = f"have been pretrained on images to {kind}"
         received = f"{folder}, pretrained on text, which has no classes"
@@ -140,7 +142,7 @@ def _classify(
     shape = tuple(encoder.get_build_config()["input_shape"][1:])
     labelled = labelled_examples(
         function,
-        Path(folder),
+        copy,
         shape,
         pretrained,
         name=data,
@@ -165,7 +167,8 @@ def _classify(
         encoder, precision, Path(folder) / "encoder.keras", training["batch_size"], out if resume else None
     )
     chosen |= {"precision": used} if used else {}
-    run = Run(out, {"command": kind, **chosen}, resume=resume)
+    contents = labelled.contents and labelled.contents | _weights_of(encoder)
+    run = Run(out, {"command": kind, **chosen}, resume=resume, data=contents)
     if run.results:
         return run.results
     for stage, epoch in collapsed_in.items():
@@ -263,16 +266,23 @@ def folder_within(
 
 
 def _encoder_of(folder, function):
-    """Load the encoder of a run, the options of the run, and the epochs in which its stages collapsed."""
+    """Load the encoder of a run, its options, the epochs in which its stages collapsed, and its folder or a copy."""
     subject = f"{function}.folder"
     workers.done_by_chief(lambda: _check_pretrained(Path(folder), subject))
-    copy = workers.folder_from_chief(folder, ("encoder.keras", "config.json", "results.json"))
+    names = ("encoder.keras", "config.json", "results.json", recorded_data.FILE, recorded_division.RECORD)
+    copy = workers.folder_from_chief(folder, names)
     config = read_json(copy / "config.json", "config.json")
     options = config.get("options") if isinstance(config, dict) else None
     if not isinstance(options, dict) or not options.get("data"):
         refuse(subject, "be the folder of a pretraining, with its config.json", f"{folder}", flag="RUN")
     encoder = _load_encoder(copy / "encoder.keras", Path(folder), subject)
-    return encoder, options, _collapsed_in(copy / "results.json")
+    return encoder, options, _collapsed_in(copy / "results.json"), copy
+
+
+def _weights_of(encoder):
+    """Fingerprint of the pretrained weights, which a classifier is trained on as on its data."""
+    weights = [np.ravel(each).astype("float32") for each in encoder.get_weights()]
+    return of_arrays("the encoder", {"weights of the encoder": np.concatenate(weights)})
 
 
 def _load_encoder(path, folder, subject):

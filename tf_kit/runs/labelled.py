@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,15 @@ import numpy as np
 
 from tf_kit import data
 from tf_kit.checks import refuse
-from tf_kit.data import folder, loading
+from tf_kit.data import fingerprint, folder, loading
+from tf_kit.data.fingerprint import Changes, Fingerprint
 from tf_kit.data.folder import Folder
 from tf_kit.data.overlap import fingerprints
-from tf_kit.data.owners import PARTS
 from tf_kit.data.pictures import clean
 from tf_kit.data.splits import Split, withhold
-from tf_kit.runs import training_data
+from tf_kit.runs import recorded_data, training_data
+from tf_kit.runs.recorded_division import divide_as_recorded, parts_recorded
 from tf_kit.typing import ArrayLike, Dataset
-
-RECORD = "images.csv"  # of a run: file, bytes and part of each image of its folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +99,7 @@ class Labelled:
         train, val, test: the examples.
         notes: what was left out, each in one line.
         seen: number of test images that the pretraining has seen, without their labels.
+        contents: fingerprint of the examples: of a folder only its images that are used, so it may grow.
     """
 
     train: Examples
@@ -107,6 +107,7 @@ class Labelled:
     test: Examples
     notes: tuple[str, ...] = ()
     seen: int = 0
+    contents: Fingerprint | None = None
 
 
 def labelled_examples(
@@ -146,9 +147,9 @@ def labelled_examples(
         received = f"labels_file={str(labels_file)!r} for {place}"
         refuse(f"{function}.labels_file", "be left out for data that are not a folder", received)
     if name is None and labels_file is None:
-        found = _own_examples(function, run_folder, pretrained, own, is_folder)
-        return _without_overlap(subject, found)
-    seen = _seen(pretrained, own)
+        labelled = _without_overlap(subject, _own_examples(function, run_folder, pretrained, own, is_folder))
+        return dataclasses.replace(labelled, contents=_contents(labelled, place, own.get("data_dir")))
+    seen, notes = _seen(run_folder, pretrained, own)
     if not is_folder:
         labelled = _of_set(subject, place, shape, data_dir or own.get("data_dir"))
         labelled = _without_overlap(subject, labelled)
@@ -164,28 +165,91 @@ def labelled_examples(
             flag="--data",
             typed_remedy="`--test-on-seen` tests on them all the same, and records it",
         )
-    return dataclasses.replace(labelled, seen=sum(hit))
+    contents = _contents(labelled, place, data_dir or own.get("data_dir"))
+    return dataclasses.replace(labelled, seen=sum(hit), notes=(*notes, *labelled.notes), contents=contents)
+
+
+def _contents(labelled, place, data_dir):
+    """Compute the fingerprint of the examples: images and classes in a folder, or the whole of a data set."""
+    found = labelled.train.found
+    if found is None:
+        return fingerprint.of_set(place, data_dir)
+    used = np.sort(np.concatenate([each.indices for each in (labelled.train, labelled.val, labelled.test)]))
+    classes = {"classes of the images": found.y[used].astype("int64")}
+    images = fingerprint.of_images(found.path, [found.files[i] for i in used])
+    return images | fingerprint.of_arrays(str(found.path), classes)
 
 
 def _own_examples(function, run_folder, pretrained, own, is_folder):
     """Examples of the pretraining's data, divided as they were then."""
+    recorded = recorded_data.read(run_folder)
+    notes = () if recorded is not None else (f"{run_folder} {recorded_data.MISSING}",)
     if not is_folder:
+        if recorded is not None:
+            now = fingerprint.of_set(pretrained["data"], own.get("data_dir"))
+            _refuse_changed(function, recorded, now)
         how = {each: own[each] for each in own if each in ("data_dir", "image_size")}
         splits = data.load(pretrained["data"], seed=pretrained.get("split_seed", 0), **how)
         if not splits[0].num_classes:
             training_data.refuse_without_labels(f"{function}.data", pretrained["data"])
-        return Labelled(*(Examples(each.y, each.class_names, each.x) for each in splits))
+        return Labelled(*(Examples(each.y, each.class_names, each.x) for each in splits), notes=notes)
     how = {each: own[each] for each in own if each != "data_dir"}
     if how.get("image_size"):
         how["image_size"] = tuple(how["image_size"])
-    found = folder.scan(pretrained["data"], **how)
+    found = folder.scan(pretrained["data"], **how, needs_labels=False)  # new images are not used
+    parts = None
+    if recorded is None:
+        files = pretrained.get("files")
+        if files and found.fingerprint != files:
+            found, parts, line = divide_as_recorded(function, run_folder, found, pretrained)
+            notes = (*notes, line)
+    else:
+        now = training_data.contents_of(found, own.get("labels_file"))
+        changes = _refuse_changed(function, recorded, now)
+        if changes:
+            found, parts, _ = divide_as_recorded(function, run_folder, found, pretrained)
+            notes = _growth(found, changes)
     if not found.class_names:
         training_data.refuse_without_labels(f"{function}.data", pretrained["data"])
-    parts, notes = folder.parts(found, 0), []
-    files = pretrained.get("files")
-    if files and found.fingerprint != files:
-        parts, notes = _recorded(function, run_folder, found, pretrained)
-    return dataclasses.replace(_examples(found, parts), notes=tuple(notes))
+    folder.check_classes(found)
+    parts = folder.parts(found, 0) if parts is None else parts
+    return dataclasses.replace(_examples(found, parts), notes=notes)
+
+
+def _refuse_changed(function, recorded, now):
+    """Return what was added to the data of a pretraining; refuse images of then that are gone or are others now."""
+    changes = recorded.changes(now)
+    if changes is not None and not _images(changes.changed) and not _images(changes.removed):
+        return changes
+    received = f"{now.place}, where {recorded.text(now)}"
+    again = "Put back what it was, or pretrain again in another folder"
+    refuse(
+        f"{function}.folder",
+        "find the data of its pretraining as they were",
+        received,
+        f"{again}; `data={now.place!r}, test_on_seen=True` takes them as they are",
+        flag="RUN",
+        typed_remedy=f"{again}; `--data {shlex.quote(now.place)} --test-on-seen` takes them as they are",
+    )
+
+
+def _images(names):
+    return [name for name in names if not name.startswith(training_data.LABELS)]
+
+
+def _growth(found, changes):
+    """Describe what was added to a folder since the pretraining."""
+    added = Changes(added=tuple(_images(changes.added))).text()
+    labels = sorted({*changes.changed, *changes.removed, *changes.added} - {*_images(changes.added)})
+    notes = (
+        [f"{found.path} has grown since the pretraining, and new images are not used: {added}"]
+        if added
+        else []
+    )
+    return (
+        *notes,
+        *(f"{name} have changed since the pretraining; the images keep their parts" for name in labels),
+    )
 
 
 def _examples(found, parts):
@@ -232,20 +296,45 @@ def _names(part, places):
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _seen(pretrained, own):
-    """Fingerprints of the images that the pretraining was fitted on; empty if they are no longer there.
+def _seen(run_folder, pretrained, own):
+    """Fingerprints of the images that the pretraining was fitted on, and notes; empty if they are no longer there.
 
-    Of a folder that has changed, all images count as seen.
+    Of a folder that has changed in other ways than by growth, all images count as seen.
     """
     place, files = pretrained["data"], pretrained.get("files")
     if files is not None and not Path(place).is_dir():
-        return set()
-    found = training_data.training_data(place, **own)
-    seen = set(fingerprints(found.stream(0, 1, seed=0) if found.stream else found.x))
-    if found.found is not None and found.files != files:
-        everything = np.arange(len(found.found))
-        seen |= set(fingerprints(folder.read_images(found.found, everything)))
-    return seen
+        return set(), []
+    now = training_data.training_data(place, **own)
+    seen = set(fingerprints(now.stream(0, 1, seed=0) if now.stream else now.x))
+    recorded = recorded_data.read(run_folder)
+    if recorded is None:
+        same, notes = now.found is None or now.files == files, [f"{run_folder} {recorded_data.MISSING}"]
+    else:
+        changes, notes = recorded.changes(now.contents), []
+        same = changes is not None and not changes
+        if (
+            changes
+            and now.found is not None
+            and not _images(changes.changed)
+            and not _images(changes.removed)
+        ):
+            return _seen_before_growth(run_folder, now.found), []
+        if not same:
+            line = "so images that it has seen may be among the test examples"
+            notes = [
+                f"{now.contents.place} has changed since the pretraining, {line}: {recorded.text(now.contents)}"
+            ]
+    if now.found is not None and not same:
+        seen |= set(fingerprints(folder.read_images(now.found, np.arange(len(now.found)))))
+    return seen, notes
+
+
+def _seen_before_growth(run_folder, found):
+    """Fingerprints of the images of a folder that has grown, without those that were added."""
+    part = parts_recorded(run_folder, found)
+    all_were_used = found.y is None and found.part is None
+    fitted = np.flatnonzero(part >= 0 if all_were_used else part == 0)
+    return set(fingerprints(folder.read_images(found, fitted)))
 
 
 def _other_folder(function, place, shape, labels_file, seen):
@@ -297,38 +386,3 @@ def _of_set(subject, name, shape, data_dir):
             )
         found.append(Examples(each.y, each.class_names, x))
     return Labelled(*found)
-
-
-def record_division(run_folder: Path, found: Folder) -> None:
-    """Write the images of a folder with their parts into a run; so the division survives a change of the folder."""
-    part = np.zeros(len(found), int)
-    for k, indices in enumerate(folder.parts(found, 0)):
-        part[indices] = k
-    with open(run_folder / RECORD, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "bytes", "part"])
-        for path, k in zip(found.files, part, strict=True):
-            writer.writerow([path.relative_to(found.path).as_posix(), path.stat().st_size, PARTS[k]])
-
-
-def _recorded(function, run_folder, found, pretrained):
-    """Divide a folder that has changed as the run recorded it; images that are new are not used."""
-    if not (run_folder / RECORD).is_file():
-        requirement = "find the images of its pretraining as they were"
-        received = f"{found.path} with {found.fingerprint}; the pretraining began with {pretrained['files']}"
-        remedy = "The split depends on the images, so pretrain again on the folder as it is"
-        refuse(f"{function}.folder", requirement, received, remedy, flag="RUN")
-    with open(run_folder / RECORD, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        known = {(row["file"], int(row["bytes"])): PARTS.index(row["part"]) for row in csv.DictReader(file)}
-    keys = [(path.relative_to(found.path).as_posix(), path.stat().st_size) for path in found.files]
-    part = np.array([known.get(key, -1) for key in keys])
-    new, gone = int((part < 0).sum()), len(known.keys() - set(keys))
-    parts = [np.flatnonzero(part == k) for k in range(len(PARTS))]
-    changes = [
-        f"{new:,} new or changed images are not used" if new else "",
-        f"{gone:,} are gone" if gone else "",
-    ]
-    if any(len(each) == 0 for each in parts):
-        received = f"{found.path}, where {' and '.join(filter(None, changes))}"
-        refuse(f"{function}.folder", "find images of its pretraining", received, flag="RUN")
-    return parts, [f"{found.path} has changed since the pretraining: {', '.join(filter(None, changes))}"]

@@ -285,4 +285,4 @@ def _rehearse(method, sizes, shape, options, augment, train):
         chosen.kind(encoder=make_encoder(shape, **sizes), **options)
     else:
         encoder = make_encoder(shape, **sizes)
-        methods.make_pretrainer(method, encoder, options, augment).prepare_from(train.shown[:2])
+        methods.make_pretrainer(method, encoder, options, augment).prepare_from(train.shown[:1])

@@ -1,0 +1,106 @@
+"""Division of the images of a folder as a pretraining recorded it, which survives a change of the folder."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tf_kit.checks import refuse
+from tf_kit.data import folder
+from tf_kit.data.folder import Folder
+from tf_kit.data.owners import PARTS
+from tf_kit.runs.files import replacing
+
+RECORD = "images.csv"  # of a run: file, bytes and part of each image of its folder
+
+
+def record_division(run_folder: Path, found: Folder) -> None:
+    """Write the images of a folder with their parts into a run; so the division survives a change of the folder."""
+    part = np.zeros(len(found), int)
+    for k, indices in enumerate(folder.parts(found, 0)):
+        part[indices] = k
+    with (
+        replacing(run_folder / RECORD) as path,
+        path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["file", "bytes", "part"])
+        for image, k in zip(found.files, part, strict=True):
+            writer.writerow([image.relative_to(found.path).as_posix(), image.stat().st_size, PARTS[k]])
+
+
+def divide_as_recorded(
+    function: str, run_folder: Path, found: Folder, pretrained: Mapping[str, Any]
+) -> tuple[Folder, list[np.ndarray], str]:
+    """Divide a folder that has changed as a run recorded it; images that are new are not used.
+
+    Args:
+        function: name of the caller, for messages.
+        run_folder: run folder of the pretraining.
+        found: the folder today.
+        pretrained: options of the pretraining.
+
+    Returns:
+        The folder with the recorded images only, its train, val and test, and one line about the changes.
+
+    Raises:
+        InputError: the record is missing or damaged, or a part has lost all its images.
+    """
+    if not (run_folder / RECORD).is_file():
+        requirement = "find the images of its pretraining as they were"
+        received = f"{found.path} with {found.fingerprint}; the pretraining began with {pretrained['files']}"
+        remedy = "The split depends on the images, so pretrain again on the folder as it is"
+        refuse(f"{function}.folder", requirement, received, remedy, flag="RUN")
+    part = parts_recorded(run_folder, found)
+    new, gone = int((part < 0).sum()), len(_read_record(run_folder)) - int((part >= 0).sum())
+    parts = [np.flatnonzero(part[part >= 0] == k) for k in range(len(PARTS))]
+    changes = [
+        f"{new:,} new or changed images are not used" if new else "",
+        f"{gone:,} are gone" if gone else "",
+    ]
+    if any(len(each) == 0 for each in parts):
+        received = f"{found.path}, where {' and '.join(filter(None, changes))}"
+        refuse(f"{function}.folder", "find images of its pretraining", received, flag="RUN")
+    line = f"{found.path} has changed since the pretraining: {', '.join(filter(None, changes))}"
+    return _only(found, np.flatnonzero(part >= 0)), parts, line
+
+
+def _read_record(run_folder):
+    """Map the name and the bytes of each image to its part."""
+    path = run_folder / RECORD
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = list(csv.DictReader(file))
+        return {(row["file"], int(row["bytes"])): PARTS.index(row["part"]) for row in rows}
+    except (OSError, KeyError, TypeError, ValueError, csv.Error):
+        remedy = "The division of the images is lost, so pretrain again in another folder"
+        refuse(RECORD, "be the readable record of the images of a run", f"{path}", remedy)
+
+
+def parts_recorded(run_folder: Path, found: Folder) -> np.ndarray:
+    """Part of each image of a folder in the pretraining, −1 for images that it did not have."""
+    known = _read_record(run_folder)
+    keys = [(path.relative_to(found.path).as_posix(), path.stat().st_size) for path in found.files]
+    return np.array([known.get(key, -1) for key in keys])
+
+
+def _only(found, kept):
+    """Return a folder with some of its images, and with the classes of these."""
+    y, names = found.y, found.class_names
+    if y is not None:
+        present = np.unique(y[kept][y[kept] >= 0])
+        y = np.where(y[kept] >= 0, np.searchsorted(present, y[kept]), -1)
+        names = tuple(names[i] for i in present)
+    return dataclasses.replace(
+        found,
+        files=tuple(found.files[i] for i in kept),
+        y=y,
+        class_names=names,
+        part=None if found.part is None else found.part[kept],
+        original=np.arange(len(kept)),
+    )
