@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 
 import keras
+
+_compiles = contextvars.ContextVar("compiles", default=True)
 
 
 def compiled(function: Callable) -> Callable:
@@ -23,6 +27,8 @@ def compiled(function: Callable) -> Callable:
 
     def run(*arguments):
         nonlocal kernel
+        if not _compiles.get():
+            return function(*arguments)
         if kernel is None:
             import tensorflow as tf
 
@@ -30,3 +36,19 @@ def compiled(function: Callable) -> Callable:
         return kernel(*arguments)
 
     return run
+
+
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run `compiled` functions as they are, where a compilation would take longer than the single call.
+
+    Example:
+        >>> with uncompiled():
+        ...     compiled(lambda x: x + 1)(2)
+        3
+    """
+    token = _compiles.set(False)
+    try:
+        yield
+    finally:
+        _compiles.reset(token)

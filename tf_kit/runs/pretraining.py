@@ -65,7 +65,8 @@ def pretrain(
 ) -> dict[str, Any]:
     """Pretrain an encoder and save it as `encoder.keras` in a run folder.
 
-    Methods without labels use all training images; `supervised` uses the labelled ones. A folder of images larger than
+    Methods without labels use all training images; `supervised` uses the labelled ones, `supcon` all images and the
+    labels of those that have one. A folder of images larger than
     `training_data.STREAM_ABOVE_BYTES` is read in minibatches, never as a whole. `tokens` reads text, see
     `pretrain_text`.
 
@@ -75,7 +76,8 @@ def pretrain(
             to `"digits"`.
         out: run folder.
         resume: whether to continue the run in `out`. Defaults to False.
-        labels: number or fraction of the training examples that keep their label, for `supervised`. Defaults to None,
+        labels: number or fraction of the training examples that keep their label, for `supervised` and `supcon`. Defaults
+            to None,
             all.
         image_size: as for `data.load`. Defaults to None.
         seed: seed of all random numbers. Defaults to 0.
@@ -119,6 +121,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     train = training_data(
         name,
         supervised=kind.supervised,
+        partly=kind.labels == "optional",
         labels=labels,
         **reading,
         data_dir=data_dir,
@@ -251,7 +254,7 @@ def _grouped(method, options, reading, labels):
     for declaration, names, _ in chosen.declarations():
         groups[declaration] = {each: given.pop(each) for each in names if each in given}
     given |= {each: value for each, value in reading.items() if value} if chosen.reads_text else {}
-    given |= {"labels": labels} if not chosen.supervised and labels is not None else {}
+    given |= {"labels": labels} if chosen.labels == "ignored" and labels is not None else {}
     for option, value in given.items():
         refuse_foreign(method, option, value)
     return groups

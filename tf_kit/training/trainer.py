@@ -19,6 +19,7 @@ from tf_kit.training import arguments, loop, steps, workers
 from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.training.resident import Resident, TracedPieces, fits_on_device
 from tf_kit.typing import ArrayLike, Dataset, Tensor
+from tf_kit.xla import uncompiled
 
 
 class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
@@ -90,7 +91,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             )
         with self.distribute_strategy.scope():
             self.build_for(x)
-            values, outputs = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
+            with uncompiled():
+                values, outputs = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
             self.built = True
             self._check_values(values)
             self._means.create(values)
