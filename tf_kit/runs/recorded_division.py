@@ -76,10 +76,13 @@ def _read_record(run_folder):
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.DictReader(file))
-        return {(row["file"], int(row["bytes"])): PARTS.index(row["part"]) for row in rows}
+        known = {(row["file"], int(row["bytes"])): PARTS.index(row["part"]) for row in rows}
     except (OSError, KeyError, TypeError, ValueError, csv.Error):
+        known = {}
+    if not known:
         remedy = "The division of the images is lost, so pretrain again in another folder"
         refuse(RECORD, "be the readable record of the images of a run", f"{path}", remedy)
+    return known
 
 
 def parts_recorded(run_folder: Path, found: Folder) -> np.ndarray:

@@ -186,9 +186,7 @@ class Run:
             }
             refuse("Run.data", "be the data that the run began with", received, **remedies, flag="--data")
         if self.data is not None and data is None:
-            self.progress.print(
-                f"{self.folder} was begun by an older version, so changes of its data are not noticed"
-            )
+            self.progress.print(f"{self.folder} {recorded_data.MISSING}")
         elif self.data is not None and data.entries is None:
             recorded_data.write(self.folder, self.data)
 
