@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def train(parameters, loss_of, x, y, batch):
+def train(parameters, loss_of, x, y, batch, precision="float32"):
     """A function that trains one epoch; `loss_of(x, y)` is the mean loss of a minibatch."""
+    low = precision == "bfloat16"
     x, y = torch.as_tensor(x), None if y is None else torch.as_tensor(y)
     optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
 
@@ -16,7 +17,8 @@ def train(parameters, loss_of, x, y, batch):
         order, total = torch.randperm(len(x)), 0.0
         for start in range(0, len(x), batch):
             chosen = order[start : start + batch]
-            loss = loss_of(x[chosen], None if y is None else y[chosen])
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                loss = loss_of(x[chosen], None if y is None else y[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -26,12 +28,12 @@ def train(parameters, loss_of, x, y, batch):
     return epoch
 
 
-def mlp(widths, x, y, batch):
+def mlp(widths, x, y, batch, precision):
     layers = []
     for units, following in itertools.pairwise(widths):
         layers += [nn.Linear(units, following), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
-    return train(model.parameters(), lambda x, y: F.cross_entropy(model(x), y), x, y, batch)
+    return train(model.parameters(), lambda x, y: F.cross_entropy(model(x), y), x, y, batch, precision)
 
 
 def adam(shapes, calls):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_kit import networks, optimizers, pretraining
 from tf_kit.pretraining import RBM, DenoisingAutoencoder, MaskedAutoencoder, PatchEncoder, finetune
+from tf_kit.training.precision import precision
 
 MISSING = [name for name in ("torch", "sklearn") if importlib.util.find_spec(name) is None]
 if "torch" not in MISSING:
@@ -54,27 +55,34 @@ def images(count, features=784):
 
 def mlp():
     """A whole epoch of `fit`, as users call it."""
-    for batch, steps in ((32, 64), (128, 32), (512, 8)):
+    for batch, steps, name in (
+        (32, 64, "float32"),
+        (128, 32, "float32"),
+        (512, 8, "float32"),
+        (128, 32, "bfloat16"),
+        (512, 8, "bfloat16"),
+    ):
         x, y = images(batch * steps)
-        kit = finetune(
-            networks.mlp(WIDTHS[1:-1], num_classes=None, activation="relu", input_shape=(784,)), 10
-        )
-        theirs = keras.Sequential(
-            [
-                keras.Input((784,)),
-                *(keras.layers.Dense(units, "relu") for units in WIDTHS[1:-1]),
-                keras.layers.Dense(10),
-            ]
-        )
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        theirs.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+        with precision(name):
+            kit = finetune(
+                networks.mlp(WIDTHS[1:-1], num_classes=None, activation="relu", input_shape=(784,)), 10
+            )
+            theirs = _classifier_of_keras()
         arguments = {"batch_size": batch, "epochs": 1, "verbose": 0}
         sides = {
             "kit": lambda model=kit, x=x, y=y, given=arguments: model.fit(x, y, **given),
             "keras": lambda model=theirs, x=x, y=y, given=arguments: model.fit(x, y, **given),
         }
-        sides = with_torch(sides, "mlp", WIDTHS, x, y, batch)
-        yield Row(f"MLP 784-1000³-10, Adam, batch {batch}", sides, steps, 6 * WEIGHTS * batch * steps)
+        sides = with_torch(sides, "mlp", WIDTHS, x, y, batch, name)
+        yield Row(f"MLP 784-1000³-10, Adam, batch {batch}, {name}", sides, steps, 6 * WEIGHTS * batch * steps)
+
+
+def _classifier_of_keras():
+    hidden = [keras.layers.Dense(units, "relu") for units in WIDTHS[1:-1]]
+    model = keras.Sequential([keras.Input((WIDTHS[0],)), *hidden, keras.layers.Dense(10, dtype="float32")])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    return model
 
 
 def updates():
