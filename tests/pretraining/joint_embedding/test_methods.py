@@ -1,6 +1,7 @@
 """Methods with two views: their views, their losses, and learning of digits."""
 
 import inspect
+import warnings
 from types import SimpleNamespace
 
 import keras
@@ -165,6 +166,27 @@ def test_views_differ_between_steps_and_seeds():
 def test_views_are_equal_without_an_augmentation():
     model = model_of(SimCLR, augment=None)
     np.testing.assert_array_equal(views_of(model, images()), images().repeat(2, axis=0))
+
+
+@pytest.mark.parametrize("method", [SimCLR, SupCon])
+def test_warns_once_that_views_are_equal(method):
+    model = model_of(method, augment=None)
+    model.compile("sgd", run_eagerly=True)
+    with pytest.warns(UserWarning, match=f"{method.__name__} has no `augment`.*views.*are equal") as caught:
+        model.fit(images(4), verbose=0)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(images(4), verbose=0)
+
+
+def test_does_not_warn_where_views_differ(recwarn):
+    """With an augmentation, or with dropout in the encoder."""
+    dropout = keras.Sequential([keras.layers.Flatten(), keras.layers.Dropout(0.5, seed=0), DENSE(3)])
+    for model in (model_of(SimCLR), SimCLR(dropout, projector=(4,))):
+        model.compile("sgd", run_eagerly=True)
+        model.fit(images(4), verbose=0)
+    assert not [each for each in recwarn if "augment" in str(each.message)]
 
 
 def test_augments_with_a_layer_of_keras():

@@ -1,5 +1,6 @@
 """Base classes of joint embedding: two views of each example, their embeddings, and a loss on these."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from tf_kit.randomness import example_keys
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import gather
 from tf_kit.training.inputs import SCALED, InputRange
-from tf_kit.typing import ArrayLike, Tensor
+from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
 class JointEmbedding(Pretrainer):
@@ -40,7 +41,8 @@ class JointEmbedding(Pretrainer):
         augment: augmentation of `tf_kit.regularization`, `compose(…)` of several, or any function `augment(x, key)` of
             inputs (n, …) and keys (n, 2), whole numbers, one key per example. Another Keras layer is called as
             `augment(x, training=True)`; because it draws from its own generator, it is refused where several replicas
-            train. Defaults to None: the views are equal, and only dropout makes their embeddings differ.
+            train. Defaults to None: the views are equal, and only dropout makes their embeddings differ; `fit` warns
+            of this once if the encoder has no layer that draws random numbers.
         seed: whole number that fixes the views, the projector's initial weights and the order of the data. Defaults
             to 0.
         chunk_size: number of examples that the encoder processes at a time, for batches whose activations do not fit
@@ -76,6 +78,23 @@ class JointEmbedding(Pretrainer):
         self.augment = augment
         self.options = JointEmbeddingOptions(chunk_size)
         self.chunk_size = self.options.chunk_size
+        self._has_warned = False
+
+    def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        self._warn_of_equal_views()
+        return super().fit(x, *args, **kwargs)
+
+    def _warn_of_equal_views(self):
+        """Warn once where nothing makes the two views of an example differ."""
+        draws = any(getattr(layer, "seed_generator", None) is not None for layer in all_layers(self.encoder))
+        if self.augment is not None or draws or self._has_warned:
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"{type(self).__name__} has no `augment`, so the two views of an example are equal and it learns little. "
+            "regularization.preset('digits') makes an augmentation",
+            stacklevel=3,
+        )
 
     def loss_of_each(self, z: Tensor, views: Tensor, random: ExampleRandom, training: bool) -> Tensor:
         """Compute the loss of each example, (n,); a subclass defines it.
