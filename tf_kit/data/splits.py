@@ -53,6 +53,11 @@ class Split:
         """`x` and `unlabelled_x` together, for unsupervised pretraining."""
         return np.concatenate([self.x, self.unlabelled_x]) if len(self.unlabelled_x) else self.x
 
+    @property
+    def all_y(self) -> np.ndarray:
+        """Classes of `all_x`, −1 for the examples without label."""
+        return np.concatenate([self.y, np.full(len(self.unlabelled_x), -1, "int64")])
+
 
 def stratified(y: np.ndarray, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
     """Divide examples at random into parts of the given sizes, each with the class proportions of the whole.

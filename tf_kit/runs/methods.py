@@ -103,7 +103,7 @@ def train(
         encoder: encoder of a kind that the method supports.
         x: examples (n, …); or a function `(first_epoch, epochs, seed)` that streams them, each epoch in a different
             order.
-        y: labels, for `supervised`. Defaults to None.
+        y: labels, for `supervised` and `supcon`, which takes −1 for none. Defaults to None.
         epochs: passes over the examples; per layer for a greedy method.
         batch_size: examples per step.
         learning_rate: learning rate, see `optimizer_of`.
@@ -139,5 +139,6 @@ def train(
     model.compile(optimizer=optimizer_of(method.kind, learning_rate, epochs * steps))
     portion = {"steps_per_epoch": steps} if callable(x) else {"batch_size": batch_size}
     examples = functools.partial(x, seed=seed) if callable(x) else x
-    fit(model, examples, stage="pretraining", epochs=epochs, **portion, **fit_arguments)
+    labels = y if method.labels == "optional" else None
+    fit(model, examples, labels, stage="pretraining", epochs=epochs, **portion, **fit_arguments)
     return [model]

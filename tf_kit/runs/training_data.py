@@ -73,6 +73,7 @@ def training_data(
     name: str,
     *,
     supervised: bool = False,
+    partly: bool = False,
     labels: int | float | None = None,
     image_size: int | tuple[int, int] | None = None,
     color: str | None = None,
@@ -89,6 +90,7 @@ def training_data(
     Args:
         name, labels, image_size, color, unlabeled, labels_file, data_dir: as for `data.load`.
         supervised: whether to return the labelled images only, with their labels. Defaults to False.
+        partly: whether to return all images with their labels, −1 for those without. Defaults to False.
         batch_size: examples per minibatch of a stream. Defaults to 32.
         seed: seed of a stream. Defaults to 0.
 
@@ -104,9 +106,11 @@ def training_data(
         if not supervised and found.class_names:
             found = dataclasses.replace(found, summary=found.summary + _later(found))
         contents = contents_of(found, labels_file)
-        return dataclasses.replace(_of_folder(found, supervised, labels, batch_size, seed), contents=contents)
+        return dataclasses.replace(
+            _of_folder(found, supervised, partly, labels, batch_size, seed), contents=contents
+        )
     train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how)
-    x, y = (train.x, train.y) if supervised else (train.all_x, None)
+    x, y = (train.x, train.y) if supervised else (train.all_x, train.all_y if partly else None)
     held = {"train": train, "val": val}
     return TrainingData(
         x,
@@ -141,15 +145,17 @@ def _later(found):
     return ""
 
 
-def _of_folder(found, supervised, labels, batch_size, seed):
+def _of_folder(found, supervised, partly, labels, batch_size, seed):
     train, val, test = folder.parts(found, 0)
-    used = train
+    used, told = train, None  # images, and the labels of all images that the method may see
     if found.y is None:
         used = np.sort(np.concatenate([train, val, test])) if found.part is None else train
-    elif supervised:
+    elif supervised or partly:
         labelled = train[found.y[train] >= 0]
-        used = withhold(Split(labelled, found.y[labelled], found.class_names), labels, 0).x
-    y = found.y[used].astype("int64") if supervised else None
+        shown = withhold(Split(labelled, found.y[labelled], found.class_names), labels, 0).x
+        known = np.isin(np.arange(len(found.y)), shown)
+        used, told = shown if supervised else train, np.where(known, found.y, -1)
+    y = None if told is None else told[used].astype("int64")
     held = {"train": train, "val": val}
 
     def watched(part, most):
@@ -158,7 +164,8 @@ def _of_folder(found, supervised, labels, batch_size, seed):
 
     def stream(first_epoch, epochs, seed=seed) -> Dataset:
         order = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "shuffle": True}
-        return folder.batches(found, used, batch_size=batch_size, with_labels=supervised, **order)
+        seen = dataclasses.replace(found, y=told)
+        return folder.batches(seen, used, batch_size=batch_size, with_labels=told is not None, **order)
 
     size_bytes = 4 * len(used) * int(np.prod(found.shape))
     x = None if size_bytes > STREAM_ABOVE_BYTES else folder.read_images(found, used)

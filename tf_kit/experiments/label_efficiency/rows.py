@@ -66,7 +66,7 @@ class Row:
         self.train, val, self.test = splits
         self.val = withhold(val, settings.val_labels, seed)
         self.kind = kind_of(row)
-        self.supervised = not row.startswith(SCRATCH) and METHODS[row].supervised
+        self.supervised = not row.startswith(SCRATCH) and METHODS[row].labels != "ignored"
         self.keyed = (
             f"{title_of(row)}, {self.kind}, seed {seed}" if row.startswith(SCRATCH) else f"{row}, seed {seed}"
         )
@@ -209,12 +209,13 @@ class Row:
     def _pretrain(self, child, train, seed):
         method, shape = METHODS[self.row], train.x.shape[1:]
         encoder = _new_encoder(self.kind, shape, seed)
+        x, y = (train.x, train.y) if method.labels != "optional" else (train.all_x, train.all_y)
         epochs = self.settings.pretrain_epochs[self.row]
         stages = 3 if method.greedy else 1
         cost = self.pretraining_cost / (epochs * stages)
 
         # Measurements after the first and the last epoch show whether the encoder has collapsed.
-        run = child if self.supervised else Watch(child, self.val, every=epochs)
+        run = child if method.supervised else Watch(child, self.val, every=epochs)
 
         def fit(model, x, y=None, *, stage, **arguments):
             return run.fit(model, x, y, stage=f"{self.row}, seed {seed}, {stage}", cost=cost, **arguments)
@@ -223,7 +224,7 @@ class Row:
             child,
             self.row,
             encoder,
-            TrainingData(train.x, train.y, train.x[:40], len(train.x), train.num_classes),
+            TrainingData(x, y, x[:40], len(x), train.num_classes),
             fit=fit,
             draws_filters=self.kind == "mlp",
             epochs=epochs,

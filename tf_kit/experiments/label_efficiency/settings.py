@@ -39,7 +39,7 @@ class Settings:
         pretrain_batch_size: examples per step of pretraining by method.
         pretrain_learning_rates: learning rate of pretraining by method.
         pretrainings: number of encoders that each method pretrains. Seed s uses encoder s mod `pretrainings` and its
-            split. None means one encoder per seed, as always for `supervised`, whose pretraining uses the labels.
+            split. None means one encoder per seed, as always for `supervised` and `supcon`, which use the labels.
     """
 
     labels: tuple[int | None, ...] = (50, 200, None)
@@ -199,7 +199,7 @@ def total_cost(rows: Sequence[str], settings: Settings, num_train: int, seeds: i
             total += seeds * rounds * examples * len(settings.learning_rates) * SPEED[kind_of(row)] / 1000
         if not row.startswith(SCRATCH):
             runs = min(settings.pretrainings or seeds, seeds)
-            if METHODS[row].supervised:
+            if METHODS[row].labels != "ignored":
                 runs = seeds * len(settings.labels)
             total += runs * pretraining_cost(row, settings, num_train)
     return total
