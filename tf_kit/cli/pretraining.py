@@ -20,7 +20,7 @@ TEXT = flags.text("--data", "Text file, or prepared text set", "tiny_shakespeare
 SECTIONS = {
     "Data": ("data", "data_dir", "image_size", "color", "unlabeled", "labels_file", "labels", "length"),
     "Encoder": ("encoder", "units", "activation", "filters", "patch_size", "width", "depth"),
-    "Training": ("epochs", "batch_size", "learning_rate", "precision", "seed", "monitor_every"),
+    "Training": ("epochs", "batch_size", "learning_rate", "precision", "seed", "monitor_every", "keep"),
     "Run": ("out", "resume", "replicas", "strategy", "help"),
 }
 
@@ -128,7 +128,7 @@ def _shared(name: str, method: Method) -> list:
     out = flags.out(f"runs/{name}-<data>")
     if method.reads_text:
         return [TEXT, flags.DATA_DIR, flags.SEED, out, flags.RESUME]
-    labels = [flags.LABELS] if method.supervised else []
+    labels = [] if method.labels == "ignored" else [flags.LABELS]
     reading = [flags.IMAGE_SIZE, flags.COLOR, flags.UNLABELED, flags.LABELS_FILE]
     return [flags.DATA, flags.DATA_DIR, *reading, *labels, flags.SEED, out, flags.RESUME]
 
@@ -161,4 +161,6 @@ def _run(method: str, data: str, out: str | None, **options: Any) -> None:
         click.echo(f"{stage}: {values}")
     for stage, epoch in results.get("collapsed_in", {}).items():
         click.echo(f"{stage}: the embeddings collapsed in epoch {epoch}, so fine-tuning will gain little")
+    for stage, kept in results.get("kept", {}).items():
+        click.echo(f"{stage}: {kept['text']}")
     click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {shlex.quote(str(out))}")

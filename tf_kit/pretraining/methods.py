@@ -273,7 +273,7 @@ class ViewOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class MonitorOptions(Options):
-    """Interval of the measurements on validation images during a pretraining."""
+    """Measurements on validation images during a pretraining, and the epoch whose weights are kept."""
 
     subject = "pretrain"
 
@@ -282,6 +282,13 @@ class MonitorOptions(Options):
         "Epochs between two measurements of nearest neighbors and collapse on validation images; 0 measures nothing",
         at_least=0,
         default_text="as often as takes about 5 % of the time",
+    )
+    keep: str = option(
+        "last",
+        "Epoch whose encoder is saved: best:knn, in which nearest neighbors of validation images are right most often, "
+        "best:rankme, in which embeddings use most directions, best:loss, or the last one. knn and rankme choose among "
+        "the measured epochs; --monitor-every 1 measures all",
+        choices=("best:knn", "best:rankme", "best:loss", "last"),
     )
 
 

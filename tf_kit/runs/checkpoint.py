@@ -143,12 +143,14 @@ class StageState:
         return None
 
     def _is_best(self, logs):
-        if self.keep_best not in logs:
+        if self.keep_best not in self.history:
             refuse(
                 "Run.fit.keep_best",
                 "be a metric of the training: " + ", ".join(logs),
                 f"keep_best={self.keep_best!r}",
             )
+        if self.keep_best not in logs:
+            return False  # a metric that is not measured in every epoch
         earlier = [value for value in self.history[self.keep_best][:-1] if value is not None]
         value = float(logs[self.keep_best])
         best = max((self._sign * each for each in earlier), default=-math.inf)

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from tf_kit.checks import count
+from tf_kit.checks import count, refuse
 from tf_kit.data.folder import naming_the_damaged
 from tf_kit.pretraining.methods import (
     EncoderOptions,
@@ -45,6 +45,7 @@ class _Chosen:
     encoder: dict[str, Any]
     augment: str | None
     monitor_every: int | None
+    keep: str
     length: int
 
 
@@ -66,9 +67,8 @@ def pretrain(
     """Pretrain an encoder and save it as `encoder.keras` in a run folder.
 
     Methods without labels use all training images; `supervised` uses the labelled ones, `supcon` all images and the
-    labels of those that have one. A folder of images larger than
-    `training_data.STREAM_ABOVE_BYTES` is read in minibatches, never as a whole. `tokens` reads text, see
-    `pretrain_text`.
+    labels of those that have one. A folder of images larger than `training_data.STREAM_ABOVE_BYTES` is read in
+    minibatches, never as a whole. `tokens` reads text, see `pretrain_text`.
 
     Args:
         method: name of a method, see `pretraining.methods.METHODS`.
@@ -76,20 +76,20 @@ def pretrain(
             to `"digits"`.
         out: run folder.
         resume: whether to continue the run in `out`. Defaults to False.
-        labels: number or fraction of the training examples that keep their label, for `supervised` and `supcon`. Defaults
-            to None,
-            all.
+        labels: number or fraction of the training examples that keep their label, for `supervised` and `supcon`.
+            Defaults to None, all.
         image_size: as for `data.load`. Defaults to None.
         seed: seed of all random numbers. Defaults to 0.
         data_dir: folder of prepared data sets. Defaults to None.
         color, unlabeled, labels_file: how to read a folder of images, as for `data.load`.
         **options: options of the method, as `tf-kit pretrain METHOD --help` lists them: its own (`rate`,
             `temperature`, …), those of the encoder (`encoder`, `units`, …) and of the training (`epochs`,
-            `batch_size`, `learning_rate`, `precision`), `augment`, `monitor_every`, `length`. None means the default.
+            `batch_size`, `learning_rate`, `precision`), `augment`, `monitor_every`, `keep`, `length`. None means
+            the default.
 
     Returns:
-        The results as written to `results.json`: the last value of each loss and monitor by stage, and the epoch of
-        each stage that collapsed.
+        The results as written to `results.json`: the last value of each loss and monitor by stage, the epoch of each
+        stage that collapsed, and the epoch of each stage that was kept, with what was measured in it.
 
     Raises:
         InputError: an option does not belong to the method, a value is out of range, or the data cannot be used.
@@ -144,6 +144,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     )
     with precision(used):
         _rehearse(method, sizes, shape, arguments, views, train)
+    _check_keep(chosen, train)
     settings = {
         "command": "pretrain",
         "method": method,
@@ -156,6 +157,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         **chosen.training,
         "labels": labels,
         "monitor_every": chosen.monitor_every,
+        "keep": chosen.keep,
         "files": train.files,
         "seed": seed,
         "precision": used or current_precision(),
@@ -166,7 +168,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     if train.found is not None:
         record_division(run.folder, train.found)
         run.progress.print(f"{name}: {train.found.summary}")
-    watch = None if kind.supervised else _watch(run, train, chosen.monitor_every)
+    watch = None if kind.supervised else _watch(run, train, chosen)
     run.progress.print(
         f"{train.num_examples:,} training examples of {'×'.join(map(str, shape))}, encoder {sizes['kind']}"
     )
@@ -188,9 +190,8 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         )
     run.progress.close()
     write_inputs(run.folder, encoder, train.class_names)
-    collapsed_in = watch.collapsed_in if watch else {}
-    stages = last_values(run)
-    return run.finish({"method": method, "data": name, "stages": stages, "collapsed_in": collapsed_in})
+    watched = {"collapsed_in": watch.collapsed_in, "kept": watch.kept} if watch else {"collapsed_in": {}}
+    return run.finish({"method": method, "data": name, "stages": last_values(run), **watched})
 
 
 def _encoder_in(name, shape, sizes):
@@ -242,7 +243,7 @@ def _chosen(method, options, reading, labels):
         training=training,
         encoder=groups[EncoderOptions],
         augment=ViewOptions(**groups.get(ViewOptions, {})).augment,
-        monitor_every=MonitorOptions(**groups.get(MonitorOptions, {})).monitor_every,
+        **dataclasses.asdict(MonitorOptions(**groups.get(MonitorOptions, {}))),
         length=TextOptions(**groups.get(TextOptions, {})).length,
     )
 
@@ -268,16 +269,33 @@ def last_values(run: Run) -> dict[str, dict[str, float]]:
     }
 
 
-def _watch(run, train, every):
-    """Make the monitors; None if `every` is 0 or there are fewer than two validation images."""
+def _watch(run, train, chosen):
+    """Make the `Watch` of a run; it measures nothing if `monitor_every` is 0."""
+    every = chosen.monitor_every
     if every == 0:
-        return None
+        return Watch(run, None, keep=chosen.keep)
     val, labelled = train.watched("val", VALIDATION), train.watched("train", LABELLED)
-    if len(val.all_x) < 2:
-        return None
     if every is None:
         every = epochs_between(len(val.all_x) + len(labelled), train.num_examples)
-    return Watch(run, val, labelled, every)
+    return Watch(run, val, labelled, every, chosen.keep)
+
+
+def _check_keep(chosen, train):
+    """Refuse to choose an epoch by what cannot be measured."""
+    if chosen.keep not in ("best:knn", "best:rankme"):
+        return
+    received, subject = f"keep={chosen.keep!r}", "pretrain.keep"
+    remedy = "best:loss and last need no measurement"
+    if chosen.monitor_every == 0:
+        refuse(
+            subject, "be best:loss or last where nothing is measured", f"{received}, monitor_every=0", remedy
+        )
+    if chosen.keep == "best:knn" and not train.num_classes:
+        received += " and images without classes"
+        refuse(subject, "be best:rankme, best:loss or last for images without classes", received)
+    if len(train.watched("val", 2).all_x) < 2:
+        received += " and fewer than two validation images"
+        refuse(subject, "be best:loss or last where there is nothing to measure", received, remedy)
 
 
 def _rehearse(method, sizes, shape, options, augment, train):

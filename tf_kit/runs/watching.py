@@ -8,15 +8,26 @@ from typing import Any
 import keras
 import numpy as np
 
-from tf_kit.checks import count
+from tf_kit.checks import choice, count
 from tf_kit.data.splits import Split
 from tf_kit.pretraining import CollapseMonitor, KNNMonitor, find_overlap
+from tf_kit.pretraining.monitors import embeddings_of
+from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.runs.run import Run
 from tf_kit.training.representation import represent
 
 # Labelled training images and validation images that are measured. The rank of 500 representations can exceed the
 # usual 128 features.
 LABELLED, VALIDATION = 1000, 500
+
+
+# Choice of `--keep` → metric, whether the largest or the smallest value is best, and the reason for the choice.
+KEEP = {
+    "best:knn": ("val_knn_accuracy", "largest", "in which neighbors were right most often"),
+    "best:rankme": ("rankme", "largest", "in which embeddings used most directions"),
+    "best:loss": ("loss", "smallest", "in which the training loss was lowest"),
+    "last": (None, "largest", "the last one"),
+}
 
 
 class Watch:
@@ -26,43 +37,113 @@ class Watch:
 
     Args:
         run: the `Run`.
-        val: `Split` of images to measure and, if there are labelled ones, to classify by nearest neighbors.
+        val: `Split` of images to measure and, if there are labelled ones, to classify by nearest neighbors. None, or
+            fewer than two images, measures nothing.
         labelled: `Split` of training images that are the neighbors, without those that are also in `val`. Defaults to
             None, no nearest neighbors.
         every: epochs between two measurements; the first and the last epoch are always measured. Defaults to 1.
+        keep: epoch whose weights a stage ends with, a key of `KEEP`. Defaults to `"last"`.
 
     Attributes:
         collapsed_in: stage → epoch in which it collapsed, from 1.
+        kept: stage → its kept epoch with what was measured in it, and a `text` that says so.
     """
 
-    def __init__(self, run: Run, val: Split, labelled: Split | None = None, every: int = 1) -> None:
+    def __init__(
+        self,
+        run: Run,
+        val: Split | None,
+        labelled: Split | None = None,
+        every: int = 1,
+        keep: str = "last",
+    ) -> None:
         self.run, self.every = run, count("Watch.every", every)
-        images = val.x if len(val) else val.unlabelled_x
-        self.val = dataclasses.replace(val, x=images, unlabelled_x=images[:0])
-        self.labelled = labelled and _without(labelled, find_overlap(val, labelled))
+        self.keep = choice("Watch.keep", keep, tuple(KEEP))
+        self.val, self.labelled = None, None
+        if val is not None and len(val.all_x) >= 2:
+            images = val.x if len(val) else val.unlabelled_x
+            self.val = dataclasses.replace(val, x=images, unlabelled_x=images[:0])
+            self.labelled = labelled and _without(labelled, find_overlap(val, labelled))
         self._images = self.val, self.labelled
         self.collapsed_in: dict[str, int] = {}
+        self.kept: dict[str, dict[str, Any]] = {}
 
     def fit(
         self, model: keras.Model, x: Any, y: Any = None, *, stage: str, **arguments: Any
     ) -> dict[str, Any]:
         """Train a stage with monitors; arguments and result are those of `Run.fit`."""
-        collapse = CollapseMonitor(
-            self.val.x, every=self.every, say=lambda line: self.run.progress.print(f"{stage}, {line}")
-        )
-        monitors = [collapse]
-        if self.labelled:
-            k = usual_neighbors(self.labelled)
-            neighbors = KNNMonitor(self._images[1], self._images[0], k=k, every=self.every)
-            # The images are all different, while representations are equal in a layer that has collapsed.
-            neighbors.train, neighbors.val = self.labelled, self.val
-            monitors.append(neighbors)
-        history = self.run.fit(model, x, y, stage=stage, callbacks=monitors, **arguments)
-        if collapse.collapsed_in is not None:
+        metric, best_is, _ = KEEP[self.keep]
+        collapse, neighbors = self._collapse(stage), self._neighbors()
+        untrained = neighbors and self._share_right(model, neighbors)
+        monitors = [each for each in (collapse, neighbors) if each is not None]
+        options = {"keep_best": metric, "best_is": best_is} | arguments
+        history = self.run.fit(model, x, y, stage=stage, callbacks=monitors, **options)
+        if collapse is not None and collapse.collapsed_in is not None:
             self.collapsed_in[stage] = collapse.collapsed_in
-        self.val = _through(model.encoder, self.val)
+        self.kept[stage] = self._describe(model, stage, history, monitors, untrained)
+        self.val = self.val and _through(model.encoder, self.val)
         self.labelled = self.labelled and _through(model.encoder, self.labelled)
         return history
+
+    def _collapse(self, stage):
+        if self.val is None:
+            return None
+        say = self.run.progress.print
+        return CollapseMonitor(self.val.x, every=self.every, say=lambda line: say(f"{stage}, {line}"))
+
+    def _neighbors(self):
+        if not self.labelled:
+            return None
+        k = usual_neighbors(self.labelled)
+        neighbors = KNNMonitor(self._images[1], self._images[0], k=k, every=self.every)
+        # The images are all different, while representations are equal in a layer that has collapsed.
+        neighbors.train, neighbors.val = self.labelled, self.val
+        return neighbors
+
+    @staticmethod
+    def _share_right(model, neighbors):
+        return share_of_votes_right(model.encoder, neighbors.train, neighbors.val, neighbors.k)
+
+    def _describe(self, model, stage, history, monitors, untrained):
+        """Return the kept epoch, what was measured in it, and a text that says so."""
+        epochs = len(history["seconds"])
+        kept: dict[str, Any] = {
+            "epoch": history.get("best_epoch") or epochs,
+            "epochs": epochs,
+            "by": self.keep,
+        }
+        measured = {}
+        for monitor in monitors:
+            monitor.set_model(model)
+            names = ("rankme",) if isinstance(monitor, CollapseMonitor) else ("val_knn_accuracy",)
+            found = {name: history[name][kept["epoch"] - 1] for name in names}
+            measured |= monitor.measure(kept["epoch"] - 1) if None in found.values() else found
+        if "rankme" in measured:
+            kept |= {"rank": measured["rankme"], "features": embeddings_of(model, self.val.x[:2])[0].shape[1]}
+        if untrained is not None:
+            kept |= {"neighbors": measured["val_knn_accuracy"], "untrained": untrained}
+        return kept | {"text": _text(kept, self.collapsed_in.get(stage))}
+
+
+def _text(kept, collapsed_in):
+    """
+    >>> measured = {"rank": 64.2, "features": 128, "neighbors": 0.92, "untrained": 0.712}
+    >>> _text({"epoch": 12, "epochs": 15, "by": "last"} | measured, None)
+    'kept epoch 12 of 15, the last one: rank 64 of 128: no collapse; neighbors 92 % right, untrained 71 %'
+    >>> _text({"epoch": 2, "epochs": 15, "by": "best:loss"}, None)
+    'kept epoch 2 of 15, in which the training loss was lowest'
+    """
+    parts = [f"kept epoch {kept['epoch']} of {kept['epochs']}, {KEEP[kept['by']][2]}"]
+    if kept.get("rank") is not None:
+        is_before = collapsed_in is None or kept["epoch"] < collapsed_in
+        state = "no collapse" if is_before else f"collapsed in epoch {collapsed_in}"
+        parts.append(f"rank {kept['rank']:.0f} of {kept['features']}: {state}")
+    text = ": ".join(parts)
+    if "neighbors" in kept:
+        text += (
+            f"; neighbors {100 * kept['neighbors']:.0f} % right, untrained {100 * kept['untrained']:.0f} %"
+        )
+    return text
 
 
 def usual_neighbors(split: Split) -> int:
