@@ -1,10 +1,13 @@
-"""Train each kind of run whole, and killed twice by SIGKILL and resumed: `python killed.py FOLDER KIND…`.
+"""Train each kind of run whole, and killed by SIGKILL and resumed: `python killed.py FOLDER KIND… [--kills 12]`.
 
 Each training is a fork of this process, which has imported TensorFlow but runs nothing, so it starts in no time. A
-process kills itself at a chosen flush of a file to the disk: within a checkpoint's writing, between two files, within
-an epoch. `FOLDER/KIND/whole` and `FOLDER/KIND/killed` hold the runs; `FOLDER/KIND/moments.json` the kills.
+process kills itself at a chosen flush of a file to the disk: between two files or within an epoch; with a file that
+is half written; and again, right after it was resumed. Each run is killed up to three times, in this order, at moments
+drawn by a seed. `FOLDER/KIND/whole` and `FOLDER/KIND/killed-0` and so on hold the runs, `FOLDER/KIND/moments.json` the
+kills.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -23,9 +26,9 @@ from tf_kit.experiments import run_label_efficiency, run_table
 from tf_kit.optimizers import Adam
 from tf_kit.pretraining import SimCLR
 from tf_kit.pretraining.methods import METHODS
-from tf_kit.runs import Run, classification, files, pretraining, save_model
+from tf_kit.runs import Run, checkpoint, classification, files, pretraining, save_model
 from tf_kit.runs.progress import Progress
-from tf_kit.training import resident
+from tf_kit.training import resident, strategy
 
 SIZES = {"mlp": {"units": (8, 6)}, "cnn": {"filters": (2, 2), "units": (4,)}, "vit": {"width": 8, "depth": 1}}
 SIZES["text"] = {"width": 8, "depth": 1, "length": 24}
@@ -96,29 +99,37 @@ KINDS = {name: method(name) for name in METHODS_KILLED} | {
 
 
 class Flushes:
-    """Counts the flushes to the disk, and kills the process before one of them."""
+    """Counts the flushes to the disk, and kills the process before one of them.
 
-    def __init__(self, last):
-        self.count, self.last, self.flush = 0, last, files._flush
+    Args:
+        last: number of the flush at which the process is killed; None for none.
+        half: whether it is killed within the writing of a file, half of which is left.
+    """
+
+    def __init__(self, last, half):
+        self.count, self.last, self.half, self.flush = 0, last, half, files._flush
 
     def __call__(self, path):
         self.count += 1
-        if self.count == self.last:
+        if self.last is not None and self.count >= self.last and (path.is_file() or not self.half):
+            if self.half:
+                os.truncate(path, path.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
         self.flush(path)
 
 
-def in_a_fork(train, folder, last=None):
+def in_a_fork(train, folder, last=None, half=False, replicas=1):
     """Train in a new process, to the end or until it kills itself; return its status and the number of flushes."""
     counted = folder.with_name(f"{folder.name}.flushes")
     process = os.fork()
     if process == 0:
         try:
-            flushes = files._flush = Flushes(last)
-            Run.__init__.__defaults__ = (False, None, 0.0)  # a checkpoint after each piece
+            flushes = files._flush = Flushes(last, half)
+            Run.__init__.__defaults__ = (False, None, 0.0, None)  # a checkpoint after each piece
             resident._FIRST, resident._GROWTH = 3, 1
             pretraining.draw_results = Run.draw = lambda *arguments: None  # figures take most of the time
-            train(folder)
+            with strategy("mirrored" if replicas > 1 else "none", replicas if replicas > 1 else None).scope():
+                train(folder)
             counted.write_text(str(flushes.count))
             os._exit(0)
         except BaseException:
@@ -128,28 +139,53 @@ def in_a_fork(train, folder, last=None):
     return status, int(counted.read_text()) if status == 0 else None
 
 
-def train_and_kill(kind, folder, rng):
-    """Train whole, then with two kills; the first within the first stage, the second anywhere."""
-    folder.mkdir(parents=True, exist_ok=True)
-    train = KINDS[kind]
-    status, count = in_a_fork(train, folder / "whole")
-    assert status == 0, kind
+def moments_of(rng, count):
+    """Flushes at which a run of `count` flushes is killed: in its first half, half written, and right afterwards."""
     first = int(rng.integers(4, count // 2))
-    moments = [first, int(rng.integers(2, max(3, (count - first) // 2)))]
-    for moment in moments:
-        status, _ = in_a_fork(train, folder / "killed", moment)
-        assert status == signal.SIGKILL, (kind, moment, count, status)
-    (folder / "moments.json").write_text(json.dumps({"flushes": count, "killed before": moments}))
-    assert in_a_fork(train, folder / "killed")[0] == 0, (kind, moments)
+    second = int(rng.integers(2, max(3, (count - first) // 2)))
+    return [(first, False), (second, True), (int(rng.integers(1, 3)), False)]
 
 
-def main(folder, *kinds):
-    folder = Path(folder)
-    for number, kind in enumerate(kinds):
-        if kind in ("finetune", "probe") and not (folder / "masked" / "whole" / "results.json").exists():
-            (folder / "masked").mkdir(exist_ok=True)
-            in_a_fork(KINDS["masked"], folder / "masked" / "whole")
-        train_and_kill(kind, folder / kind, np.random.default_rng(number))
+def train_and_kill(kind, folder, rng, kills=2, replicas=1):
+    """Train whole, then with kills, up to three for each run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train, killed = KINDS[kind], []
+    status, count = in_a_fork(train, folder / "whole", replicas=replicas)
+    assert status == 0, kind
+    for number in range(-(-kills // 3)):
+        run, moments = folder / f"killed-{number}", moments_of(rng, count)[: kills - 3 * number]
+        for moment in moments:
+            status, _ = in_a_fork(train, run, *moment, replicas=replicas)
+            assert status == signal.SIGKILL, (kind, moments, moment, count, status)
+        assert in_a_fork(train, run, replicas=replicas)[0] == 0, (kind, moments)
+        killed.append(moments)
+    (folder / "moments.json").write_text(json.dumps({"flushes": count, "killed before": killed}))
+
+
+def forget_a_slot():
+    """Make checkpoints forget the last slot of the optimizer."""
+    whole = checkpoint._variables
+    checkpoint._variables = lambda model: whole(model)[:-1]
+
+
+def main(*words):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("kinds", nargs="+", choices=KINDS)
+    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--forget-a-slot", action="store_true")
+    given = parser.parse_args(words)
+    if given.forget_a_slot:
+        forget_a_slot()
+    for number, kind in enumerate(given.kinds):
+        masked = given.folder / "masked" / "whole"
+        if kind in ("finetune", "probe") and not (masked / "results.json").exists():
+            masked.parent.mkdir(parents=True, exist_ok=True)
+            in_a_fork(KINDS["masked"], masked)
+        rng = np.random.default_rng((given.seed, number))
+        train_and_kill(kind, given.folder / kind, rng, given.kills, given.replicas)
 
 
 if __name__ == "__main__":

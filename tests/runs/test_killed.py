@@ -1,9 +1,17 @@
-"""Tests of every kind of run in real processes, killed twice by SIGKILL at random writes of files, and resumed."""
+"""Tests of every kind of run in real processes, killed by SIGKILL at random writes of files, and resumed.
+
+Two kills for every kind are part of the slow tests. More of them, here twelve on two replicas:
+
+    PYTHONPATH=tests python tests/runs/test_killed.py /tmp/killed rbm simclr table --kills 12 --replicas 2
+"""
 
 import csv
 import json
 import shutil
+import sys
+import time
 import zipfile
+from pathlib import Path
 
 import h5py
 import keras
@@ -29,8 +37,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def check_same(folder):
-    whole, resumed = folder / "whole", folder / "killed"
+def check_all_same(folder):
+    """Check every killed run of a kind; return the number of them."""
+    killed_runs = sorted(folder.glob("killed-?"))
+    for run in killed_runs:
+        check_same(folder / "whole", run)
+    return len(killed_runs)
+
+
+def check_same(whole, resumed):
     names = {path.relative_to(whole) for path in whole.rglob("*") if path.is_file()}
     kept = {name for name in names if "events" not in name.parts}
     assert kept == {
@@ -93,15 +108,55 @@ def events(folder):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_run_ends_as_the_uninterrupted_one(kind, folder):
-    check_same(folder / kind)
+    assert check_all_same(folder / kind) == 1
+
+
+def test_run_killed_twelve_times_ends_as_the_uninterrupted_one(tmp_path):
+    processes.finish(processes.start(killed.__file__, tmp_path, "rbm", "--kills", 12), timeout=600)
+    moments = json.loads((tmp_path / "rbm" / "moments.json").read_text())["killed before"]
+    assert [len(each) for each in moments] == [3, 3, 3, 3]
+    assert check_all_same(tmp_path / "rbm") == 4
+
+
+def test_run_killed_on_two_replicas_ends_as_the_uninterrupted_one(tmp_path):
+    processes.finish(processes.start(killed.__file__, tmp_path, "rbm", "--replicas", 2), timeout=600)
+    config = json.loads((tmp_path / "rbm" / "killed-0" / "config.json").read_text())
+    assert config["replicas"] == 2
+    assert check_all_same(tmp_path / "rbm") == 1
+
+
+def test_wrong_twin_that_forgets_a_slot_differs(tmp_path):
+    """Checkpoints without the last slot of the optimizer, which is zero after a resume."""
+    processes.finish(
+        processes.start(killed.__file__, tmp_path, "simclr", "--forget-a-slot", "--kills", 1), timeout=600
+    )
+    with pytest.raises(AssertionError):
+        check_all_same(tmp_path / "simclr")
 
 
 def test_wrong_twin_with_a_flipped_bit_in_the_weights_differs(folder, tmp_path):
     copy = shutil.copytree(folder / "rbm", tmp_path / "rbm")
-    encoder = keras.models.load_model(copy / "killed" / "encoder.keras")
+    encoder = keras.models.load_model(copy / "killed-0" / "encoder.keras")
     first, *rest = encoder.get_weights()
     first[0, 0] = np.nextafter(first[0, 0], np.float32(1))
     encoder.set_weights([first, *rest])
-    encoder.save(copy / "killed" / "encoder.keras")
+    encoder.save(copy / "killed-0" / "encoder.keras")
     with pytest.raises(AssertionError):
-        check_same(copy)
+        check_all_same(copy)
+
+
+def main(folder, *words):
+    """Run `killed.py` and check its runs."""
+    began = time.perf_counter()
+    killed.main(folder, *words)
+    for kind in KINDS:
+        if (Path(folder) / kind / "moments.json").exists():
+            moments = (Path(folder) / kind / "moments.json").read_text()
+            print(
+                f"{kind}: {check_all_same(Path(folder) / kind)} runs end as the uninterrupted one; {moments}"
+            )
+    print(f"{time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
