@@ -8,7 +8,7 @@ from tf_kit.pretraining.methods import METHODS, TrainingOptions, own_options
 from tf_kit.runs import Run, pretraining, text
 
 SHARED = {"command", "method", "data", "data_dir", "seed", *TrainingOptions.names()}
-OF_IMAGES = SHARED | {"image_size", "encoder", "augment", "labels", "monitor_every", "files"}
+OF_IMAGES = SHARED | {"image_size", "encoder", "augment", "labels", "monitor_every", "keep", "files"}
 OF_TEXT = SHARED | {"length", "width", "depth"}
 CHANGED = {  # an option of each method, with a value that is not its default
     "autoencoder": {"tied": False},
@@ -17,6 +17,9 @@ CHANGED = {  # an option of each method, with a value that is not its default
     "supervised": {},
     "simclr": {"temperature": 0.3},
     "byol": {"momentum": 0.9},
+    "simsiam": {},
+    "nnclr": {"temperature": 0.2, "queue_size": 64},
+    "supcon": {"temperature": 0.2},
     "barlow": {"redundancy_weight": 0.01},
     "vicreg": {"covariance_weight": 4.0},
     "mae": {"decoder_width": 8, "decoder_heads": 2},
