@@ -1,6 +1,8 @@
 """`--keep`: which epoch of a pretraining is saved, what is said about it, and that a kill does not change it."""
 
 import csv
+import re
+import subprocess
 
 import keras
 import numpy as np
@@ -147,3 +149,21 @@ def test_refusals(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         pretrain(tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_last_lines_of_the_command_name_the_epoch(tmp_path):
+    """Standard output ends with the kept epoch and the next command; a warning is one line."""
+    sizes = ["--filters", "2,2", "--units", "8", "--epochs", "2", "--batch-size", "400"]
+    command = ["tf-kit", "pretrain", "simclr", "--augment", "none", *sizes, "--keep", "best:knn"]
+    done = subprocess.run([*command, "--out", tmp_path / "run"], capture_output=True, text=True, check=True)
+    *_, kept, following = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"pretraining: kept epoch [12] of 2, in which neighbors were right most often: "
+        r"rank \d+ of 128: no collapse; neighbors \d+ % right, untrained \d+ %",
+        kept,
+    )
+    assert following.startswith("encoder, curves and figures in ")
+    warned = [line for line in done.stderr.splitlines() if "augment" in line or "model.fit" in line]
+    assert len(warned) == 1
+    assert warned[0].startswith("tf-kit: SimCLR has no `augment`, so the two views of an example are equal")
