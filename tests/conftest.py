@@ -17,8 +17,25 @@ def prepared_data_dir():
     return Path(folder) if folder and (Path(folder) / "mnist").is_dir() else None
 
 
-def pytest_collection_modifyitems(items):
-    """Run files of few tests first: these are the long ones, and at the end other processes would wait for them."""
+# Doctests that train for seconds, so `pytest -m slow` runs them. (A doctest cannot carry a mark of its own.)
+LONG_DOCTESTS = {
+    "tf_kit/pretraining/README.md",
+    "tf_kit/pretraining/monitors.py",
+    "tf_kit/pretraining/masked/images.py",
+    "tf_kit/pretraining/masked/tokens.py",
+    "tf_kit/pretraining/joint_embedding/simclr.py",
+    "tf_kit/pretraining/joint_embedding/simsiam.py",
+    "tf_kit/pretraining/joint_embedding/nnclr.py",
+    "tf_kit/pretraining/joint_embedding/supcon.py",
+}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mark long doctests, and run files of few tests first: these are the long ones, and at the end other processes
+    would wait for them."""
+    for item in items:
+        if item.path in {config.rootpath / name for name in LONG_DOCTESTS}:
+            item.add_marker("slow")
     tests = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: tests[item.path])
 
