@@ -336,6 +336,7 @@ def test_script_of_a_user_has_no_type_errors(reported):
     assert {lines[at - 1]: codes for (script, at), codes in reported.items() if script == "script"} == {}
 
 
+@pytest.mark.slow
 def test_type_checkers_find_misspelled_names_and_arguments(reported):
     expected = {
         at: line.partition("  # ")[2] for at, line in enumerate(MISTAKES.splitlines(), 1) if "  # " in line

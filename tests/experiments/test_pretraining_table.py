@@ -33,7 +33,10 @@ RATES = (0.001, 0.01)
 
 @pytest.fixture(
     scope="module",
-    params=[["autoencoder", "shallow"], pytest.param(ALL, marks=pytest.mark.slow)],
+    params=[
+        pytest.param(["autoencoder", "shallow"], marks=pytest.mark.slow),
+        pytest.param(ALL, marks=pytest.mark.slow),
+    ],
     ids=["two systems", "all systems"],
 )
 def table(request, tmp_path_factory):

@@ -87,7 +87,7 @@ TRAINERS = {
         None,
     ),
 }
-FAST = ["Classifier", "persistent RBM", "SimCLR"]
+FAST = ["Classifier", "persistent RBM"]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINERS if name not in FAST]
 
 

@@ -41,6 +41,7 @@ def tracings(monkeypatch):
 CASES = [{"seed": 0}, {"seed": 1}, {"seed": 2, "rows": 33}, {"seed": 0, "rate": 0.02}]
 
 
+@pytest.mark.slow
 def test_shared_functions_give_the_same_numbers(tracings):
     expected = [numbers(**case) for case in CASES]
     alone = len(tracings)
