@@ -130,6 +130,7 @@ def test_epochs_that_were_not_measured_are_not_chosen(tmp_path):
         assert state.best_epoch == (1 if epoch < 5 else 5)
 
 
+@pytest.mark.slow
 def test_loss_needs_no_measurement(tmp_path):
     results = pretrain(tmp_path / "run", keep="best:loss", monitor_every=0)
     kept = results["kept"]["pretraining"]

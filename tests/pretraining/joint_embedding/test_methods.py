@@ -168,7 +168,7 @@ def test_views_are_equal_without_an_augmentation():
     np.testing.assert_array_equal(views_of(model, images()), images().repeat(2, axis=0))
 
 
-@pytest.mark.parametrize("method", [SimCLR, SupCon])
+@pytest.mark.parametrize("method", [SimCLR, pytest.param(SupCon, marks=pytest.mark.slow)])
 def test_warns_once_that_views_are_equal(method):
     model = model_of(method, augment=None)
     model.compile("sgd", run_eagerly=True)

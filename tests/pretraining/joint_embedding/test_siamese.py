@@ -121,6 +121,7 @@ def test_method(check):
     check(MODULES[CHECKS[check]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
@@ -178,6 +179,7 @@ def test_supcon_without_labels_is_simclr():
     assert_equal_gradients(gradient_of(supcon, np.full(N, -1)), gradient_of(simclr))
 
 
+@pytest.mark.slow
 def test_queue_shorter_than_a_batch_keeps_the_last_embeddings():
     model = model_of(NNCLR, queue_size=2)
     model.compile(keras.optimizers.SGD(0.0))
@@ -185,6 +187,7 @@ def test_queue_shorter_than_a_batch_keeps_the_last_embeddings():
     np.testing.assert_allclose(model.queue, units(embeddings(model, 0)[0])[-2:], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_queue_does_not_keep_what_is_not_finite():
     x = vectors()
     x[2] = np.nan
@@ -196,6 +199,7 @@ def test_queue_does_not_keep_what_is_not_finite():
     np.testing.assert_allclose(np.linalg.norm(np.delete(queue, 2, axis=0), axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_queue_is_saved(tmp_path):
     model = model_of(NNCLR, queue_size=12)
     model.compile(keras.optimizers.SGD(0.05))
