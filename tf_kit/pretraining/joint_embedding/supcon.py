@@ -47,7 +47,7 @@ def supcon(
         >>> import numpy as np
         >>> z = np.eye(4)
         >>> round(float(supcon(z, z, [0, 0, 1, -1], temperature=0.5)), 3)     # two of four share a class
-        1.257
+        1.261
 
     Convention: the paper's L_out, with the mean outside of the logarithm. The authors' code multiplies by τ/0.07.
     Reference: Khosla et al., 2020, Supervised contrastive learning, equation 2, arXiv:2004.11362.
