@@ -24,6 +24,7 @@ from tf_kit.cli.lecture import lecture
 from tf_kit.cli.pretraining import pretrain
 from tf_kit.cli.quiz import quiz
 from tf_kit.cli.refusals import Group
+from tf_kit.cli.use import embed, export, predict
 from tf_kit.errors import InputError, RunStopped, WorkerLost
 
 
@@ -36,7 +37,21 @@ def cli() -> None:
     """
 
 
-for command in (table, pretrain, finetune, probe, label_efficiency, lecture, quiz, lab, data, doctor):
+for command in (
+    table,
+    pretrain,
+    finetune,
+    probe,
+    predict,
+    embed,
+    export,
+    label_efficiency,
+    lecture,
+    quiz,
+    lab,
+    data,
+    doctor,
+):
     cli.add_command(command)
 
 

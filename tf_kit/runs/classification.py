@@ -17,12 +17,12 @@ from tf_kit.errors import InputError
 from tf_kit.pretraining import finetune, knn_accuracy, linear_probe
 from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.runs import recorded_data, recorded_division
-from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.labelled import labelled_examples
 from tf_kit.runs.precision import choose, precision_of_run
 from tf_kit.runs.run import Run
+from tf_kit.runs.saved import load_model
 from tf_kit.runs.watching import usual_neighbors
 from tf_kit.training import workers
 from tf_kit.training.precision import set_precision
@@ -287,21 +287,8 @@ def _weights_of(encoder):
 
 def _load_encoder(path, folder, subject):
     """Load an encoder; refuse a file that cannot be read, and weights that are not finite."""
-    try:
-        encoder = keras.models.load_model(path)
-    except Exception as error:  # Keras raises exceptions of any class for a damaged file
-        reason = str(error).strip().splitlines()
-        received = f"{folder / path.name}: {reason[0][:200] if reason else type(error).__name__}"
-        remedy = "Remove encoder.keras and results.json there, and pretrain again with `resume=True`"
-        typed = "Remove encoder.keras and results.json there, and pretrain again with `--resume`"
-        refuse(subject, "hold an encoder that can be read", received, remedy, flag="RUN", typed_remedy=typed)
-    found = first_variable_gone_wrong(encoder)
-    if found is not None:
-        remedy = (
-            "Pretrain again with a smaller learning rate, or look for values in the data far out of range"
-        )
-        refuse(subject, "hold an encoder with finite weights", f"{folder}, where {found}", remedy, flag="RUN")
-    return encoder
+    remedy = "Remove encoder.keras and results.json there, and pretrain again with"
+    return load_model(subject, path, f"{remedy} `resume=True`", f"{remedy} `--resume`", folder)
 
 
 def _collapsed_in(path):

@@ -30,6 +30,7 @@ def write_inputs(folder: Path, model: keras.Model, class_names: Sequence[str] = 
             "shape": list(shape),
             "color": {1: "grey", 3: "rgb"}.get(shape[-1]) if len(shape) == 3 else None,
             "values": "from 0 (black) to 1 (white)" if len(shape) == 3 else "as in the pretraining",
+            "resize": "bilinear, antialiased; the aspect ratio is not kept" if len(shape) == 3 else None,
             "class_names": list(class_names),
             "load": f'import keras, tf_kit; model = keras.models.load_model("{file}")',
         },

@@ -1,0 +1,220 @@
+"""Tests of a finished run in use: classes, embeddings and exported models, the same as those of the model itself."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from cli.typed import run_main
+from PIL import Image
+
+from tf_kit import networks, pretraining, regularization, runs
+from tf_kit.errors import InputError
+from tf_kit.runs.files import save_model, write_json
+from tf_kit.runs.inputs import write_inputs
+
+NAMES = ("a, b", "café")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder with an encoder, and within it the folder of a classifier of two classes, as runs write them."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    trained = folder / "finetune-all-seed-0"
+    trained.mkdir(parents=True)
+    encoder = networks.cnn(
+        num_classes=None,
+        filters=(4,),
+        units=(6,),
+        input_shape=(8, 10, 3),
+        normalization=regularization.BatchNorm,
+    )
+    save_model(encoder, folder / "encoder.keras")
+    write_inputs(folder, encoder, NAMES)
+    classifier = pretraining.finetune(encoder, 2)
+    classifier.prepare_from(np.zeros((2, 8, 10, 3), "float32"), np.zeros(2, "int64"))
+    save_model(classifier, trained / "classifier.keras")
+    write_inputs(trained, classifier, NAMES)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A folder `new` of images of other sizes and modes, one of them cut."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "new" / "more").mkdir(parents=True)
+    Image.fromarray(rng.integers(0, 256, (8, 10, 3), "uint8")).save(tmp_path / "new" / "a.png")
+    Image.fromarray(rng.integers(0, 256, (31, 17), "uint8")).save(tmp_path / "new" / "more" / "b, c.png")
+    (tmp_path / "new" / "cut.png").write_bytes((tmp_path / "new" / "a.png").read_bytes()[:100])
+    monkeypatch.chdir(tmp_path)
+    return "new"
+
+
+def pixels():
+    return np.random.default_rng(1).integers(0, 256, (3, 8, 10, 3)).astype("float32")
+
+
+def test_predictions_are_those_of_the_classifier(run, pictures):
+    trained = run / "finetune-all-seed-0"
+    found = runs.predict(trained, pictures)
+    assert found.files == ("new/a.png", "new/more/b, c.png")
+    assert found.left_out == "1 file that cannot be read: new/cut.png (a damaged or truncated file)"
+    image = np.asarray(Image.open("new/a.png"), "float32") / np.float32(255)
+    z = keras.models.load_model(trained / "classifier.keras")(image[None])
+    np.testing.assert_allclose(found.probabilities[0], keras.ops.softmax(z)[0], atol=1e-6)
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
+    assert [*rows[0]] == ["file", "class", "probability", "p(a, b)", "p(café)"]
+    assert [row["class"] for row in rows] == list(found.classes)
+    assert float(rows[1]["probability"]) == pytest.approx(found.probabilities[1].max(), rel=1e-5)
+
+
+def test_embeddings_come_with_names_in_both_kinds_of_files(run, pictures, tmp_path):
+    found = runs.embed(run, [pictures, "new/a.png"])
+    image = np.asarray(Image.open("new/a.png"), "float32") / np.float32(255)
+    expected = keras.models.load_model(run / "encoder.keras")(image[None])
+    np.testing.assert_allclose(found.x[0], expected[0], atol=1e-6)
+    np.testing.assert_array_equal(runs.embed(run / "finetune-all-seed-0", pictures).x, found.x)
+    found.save(tmp_path / "e.npz")
+    with np.load(tmp_path / "e.npz") as file:
+        assert file["files"].tolist() == ["new/a.png", "new/more/b, c.png"]
+        np.testing.assert_array_equal(file["embeddings"], found.x)
+    found.save(tmp_path / "e.parquet")
+    from pyarrow import parquet
+
+    table = parquet.read_table(tmp_path / "e.parquet").to_pydict()
+    assert table["file"] == list(found.files)
+    np.testing.assert_array_equal(np.array(table["embedding"], "float32"), found.x)
+    with pytest.raises(InputError, match=r"must end in .npz or .parquet. Received: e.csv"):
+        found.save("e.csv")
+
+
+def test_pretraining_has_no_classes_and_names_the_run_that_has(run, pictures):
+    with pytest.raises(InputError, match=f"Give {run}/finetune-all-seed-0"):
+        runs.predict(run, pictures)
+
+
+def test_folder_of_damaged_images_only_is_refused(run, pictures, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "new" / "cut.png").rename(tmp_path / "bad" / "cut.png")
+    with pytest.raises(InputError, match=r"Received: 1 files that cannot be read, the first bad/cut.png"):
+        runs.embed(run, "bad")
+
+
+def test_runs_that_cannot_be_used_are_refused(run, pictures, tmp_path):
+    with pytest.raises(InputError, match="nowhere, which does not exist"):
+        runs.predict("nowhere", pictures)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "encoder.keras").write_bytes((run / "encoder.keras").read_bytes()[:500])
+    with pytest.raises(InputError, match="must hold an encoder that can be read"):
+        runs.embed("cut", pictures)
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "encoder.keras").write_bytes((run / "encoder.keras").read_bytes())
+    write_json(tmp_path / "text" / "inputs.json", {"shape": [64]})
+    with pytest.raises(InputError, match="must be a run on images"):
+        runs.export("text")
+
+
+def test_commands_print_a_table_and_name_what_was_left_out(run, pictures, monkeypatch, capsys):
+    status, out, err = run_main(monkeypatch, capsys, "predict", run / "finetune-all-seed-0", pictures)
+    assert status == 0
+    assert out == runs.predict(run / "finetune-all-seed-0", pictures).to_csv()
+    assert err == "left out: 1 file that cannot be read: new/cut.png (a damaged or truncated file)\n"
+    status, out, _ = run_main(monkeypatch, capsys, "embed", run, pictures, "--out", "e.npz")
+    assert (status, out) == (0, "2 embeddings of 6 numbers in e.npz\n")
+    status, out, err = run_main(monkeypatch, capsys, "predict", run, pictures, "--out", "no/such/p.csv")
+    assert status == 2
+    assert "`--out`" in err
+
+
+def test_savedmodel_scales_pixels_and_knows_its_classes(run, tmp_path):
+    """In the folder of an older one, which it replaces."""
+    for _ in range(2):
+        done = runs.export(run / "finetune-all-seed-0", out=tmp_path / "m")
+    assert done.difference <= 1e-5
+    about = json.loads((tmp_path / "m" / "assets.extra" / "model.json").read_text(encoding="utf-8"))
+    assert about["class_names"] == list(NAMES)
+    assert about["input"]["color"] == "rgb"
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="replaced"):
+        runs.export(run, out=tmp_path / "taken")
+
+
+def test_format_without_its_packages_names_the_command_that_installs_them(run, monkeypatch):
+    monkeypatch.setattr(runs.exporting, "_is_installed", lambda name: False)
+    with pytest.raises(
+        InputError, match=r"which needs onnx and tf2onnx. `pip install onnx tf2onnx onnxruntime`"
+    ):
+        runs.export(run, "onnx")
+
+
+def test_other_outputs_are_refused_and_leave_no_file(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(runs.exporting._RUN, "savedmodel", lambda path, x: np.full((4, 2), 0.5, "float32"))
+    with pytest.raises(InputError, match="must give the outputs of the run within 1e-05"):
+        runs.export(run / "finetune-all-seed-0", out=tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["", "finetune-all-seed-0"])
+def test_onnx_gives_the_same_outputs(part, run, tmp_path):
+    for name in ("onnx", "tf2onnx", "onnxruntime"):
+        pytest.importorskip(name, reason="pip install onnx tf2onnx onnxruntime")
+    import onnxruntime
+
+    done = runs.export(run / part, "onnx", tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == (
+        list(NAMES) if part else []
+    )
+    assert done.difference <= 1e-5
+    np.testing.assert_allclose(session.run(None, {"pixels": pixels()})[0], wanted(run, part), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_vision_transformer_with_gelu_exports_to_onnx(tmp_path):
+    for name in ("onnx", "tf2onnx", "onnxruntime"):
+        pytest.importorskip(name, reason="pip install onnx tf2onnx onnxruntime")
+    encoder = pretraining.PatchEncoder(patch_size=4, width=8, depth=1, seed=0)
+    encoder.build((None, 8, 8, 1))
+    save_model(encoder, tmp_path / "encoder.keras")
+    write_inputs(tmp_path, encoder)
+    assert runs.export(tmp_path, "onnx").difference <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["", "finetune-all-seed-0"])
+def test_litert_gives_the_same_outputs(part, run, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="pip install ai-edge-litert")
+    done = runs.export(run / part, "litert", tmp_path / "m.tflite")
+    with zipfile.ZipFile(tmp_path / "m.tflite") as files:
+        assert ("labels.txt" in files.namelist()) == bool(part)
+    model = interpreter.Interpreter(model_path=str(tmp_path / "m.tflite"))
+    given = model.get_input_details()[0]["index"]
+    model.resize_tensor_input(given, (3, 8, 10, 3))
+    model.allocate_tensors()
+    model.set_tensor(given, pixels())
+    model.invoke()
+    found = model.get_tensor(model.get_output_details()[0]["index"])
+    assert done.difference <= 1e-5
+    np.testing.assert_allclose(found, wanted(run, part), atol=1e-5)
+
+
+def wanted(run, part):
+    """Outputs of the model that the run has saved, on `pixels`."""
+    saved = keras.models.load_model(run / part / ("classifier.keras" if part else "encoder.keras"))
+    z = saved(pixels() / 255)
+    return keras.ops.convert_to_numpy(keras.ops.softmax(z) if part else z)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["", "finetune-all-seed-0"])
+def test_line_in_the_run_folder_loads_the_model_in_a_new_process(part, run):
+    line = json.loads((run / part / "inputs.json").read_text(encoding="utf-8"))["load"]
+    done = subprocess.run([sys.executable, "-c", line], cwd=run / part, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,95 @@
+"""tf-kit predict, embed and export: the model of a finished run in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tf_kit.checks import refuse
+from tf_kit.cli import flags
+from tf_kit.cli.refusals import Command
+
+RUN = click.argument("run", type=click.Path())
+PICTURES = click.argument("pictures", type=click.Path(), nargs=-1, required=True)
+
+
+@click.command(cls=Command, short_help="Classify PICTURES by the classifier of a run.")
+@RUN
+@PICTURES
+@flags.text("--out", "CSV file", default_text="standard output", type=click.Path(), metavar="FILE")
+def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
+    """Classify PICTURES by the classifier in the folder RUN of a fine-tuning or probe.
+
+    PICTURES are images or folders of images. Prints a table in CSV: file, class, its probability, and the probability
+    of every class. Files that cannot be read are left out and named on standard error.
+    """
+    flags.import_tensorflow()
+    from tf_kit.runs.prediction import predict as predict_classes
+
+    _check_out("predict.out", out)
+    found = predict_classes(run, pictures)
+    if out is None:
+        click.echo(found.to_csv(), nl=False)
+    else:
+        found.save(out)
+        click.echo(f"{len(found):,} images in {len(found.class_names)} classes in {out}")
+    _report(found.left_out)
+
+
+@click.command(cls=Command, short_help="Write the embeddings of PICTURES by the encoder of a run.")
+@RUN
+@PICTURES
+@flags.text(
+    "--out", "File, .npz or .parquet", default_text="embeddings.npz in RUN", type=click.Path(), metavar="FILE"
+)
+def embed(run: str, pictures: tuple[str, ...], out: str | None) -> None:
+    """Write the embeddings of PICTURES by the encoder in the run folder RUN.
+
+    PICTURES are images or folders of images. The file has the names of the images and a vector for each. Files that
+    cannot be read are left out and named on standard error.
+    """
+    flags.import_tensorflow()
+    from tf_kit.runs.embedding import check_ending
+    from tf_kit.runs.embedding import embed as compute_embeddings
+
+    if out is not None:
+        check_ending("embed.out", out)
+    _check_out("embed.out", out)
+    found = compute_embeddings(run, pictures)
+    path = Path(run) / "embeddings.npz" if out is None else Path(out)
+    found.save(path)
+    click.echo(f"{len(found):,} embeddings of {found.x.shape[1]} numbers in {path}")
+    _report(found.left_out)
+
+
+@click.command(cls=Command, short_help="Export the model of a run to ONNX, LiteRT or a SavedModel.")
+@RUN
+@flags.choice("--format", "Format", ("savedmodel", "onnx", "litert"), "savedmodel")
+@flags.text("--out", "File or folder", default_text="in RUN", type=click.Path(), metavar="PATH")
+def export(run: str, format: str, out: str | None) -> None:
+    """Export the classifier or encoder in the run folder RUN for programs without Keras.
+
+    The exported model takes pixels from 0 to 255 and scales them itself; the names of the classes and how images are
+    resized are in its metadata. It is compared with the model of the run where a program that runs it is installed.
+    """
+    flags.import_tensorflow()
+    from tf_kit.runs.exporting import export as export_model
+
+    done = export_model(run, format, out)
+    click.echo(f"{format}: {done.path}")
+    if done.difference is None:
+        click.echo(f"not compared with the model of the run: `pip install {done.runtime}` allows it")
+    else:
+        click.echo(f"largest difference to the model of the run, in {done.runtime}: {done.difference:.1e}")
+
+
+def _check_out(subject, out):
+    """Refuse a file that cannot be written, before anything is computed."""
+    if out is not None and (Path(out).is_dir() or not Path(out).parent.is_dir()):
+        refuse(subject, "be a file in a folder that exists", f"{out}", flag="--out")
+
+
+def _report(left_out):
+    if left_out:
+        click.echo(f"left out: {left_out}", err=True)

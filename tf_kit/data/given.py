@@ -1,0 +1,125 @@
+"""Image files that are named in any way, as folders, files or patterns, and read in spite of damaged ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tf_kit.checks import refuse
+from tf_kit.data.listing import counted, list_files
+from tf_kit.data.pictures import clean, decode, in_parallel, suffixes
+from tf_kit.data.waiting import reporting
+from tf_kit.errors import InputError
+
+CHUNK = 256  # images that are in memory at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Image files in the order in which they were named, those of a folder sorted by name.
+
+    Args:
+        files: path of each image, each once.
+        passed: other files of the folders, in words; "" if there are none.
+    """
+
+    files: tuple[Path, ...]
+    passed: str = ""
+
+
+def find_images(subject: str, given: str | Path | Sequence[str | Path], flag: str | None = None) -> Given:
+    """Find the images that are meant by paths: of folders of any layout, of files, or with `*` and `?`.
+
+    Args:
+        subject: argument of the caller, for messages.
+        given: one path or several.
+        flag: word of the command line for the argument. Defaults to None.
+
+    Raises:
+        InputError: a path does not exist, or there are no images.
+    """
+    paths = [given] if isinstance(given, str | os.PathLike) else list(given)
+    if not paths:
+        refuse(subject, "name images or folders of images", "no path", flag=flag)
+    files: dict[str, Path] = {}
+    passed: dict[str, tuple[str, ...]] = {}
+    links: tuple[str, ...] = ()
+    for path in paths:
+        for each in _expanded(subject, path, flag):
+            if each.is_dir():
+                listing = list_files(each)
+                found: Sequence[Path] = listing.files
+                links += listing.links
+                for reason, names in listing.passed.items():
+                    passed[reason] = passed.get(reason, ()) + names
+            else:
+                found = [each]
+            for file in found:
+                files.setdefault(os.path.abspath(file), file)
+    left = counted(passed, links)
+    if not files:
+        named = ", ".join(clean(path) for path in paths[:3])
+        known = ", ".join(
+            sorted(each[1:] for each in (".png", ".jpg", ".webp", ".tiff") if each in suffixes())
+        )
+        received = f"{named}, without an image" + (f"; {left}" if left else "")
+        refuse(subject, f"hold images ({known} and other kinds)", received, flag=flag)
+    return Given(tuple(files.values()), left)
+
+
+def _expanded(subject, path, flag):
+    """Return the paths that a path or pattern stands for."""
+    path = Path(path).expanduser()
+    if path.exists():
+        return [path]
+    if path.is_symlink():
+        refuse(
+            subject, "be an image or a folder of images", f"{clean(path)}, which links to nothing", flag=flag
+        )
+    if not glob.has_magic(str(path)):
+        refuse(
+            subject, "be an image or a folder of images", f"{clean(path)}, which does not exist", flag=flag
+        )
+    found = [Path(each) for each in sorted(glob.glob(str(path), recursive=True)) if Path(each).exists()]
+    if not found:
+        received = f"{clean(path)}, which matches no file"
+        refuse(subject, "be an image or a folder of images", received, flag=flag)
+    return found
+
+
+def read_in_chunks(
+    files: Sequence[Path], shape: tuple[int, int, int], damaged: list[InputError], chunk: int = CHUNK
+) -> Iterator[tuple[list[Path], np.ndarray]]:
+    """Read images chunk by chunk, decoded and scaled as for training.
+
+    Args:
+        files: paths of the images.
+        shape: (height, width, channels), see `pictures.decode`.
+        damaged: list to which the error of each file that cannot be read is appended.
+        chunk: number of images that are in memory at a time. Defaults to `CHUNK`.
+
+    Yields:
+        The files that could be read, and their images, float32 (n, height, width, channels) in [0, 1].
+    """
+    starts = range(0, len(files), chunk)
+    for start in reporting(starts, len(starts), "reading images"):
+        part = files[start : start + chunk]
+        read = in_parallel(lambda i, part=part: _attempt(part[i], shape), len(part), "reading images")
+        damaged.extend(error for _, error in read if error is not None)
+        good = [i for i, (image, _) in enumerate(read) if image is not None]
+        if good:
+            x = np.stack([read[i][0] for i in good]).astype("float32") / np.float32(255)
+            yield [part[i] for i in good], x
+
+
+def _attempt(file, shape):
+    """Decode a file; returns its pixels and None, or None and its error."""
+    try:
+        return decode(file, shape), None
+    except InputError as error:
+        return None, error

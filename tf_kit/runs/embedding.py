@@ -1,0 +1,83 @@
+"""Embeddings of new images by the encoder of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tf_kit.checks import refuse
+from tf_kit.errors import InputError
+from tf_kit.runs.files import replacing
+from tf_kit.runs.saved import load_saved, outputs_of, what_was_left_out
+
+ENDINGS = (".npz", ".parquet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Embeddings:
+    """Output of an encoder for each image.
+
+    Args:
+        files: names of the images, as they were given.
+        x: float32 (n, d).
+        damaged: an error for each file that cannot be read.
+        left_out: the files without an embedding, in one line; "" if there are none.
+    """
+
+    files: tuple[str, ...]
+    x: np.ndarray
+    damaged: tuple[InputError, ...] = ()
+    left_out: str = ""
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def save(self, path: str | Path) -> None:
+        """Write arrays `files` and `embeddings` (`.npz`), or columns `file` and `embedding` (`.parquet`).
+
+        Raises:
+            InputError: the ending is another one.
+        """
+        path = check_ending("Embeddings.save.path", path)
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
+            if path.suffix == ".npz":
+                np.savez(file, files=np.array(self.files, dtype=str), embeddings=self.x)
+                return
+            import pyarrow  # comes with tensorflow-datasets
+            import pyarrow.parquet
+
+            flat = pyarrow.array(self.x.ravel())
+            rows = pyarrow.FixedSizeListArray.from_arrays(flat, self.x.shape[1])
+            table = pyarrow.table({"file": pyarrow.array(self.files, pyarrow.string()), "embedding": rows})
+            pyarrow.parquet.write_table(table, file)
+
+
+def embed(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Embeddings:
+    """Compute the output of the encoder of a run for new images.
+
+    Each image is decoded and scaled as in training. A file that cannot be read is left out and reported.
+
+    Args:
+        run: run folder of `pretrain`, or of `finetune_run` for the encoder after fine-tuning.
+        pictures: images, as for `predict`.
+
+    Returns:
+        The embeddings, in the order of the files.
+
+    Raises:
+        InputError: `run` holds no encoder of images, or no image can be read.
+    """
+    saved = load_saved("embed", run)
+    files, x, images, damaged = outputs_of("embed", saved.encoder, saved.shape, pictures)
+    return Embeddings(files, x.reshape(len(x), -1), damaged, left_out=what_was_left_out(images, damaged))
+
+
+def check_ending(subject: str, path: str | Path) -> Path:
+    """Return a path; refuse it unless it ends in `.npz` or `.parquet`."""
+    path = Path(path).expanduser()
+    if path.suffix not in ENDINGS:
+        refuse(subject, f"end in {' or '.join(ENDINGS)}", f"{path}", flag="--out")
+    return path

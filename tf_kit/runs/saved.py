@@ -1,0 +1,174 @@
+"""The model of a finished run: the file that holds it, and the images that it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+from keras import ops
+
+from tf_kit.checks import refuse
+from tf_kit.data.given import Given, find_images, read_in_chunks
+from tf_kit.data.pictures import clean
+from tf_kit.errors import InputError
+from tf_kit.runs.divergence import first_variable_gone_wrong
+from tf_kit.runs.inputs import read_inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """Model of a finished run on images.
+
+    Args:
+        folder: the run folder.
+        model: the classifier of a fine-tuning or probe, or the encoder of a pretraining.
+        shape: (height, width, channels) of the images that it takes.
+        class_names: names of the classes of a classifier, in the order of its outputs; empty for an encoder.
+    """
+
+    folder: Path
+    model: keras.Model
+    shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+    @property
+    def encoder(self) -> Any:
+        """The encoder, also that of a classifier."""
+        return getattr(self.model, "encoder", self.model)
+
+
+def load_saved(function: str, folder: str | Path) -> Saved:
+    """Load the classifier of a run, or else its encoder.
+
+    Args:
+        function: name of the caller, for messages.
+        folder: run folder of `pretrain`, `finetune_run` or `probe_run`.
+
+    Raises:
+        InputError: the folder holds no finished run on images, or its model cannot be read.
+    """
+    folder, subject = Path(folder).expanduser(), f"{function}.run"
+    file = next((each for each in _files(folder) if each.is_file()), None)
+    if file is None:
+        refuse(
+            subject,
+            "be the folder of a finished run, which holds classifier.keras or encoder.keras",
+            f"{clean(folder)}" + ("" if folder.exists() else ", which does not exist"),
+            "A run that was interrupted is finished by the same command with `resume=True`",
+            flag="RUN",
+            typed_remedy="A run that was interrupted is finished by the same command with --resume",
+        )
+    model = load_model(subject, file, "Run its command again in another folder")
+    inputs = read_inputs(folder, model)
+    shape = tuple(inputs["shape"])
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        refuse(
+            subject, "be a run on images", f"{clean(folder)}, whose examples have shape {shape}", flag="RUN"
+        )
+    names = tuple(inputs.get("class_names") or ())
+    if not hasattr(model, "num_classes"):
+        return Saved(folder, model, shape, ())
+    if len(names) != model.num_classes:
+        names = tuple(map(str, range(model.num_classes)))
+    return Saved(folder, model, shape, names)
+
+
+def load_classifier(function: str, folder: str | Path) -> Saved:
+    """Load the classifier of a run as `load_saved` does; refuse a run without one."""
+    saved = load_saved(function, folder)
+    if not saved.class_names:
+        _refuse_encoder(f"{function}.run", saved.folder)
+    return saved
+
+
+def load_model(
+    subject: str, file: Path, remedy: str, typed_remedy: str | None = None, folder: Path | None = None
+) -> keras.Model:
+    """Load the model of a run; refuse a file that cannot be read, and weights that are not finite.
+
+    Args:
+        subject: argument of the caller, for messages.
+        file: encoder.keras or classifier.keras.
+        remedy, typed_remedy: what to do about a file that cannot be read.
+        folder: run folder, if `file` is a copy. Defaults to None, the folder of the file.
+    """
+    folder = file.parent if folder is None else folder
+    kind = "an encoder" if file.stem == "encoder" else f"a {file.stem}"
+    try:
+        model = keras.models.load_model(file)
+    except Exception as error:  # Keras raises exceptions of any class for a damaged file
+        reason = str(error).strip().splitlines()
+        received = f"{clean(folder / file.name)}: {reason[0][:200] if reason else type(error).__name__}"
+        requirement = f"hold {kind} that can be read"
+        refuse(subject, requirement, received, remedy, flag="RUN", typed_remedy=typed_remedy)
+    found = first_variable_gone_wrong(model)
+    if found is not None:
+        received = f"{clean(folder)}, where {found}"
+        remedy = "Train again with a smaller learning rate, or look for values in the data far out of range"
+        refuse(subject, f"hold {kind} with finite weights", received, remedy, flag="RUN")
+    return model
+
+
+def outputs_of(
+    function: str, model: Any, shape: tuple[int, int, int], given: str | Path | Sequence[str | Path]
+) -> tuple[tuple[str, ...], np.ndarray, Given, tuple[InputError, ...]]:
+    """Apply a model to the images that are named; only their outputs are kept in memory.
+
+    Returns:
+        The names of the images that could be read, the outputs float32 (n, d), all images, and an error for each that
+        could not be read.
+
+    Raises:
+        InputError: there is no image that can be read.
+    """
+    subject = f"{function}.pictures"
+    images = find_images(subject, given, flag="PICTURES")
+    damaged: list[InputError] = []
+    names: list[str] = []
+    parts: list[np.ndarray] = []
+    for files, output in _outputs(model, images, shape, damaged):
+        names += [clean(file) for file in files]
+        parts.append(output)
+    if not parts:
+        first = damaged[0]
+        received = f"{len(damaged):,} files that cannot be read, the first {first.subject}: {first.received}"
+        refuse(subject, "hold an image that can be read", received, flag="PICTURES")
+    return tuple(names), np.concatenate(parts), images, tuple(damaged)
+
+
+def _outputs(model, images, shape, damaged) -> Iterator[tuple[list[Path], np.ndarray]]:
+    for files, x in read_in_chunks(images.files, shape, damaged):
+        yield files, ops.convert_to_numpy(ops.cast(model(x, training=False), "float32"))
+
+
+def what_was_left_out(images: Given, damaged: Sequence[InputError]) -> str:
+    """Describe the files that gave no output, in one line; "" if there are none.
+
+    Example:
+        >>> what_was_left_out(Given((Path("a.png"),)), [InputError("…", subject="b.png", received="a truncated file")])
+        '1 file that cannot be read: b.png (a truncated file)'
+    """
+    parts = []
+    if damaged:
+        shown = ", ".join(f"{clean(each.subject)} ({each.received})" for each in damaged[:3])
+        more = f" and {len(damaged) - 3:,} more" if len(damaged) > 3 else ""
+        parts.append(f"{len(damaged):,} file{'s' * (len(damaged) != 1)} that cannot be read: {shown}{more}")
+    return "; ".join(parts + ([images.passed] if images.passed else []))
+
+
+def _files(folder):
+    return folder / "classifier.keras", folder / "encoder.keras"
+
+
+def _refuse_encoder(subject, folder) -> NoReturn:
+    """Refuse a pretraining where a classifier is needed, and name those that were trained on it."""
+    trained = sorted(each.parent for each in folder.glob("*/classifier.keras"))
+    remedy, typed = "`finetune_run(folder)` trains one", f"`tf-kit finetune {folder}` trains one"
+    if trained:
+        remedy = typed = f"Give {trained[0]}" + ("" if len(trained) == 1 else " or another folder in it")
+    received = f"{clean(folder)}, a pretraining, which has an encoder but no classes"
+    refuse(subject, "be a run with a classifier", received, remedy, flag="RUN", typed_remedy=typed)
