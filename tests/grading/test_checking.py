@@ -94,6 +94,42 @@ def test_definition_before_a_syntax_error_is_not_judged(capsys):
     assert "2 of 2 points" in capsys.readouterr().out
 
 
+def test_hint_says_where_then_why_and_begins_again_for_another_answer(capsys):
+    def hint(code):
+        namespace = {"np": np}
+        exec(code, namespace)
+        checking.check("leaky", namespace, hint=True)
+        return capsys.readouterr().out
+
+    mistake = LAB.exercises["leaky"].mistakes[0]
+    first = hint(mistake.of(LEAKY))
+    assert "where: part values" in first
+    assert mistake.sentence not in first
+    assert "expected" not in first
+    assert f"why: known mistake: {mistake.sentence}" in hint(mistake.of(LEAKY))
+    other = "def leaky_relu(x, slope):\n    return x * slope"
+    assert "where: " in hint(other)
+    assert "expected" in hint(other)
+    assert "2 of 2 points" in hint(LEAKY)
+    assert "where: " in hint(other)
+
+
+def test_whole_lab_shows_points_and_what_is_left(capsys):
+    namespace = {"np": np, "In": [f"# exercise: leaky\n{LEAKY}"]}
+    exec(LEAKY, namespace)
+    checking.check(namespace=namespace)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(f": 2 of {sum(each.points for each in LAB.exercises.values())} points")
+    assert lines[1] == "  ✓ leaky: 2 of 2 points, ok"
+    assert "✗ descent: 0 of 3 points, missing" in "\n".join(lines)
+    assert lines[-1] == f"  left: {', '.join(id for id in LAB.exercises if id != 'leaky')}"
+
+
+def test_whole_lab_needs_a_cell_of_a_lab():
+    with pytest.raises(ValueError, match="no cell of an exercise"):
+        checking.check(namespace={"In": ["1 + 1"]})
+
+
 def test_unknown_exercise_gets_the_nearest_id():
     with pytest.raises(ValueError, match="'leaky'"):
         checking.check("leeky", {})

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tf_kit import stderr
+from tf_kit.errors import InputError
 from tf_kit.grading import delegation, judge, labs
 from tf_kit.grading.exercise import Exercise, Mistake
 from tf_kit.grading.judge import Failure, Finding, Verdict
@@ -23,23 +24,83 @@ VISIBLE_SEED = 0
 MOST_FINDINGS = 4
 
 
-def check(id: str, namespace: dict[str, Any] | None = None) -> None:
+def check(id: str = "", namespace: dict[str, Any] | None = None, hint: bool = False) -> None:
     """Check your answer to an exercise and print which parts are right and which are not.
 
     Only the visible cases are used. The grader draws further cases of the same kind, so an answer that is fitted to
-    the visible cases does not pass there.
+    the visible cases does not pass there. Without an id, print the points so far in the whole lab and the exercises
+    that are left.
 
     Args:
-        id: id of the exercise, the word in the first line of its cell.
+        id: id of the exercise, the word in the first line of its cell. Defaults to all exercises of the lab whose
+            cells were run.
         namespace: the names that you defined. Defaults to those of the notebook or module that calls `check`.
+        hint: whether to give a hint in place of the report: at first where the answer goes wrong, and, asked again
+            about an answer with the same faults, why.
 
     Raises:
-        InputError: no exercise has this id.
+        InputError: no exercise has this id, or there is no id and no cell of a lab was run.
     """
-    lab, exercise = labs.find_exercise(id)
     if namespace is None:
         namespace = sys._getframe(1).f_globals
-    print(report(exercise, review(lab, exercise, namespace)), flush=True)
+    if not id:
+        lab = _lab_of(namespace)
+        with stderr.closed():
+            verdicts = {name: review(lab, each, namespace) for name, each in lab.exercises.items()}
+        print(progress(lab, verdicts), flush=True)
+        return
+    lab, exercise = labs.find_exercise(id)
+    with stderr.closed():  # TensorFlow logs there; in a notebook, Python writes elsewhere
+        verdict = review(lab, exercise, namespace)
+    print(_hint(exercise, verdict) if hint else report(exercise, verdict), flush=True)
+
+
+def _lab_of(namespace):
+    """Find the lab to which most of the cells belong that were run."""
+    sources = [each for each in namespace.get("In", ()) if isinstance(each, str)]
+    ids = set(re.findall(r"^# *exercise: *(\w+)", "\n".join(sources), re.MULTILINE))
+    lab = max(labs.labs(), key=lambda each: len(ids & each.cells.keys()))
+    if not ids & lab.cells.keys():
+        raise InputError(
+            "check() found no cell of an exercise among those that were run: run one, or name the exercise, as in "
+            f'check("{next(iter(lab.cells))}")'
+        )
+    return lab
+
+
+def progress(lab: labs.Lab, verdicts: dict[str, Verdict]) -> str:
+    """Write the points so far in a lab, and what is left of it.
+
+    Args:
+        lab: the lab.
+        verdicts: id of each exercise -> verdict on its answer.
+    """
+    earned, maximum = (sum(getattr(each, of) for each in verdicts.values()) for of in ("points", "maximum"))
+    lines = [f"{lab.title}: {earned} of {maximum} points"]
+    for id, verdict in verdicts.items():
+        mark = "✓" if verdict.status == "ok" else "✗"
+        lines.append(f"  {mark} {id}: {verdict.points} of {verdict.maximum} points, {verdict.status}")
+    left = [id for id, verdict in verdicts.items() if verdict.status != "ok"]
+    return "\n".join([*lines, f"  left: {', '.join(left)}" if left else "  nothing is left"])
+
+
+_located: dict[str, list[Finding]] = {}  # id of an exercise -> faults of the answer whose place was told last
+
+
+def _hint(exercise, verdict):
+    """Tell where an answer goes wrong, and, about the same faults again, why."""
+    if not verdict.findings:
+        _located.pop(exercise.id, None)
+        return report(exercise, verdict)
+    first = verdict.findings[0]
+    if _located.get(exercise.id) != verdict.findings:
+        _located[exercise.id] = verdict.findings
+        array = f", in `{first.name}`" if first.name else ""
+        return (
+            f'{exercise.title}, where: part {first.part}, case "{first.about}"{array}. Ask again to hear why.'
+        )
+    why = f"known mistake: {verdict.sentence}" if verdict.sentence else f"{first.about}: {described(first)}"
+    return f"{exercise.title}, why: {why}"
 
 
 def points(id: str, namespace: dict[str, Any] | None = None) -> int:
