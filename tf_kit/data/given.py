@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ def read_in_chunks(
     starts = range(0, len(files), chunk)
     for start in reporting(starts, len(starts), "reading images"):
         part = files[start : start + chunk]
-        read = in_parallel(lambda i, part=part: _attempt(part[i], shape), len(part), "reading images")
+        read = in_parallel(functools.partial(_attempt, part, shape), len(part), "reading images")
         damaged.extend(error for _, error in read if error is not None)
         good = [i for i, (image, _) in enumerate(read) if image is not None]
         if good:
@@ -117,9 +118,9 @@ def read_in_chunks(
             yield [part[i] for i in good], x
 
 
-def _attempt(file, shape):
+def _attempt(files, shape, i):
     """Decode a file; returns its pixels and None, or None and its error."""
     try:
-        return decode(file, shape), None
+        return decode(files[i], shape), None
     except InputError as error:
         return None, error

@@ -17,6 +17,7 @@ from tf_kit.errors import InputError
 from tf_kit.pretraining import finetune, knn_accuracy, linear_probe
 from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.runs import recorded_data, recorded_division
+from tf_kit.runs.confusion import by_class
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.labelled import labelled_examples
@@ -223,12 +224,17 @@ def _trained_and_tested(kind, run, encoder, labelled, chosen):
     if kind == "probe":
         error = 1 - _accuracy_of_neighbors(encoder, train, test, chosen["k"])
         results["error"]["test, nearest neighbors"] = round(100 * error, 4)
+    results["test_by_class"] = by_class(_logits(classifier, test), test.y, test.class_names)
     if labelled.seen:
         results["test_seen_in_pretraining"] = labelled.seen
     run.draw()
     save_model(classifier, run.folder / "classifier.keras")
     write_inputs(run.folder, classifier, train.class_names)
     return run.finish(results)
+
+
+def _logits(classifier, examples):
+    return represent(classifier, examples.x) if examples.x is not None else _represented(classifier, examples)
 
 
 def _accuracy_of_neighbors(encoder, train, test, k):
