@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def of_set(name: str, data_dir: str | Path | None = None) -> Fingerprint:
         arrays = {f"{part}.{each}": getattr(splits[part], each) for part in splits for each in "xy"}
         return of_arrays(name, arrays)
     path = Path(name).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):
         return of_files(path.parent, [path])
     found = prepared.find(name, data_dir)
     if found is None:

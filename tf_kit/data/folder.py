@@ -80,7 +80,8 @@ class Folder:
 
 def is_folder(name: str | Path) -> bool:
     """Return whether a name is the path of a directory."""
-    return bool(str(name)) and Path(name).expanduser().is_dir()
+    # Unlike `Path.is_dir` this is False, and no error, for names that no file can have.
+    return bool(str(name)) and os.path.isdir(Path(name).expanduser())
 
 
 def scan(

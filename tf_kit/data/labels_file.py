@@ -3,6 +3,7 @@
 import collections
 import csv
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -104,8 +105,8 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
 
 def _rows(path):
     """Pairs (line number, cells) of the rows that are not empty."""
-    if not path.is_file():
-        is_there = "a folder" if path.is_dir() else "which does not exist"
+    if not os.path.isfile(path):
+        is_there = "a folder" if os.path.isdir(path) else "which does not exist"
         refuse("load.labels_file", "be a CSV file", f"{clean(path)}, {is_there}", flag="--labels-file")
     content = path.read_bytes()
     try:

@@ -2,6 +2,7 @@
 
 import inspect
 import numbers
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -230,11 +231,12 @@ def is_folder(name: str, data_dir: str | Path | None = None) -> bool:
     if folder.is_folder(name):
         return prepared.find(name, data_dir) is None
     path = Path(name).expanduser()
-    if path.exists():
+    if os.path.exists(path):
         remedy = f"Give the folder, {path.parent}, not one of its files"
         refuse("load.name", "be a data set or a folder of images", f"{name!r}, a file", remedy, flag="--data")
-    if path.is_symlink() or name.startswith(("/", "~", "./", "../")):
-        links = " links to nothing" if path.is_symlink() else " does not exist"
+    is_link = os.path.islink(path)
+    if is_link or name.startswith(("/", "~", "./", "../")):
+        links = " links to nothing" if is_link else " does not exist"
         received = f"{name!r}, which{links}"
         refuse("load.name", "be a data set or a folder of images", received, flag="--data")
     return False

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def load_text(name: str, *, length: int = 64, data_dir: str | Path | None = None
     """
     length = count("load_text.length", length, at_least=2)
     path = Path(name).expanduser()
-    parts = _of_file(path) if path.is_file() else _of_set(name, data_dir)
+    parts = _of_file(path) if os.path.isfile(path) else _of_set(name, data_dir)
     vocabulary = "".join(sorted(set(parts[0])))
     number = {character: i for i, character in enumerate(vocabulary)}
     splits = []

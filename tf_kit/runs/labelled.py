@@ -194,8 +194,6 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
             training_data.refuse_without_labels(f"{function}.data", pretrained["data"])
         return Labelled(*(Examples(each.y, each.class_names, each.x) for each in splits), notes=notes)
     how = {each: own[each] for each in own if each != "data_dir"}
-    if how.get("image_size"):
-        how["image_size"] = tuple(how["image_size"])
     found = folder.scan(pretrained["data"], **how, needs_labels=False)  # new images are not used
     parts = None
     if recorded is None:

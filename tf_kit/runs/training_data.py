@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from tf_kit.checks import refuse
 from tf_kit.data import fingerprint, folder, loading
 from tf_kit.data.fingerprint import Fingerprint
 from tf_kit.data.memory import memory_bytes
+from tf_kit.data.pictures import clean
 from tf_kit.data.splits import Split, withhold
 from tf_kit.errors import InputError
 from tf_kit.typing import Dataset
@@ -202,9 +204,35 @@ def _evenly(split, most):
 
 
 def reading_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a pretraining read its data, from the options of its run: arguments of `data.load`."""
+    """Return how a pretraining read its data, from the options of its run: arguments of `data.load`.
+
+    Raises:
+        InputError: an option has a value that no pretraining records.
+    """
+    for name in ("data", "data_dir", "color", "labels_file"):
+        value = options.get(name)
+        if not _is_name(value) and (value is not None or name == "data"):
+            _refuse_recorded(name, value)
+    size = options.get("image_size")
+    sides = size if isinstance(size, list) else [size] * 2
+    if size is not None and not (len(sides) == 2 and all(type(each) is int and each > 0 for each in sides)):
+        _refuse_recorded("image_size", size)
     names = ("data_dir", "image_size", "color", "unlabeled", "labels_file")
-    return {name: options[name] for name in names if options.get(name)}
+    reading = {name: options[name] for name in names if options.get(name)}
+    return reading | ({"image_size": tuple(sides)} if size is not None else {})
+
+
+def _is_name(value):
+    """Return whether a file or a data set can have this name."""
+    try:
+        return "\0" not in value and bool(os.fsencode(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _refuse_recorded(name, value):
+    requirement = "hold the options of a pretraining, as it recorded them"
+    refuse("config.json", requirement, f"{name}={clean(repr(value))}", "Pretrain again in another folder")
 
 
 def refuse_without_labels(subject: str, name: str) -> NoReturn:
