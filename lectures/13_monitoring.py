@@ -118,18 +118,30 @@ def check(results):
     first, *_, last = results["saturated"]["gradients"]
     assert last > 50 * first, f"first layer {first:.2g}, last {last:.2g}"
     total = sum(len(of["found"]) for of in results.values())
+    answers = ", ".join(
+        f"{letter} {sickness} ({results[sickness]['recipe']})"
+        for letter, sickness in zip("ABCDEF", ORDER, strict=True)
+    )
     return (
-        f"All {total} diagnoses are right. With seven sigmoid layers the gradient of the first is "
+        f"{answers}. All {total} diagnoses are right. With seven sigmoid layers the gradient of the first is "
         f"{last / first:,.0f} times smaller than that of the last. Reason given for diverging: "
         f"{results['diverging']['found'][0]['reason']}; for overfitting: "
         f"{results['overfitting']['found'][0]['reason']}."
     )
 
 
+# %% [markdown]
+# The panels are mixed and have letters only, so that a class can guess; the answers stand below the figure.
+
+
 # %%
+ORDER = ("too slow", "overfitting", "healthy", "saturated", "noisy", "diverging")
+
+
 def plot(results):
     panels = []
-    for letter, (sickness, of) in zip("ABCDEF", results.items(), strict=True):
+    for letter, sickness in zip("ABCDEF", ORDER, strict=True):
+        of = results[sickness]
         epochs = np.arange(1, len(of["loss"]) + 1)
         panels.append(
             {
@@ -137,7 +149,7 @@ def plot(results):
                     "training loss": (epochs, of["loss"]),
                     "validation loss": (epochs, of["val_loss"]),
                 },
-                "title": f"{letter}: {sickness}\n({of['recipe']})",
+                "title": letter,
                 "x_label": "epoch",
                 "y_label": "" if letter not in "AD" else "loss",
                 "level": (of["start"], "before training"),

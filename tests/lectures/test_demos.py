@@ -34,6 +34,16 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "masked",
     "dropout",
     "compression",
+    "growing_batches",
+    "saddle",
+    "dying_units",
+    "noise",
+    "dropout_by_layer",
+    "retraining",
+    "shuffling",
+    "covariate_shift",
+    "variance",
+    "generation",
 }
 
 
@@ -286,6 +296,57 @@ def pruning_costs_as_much(results):
     results["joules"][3] = results["joules"][0]
 
 
+def growing_batches_settle(results):
+    excess = results["excess"]
+    excess["batch doubled"] = excess["both constant"]
+
+
+def ridge_is_left(results):
+    results["left"]["SGD"][0] = 100.0
+
+
+def momentum_stays_as_long(results):
+    results["left"]["Momentum"] = results["left"]["SGD"]
+
+
+def leaky_units_die(results):
+    results["dead"]["leaky ReLU"] = results["dead"]["ReLU"]
+
+
+def weight_noise_is_worthless(results):
+    results["error"]["on the weights"] = results["error"]["none"]
+
+
+def recurrent_gains_most(results):
+    errors = results["error"]
+    errors["recurrent, dropout"] = errors["recurrent"] - 10
+
+
+def retraining_is_worthless(results):
+    names = list(results["error"])
+    results["error"][names[1]] = results["error"][names[0]]
+
+
+def order_does_not_matter(results):
+    results["errors"]["sorted by digit"] = results["errors"]["shuffled each epoch"]
+
+
+def normalized_inputs_move_as_far(results):
+    results["shift"]["with BatchNorm"] = results["shift"]["without"]
+
+
+def variance_remains(results):
+    results["with"] = results["without"] - 5
+
+
+def samples_are_noise(results):
+    results["distance"]["written"] = results["distance"]["independent pixels"]
+
+
+def samples_are_copies(results):
+    results["distance"]["written"][0] = 0.0
+
+
 TWINS = [
     ("perceptron", one_line_is_enough),
     ("perceptron", no_start_succeeds),
@@ -316,6 +377,18 @@ TWINS = [
     ("parallelism", traced_bytes_doubled),
     ("parallelism", splitting_never_pays),
     ("compression", pruning_costs_as_much),
+    ("growing_batches", growing_batches_settle),
+    ("saddle", ridge_is_left),
+    ("saddle", momentum_stays_as_long),
+    ("dying_units", leaky_units_die),
+    ("noise", weight_noise_is_worthless),
+    ("dropout_by_layer", recurrent_gains_most),
+    ("retraining", retraining_is_worthless),
+    ("shuffling", order_does_not_matter),
+    ("covariate_shift", normalized_inputs_move_as_far),
+    ("variance", variance_remains),
+    ("generation", samples_are_noise),
+    ("generation", samples_are_copies),
 ]
 
 

@@ -24,7 +24,8 @@ def test_eight_review_questions_and_forty_more():
     assert len(quiz.questions("review")) == 8
     assert len(QUESTIONS) == 48
     assert len({each.name for each in QUESTIONS}) == len({each.ask for each in QUESTIONS}) == 48
-    assert {each.topic for each in QUESTIONS} == {demo.topic for demo in lectures.demos()}
+    topics = {demo.topic for demo in lectures.demos() if int(demo.number) <= 21}
+    assert {each.topic for each in QUESTIONS} == topics
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda each: each.name)

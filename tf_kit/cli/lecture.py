@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from tf_kit.cli import flags
@@ -20,7 +22,7 @@ class _Lectures(Group):
         demo = lectures.find(name)
         return Command(
             name,
-            params=[*lectures.flags(demo), *lectures.general_flags(), _NOTEBOOK],
+            params=[*lectures.flags(demo), *lectures.general_flags(), _NOTEBOOK, _SLIDES],
             callback=lambda **options: _run(demo, **options),
             help=lectures.docstring(demo),
             short_help=demo.question,
@@ -29,6 +31,13 @@ class _Lectures(Group):
 
 _NOTEBOOK = click.Option(
     ["--notebook"], is_flag=True, help="Write the demo as a notebook into the folder instead of running it."
+)
+
+
+_SLIDES = click.Option(
+    ["--slides"],
+    is_flag=True,
+    help="Write question, figure, answer and code as slides, one HTML file in the folder, in place of the figure.",
 )
 
 
@@ -46,7 +55,7 @@ def lecture() -> None:
     """
 
 
-def _run(demo, quick, out, notebook, **changes):
+def _run(demo, quick, out, notebook, slides, **changes):
     from tf_kit import lectures
 
     if notebook:
@@ -54,11 +63,37 @@ def _run(demo, quick, out, notebook, **changes):
         return
     flags.import_tensorflow()
     module = lectures.load(demo)
+    config = lectures.configure(module, quick, **changes)
+    if slides:
+        _write_deck([(demo, module, config)], Path(out) / f"{demo.path.stem}.html")
+        return
     try:
-        lectures.perform(module, lectures.configure(module, quick, **changes), out)
+        lectures.perform(module, config, out)
     except AssertionError as error:
         click.echo(f"tf-kit: the claim does not hold: {error}", err=True)
         raise SystemExit(1) from None
+
+
+def _write_deck(demos, path):
+    """Run demos and write one deck of them; the exit status is 1 if a claim does not hold."""
+    from tf_kit.lectures.deck import write_deck
+    from tf_kit.lectures.performance import announce, carry_out
+
+    done = []
+    for demo, module, config in demos:
+        announce(module, config)
+        done.append((demo, carry_out(module, config)))
+        click.echo(done[-1][1].answer)
+    click.echo(f"{write_deck(done, path)}")
+    _report([demo.number for demo, performance in done if not performance.holds])
+
+
+def _report(failed):
+    """End with status 1 if the claims of some demos do not hold."""
+    if failed:
+        claims = "claim does" if len(failed) == 1 else "claims do"
+        click.echo(f"tf-kit: {len(failed)} {claims} not hold: {', '.join(failed)}", err=True)
+        raise SystemExit(1)
 
 
 @lecture.command("list")
@@ -80,8 +115,11 @@ def list_slides() -> None:
 
 @lecture.command("all", short_help="Run every demo.")
 @click.option("--quick", is_flag=True, help="Run a smaller version of each demo.")
+@click.option(
+    "--slides", is_flag=True, help="Write one HTML file with the slides of all demos, lecture.html."
+)
 @flags.text("--out", "Folder for the figures", "figures", metavar="FOLDER")
-def all_lectures(quick: bool, out: str) -> None:
+def all_lectures(quick: bool, slides: bool, out: str) -> None:
     """Run every demo, one after another.
 
     The exit status is 1 if a claim does not hold.
@@ -89,16 +127,17 @@ def all_lectures(quick: bool, out: str) -> None:
     from tf_kit import lectures
 
     flags.import_tensorflow()
+    modules = [(demo, lectures.load(demo)) for demo in lectures.demos()]
+    configured = [(demo, module, lectures.configure(module, quick)) for demo, module in modules]
+    if slides:
+        _write_deck(configured, Path(out) / "lecture.html")
+        return
     failed = []
-    for demo in lectures.demos():
+    for demo, module, config in configured:
         click.echo(f"\n{demo.number} {demo.title}")
-        module = lectures.load(demo)
         try:
-            lectures.perform(module, lectures.configure(module, quick), out)
+            lectures.perform(module, config, out)
         except AssertionError as error:
             failed.append(demo.number)
             click.echo(f"the claim does not hold: {error}", err=True)
-    if failed:
-        claims = "claim does" if len(failed) == 1 else "claims do"
-        click.echo(f"tf-kit: {len(failed)} {claims} not hold: {', '.join(failed)}", err=True)
-        raise SystemExit(1)
+    _report(failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Mapping
@@ -14,6 +15,48 @@ import click
 from tf_kit.errors import InputError
 from tf_kit.lectures.catalog import configure, question
 from tf_kit.options import flags_of, help_text
+
+
+@dataclasses.dataclass
+class Performance:
+    """One run of a demo.
+
+    Attributes:
+        question: first line of the docstring.
+        answer: answer of the demo, or the reason why its claim does not hold.
+        holds: whether the claim holds.
+        figure: figure of the results, without question and answer.
+        seconds: duration.
+    """
+
+    question: str
+    answer: str
+    holds: bool
+    figure: Any
+    seconds: float
+
+
+def carry_out(module: ModuleType, config: Any) -> Performance:
+    """Run a demo, draw its figure and check its claim.
+
+    Args:
+        module: demo, as `load` returns it.
+        config: its configuration.
+    """
+    began = time.perf_counter()
+    results = module.run(config)
+    figure = module.plot(results)
+    try:
+        answer, holds = module.check(results), True
+    except AssertionError as error:  # the figure shows why
+        answer, holds = f"the claim does not hold: {error}", False
+    return Performance(question(module.__doc__ or ""), answer, holds, figure, time.perf_counter() - began)
+
+
+def announce(module: ModuleType, config: Any) -> None:
+    """Print the question of a demo and about how long it takes."""
+    size = "" if config == module.Config() else " at full size"
+    click.echo(f"{question(module.__doc__ or '')} (about {module.SECONDS:g} s{size})")
 
 
 def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
@@ -32,17 +75,14 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
     """
     from tf_kit import plotting
 
-    assert module.__doc__ is not None
     assert module.__file__ is not None  # in a notebook, `main` sets it
-    size = "" if config == module.Config() else " at full size"
-    click.echo(f"{question(module.__doc__)} (about {module.SECONDS:g} s{size})")
-    began = time.perf_counter()
-    results = module.run(config)
-    figure = module.plot(results)
-    shown = plotting.show(figure)
-    path = plotting.save(figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
-    answer = module.check(results)
-    click.echo(f"{answer} ({time.perf_counter() - began:.0f} s; figure: {path})")
+    announce(module, config)
+    done = carry_out(module, config)
+    shown = plotting.show(done.figure)
+    path = plotting.save(done.figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
+    if not done.holds:
+        raise AssertionError(done.answer.removeprefix("the claim does not hold: "))
+    click.echo(f"{done.answer} ({done.seconds:.0f} s; figure: {path})")
     return path
 
 

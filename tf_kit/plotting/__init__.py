@@ -1,5 +1,6 @@
 """Figures from plain arrays, in one style."""
 
+from tf_kit.plotting.bars import bars
 from tf_kit.plotting.images import filters, images_and_graphs, tiles
 from tf_kit.plotting.lines import curves, draw_lines, graphs, panels
 from tf_kit.plotting.style import COLORS, MARKERS, STYLE, Figure, save, show
@@ -9,6 +10,7 @@ __all__ = [
     "MARKERS",
     "STYLE",
     "Figure",
+    "bars",
     "curves",
     "draw_lines",
     "filters",

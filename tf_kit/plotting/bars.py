@@ -1,0 +1,50 @@
+"""Horizontal bars from plain numbers, one panel per measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from tf_kit.plotting.style import COLORS, STYLE
+from tf_kit.typing import ArrayLike
+
+
+def bars(measures: Mapping[str, Mapping[str, ArrayLike]], title: str = "", width: float = 5.6) -> Figure:
+    """Draw the means of some measures as bars that begin at zero, with the values of single seeds as dots.
+
+    Args:
+        measures: name of the measure, with its unit → {name of the row → values of its seeds}; the same rows in each.
+        title: text above the figure.
+        width: width of one panel in inches. Defaults to 5.6.
+
+    Returns:
+        The figure.
+    """
+    names = list(next(iter(measures.values())))
+    rows = np.arange(len(names))
+    with plt.rc_context({**STYLE, "font.size": 15}):
+        size = (width * len(measures) + 1.2, 0.62 * len(names) + 1.7)
+        figure, panels = plt.subplots(
+            1, len(measures), figsize=size, layout="constrained", sharey=True, squeeze=False
+        )
+        for axes, (label, values), color in zip(panels[0], measures.items(), COLORS, strict=False):
+            of = [np.atleast_1d(np.asarray(values[name], "float64")) for name in names]
+            means = [float(each.mean()) for each in of]
+            high = max(float(each.max()) for each in of) or 1.0
+            axes.barh(rows, means, height=0.6, color=color, alpha=0.55)
+            for row, each, mean in zip(rows, of, means, strict=True):
+                if len(each) > 1:
+                    axes.plot(each, [row] * len(each), "o", color="black", markersize=5)
+                shown = f"{mean:.1f}" if mean >= 9.95 else f"{mean:.2g}"
+                axes.text(max(mean, each.max()) + 0.03 * high, row, shown, va="center")
+            axes.set(xlabel=label, xlim=(0, 1.25 * high))
+            axes.locator_params(axis="x", nbins=5)
+            axes.grid(axis="y", visible=False)
+        panels[0][0].set_yticks(rows, names)
+        panels[0][0].invert_yaxis()
+        if title:
+            figure.suptitle(title)
+    return figure
