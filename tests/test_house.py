@@ -196,9 +196,7 @@ def test_links_of_the_guides_lead_somewhere(path):
 
 
 def test_readme_is_short():
-    """Two screens of text; the tables grow with the topics and the methods."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert len([line for line in lines if not line.startswith("|")]) <= 115
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_table_of_methods_is_that_of_the_declarations():
