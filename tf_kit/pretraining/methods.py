@@ -326,7 +326,8 @@ class Method:
         epochs, batch_size, learning_rate: defaults for a data set of a thousand images; a greedy method uses the
             epochs for each layer. The rate is for Adam, for RBMs for momentum 0.9.
         precision: default of `TrainingOptions.precision`.
-        good_in_bfloat16: whether probes of its encoders were as good after a training in bfloat16, see the guide.
+        good_in_bfloat16: whether its encoders were measured to be as good after a training in bfloat16, see the guide
+            of training.
         example: flags of an example in the help.
     """
 
@@ -500,6 +501,7 @@ METHODS = {
         ("text",),
         epochs=10,
         batch_size=64,
+        good_in_bfloat16=False,
         example="--length 128",
     ),
 }

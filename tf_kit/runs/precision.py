@@ -62,7 +62,7 @@ def choose(
     if workers.several():
         refuse("pretrain.precision", "be named on several machines", "'auto'", "float32 or bfloat16")
     if not keeps_quality:
-        return "float32", "precision: float32, because this method is less good in bfloat16"
+        return "float32", "precision: float32, because this method was not measured to be as good in bfloat16"
     key = json.dumps([sizes, [*x.shape[1:]], batch_size], sort_keys=True)
     measured = _remembered(key, lambda: gain(make, x, batch_size))
     chosen = "bfloat16" if measured >= WORTH_IT else "float32"
