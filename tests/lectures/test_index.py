@@ -108,7 +108,7 @@ def test_every_demo_and_every_lab_is_on_a_slide():
 
 
 @pytest.mark.parametrize("slide", index.slides(), ids=lambda slide: slide.heading)
-def test_slide_has_sentence_answer_and_a_way_to_see_it(slide):
+def test_every_slide_has_sentence_answer_and_a_way_to_see_it(slide):
     assert slide.sentence
     assert slide.answer.endswith(".")
     assert slide.commands
