@@ -130,6 +130,8 @@ MISTAKES = [
     (["lecture", "99"], "NAME", "tf-kit lecture list"),
     (["lecture", "06", "--steps", "two"], "--steps", ""),
     (["lecture", "06", "--speed", "2"], "--speed", ""),
+    (["quiz", "nosuch"], "TOPIC", "tf-kit lecture list"),
+    (["quiz", "--questions", "0"], "--questions", "at least 1"),
     (["lab", "release", "nonsense", "--out", "labs"], "nonsense", "tf-kit lab list"),
     (["lab", "release", "backpropagation"], "--out", ""),
     (["lab", "release", "backpropagation", "--out", "labs", "--format", "pdf"], "--format", "nbgrader"),
@@ -213,7 +215,7 @@ WITH_RUNS = [
      "--out", "images, which holds a run with --epochs 1, not 40"),
     (["pretrain", "masked", "--out", "images", "--epochs", "1", "--units", "9,8", "--batch-size", "256",
       "--resume"], "--resume", "Received: --units 9,8, not 8. `--out` with another folder"),
-    (["pretrain", "rbm", "--out", "images", "--epochs", "1", "--resume"], "--resume", "--batch-size 32, not 256"),
+    (["pretrain", "rbm", "--out", "images", "--epochs", "1", "--resume"], "--resume", "method rbm, not masked"),
     (["finetune", "images", "--epochs", "1"], "--out", "with --batch-size 256, not 32"),
     (["finetune", "images", "--epochs", "1", "--batch-size", "256"], "--out", "`--resume` prints its results"),
     (["finetune", "images", "--out", "images/finetune-all-seed-0", "--seed", "1", "--resume"], "--resume", ""),
@@ -361,6 +363,7 @@ ONLY_PYTHON = {
     "results.json": "a file of a run, not an argument",
     "paired_difference": "the table compares rows of the same seeds",
     "Run.fit.best_is": "set by the package",
+    "answer": "typed into the quiz, which asks again",
     "pretrain.method": "the command line refuses an unknown METHOD before a run starts",
 }
 

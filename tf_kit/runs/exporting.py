@@ -128,6 +128,7 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
                 requirement,
                 f"a difference of {difference:.1e} in {format}",
                 "Export to another format",
+                flag="--format",
             )
         if path.is_dir():
             shutil.rmtree(path)
