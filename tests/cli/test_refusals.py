@@ -184,6 +184,7 @@ def test_mistake_is_one_line_and_status_2(arguments, named, text, place, monkeyp
     assert sorted(place.rglob("*")) == before, "nothing is left behind"
 
 
+@pytest.mark.slow
 def test_mistake_in_a_new_process_is_one_line(tmp_path):
     """TensorFlow writes to standard error when it is imported, which the user must not see."""
     result = type_command("table", "--systems", "dbn,deeep", cwd=tmp_path)

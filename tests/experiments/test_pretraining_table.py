@@ -113,6 +113,7 @@ def test_mnist_shows_the_errors_of_the_paper(table):
     assert "One seed shows no spread" in text
 
 
+@pytest.mark.slow
 def test_test_set_is_used_once_per_system_and_seed(tmp_path, monkeypatch):
     evaluate, sizes = pretraining.Classifier.evaluate, []
 

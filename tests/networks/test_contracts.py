@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support import layer as layer_contract
 from support import loss as loss_contract
+from support.cases import mostly_slow
 from support.layer import check_layer
 from support.loss import check_loss
 
@@ -23,7 +24,7 @@ LAYERS = [
 IMAGES = np.random.default_rng(0).normal(size=(4, 3, 3, 2)).astype("float32")
 
 
-@pytest.mark.parametrize("factory", LAYERS)
+@pytest.mark.parametrize("factory", mostly_slow(LAYERS, quick=4))
 def test_layer_keeps_the_contract(factory):
     check_layer(factory, IMAGES)
 

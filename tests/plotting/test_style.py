@@ -30,6 +30,7 @@ def test_show_returns_false_without_a_display():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_notebook_is_shown(monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # so that the kernel chooses its own
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")

@@ -63,6 +63,7 @@ def test_trained_network_samples_bars_and_stripes(bars_and_stripes):
     assert sum(tuple(image) in seen for image in images.reshape(28, 16).astype(int)) > 14
 
 
+@pytest.mark.slow
 def test_seed_fixes_the_samples(bars_and_stripes):
     _, network = bars_and_stripes
     first, again, other = (np.asarray(network.sample(9, num_steps=3, seed=seed)) for seed in (1, 1, 2))

@@ -45,6 +45,7 @@ def test_equals_the_average_over_all_masks(check):
     check(voting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [

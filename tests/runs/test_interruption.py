@@ -179,6 +179,7 @@ def test_wrong_twin_forgets(right, wrong, whole, tmp_path, monkeypatch):
         check_same(tmp_path / "run", model, history, whole["arrays"])
 
 
+@pytest.mark.slow
 def test_wrong_twin_forgets_the_means(whole, tmp_path, monkeypatch):
     """The weights are right, the metrics of the epoch are those of its second part."""
     with pytest.raises(Killed):
@@ -243,6 +244,7 @@ def test_signal_in_the_last_step_of_an_epoch_saves_the_epoch(tmp_path):
     assert (state.epoch, state.step) == (2, 0)
 
 
+@pytest.mark.slow
 def test_handlers_are_restored(tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     of_arrays(quiet_run(tmp_path / "run"))

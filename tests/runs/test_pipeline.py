@@ -55,6 +55,7 @@ class Killed(BaseException):
 SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("byol", "mae")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["masked", *SLOW])
 def test_killed_run_ends_with_the_same_weights(method, flat, tmp_path, monkeypatch):
     expected = pretrain(method, flat, tmp_path / "whole")

@@ -292,6 +292,7 @@ def test_checkpoint_early_stopping_and_termination(tmp_path):
     assert len(history["loss"]) < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [ADAM, lambda rate: optimizers.Adam(rate, jit_update=True)])
 def test_optimizer_of_other_variables_is_refused(optimizer):
     """After unfreezing, and on a second model."""

@@ -248,6 +248,7 @@ def test_reports_a_missing_first_worker():
         assert f"worker 0 ({meeting.addresses[0]}) did not come within 1 s, so worker {index}" in str(error)
 
 
+@pytest.mark.slow
 def test_waits_for_a_port_in_use_and_then_refuses_it():
     meeting = Meeting(2, limit=1.0)
     with socket.create_server(("", meeting.ports[0])):

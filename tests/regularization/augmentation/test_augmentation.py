@@ -48,6 +48,7 @@ def make(request):
     return EVERY[request.param]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(["RandomRotation", "Composition"], quick=1))
 def test_keeps_the_layer_contract(name):
     """The whole contract for two of them; config and file are checked for all."""

@@ -247,6 +247,7 @@ def test_gradual_pruning_follows_its_schedule():
     assert list(callback.sparsities) == [1, 3, 5, 7]
 
 
+@pytest.mark.slow
 def test_gradual_pruning_is_resumable():
     def share_after(*fits):
         model = compiled(prune(mlp(), 0), keras.optimizers.Adam(0.01))
