@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, output_shape
 from tf_kit.networks.stages import Stage, check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
@@ -129,7 +130,7 @@ class Autoencoder(Pretrainer):
     def reconstruct(self, x: ArrayLike) -> Tensor:
         """Compute x̂ from clean inputs, in the shape of `x`, float32."""
         x = ops.convert_to_tensor(x)
-        z = ops.cast(self.decode(self(x, training=False)), "float32")
+        z = widened(self.decode(self(x, training=False)))
         x_hat = ops.sigmoid(z) if self.resolve_loss(x) == "cross_entropy" else z
         return ops.reshape(x_hat, ops.shape(x))
 
@@ -159,6 +160,11 @@ class Autoencoder(Pretrainer):
     def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         self._settle_loss(x)
         return super().fit(x, *args, **kwargs)
+
+    def prepare_from(self, x: ArrayLike | Dataset, y: ArrayLike | None = None) -> None:
+        if self.loss_name == "auto":  # in `train_on_batch`, whose graph cannot decide
+            self._settle_loss(x)
+        super().prepare_from(x, y)
 
     def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
         if is_array(x) or self.loss_name == "auto":
@@ -212,7 +218,8 @@ class DenoisingAutoencoder(Autoencoder):
         """Return x̃, the corrupted input of the encoder in training."""
         x = ops.convert_to_tensor(x)
         if self.corruption == "gaussian":
-            return ops.cast(x, "float32") + self.rate * random.normal(x.shape[1:])  # (2)
+            x, noise = widened(x), self.rate * random.normal(x.shape[1:])
+            return x + ops.cast(noise, x.dtype)  # (2)
         masked = random.uniform(x.shape[1:]) < self.rate
         if self.corruption == "masking":
             return ops.where(masked, ops.zeros_like(x), x)  # (1)
@@ -288,7 +295,7 @@ def reconstruction_loss(x: ArrayLike, z: ArrayLike, loss: str) -> Tensor:
         loss: `"cross_entropy"` or `"squared_error"`.
 
     Returns:
-        (n,), float32.
+        (n,), at least float32.
 
     Example:
         >>> import numpy as np
@@ -296,8 +303,8 @@ def reconstruction_loss(x: ArrayLike, z: ArrayLike, loss: str) -> Tensor:
         >>> reconstruction_loss(x, np.zeros((1, 2), "float32"), "squared_error").numpy()
         array([1.], dtype=float32)
     """
-    z = ops.cast(z, "float32")
-    x = ops.reshape(ops.cast(x, "float32"), ops.shape(z))
+    z = widened(z)
+    x = ops.reshape(ops.cast(x, z.dtype), ops.shape(z))
     if loss == "cross_entropy":
         return ops.sum(cross_entropy(x, z), axis=-1)  # (3)
     return 0.5 * ops.sum(ops.square(x - z), axis=-1)  # (4)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.patches import patchify, unpatchify
 from tf_kit.networks.transformer import Blocks, PatchEncoder, grid_positions
@@ -135,8 +136,7 @@ class MaskedAutoencoder(Pretrainer):
     def per_example(
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
     ) -> tuple[dict[str, Tensor], None]:
-        x = ops.cast(x, "float32")
-        patches = patchify(x, self.encoder.patch_size)
+        patches = patchify(widened(x), self.encoder.patch_size)
         noise = random.uniform((self.encoder.num_patches,))
         predictions, masked = self.predict_patches(patches, noise, training=training)
         return {"loss": masked_mean_square(self.targets(patches), predictions, masked)}, None
@@ -227,7 +227,7 @@ class PatchDecoder(Blocks):
         """Predict the patches (n, P, D), float32, from the encoded visible ones (n, V, encoder_width)."""
         tokens = put_back(self.narrow(h), ops.cast(self.mask_token, self.compute_dtype), rank)
         tokens = tokens + ops.convert_to_tensor(self.positions, dtype=self.compute_dtype)  # (2)
-        return ops.cast(self.to_pixels(self.run_blocks(tokens, training=training)), "float32")  # (3)
+        return widened(self.to_pixels(self.run_blocks(tokens, training=training)))  # (3)
 
 
 def masked_mean_square(targets: Tensor, predictions: Tensor, masked: ArrayLike) -> Tensor:
@@ -246,6 +246,7 @@ def masked_mean_square(targets: Tensor, predictions: Tensor, masked: ArrayLike) 
         >>> masked_mean_square(far, np.zeros_like(far), np.array([[True, False]])).numpy().tolist()
         [1.0]
     """
+    targets = ops.cast(targets, predictions.dtype)
     of_patch = ops.mean(ops.square(targets - predictions), axis=-1)  # (n, P)
     weights = ops.cast(masked, of_patch.dtype)
     return ops.sum(weights * of_patch, axis=-1) / ops.sum(weights, axis=-1)  # (4)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.transformer import TokenEncoder
 from tf_kit.pretraining.methods import MaskedTokensOptions
@@ -138,8 +139,8 @@ class MaskedTokens(Pretrainer):
         return ops.where(ops.logical_and(chosen, fate < MASK + RANDOM), replaced, x)
 
     def logits(self, x: Tensor, training: bool = False) -> Tensor:
-        """Compute z, equation (1), (n, length, num_tokens), float32."""
-        return ops.cast(self.to_tokens(self.encoder.run_on(x, training=training)), "float32")  # (1)
+        """Compute z, equation (1), (n, length, num_tokens), at least float32."""
+        return widened(self.to_tokens(self.encoder.run_on(x, training=training)))  # (1)
 
     def per_example(
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
@@ -186,6 +187,7 @@ def mean_over(chosen: ArrayLike, values: ArrayLike) -> Tensor:
         >>> mean_over(np.array([[True, True, False]]), np.array([[1.0, 2.0, 9.0]], "float32")).numpy().tolist()
         [1.5]
     """
-    weights = ops.cast(chosen, "float32")
-    total = ops.sum(weights * ops.cast(values, "float32"), axis=-1)
+    values = widened(values)
+    weights = ops.cast(chosen, values.dtype)
+    total = ops.sum(weights * values, axis=-1)
     return total / ops.maximum(ops.sum(weights, axis=-1), 1)

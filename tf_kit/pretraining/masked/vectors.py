@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tf_kit.dtypes import widened
 from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
 from tf_kit.pretraining.masked.hiding import hide
 from tf_kit.pretraining.methods import MaskedVectorsOptions
@@ -88,16 +89,17 @@ class MaskedVectors(Autoencoder):
 
     def cover(self, x: Tensor, masked: Tensor) -> Tensor:
         """Compute x̃, the input of the encoder, equation (1)."""
-        return ops.where(masked, ops.cast(self.mask_values, x.dtype), x)  # (1)
+        dtype = keras.backend.result_type(x.dtype, self.mask_values.dtype)
+        return ops.where(masked, ops.cast(self.mask_values, dtype), ops.cast(x, dtype))  # (1)
 
     def per_example(
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
     ) -> tuple[dict[str, Tensor], None]:
-        x = ops.cast(x, "float32")
+        x = widened(x)
         masked = self.draw_masked(x, random)
         z = self.decoded(self.cover(x, masked), training=training)  # (2)
         loss = reconstruction_loss(ops.reshape(x, (-1, 1)), ops.reshape(z, (-1, 1)), self.resolve_loss(x))
-        weights = ops.reshape(ops.cast(masked, "float32"), ops.shape(z))
+        weights = ops.reshape(ops.cast(masked, loss.dtype), ops.shape(z))
         total = ops.sum(weights * ops.reshape(loss, ops.shape(z)), axis=-1)
         return {"loss": total / ops.sum(weights, axis=-1)}, None  # (3)
 
@@ -112,6 +114,6 @@ class MaskedVectors(Autoencoder):
         x = ops.cast(x, "float32")
         self.build_for(x)
         masked = ops.convert_to_tensor(self.draw_masked(x) if masked is None else masked, dtype="bool")
-        z = ops.cast(self.decode(self.encoder(self.cover(x, masked), training=False)), "float32")
+        z = widened(self.decode(self.encoder(self.cover(x, masked), training=False)))
         x_hat = ops.sigmoid(z) if self.resolve_loss(x) == "cross_entropy" else z
         return ops.where(masked, ops.reshape(x_hat, ops.shape(x)), x)
