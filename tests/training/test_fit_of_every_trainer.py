@@ -1,0 +1,165 @@
+"""The contract of `fit` for every trainer: each argument counts whatever form the data have, and so do Keras's hooks.
+
+`test_fit_contract.py` compares `Classifier` with Keras itself. The other methods have no counterpart in Keras, so their
+arguments are compared with each other: what an argument does must equal the same thing spelled out.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from training.test_loop import TRAINERS
+
+from tf_kit.errors import InputError
+
+
+def params(names, fast=()):
+    return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in names]
+
+
+EVERY = tuple(TRAINERS)
+FAMILIES = (
+    "persistent RBM",
+    "DenoisingAutoencoder",
+    "BYOL",
+    "MaskedTokens",
+)  # `EVERY` here takes four minutes
+KEPT = 16  # examples that are trained on, in minibatches of 5, 5, 5 and 1; the other 7 are held out
+
+
+def made(name, **optimizer):
+    keras.utils.set_random_seed(0)
+    model = TRAINERS[name][0]()
+    model.compile(keras.optimizers.Adam(0.01, **optimizer))
+    return model
+
+
+def examples(name):
+    _, x, y = TRAINERS[name]
+    return (x,) if y is None else (x, y)
+
+
+def weights_of(model):
+    return np.concatenate([each.numpy().ravel() for each in model.variables if "seed" not in each.path])
+
+
+def fitted(name, *, optimizer=None, **arguments):
+    """Train a new model; return its weights and its history."""
+    model = made(name, **(optimizer or {}))
+    history = model.fit(verbose=0, **arguments).history
+    return weights_of(model), history
+
+
+def arrays(name, count=None):
+    return dict(zip("xy", (each[:count] for each in examples(name)), strict=False))
+
+
+def batches(name, first, last, size):
+    parts = tuple(each[first:last] for each in examples(name))
+    return tf.data.Dataset.from_tensor_slices(parts if len(parts) > 1 else parts[0]).batch(size)
+
+
+def check_equal(ours, theirs):
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5, atol=1e-6)
+    assert ours[1].keys() == theirs[1].keys()
+    for metric, values in theirs[1].items():
+        np.testing.assert_allclose(ours[1][metric], values, rtol=1e-4, atol=1e-6, err_msg=metric)
+
+
+@pytest.mark.parametrize("name", params(FAMILIES))
+def test_arguments_of_arrays_count_as_a_data_set_that_spells_them_out(name):
+    """`batch_size`, `shuffle`, `validation_split`, `validation_freq`, `steps_per_epoch` and `validation_steps`."""
+    given = {"shuffle": False, "batch_size": 5, "validation_split": 0.3}
+    of_arrays = fitted(name, **arrays(name), epochs=2, validation_freq=[2], **given)
+    train, held_out = batches(name, 0, KEPT, 5), batches(name, KEPT, None, 1024)
+    endless = {"x": train.repeat(), "steps_per_epoch": 4, "validation_data": held_out.repeat()}
+    check_equal(fitted(name, **endless, validation_steps=1, epochs=2, validation_freq=2), of_arrays)
+    assert len(of_arrays[1]["loss"]) == 2
+    assert len(of_arrays[1]["val_loss"]) == 1
+
+
+@pytest.mark.parametrize("name", params(FAMILIES))
+def test_validation_data_and_initial_epoch_count(name, tmp_path):
+    """Two calls, of which the second continues, and a backup of Keras equal one call; the best epoch is kept."""
+    held_out = tuple(each[KEPT:] for each in examples(name))
+    given = {**arrays(name, KEPT), "batch_size": 5, "validation_data": held_out, "epochs": 3}
+    path = tmp_path / "best.weights.h5"
+    best = keras.callbacks.ModelCheckpoint(path, "val_loss", save_best_only=True, save_weights_only=True)
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)
+    weights, history = fitted(name, **given, callbacks=[keras.callbacks.TerminateOnNaN()])
+    model = made(name)
+    model.fit(**{**given, "epochs": 1}, verbose=0)
+    later = model.fit(**given, initial_epoch=1, verbose=0, callbacks=[best]).history
+    check_equal((weights_of(model), later), (weights, {name: values[1:] for name, values in history.items()}))
+    saved = made(name)
+    saved.prepare_from(*examples(name))
+    saved.load_weights(path)
+
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(name, **given, callbacks=[backup, Interrupt()])
+    again = fitted(name, **given, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup"), stop])
+    assert again[1]["loss"] == history["loss"][2:]
+    if int(np.argmin(history["val_loss"])) == 2:
+        check_equal((again[0], {}), (weights, {}))
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", params(EVERY, ("DenoisingAutoencoder",)))
+def test_single_batches_and_eager_steps_count_as_fit(name):
+    """By SGD: Adam makes whole steps of the rounding of gradients that are zero, as of a bias before batch norm."""
+    batch = tuple(each[:5] for each in examples(name))
+    found = []
+    for way in ("fit", "train_on_batch", "run_eagerly"):
+        model = made(name)
+        model.compile(keras.optimizers.SGD(0.01), run_eagerly=way == "run_eagerly")
+        if way == "train_on_batch":
+            logs = model.train_on_batch(*batch, return_dict=True)
+            history = {metric: [value] for metric, value in logs.items()}
+        else:
+            history = model.fit(*batch, batch_size=5, shuffle=False, verbose=0).history
+        found.append((weights_of(model), history))
+    for other in found[1:]:
+        check_equal(other, found[0])
+
+
+@pytest.mark.parametrize("name", params(FAMILIES))
+def test_averages_replace_the_trained_weights_at_the_end(name):
+    """With momentum 0 the averages are the weights themselves, so averaging and swapping change nothing."""
+    given = {**arrays(name, KEPT), "batch_size": 5, "epochs": 2}
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    plain = fitted(name, **given)
+    for callbacks in ([], [swap]):
+        check_equal(
+            fitted(name, **given, optimizer={"use_ema": True, "ema_momentum": 0.0}, callbacks=callbacks),
+            plain,
+        )
+    averaged = fitted(name, **given, optimizer={"use_ema": True, "ema_momentum": 0.9})
+    assert np.abs(averaged[0] - plain[0]).max() > 1e-4
+
+
+REFUSED = {
+    "steps_per_epoch=2": lambda name: {**arrays(name), "steps_per_epoch": 2},
+    "from_generator": lambda name: {"x": iter([examples(name)])},
+    "batch_size=3": lambda name: {"x": batches(name, 0, 9, 3), "batch_size": 3},
+    "dataset.take": lambda name: {"x": batches(name, 0, 9, 3), "validation_split": 0.5},
+    "an endless data set": lambda name: {"x": batches(name, 0, 9, 3).repeat()},
+    "0 weights|9 weights": lambda name: {**arrays(name), "sample_weight": np.ones(9)},
+    "class_weight|hold the labels": lambda name: {"x": examples(name)[0], "class_weight": {0: 2.0}},
+    "epochs=-1": lambda name: {**arrays(name), "epochs": -1},
+    "validation_freq=0": lambda name: {**arrays(name), "validation_split": 0.3, "validation_freq": 0},
+}
+
+
+@pytest.mark.parametrize("name", params(EVERY, ("RBM", "SimCLR")))
+def test_arguments_that_cannot_count_are_refused_in_one_line(name):
+    model = made(name)
+    for message, arguments in REFUSED.items():
+        with pytest.raises(InputError, match=message) as refused:
+            model.fit(verbose=0, **arguments(name))
+        assert "\n" not in str(refused.value)
