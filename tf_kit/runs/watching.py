@@ -81,8 +81,10 @@ class Watch:
         if collapse is not None and collapse.collapsed_in is not None:
             self.collapsed_in[stage] = collapse.collapsed_in
         self.kept[stage] = self._describe(model, stage, history, monitors, untrained)
-        self.val = self.val and _through(model.encoder, self.val)
-        self.labelled = self.labelled and _through(model.encoder, self.labelled)
+        if self.val is not None:  # also without labels, where its length is 0
+            self.val = _through(model.encoder, self.val)
+        if self.labelled:
+            self.labelled = _through(model.encoder, self.labelled)
         return history
 
     def _collapse(self, stage):
