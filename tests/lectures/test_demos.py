@@ -80,7 +80,8 @@ def equal(first, second):
         return list(first) == list(second) and all(equal(first[key], second[key]) for key in first)
     if isinstance(first, list | tuple):
         return len(first) == len(second) and all(map(equal, first, second))
-    return np.array_equal(first, second)
+    first, second = np.asarray(first), np.asarray(second)
+    return np.array_equal(first, second, equal_nan=first.dtype.kind == second.dtype.kind == "f")
 
 
 def test_numbers_and_topics_are_unique():

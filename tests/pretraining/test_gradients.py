@@ -2,17 +2,17 @@
 
 import pytest
 from pretraining import gradients
-from pretraining.gradients import CASES, FURTHER, LIMIT, TWIN
+from pretraining.gradients import FURTHER, LIMIT, TWIN
 
 TRAJECTORIES = ("denoising",)
-CHOSEN = [name for name in CASES if name not in ("simsiam", "nnclr", "supcon", "barlow", "vicreg")]
+CHOSEN = ("rbm", "supervised", "simclr", "byol", "mae", "masked")
 MEASURED = {  # `gradients.py` alone measures every method on every number of replicas, in about ten minutes
     2: [
         *(f"gradient/{name}" for name in CHOSEN),
         f"{TWIN}/simclr",
         *(f"trajectory/{n}" for n in TRAJECTORIES),
     ],
-    4: [f"gradient/{name}" for name in ("rbm", "mae")],
+    4: [f"gradient/{name}" for name in ("rbm",)],
 }
 
 
