@@ -26,7 +26,7 @@ def measured(monkeypatch, tmp_path):
 
 
 def chosen(wanted="auto", batch_size=8, **options):
-    return choose(wanted, lambda name: None, {"units": [4]}, X, batch_size, **options)
+    return choose(wanted, lambda: None, {"units": [4]}, X, batch_size, **options)
 
 
 def test_auto_measures_once_for_an_encoder_and_a_batch_size(measured):

@@ -60,13 +60,14 @@ def test_unknown_precision_is_refused():
 def test_gain_is_the_median_ratio_of_seconds(monkeypatch):
     made = []
 
-    def make(name):
+    def set_and_note(model, name):
         made.append(name)
-        return encoder(name)
+        set_precision(model, name)
 
     seconds = iter([0.001, *(value for k in (1, 2, 30, 4, 5) for value in (0.1 * k, 0.1))])
     monkeypatch.setattr(module, "_seconds", lambda run, repeats: next(seconds))
-    assert gain(make, np.ones((2, 5), "float32"), batch_size=7) == pytest.approx(4)
+    monkeypatch.setattr(module, "set_precision", set_and_note)
+    assert gain(encoder, np.ones((2, 5), "float32"), batch_size=7) == pytest.approx(4)
     assert made == ["float32", "bfloat16"]
 
 

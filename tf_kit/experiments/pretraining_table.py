@@ -216,9 +216,8 @@ def _choose_precision(wanted, settings, x, resumed):
     """Return the precision of the deep nets, and why it was chosen."""
     units = (settings.units,) * settings.layers
 
-    def make(name):
-        with precision_of_layers(name):
-            return networks.mlp(units, num_classes=None, input_shape=x.shape[1:])
+    def make():
+        return networks.mlp(units, num_classes=None, input_shape=x.shape[1:])
 
     sizes, began_with = {"units": units}, precision_of_run(resumed)
     return choose_precision(wanted, make, sizes, x[:1], settings.batch_size, began_with=began_with)

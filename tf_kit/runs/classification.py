@@ -183,16 +183,10 @@ def _classify(
 
 def _set_precision(encoder, wanted, file, batch_size, resumed):
     """Make an encoder compute in the precision that is wanted; return it, and why it was chosen."""
-
-    def make(name):
-        model = keras.models.load_model(file)
-        set_precision(model, name)
-        return model
-
     shape = encoder.get_build_config()["input_shape"][1:]
     used, why = choose(
         wanted,
-        make,
+        lambda: keras.models.load_model(file),
         {"weights": [[*each.shape] for each in encoder.weights]},
         np.random.default_rng(0).random((2, *shape), dtype="float32"),
         batch_size,

@@ -27,7 +27,7 @@ WORTH_IT = 1.1  # ratio of seconds, float32 / bfloat16, from which `auto` takes 
 
 def choose(
     wanted: str | None,
-    make: Callable[[str], keras.Model],
+    make: Callable[[], keras.Model],
     sizes: Mapping[str, Any],
     x: np.ndarray,
     batch_size: int,
@@ -42,7 +42,7 @@ def choose(
 
     Args:
         wanted: `"auto"`, `"float32"`, `"bfloat16"`, or None for the policy that Keras has.
-        make: function that makes the encoder in a precision.
+        make: function that makes the encoder.
         sizes: kind and sizes of the encoder, by which a measurement is remembered.
         x: some examples.
         batch_size: examples per step.

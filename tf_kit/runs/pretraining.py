@@ -135,7 +135,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     arguments = chosen.own | ({"num_classes": train.num_classes} if kind.supervised else {})
     used, why = choose(
         chosen.precision,
-        lambda name: _encoder_in(name, shape, sizes),
+        lambda: make_encoder(shape, **sizes),
         sizes,
         train.shown,
         chosen.training["batch_size"],
@@ -192,11 +192,6 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     write_inputs(run.folder, encoder, train.class_names)
     watched = {"collapsed_in": watch.collapsed_in, "kept": watch.kept} if watch else {"collapsed_in": {}}
     return run.finish({"method": method, "data": name, "stages": last_values(run), **watched})
-
-
-def _encoder_in(name, shape, sizes):
-    with precision(name):
-        return make_encoder(shape, **sizes)
 
 
 def pretrain_into(

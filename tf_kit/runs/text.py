@@ -54,16 +54,18 @@ def pretrain_text(
     train, val, test = load_text(name, length=length, data_dir=data_dir)
     used, why = choose(
         wanted,
-        lambda name: _encoder_in(name, train.num_tokens, sizes),
+        lambda: TokenEncoder(train.num_tokens, **sizes),
         {"kind": "text", **sizes},
         train.x,
         training["batch_size"],
         keeps_quality=methods.find(method).good_in_bfloat16,
         began_with=precision_of_run(out) if resume else None,
     )
+    special = {"mask_token": train.mask_token, "specials": (train.unknown,)}
     with precision(used):
         encoder = TokenEncoder(train.num_tokens, **sizes, seed=seed)
-    special = {"mask_token": train.mask_token, "specials": (train.unknown,)}
+        # Refuses mistakes before a folder is made.
+        methods.make_pretrainer(method, encoder, {**own, **special})
     settings = {
         "command": "pretrain",
         "method": method,
@@ -77,10 +79,6 @@ def pretrain_text(
         "seed": seed,
         "precision": used or current_precision(),
     }
-    with precision(used):
-        methods.make_pretrainer(
-            method, encoder, {**own, **special}
-        )  # refuse mistakes before a folder is made
     run = Run(out, settings, resume=resume, data=of_set(name, data_dir))
     if run.results:
         return run.results
@@ -113,11 +111,6 @@ def pretrain_text(
             "test": _tested(model, train, test),
         }
     )
-
-
-def _encoder_in(name, num_tokens, sizes):
-    with precision(name):
-        return TokenEncoder(num_tokens, **sizes)
 
 
 def _tested(model, train, test):

@@ -73,11 +73,11 @@ def set_precision(model: keras.Model, name: str) -> None:
         layer.dtype_policy = keras.DTypePolicy(_POLICIES[name])
 
 
-def gain(make: Callable[[str], keras.Model], x: np.ndarray, batch_size: int) -> float:
+def gain(make: Callable[[], keras.Model], x: np.ndarray, batch_size: int) -> float:
     """Measure how many times faster an encoder is in bfloat16 than in float32, forward and backward.
 
     Args:
-        make: function that makes the encoder in a precision.
+        make: function that makes the encoder.
         x: some examples, which are repeated to fill a batch.
         batch_size: examples per step.
 
@@ -87,7 +87,11 @@ def gain(make: Callable[[str], keras.Model], x: np.ndarray, batch_size: int) -> 
     count("gain.batch_size", batch_size)
     with tf.device("GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"):
         batch = tf.constant(x[np.arange(batch_size) % len(x)])
-        runs = {name: _differentiated(make(name), batch) for name in _POLICIES}
+        runs = {}
+        for name in _POLICIES:
+            model = make()
+            set_precision(model, name)
+            runs[name] = _differentiated(model, batch)
         repeats = max(1, round(_SECONDS / _seconds(runs["float32"], 1)))
         turns = [[_seconds(run, repeats) for run in runs.values()] for _ in range(_TURNS)]
     return float(np.median([slow / fast for slow, fast in turns]))
