@@ -25,7 +25,7 @@ import tensorflow as tf
 from keras import layers
 
 from tf_kit import pretraining, regularization
-from tf_kit.runs import methods
+from tf_kit.runs import encoders
 
 TEMPERATURE = 0.2
 
@@ -96,7 +96,7 @@ def contestants(kind, x, batch):
     shape = x.shape[1:]
 
     def networks_for():
-        encoder = methods.make_encoder(shape, **methods.encoder_options("simclr", None, shape, {}))
+        encoder = encoders.make_encoder(shape, **encoders.encoder_options("simclr", None, shape, {}))
         return encoder, pretraining.projection_head()
 
     kit = pretraining.SimCLR(

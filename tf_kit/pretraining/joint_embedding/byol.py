@@ -47,17 +47,16 @@ def byol_of_each(prediction: Tensor, target: Tensor) -> Tensor:
 
         ∂ℓ/∂p = 2 (p̂ p̂·ẑ − ẑ) / ‖p‖ = 2 (p̂ − ẑ − p̂ ℓ/2) / ‖p‖             (2)
     """
-    scale = one_over_length(prediction)
-    p = scale * prediction
-    difference = p - unit(target)
+    constant = ops.stop_gradient(prediction)
+    scale = one_over_length(constant)
+    p = scale * constant
+    difference = p - unit(ops.stop_gradient(target))
     loss = ops.sum(ops.square(difference), axis=-1)
+    slope = 2 * scale * (difference - p * (loss[:, None] / 2))  # (2)
 
     @ops.custom_gradient
     def with_gradient(prediction):
-        def gradient(upstream):
-            return 2 * upstream[:, None] * scale * (difference - p * (loss[:, None] / 2))  # (2)
-
-        return ops.stop_gradient(loss), gradient
+        return ops.stop_gradient(loss), lambda upstream: upstream[:, None] * slope
 
     return with_gradient(prediction)
 
