@@ -1,4 +1,4 @@
-"""tf-kit lab: list, release, check, grade."""
+"""tf-kit lab: list, new, selftest, release, check, grade."""
 
 from __future__ import annotations
 
@@ -18,17 +18,62 @@ TIMEOUT = flags.number(
 
 @click.group(cls=Group)
 def lab() -> None:
-    """List, release, check and grade the labs."""
+    """List, write, release, check and grade labs.
+
+    NAME is the number or the topic of a lab of this kit, or the folder of your own (see `tf-kit lab new`).
+    """
 
 
-@lab.command("list")
+@lab.command("list", short_help="List the labs.")
 def list_labs() -> None:
     """List the labs: number, topic, number of exercises, points, title."""
     from tf_kit.grading import labs
 
     for each in labs.labs():
         count = len(each.exercises)
-        click.echo(f"{each.number}  {each.topic:20}{count:>2} exercises{each.points:>4} points  {each.title}")
+        click.echo(
+            f"{each.number:2}  {each.topic:20}{count:>2} exercises{each.points:>4} points  {each.title}"
+        )
+
+
+@lab.command(short_help="Write the files of a new lab.")
+@click.argument("name")
+@click.option(
+    "--out",
+    default=".",
+    type=click.Path(),
+    metavar="FOLDER",
+    help=help_text("Folder in which the folder of the lab is made", "this one"),
+)
+def new(name: str, out: str) -> None:
+    """Write the files of a new lab: one exercise with its stub, solution, cases, mistakes and variants.
+
+    Change them to your own exercise, and run `tf-kit lab selftest` until it finds nothing.
+    """
+    from tf_kit.grading import new_lab
+
+    made = new_lab.create(name, out)
+    for path in (made.source, made.probes_path, made.answers_path, made.notebook_path):
+        click.echo(f"{Path(out) / made.name / path.relative_to(made.folder)}")
+    click.echo(f"test it with `tf-kit lab selftest {Path(out) / made.name}`")
+
+
+@lab.command(short_help="Test lab NAME: its solutions, stubs, mistakes, notebook.")
+@click.argument("name")
+@click.argument("exercise", nargs=-1)
+def selftest(name: str, exercise: tuple[str, ...]) -> None:
+    """Test lab NAME, or the given exercises of it: a line per test, with ✗ where something must be mended.
+
+    The solutions must get all points, also on hidden cases and in the sandbox, the stubs none; every known mistake must
+    lose points and be named; the student notebook must be up to date and show no solution.
+    """
+    from tf_kit import stderr
+    from tf_kit.grading import selftest as tests
+
+    with stderr.closed():
+        status = tests.main([name, *exercise])
+    if status:
+        raise click.exceptions.Exit(status)
 
 
 @lab.command()
@@ -39,10 +84,15 @@ def list_labs() -> None:
 )
 @flags.text(
     "--install",
-    "Package that the first cell installs if the kit is missing: a name, a URL or a wheel",
+    "Package that the first cell installs if the kit is missing: a name, a URL, a wheel or git+https://…",
     "tf-kit",
 )
-def release(name: str, out: str, format: str, install: str) -> None:
+@click.option(
+    "--with-checks",
+    is_flag=True,
+    help="For a lab of your own: write its folder too, which `check` needs and which holds the solutions.",
+)
+def release(name: str, out: str, format: str, install: str, with_checks: bool) -> None:
     """Write the student notebook of lab NAME.
 
     nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
@@ -59,7 +109,24 @@ def release(name: str, out: str, format: str, install: str) -> None:
             f"{out!r}",
             "Choose another folder, or move the file",
         )
+    checks, own = Path(out) / each.name, each not in labs.built_in()
+    if with_checks and not own:
+        refuse(
+            "--with-checks",
+            "be used with a lab of your own",
+            f"{name!r}",
+            "`check` finds the labs of this kit",
+        )
+    if with_checks and checks.exists():
+        refuse("--out", f"be a folder without {each.name}", f"{out!r}", "Choose another folder")
     click.echo(f"{notebooks.write(notebooks.released(each, format, install), path)}")
+    if with_checks:
+        click.echo(f"{notebooks.write_checks(each, checks)}")
+    elif own:
+        click.echo(
+            f"`check` in the notebook needs the folder {each.name}, which holds the solutions; "
+            "with --with-checks it is written next to the notebook"
+        )
 
 
 @lab.command("check", short_help="Check every answer in NOTEBOOK on the visible cases.")
@@ -109,6 +176,14 @@ def check_notebook(notebook: str, name: str | None, timeout: float | None) -> No
     metavar="FILE",
     help="Table of the students of the class, to list who handed in nothing.",
 )
+@click.option(
+    "--compare",
+    type=click.Path(),
+    metavar="FOLDER",
+    help=help_text(
+        "Earlier grades, to list whose points have changed since", "those in OUT under other rules"
+    ),
+)
 @click.option("--visible-only", is_flag=True, help="Grade without hidden cases.")
 @click.option(
     "--allow-unsandboxed",
@@ -123,6 +198,7 @@ def grade(
     timeout: float | None,
     course_secret: str | None,
     roster: str | None,
+    compare: str | None,
     visible_only: bool,
     allow_unsandboxed: bool,
 ) -> None:
@@ -130,9 +206,11 @@ def grade(
 
     Each answer runs in a separate process, confined by the system, which never receives the expected values. Every
     grade is appended to the record OUT/grades.jsonl at once. To continue after an interruption, run the same command
-    again: a submission on record is not graded twice. The reports are written at the end.
+    again: a submission on record is not graded twice. The reports are written at the end, above all OUT/class.html.
+
+    If the lab has changed since, the same command grades all submissions again and lists whose points have changed.
     """
-    from tf_kit.grading import course, labs, submissions
+    from tf_kit.grading import changes, course, labs, submissions
     from tf_kit.grading import roster as rosters
 
     # Refuse mistakes before the folder and its secret are made.
@@ -140,9 +218,11 @@ def grade(
     submissions.find(submission, each)
     if roster:
         rosters.read(roster)
-    secret = None if visible_only else course_secret or course.secret(out)
+    if compare:
+        changes.grades_of(compare, each)
+    secret = None if visible_only else course_secret or course.secret(out, like=compare)
     try:
-        course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed, roster)
+        course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed, roster, compare)
     except KeyboardInterrupt:
         click.echo(
             "tf-kit: interrupted; run the same command again to continue after the last submission on record",

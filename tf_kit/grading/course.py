@@ -14,18 +14,25 @@ import click
 
 from tf_kit import __version__
 from tf_kit.checks import refuse
-from tf_kit.grading import checking, grader, labs, reports, roster, submissions
+from tf_kit.grading import changes, checking, grader, labs, reports, roster, similarity, submissions
 from tf_kit.grading.class_figure import class_figure
-from tf_kit.grading.record import Grade, Record, secret_of
+from tf_kit.grading.record import SECRET, Grade, Record, secret_of
 
 
-def secret(out: str | Path) -> str:
+def secret(out: str | Path, like: str | Path | None = None) -> str:
     """Read the secret of a folder of grades. Folder and secret are created on first use.
+
+    Args:
+        out: the folder.
+        like: another folder of grades, whose secret a new folder takes, so that both have the same hidden cases.
 
     Raises:
         InputError: the folder cannot be written.
     """
     _make_folder(out)
+    here, there = Path(out, SECRET), Path(like or out, SECRET)
+    if not here.exists() and there.exists():
+        return secret_of(there.parent)
     return secret_of(out)
 
 
@@ -38,8 +45,13 @@ def grade(
     secret: str | None = None,
     allow_unsandboxed: bool = False,
     listed: str | Path | None = None,
+    compare: str | Path | None = None,
 ) -> list[Grade]:
     """Grade submissions, write the record and the reports, and print a summary of the class.
+
+    If the folder has grades that were given under other rules (another text of the lab, other hidden cases, limits or
+    version), their submissions are graded again, the reports on the class are kept in a folder of their own, and
+    `changes.csv` lists the answers whose points have changed.
 
     Args:
         name: number or topic of the lab.
@@ -50,18 +62,20 @@ def grade(
         secret: string from which the hidden cases are drawn. Without it there are none.
         allow_unsandboxed: whether to use hidden cases even if the system cannot confine an answer.
         listed: file with the students of the class, by which those who handed in nothing are listed.
+        compare: another folder of grades, to list in `changes.csv` what has changed since. Defaults to `out`.
 
     Returns:
         Grade of every student.
 
     Raises:
-        InputError: the lab or a submission does not exist, `out` cannot be written, or hidden cases cannot be
-            protected.
+        InputError: the lab or a submission does not exist, `out` cannot be written, `compare` has no grades of the
+            lab, or hidden cases cannot be protected.
     """
     lab = labs.find(name)
     survey = submissions.survey(paths, lab)
     found = survey.submissions
     students = roster.read(listed) if listed else []
+    before = changes.grades_of(compare, lab) if compare else {}
     _make_folder(out)
     record = Record(out)
     began = time.perf_counter()
@@ -71,6 +85,8 @@ def grade(
         level = judge.ready()
         click.echo(f"{lab.title}: {len(found)} submissions, {len(found) - len(left)} of them on record")
         click.echo(_level_line(level, judge.parts, secret))
+        conditions = _conditions(lab, seconds, secret)
+        before = before or _graded_before(record, identity, lab, found, out, conditions)
         for done in _progress(judge.grade(left), len(left)):
             record.append(done, identity)
             grades.append(done)
@@ -84,14 +100,14 @@ def grade(
         "from the record": len(found) - len(left),
         "rules": identity,
         "sandbox": {"level": level, **parts},
-        **_conditions(lab, seconds, secret),
+        **conditions,
         "files": [
             {"student": grade.student, "number": grade.number, "file": grade.file, "sha256": grade.digest}
             for grade in sorted(grades, key=lambda grade: grade.key)
         ],
     }
     handed_in = roster.HandedIn(survey, roster.absent(students, found), students)
-    reports.write(grades, lab, out, manifest, handed_in)
+    reports.write(grades, lab, out, manifest, handed_in, similarity.alike(found, lab))
     if grades:
         from tf_kit import plotting
 
@@ -99,6 +115,10 @@ def grade(
         figure = class_figure(lab.title, reports.points_by_exercise(grades), mistakes)
         plotting.save(figure, Path(out) / "summary.png")
     click.echo(f"\n{reports.summary(grades, lab, handed_in)}")
+    if before:
+        moved, place = changes.moves(before, grades), Path(out, "changes.csv")
+        reports.save(place, reports.csv_of(changes.rows(moved)))
+        click.echo(changes.text(moved, len(before.keys() & {grade.key for grade in grades}), str(place)))
     click.echo(f"{taken:.1f} s; record, reports and figure in {out}")
     return grades
 
@@ -117,11 +137,28 @@ def _on_record(found, record, identity):
     return grades, left
 
 
+def _graded_before(record, identity, lab, found, out, conditions):
+    """Return the grades that these students got here under other rules; their reports are kept, and a line says so."""
+    names = {submission.key for submission in found}
+    before = {
+        key: grade
+        for key, grade in record.latest(other_than=identity).items()
+        if key in names and grade.lab == lab.name
+    }
+    old = changes.manifest_of(out)
+    if before and old.get("rules") != identity:
+        what = ", ".join(changes.differences(old, conditions)) or "unknown"
+        kept = f"; the reports before are in {changes.keep_reports(out)}" if old else ""
+        click.echo(f"{len(before)} students have grades under other rules here (changed: {what}){kept}")
+    return before
+
+
 def _conditions(lab, seconds, secret):
     """Collect what the manifest must keep, so that the submissions can be graded again under the same conditions."""
     hidden = f"seed {submissions.digest(secret)[:12]} (hash of the secret)" if secret else "none"
     packages = ("tensorflow", "keras", "numpy", "nbformat")
     return {
+        "files of the lab": changes.rules(lab),
         "hidden cases": hidden,
         "visible seed": checking.VISIBLE_SEED,
         "limits": {

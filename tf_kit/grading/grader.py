@@ -98,10 +98,7 @@ class Grader:
     def identity(self) -> str:
         """Hash everything except the submission that a grade depends on."""
         lab = self.lab
-        files = [
-            path.read_bytes()
-            for path in (lab.source, lab.probes_path, lab.folder / "answers" / lab.source.name)
-        ]
+        files = [path.read_bytes() for path in (lab.source, lab.probes_path, lab.answers_path)]
         return submissions.digest(*files, self._secret or "", self.seconds or "", __version__)
 
     def grade(self, pending: Sequence[Submission]) -> Iterator[Grade]:

@@ -10,12 +10,16 @@ A lab has four files of one name:
 The cell of an exercise starts with a line such as `# %% exercise="momentum"`. The part that the student must write is
 between `### BEGIN SOLUTION` and `### END SOLUTION`. In the student notebook it is replaced by the commented lines under
 a `### STUB` right above it, or by a line that raises `NotImplementedError`.
+
+A teacher's own lab lies in a folder of its own: `circles/circles.py`, `circles/probes/circles.py`,
+`circles/answers/circles.py`. It is found by its path, or by its topic if `TF_KIT_LABS` names its folder.
 """
 
 import dataclasses
 import difflib
 import functools
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,6 +31,7 @@ from tf_kit.grading import submissions
 from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.slicing import Cell, Notebook
 
+FOLDERS = "TF_KIT_LABS"  # environment variable that names the folders of a teacher's own labs
 _SOLUTION = re.compile(
     r"^(?P<indent> *)### (?:STUB\n(?P<stub>(?: *#(?!##)[^\n]*\n)*) *### )?BEGIN SOLUTION\n"
     r"(?P<solution>.*?) *### END SOLUTION\n",
@@ -39,7 +44,7 @@ class Lab:
     """A lab. Its files are read when their contents are first used.
 
     Args:
-        number: its number, as in the names of its files.
+        number: its number, as in the names of its files, or "".
         topic: its topic, as in the names of its files.
         source: path of its source.
     """
@@ -62,7 +67,7 @@ class Lab:
     @functools.cached_property
     def exercises(self) -> dict[str, Exercise]:
         """Exercises by id, in the order of the lab."""
-        module = _load(self.folder / "answers" / self.source.name, f"tf_kit_lab_answers_{self.name}")
+        module = _load(self.answers_path, f"tf_kit_lab_answers_{self.name}")
         return {exercise.id: exercise for exercise in module.EXERCISES}
 
     @functools.cached_property
@@ -79,6 +84,11 @@ class Lab:
     def probes_path(self) -> Path:
         """File of the probes."""
         return self.folder / "probes" / self.source.name
+
+    @property
+    def answers_path(self) -> Path:
+        """File of the exercises, for the judge."""
+        return self.folder / "answers" / self.source.name
 
     @property
     def notebook_path(self) -> Path:
@@ -167,28 +177,74 @@ def folder() -> Path:
 
 
 @functools.cache
+def built_in() -> list[Lab]:
+    """List the labs of this kit in order."""
+    return [_lab(path) for path in sorted(folder().glob("[0-9][0-9]_*.py"))]
+
+
+@functools.cache
+def _lab(source):
+    number, topic = re.fullmatch(r"(?:(\d+)_)?(.+)", source.stem).groups(default="")
+    return Lab(number, topic, source)
+
+
 def labs() -> list[Lab]:
-    """List all labs in order."""
-    return [
-        Lab(number=path.stem[:2], topic=path.stem[3:], source=path)
-        for path in sorted(folder().glob("[0-9][0-9]_*.py"))
-    ]
+    """List all labs: those of this kit in order, then those in the folders that `TF_KIT_LABS` names.
+
+    Raises:
+        InputError: `TF_KIT_LABS` names a folder in which there is no lab.
+    """
+    own = []
+    for path in filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)):
+        lab = at(path)
+        if lab is None:
+            remedy = "If the notebook came with a folder of that name, put it next to the notebook"
+            refuse(FOLDERS, "name folders of labs", f"{path!r}, where there is no lab", remedy)
+        own.append(lab)
+    return [*built_in(), *own]
+
+
+def at(path: str | Path) -> Lab | None:
+    """Return the lab with this folder or source; None if there is neither.
+
+    Raises:
+        InputError: the folder lacks files of a lab.
+    """
+    place = Path(path)
+    if place.is_dir():
+        place = place / f"{place.resolve().name}.py"
+    if not place.is_file() or place.suffix != ".py":
+        return None
+    lab = _lab(place.resolve())
+    missing = [part for part in (lab.probes_path, lab.answers_path) if not part.is_file()]
+    if missing:
+        refuse(
+            "lab",
+            "have a file of probes and a file of answers next to its source",
+            f"{str(path)!r}, where there is no {', no '.join(str(p.relative_to(lab.folder)) for p in missing)}",
+            "`tf-kit lab new NAME` makes a lab with all of its files",
+            flag="NAME",
+        )
+    return lab
 
 
 def find(name: str) -> Lab:
-    """Find a lab by its number ("3", "03"), its topic ("optimizers") or both ("03_optimizers").
+    """Find a lab by its number ("3", "03"), its topic ("optimizers"), both ("03_optimizers"), or its path.
 
     Raises:
         InputError: there is no such lab. The message names the most similar topic.
     """
     for lab in labs():
-        if name in (lab.topic, lab.number, lab.number.lstrip("0"), lab.name):
+        if name and name in (lab.topic, lab.number, lab.number.lstrip("0"), lab.name):
             return lab
+    own = at(name) if name else None
+    if own is not None:
+        return own
     near = difflib.get_close_matches(name, [lab.topic for lab in labs()], n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     refuse(
         "lab",
-        "be the number or the topic of a lab",
+        "be the number or the topic of a lab, or the folder of your own",
         f"{name!r}",
         f"{hint}Run `tf-kit lab list` to see all labs",
         flag="NAME",

@@ -1,13 +1,16 @@
 """Student notebooks, generated from the sources of the labs, without solutions, tests or outputs.
 
-    python -m tf_kit.grading.notebooks
+    python -m tf_kit.grading.notebooks [lab ...]
 
-writes the notebook of every lab into `labs/notebooks`.
+writes the notebook of every lab, or of those named, into the folder `notebooks` next to its source.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +28,10 @@ try:
 except ModuleNotFoundError:
     %pip install --quiet {requirement}"""
 REQUIREMENT = "tf-kit"
+OWN_LAB = """
+import os
+
+os.environ.setdefault("{variable}", "{folder}")  # folder with the checks, next to this notebook"""
 
 
 def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
@@ -32,7 +39,8 @@ def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
 
     Args:
         lab: the lab.
-        requirement: argument of `%pip install` in an environment without the kit: a name, a URL or a wheel.
+        requirement: argument of `%pip install` in an environment without the kit: a name, a URL, a wheel, or a
+            repository as in `git+https://…`.
 
     Returns:
         The notebook. The cell of an exercise is marked by its first line, `# exercise: momentum (3 points)`, and by its
@@ -46,7 +54,10 @@ def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata["tf_kit"] = {"lab": lab.name}
-    notebook.cells.append(_code("install", INSTALL.format(requirement=requirement)))
+    install = INSTALL.format(requirement=shlex.quote(requirement))
+    if lab not in labs.built_in():
+        install += OWN_LAB.format(variable=labs.FOLDERS, folder=lab.name)
+    notebook.cells.append(_code("install", install))
     for i, cell in enumerate(source.cells):
         if cell.cell_type == "markdown":
             notebook.cells.append(nbformat.v4.new_markdown_cell(cell.source, id=f"text-{i}"))
@@ -134,6 +145,16 @@ def write(notebook: NotebookNode, path: str | Path) -> Path:
     return path
 
 
+def write_checks(lab: Lab, folder: str | Path) -> Path:
+    """Copy the files that `check` needs, which hold the solutions, into a folder. Returns the folder."""
+    folder = Path(folder)
+    for path in (lab.source, lab.probes_path, lab.answers_path):
+        place = folder / path.relative_to(lab.folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    return folder
+
+
 def text_of(notebook: NotebookNode) -> str:
     """Return the text that `write` would write, to find out whether a file is stale."""
     import nbformat
@@ -150,5 +171,5 @@ def _code(id, source):
 
 
 if __name__ == "__main__":
-    for each in labs.labs():
+    for each in map(labs.find, sys.argv[1:]) if sys.argv[1:] else labs.built_in():
         print(write(student_notebook(each), each.notebook_path))

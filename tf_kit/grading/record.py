@@ -15,7 +15,7 @@ from tf_kit.checks import refuse
 from tf_kit.grading import foreign_text, judge
 from tf_kit.grading.submissions import Submission
 
-RECORD = "grades.jsonl"
+RECORD, SECRET = "grades.jsonl", "course-secret"
 SHORTEST_SECRET = 16  # characters
 
 
@@ -101,6 +101,9 @@ class Record:
         self.path = Path(folder) / RECORD
         self._grades: dict[tuple[str, str], dict[str, Any]] = {}  # name and number -> latest entry
         self._known: dict[tuple[str, str], dict[str, Any]] = {}  # digest, identity -> latest entry
+        self._by_rules: dict[
+            tuple[str, str], dict[str, dict[str, Any]]
+        ] = {}  # student -> identity -> latest entry
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was not finished
@@ -125,17 +128,21 @@ class Record:
             entry = self._known.get((digest, identity))
         if entry is None:
             return None
-        results = [Result(**result) for result in entry["results"]]
-        return Grade(
-            submission.student,
-            entry["lab"],
-            results,
-            digest,
-            submission.number,
-            foreign_text.line(submission.path, 400),
-            recorded=True,
-            late=submission.late,
-        )
+        file = foreign_text.line(submission.path, 400)
+        return _grade_of(entry, submission.student, submission.number, file, submission.late)
+
+    def latest(self, other_than: str = "") -> dict[tuple[str, str], Grade]:
+        """Return the latest grade of each student.
+
+        Args:
+            other_than: hash of rules, from `Grader.identity`; grades under these rules are left out.
+        """
+        found = {}
+        for key, entries in self._by_rules.items():
+            others = [entry for identity, entry in entries.items() if identity != other_than]
+            if others:
+                found[key] = _grade_of(others[-1], *key)
+        return found
 
     def holds(self, submission: Submission, digest: str, identity: str) -> bool:
         """Whether the record has a grade of this student for this submission under these rules."""
@@ -176,9 +183,18 @@ class Record:
             return file.read(1) == b"\n"
 
     def _take(self, entry):
-        self._grades[entry["student"], entry.get("number", "")] = entry
+        key = (entry["student"], entry.get("number", ""))
+        self._grades[key] = entry
+        entries = self._by_rules.setdefault(key, {})
+        entries.pop(entry["identity"], None)  # the latest stands last
+        entries[entry["identity"]] = entry
         if all(result["status"] not in ("timeout", "crashed", "memory") for result in entry["results"]):
             self._known[entry["digest"], entry["identity"]] = entry
+
+
+def _grade_of(entry, student, number, file="", late=False):
+    results = [Result(**result) for result in entry["results"]]
+    return Grade(student, entry["lab"], results, entry["digest"], number, file, recorded=True, late=late)
 
 
 def secret_of(folder: str | Path) -> str:
@@ -187,7 +203,7 @@ def secret_of(folder: str | Path) -> str:
     Raises:
         InputError: the file is too short to be a secret, or cannot be read or written.
     """
-    path = Path(folder) / "course-secret"
+    path = Path(folder) / SECRET
     try:
         if not path.exists():
             _write_secret(path)

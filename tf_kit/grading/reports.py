@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import re
@@ -15,15 +14,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tf_kit.grading.class_page import ClassOfStudents, class_page
 from tf_kit.grading.judge import STATUSES
 from tf_kit.grading.labs import Lab
+from tf_kit.grading.markup import clean, escaped
 from tf_kit.grading.record import Grade
 from tf_kit.grading.roster import HandedIn, matched
+from tf_kit.grading.similarity import Alike
 from tf_kit.grading.submissions import GRADED, SYSTEM
 
 _WIDTH, _MOST_FILES = 110, 12
 _NO_MISTAKE = ("SyntaxError", "IndentationError", "TabError", "the grader failed")  # not about the subject
-_CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 def write(
@@ -32,11 +33,12 @@ def write(
     folder: str | Path,
     manifest: Mapping[str, Any],
     handed_in: HandedIn | None = None,
+    alike: Sequence[Alike] = (),
 ) -> None:
     """Write the reports on a class into a folder.
 
-    They are `grades.csv`, `canvas.csv`, `moodle.csv`, `junit.xml`, `summary.txt`, `manifest.json`, and for each
-    student, in `students/<name>/`, a `results.json` for Gradescope and a `report.html`; with `handed_in` also
+    They are `class.html`, `grades.csv`, `canvas.csv`, `moodle.csv`, `junit.xml`, `summary.txt`, `manifest.json`, and
+    for each student, in `students/<name>/`, a `results.json` for Gradescope and a `report.html`; with `handed_in` also
     `files.csv`, a line per file.
 
     Args:
@@ -45,25 +47,29 @@ def write(
         folder: folder for the reports.
         manifest: conditions under which the grades were given, as plain values.
         handed_in: the files that were handed in and the roster of the class.
+        alike: students with nearly the same answers, for `class.html`.
     """
     folder = Path(folder)
     grades = sorted(grades, key=lambda grade: grade.key)
     rows = rows_of_the_roster(grades, handed_in)
-    _save(folder / "grades.csv", grades_csv(grades))
-    _save(folder / "canvas.csv", canvas_csv(grades, lab, rows))
-    _save(folder / "moodle.csv", moodle_csv(grades, rows))
+    save(folder / "grades.csv", grades_csv(grades))
+    save(folder / "canvas.csv", canvas_csv(grades, lab, rows))
+    save(folder / "moodle.csv", moodle_csv(grades, rows))
     if handed_in is not None:
-        _save(folder / "files.csv", files_csv(handed_in))
-    _save(folder / "junit.xml", junit_xml(grades, lab))
-    _save(folder / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    _save(folder / "summary.txt", summary(grades, lab, handed_in))
-    taken: set[str] = set()
-    shared = Counter(grade.student for grade in grades)
+        save(folder / "files.csv", files_csv(handed_in))
+    save(folder / "junit.xml", junit_xml(grades, lab))
+    save(folder / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    save(folder / "summary.txt", summary(grades, lab, handed_in))
+    folders = _folders(grades)
     for grade in grades:
-        name = grade.student if shared[grade.student] == 1 else f"{grade.student} {grade.number}"
-        place = folder / "students" / _filename(name, taken)
-        _save(place / "results.json", json.dumps(gradescope(grade), indent=2, ensure_ascii=False) + "\n")
-        _save(place / "report.html", page(grade, lab))
+        place = folder / folders[grade.key]
+        save(place / "results.json", json.dumps(gradescope(grade), indent=2, ensure_ascii=False) + "\n")
+        save(place / "report.html", page(grade, lab))
+    seconds = None
+    if "seconds" in manifest:
+        seconds = (manifest["seconds"], manifest["submissions"] - manifest["from the record"])
+    of = ClassOfStudents(lab, grades, folders, seconds, handed_in, alike)
+    save(folder / "class.html", class_page(of))
 
 
 def grades_csv(grades: Sequence[Grade]) -> str:
@@ -72,7 +78,7 @@ def grades_csv(grades: Sequence[Grade]) -> str:
     for grade in grades:
         who = (grade.student, grade.number, grade.lab)
         rows += [(*who, r.exercise, r.points, r.maximum, r.status) for r in grade.results]
-    return _csv(rows)
+    return csv_of(rows)
 
 
 def files_csv(handed_in: HandedIn) -> str:
@@ -84,7 +90,7 @@ def files_csv(handed_in: HandedIn) -> str:
         rows.append((file.label, *who, file.kind, file.why))
     rows[1:] = sorted(rows[1:])
     rows += [("", student.name, "", "", "nothing handed in", "") for student in handed_in.absent]
-    return _csv(rows)
+    return csv_of(rows)
 
 
 def rows_of_the_roster(
@@ -120,7 +126,7 @@ def canvas_csv(
         known = rows.get(grade.key, {})
         found = known if "ID" in known and "Student" in known else {}
         lines.append((*(found.get(each) or own.get(each, "") for each in _CANVAS), grade.points))
-    return _csv(lines)
+    return csv_of(lines)
 
 
 _MOODLE = ("Identifier", "Full name", "Email address", "Status", "Grade", "Maximum Grade")
@@ -155,7 +161,7 @@ def moodle_csv(
         kept = ("Identifier", "Full name", "Email address", "Status", *_MOODLE_MORE[:2])
         values = own | {name: found[name] for name in kept if found.get(name)} | {"Grade": grade.points}
         lines.append(tuple(values[name] for name in (*_MOODLE, *_MOODLE_MORE)))
-    return _csv(lines)
+    return csv_of(lines)
 
 
 def gradescope(grade: Grade) -> dict[str, Any]:
@@ -189,7 +195,7 @@ def junit_xml(grades: Sequence[Grade], lab: Lab) -> str:
         suite = ElementTree.SubElement(
             suites,
             "testsuite",
-            name=_clean(grade.student),
+            name=clean(grade.student),
             tests=str(len(grade.results)),
             failures=str(failed),
             errors=str(broken),
@@ -202,7 +208,7 @@ def junit_xml(grades: Sequence[Grade], lab: Lab) -> str:
                 tag = "failure" if result.status in ("wrong", "forbidden", "missing") else "error"
                 message = f"{result.points} of {result.maximum} points: {result.status}"
                 element = ElementTree.SubElement(test, tag, type=result.status, message=message)
-                element.text = _clean("\n".join(_words(result)))
+                element.text = clean("\n".join(_words(result)))
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -211,14 +217,14 @@ def page(grade: Grade, lab: Lab) -> str:
     """Write the report for a student as an HTML page."""
     rows = []
     for result in grade.results:
-        words = "".join(f"<li>{_escaped(each)}</li>" for each in result.findings)
-        sentence = f"<p>{_escaped(result.sentence)}</p>" if result.sentence else ""
+        words = "".join(f"<li>{escaped(each)}</li>" for each in result.findings)
+        sentence = f"<p>{escaped(result.sentence)}</p>" if result.sentence else ""
         rows.append(
-            f'<section class="{result.status}"><h2>{_escaped(result.title)} '
+            f'<section class="{result.status}"><h2>{escaped(result.title)} '
             f"<span>{result.points} of {result.maximum}, {result.status}</span></h2>{sentence}"
             f"{f'<ul>{words}</ul>' if words else ''}</section>"
         )
-    title = f"{_escaped(lab.title)}: {_escaped(grade.student)}"
+    title = f"{escaped(lab.title)}: {escaped(grade.student)}"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -330,19 +336,11 @@ def _words(result):
     return [*([result.sentence] if result.sentence else []), *result.findings]
 
 
-def _escaped(text):
-    return html.escape(_clean(text))
-
-
-def _clean(text):
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _csv(rows):
+def csv_of(rows: Sequence[tuple]) -> str:
     """Write CSV in which no spreadsheet finds a formula.
 
     Example:
-        >>> _csv([("=1+1", -2)])
+        >>> csv_of([("=1+1", -2)])
         "'=1+1,-2\\n"
     """
     buffer = io.StringIO()
@@ -357,6 +355,17 @@ def _csv(rows):
     return buffer.getvalue()
 
 
+def _folders(grades):
+    """Name the folder of each student below that of the reports: name and number -> relative path."""
+    taken: set[str] = set()
+    shared = Counter(grade.student for grade in grades)
+    folders = {}
+    for grade in grades:
+        name = grade.student if shared[grade.student] == 1 else f"{grade.student} {grade.number}"
+        folders[grade.key] = f"students/{_filename(name, taken)}"
+    return folders
+
+
 def _filename(student, taken):
     """Make a unique folder name for a student, without separators or a leading dot, that every file system takes."""
     name = unicodedata.normalize("NFC", re.sub(r"[^\w .-]", "_", student)).strip(" .")
@@ -368,6 +377,7 @@ def _filename(student, taken):
     return unique
 
 
-def _save(path, text):
+def save(path: Path, text: str) -> None:
+    """Write text to a file whose folder need not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", errors="replace")

@@ -1,20 +1,21 @@
 """Self-test of a lab: whether its judge accepts the right answers and recognizes the wrong ones.
 
 The solution and every variant must get all points. The stub must get no points and the task. Every known mistake must
-lose points and be explained by its own sentence. All answers of a lab run in one process, one after another:
-
-    python -m tf_kit.grading.selftest optimizers [exercise ...]
+lose points and be explained by its own sentence. All answers of a lab run in one process, one after another; then the
+solutions and the cells as handed out are graded. On the command line it is `tf-kit lab selftest NAME [exercise ...]`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tf_kit.grading import checking, delegation, labs, notebooks
+from tf_kit.checks import choice
+from tf_kit.grading import checking, delegation, judge, labs, notebooks
 from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.labs import Lab
@@ -22,6 +23,10 @@ from tf_kit.grading.sandbox.measurement import execute
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+
+ANSWERS = ("solution", "stub", "mistake", "variant")
+SECRETS = 3  # from which hidden cases are drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,30 +139,131 @@ def solved(lab: Lab, remark: str = "solution", replaced: Mapping[str, str] | Non
     return notebook
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print a line per answer, with the report on each that violates a rule. Returns the exit status.
+def report(lab: Lab, wanted: Sequence[str] = (), sandbox: bool = True) -> Iterator[tuple[bool, str]]:
+    """Yield (whether it is right, line) for everything that is tested about a lab.
 
     Args:
-        arguments: number or topic of the lab, then ids of exercises; without ids, all of them.
+        lab: the lab.
+        wanted: ids of exercises. Defaults to all.
+        sandbox: whether the solutions and the cells as handed out are graded too.
     """
-    faults = 0
-    name, wanted = arguments[0], arguments[1:]
-    lab = labs.find(name)
     for id, exercise in lab.exercises.items():
-        if wanted and id not in wanted:
-            continue
-        rows = run(lab, exercise)
-        print(
-            f"{id}: {len(exercise.mistakes)} mistakes, {len(exercise.variants)} variants, "
-            f"{sum(row.seconds for row in rows):.1f} s"
-        )
-        for row in rows:
-            mark = "✗" if row.fault else "✓"
-            print(f"  {mark} {row.kind:9}{row.points}/{row.maximum} {row.seconds:5.2f} s  {row.label}")
-            if row.fault:
-                faults += 1
-                print(f"    {row.fault}\n    " + row.report.replace("\n", "\n    "))
-    print(f"{faults} answers got a wrong verdict" if faults else "all answers got the right verdict")
+        if not wanted or id in wanted:
+            yield from _of_exercise(lab, exercise)
+    if not wanted:
+        yield from _of_files(lab)
+        if sandbox:
+            yield from _of_grader(lab)
+
+
+def _of_exercise(lab, exercise):
+    rows = run(lab, exercise)
+    faulty = {kind: [row for row in rows if row.kind == kind and row.fault] for kind in ANSWERS}
+    count = {kind: sum(row.kind == kind for row in rows) for kind in ANSWERS}
+    seconds = sum(row.seconds for row in rows)
+    yield True, f"{exercise.id}: {exercise.title}, {exercise.points} points, {seconds:.1f} s"
+    yield not faulty["solution"], "  the solution gets all points"
+    yield not faulty["stub"], "  the cell as handed out gets none, and the task"
+    for kind, words in (
+        ("mistake", "mistakes lose points and are named"),
+        ("variant", "other right answers get all"),
+    ):
+        right = count[kind] - len(faulty[kind])
+        yield not faulty[kind], f"  {right} of {count[kind]} {words}"
+    for row in (row for kind in ANSWERS for row in faulty[kind]):
+        yield False, f"    {row.kind} {row.label}: {row.fault}\n" + _indented(row.report)
+    sentences = [mistake.sentence.strip() for mistake in exercise.mistakes]
+    good = bool(sentences) and all(sentences) and len(set(sentences)) == len(sentences)
+    yield good, "  there are hints: known mistakes, each with a sentence of its own"
+    yield (
+        _hidden_cases_pass(lab, exercise),
+        f"  the solution passes hidden cases drawn from {SECRETS} secrets",
+    )
+
+
+def _indented(text):
+    return "      " + text.strip().replace("\n", "\n      ")
+
+
+def _hidden_cases_pass(lab, exercise):
+    """Whether the reference agrees with the solution on cases that nobody has looked at."""
+    from tf_kit.grading.grader import hidden_cases
+
+    code = checking.code_of(lab, exercise, lab.solution(exercise.id))
+    for i in range(SECRETS):
+        cases = hidden_cases(lab, exercise, f"self-test {i}")
+        namespace = execute(code)
+        if isinstance(namespace, Failure):
+            return False
+        probe = getattr(lab.probes, exercise.id)
+        outputs = [checking.measure(probe, namespace, case) for case in cases]
+        if judge.judge(exercise, cases, outputs).points != exercise.points:
+            return False
+    return True
+
+
+def _of_files(lab):
+    fresh = notebooks.student_notebook(lab)
+    path, command = lab.notebook_path, f"python -m tf_kit.grading.notebooks {lab.source.parent}"
+    if lab in labs.built_in():
+        command = "python -m tf_kit.grading.notebooks"
+    same = path.is_file() and path.read_text(encoding="utf-8") == notebooks.text_of(fresh)
+    yield same, f"the student notebook {path.name} is up to date" + ("" if same else f": run `{command}`")
+    cells = "\n".join(cell.source for cell in fresh.cells)
+    shown = [id for id in lab.exercises if lab.solution(id).strip() in cells]
+    yield not shown, "it shows no solution" + (f", but that of {', '.join(shown)}" if shown else "")
+    order = list(lab.exercises) == list(lab.cells)
+    yield order, "the exercises are the marked cells, in the same order"
+    others = {id for other in labs.labs() if other != lab for id in other.exercises}
+    taken = sorted(others & set(lab.exercises))
+    yield (
+        not taken,
+        "no other lab has an exercise of the same id" + (f", but for {', '.join(taken)}" if taken else ""),
+    )
+
+
+def _of_grader(lab):
+    """Grade the solutions and the cells as handed out, as `tf-kit lab grade` does."""
+    from tf_kit.grading.grader import Grader
+    from tf_kit.grading.submissions import Submission
+
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Grader(lab, secret="self-test", allow_unsandboxed=True) as grader,
+    ):
+        made = {"solution": solved(lab), "stub": notebooks.student_notebook(lab)}
+        found = [
+            Submission(name, notebooks.write(each, f"{folder}/{name}.ipynb")) for name, each in made.items()
+        ]
+        level = grader.ready()
+        points = {grade.student: grade.points for grade in grader.grade(found)}
+    seconds = time.perf_counter() - began
+    right = points == {"solution": lab.points, "stub": 0}
+    yield (
+        right,
+        (
+            f"graded (sandbox {level}, {seconds:.1f} s): solutions get {points['solution']} of {lab.points} points, "
+            f"cells as handed out {points['stub']}"
+        ),
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a line per test of a lab, with the report on each answer that fails. Returns the exit status.
+
+    Args:
+        arguments: number, topic or path of the lab, then ids of exercises; without ids, the whole lab is tested.
+    """
+    lab, wanted = labs.find(arguments[0]), arguments[1:]
+    for id in wanted:
+        choice("exercise", id, tuple(lab.exercises))
+    began, faults = time.perf_counter(), 0
+    for right, line in report(lab, wanted):
+        faults += not right
+        print(f"{'✓' if right else '✗'} {line}", flush=True)
+    seconds = f"{time.perf_counter() - began:.1f} s"
+    print(f"{faults} tests failed, {seconds}" if faults else f"{lab.title}: everything is right, {seconds}")
     return 1 if faults else 0
 
 

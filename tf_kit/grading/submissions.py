@@ -130,7 +130,9 @@ def survey(paths: Sequence[str | Path], lab: Lab | None = None) -> Survey:
     """
     files: list[File] = []
     handed_in: dict[tuple[str, str, str], list[tuple[Owner, _Entry]]] = {}
-    names = [] if lab is None else [lab.name, lab.title, lab.topic, f"lab{lab.number}", f"lab {lab.number}"]
+    names = [] if lab is None else [lab.name, lab.title, lab.topic]
+    if lab is not None and lab.number:
+        names += [f"lab{lab.number}", f"lab {lab.number}"]
     for path in map(Path, paths):
         if not os.path.lexists(path):
             received = f"{foreign_text.line(path)!r}, which does not exist"

@@ -1,0 +1,58 @@
+"""New labs: the files of a lab with one exercise, from a template, in a teacher's own folder."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import string
+from pathlib import Path
+
+from tf_kit.checks import refuse
+from tf_kit.grading import labs, notebooks
+
+TEMPLATE = Path(__file__).with_name("lab_template")
+
+
+def create(name: str, folder: str | Path = ".") -> labs.Lab:
+    """Write the files of a new lab into `folder/name`: source, probes, answers and student notebook.
+
+    Args:
+        name: topic of the lab, a valid Python name in lower case.
+        folder: folder in which the folder of the lab is made.
+
+    Returns:
+        The lab.
+
+    Raises:
+        InputError: the name cannot be used, or its folder already has files.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]{1,40}", name) or keyword.iskeyword(name):
+        refuse(
+            "name",
+            "be a word of lower-case letters, digits and underscores that begins with a letter",
+            f"{name!r}",
+            "Use for example `circles`",
+            flag="NAME",
+        )
+    if any(name in (lab.topic, lab.name) for lab in labs.labs()):
+        refuse(
+            "name", "be another than that of a lab of this kit", f"{name!r}", "Choose another", flag="NAME"
+        )
+    place = Path(folder) / name
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        remedy = "Choose another name, or another folder with --out"
+        refuse("name", "be that of a folder without files", f"{str(place)!r}", remedy, flag="NAME")
+    title = name.replace("_", " ").capitalize()
+    try:
+        for part in (".", "probes", "answers"):
+            written = string.Template((TEMPLATE / part / "source.txt").read_text(encoding="utf-8"))
+            (place / part).mkdir(parents=True, exist_ok=True)
+            text = written.safe_substitute(name=name, title=title)
+            (place / part / f"{name}.py").write_text(text, encoding="utf-8")
+    except OSError as error:
+        received = f"{str(folder)!r}: {error.strerror}"
+        refuse("folder", "be a folder that can be written", received, "Choose another", flag="--out")
+    lab = labs.at(place)
+    assert lab is not None
+    notebooks.write(notebooks.student_notebook(lab), lab.notebook_path)
+    return lab
