@@ -31,6 +31,13 @@ def _learning_rates(default: str):
     default_text="dbn,autoencoder,supervised,deep,shallow",
     type=Parsed(flags.names, "name,…"),
 )
+@flags.choice(
+    "--recipe",
+    "Recipe of each row, in place of the defaults below: `2007` trains by momentum, `today` adds dropout",
+    ("2007", "today"),
+    None,
+    default_text="the same short training with Adam for all rows",
+)
 @flags.number("--seeds", flags.SEEDS_HELP, default=5)
 @flags.number("--layers", "Hidden layers of the deep nets", default_text=f"4; {LARGE} 3")
 @flags.number("--units", "Units in each hidden layer", default_text=f"256; {LARGE} 1000")
@@ -69,6 +76,34 @@ def table(
     )
     click.echo(format_table(results))
     click.echo(f"\n{results['seconds']:.0f} s; figures, history and results in {out}")
+
+
+@click.command("search-recipe", cls=Command, short_help="Search the values of a row of the lecture's table.")
+@click.argument("system", metavar="ROW")
+@flags.choice("--recipe", "Recipe whose row and space are searched", ("2007", "today"), "2007")
+@flags.DATA
+@flags.DATA_DIR
+@flags.number("--candidates", "Candidates; the first is the recipe's own row", default=9)
+@flags.number("--min-epochs", "Epochs of fine-tuning in the first round", default=3)
+@flags.number("--max-epochs", "Epochs of fine-tuning in the last round", default=27)
+@flags.number("--units", "Units in each hidden layer of every candidate", default_text="those of the space")
+@flags.number("--pretrain-epochs", "Epochs of pretraining per layer", default_text="those of the space")
+@flags.SEED
+@flags.out("runs/search-<recipe>-<row>-<data>")
+@flags.RESUME
+def search_recipe(
+    system: str, recipe: str, data: str, data_dir: str | None, out: str | None, **options: Any
+) -> None:
+    """Search the values of a row of the lecture's table on the validation set.
+
+    ROW is dbn, autoencoder, supervised, deep or shallow. Successive halving trains all candidates for a few epochs, the
+    best third for three times as long, and so on. Prints the trials, best first; the test set is not used.
+    """
+    from tf_kit.experiments import search_recipe as search
+
+    out = out or f"runs/search-{recipe}-{system}-{flags.last_part(data)}"
+    click.echo(search(system, recipe, data, out=out, data_dir=data_dir, **options))
+    click.echo(f"\nlog in {out}/search.csv")
 
 
 @click.command("label-efficiency", cls=Command, short_help="Compare every method by the number of labels.")

@@ -18,7 +18,7 @@ from tf_kit import __version__
 from tf_kit.cli.classification import finetune, probe
 from tf_kit.cli.data import data
 from tf_kit.cli.doctor import doctor
-from tf_kit.cli.experiments import label_efficiency, table
+from tf_kit.cli.experiments import label_efficiency, search_recipe, table
 from tf_kit.cli.lab import lab
 from tf_kit.cli.lecture import lecture
 from tf_kit.cli.pretraining import pretrain
@@ -46,6 +46,7 @@ for command in (
     embed,
     export,
     label_efficiency,
+    search_recipe,
     lecture,
     quiz,
     lab,

@@ -3,5 +3,16 @@
 from tf_kit.experiments.depth import error_by_depth
 from tf_kit.experiments.label_efficiency import format_labels, run_label_efficiency
 from tf_kit.experiments.pretraining_table import format_table, run_table
+from tf_kit.experiments.recipe_search import search_recipe
+from tf_kit.experiments.recipes import Recipe, rows_for
 
-__all__ = ["error_by_depth", "format_labels", "format_table", "run_label_efficiency", "run_table"]
+__all__ = [
+    "Recipe",
+    "error_by_depth",
+    "format_labels",
+    "format_table",
+    "rows_for",
+    "run_label_efficiency",
+    "run_table",
+    "search_recipe",
+]

@@ -7,22 +7,26 @@ Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise traini
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from tf_kit import data, networks, plotting
+from tf_kit import data, plotting
 from tf_kit.checks import choice, count
 from tf_kit.data.fingerprint import of_set
 from tf_kit.data.splits import Split
 from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
+from tf_kit.experiments.recipes import Recipe, Rows, rows_for
 from tf_kit.experiments.tuning import check_rates, forget_models, mean_and_std, over_seeds, tune
+from tf_kit.pretraining import Classifier
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
 from tf_kit.runs.precision import choose as choose_precision
@@ -101,6 +105,21 @@ class Settings:
     rate: float = 0.1
     gibbs_steps: int = 1
 
+    def of(self, system: str) -> Recipe:
+        """Return the recipe of a row."""
+        row = SYSTEMS[system]
+        return Recipe(
+            units=(self.units,) * (self.layers if row.deep else 1),
+            pretrain_epochs=self.pretrain_epochs.get(system, 0),
+            pretrain_learning_rate=self.pretrain_learning_rates.get(system, 0.0),
+            pretrain_batch_size=self.batch_size,
+            rate=self.rate,
+            gibbs_steps=self.gibbs_steps,
+            learning_rates=self.learning_rates,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+        )
+
 
 # Chosen on the validation sets alone.
 SMALL = Settings()
@@ -154,6 +173,7 @@ def run_table(
     data_dir: str | Path | None = None,
     quiet: bool = False,
     precision: str | None = None,
+    recipe: str | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Train every system with every seed and collect the errors.
@@ -172,7 +192,9 @@ def run_table(
         quiet: whether to show no progress. Defaults to False.
         precision: `"float32"`, `"bfloat16"`, or `"auto"`, see `runs.precision.choose`. Defaults to None, the policy
             that Keras has.
-        **changes: fields of `Settings` to change, see `settings_for`.
+        recipe: `"2007"` or `"today"`, see `recipes.rows_for`. Defaults to None, the same short training with Adam
+            for all rows, see `settings_for`.
+        **changes: fields of `Settings`, or of every row of the recipe, to change.
 
     Returns:
         The results as written to `results.json`.
@@ -186,7 +208,9 @@ def run_table(
     splits = data.load(name, seed=0, data_dir=data_dir)
     if not splits[0].num_classes:
         refuse_without_labels("run_table.name", name)
-    settings = settings_for(len(splits[0]), **changes)
+    settings: Settings | Rows = (
+        rows_for(recipe, len(splits[0]), **changes) if recipe else settings_for(len(splits[0]), **changes)
+    )
     options = {"command": "table", "data": name, "data_dir": data_dir and str(data_dir), "systems": systems}
     options |= dataclasses.asdict(settings)
     used, why = _choose_precision(precision, settings, splits[0].x, out if resume else None)
@@ -214,13 +238,13 @@ def run_table(
 
 def _choose_precision(wanted, settings, x, resumed):
     """Return the precision of the deep nets, and why it was chosen."""
-    units = (settings.units,) * settings.layers
+    recipe = settings.of("deep")
 
     def make():
-        return networks.mlp(units, num_classes=None, input_shape=x.shape[1:])
+        return recipe.encoder(x.shape[1:], seed=0)
 
-    sizes, began_with = {"units": units}, precision_of_run(resumed)
-    return choose_precision(wanted, make, sizes, x[:1], settings.batch_size, began_with=began_with)
+    sizes, began_with = {"units": recipe.units}, precision_of_run(resumed)
+    return choose_precision(wanted, make, sizes, x[:1], recipe.batch_size, began_with=began_with)
 
 
 def _train(run, system, seed, settings, splits, options):
@@ -228,35 +252,20 @@ def _train(run, system, seed, settings, splits, options):
     child = Run(
         run.folder / f"{system}-seed-{seed}", {**options, "seed": seed}, resume=True, progress=run.progress
     )
-    row, keyed = SYSTEMS[system], f"{system}, seed {seed}"
     if child.results:
         run.progress.skip(_cost(system, settings))
         return child.results
-    train, val, test = splits
-    units = (settings.units,) * (settings.layers if row.deep else 1)
-    encoder = networks.mlp(units, num_classes=None, input_shape=train.x.shape[1:], seed=seed)
+    train, recipe, keyed = splits[0], settings.of(system), f"{system}, seed {seed}"
     began = time.perf_counter()
-    if row.method:
-        _pretrain(child, encoder, train, system, seed, settings)
+    encoder = pretrained_encoder(child, system, recipe, train, seed, keyed)
     if seed == 0:
         child.draw(encoder, train.x.shape[1:])
     shown = slice(_SHOWN)
     ratio = gradient_ratio(encoder, train.x[shown], train.y[shown], train.num_classes, seed)
-    classifier, chosen = tune(
-        child,
-        encoder,
-        train,
-        val,
-        learning_rates=settings.learning_rates,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        stage=f"{keyed}, fine-tuning",
-        seed=seed,
-        cost=_epoch_costs(row, settings)[1],
-    )
+    classifier, chosen = fine_tune(child, encoder, recipe, splits, seed, f"{keyed}, fine-tuning")
     errors = {
         split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
-        for split, part in zip(SPLITS, (train, val, test), strict=True)
+        for split, part in zip(SPLITS, splits, strict=True)
     }
     results = child.finish(
         {
@@ -271,48 +280,88 @@ def _train(run, system, seed, settings, splits, options):
     return results
 
 
-def _pretrain(child, encoder, train, system, seed, settings):
-    """Pretrain the encoder in place by the method of the system."""
-    row = SYSTEMS[system]
-    cost, _ = _epoch_costs(row, settings)
-
-    def fit(block, x, y, stage, **arguments):
-        return child.fit(block, x, y, stage=f"{system}, seed {seed}, {stage}", cost=cost, **arguments)
-
-    declared = {"rate": settings.rate, "gibbs_steps": settings.gibbs_steps}
-    own = {name: declared[name] for name in find(row.method).options.names() if name in declared}
-    methods.train(
-        row.method,
-        encoder,
-        train.x,
-        train.y,
-        epochs=settings.pretrain_epochs[system],
-        batch_size=settings.batch_size,
-        learning_rate=settings.pretrain_learning_rates[system],
-        options=own_options(row.method, own),
-        fit=fit,
+def fine_tune(
+    run: Run, encoder: keras.Sequential, recipe: Recipe, splits: Sequence[Split], seed: int, stage: str
+) -> tuple[Classifier, dict[str, Any]]:
+    """Fine-tune an encoder by a recipe, see `tuning.tune`; the test set is not used."""
+    train, val = splits[:2]
+    return tune(
+        run,
+        recipe.for_fine_tuning(encoder, seed),
+        train,
+        val,
+        learning_rates=recipe.learning_rates,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        stage=stage,
         seed=seed,
+        cost=_epoch_costs(recipe)[1],
+        optimizer=recipe.optimizer_of,
     )
 
 
-def _epoch_costs(row, settings):
-    """Costs of an epoch that pretrains a layer and of one that fine-tunes; fine-tuning the deep net costs 1."""
-    return 0.6, 1.0 if row.deep else 1 / settings.layers
+def pretrained_encoder(
+    run: Run, system: str, recipe: Recipe, train: Split, seed: int, stage: str
+) -> keras.Sequential:
+    """Make the encoder of a row, pretrained on the training set if the row has a method.
+
+    Args:
+        run: `Run` whose `fit` trains.
+        system: name of the row.
+        recipe: its recipe.
+        train: training set.
+        seed: seed of the initial weights and of pretraining.
+        stage: how the names of the stages in the run begin.
+    """
+    encoder = recipe.encoder(train.x.shape[1:], seed)
+    method = SYSTEMS[system].method
+    if method is None:
+        return encoder
+    cost, _ = _epoch_costs(recipe)
+
+    def fit(block, x, y, **arguments):
+        layer = arguments.pop("stage")
+        return run.fit(block, x, y, stage=f"{stage}, {layer}", cost=cost, **arguments)
+
+    declared = {"rate": recipe.rate, "gibbs_steps": recipe.gibbs_steps}
+    own = {name: declared[name] for name in find(method).options.names() if name in declared}
+    methods.train(
+        method,
+        encoder,
+        train.x,
+        train.y,
+        epochs=recipe.pretrain_epochs,
+        batch_size=recipe.pretrain_batch_size,
+        learning_rate=recipe.pretrain_learning_rate,
+        options=own_options(method, own),
+        fit=fit,
+        seed=seed,
+    )
+    return encoder
+
+
+def _epoch_costs(recipe):
+    """Costs of an epoch that pretrains a layer and of one that fine-tunes, in millions of weights."""
+    sizes = 784, *recipe.units
+    millions = sum(a * b for a, b in itertools.pairwise(sizes)) / 1e6
+    return 0.6 * millions, millions
 
 
 def _cost(system, settings):
     """Cost of a system with one seed, in the same unit."""
-    row = SYSTEMS[system]
-    pretraining_cost, tuning_cost = _epoch_costs(row, settings)
-    pretraining = settings.pretrain_epochs[system] * settings.layers * pretraining_cost if row.method else 0
-    return pretraining + settings.epochs * len(settings.learning_rates) * tuning_cost
+    recipe = settings.of(system)
+    pretraining_cost, tuning_cost = _epoch_costs(recipe)
+    pretraining = (
+        recipe.pretrain_epochs * len(recipe.units) * pretraining_cost if SYSTEMS[system].method else 0
+    )
+    return pretraining + recipe.epochs * len(recipe.learning_rates) * tuning_cost
 
 
 def summarize(
     name: str,
     splits: Sequence[Split],
     rows: Mapping[str, Sequence[Mapping[str, Any]]],
-    settings: Settings,
+    settings: Settings | Rows,
 ) -> dict[str, Any]:
     """Compute mean and standard deviation over seeds of each system's errors, as written to `results.json`.
 
@@ -320,7 +369,7 @@ def summarize(
         name: data set.
         splits: train, val and test.
         rows: system → results of its seeds.
-        settings: settings of the table.
+        settings: settings of the table, or the rows of a recipe.
     """
     table: dict[str, dict[str, Any]] = {}
     for system, results in rows.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +15,11 @@ from tf_kit.checks import number, refuse
 from tf_kit.errors import TrainingDiverged
 from tf_kit.pretraining import Classifier
 from tf_kit.runs.run import Run
+
+
+def adam_with_cosine(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    """Make Adam, whose rate falls to zero by a cosine over `steps` steps."""
+    return optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
 
 
 def tune(
@@ -30,25 +35,28 @@ def tune(
     seed: int = 0,
     frozen: bool = False,
     cost: float = 1.0,
+    optimizer: Callable[[float, int], keras.optimizers.Optimizer] = adam_with_cosine,
 ) -> tuple[Classifier, dict[str, Any]]:
     """Train a classifier on the encoder at each learning rate, and keep the best on validation.
 
-    Every training starts from the same weights of the encoder, and its rate falls to zero by a cosine over the epochs.
-    Its epoch of the highest validation accuracy is kept, the earliest if there are several. Of the rates, the one with
-    the highest accuracy wins, at equal accuracy the one with the lower validation loss. A rate at which the training
-    diverges is left out, unless it is the last one and no other is left.
+    Every training starts from the same weights of the encoder. Its epoch of the highest validation accuracy is kept,
+    the earliest if there are several. Of the rates, the one with the highest accuracy wins, at equal accuracy the one
+    with the lower validation loss. A rate at which the training diverges is left out, unless it is the last one and no
+    other is left.
 
     Args:
         run: `Run` whose `fit` trains.
         encoder: encoder, pretrained or not; it ends with the weights of the best training.
         train: examples to train on, an object with `.x`, `.y` and `.num_classes`.
         val: examples to choose on, an object with `.x` and `.y`.
-        learning_rates: learning rates of Adam to choose from.
+        learning_rates: learning rates to choose from.
         epochs, batch_size: epochs and minibatch size of each training.
         stage: name of the stage in the run.
         seed: seed of the output layer and the data order. Defaults to 0.
         frozen: whether to train the output layer alone. Defaults to False.
         cost: cost of one epoch, for the progress bar. Defaults to 1.0.
+        optimizer: function from a learning rate and the number of steps to a new optimizer. Defaults to Adam whose
+            rate falls to zero by a cosine.
 
     Returns:
         The best classifier, and its `learning_rate`, `epoch` and `val_accuracy` in a dictionary.
@@ -58,8 +66,7 @@ def tune(
         encoder.set_weights(start)
         classifier = Classifier(encoder, train.num_classes, frozen=frozen, seed=seed)
         steps = epochs * math.ceil(len(train.x) / batch_size)
-        decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-        classifier.compile(optimizer=optimizers.Adam(decay))
+        classifier.compile(optimizer=optimizer(learning_rate, steps))
         try:
             history = run.fit(
                 classifier,

@@ -1,0 +1,149 @@
+"""Search for the values of a row's recipe on the validation set, by successive halving."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tf_kit import data, design
+from tf_kit.checks import choice, count
+from tf_kit.data.fingerprint import of_set
+from tf_kit.design.search.results import Results
+from tf_kit.experiments.pretraining_table import SYSTEMS, fine_tune, pretrained_encoder
+from tf_kit.experiments.recipes import LARGE, Recipe, rows_for
+from tf_kit.experiments.tuning import forget_models
+from tf_kit.runs import Run
+from tf_kit.runs.progress import Progress
+from tf_kit.training.sharing import shared_traces
+
+# Fields on which pretraining depends: candidates that agree in them share one pretraining.
+_OF_PRETRAINING = (
+    "units",
+    "activation",
+    "pretrain_epochs",
+    "pretrain_learning_rate",
+    "pretrain_batch_size",
+    "rate",
+    "gibbs_steps",
+)
+
+_UNITS = [(500, 500, 2000), (1000, 1000, 1000)]
+_SHALLOW_UNITS = [(500,), (1000,), (2000,)]
+_PRETRAINING: dict[str, dict[str, list[Any]]] = {
+    "dbn": {"pretrain_epochs": [10, 30], "pretrain_learning_rate": [0.02, 0.05]},
+    "autoencoder": {"pretrain_epochs": [15, 30], "rate": [0.1, 0.25, 0.4]},
+    "supervised": {"pretrain_epochs": [2, 5]},
+    "deep": {},
+    "shallow": {},
+}
+_TUNING: dict[str, dict[str, list[Any]]] = {
+    "2007": {"learning_rates": [(rate,) for rate in (0.01, 0.02, 0.05, 0.1, 0.2)]},
+    "today": {
+        "learning_rates": [(rate,) for rate in (0.0003, 0.0005, 0.001, 0.002)],
+        "input_dropout": [0.1, 0.2],
+        "dropout": [0.2, 0.3, 0.5],
+    },
+}
+
+
+def space_of(recipe: str, system: str) -> dict[str, list[Any]]:
+    """Return the space of a row: field of `Recipe` → list of values that are tried.
+
+    Example:
+        >>> space_of("2007", "deep")["learning_rates"]
+        [(0.01,), (0.02,), (0.05,), (0.1,), (0.2,)]
+    """
+    choice("search_recipe.recipe", recipe, tuple(LARGE))
+    choice("search_recipe.system", system, tuple(SYSTEMS))
+    units = _UNITS if SYSTEMS[system].deep else _SHALLOW_UNITS
+    return {"units": units, **_PRETRAINING[system], **_TUNING[recipe]}
+
+
+def search_recipe(
+    system: str,
+    recipe: str = "2007",
+    name: str = "mnist",
+    candidates: int = 9,
+    min_epochs: int = 3,
+    max_epochs: int = 27,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    data_dir: str | Path | None = None,
+    quiet: bool = False,
+    space: Mapping[str, Sequence[Any]] | None = None,
+    **changes: Any,
+) -> Results:
+    """Search the recipe of a row: its declared values and random draws from its space, on the validation set alone.
+
+    Successive halving (`design.successive_halving`) fine-tunes every candidate for `min_epochs`, the best third for
+    three times as long, and so on to `max_epochs`; the score is the lowest validation error of a training in percent.
+    Candidates that differ in fine-tuning only share one pretraining. The test set is not used. With fewer than 10,000
+    training examples, all candidates have the units of the recipe.
+
+    Args:
+        system: name of the row.
+        recipe: `"2007"` or `"today"`. Defaults to `"2007"`.
+        name: data set. Defaults to `"mnist"`.
+        candidates: number of candidates, the first of which is the declared recipe. Defaults to 9.
+        min_epochs, max_epochs: epochs of fine-tuning in the first round and in the last. Defaults to 3 and 27.
+        seed: seed of the draws, the initial weights and the trainings. Defaults to 0.
+        out: run folder; `search.csv` in it is the log, best candidate first.
+        resume: whether to continue the search in `out`. Defaults to False.
+        data_dir: folder of prepared data sets. Defaults to None.
+        quiet: whether to show no progress. Defaults to False.
+        space: field → values, instead of `space_of`. Defaults to None.
+        **changes: fields of `Recipe` that are the same for every candidate, see `recipes.rows_for`.
+
+    Returns:
+        All trials, best first.
+    """
+    count("search_recipe.min_epochs", min_epochs)
+    count("search_recipe.max_epochs", max_epochs, at_least=min_epochs)
+    full = space_of(recipe, system)
+    splits = data.load(name, seed=seed, data_dir=data_dir)
+    fixed = {field for field, value in changes.items() if value is not None}
+    fixed |= {"units"} if "layers" in fixed or len(splits[0]) < 10_000 else set()
+    space = {field: values for field, values in (space or full).items() if field not in fixed}
+    base = rows_for(recipe, len(splits[0]), **changes).of(system)
+    declared = {field: getattr(base, field) for field in space}
+    drawn = design.random(space, count("search_recipe.candidates", candidates), seed)
+    tried = [declared, *(each for each in drawn if each != declared)][:candidates]
+    options: dict[str, Any] = {
+        "command": "search",
+        "data": name,
+        "data_dir": data_dir and str(data_dir),
+        "recipe": recipe,
+    }
+    options |= {"system": system, "seed": seed, "base": dataclasses.asdict(base)}
+    options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs}
+    run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=of_set(name, data_dir))
+
+    def evaluate(candidate, epochs):
+        row = dataclasses.replace(base, **candidate, epochs=epochs)
+        score = _validation_error(run, system, row, splits, seed, tried.index(candidate))
+        forget_models()
+        return score
+
+    with shared_traces():
+        results = design.successive_halving(evaluate, tried, min_epochs, 3, max_epochs)
+    results.to_csv(run.folder / "search.csv")
+    best = results.best
+    run.finish({"score": best.score, "epochs": best.budget, "chosen": best.candidate, "trials": len(results)})
+    return results
+
+
+def _validation_error(run, system, row, splits, seed, number):
+    """Pretrain, or load what an earlier candidate has pretrained, and fine-tune; return the lowest error in percent."""
+    encoder = pretrained_encoder(run, system, row, splits[0], seed, f"pretraining {_key(row)}")
+    stage = f"candidate {number}, {row.epochs} epochs"
+    _, chosen = fine_tune(run, encoder, row, splits, seed, stage)
+    return round(100 * (1 - chosen["val_accuracy"]), 4)
+
+
+def _key(row: Recipe) -> str:
+    """Name the pretraining of a row by the values on which it depends."""
+    return " ".join(json.dumps(getattr(row, field)) for field in _OF_PRETRAINING)

@@ -1,0 +1,202 @@
+"""Recipes of the lecture's table: how each row is built, pretrained and fine-tuned, declared as data.
+
+`"2007"` keeps to the means of that year: sigmoid units, gradient descent with momentum and a falling rate, no dropout.
+`"today"` adds dropout, limits on the norms of weights, ReLU and Adam. Both see every image as a vector without order of
+its pixels, and neither changes the images.
+
+Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks; Srivastava et al.,
+2014, Dropout: a simple way to prevent neural networks from overfitting, section 6.1; Hinton, 2010, A practical guide to
+training restricted Boltzmann machines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tf_kit import networks, optimizers, regularization
+from tf_kit.checks import choice, count, refuse
+from tf_kit.experiments.tuning import check_rates
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Recipe of one row.
+
+    Attributes:
+        units: units of each hidden layer.
+        activation: of the hidden layers, see `networks.mlp`.
+        pretrain_epochs, pretrain_learning_rate, pretrain_batch_size: of each layer; RBMs learn with momentum 0.9, other
+            layers with Adam, at a constant rate.
+        rate: probability that the denoising auto-associator masks a feature.
+        gibbs_steps: number k of Gibbs steps of contrastive divergence.
+        optimizer: of fine-tuning: "sgd", "momentum" (0.9) or "adam".
+        schedule: how its rate falls to zero over the epochs: "linear" or "cosine"; or "constant".
+        learning_rates: initial rates of fine-tuning; each starts from the same weights, the best on validation is kept.
+        epochs: epochs of fine-tuning, of which the best on validation is kept.
+        batch_size: examples per step of fine-tuning.
+        input_dropout, dropout: probability that fine-tuning drops an input and a hidden unit.
+        max_norm: largest norm of the weights that lead to a hidden unit in fine-tuning, or None.
+    """
+
+    units: tuple[int, ...]
+    activation: str = "sigmoid"
+    pretrain_epochs: int = 15
+    pretrain_learning_rate: float = 0.001
+    pretrain_batch_size: int = 128
+    rate: float = 0.1
+    gibbs_steps: int = 1
+    optimizer: str = "adam"
+    schedule: str = "cosine"
+    learning_rates: tuple[float, ...] = (0.001,)
+    epochs: int = 20
+    batch_size: int = 128
+    input_dropout: float = 0.0
+    dropout: float = 0.0
+    max_norm: float | None = None
+
+    def encoder(self, input_shape: Sequence[int], seed: int) -> keras.Sequential:
+        """Make the encoder that is pretrained: hidden layers without dropout."""
+        return networks.mlp(
+            self.units, num_classes=None, activation=self.activation, input_shape=input_shape, seed=seed
+        )
+
+    def for_fine_tuning(self, encoder: keras.Sequential, seed: int) -> keras.Sequential:
+        """Return the encoder as fine-tuning trains it: the same layers, with dropout and limited norms if wanted.
+
+        Dropout divides the kept units by the probability of keeping, so pretrained weights need no factor.
+        """
+        if self.max_norm is not None:
+            for layer in encoder.layers:
+                if isinstance(layer, keras.layers.Dense):
+                    layer.kernel.constraint = regularization.MaxNorm(self.max_norm)
+        if not (self.input_dropout or self.dropout):
+            return encoder
+        layers: list[keras.layers.Layer] = [keras.Input(encoder.input_shape[1:])]
+        for layer in encoder.layers:
+            layers.append(layer)
+            follows = self.input_dropout if isinstance(layer, keras.layers.Flatten) else self.dropout
+            if follows and not isinstance(layer, keras.layers.Dense):
+                number = len(layers)
+                dropout = regularization.Dropout(follows, seed=1000 * seed + number, name=f"dropout_{number}")
+                layers.append(dropout)
+        return keras.Sequential(layers, name="encoder")
+
+    def optimizer_of(self, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+        """Make the optimizer of a fine-tuning that takes `steps` steps from an initial rate."""
+        falling = {
+            "constant": lambda: learning_rate,
+            "linear": lambda: optimizers.LinearDecay(learning_rate, steps),
+            "cosine": lambda: keras.optimizers.schedules.CosineDecay(learning_rate, steps),
+        }[self.schedule]()
+        kinds = {"sgd": optimizers.SGD, "momentum": optimizers.Momentum, "adam": optimizers.Adam}
+        return kinds[self.optimizer](falling)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Recipe by name: the recipe of each row.
+
+    Attributes:
+        recipe: its name.
+        rows: row → `Recipe`.
+    """
+
+    recipe: str
+    rows: dict[str, Recipe]
+
+    def of(self, system: str) -> Recipe:
+        """Return the recipe of a row."""
+        return self.rows[system]
+
+
+def _rows(base: Mapping[str, Any], **own: Mapping[str, Any]) -> dict[str, Recipe]:
+    return {system: Recipe(**{**base, **changes}) for system, changes in own.items()}
+
+
+_2007 = {"optimizer": "momentum", "schedule": "linear", "batch_size": 100, "pretrain_batch_size": 100}
+_TODAY = {"input_dropout": 0.2, "dropout": 0.5, "epochs": 100}
+_RELU = {"activation": "relu", "max_norm": 3.0}
+
+# Rows for 10,000 training examples and more.
+LARGE = {
+    "2007": _rows(
+        {**_2007, "units": (500, 500, 2000), "epochs": 40, "learning_rates": (0.1,)},
+        dbn={"pretrain_epochs": 30, "pretrain_learning_rate": 0.05},
+        autoencoder={"pretrain_epochs": 20, "rate": 0.25},
+        supervised={"pretrain_epochs": 5},
+        deep={},
+        shallow={"units": (1000,)},
+    ),
+    "today": _rows(
+        {**_TODAY, "units": (500, 500, 2000)},
+        dbn={"pretrain_epochs": 30, "pretrain_learning_rate": 0.05},
+        autoencoder={"pretrain_epochs": 20, "rate": 0.25},
+        supervised={"pretrain_epochs": 5, **_RELU},
+        deep=_RELU,
+        shallow={"units": (1000,), **_RELU},
+    ),
+}
+
+# What is smaller for fewer examples.
+_FEW = {"pretrain_epochs": 15, "batch_size": 32, "pretrain_batch_size": 32}
+SMALL = {
+    "2007": {**_FEW, "epochs": 30},
+    "today": {**_FEW, "epochs": 40, "input_dropout": 0.1, "dropout": 0.2},
+}
+_SMALL_UNITS = {"deep": (128, 128, 128), "shallow": (128,)}
+_SMALL_PRETRAINING_RATES = {"dbn": 0.1, "autoencoder": 0.003, "supervised": 0.003}
+
+
+def rows_for(recipe: str, num_examples: int, **changes: Any) -> Rows:
+    """Return the rows of a recipe for a training set of a size, with `changes` that are not None.
+
+    Args:
+        recipe: `"2007"` or `"today"`.
+        num_examples: number of training examples; 10,000 or more give the rows that were chosen on MNIST.
+        **changes: `layers` and `units`, which replace the hidden layers of every deep row and the units of the shallow
+            one, and fields of `Recipe` for every row.
+
+    Raises:
+        InputError: there is no such recipe, or a change is out of range.
+
+    Example:
+        >>> rows_for("2007", 50_000).of("dbn").units, rows_for("2007", 1197, units=64).of("dbn").units
+        ((500, 500, 2000), (64, 64, 64))
+    """
+    choice("run_table.recipe", recipe, tuple(LARGE))
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for name in {
+        "layers",
+        "units",
+        "epochs",
+        "pretrain_epochs",
+        "batch_size",
+        "gibbs_steps",
+    } & changes.keys():
+        count(f"run_table.{name}", changes[name])
+    if "learning_rates" in changes:
+        check_rates("run_table.learning_rates", changes["learning_rates"])
+    if "batch_size" in changes:
+        changes["pretrain_batch_size"] = changes["batch_size"]
+    layers, units = changes.pop("layers", None), changes.pop("units", None)
+    unknown = changes.keys() - {field.name for field in dataclasses.fields(Recipe)}
+    if unknown:
+        refuse("run_table", "be given fields of a recipe", f"{sorted(unknown)}")
+    rows = {}
+    for system, row in LARGE[recipe].items():
+        own = _small(system, recipe) if num_examples < 10_000 else {}
+        wide = own.get("units", row.units)
+        wanted = 1 if system == "shallow" else layers or len(wide)
+        own["units"] = (units,) * wanted if units else wide if wanted == len(wide) else (wide[0],) * wanted
+        rows[system] = dataclasses.replace(row, **{**own, **changes})
+    return Rows(recipe, rows)
+
+
+def _small(system, recipe):
+    rate = _SMALL_PRETRAINING_RATES.get(system)
+    units = _SMALL_UNITS["shallow" if system == "shallow" else "deep"]
+    return {**SMALL[recipe], "units": units} | ({"pretrain_learning_rate": rate} if rate else {})
