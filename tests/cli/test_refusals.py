@@ -140,6 +140,13 @@ MISTAKES = [
     (["lab", "grade", "backpropagation", "missing.ipynb", "--out", "grades"], "SUBMISSION", "missing.ipynb"),
     (["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--jobs", "0"], "--jobs", ""),
     (["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--timeout", "0"], "--timeout", ""),
+    (["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--compare", "empty"], "--compare", "empty"),
+    (["lab", "new", "Circles"], "NAME", "lower-case"),
+    (["lab", "new", "optimizers"], "NAME", "a lab of this kit"),
+    (["lab", "new", "empty", "--out", "latin.txt"], "--out", "latin.txt"),
+    (["lab", "selftest", "flat"], "NAME", "tf-kit lab list"),
+    (["lab", "selftest", "backpropagation", "adam"], "EXERCISE", "cross_entropy_cost"),
+    (["lab", "release", "backpropagation", "--out", "labs", "--with-checks"], "--with-checks", "your own"),
 ]
 
 

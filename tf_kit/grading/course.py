@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def secret(out: str | Path, like: str | Path | None = None) -> str:
     _make_folder(out)
     here, there = Path(out, SECRET), Path(like or out, SECRET)
     if not here.exists() and there.exists():
-        return secret_of(there.parent)
+        shutil.copy(there, here)
     return secret_of(out)
 
 
@@ -75,7 +76,7 @@ def grade(
     survey = submissions.survey(paths, lab)
     found = survey.submissions
     students = roster.read(listed) if listed else []
-    before = changes.grades_of(compare, lab) if compare else {}
+    compared = changes.grades_of(compare, lab) if compare else {}
     _make_folder(out)
     record = Record(out)
     began = time.perf_counter()
@@ -86,7 +87,8 @@ def grade(
         click.echo(f"{lab.title}: {len(found)} submissions, {len(found) - len(left)} of them on record")
         click.echo(_level_line(level, judge.parts, secret))
         conditions = _conditions(lab, seconds, secret)
-        before = before or _graded_before(record, identity, lab, found, out, conditions)
+        before = _graded_before(record, identity, lab, found, out, conditions)
+        before = compared or before
         for done in _progress(judge.grade(left), len(left)):
             record.append(done, identity)
             grades.append(done)

@@ -147,6 +147,14 @@ def report(lab: Lab, wanted: Sequence[str] = (), sandbox: bool = True) -> Iterat
         wanted: ids of exercises. Defaults to all.
         sandbox: whether the solutions and the cells as handed out are graded too.
     """
+    marked, listed = list(lab.cells), list(lab.exercises)
+    if marked != listed:
+        cells = f"cells of the source are marked {', '.join(marked) or 'not at all'}"
+        yield (
+            False,
+            f"exercises and marked cells are the same: {cells}; the answers are of {', '.join(listed)}",
+        )
+        return
     for id, exercise in lab.exercises.items():
         if not wanted or id in wanted:
             yield from _of_exercise(lab, exercise)
@@ -212,8 +220,6 @@ def _of_files(lab):
     cells = "\n".join(cell.source for cell in fresh.cells)
     shown = [id for id in lab.exercises if lab.solution(id).strip() in cells]
     yield not shown, "it shows no solution" + (f", but that of {', '.join(shown)}" if shown else "")
-    order = list(lab.exercises) == list(lab.cells)
-    yield order, "the exercises are the marked cells, in the same order"
     others = {id for other in labs.labs() if other != lab for id in other.exercises}
     taken = sorted(others & set(lab.exercises))
     yield (

@@ -98,11 +98,9 @@ def _answers(submission: Submission, lab: Lab) -> Iterator[tuple[str, str]]:
 def _known(lab: Lab, id: str) -> frozenset[Feature]:
     """Return the features of the cell as handed out and of the answers that the lab knows."""
     exercise, solution = lab.exercises[id], lab.solution(id)
-    known = [
-        lab.stub(id),
-        solution,
-        *(each.of(solution) for each in (*exercise.variants, *exercise.mistakes)),
-    ]
+    known = [lab.stub(id), solution]
+    known += [variant.of(solution) for variant in exercise.variants]
+    known += [mistake.of(solution) for mistake in exercise.mistakes]
     return frozenset().union(*map(features_of, known))
 
 
