@@ -89,6 +89,12 @@ SLIPS = {
         "design/test_preprocessing.py",
         ["dividing_by_the_eigenvalue_turns_the_spread_around"],
     ),
+    "14 uniform weights without their width": (
+        "networks/gradient_flow.py",
+        "leaves out the width",
+        "networks/test_gradient_flow.py",
+        ["one_width_of_uniform_weights_vanishes_or_explodes"],
+    ),
 }
 
 

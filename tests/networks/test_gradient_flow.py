@@ -14,7 +14,13 @@ from tf_kit.networks import (
     gradient_flow,
     mlp,
 )
-from tf_kit.networks.gradient_flow import delta_norms, gradient_norm_by_depth, gradient_norms, initialize
+from tf_kit.networks.gradient_flow import (
+    INITIALIZATIONS,
+    delta_norms,
+    gradient_norm_by_depth,
+    gradient_norms,
+    initialize,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 20)).astype("float32")
@@ -329,3 +335,18 @@ def test_gradient_norm_by_depth_refuses_bad_arguments():
         gradient_norm_by_depth(X, Y, SoftmaxCrossEntropy(), depth=0)
     with pytest.raises(ValueError, match=r"`gradient_norm_by_depth.of` must be one of .*of='biases'"):
         gradient_norm_by_depth(X, Y, SoftmaxCrossEntropy(), of="biases")
+
+
+@pytest.mark.parametrize(("units", "low", "high"), [(20, 0.0, 0.5), (1000, 1.5, 3.0)])
+def test_slide_one_width_of_uniform_weights_vanishes_or_explodes(units, low, high):
+    """With U(−0.1, 0.1), δ is multiplied by about 0.1 √(units/3) per layer; with Glorot's width by about 1."""
+
+    def factor(draw):
+        delta = np.random.default_rng(1).normal(size=(100, units))
+        before = np.linalg.norm(delta)
+        for seed in range(3):
+            delta = delta @ np.asarray(draw(seed)((units, units)))
+        return (np.linalg.norm(delta) / before) ** (1 / 3)
+
+    assert low < factor(lambda seed: keras.initializers.RandomUniform(-0.1, 0.1, seed=seed)) < high
+    assert 0.9 < factor(INITIALIZATIONS["glorot"]) < 1.1

@@ -3,6 +3,10 @@
 Each layer multiplies δ by Wᵀ and by f'(z). If that product is below 1, the gradient vanishes with depth; if it is
 above 1, it explodes. The scale of the initial weights and the slope of the activation decide which.
 
+Slide: "Weight initialization: Uniform distribution usually works well" leaves out the width. With one fixed width δ
+vanishes in narrow layers and explodes in wide ones; uniform weights work when their width follows fan-in and fan-out,
+as in `initialize(model, "glorot")`.
+
 Reference: Hochreiter, 1991, Untersuchungen zu dynamischen neuronalen Netzen; Glorot, Bengio, 2010,
 Understanding the difficulty of training deep feedforward neural networks.
 """
