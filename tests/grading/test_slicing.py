@@ -2,7 +2,8 @@
 
 import pytest
 
-from tf_kit.grading.slicing import Cell, Notebook, statements
+from tf_kit.grading.slicing import Cell, Notebook
+from tf_kit.grading.statements import statements
 
 
 def code_of(*sources, names=("f",), stub="def f():\n    raise NotImplementedError\n"):

@@ -18,7 +18,8 @@ from tf_kit.grading import delegation, judge, labs
 from tf_kit.grading.exercise import Exercise, Mistake
 from tf_kit.grading.judge import Failure, Finding, Verdict
 from tf_kit.grading.sandbox import measurement, prohibitions, seeds
-from tf_kit.grading.slicing import Cell, Notebook, statements
+from tf_kit.grading.slicing import Cell, Notebook
+from tf_kit.grading.statements import statements
 
 VISIBLE_SEED = 0
 MOST_FINDINGS = 4

@@ -180,7 +180,8 @@ class _Paper:
         self.submission = submission
         self._grader, self._lab = grader, grader.lab
         self._results, self._codes, self._waiting = {}, {}, {}
-        self._others, self._best = {}, {}  # wider slices to try, outcome of the best slice so far
+        self._answers, self._wider = {}, {}  # id -> answer as it was cut out, wider slices to try
+        self._best = {}  # id -> outcome of the best slice so far
         self._shared, self._own, self._groups = [], [], []
         self.digest = submissions.digest_of(submission)
         self._guarded(self._open)
@@ -223,9 +224,7 @@ class _Paper:
                 self._results[id] = _result(exercise, answer.status, answer.why)
             else:
                 self._codes[id] = answer.code
-                self._others[id] = [o for o in answer.others if not delegation.summary(exercise, o)][
-                    :MOST_SLICES
-                ]
+                self._answers[id] = answer
                 found = delegation.summary(exercise, answer.code)
                 if found:
                     self._results[id] = _result(exercise, "forbidden", found)
@@ -321,13 +320,21 @@ class _Paper:
         best = self._best.pop(id, None)
         if best is None or outcome[0] > best[0]:
             best = outcome
-        if best[0] < job.requests[0].exercise.points and best[1] != "forbidden" and self._others.get(id):
-            self._best[id], self._codes[id] = best, self._others[id].pop(0)
+        if best[0] < job.requests[0].exercise.points and best[1] != "forbidden" and self._others(id):
+            self._best[id], self._codes[id] = best, self._others(id).pop(0)
             self._own.append(id)
         elif isinstance(best[2], Result):
             self._results[id] = best[2]
         else:
             self._waiting[id] = best[2]
+
+    def _others(self, id):
+        """List the wider slices of an answer that are left to try. Most answers need none, so they are cut out late."""
+        if id not in self._wider:
+            exercise = self._lab.exercises[id]
+            allowed = [o for o in self._answers[id].others if not delegation.summary(exercise, o)]
+            self._wider[id] = allowed[:MOST_SLICES]
+        return self._wider[id]
 
     def _outcome(self, job):
         """Judge an answer: its points, its status, and a `Result` or what is needed to explain the loss of points."""

@@ -14,81 +14,18 @@ from __future__ import annotations
 import ast
 import bisect
 import builtins
+import contextlib
 import dataclasses
 import functools
 import re
-import symtable
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from tf_kit.grading import ipython
+from tf_kit.grading.statements import Statement, shapes, statements
 
-LONGEST_CELL = 200_000  # characters; no answer needs more, and Python's parser becomes very slow beyond that
 MOST_STATEMENTS = 20_000
 MOST_FOR_WIDE = 3_000
 UNCHANGED = "the cell is as it was handed out"
 
-# Methods that change their object, wherever they are called; as a whole statement, any method may.
-_CHANGING = {
-    *(
-        "append",
-        "extend",
-        "update",
-        "add",
-        "insert",
-        "setdefault",
-        "pop",
-        "popitem",
-        "remove",
-        "discard",
-        "clear",
-    ),
-    *(
-        "sort",
-        "reverse",
-        "fill",
-        "put",
-        "assign",
-        "assign_add",
-        "assign_sub",
-        "build",
-        "adapt",
-        "resize",
-        "partition",
-    ),
-    *(
-        "appendleft",
-        "extendleft",
-        "popleft",
-        "move_to_end",
-        "subtract",
-        "set_weights",
-        "load_weights",
-        "register",
-    ),
-    *(
-        "intersection_update",
-        "difference_update",
-        "symmetric_difference_update",
-        "__setitem__",
-        "__setattr__",
-    ),
-}
-# Functions that change their first argument.
-_FILLING = {
-    *(
-        "shuffle",
-        "copyto",
-        "put",
-        "place",
-        "putmask",
-        "fill_diagonal",
-        "heappush",
-        "heapify",
-        "heappop",
-        "insort",
-    ),
-    *("setattr", "delattr", "setitem", "iadd", "put_along_axis"),
-}
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display"}
 
 
@@ -105,62 +42,6 @@ class Cell:
     marks: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(eq=False)
-class Statement:
-    """A top-level statement.
-
-    Args:
-        cell: index of its cell.
-        text: its source.
-        binds: names that it binds.
-        uses: names that it refers to when it runs.
-        later: names to which functions in it refer when they are called.
-        touches: names of objects that it changes without binding them.
-        imports: whether it is an import.
-        future: whether it imports from `__future__`.
-        node: its syntax tree.
-        place: its index in the notebook.
-    """
-
-    cell: int
-    text: str
-    binds: frozenset[str]
-    uses: frozenset[str]
-    later: frozenset[str] = frozenset()
-    touches: frozenset[str] = frozenset()
-    imports: bool = False
-    future: bool = False
-    node: ast.stmt | None = None
-    place: int = 0
-
-    @functools.cached_property
-    def shape(self) -> str:
-        """The statement without spacing, comments and choice of quotes."""
-        try:
-            return self.text if self.node is None else ast.dump(self.node)
-        except (RecursionError, MemoryError):
-            return self.text
-
-    @functools.cached_property
-    def defines(self) -> bool:
-        """Whether it defines a function or a class."""
-        return isinstance(self.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-
-    @functools.cached_property
-    def only_defines(self) -> bool:
-        """Whether it defines a function or a class and does nothing else, as a decorator might."""
-        return self.defines and not getattr(self.node, "decorator_list", ())
-
-    @functools.cached_property
-    def replaces(self) -> bool:
-        """Whether it binds its names always and anew, so that what they were bound to before no longer counts."""
-        if self.imports or self.defines:
-            return True
-        if isinstance(self.node, ast.AnnAssign):
-            return self.node.value is not None
-        return isinstance(self.node, ast.Assign)
-
-
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """The code of an answer, or the reason why there is none.
@@ -169,13 +50,20 @@ class Answer:
         code: the code.
         status: "missing" or "error" if there is no code.
         why: the reason.
-        others: wider slices, to be tried if the code does not get all points.
+        wider: wider slices, cut out as they are asked for.
     """
 
     code: str = ""
     status: str = ""
     why: str = ""
-    others: tuple[str, ...] = ()
+    wider: Iterator[str] = dataclasses.field(default_factory=lambda: iter(()), compare=False)
+
+    @functools.cached_property
+    def others(self) -> tuple[str, ...]:
+        """Wider slices, to be tried if the code does not get all points."""
+        with contextlib.suppress(RecursionError):
+            return tuple(dict.fromkeys(code for code in self.wider if code != self.code))
+        return ()
 
 
 class Notebook:
@@ -208,7 +96,7 @@ class Notebook:
     def _choose(self, id, names, stub):
         """Keep one cell's definition of each name. Returns whether every definition is still the stub."""
         untouched = True
-        blank = _shape(stub)
+        blank = shapes(stub)
         checked = max(self._checks(id), default=len(self.cells))
         for name in names:
             found = [s for s in self._bindings.get(name, ()) if not s.imports]
@@ -241,8 +129,8 @@ class Notebook:
         if self._untouched.get(id):
             return Answer(status="missing", why=UNCHANGED)
         try:
-            codes = list(dict.fromkeys(self._slices(id, names)))
-            return Answer(codes[0], others=tuple(codes[1:]))
+            slices = self._slices(id, names)
+            return Answer(next(slices), wider=slices)
         except RecursionError:
             return Answer(status="error", why="the definitions depend on each other too deeply")
 
@@ -416,139 +304,3 @@ def _guarded(statement):
     """Let a statement fail without the answer, as a cell of a notebook may."""
     ignored = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
     return ast.unparse(ast.fix_missing_locations(ast.Try([statement.node], [ignored], [], [])))
-
-
-def statements(source: str, cell: int = 0) -> list[Statement]:
-    """Split the source of a cell into its top-level statements; an import of several names becomes one per name.
-
-    Args:
-        source: the source, which may hold IPython's syntax.
-        cell: index of the cell.
-
-    Raises:
-        SyntaxError: the source is not Python.
-        ValueError: the source is longer than `LONGEST_CELL`, or has a null character.
-
-    Example:
-        >>> [sorted(s.binds) for s in statements("import numpy as np, keras\\ndef f(x):\\n    return np.sum(x)")]
-        [['np'], ['keras'], ['f']]
-    """
-    if len(source) > LONGEST_CELL:
-        raise ValueError("the cell is too long")
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        source = ipython.as_python(source)
-        tree = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    lines = re.split(r"\r\n|\r|\n", source)  # `splitlines` ends a line at a form feed too
-    found = []
-    for i, node in enumerate(tree.body):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found += [_import(node, alias, cell) for alias in node.names]
-            continue
-        hidden = ipython.code_in(node)
-        if hidden is not None:
-            found += statements(hidden, cell)
-            continue
-        text = _text(node, source, lines, tree.body[i - 1 : i] + tree.body[i + 1 : i + 2])
-        try:
-            binds, uses, later = _names(text)
-        except SyntaxError:  # `await` outside of a function
-            continue
-        found.append(Statement(cell, text, binds, uses, later, _touched(node), node=node))
-    return found
-
-
-def _import(node, alias, cell):
-    bound = alias.asname or alias.name.split(".")[0]
-    text = ast.unparse(type(node)(**{**vars(node), "names": [alias]}))
-    future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
-    binds = frozenset() if future else frozenset([bound])
-    return Statement(cell, text, binds, frozenset(), imports=True, future=future, node=node)
-
-
-def _text(node, source, lines, neighbors):
-    """Get the text of a statement: whole lines with comments, unless it shares a line with a neighbor."""
-    first = _first_line(node)
-    if any(first <= other.end_lineno and _first_line(other) <= node.end_lineno for other in neighbors):
-        return ast.get_source_segment(source, node)
-    return "\n".join(lines[first - 1 : node.end_lineno])
-
-
-def _first_line(node):
-    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-
-
-def _names(text):
-    """Find the names that a statement binds, those that it uses at once, and those that functions in it use."""
-    table = symtable.symtable(text, "<cell>", "exec")
-    binds = {
-        s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()
-    }
-    uses = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
-    later: set[str] = set()
-    pending = [(inner, uses) for inner in table.get_children()]
-    while pending:
-        inner, used = pending.pop()
-        if inner.get_type() == "function" and inner.get_name() not in (
-            "listcomp",
-            "setcomp",
-            "dictcomp",
-            "genexpr",
-        ):
-            used = later
-        pending += [(each, used) for each in inner.get_children()]
-        for symbol in inner.get_symbols():
-            if symbol.is_global():
-                used.add(symbol.get_name())
-                if symbol.is_declared_global() and symbol.is_assigned():
-                    binds.add(symbol.get_name())
-    return frozenset(binds), frozenset(uses), frozenset(later)
-
-
-def _touched(node):
-    """Find the names of the objects that a statement changes, as in `f.rate = 1`, `t["a"] = 2`, `n.append(z)`.
-
-    Statements inside `for`, `if`, `while`, `with` and `try` count, those inside functions do not.
-    """
-    names: set[str | None] = set()
-    pending: list[ast.AST] = [node]
-    while pending:
-        inner = pending.pop()
-        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            continue
-        pending += ast.iter_child_nodes(inner)
-        if isinstance(inner, ast.Attribute | ast.Subscript) and not isinstance(inner.ctx, ast.Load):
-            names.add(_root(inner))
-        elif isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Call):
-            names.add(_root(inner.value.func) if isinstance(inner.value.func, ast.Attribute) else None)
-        elif isinstance(inner, ast.Call):
-            names.update(_changed_by(inner))
-    return frozenset(name for name in names if name)
-
-
-def _changed_by(call) -> Iterable[str | None]:
-    if isinstance(call.func, ast.Attribute) and call.func.attr in _CHANGING:
-        yield _root(call.func)
-    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    if called in _FILLING and call.args:
-        yield _root(call.args[0])
-    for keyword in call.keywords:
-        if keyword.arg == "out":
-            yield _root(keyword.value)
-
-
-def _root(node):
-    """Find the name that an expression such as `a.b[0].c` begins with."""
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
-
-
-@functools.lru_cache(256)
-def _shape(code):
-    """Get the statements of a cell without spacing, comments and choice of quotes."""
-    try:
-        return {ast.dump(node) for node in ast.parse(code).body}
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {code}

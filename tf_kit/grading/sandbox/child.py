@@ -5,6 +5,7 @@ cases, with the messages of its exceptions, leave the process before the hidden 
 """
 
 import os
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -14,7 +15,13 @@ from tf_kit.grading.sandbox.confinement import Walls
 from tf_kit.grading.sandbox.measurement import execute, failure, measure
 
 
-def serve(order: dict[str, Any], pipes: tuple[int, int], walls: Walls, probes: ModuleType) -> NoReturn:
+def serve(
+    order: dict[str, Any],
+    pipes: tuple[int, int],
+    walls: Walls,
+    probes: ModuleType,
+    shut: Collection[str] = (),
+) -> NoReturn:
     """Handle requests until the judge closes the pipe, then end the process.
 
     Args:
@@ -22,6 +29,7 @@ def serve(order: dict[str, Any], pipes: tuple[int, int], walls: Walls, probes: M
         pipes: descriptors to read requests from and to write outputs to.
         walls: confinement of this process.
         probes: the lab's probes.
+        shut: forbidden names that were closed before this process was forked.
     """
     incoming, outgoing = pipes
     walls.confine(order["seconds"], order["memory_mb"])
@@ -31,7 +39,7 @@ def serve(order: dict[str, Any], pipes: tuple[int, int], walls: Walls, probes: M
     while message := receive(incoming):
         request = unpack(message)
         if not closed:
-            prohibitions.close(request["forbids"], request["allows"], request["kit"])
+            prohibitions.close(request["forbids"], request["allows"], request["kit"], shut)
             closed = True
         if request["code"] is not None:
             code = request["code"]

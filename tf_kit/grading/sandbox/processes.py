@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -119,6 +120,7 @@ class Children:
             "scratch": str(self._scratch),
             "probes": str(lab.probes_path),
             "forbids": sorted({name for exercise in lab.exercises.values() for name in exercise.forbids}),
+            "common": common_prohibitions(list(lab.exercises.values())),
             "hidden": [str(package), str(lab.folder)],
             "readable": [
                 str(package / "__init__.py"),
@@ -357,6 +359,18 @@ def _request(request, all_requests):
         "allows": sorted({name for exercise in exercises for name in exercise.opens}),
         "kit": sorted({name for exercise in exercises for name in exercise.kit}),
     }
+
+
+def common_prohibitions(exercises: Sequence[Exercise]) -> list[str]:
+    """List the names that all exercises forbid, and of whose library none allows anything."""
+    opened = {_library(name) for exercise in exercises for name in exercise.opens}
+    common = set.intersection(*(set(exercise.forbids) for exercise in exercises))
+    return sorted(name for name in common if _library(name) not in opened)
+
+
+def _library(name):
+    library = name.split(".")[0]
+    return {"tf": "tensorflow"}.get(library, library)
 
 
 def may_share(one: Exercise, other: Exercise) -> bool:

@@ -38,22 +38,22 @@ class NotAllowed(RuntimeError):
     """The answer used something that its exercise forbids."""
 
 
-def close(forbids: Iterable[str], allows: Iterable[str], kit_allows: Collection[str] = ("data",)) -> None:
-    """Make forbidden names, modules of the kit, other processes and the network unusable in this process, for good.
+def close_in_memory(forbids: Iterable[str], allows: Iterable[str]) -> set[str]:
+    """Make forbidden classes, functions and modules that are loaded unusable in this process and its forks, for good.
 
     Args:
         forbids: dotted names of classes, functions or modules; a module stands for its public classes and functions.
         allows: dotted names that may be used although `forbids` covers them.
-        kit_allows: modules of the kit that may be imported.
+
+    Returns:
+        Names of `forbids` whose library is not loaded, so that nothing of it could be closed.
     """
-    forbids = list(forbids)
     open_ = {id(_found(name)) for name in allows if _found(name) is not None}
-    blocked = {"keras.src.backend.numpy"} if forbids else set()
-    operations = doors.operations(forbids)
+    absent = set()
     for name in forbids:
         library = {"tf": "tensorflow"}.get(name.split(".")[0], name.split(".")[0])
         if library not in sys.modules:  # importing it here would cost time of the answer
-            blocked.add(name)
+            absent.add(name)
             continue
         thing = _found(name)
         if isinstance(thing, types.ModuleType):
@@ -76,6 +76,28 @@ def close(forbids: Iterable[str], allows: Iterable[str], kit_allows: Collection[
         for twin in doors.of_name(name):
             if id(twin) not in open_:
                 doors.shut(twin, _refusing(name))
+    return absent
+
+
+def close(
+    forbids: Iterable[str],
+    allows: Iterable[str],
+    kit_allows: Collection[str] = ("data",),
+    closed: Collection[str] = (),
+) -> None:
+    """Make forbidden names, modules of the kit, other processes and the network unusable in this process, for good.
+
+    Args:
+        forbids: dotted names of classes, functions or modules; a module stands for its public classes and functions.
+        allows: dotted names that may be used although `forbids` covers them.
+        kit_allows: modules of the kit that may be imported.
+        closed: names of `forbids` for which `close_in_memory` was called before this process was forked.
+    """
+    forbids = list(forbids)
+    blocked = close_in_memory([name for name in forbids if name not in closed], allows)
+    if forbids:
+        blocked.add("keras.src.backend.numpy")
+    operations = doors.operations(forbids)
     if operations is not None:
         doors.refuse_operations(operations, lambda operation: _refusing(f"the operation {operation}")())
     doors.lock(_refusing("this access to Python's internals"))

@@ -35,8 +35,8 @@ def main(settings: dict[str, Any]) -> None:
 
     Args:
         settings: "control", the descriptor of the socket; "scratch", an empty folder; "probes", the file of the lab's
-            probes; "forbids", all names that an exercise of the lab forbids; "hidden" and "readable", as for
-            `confinement.Walls`.
+            probes; "forbids", all names that an exercise of the lab forbids; "common", those that every exercise
+            forbids, which are closed before the forks; "hidden" and "readable", as for `confinement.Walls`.
     """
     gc.disable()  # nothing loaded here becomes garbage, and collecting takes a quarter of the time of the imports
     namespaces = confinement.separate()
@@ -55,11 +55,13 @@ def main(settings: dict[str, Any]) -> None:
     probes = _load(settings["probes"])
     _fill_registries()
     seeds.watch()
+    # of a whole library this takes longer than most answers, and a fork copies each page that it writes to
+    closed = set(settings["common"]) - prohibitions.close_in_memory(settings["common"], ())
     prohibitions.forget()
     gc.freeze()  # a collection would write to every page that the children share
     gc.enable()
     control.send(json.dumps({"ready": walls.parts}).encode())
-    _serve(control, lambda order, pipes: child.serve(order, pipes, walls, probes), walls.clear)
+    _serve(control, lambda order, pipes: child.serve(order, pipes, walls, probes, closed), walls.clear)
     os._exit(0)
 
 
