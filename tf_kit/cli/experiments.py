@@ -91,6 +91,7 @@ def table(
 @flags.SEED
 @flags.out("runs/search-<recipe>-<row>-<data>")
 @flags.RESUME
+@flags.on_replicas
 def search_recipe(
     system: str, recipe: str, data: str, data_dir: str | None, out: str | None, **options: Any
 ) -> None:

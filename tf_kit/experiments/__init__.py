@@ -1,6 +1,6 @@
 """The lecture's tables and figures, reproduced."""
 
-from tf_kit.experiments.depth import error_by_depth
+from tf_kit.experiments.depth import draw_depth, error_by_depth, format_depth
 from tf_kit.experiments.label_efficiency import format_labels, run_label_efficiency
 from tf_kit.experiments.pretraining_table import format_table, run_table
 from tf_kit.experiments.recipe_search import search_recipe
@@ -8,7 +8,9 @@ from tf_kit.experiments.recipes import Recipe, rows_for
 
 __all__ = [
     "Recipe",
+    "draw_depth",
     "error_by_depth",
+    "format_depth",
     "format_labels",
     "format_table",
     "rows_for",

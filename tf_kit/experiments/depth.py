@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-from tf_kit import networks
+from tf_kit import networks, plotting
 from tf_kit.checks import count
 from tf_kit.data.splits import Split
+from tf_kit.experiments.comparison import paired_difference
+from tf_kit.experiments.tuning import mean_and_std, over_seeds
 from tf_kit.pretraining import Classifier, DenoisingAutoencoder, pretrain_greedily
+from tf_kit.training.sharing import shared_traces
 
 
 def error_by_depth(
@@ -53,31 +58,32 @@ def error_by_depth(
     train, _, test = splits
     errors = {"without": np.zeros((len(depths), seeds)), "with": np.zeros((len(depths), seeds))}
     filters = {}
-    for row, depth in enumerate(depths):
-        for seed in range(seeds):
-            for kind in errors:
-                encoder = networks.mlp(
-                    (units,) * depth, num_classes=None, input_shape=train.x.shape[1:], seed=seed
-                )
-                shown = depth == max(depths) and seed == 0
-                if shown:
-                    filters["random"] = _first_kernel(encoder)  # the same for both kinds
-                if kind == "with":
-                    pretrain_greedily(
-                        encoder,
-                        train.all_x,
-                        block=DenoisingAutoencoder,
-                        epochs=pretrain_epochs,
-                        batch_size=batch_size,
-                        optimizer=keras.optimizers.Adam(0.003),
-                        seed=seed,
-                        rate=rate,
+    with shared_traces():  # the nets of one depth train by the same traced functions
+        for row, depth in enumerate(depths):
+            for seed in range(seeds):
+                for kind in errors:
+                    encoder = networks.mlp(
+                        (units,) * depth, num_classes=None, input_shape=train.x.shape[1:], seed=seed
                     )
+                    shown = depth == max(depths) and seed == 0
                     if shown:
-                        filters["pretrained"] = _first_kernel(encoder)
-                errors[kind][row, seed] = _tune_and_test(encoder, train, test, epochs, batch_size, seed)
-                if shown:
-                    filters["tuned" if kind == "with" else "trained"] = _first_kernel(encoder)
+                        filters["random"] = _first_kernel(encoder)  # the same for both kinds
+                    if kind == "with":
+                        pretrain_greedily(
+                            encoder,
+                            train.all_x,
+                            block=DenoisingAutoencoder,
+                            epochs=pretrain_epochs,
+                            batch_size=batch_size,
+                            optimizer=keras.optimizers.Adam(0.003),
+                            seed=seed,
+                            rate=rate,
+                        )
+                        if shown:
+                            filters["pretrained"] = _first_kernel(encoder)
+                    errors[kind][row, seed] = _tune_and_test(encoder, train, test, epochs, batch_size, seed)
+                    if shown:
+                        filters["tuned" if kind == "with" else "trained"] = _first_kernel(encoder)
     return {"depths": list(depths), **errors, "filters": filters}
 
 
@@ -91,3 +97,75 @@ def _tune_and_test(encoder, train, test, epochs, batch_size, seed):
 
 def _first_kernel(encoder):
     return encoder.get_layer("hidden_1").get_weights()[0]
+
+
+def format_depth(results: Mapping[str, Any]) -> str:
+    """Format the errors by depth as text: mean ± standard deviation over seeds, and the paired difference.
+
+    Args:
+        results: results of `error_by_depth`.
+    """
+    lines = ["hidden layers   without pretraining   with pretraining   with − without, 95 % interval"]
+    for depth, without, with_ in zip(results["depths"], results["without"], results["with"], strict=True):
+        of_kinds = (mean_and_std(over_seeds(errors.tolist())) for errors in (without, with_))
+        line = f"{depth:13}{next(of_kinds):>22}{next(of_kinds):>19}"
+        difference = paired_difference(with_, without)
+        interval = f"  [{difference.low:+.2f}, {difference.high:+.2f}]" if difference.low is not None else ""
+        lines.append(f"{line}   {difference.mean:+6.2f}{interval}")
+    return "\n".join(lines)
+
+
+_STATES = {
+    "random": "before",
+    "pretrained": "after pretraining",
+    "tuned": "after fine-tuning",
+    "trained": "trained from random weights",
+}
+_FILTERS = 14  # units in a row of filters
+
+
+def draw_depth(results: Mapping[str, Any], image_shape: Sequence[int]) -> Figure:
+    """Draw box plots of the test errors by depth, and filters of the first layer before, between and after training.
+
+    A box reaches from the first to the third quartile of the seeds, its line is the median, its whiskers reach to the
+    farthest error within 1.5 times the height of the box, and dots are the errors beyond. Each column of filters is
+    one unit, of those whose weights are largest at the end.
+
+    Args:
+        results: results of `error_by_depth`.
+        image_shape: (h, w) or (h, w, 1), with h·w features.
+    """
+    with plt.rc_context(plotting.STYLE):
+        figure = plt.figure(figsize=(15, 5), layout="constrained")
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.15))[0]
+        axes = left.subplots()
+        for side, name, color in ((-0.18, "without", plotting.COLORS[0]), (0.18, "with", plotting.COLORS[1])):
+            boxes = axes.boxplot(
+                list(results[name]),
+                positions=[depth + side for depth in results["depths"]],
+                widths=0.3,
+                patch_artist=True,
+                manage_ticks=False,
+                flierprops={"marker": ".", "markeredgecolor": color},
+                medianprops={"color": "black"},
+                label=f"{name} pretraining",
+            )
+            for box in boxes["boxes"]:
+                box.set(facecolor=color, alpha=0.6)
+        axes.set(xlabel="hidden layers", ylabel="test error, %", ylim=(0, None), xticks=results["depths"])
+        axes.legend()
+        _draw_filters(right, results["filters"], image_shape[:2])
+        return figure
+
+
+def _draw_filters(figure, filters, shape):
+    """Draw one row of filters for each state of the first layer, the same units in all rows."""
+    strongest = np.sort(np.argsort(-np.linalg.norm(filters["tuned"], axis=0))[:_FILTERS])
+    for axes, (state, title) in zip(figure.subplots(len(_STATES), 1), _STATES.items(), strict=True):
+        images = filters[state][:, strongest].T.reshape(-1, *shape)
+        framed = np.pad(images, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
+        strip = np.concatenate(list(framed), axis=1)[:, :-1]
+        limit = np.nanmax(np.abs(strip))
+        axes.imshow(strip, cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
+        axes.set_title(f"{title}, weights to ±{limit:.2f}", fontsize=13, loc="left")
+        axes.axis("off")

@@ -29,8 +29,9 @@ from tf_kit.experiments.tuning import check_rates, forget_models, mean_and_std, 
 from tf_kit.pretraining import Classifier
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
+from tf_kit.runs.figures import save_figure
+from tf_kit.runs.files import write_text
 from tf_kit.runs.precision import choose as choose_precision
-from tf_kit.runs.precision import precision_of_run
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.training_data import refuse_without_labels
 from tf_kit.training.precision import precision as precision_of_layers
@@ -231,8 +232,8 @@ def run_table(
     cells = [each for results_of_seeds in rows.values() for each in results_of_seeds]
     # The sum over the cells includes those that an earlier call has trained.
     results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
-    plotting.save(_figure(results), run.folder / "figures" / "table.png")
-    (run.folder / "table.txt").write_text(format_table(results) + "\n", encoding="utf-8")
+    save_figure(_figure(results), run.folder / "figures" / "table.png")
+    write_text(run.folder / "table.txt", format_table(results) + "\n")
     return run.finish(results)
 
 
@@ -243,8 +244,8 @@ def _choose_precision(wanted, settings, x, resumed):
     def make():
         return recipe.encoder(x.shape[1:], seed=0)
 
-    sizes, began_with = {"units": recipe.units}, precision_of_run(resumed)
-    return choose_precision(wanted, make, sizes, x[:1], recipe.batch_size, began_with=began_with)
+    sizes = {"units": recipe.units}
+    return choose_precision(wanted, make, sizes, x[:1], recipe.batch_size, resumed=resumed)
 
 
 def _train(run, system, seed, settings, splits, options):

@@ -141,7 +141,7 @@ LARGE = {
     ),
 }
 
-# What is smaller for fewer examples.
+# Smaller values for fewer examples.
 _FEW = {"pretrain_epochs": 15, "batch_size": 32, "pretrain_batch_size": 32}
 SMALL = {
     "2007": {**_FEW, "epochs": 30},

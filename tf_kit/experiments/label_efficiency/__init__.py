@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_kit import data, plotting
+from tf_kit import data
 from tf_kit.checks import choice, count
 from tf_kit.data.fingerprint import of_set
 from tf_kit.data.overlap import refuse_overlap
@@ -22,6 +22,8 @@ from tf_kit.experiments.label_efficiency.settings import (
 )
 from tf_kit.experiments.tuning import forget_models
 from tf_kit.pretraining.methods import IMAGE_METHODS
+from tf_kit.runs.figures import save_figure
+from tf_kit.runs.files import write_text
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.run import Run
 from tf_kit.runs.training_data import refuse_without_labels
@@ -93,8 +95,8 @@ def run_label_efficiency(
     cells = [each for row in found.values() for seeds_of_cell in row.values() for each in seeds_of_cell]
     # The sum over the cells includes those that an earlier call has trained.
     results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
-    plotting.save(draw(results), run.folder / "figures" / "label_efficiency.png")
-    (run.folder / "table.txt").write_text(format_labels(results) + "\n", encoding="utf-8")
+    save_figure(draw(results), run.folder / "figures" / "label_efficiency.png")
+    write_text(run.folder / "table.txt", format_labels(results) + "\n")
     return run.finish(results)
 
 
