@@ -114,6 +114,7 @@ def run(config):
         "learned": learned,
         "x": test_points.x,
         "y": test_points.y,
+        "kernels": [np.array(layer.kernel) for layer in networks.xor_network().layers if layer.weights],
         **pictured(models[int(np.argmax(learned))], test_points),
     }
 
@@ -152,9 +153,11 @@ def plot(results):
     ]
     shades = LinearSegmentedColormap.from_list("classes", ["#A6D3F0", "#FFFFFF", "#F3C9A5"])
     with plt.rc_context({**plotting.STYLE, "axes.grid": False, "font.size": 15}):
-        figure, row = plt.subplots(1, 3, figsize=(13.2, 5.1), layout="constrained")
+        figure, (above, below) = plt.subplots(2, 2, figsize=(12, 10.4), layout="constrained")
+        plotting.draw_network(above[0], results["kernels"], weights="values")
+        above[0].set_title("the slide's network for XOR")
         shown = {}
-        for axes, (title, name, points, output, lines) in zip(row, panels, strict=True):
+        for axes, (title, name, points, output, lines) in zip([above[1], *below], panels, strict=True):
             axes.pcolormesh(side, side, output, cmap=shades, vmin=0, vmax=1, shading="nearest")
             axes.contour(side, side, output, levels=[0.5], colors="black", linewidths=2.2)
             for unit, (a, b, c) in enumerate(lines):

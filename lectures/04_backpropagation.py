@@ -155,9 +155,26 @@ def run(config):
         "random weights": [rng.normal(0, 0.1, shape) for shape in shapes],
     }
     trained = {name: train(weights, biases, x, y, config) for name, weights in starts.items()}
+    results["picture"] = flowing_back(config.seed)
     results["training"] = {name: errors for name, (errors, _) in trained.items()}
     results["apart"] = {name: distance for name, (_, distance) in trained.items()}
     return results
+
+
+# %% [markdown]
+# For the drawing: δ of one example in a small network. ∂J/∂b of a single example is δ itself.
+
+
+# %%
+def flowing_back(seed):
+    """Return the kernels (in, out) of a small network, and δ of its hidden and output units for one example."""
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(size=shape) for shape in ((4, 3), (2, 4))]
+    biases = [np.zeros(4), np.zeros(2)]
+    _, _, deltas = networks.backpropagate(
+        weights, biases, rng.normal(size=(1, 3)), np.array([[1.0, 0.0]]), "sigmoid"
+    )
+    return {"model": [W.T for W in weights], "numbers": [None, *deltas], "backward": True}
 
 
 # %%
@@ -187,6 +204,7 @@ def plot(results):
     training = {name: (np.arange(1, len(each) + 1), each) for name, each in results["training"].items()}
     return plotting.graphs(
         [
+            {"network": results["picture"], "title": "δ of one example flows back"},
             {
                 "series": checks,
                 "title": "gradient against differences of $J$",
@@ -202,7 +220,7 @@ def plot(results):
                 "y_limits": (0, 100),
             },
         ],
-        width=6,
+        width=5,
     )
 
 

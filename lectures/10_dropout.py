@@ -146,7 +146,13 @@ def plot(results):
                 "y_limits": (0, 1.1 * max(values)),
             }
         )
-    return plotting.graphs(panels, width=5.6)
+    rng = np.random.default_rng(0)  # a small network with one mask on its inputs and one on its hidden units
+    kernels = [rng.normal(size=shape) for shape in ((5, 6), (6, 2))]
+    masks = [rng.random(5) < 0.2, rng.random(6) < 0.5, None]
+    panels.insert(
+        0, {"network": {"model": kernels, "dropped": masks}, "title": "one mask, one thinned network"}
+    )
+    return plotting.graphs(panels, width=5)
 
 
 # %%

@@ -230,7 +230,10 @@ def plot(results):
             "legend": "upper left",
         }
     )
-    return plotting.graphs(panels, width=6.4)
+    kernels = [np.ones(shape) for shape in ((4, 5), (5, 5), (5, 3))]
+    places = ["device 1", "device 1", "device 2", "device 2"]
+    panels.insert(0, {"network": {"model": kernels, "places": places, "most": 5}, "title": "layers split"})
+    return plotting.graphs(panels, width=5.2)
 
 
 # %%

@@ -44,6 +44,10 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "covariate_shift",
     "variance",
     "generation",
+    "growing",
+    "letters",
+    "other_domain",
+    "machines",
 }
 
 
@@ -348,6 +352,22 @@ def samples_are_copies(results):
     results["distance"]["written"][0] = 0.0
 
 
+def growing_is_worthless(results):
+    results["test"][results["best"]] = results["test"][()]
+
+
+def mirror_images_preserve_labels(results):
+    results["taken"]["mirrored"] = results["taken"]["as they are"]
+
+
+def letters_teach_nothing(results):
+    results["error"]["letters"] = results["error"]["random weights"]
+
+
+def structure_does_not_matter(results):
+    results["received"]["random"] = results["received"]["window"]
+
+
 TWINS = [
     ("perceptron", one_line_is_enough),
     ("perceptron", no_start_succeeds),
@@ -390,6 +410,10 @@ TWINS = [
     ("variance", variance_remains),
     ("generation", samples_are_noise),
     ("generation", samples_are_copies),
+    ("growing", growing_is_worthless),
+    ("letters", mirror_images_preserve_labels),
+    ("other_domain", letters_teach_nothing),
+    ("machines", structure_does_not_matter),
 ]
 
 
@@ -436,3 +460,16 @@ def test_notebook_runs_from_top_to_bottom(tmp_path):
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert demo.question in printed
     assert list((tmp_path / "figures").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_network_over_two_processes_gets_the_weights_of_one():
+    demo = lectures.find("machines")
+    results = copy.deepcopy(results_of(demo))
+    found = module_of(demo).on_two_machines(epochs=1)
+    np.testing.assert_allclose(found["two"], found["one"], atol=1e-5)
+    assert sorted(set(found["two_jobs"])) == ["job:localhost", "job:server"]
+    assert set(found["one_jobs"]) == {"job:localhost"}
+    results["machines"] = {"difference": 1e-3, "jobs": found["two_jobs"].tolist(), "seconds": [1.0, 2.0]}
+    with pytest.raises(AssertionError, match="differs"):
+        module_of(demo).check(results)

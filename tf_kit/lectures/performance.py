@@ -78,6 +78,7 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
     assert module.__file__ is not None  # in a notebook, `main` sets it
     announce(module, config)
     done = carry_out(module, config)
+    plotting.framed(done.figure, done.question, done.answer)
     shown = plotting.show(done.figure)
     path = plotting.save(done.figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
     if not done.holds:

@@ -1,8 +1,10 @@
 """Figures from plain arrays, in one style."""
 
 from tf_kit.plotting.bars import bars
+from tf_kit.plotting.frame import framed
 from tf_kit.plotting.images import filters, images_and_graphs, tiles
 from tf_kit.plotting.lines import curves, draw_lines, graphs, panels
+from tf_kit.plotting.network import draw_network, network
 from tf_kit.plotting.style import COLORS, MARKERS, STYLE, Figure, save, show
 
 __all__ = [
@@ -13,9 +15,12 @@ __all__ = [
     "bars",
     "curves",
     "draw_lines",
+    "draw_network",
     "filters",
+    "framed",
     "graphs",
     "images_and_graphs",
+    "network",
     "panels",
     "save",
     "show",

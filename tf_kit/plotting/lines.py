@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tf_kit.plotting.network import draw_network
 from tf_kit.plotting.style import COLORS, MARKERS, STYLE
 from tf_kit.typing import ArrayLike
 
@@ -93,6 +94,7 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
             level: (value, text) of a dotted horizontal line.
             note: (x, y, text), text at a place in axes coordinates.
             legend: place of the panel's own legend, as matplotlib names it.
+            network: arguments of `draw_network`; the panel is a drawing and has no series.
         width: width of one panel in inches. Defaults to 4.4.
         columns: panels per row. Defaults to None, all in one row.
 
@@ -101,8 +103,9 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
     """
     columns = min(columns or len(panels), len(panels))
     rows = math.ceil(len(panels) / columns)
-    order = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
-    shared = len(panels) > 1 and len({tuple(panel["series"]) for panel in panels}) == 1
+    lined = [panel for panel in panels if "network" not in panel]
+    order = list(dict.fromkeys(name for panel in lined for name in panel["series"]))
+    shared = len(lined) > 1 and len({tuple(panel["series"]) for panel in lined}) == 1
     with plt.rc_context({**STYLE, "font.size": 15}):
         figure, grid = plt.subplots(
             rows, columns, figsize=(width * columns, 4.6 * rows), layout="constrained", squeeze=False
@@ -110,10 +113,14 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes, panel in zip(grid.flat, panels, strict=False):
+            if "network" in panel:
+                draw_network(axes, **panel["network"])
+                axes.set_title(panel.get("title"))
+                continue
             enough = len(order) <= len(COLORS)
             draw_lines(axes, panel, order if enough else list(panel["series"]), legend=not shared)
         if shared:
-            handles, names = grid[0, 0].get_legend_handles_labels()
+            handles, names = grid.flat[panels.index(lined[0])].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         return figure
 

@@ -1,0 +1,131 @@
+# %%
+"""Is pretraining on another domain better than none?
+
+A deep sigmoid network is to read handwritten digits, with few labels. Its hidden layers start from random weights, or
+from greedy pretraining without labels on printed letters, which contain no digit, or on the unlabelled digits
+themselves. Fine-tuning is the same for all.
+
+Claim: pretraining on letters takes away more than half of the errors that random weights make, and pretraining on the
+digits is at least as good. Strokes are strokes: the first layers learn parts that both domains have.
+
+Slide: "Unsupervised Pretraining": it can be applied on another domain.
+Reference: Yosinski, Clune, Bengio, Lipson 2014, "How transferable are features in deep neural networks?",
+arXiv:1411.1792; Raina, Battle, Lee, Packer, Ng 2007, "Self-taught learning", DOI 10.1145/1273496.1273592.
+"""
+
+import dataclasses
+import string
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+
+from tf_kit import data, lectures, networks, plotting
+from tf_kit.lectures.letters import draw_letters
+from tf_kit.pretraining import Classifier, DenoisingAutoencoder, pretrain_greedily
+
+TITLE = "Pretraining on another domain"
+SECONDS = 60
+LETTERS = (
+    string.ascii_letters.replace("o", "").replace("O", "").replace("l", "")
+)  # none that looks like a digit
+
+
+# %%
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: str = lectures.option("digits", "Data set of digits: digits, mnist, or another of gray images.")
+    labels: int = lectures.option(200, "Labelled digits, 10 or more.")
+    images: int = lectures.option(2000, "Letters to pretrain on, and largest number of unlabelled digits.")
+    depth: int = lectures.option(3, "Hidden layers, 1 or more.")
+    units: int = lectures.option(100, "Units in each hidden layer, 1 or more.")
+    pretrain_epochs: int = lectures.option(20, "Passes per layer without labels, 1 or more.")
+    epochs: int = lectures.option(40, "Passes with labels, 1 or more.")
+    seeds: int = lectures.option(3, "Networks per start, 1 or more.")
+
+    @classmethod
+    def quick(cls):
+        return cls(seeds=1, images=1500, pretrain_epochs=10)
+
+
+# %%
+def error(splits, config, pretraining_images, seed):
+    """Pretrain a network, unless there are no images, tune it with the labels; return its test error in percent."""
+    train, _, test = splits
+    encoder = networks.mlp((config.units,) * config.depth, None, input_shape=train.x.shape[1:], seed=seed)
+    if pretraining_images is not None:
+        pretrain_greedily(
+            encoder,
+            pretraining_images,
+            block=DenoisingAutoencoder,
+            epochs=config.pretrain_epochs,
+            batch_size=32,
+            optimizer=keras.optimizers.Adam(0.003),
+            seed=seed,
+            rate=0.1,
+        )
+    model = Classifier(encoder, train.num_classes, seed=seed)
+    steps = config.epochs * -(-len(train.x) // 32)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.003, steps)))
+    model.fit(train.x, train.y, batch_size=32, epochs=config.epochs, verbose=0)
+    score = model.evaluate(test.x[:2000], test.y[:2000], verbose=0, return_dict=True)["accuracy"]
+    return 100 * (1 - score)
+
+
+def run(config):
+    splits = data.load(config.data, seed=0, labels=config.labels)
+    digits = splits[0].all_x[: config.images]
+    letters, _ = draw_letters(LETTERS, config.images, size=digits.shape[1:3])
+    rng = np.random.default_rng(0)
+    sources = {"random weights": None, "letters": letters[rng.permutation(len(letters))], "digits": digits}
+    return {
+        "error": {
+            name: np.array([error(splits, config, images, seed) for seed in range(config.seeds)])
+            for name, images in sources.items()
+        },
+        "images": {"letters": sources["letters"][:24], "digits": digits[:24]},
+    }
+
+
+# %%
+def check(results):
+    mean = {name: float(of.mean()) for name, of in results["error"].items()}
+    assert mean["letters"] < mean["random weights"] / 2, f"test errors: {mean}"
+    assert mean["digits"] < mean["letters"] + 1, f"test errors: {mean}"
+    return (
+        f"The test error is {mean['random weights']:.1f} % from random weights, {mean['letters']:.1f} % after "
+        f"pretraining on letters and {mean['digits']:.1f} % after pretraining on digits."
+    )
+
+
+# %%
+def plot(results):
+    errors = results["error"]
+    with plt.rc_context({**plotting.STYLE, "font.size": 15}):
+        figure = plt.figure(figsize=(13, 5), layout="constrained")
+        left, right = figure.subfigures(1, 2)
+        for axes, (name, images) in zip(left.subplots(2, 1), results["images"].items(), strict=True):
+            framed = np.pad(images[..., 0], ((0, 0), (1, 1), (1, 1)))
+            rows = [np.hstack([*framed[k : k + 8]]) for k in (0, 8, 16)]
+            axes.imshow(np.vstack(rows), cmap="gray")
+            axes.set_title(f"unlabelled {name}", fontsize=16)
+            axes.axis("off")
+        axes = right.subplots()
+        names = ["random weights", "pretrained on letters", "pretrained on digits"]
+        axes.barh(names, [of.mean() for of in errors.values()], color=plotting.COLORS[0], alpha=0.55)
+        for row, of in enumerate(errors.values()):
+            axes.plot(of, [row] * len(of), "o", color="black", markersize=5)
+            axes.text(of.max(), row, f"  {of.mean():.1f}", va="center")
+        axes.invert_yaxis()
+        axes.set(
+            xlabel="test error, %",
+            ylabel="start of the network",
+            xlim=(0, 1.2 * errors["random weights"].max()),
+        )
+        axes.grid(axis="y", visible=False)
+    return figure
+
+
+# %%
+if __name__ == "__main__":
+    lectures.main(globals())

@@ -1,0 +1,70 @@
+"""A figure with its question above and its answer below, inside the picture."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.figure import Figure
+
+INCH = 72  # points
+LINE = 1.35  # height of a line, in font sizes
+WIDEST = 2.0  # width of a figure divided by its height
+
+
+def framed(figure: Figure, title: str = "", caption: str = "") -> Figure:
+    """Write a title above and a caption below the contents of a figure, which grows to make room for them.
+
+    A figure that is still more than twice as wide as high becomes higher, so that it fills a slide.
+
+    Args:
+        figure: figure with a constrained layout; changed in place.
+        title: line above the contents, such as a question. Defaults to "", none.
+        caption: lines below, such as the answer. Defaults to "", none.
+
+    Returns:
+        The same figure.
+
+    Example:
+        >>> from tf_kit.plotting import curves
+        >>> figure = framed(curves({"cost": [2.0, 1.0]}), "Does it fall?", "Yes, from 2 to 1.")
+        >>> [text.get_text() for text in figure.texts]
+        ['Does it fall?', 'Yes, from 2 to 1.']
+    """
+    width, height = figure.get_size_inches()
+    sizes = {
+        "title": 1.45 * width,
+        "caption": 1.05 * width,
+    }  # points, so that both can be read on a projector
+    above, top = _lines(title, width, sizes["title"])
+    below, bottom = _lines(caption, width, sizes["caption"])
+    legends = [
+        _height(legend) for legend in figure.legends
+    ]  # below the axes, where the layout would not see them
+    tall = max(height + top + bottom + sum(legends), width / WIDEST)
+    figure.set_size_inches(width, tall)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        low = bottom + sum(legends)
+        engine.set(rect=(0, low / tall, 1, 1 - (top + low) / tall))
+    for legend in figure.legends:
+        legend.set_in_layout(False)
+        legend.set_bbox_to_anchor((0, bottom / tall, 1, 1 - (top + bottom) / tall), figure.transFigure)
+    if above:
+        figure.text(0.5, 1 - 0.06 / tall, above, ha="center", va="top", fontsize=sizes["title"])
+    if below:
+        look = {"ha": "left", "va": "bottom", "fontsize": sizes["caption"], "color": "0.2"}
+        figure.text(0.1 / width, 0.08 / tall, below, **look)
+    return figure
+
+
+def _height(legend):
+    """Return the height of a legend and of the gap above it, in inches."""
+    return legend.get_window_extent().height / legend.figure.dpi + 0.12
+
+
+def _lines(text, width, size):
+    """Break text into lines that fit the width; return them and their height in inches."""
+    if not text:
+        return "", 0.0
+    lines = textwrap.wrap(text, int(width * INCH / (0.56 * size)))
+    return "\n".join(lines), (len(lines) * LINE + 0.6) * size / INCH
