@@ -142,6 +142,8 @@ MISTAKES = [
     (["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--timeout", "0"], "--timeout", ""),
     (["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--compare", "empty"], "--compare", "empty"),
     (["lab", "new", "Circles"], "NAME", "lower-case"),
+    (["lab", "gradescope", "backpropagation", "--out", "latin.txt"], "--out", "latin.txt"),
+    (["lab", "gradescope", "optimizers", "--out", "a.zip", "--install", "no.whl"], "--install", "no.whl"),
     (["lab", "new", "optimizers"], "NAME", "a lab of this kit"),
     (["lab", "new", "empty", "--out", "latin.txt"], "--out", "latin.txt"),
     (["lab", "selftest", "flat"], "NAME", "tf-kit lab list"),

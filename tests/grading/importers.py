@@ -72,6 +72,7 @@ def moodle(text, users, maximum, graded=None):
 
 def gradescope(results):
     """Check the contents of results.json, and return the score that Gradescope shows."""
+    assert results.keys() <= {"score", "execution_time", "output", "stdout_visibility", "tests", "max_score"}
     assert isinstance(results.get("tests", []), list)
     for test in results["tests"]:
         assert isinstance(test["score"], int | float)

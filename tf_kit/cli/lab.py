@@ -1,4 +1,4 @@
-"""tf-kit lab: list, new, selftest, release, check, grade."""
+"""tf-kit lab: list, new, selftest, release, gradescope, check, grade."""
 
 from __future__ import annotations
 
@@ -127,6 +127,37 @@ def release(name: str, out: str, format: str, install: str, with_checks: bool) -
             f"`check` in the notebook needs the folder {each.name}, which holds the solutions; "
             "with --with-checks it is written next to the notebook"
         )
+
+
+@lab.command(short_help="Write the autograder of lab NAME for Gradescope.")
+@click.argument("name")
+@click.option(
+    "--out", required=True, type=click.Path(), metavar="FILE", help="File for the autograder, a .zip."
+)
+@flags.text(
+    "--install",
+    "Package that Gradescope installs: a name, a URL, git+https://…, or a wheel, which the file then holds",
+    "tf-kit",
+)
+@flags.text(
+    "--course-secret",
+    "Any text, from which the hidden cases are drawn; also read from TF_KIT_COURSE_SECRET",
+    default_text="a new one, kept in the file",
+    envvar="TF_KIT_COURSE_SECRET",
+)
+@click.option("--visible-only", is_flag=True, help="Grade without hidden cases.")
+def gradescope(name: str, out: str, install: str, course_secret: str | None, visible_only: bool) -> None:
+    """Write the autograder of lab NAME for Gradescope, which grades each submission there as `tf-kit lab grade` does.
+
+    The file holds the secret of the hidden cases: upload it, and do not hand it out.
+    """
+    import secrets
+
+    from tf_kit.grading import gradescope as autograder
+    from tf_kit.grading import labs
+
+    secret = None if visible_only else course_secret or secrets.token_hex(16)
+    click.echo(f"{autograder.write(labs.find(name), out, install, secret)}")
 
 
 @lab.command("check", short_help="Check every answer in NOTEBOOK on the visible cases.")

@@ -164,6 +164,20 @@ def survey(paths: Sequence[str | Path], lab: Lab | None = None) -> Survey:
     return Survey(sorted(chosen, key=lambda each: each.key), files)
 
 
+def of_student(folder: str | Path, lab: Lab, name: str) -> Submission:
+    """Find the submission in a folder that is known to be one student's, as `survey` would choose it.
+
+    Args:
+        folder: the folder.
+        lab: the lab.
+        name: name of the student.
+    """
+    entries, _ = _entries(Path(folder))
+    if not entries:
+        return Submission(name, Path(folder), note="no file was handed in")
+    return _chosen(name, [(Owner(name), entry) for entry in entries], lab)[0]
+
+
 def _placed(name, place, alike):
     """Name a student after the collection too, where another collection has a student of that name."""
     places = [key[2].rstrip("/") for key in alike]
