@@ -66,5 +66,8 @@ def _lines(text, width, size):
     """Break text into lines that fit the width; return them and their height in inches."""
     if not text:
         return "", 0.0
-    lines = textwrap.wrap(text, int(width * INCH / (0.56 * size)))
+    fits = int(width * INCH / (0.56 * size))
+    lines = textwrap.wrap(text, fits)
+    if len(lines) == 2:  # about equal halves rather than a last word alone
+        lines = textwrap.wrap(text, max(len(text) // 2 + 8, fits // 2))
     return "\n".join(lines), (len(lines) * LINE + 0.6) * size / INCH

@@ -171,7 +171,7 @@ def _draw_units(axes, layer, units, spots, away, values):
         axes.add_patch(Circle((x, y), RADIUS, facecolor="white", linewidth=1.6, zorder=4, **look))
         name = rf"$\alpha_{{{unit + 1}}}^{{({layer + 1})}}$" if layer else rf"$x_{{{unit + 1}}}$"
         if values is not None:
-            name = f"{np.asarray(values)[unit]:.2g}".replace("-", "−")
+            name = f"{np.round(np.asarray(values)[unit], 2):.3g}".replace("-", "−")
         size = 11 if len(name) <= 4 or name.startswith("$") else 8
         color = "0.7" if off else "black"
         axes.text(x, y, name, ha="center", va="center", fontsize=size, color=color, zorder=5)
