@@ -33,7 +33,7 @@ _OF_PRETRAINING = (
 _UNITS = [(500, 500, 2000), (1000, 1000, 1000)]
 _SHALLOW_UNITS = [(500,), (1000,), (2000,)]
 _PRETRAINING: dict[str, dict[str, list[Any]]] = {
-    "dbn": {"pretrain_epochs": [10, 30], "pretrain_learning_rate": [0.02, 0.05]},
+    "dbn": {"pretrain_epochs": [10, 20, 40], "pretrain_learning_rate": [0.02, 0.05]},
     "autoencoder": {"pretrain_epochs": [15, 30], "rate": [0.1, 0.25, 0.4]},
     "supervised": {"pretrain_epochs": [2, 5]},
     "deep": {},
@@ -59,7 +59,10 @@ def space_of(recipe: str, system: str) -> dict[str, list[Any]]:
     choice("search_recipe.recipe", recipe, tuple(LARGE))
     choice("search_recipe.system", system, tuple(SYSTEMS))
     units = _UNITS if SYSTEMS[system].deep else _SHALLOW_UNITS
-    return {"units": units, **_PRETRAINING[system], **_TUNING[recipe]}
+    # The energy of an RBM describes sigmoid units only.
+    both = recipe == "today" and system != "dbn"
+    activation = {"activation": ["sigmoid", "relu"]} if both else {}
+    return {"units": units, **activation, **_PRETRAINING[system], **_TUNING[recipe]}
 
 
 def search_recipe(

@@ -118,23 +118,29 @@ def _rows(base: Mapping[str, Any], **own: Mapping[str, Any]) -> dict[str, Recipe
 
 
 _2007 = {"optimizer": "momentum", "schedule": "linear", "batch_size": 100, "pretrain_batch_size": 100}
-_TODAY = {"input_dropout": 0.2, "dropout": 0.5, "epochs": 100}
+_TODAY = {"input_dropout": 0.2, "dropout": 0.5, "epochs": 80}
 _RELU = {"activation": "relu", "max_norm": 3.0}
 
 # Rows for 10,000 training examples and more.
 LARGE = {
     "2007": _rows(
         {**_2007, "units": (500, 500, 2000), "epochs": 40, "learning_rates": (0.1,)},
-        dbn={"pretrain_epochs": 30, "pretrain_learning_rate": 0.05},
-        autoencoder={"pretrain_epochs": 20, "rate": 0.25},
+        dbn={"pretrain_epochs": 20, "pretrain_learning_rate": 0.05},
+        autoencoder={"pretrain_epochs": 15, "rate": 0.25},
         supervised={"pretrain_epochs": 5},
         deep={},
         shallow={"units": (1000,)},
     ),
     "today": _rows(
         {**_TODAY, "units": (500, 500, 2000)},
-        dbn={"pretrain_epochs": 30, "pretrain_learning_rate": 0.05},
-        autoencoder={"pretrain_epochs": 20, "rate": 0.25},
+        dbn={
+            "pretrain_epochs": 20,
+            "pretrain_learning_rate": 0.05,
+            "learning_rates": (0.0005,),
+            "input_dropout": 0.1,
+            "dropout": 0.3,
+        },
+        autoencoder={"activation": "relu", "pretrain_epochs": 15, "rate": 0.25, "dropout": 0.3},
         supervised={"pretrain_epochs": 5, **_RELU},
         deep=_RELU,
         shallow={"units": (1000,), **_RELU},
