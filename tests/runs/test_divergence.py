@@ -242,10 +242,19 @@ def dead_mlp(units, **options):
 make_mlp = networks.mlp
 
 
-def test_collapsed_layer_is_reported_and_the_next_one_trained(tmp_path, monkeypatch):
+@pytest.mark.parametrize("monitor_every", [0, pytest.param(None, marks=pytest.mark.slow)])
+def test_collapsed_layer_is_reported_and_the_next_one_trained(monitor_every, tmp_path, monkeypatch, capsys):
     """All representations of the layers above are equal, which is no overlap of the images."""
     monkeypatch.setattr(networks, "mlp", dead_mlp)
     results = pretraining.pretrain(
-        "denoising", "digits", tmp_path / "run", units=(4, 4), epochs=1, batch_size=256
+        "denoising",
+        "digits",
+        tmp_path / "run",
+        units=(4, 4),
+        epochs=1,
+        batch_size=256,
+        monitor_every=monitor_every,
     )
     assert list(results["collapsed_in"]) == ["layer 1", "layer 2"]
+    assert capsys.readouterr().err.count("the embeddings have collapsed") == 2
+    assert "collapsed in epoch 1" in results["kept"]["layer 1"]["text"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import resource
+import subprocess
 
 import keras
 import numpy as np
@@ -77,4 +78,34 @@ def test_full_disk_stops_in_one_line_and_the_run_continues(name, pictures, expec
     assert ("written" in line, "run" in line) == (True, True)
     assert not [path for path in (tmp_path / "run").rglob("*unfinished*") if path.is_file()]
     for ours, theirs in zip(train(pictures, tmp_path / "run"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a file system of some kilobytes at the folder that it returns, or makes it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(kilobytes, *more):
+        options = ",".join([*more, f"size={kilobytes}k"])
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("this process may not mount a file system")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", folder], capture_output=True)
+
+
+@pytest.mark.parametrize("kilobytes", [4, 24, 48, 72, 96])
+def test_small_file_system_stops_in_one_line_and_the_run_continues(kilobytes, pictures, expected, small_disk):
+    """Also where events and figures do not fit, which other libraries write."""
+    out = small_disk(kilobytes) / "run"
+    with pytest.raises((RunStopped, InputError)) as caught:
+        train(pictures, out)
+    assert "\n" not in str(caught.value)
+    assert "No space left" in str(caught.value)
+    small_disk(20_000, "remount")
+    for ours, theirs in zip(train(pictures, out), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -134,8 +134,10 @@ def test_epochs_that_were_not_measured_are_not_chosen(tmp_path):
 def test_loss_needs_no_measurement(tmp_path):
     results = pretrain(tmp_path / "run", keep="best:loss", monitor_every=0)
     kept = results["kept"]["pretraining"]
-    assert set(kept) == {"epoch", "epochs", "by", "text"}
-    assert kept["text"] == f"kept epoch {kept['epoch']} of 5, in which the training loss was lowest"
+    assert set(kept) == {"epoch", "epochs", "by", "rank", "features", "text"}
+    begins = f"kept epoch {kept['epoch']} of 5, in which the training loss was lowest: rank "
+    assert kept["text"].startswith(begins)
+    assert kept["text"].endswith("of 12: no collapse")
 
 
 @pytest.mark.parametrize(

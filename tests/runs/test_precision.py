@@ -8,6 +8,7 @@ import pytest
 
 from tf_kit.errors import InputError
 from tf_kit.runs import precision as module
+from tf_kit.runs import read_json, write_json
 from tf_kit.runs.classification import finetune_run
 from tf_kit.runs.precision import choose, precision_of_run
 from tf_kit.runs.pretraining import pretrain
@@ -47,8 +48,11 @@ def test_named_precision_is_not_measured(measured):
     assert chosen(None) == (None, "")
 
 
-def test_auto_keeps_the_precision_of_a_resumed_run_and_of_a_method_that_suffers(measured):
-    assert chosen(began_with="bfloat16")[0] == "bfloat16"
+def test_auto_keeps_the_precision_of_a_resumed_run_and_of_a_method_that_suffers(measured, tmp_path):
+    write_json(tmp_path / "config.json", {"options": {"precision": "bfloat16"}})
+    assert chosen(resumed=tmp_path)[0] == "bfloat16"
+    write_json(tmp_path / "config.json", {"options": {"command": "pretrain"}})
+    assert chosen(resumed=tmp_path)[0] == "float32", "older than the choice"
     assert chosen(keeps_quality=False)[0] == "float32"
 
 
@@ -74,13 +78,29 @@ def test_unknown_precision_is_refused():
         chosen("half")
 
 
+@pytest.mark.slow
+def test_run_that_is_older_than_an_option_began_with_its_default(tmp_path):
+    options = {"epochs": 1, "units": (8,), "batch_size": 512}
+    results = pretrain("masked", out=tmp_path / "run", **options)
+    config = read_json(tmp_path / "run" / "config.json", "config.json")
+    for name in ("precision", "keep", "mask_ratio"):
+        del config["options"][name]
+    del config["options"]["encoder"]["activation"]
+    write_json(tmp_path / "run" / "config.json", config)
+    assert pretrain("masked", out=tmp_path / "run", resume=True, **options) == results
+    assert pretrain("masked", out=tmp_path / "run", resume=True, precision="auto", **options) == results
+    for changed in ({"keep": "best:loss"}, {"precision": "bfloat16"}, {"activation": "tanh"}):
+        with pytest.raises(InputError, match=f"{next(iter(changed))}=.*, not"):
+            pretrain("masked", out=tmp_path / "run", resume=True, **{**options, **changed})
+
+
 def test_run_in_bfloat16_is_recorded_and_fine_tuned_in_either_precision(tmp_path):
     folder = tmp_path / "run"
     options = {"epochs": 1, "units": (16,), "monitor_every": 0}
     pretrain("denoising", out=folder, precision="bfloat16", **options)
     assert json.loads((folder / "config.json").read_text())["options"]["precision"] == "bfloat16"
     assert precision_of_run(folder) == "bfloat16"
-    assert precision_of_run(tmp_path) is None
+    assert precision_of_run(tmp_path) is precision_of_run(None) is None
     encoder = keras.models.load_model(folder / "encoder.keras")
     assert precision_of(encoder) == "bfloat16"
     assert encoder.weights[0].dtype == "float32"

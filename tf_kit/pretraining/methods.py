@@ -279,7 +279,8 @@ class MonitorOptions(Options):
 
     monitor_every: int | None = option(
         None,
-        "Epochs between two measurements of nearest neighbors and collapse on validation images; 0 measures nothing",
+        "Epochs between two measurements of nearest neighbors and collapse on validation images; 0 only "
+        "looks for a collapse at the end",
         at_least=0,
         default_text="as often as takes about 5 % of the time",
     )

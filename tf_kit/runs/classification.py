@@ -21,7 +21,7 @@ from tf_kit.runs.confusion import by_class
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.labelled import labelled_examples
-from tf_kit.runs.precision import choose, precision_of_run
+from tf_kit.runs.precision import choose
 from tf_kit.runs.run import Run
 from tf_kit.runs.saved import load_model
 from tf_kit.runs.watching import usual_neighbors
@@ -190,7 +190,7 @@ def _set_precision(encoder, wanted, file, batch_size, resumed):
         {"weights": [[*each.shape] for each in encoder.weights]},
         np.random.default_rng(0).random((2, *shape), dtype="float32"),
         batch_size,
-        began_with=precision_of_run(resumed),
+        resumed=resumed,
     )
     if used is not None:
         set_precision(encoder, used)

@@ -14,6 +14,7 @@ from tf_kit.networks.stages import dense_stages
 from tf_kit.pretraining import RBM, DeepBeliefNetwork, MaskedAutoencoder, MaskedVectors, Pretrainer
 from tf_kit.pretraining.joint_embedding import JointEmbedding
 from tf_kit.randomness import ExampleRandom
+from tf_kit.runs.files import stopping_if_unwritable
 
 if TYPE_CHECKING:
     from tf_kit.runs.run import Run
@@ -49,18 +50,28 @@ def draw(run: Run, encoder: keras.Model | None = None, image_shape: Sequence[int
             measured = {epoch: value for epoch, value in enumerate(history[name], 1) if value is not None}
             watched.setdefault(name, {})[stage] = np.array([*measured]), np.array([*measured.values()])
     if groups:
-        plotting.save(plotting.panels(groups), run.folder / "figures" / "curves.png")
+        save_figure(plotting.panels(groups), run.folder / "figures" / "curves.png")
     if watched:
         panels = [
             {"title": title, "x_label": "epoch", "series": watched[name]}
             for name, title in WATCHED.items()
             if name in watched
         ]
-        plotting.save(plotting.graphs(panels, columns=3), run.folder / "figures" / "monitors.png")
+        save_figure(plotting.graphs(panels, columns=3), run.folder / "figures" / "monitors.png")
     if encoder is not None and image_shape is not None:
         kernel = keras.ops.convert_to_numpy(dense_stages(encoder)[0].dense.kernel)
         if kernel.shape[0] == np.prod(image_shape):
-            plotting.save(plotting.filters(kernel, image_shape), run.folder / "figures" / "filters.png")
+            save_figure(plotting.filters(kernel, image_shape), run.folder / "figures" / "filters.png")
+
+
+def save_figure(figure: plotting.Figure, path: Path) -> None:
+    """Write a figure as `plotting.save` does.
+
+    Raises:
+        RunStopped: the disk is full, or something else stands in the place of the file or its folder.
+    """
+    with stopping_if_unwritable(path):
+        plotting.save(figure, path)
 
 
 def draw_results(folder: Path, trained: Sequence[Pretrainer], x: np.ndarray) -> None:
@@ -78,7 +89,7 @@ def draw_results(folder: Path, trained: Sequence[Pretrainer], x: np.ndarray) -> 
     def save(name, rows, title):
         images = np.concatenate([keras.ops.convert_to_numpy(row) for row in rows])
         figure = plotting.tiles(images.reshape(-1, *x.shape[1:]), columns=len(shown), title=title)
-        plotting.save(figure, folder / f"{name}.png")
+        save_figure(figure, folder / f"{name}.png")
 
     if isinstance(first, MaskedAutoencoder | MaskedVectors):
         if isinstance(first, MaskedVectors):

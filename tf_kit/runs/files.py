@@ -32,8 +32,15 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write a JSON file; numbers that are not finite become null."""
-    text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with replacing(Path(path)) as unfinished:
+    write_text(path, json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file; a missing folder is made."""
+    path = Path(path)
+    with stopping_if_unwritable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 

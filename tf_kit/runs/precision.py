@@ -19,7 +19,7 @@ from tf_kit.checks import choice, refuse
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.runs.files import read_json, write_json
 from tf_kit.training import workers
-from tf_kit.training.precision import gain
+from tf_kit.training.precision import current_precision, gain
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 WORTH_IT = 1.1  # ratio of seconds, float32 / bfloat16, from which `auto` takes bfloat16
@@ -33,7 +33,7 @@ def choose(
     batch_size: int,
     *,
     keeps_quality: bool = True,
-    began_with: str | None = None,
+    resumed: str | Path | None = None,
 ) -> tuple[str | None, str]:
     """Return the precision that `"auto"` stands for on this machine; another one is returned as it is.
 
@@ -47,7 +47,7 @@ def choose(
         x: some examples.
         batch_size: examples per step.
         keeps_quality: whether the method is as good in bfloat16. Defaults to True.
-        began_with: precision of the run that is resumed, which `"auto"` keeps. Defaults to None.
+        resumed: folder of the run that is resumed, whose precision `"auto"` keeps if it has one. Defaults to None.
 
     Returns:
         The precision, and a line that says what was chosen and why, empty if nothing had to be chosen.
@@ -57,6 +57,7 @@ def choose(
     choice("pretrain.precision", wanted, PRECISIONS)
     if wanted != "auto":
         return wanted, ""
+    began_with = precision_of_run(resumed)
     if began_with is not None:
         return began_with, f"precision: {began_with}, as the run began"
     if workers.several():
@@ -73,9 +74,16 @@ def choose(
 
 
 def precision_of_run(folder: str | Path | None) -> str | None:
-    """Return the precision in the configuration of a run; None if there is no run, or it names none."""
+    """Return the precision in the configuration of a run; None if there is no run, or it names none.
+
+    A pretraining that names none is older than the choice, and computed in the policy that Keras has.
+    """
+    if folder is None:
+        return None
     try:
-        return read_json(Path(folder or "") / "config.json", "config.json")["options"].get("precision")
+        options = read_json(Path(folder) / "config.json", "config.json")["options"]
+        usual = current_precision() if options.get("command") == "pretrain" else None
+        return options.get("precision", usual)
     except (InputError, KeyError, TypeError, AttributeError, OSError):
         return None
 

@@ -26,7 +26,7 @@ from tf_kit.runs.encoders import encoder_options, make_encoder
 from tf_kit.runs.figures import draw_results
 from tf_kit.runs.files import save_model
 from tf_kit.runs.inputs import write_inputs
-from tf_kit.runs.precision import choose, precision_of_run
+from tf_kit.runs.precision import choose
 from tf_kit.runs.recorded_division import record_division
 from tf_kit.runs.run import Run
 from tf_kit.runs.text import pretrain_text
@@ -140,7 +140,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         train.shown,
         chosen.training["batch_size"],
         keeps_quality=kind.good_in_bfloat16,
-        began_with=precision_of_run(out) if resume else None,
+        resumed=out if resume else None,
     )
     with precision(used):
         _rehearse(method, sizes, shape, arguments, views, train)
@@ -162,7 +162,8 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         "seed": seed,
         "precision": used or current_precision(),
     }
-    run = Run(out, settings | chosen.own, resume=resume, data=train.contents)
+    defaults = _defaults(method, sizes["kind"], shape)
+    run = Run(out, settings | chosen.own, resume=resume, data=train.contents, defaults=defaults)
     if run.results:
         return run.results
     if train.found is not None:
@@ -256,6 +257,16 @@ def _grouped(method, options, reading, labels):
     return groups
 
 
+def _defaults(method, encoder, shape):
+    """Return the defaults of the options that runs of older versions may lack."""
+    return {
+        **own_options(method, {}),
+        **dataclasses.asdict(MonitorOptions()),
+        "precision": current_precision(),
+        "encoder": encoder_options(method, encoder, shape, {}),
+    }
+
+
 def last_values(run: Run) -> dict[str, dict[str, float]]:
     """Return the last value of every metric: stage → metric → value."""
     return {
@@ -265,11 +276,11 @@ def last_values(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _watch(run, train, chosen):
-    """Make the `Watch` of a run; it measures nothing if `monitor_every` is 0."""
-    every = chosen.monitor_every
+    """Make the `Watch` of a run; it looks only for a collapse if `monitor_every` is 0."""
+    every, val = chosen.monitor_every, train.watched("val", VALIDATION)
     if every == 0:
-        return Watch(run, None, keep=chosen.keep)
-    val, labelled = train.watched("val", VALIDATION), train.watched("train", LABELLED)
+        return Watch(run, val, every=0, keep=chosen.keep)
+    labelled = train.watched("train", LABELLED)
     if every is None:
         every = epochs_between(len(val.all_x) + len(labelled), train.num_examples)
     return Watch(run, val, labelled, every, chosen.keep)

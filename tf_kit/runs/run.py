@@ -77,6 +77,8 @@ class Run:
         checkpoint_seconds: time after which a checkpoint is written within an epoch, at least 0. Defaults to 60.
         data: fingerprint of the data, or the arrays by name. A run resumes only on the data that it began with.
             Defaults to None, which does not notice that the data have changed.
+        defaults: values of options that older versions did not record. A run whose record lacks one of them began
+            with its default. Defaults to None, which has none.
 
     Raises:
         InputError: the folder holds another run or other files, is used by another process, cannot be written, or the
@@ -94,13 +96,14 @@ class Run:
         progress: Progress | None = None,
         checkpoint_seconds: float = 60.0,
         data: Fingerprint | Mapping[str, ArrayLike] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         if folder is None:
             refuse("Run.folder", "be the path of a folder", "folder=None", flag="--out")
         self.folder = Path(folder)
         self.progress = progress or Progress()
         self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
-        self._options = json.loads(json.dumps(options))
+        self._options, self._defaults = (json.loads(json.dumps(each)) for each in (options, defaults or {}))
         self.data = of_arrays("the arrays", data) if isinstance(data, Mapping) else data
         self._disown: Callable[[], Any] = lambda: None
         strategy = tf.distribute.get_strategy()
@@ -167,7 +170,8 @@ class Run:
         if not isinstance(recorded, dict) or not isinstance(recorded.get("options"), dict):
             requirement = "be a readable JSON file of a run, with its options"
             refuse("config.json", requirement, f"{config}", "Start a new run in another folder")
-        began, data = recorded["options"], recorded_data.read(self.folder, recorded)
+        began = _with_defaults(recorded["options"], self._defaults, self._options)
+        data = recorded_data.read(self.folder, recorded)
         changed = "" if data is None or self.data is None else data.text(self.data)
         # The options that follow from the data differ with them.
         named = not changed or any(began.get(name) != self._options.get(name) for name in _NAMES_OF_DATA)
@@ -333,8 +337,7 @@ class Run:
         # Imports the pretraining methods, which not every run needs.
         from tf_kit.runs import figures
 
-        with stopping_if_unwritable(self.folder / "figures"):
-            figures.draw(self, encoder, image_shape)
+        figures.draw(self, encoder, image_shape)
 
     def finish(self, results: Mapping[str, Any], keep_checkpoints: bool = False) -> dict[str, Any]:
         """Record the results, and remove the checkpoints, which only a run that is not finished needs.
@@ -363,6 +366,21 @@ def _slug(stage):
     'layer-1-3'
     """
     return re.sub(r"[^a-z0-9]+", "-", stage.lower()).strip("-")
+
+
+def _with_defaults(began, defaults, now):
+    """Add to recorded options those of today that the record lacks.
+
+    >>> _with_defaults({"seed": 1, "net": {"units": 8}}, {"net": {"bias": True}}, {"seed": 1, "net": {"bias": False}})
+    {'seed': 1, 'net': {'units': 8, 'bias': True}}
+    """
+    completed = dict(began)
+    for name in defaults.keys() & now.keys():
+        if name not in began:
+            completed[name] = defaults[name]
+        elif all(isinstance(each[name], dict) for each in (began, defaults, now)):
+            completed[name] = _with_defaults(began[name], defaults[name], now[name])
+    return completed
 
 
 def _circumstances():

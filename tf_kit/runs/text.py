@@ -12,10 +12,11 @@ import numpy as np
 from tf_kit.data.fingerprint import of_set
 from tf_kit.data.text import Text, load_text
 from tf_kit.pretraining import MaskedTokens, TokenEncoder
+from tf_kit.pretraining.methods import own_options
 from tf_kit.randomness import ExampleRandom
 from tf_kit.runs import methods
-from tf_kit.runs.files import replacing, save_model
-from tf_kit.runs.precision import choose, precision_of_run
+from tf_kit.runs.files import save_model, write_text
+from tf_kit.runs.precision import choose
 from tf_kit.runs.run import Run
 from tf_kit.training.precision import current_precision, precision
 
@@ -59,7 +60,7 @@ def pretrain_text(
         train.x,
         training["batch_size"],
         keeps_quality=methods.find(method).good_in_bfloat16,
-        began_with=precision_of_run(out) if resume else None,
+        resumed=out if resume else None,
     )
     special = {"mask_token": train.mask_token, "specials": (train.unknown,)}
     with precision(used):
@@ -79,7 +80,8 @@ def pretrain_text(
         "seed": seed,
         "precision": used or current_precision(),
     }
-    run = Run(out, settings, resume=resume, data=of_set(name, data_dir))
+    defaults = {**own_options(method, {}), "precision": current_precision()}
+    run = Run(out, settings, resume=resume, data=of_set(name, data_dir), defaults=defaults)
     if run.results:
         return run.results
     if why:
@@ -97,9 +99,7 @@ def pretrain_text(
         )
     run.progress.close()
     run.draw()
-    (run.folder / "figures").mkdir(exist_ok=True)
-    with replacing(run.folder / "figures" / "filled_in.txt") as path:
-        path.write_text(fill_in(model, test) + "\n", encoding="utf-8")
+    write_text(run.folder / "figures" / "filled_in.txt", fill_in(model, test) + "\n")
     save_model(encoder, run.folder / "encoder.keras")
     history = run.history()["pretraining"]
     return run.finish(

@@ -41,7 +41,8 @@ class Watch:
             fewer than two images, measures nothing.
         labelled: `Split` of training images that are the neighbors, without those that are also in `val`. Defaults to
             None, no nearest neighbors.
-        every: epochs between two measurements; the first and the last epoch are always measured. Defaults to 1.
+        every: epochs between two measurements; the first and the last epoch are always measured. 0 looks for a collapse
+            once, after the training, and measures nothing else. Defaults to 1.
         keep: epoch whose weights a stage ends with, a key of `KEEP`. Defaults to `"last"`.
 
     Attributes:
@@ -57,13 +58,14 @@ class Watch:
         every: int = 1,
         keep: str = "last",
     ) -> None:
-        self.run, self.every = run, count("Watch.every", every)
+        self.run, self.every = run, count("Watch.every", every, at_least=0)
         self.keep = choice("Watch.keep", keep, tuple(KEEP))
         self.val, self.labelled = None, None
         if val is not None and len(val.all_x) >= 2:
             images = val.x if len(val) else val.unlabelled_x
             self.val = dataclasses.replace(val, x=images, unlabelled_x=images[:0])
-            self.labelled = labelled and _without(labelled, find_overlap(val, labelled))
+            if labelled and every:
+                self.labelled = _without(labelled, find_overlap(val, labelled))
         self._images = self.val, self.labelled
         self.collapsed_in: dict[str, int] = {}
         self.kept: dict[str, dict[str, Any]] = {}
@@ -77,10 +79,12 @@ class Watch:
         untrained = neighbors and self._share_right(model, neighbors)
         monitors = [each for each in (collapse, neighbors) if each is not None]
         options = {"keep_best": metric, "best_is": best_is} | arguments
-        history = self.run.fit(model, x, y, stage=stage, callbacks=monitors, **options)
+        callbacks = monitors if self.every else []
+        history = self.run.fit(model, x, y, stage=stage, callbacks=callbacks, **options)
+        kept = self._describe(model, stage, history, monitors, untrained)
         if collapse is not None and collapse.collapsed_in is not None:
             self.collapsed_in[stage] = collapse.collapsed_in
-        self.kept[stage] = self._describe(model, stage, history, monitors, untrained)
+        self.kept[stage] = kept | {"text": _text(kept, self.collapsed_in.get(stage))}
         if self.val is not None:  # also without labels, where its length is 0
             self.val = _through(model.encoder, self.val)
         if self.labelled:
@@ -91,7 +95,7 @@ class Watch:
         if self.val is None:
             return None
         say = self.run.progress.print
-        return CollapseMonitor(self.val.x, every=self.every, say=lambda line: say(f"{stage}, {line}"))
+        return CollapseMonitor(self.val.x, every=self.every or 1, say=lambda line: say(f"{stage}, {line}"))
 
     def _neighbors(self):
         if not self.labelled:
@@ -107,7 +111,7 @@ class Watch:
         return share_of_votes_right(model.encoder, neighbors.train, neighbors.val, neighbors.k)
 
     def _describe(self, model, stage, history, monitors, untrained):
-        """Return the kept epoch, what was measured in it, and a text that says so."""
+        """Return the kept epoch, with what was measured in it."""
         epochs = len(history["seconds"])
         kept: dict[str, Any] = {
             "epoch": history.get("best_epoch") or epochs,
@@ -118,13 +122,13 @@ class Watch:
         for monitor in monitors:
             monitor.set_model(model)
             names = ("rankme",) if isinstance(monitor, CollapseMonitor) else ("val_knn_accuracy",)
-            found = {name: history[name][kept["epoch"] - 1] for name in names}
+            found = {name: history[name][kept["epoch"] - 1] if self.every else None for name in names}
             measured |= monitor.measure(kept["epoch"] - 1) if None in found.values() else found
         if "rankme" in measured:
             kept |= {"rank": measured["rankme"], "features": embeddings_of(model, self.val.x[:2])[0].shape[1]}
         if untrained is not None:
             kept |= {"neighbors": measured["val_knn_accuracy"], "untrained": untrained}
-        return kept | {"text": _text(kept, self.collapsed_in.get(stage))}
+        return kept
 
 
 def _text(kept, collapsed_in):

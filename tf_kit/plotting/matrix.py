@@ -1,0 +1,66 @@
+"""Confusion matrix from plain arrays."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from tf_kit.plotting.style import STYLE
+from tf_kit.typing import ArrayLike
+
+WITH_NUMBERS = 20  # classes up to which each cell shows its number
+LONGEST_NAME = 24  # characters
+
+
+def confusion(counts: ArrayLike, class_names: Sequence[str], title: str = "") -> Figure:
+    """Draw a confusion matrix: a row for each true class, a column for each predicted one.
+
+    The color of a cell is its share of the row, so that classes of different size can be compared. Up to 20 classes the
+    cells show their numbers.
+
+    Args:
+        counts: int (k, k), number of examples of each true and predicted class.
+        class_names: k names; a long one is cut.
+        title: text above. Defaults to "".
+
+    Returns:
+        The figure, which grows with the number of classes.
+    """
+    counts = np.asarray(counts)
+    k, names = len(counts), [shortened(name) for name in class_names]
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.55 * k, 2.5, 12))
+    size = min(11.0, 0.75 * 72 * side / k)  # points: the height of a row, less a gap
+    with plt.rc_context({**STYLE, "axes.grid": False, "font.size": 11}):
+        margin = 0.5 + 0.6 * size / 72 * max(map(len, names))  # of the names
+        figure, axes = plt.subplots(figsize=(side + margin + 1.0, side + margin), layout="constrained")
+        drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        axes.set(xlabel="predicted class", ylabel="true class", title=title)
+        axes.set_xticks(range(k), names, rotation=90, fontsize=size)
+        axes.set_yticks(range(k), names, fontsize=size)
+        axes.tick_params(length=0)
+        figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.8)
+        if k <= WITH_NUMBERS:
+            for (i, j), number in np.ndenumerate(counts):
+                if number:
+                    color = "white" if share[i, j] > 0.5 else "black"
+                    axes.text(j, i, f"{number}", ha="center", va="center", fontsize=size, color=color)
+        return figure
+
+
+def shortened(name: str, length: int = LONGEST_NAME) -> str:
+    """Cut a name to some characters, the last of which then is an ellipsis.
+
+    Example:
+        >>> shortened("a very long name of a class", 12)
+        'a very long…'
+    """
+    return textwrap.shorten(name, length, placeholder="…") if len(name.split()) > 1 else _cut(name, length)
+
+
+def _cut(name, length):
+    return name if len(name) <= length else name[: length - 1] + "…"
