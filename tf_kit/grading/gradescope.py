@@ -34,17 +34,22 @@ SETUP = """#!/usr/bin/env bash
 set -euo pipefail
 root="${{AUTOGRADER:-/autograder}}"
 cd "$root/source"
-find_python() {{ command -v python3.13 || command -v python3.12 || command -v python3.11; }}
+find_python() {{
+  for name in python3.13 python3.12 python3.11 python3; do
+    if "$name" -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" 2>/dev/null; then
+      echo "$name"
+      return
+    fi
+  done
+  return 1
+}}
 if ! find_python; then
   apt-get update
   for version in 3.12 3.11; do
     apt-get install -y "python$version" "python$version-venv" && break
   done
 fi
-if ! "$(find_python)" -m venv "$root/venv"; then
-  apt-get update && apt-get install -y python3-venv
-  "$(find_python)" -m venv "$root/venv"
-fi
+"$(find_python)" -m venv "$root/venv"
 "$root/venv/bin/pip" install --quiet {requirement}
 """
 RUN = """#!/usr/bin/env bash
@@ -119,6 +124,7 @@ def grade(root: str | Path) -> dict[str, Any]:
     submission = submissions.of_student(root / "submission", lab, _name(root))
     given, level = _graded(lab, submission, settings["secret"])
     results = reports.gradescope(given)
+    del results["max_score"]  # Gradescope knows it from the tests and the assignment
     results["execution_time"] = round(time.perf_counter() - began, 1)
     if settings["secret"] and level == "none":
         results["output"] += "\nGraded on the visible cases only."
