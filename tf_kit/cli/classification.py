@@ -29,6 +29,9 @@ def _learning_rate(default: float):
 @flags.DATA_DIR
 @flags.LABELS_FILE
 @flags.TEST_ON_SEEN
+@click.option(
+    "--compare", is_flag=True, help="Train also the same network from scratch, and show the difference."
+)
 @flags.precision("that of the encoder")
 @flags.out("a folder within RUN")
 @flags.RESUME
@@ -79,7 +82,32 @@ def _classify(kind, classify, run, labels, out, options):
 
     out = out or folder_within(run, kind, labels, options["seed"], options["data"])
     results = classify(run, labels=labels, out=out, **options)
-    click.echo(f"{results['labels']:,} labels, best epoch {results['best_epoch']}; error in %")
-    for split, error in results["error"].items():
-        click.echo(f"  {split:26}{error:6.2f}")
+    if "from_scratch" in results:
+        _print_comparison(results)
+    else:
+        click.echo(f"{results['labels']:,} labels, best epoch {results['best_epoch']}; error in %")
+        for split, error in results["error"].items():
+            click.echo(f"  {split:26}{error:6.2f}")
     click.echo(f"classifier, curves and results in {out}")
+
+
+def _print_comparison(results):
+    scratch = results["from_scratch"]
+    click.echo(
+        "".join(
+            [
+                f"{results['labels']:,} labels; error in %".ljust(28),
+                *(f"{each:>8}" for each in scratch["error"]),
+            ]
+        )
+    )
+    rows = {"pretrained": results, "from scratch": scratch}
+    for name, row in rows.items():
+        errors = "".join(f"{row['error'][split]:8.2f}" for split in scratch["error"])
+        click.echo(f"  {name:26}{errors}, best epoch {row['best_epoch']}")
+    click.echo(f"  {'difference':26}" + "".join(f"{each:+8.2f}" for each in scratch["difference"].values()))
+    only = scratch["test_right_only"]
+    click.echo(
+        f"test examples classified correctly only after pretraining: {only['pretrained']:,}; "
+        f"only from scratch: {only['from scratch']:,}"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -24,7 +23,7 @@ def confusion(counts: ArrayLike, class_names: Sequence[str], title: str = "") ->
 
     Args:
         counts: int (k, k), number of examples of each true and predicted class.
-        class_names: k names; a long one is cut.
+        class_names: k names; a long one is cut in the middle.
         title: text above. Defaults to "".
 
     Returns:
@@ -53,14 +52,12 @@ def confusion(counts: ArrayLike, class_names: Sequence[str], title: str = "") ->
 
 
 def shortened(name: str, length: int = LONGEST_NAME) -> str:
-    """Cut a name to some characters, the last of which then is an ellipsis.
+    """Cut a name to some characters; its beginning and its end, in which names often differ, remain.
 
     Example:
-        >>> shortened("a very long name of a class", 12)
-        'a very long…'
+        >>> shortened("a very long name of class 12", 16)
+        'a very …class 12'
     """
-    return textwrap.shorten(name, length, placeholder="…") if len(name.split()) > 1 else _cut(name, length)
-
-
-def _cut(name, length):
-    return name if len(name) <= length else name[: length - 1] + "…"
+    if len(name) <= length:
+        return name
+    return f"{name[: (length - 1) // 2]}…{name[-(length // 2) :]}"

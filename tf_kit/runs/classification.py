@@ -16,11 +16,12 @@ from tf_kit.data.splits import Split
 from tf_kit.errors import InputError
 from tf_kit.pretraining import finetune, knn_accuracy, linear_probe
 from tf_kit.pretraining.transfer import share_of_votes_right
-from tf_kit.runs import recorded_data, recorded_division
+from tf_kit.runs import compare, recorded_data, recorded_division
 from tf_kit.runs.confusion import by_class
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.labelled import labelled_examples
+from tf_kit.runs.mistakes import draw_mistakes
 from tf_kit.runs.precision import choose
 from tf_kit.runs.run import Run
 from tf_kit.runs.saved import load_model
@@ -41,6 +42,7 @@ def finetune_run(
     data_dir: str | Path | None = None,
     labels_file: str | Path | None = None,
     test_on_seen: bool = False,
+    compare: bool = False,
     precision: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -60,6 +62,8 @@ def finetune_run(
         labels_file: CSV file with the classes of the images of the folder, see `data.load`. Defaults to None.
         test_on_seen: whether images may be tested on that the pretraining has seen, without their labels; the results
             then record how many. Defaults to False.
+        compare: whether to train also the same network from scratch, with the same seeds, labels and number of epochs,
+            and to record its error and the difference. Defaults to False.
         precision: `"float32"`, `"bfloat16"`, or `"auto"`, see `precision.choose`. Defaults to None, that of the
             encoder.
         seed: seed of all random numbers. Defaults to 0.
@@ -77,7 +81,7 @@ def finetune_run(
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
     where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
-    return _classify("finetune", folder, training, None, **where)
+    return _classify("finetune", folder, training, None, compare, **where)
 
 
 def probe_run(
@@ -111,7 +115,7 @@ def probe_run(
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
     where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
-    return _classify("probe", folder, training, k, **where)
+    return _classify("probe", folder, training, k, False, **where)
 
 
 def _classify(
@@ -119,6 +123,7 @@ def _classify(
     folder,
     training,
     k,
+    with_scratch,
     *,
     labels,
     data,
@@ -157,6 +162,7 @@ def _classify(
         chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
     chosen |= {"labels_file": str(Path(labels_file).expanduser().resolve())} if labels_file else {}
     chosen |= {"test_on_seen": True} if test_on_seen else {}
+    chosen |= {"compare": True} if with_scratch else {}
     if kind == "probe":
         chosen["k"] = usual_neighbors(train) if k is None else count("probe_run.k", k)
         if chosen["k"] > len(train):
@@ -199,32 +205,50 @@ def _set_precision(encoder, wanted, file, batch_size, resumed):
 
 def _trained_and_tested(kind, run, encoder, labelled, chosen):
     """Train the classifier on the encoder, record the errors, draw, and save; returns the results."""
-    train, val, test = labelled.train, labelled.val, labelled.test
+    train, test = labelled.train, labelled.test
     make = finetune if kind == "finetune" else linear_probe
-    classifier = make(encoder, train.num_classes, learning_rate=chosen["learning_rate"], seed=chosen["seed"])
+    with_head = {"learning_rate": chosen["learning_rate"], "seed": chosen["seed"]}
+    fresh = compare.from_scratch(encoder, chosen["seed"]) if chosen.get("compare") else None
+    classifier = make(encoder, train.num_classes, **with_head)
+    best, error = _trained(run, kind, classifier, labelled, chosen)
+    results = {"labels": len(train), "best_epoch": best, "error": error}
+    z = _logits(classifier, test)
+    if fresh is not None:
+        other = make(fresh, train.num_classes, **with_head)
+        best, error = _trained(run, compare.STAGE, other, labelled, chosen)
+        right = (each.argmax(axis=1) == test.y for each in (z, _logits(other, test)))
+        results["from_scratch"] = {"best_epoch": best, **compare.compared(results["error"], error, *right)}
+    run.progress.close()
+    if kind == "probe":
+        share = 1 - _accuracy_of_neighbors(encoder, train, test, chosen["k"])
+        results["error"]["test, nearest neighbors"] = round(100 * share, 4)
+    results["test_by_class"] = by_class(z, test.y, test.class_names)
+    if labelled.seen:
+        results["test_seen_in_pretraining"] = labelled.seen
+    run.draw()
+    if kind == "finetune":
+        draw_mistakes(run.folder / "figures", z, test.y, test.images, results["test_by_class"])
+    save_model(classifier, run.folder / "classifier.keras")
+    write_inputs(run.folder, classifier, train.class_names)
+    return run.finish(results)
+
+
+def _trained(run, stage, classifier, labelled, chosen):
+    """Train a classifier in a stage; return its best epoch on validation, and its error on each split in percent."""
+    train, val, test = labelled.train, labelled.val, labelled.test
     history = run.fit(
         classifier,
         **train.for_training(chosen["batch_size"], chosen["seed"]),
-        stage=kind,
+        stage=stage,
         epochs=chosen["epochs"],
         validation_data=val.given() if val.x is not None else val.given()[0],
         keep_best="val_accuracy",
     )
-    run.progress.close()
-    results = {"labels": len(train), "best_epoch": history["best_epoch"], "error": {}}
+    error = {}
     for split, examples in {"train": train, "valid": val, "test": test}.items():
         accuracy = float(classifier.evaluate(*examples.given(), verbose=0, return_dict=True)["accuracy"])
-        results["error"][split] = round(100 * (1 - accuracy), 4)
-    if kind == "probe":
-        error = 1 - _accuracy_of_neighbors(encoder, train, test, chosen["k"])
-        results["error"]["test, nearest neighbors"] = round(100 * error, 4)
-    results["test_by_class"] = by_class(_logits(classifier, test), test.y, test.class_names)
-    if labelled.seen:
-        results["test_seen_in_pretraining"] = labelled.seen
-    run.draw()
-    save_model(classifier, run.folder / "classifier.keras")
-    write_inputs(run.folder, classifier, train.class_names)
-    return run.finish(results)
+        error[split] = round(100 * (1 - accuracy), 4)
+    return history["best_epoch"], error
 
 
 def _logits(classifier, examples):

@@ -73,6 +73,14 @@ class Examples:
         }
         return folder.batches(self.found, self.indices, batch_size=batch_size, **order)
 
+    def images(self, places: np.ndarray) -> np.ndarray:
+        """Return the images at some places, which are few; those of a stream are read."""
+        if self.x is not None:
+            return self.x[places]
+        assert self.found is not None
+        assert self.indices is not None
+        return folder.read_images(self.found, self.indices[places])
+
     def kept(self, places: np.ndarray) -> Examples:
         """Return the examples at some places."""
         return dataclasses.replace(

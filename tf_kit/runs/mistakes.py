@@ -61,18 +61,23 @@ def most_wrong(p: ArrayLike, y: ArrayLike, count: int = SHOWN) -> np.ndarray:
 
 def _pictures(x: np.ndarray, p: np.ndarray, y: np.ndarray, names: Sequence[str]) -> plotting.Figure:
     """Draw images with true class, predicted class and its probability below each."""
-    rows = -(-len(x) // COLUMNS)
-    width = 1.9  # inches of a column
+    columns = min(COLUMNS, len(x))
+    height = x.shape[1] / x.shape[2]  # in widths of an image
+    step = 1.06, height + 0.3
+    rows = -(-len(x) // columns)
     with plt.rc_context({**STYLE, "axes.grid": False}):
-        size = (width * COLUMNS, rows * (width + 0.55) + 0.5)
-        figure, grid = plt.subplots(rows, COLUMNS, figsize=size, layout="constrained", squeeze=False)
-        for axes in grid.flat:
-            axes.axis("off")
-        for axes, image, shares, true in zip(grid.flat, x, p, y, strict=False):
+        inches = 1.9  # of the width of an image
+        size = (inches * step[0] * max(columns, 3), inches * step[1] * rows + 0.4)
+        figure, axes = plt.subplots(figsize=size, layout="constrained")
+        for i, (image, shares, true) in enumerate(zip(x, p, y, strict=True)):
+            left, top = step[0] * (i % columns), step[1] * (i // columns)
             shown = image[..., 0] if image.shape[-1] == 1 else image
-            axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            true_name, name = (shortened(names[i], 18) for i in (int(true), int(shares.argmax())))
+            place = (left, left + 1, top + height, top)
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=place)
+            true_name, name = (shortened(names[k], 20) for k in (int(true), int(shares.argmax())))
             words = f"true: {true_name}\n{name}: {100 * shares.max():.1f} %"
-            axes.text(0.5, -0.03, words, ha="center", va="top", fontsize=9, transform=axes.transAxes)
-        figure.suptitle("test images with the most probable wrong class", fontsize=12)
+            axes.text(left + 0.5, top + height + 0.02, words, ha="center", va="top", fontsize=9)
+        axes.set(xlim=(0, step[0] * columns - 0.06), ylim=(step[1] * rows, 0), aspect="equal")
+        axes.axis("off")
+        axes.set_title("test images with the most probable wrong class", fontsize=12)
         return figure
