@@ -175,6 +175,49 @@ def plot(results):
     return figure
 
 
+# %% [markdown]
+# Things that move: `tf-kit lecture 01 --animate`.
+
+
+# %%
+class Borders(keras.callbacks.Callback):
+    """Keeps the output over the plane after every second epoch."""
+
+    def __init__(self, plane):
+        super().__init__()
+        self.plane, self.outputs = plane, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch % 2 == 0:
+            self.outputs.append(1 / (1 + np.exp(-np.array(self.model(self.plane))[:, 0])))
+
+
+def animation(config):
+    """Decision regions of a network with four hidden units during training."""
+    points = data.load("xor", seed=config.seed, noise=config.noise)[0]
+    side = np.linspace(-0.2, 1.2, 71)
+    borders = Borders(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype("float32"))
+    model = networks.mlp((4,), num_classes=1, activation="sigmoid", input_shape=(2,), seed=config.seed)
+    model.compile(keras.optimizers.Adam(0.1), networks.SigmoidCrossEntropy())
+    model.fit(points.x, points.y, batch_size=50, epochs=80, shuffle=False, verbose=0, callbacks=[borders])
+    shades = LinearSegmentedColormap.from_list("classes", ["#A6D3F0", "#FFFFFF", "#F3C9A5"])
+
+    def draw(place):
+        output = borders.outputs[place].reshape(71, 71)
+        with plt.rc_context({**plotting.STYLE, "axes.grid": False}):
+            figure, axes = plt.subplots(figsize=(6.4, 5.8), layout="constrained")
+            axes.pcolormesh(side, side, output, cmap=shades, vmin=0, vmax=1, shading="nearest")
+            axes.contour(side, side, output, levels=[0.5], colors="black", linewidths=2.2)
+            for k in (0, 1):
+                look = {"color": plotting.COLORS[k], "markersize": 5, "alpha": 0.7}
+                axes.plot(*points.x[points.y == k].T, plotting.MARKERS[k], label=f"class {k}", **look)
+            axes.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal", title=f"after {2 * place} epochs")
+            axes.legend(loc="upper right")
+        return figure
+
+    return lectures.States({"epoch": [str(2 * place) for place in range(len(borders.outputs))]}, draw)
+
+
 # %%
 if __name__ == "__main__":
     lectures.main(globals())

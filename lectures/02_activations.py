@@ -163,11 +163,18 @@ def plot(results):
     errors = {name: (np.arange(1, len(each) + 1), each) for name, each in results["errors"].items()}
     return plotting.graphs(
         [
-            {"series": functions, "title": "activation $f(z)$", "x_label": "$z$", "y_limits": (-1.3, 2.3)},
-            {"series": slopes, "title": "derivative $f'(z)$", "x_label": "$z$"},
+            {
+                "series": functions,
+                "title": "activation",
+                "y_label": "$f(z)$",
+                "x_label": "$z$",
+                "y_limits": (-1.3, 2.3),
+            },
+            {"series": slopes, "title": "derivative", "y_label": "$f'(z)$", "x_label": "$z$"},
             {
                 "series": errors,
-                "title": "training error, %",
+                "title": "training",
+                "y_label": "training error, %",
                 "x_label": "epoch",
                 "x_limits": (0, 4 + max(len(each) for each in results["errors"].values())),
                 "y_limits": (0, 100),

@@ -17,6 +17,7 @@ Nocedal 2018, "Optimization methods for large-scale machine learning", sections 
 import dataclasses
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 from tf_kit import data, lectures, networks, plotting
@@ -153,17 +154,68 @@ def plot(results):
     predicted = [minibatch_variance(noise.example_variance, int(size), n) for size in sizes]
     gradients = {
         "series": {"theory": (sizes, predicted), "measured": (noise.batch_sizes, noise.measured)},
-        "title": "variance of the gradient",
+        "title": "noise of the gradient",
+        "y_label": "variance of the gradient",
         "x_label": f"batch size (of {n})",
         "log": "xy",
     }
     descent = {
         "series": {name: (results["marks"], each) for name, each in results["distances"].items()},
-        "title": "squared distance from the minimum, in σ²",
+        "title": "descent",
+        "y_label": "squared distance from the minimum, σ²",
         "x_label": "step",
         "log": "xy",
     }
     return plotting.graphs([gradients, descent], width=6.6)
+
+
+# %% [markdown]
+# Things that move: `tf-kit lecture 05 --sliders`.
+
+
+# %%
+SHOWN_SIZES = (1, 4, 16, 64, 256)
+SHOWN_RATES = (0.02, 0.1, 0.3, 1.0)
+
+
+def sliders(config):
+    """Paths of two of the parameters, and the distance from the minimum, by batch size and learning rate."""
+    x = data.load(config.data, seed=0)[0].x
+    x = x.reshape(len(x), -1)
+    x = x[:, np.argsort(-x.var(axis=0))[:2]].astype("float64")  # the two pixels that vary most
+    minimum, steps = x.mean(axis=0), 150
+
+    def path(size, rate):
+        rng, theta = np.random.default_rng(config.seed), np.zeros(2)
+        found = [theta]
+        for _ in range(steps):
+            batch = x[rng.integers(len(x), size=size)]
+            theta = theta - rate * (theta - batch.mean(axis=0))
+            found.append(theta)
+        return np.array(found)
+
+    def draw(size, rate):
+        size, rate = SHOWN_SIZES[size], SHOWN_RATES[rate]
+        found = path(size, rate)
+        with plt.rc_context(plotting.STYLE):
+            figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
+            left.plot(*found.T, "o-", color=plotting.COLORS[0], markersize=3, linewidth=1)
+            left.plot(*minimum, "*", color="black", markersize=16)
+            left.set(
+                xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), xlabel=r"$\theta_1$", ylabel=r"$\theta_2$", aspect="equal"
+            )
+            left.set_title(f"{steps} steps, {size} examples each", fontsize=12)
+            right.plot(np.sum((found - minimum) ** 2, axis=1), color=plotting.COLORS[0])
+            right.axhline(rate / (2 - rate) * x.var(axis=0).sum() / size, color="0.4", linestyle=":")
+            right.set(yscale="log", ylim=(1e-6, 2), xlabel="step", ylabel="squared distance from the minimum")
+            right.set_title(r"dotted: $\eta\sigma^2 / ((2-\eta)B)$", fontsize=12)
+        return figure
+
+    knobs = {
+        "batch size": [str(each) for each in SHOWN_SIZES],
+        "learning rate": [f"{each:g}" for each in SHOWN_RATES],
+    }
+    return lectures.States(knobs, draw, (0, 1))
 
 
 # %%

@@ -208,6 +208,71 @@ def plot(results):
     return figure
 
 
+# %% [markdown]
+# Things that move: `tf-kit lecture 06 --sliders` and `--animate`.
+
+
+# %%
+SHOWN_RATES = np.array([0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 1.9, 2.1])
+STEEPNESS = (2, 10, 50, 200)
+
+
+def sliders(config):
+    """Paths of SGD and momentum by learning rate and steepness of the valley, 60 steps each."""
+    paths = {}
+    for steepness in STEEPNESS:
+        hessian, start = valley(steepness, config.angle)
+        for name in ("SGD", "Momentum"):
+            made = MAKE[name](RatePerRow(SHOWN_RATES))
+            paths[name, steepness] = descend(made, hessian, start, SHOWN_RATES, 60)
+
+    def draw(rate, place):
+        steepness = STEEPNESS[place]
+        side = np.linspace(-1.6, 1.6, 121)
+        with plt.rc_context({**plotting.STYLE, "axes.grid": False}):
+            figure, row = plt.subplots(1, 2, figsize=(9, 4.7), layout="constrained")
+            for axes, name in zip(row, ("SGD", "Momentum"), strict=True):
+                path = np.clip(np.nan_to_num(paths[name, steepness][:, rate], nan=1e3), -1e3, 1e3)
+                draw_path(axes, name, path, valley(steepness, config.angle)[0], side, side)
+                left = np.hypot(*path[-1]) / np.hypot(*path[0])
+                axes.set_title(f"{name}: {min(left, 9.99):.0%} of the way left after 60 steps", fontsize=12)
+        return figure
+
+    names = [f"{rate:g}" for rate in SHOWN_RATES]
+    return lectures.States(
+        {"learning rate": names, "steepness": [str(each) for each in STEEPNESS]}, draw, (3, 1)
+    )
+
+
+def animation(config):
+    """All optimizers at their best rates in the turned valley, 50 pictures of up to 100 steps."""
+    results = run(dataclasses.replace(config, steps=min(config.steps, 250)))
+    hessian, _ = valley(config.steepness, config.angle)
+    steps = [*range(0, 40), *range(40, 101, 6)]
+    side = np.linspace(-1.4, 0.6, 121)
+
+    def draw(place):
+        with plt.rc_context({**plotting.STYLE, "axes.grid": False}):
+            figure, axes = plt.subplots(figsize=(7.4, 6), layout="constrained")
+            plane = np.stack(np.meshgrid(side, side), axis=-1)
+            loss = np.einsum("...i,ij,...j->...", plane, hessian, plane) / 2
+            axes.contour(side, side, loss, levels=loss.max() * np.linspace(0, 1, 9)[1:] ** 3, colors="0.75")
+            for i, name in enumerate(MAKE):
+                path = results["path"][name, "turned"][: steps[place] + 1]
+                color, marker = plotting.COLORS[i], plotting.MARKERS[i]
+                axes.plot(*path.T, color=color, alpha=0.6, linewidth=1.5)
+                axes.plot(*path[-1], marker, color=color, markersize=10, label=name)
+            axes.plot(0, 0, "*", color="black", markersize=16)
+            axes.set(
+                xlim=(-1.4, 0.6), ylim=(-1.4, 0.6), xlabel=r"$\theta_1$", ylabel=r"$\theta_2$", aspect="equal"
+            )
+            axes.set_title(f"step {steps[place]}")
+            axes.legend(loc="lower right", fontsize=11)
+        return figure
+
+    return lectures.States({"step": [str(step) for step in steps]}, draw)
+
+
 # %%
 if __name__ == "__main__":
     lectures.main(globals())

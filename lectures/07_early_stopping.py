@@ -165,7 +165,8 @@ def plot(results):
     epochs, quadratic = np.arange(1, len(results["val"]) + 1), results["quadratic"]
     losses = {
         "series": {"training": (epochs, results["train"]), "validation": (epochs, results["val"])},
-        "title": "loss",
+        "title": "training",
+        "y_label": "loss",
         "x_label": "epoch",
         "y_limits": (0, None),
     }
@@ -176,7 +177,8 @@ def plot(results):
             "L2, α(h)": (h[few], quadratic["each_alpha"][few]),
             "L2, α = 1/(ετ)": (h, quadratic["one_alpha"]),
         },
-        "title": "share of the way to the minimum",
+        "title": "stopping and L2",
+        "y_label": "share of the way to the minimum",
         "x_label": "curvature $h$ of the direction",
         "log": "x",
         "y_limits": (0, 1.05),

@@ -155,6 +155,30 @@ def plot(results):
     return plotting.graphs(panels, width=5)
 
 
+# %% [markdown]
+# Things that move: `tf-kit lecture 10 --sliders`. Inputs are dropped at 0.4 times the rate of hidden units.
+
+
+# %%
+SHOWN_RATES = (0.0, 0.2, 0.5, 0.8)
+
+
+def sliders(config):
+    """Masks of a small network by rate and step: each step of training thins another network."""
+    rng = np.random.default_rng(config.seeds)
+    kernels = [rng.normal(size=shape) for shape in ((5, 8), (8, 6), (6, 2))]
+
+    def draw(rate, step):
+        rng, share = np.random.default_rng(step), SHOWN_RATES[rate]
+        masks = [rng.random(units) < share * (0.4 if k == 0 else 1) for k, units in enumerate((5, 8, 6))]
+        left = 1 - np.mean(np.concatenate(masks[1:]))
+        title = f"step {step + 1}: {left:.0%} of the hidden units are left"
+        return plotting.network(kernels, title, dropped=[*masks, None], most=8)
+
+    knobs = {"rate": [f"{rate:g}" for rate in SHOWN_RATES], "step": [str(step + 1) for step in range(8)]}
+    return lectures.States(knobs, draw, (2, 0))
+
+
 # %%
 if __name__ == "__main__":
     lectures.main(globals())

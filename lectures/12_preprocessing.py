@@ -136,13 +136,15 @@ def plot(results):
         [
             {
                 "series": spectra,
-                "title": "the bowl: eigenvalues of the Hessian",
+                "title": "the bowl",
+                "y_label": "eigenvalue of the Hessian",
                 "x_label": "direction",
                 "log": "y",
             },
             {
                 "series": descents,
-                "title": "the descent: excess cost, %",
+                "title": "the descent",
+                "y_label": "excess cost, %",
                 "x_label": "step",
                 "log": "xy",
                 "y_limits": (1e-5, 300),

@@ -151,7 +151,7 @@ def plot(results):
                 },
                 "title": letter,
                 "x_label": "epoch",
-                "y_label": "" if letter not in "AD" else "loss",
+                "y_label": "loss",
                 "level": (of["start"], "before training"),
                 **({"log": "y"} if sickness == "diverging" else {"y_limits": (0, 3)}),
             }

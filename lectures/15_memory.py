@@ -141,7 +141,7 @@ def plot(results):
                 bottom += heights
             for i, total in enumerate(bottom):
                 axes.annotate(f"{total:.3g}", (i, total), (0, 3), textcoords="offset points", ha="center")
-            axes.set(title=f"{name}, {unit}", xlabel="examples per minibatch")
+            axes.set(title=name, xlabel="examples per minibatch", ylabel=f"memory, {unit}")
             axes.grid(axis="x", visible=False)
             axes.set_axisbelow(True)
             axes.margins(y=0.1)

@@ -114,11 +114,46 @@ def plot(results):
                 "title": {"relu": "ReLU"}.get(activation, activation),
                 "x_label": "hidden layer",
                 "log": "y",
+                "y_label": r"$\|\delta\|$, last layer = 1",
                 "y_limits": (lowest / 3, 30),
             }
         )
-    panels[0]["y_label"] = r"$\|\delta\|$, last layer = 1"
     return plotting.graphs(panels)
+
+
+# %% [markdown]
+# Things that move: `tf-kit lecture 16 --sliders`.
+
+
+# %%
+DEPTHS = (2, 4, 8, 16, 32)
+
+
+def sliders(config):
+    """Size of δ in each layer by activation, depth and initialization."""
+    found = {}
+    for depth in DEPTHS:
+        sized = dataclasses.replace(config, depth=depth, units=50, seeds=1, examples=50)
+        for kind, norms in run(sized)["norms"].items():
+            found[(*kind, depth)] = norms
+
+    def draw(activation, depth):
+        name, layers = ACTIVATIONS[activation], DEPTHS[depth]
+        series = {each: (np.arange(1, layers + 1), found[name, each, layers]) for each in INITIALIZATIONS}
+        panel = {
+            "series": series,
+            "title": f"{name}, {layers} hidden layers",
+            "x_label": "hidden layer",
+            "y_label": r"$\|\delta\|$, last layer = 1",
+            "log": "y",
+            "y_limits": (1e-16, 1e3),
+            "x_limits": (0, layers + 1),
+            "legend": "lower right",
+        }
+        return plotting.graphs([panel], width=8)
+
+    knobs = {"activation": ACTIVATIONS, "hidden layers": [str(depth) for depth in DEPTHS]}
+    return lectures.States(knobs, draw, (0, 2))
 
 
 # %%

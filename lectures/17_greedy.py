@@ -15,10 +15,11 @@ Learning?"
 
 import dataclasses
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tf_kit import data, experiments, lectures, plotting
+from tf_kit import data, experiments, lectures, networks, plotting, pretraining
 
 TITLE = "Greedy layer-wise pretraining"
 SECONDS = 90
@@ -97,6 +98,40 @@ def plot(results):
                 axes.imshow(image, cmap="gray", vmin=-high, vmax=high)
                 axes.axis("off")
     return figure
+
+
+# %% [markdown]
+# Things that move: `tf-kit lecture 17 --animate`.
+
+
+# %%
+class Filters(keras.callbacks.Callback):
+    """Keeps the kernel of the first layer after each epoch."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.kernels = layer, [np.array(layer.kernel)]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.kernels.append(np.array(self.layer.kernel))
+
+
+def animation(config):
+    """Filters of the first layer while it is pretrained without labels."""
+    train, _, _ = data.load(config.data, seed=0)
+    x = train.all_x[:5000]
+    encoder = networks.mlp((config.units,), None, input_shape=x.shape[1:], seed=0)
+    model = pretraining.DenoisingAutoencoder(encoder, rate=0.1)
+    model.compile(keras.optimizers.Adam(0.003))
+    watch = Filters(encoder.get_layer("hidden_1"))
+    model.fit(x, batch_size=32, epochs=config.pretrain_epochs, verbose=0, callbacks=[watch])
+    strongest = np.sort(np.argsort(-np.linalg.norm(watch.kernels[-1], axis=0))[:60])
+
+    def draw(epoch):
+        images = watch.kernels[epoch][:, strongest].T.reshape(-1, *x.shape[1:3])
+        return plotting.tiles(images, columns=12, title=f"filters after epoch {epoch}", symmetric=True)
+
+    return lectures.States({"epoch": [str(epoch) for epoch in range(len(watch.kernels))]}, draw)
 
 
 # %%

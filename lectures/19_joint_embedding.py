@@ -21,6 +21,7 @@ import dataclasses
 import warnings
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -174,13 +175,57 @@ def plot(results):
         panels.append(
             {
                 "series": {run: (measured, results[run][name]) for run in runs},
-                "title": title,
+                "title": "collapse",
+                "y_label": title,
                 "x_label": "epoch",
                 "y_limits": (0, 1.35 * max(results["VICReg"][name])),
                 "legend": "upper right",
             }
         )
     return plotting.images_and_graphs(results["images"], panels)
+
+
+# %% [markdown]
+# Things that move: `tf-kit lecture 19 --sliders`.
+
+
+# %%
+TEMPERATURES = (0.05, 0.2, 0.5, 2.0)
+
+
+def sliders(config):
+    """Embeddings of digits, as they learn, by loss: SimCLR at four temperatures, VICReg, and VICReg that collapses."""
+    train, _, _ = data.load(config.data, seed=0)
+    x, y, epochs = train.x[:600], train.y[:600], 4
+    losses = {f"SimCLR, τ = {each:g}": (SimCLR, {"temperature": each}) for each in TEMPERATURES}
+    losses |= {"VICReg": (VICReg, {}), "VICReg, no variance term": (VICReg, {"variance_weight": 0})}
+    found = []
+    for method, options in losses.values():
+        model = method(networks.mlp((64,), num_classes=None, seed=0), (16,), VIEWS, **options)
+        model.compile(keras.optimizers.Adam(0.01))
+        states = []
+        for epoch in range(epochs + 1):
+            if epoch:
+                model.fit(x, batch_size=60, epochs=1, verbose=0)
+            states.append(np.asarray(model.projector(model.encoder(x))) if epoch else None)
+        first = states[1] - states[1].mean(axis=0)  # the frame of all pictures of a loss
+        found.append((states[1:], np.linalg.svd(first, full_matrices=False)[2][:2], np.abs(first).max()))
+
+    def draw(loss, epoch):
+        states, frame, reach = found[loss]
+        z = states[epoch]
+        place = (z - z.mean(axis=0)) @ frame.T
+        with plt.rc_context(plotting.STYLE):
+            figure, axes = plt.subplots(figsize=(7, 5.4), layout="constrained")
+            dots = axes.scatter(*place.T, c=y, cmap="tab10", s=14, vmin=-0.5, vmax=9.5)
+            figure.colorbar(dots, ticks=range(10), label="digit")
+            axes.set(xlim=(-2 * reach, 2 * reach), ylim=(-2 * reach, 2 * reach))
+            axes.set(xlabel="first direction of the embedding", ylabel="second direction")
+            axes.set_title(f"deviation of a feature: {z.std(axis=0).mean():.3f}")
+        return figure
+
+    knobs = {"loss": list(losses), "epoch": [str(epoch) for epoch in range(1, epochs + 1)]}
+    return lectures.States(knobs, draw, (1, 0))
 
 
 # %%

@@ -126,7 +126,7 @@ def plot(results):
                 "series": series,
                 "title": f"by {x_label.split()[0]}",
                 "x_label": x_label,
-                "y_label": "excess cost" if of is None else "",
+                "y_label": "excess cost",
                 "log": "y" if of is None else "xy",
             }
         )

@@ -4,16 +4,20 @@ A new demo in the folder is tested like the others. Each demo runs once for all 
 longer than a few seconds run under `pytest -m slow`; every wing has a demo that runs without it.
 """
 
+import ast
 import copy
 import dataclasses
 import functools
 import inspect
+import re
+import sys
 
 import matplotlib.image
 import numpy as np
 import pytest
 
 from tf_kit import lectures, plotting
+from tf_kit.errors import InputError
 
 DEMOS = lectures.demos()
 LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` runs these
@@ -110,16 +114,31 @@ def test_check_does_not_change_results(demo):
     assert equal(results_of(demo), before)
 
 
+def assert_axes_are_named(figure):
+    """Every axis with numbers has a name; words at the ticks speak for themselves."""
+    figure.draw_without_rendering()
+    for axes in figure.get_axes():
+        if axes.axison and axes.get_visible():
+            for axis in (axes.xaxis, axes.yaxis):
+                shown = "".join(tick.get_text() for tick in axis.get_ticklabels() if tick.get_visible())
+                words = re.sub(r"\\[a-z]+", "", shown)  # `\mathdefault` around powers of ten
+                named = axis.get_label_text() or any(map(str.isalpha, words))
+                assert named or not words, f"the axis with {words} in {axes.get_title()!r} has no name"
+
+
 @every_run
 def test_figure_has_content(demo, tmp_path):
     figure = module_of(demo).plot(results_of(demo))
     for axes in figure.get_axes():
         assert axes.has_data() or not axes.axison or not axes.get_visible(), "an empty panel"
+    assert_axes_are_named(figure)
+    plotting.framed(figure, demo.question, module_of(demo).check(results_of(demo)))
     path = plotting.save(figure, tmp_path / "figure.png")
     image = matplotlib.image.imread(path)[..., :3]
     height, width, _ = image.shape
     assert width >= 800
     assert height >= 300
+    assert width <= 2.1 * height, "wider than a slide"
     inked = np.mean(image.min(axis=2) < 0.95)
     assert inked > 0.01, f"only {inked:.1%} of the figure is not white"
     assert len(np.unique((255 * image).astype("uint8").reshape(-1, 3), axis=0)) > 20
@@ -435,11 +454,22 @@ def test_opens_as_notebook(demo, tmp_path):
     assert path == tmp_path / f"{demo.path.stem}.ipynb"
     notebook = jupytext.read(path)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    assert len(code) >= 5, "the cells: install, imports, Config, run, check, plot, main"
+    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert len(code) >= 7, "the cells: install, parameters, imports, Config, run, check, plot, main"
     for source in code:
-        compile(source.replace("# %pip", "#"), path.name, "exec")
-    assert "lectures.main(globals())" in code[-1]
-    assert any(lectures.question(source.strip('"')) == demo.question for source in code)
+        compile(re.sub(r"(?m)^( *)%pip.*", r"\1pass", source), path.name, "exec")
+    assert any("lectures.main(globals())" in source for source in code)
+    assert text[0] == f"# {demo.number} {demo.title}\n\n**{demo.question}**"
+    assert text[1].count("$$") >= 2, "an equation"
+    assert any(each.startswith("**Claim:**") for each in text)
+    assert text[-1].startswith("<details><summary>Show what to expect</summary>")
+    assert not any("Claim:" in source for source in code), "the docstring is prose"
+    given = {}
+    exec(code[1], given)
+    assert module_of(demo).Config(**given["PARAMETERS"]) == module_of(demo).Config()
+    changed = re.search(r"Change `(\w+)` to `(.+?)`", text[-2])
+    assert changed[1] in given["PARAMETERS"]
+    assert ast.literal_eval(changed[2]) != given["PARAMETERS"][changed[1]]
     assert notebook.metadata["kernelspec"]["name"] == "python3"
 
 
@@ -458,7 +488,10 @@ def test_notebook_runs_from_top_to_bottom(tmp_path):
     )
     client.execute()
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
-    assert demo.question in printed
+    assert printed.startswith(demo.question)
+    assert not [
+        out for cell in notebook.cells for out in cell.get("outputs", []) if out.get("name") == "stderr"
+    ]
     assert list((tmp_path / "figures").glob("*.png"))
 
 
@@ -473,3 +506,19 @@ def test_network_over_two_processes_gets_the_weights_of_one():
     results["machines"] = {"difference": 1e-3, "jobs": found["two_jobs"].tolist(), "seconds": [1.0, 2.0]}
     with pytest.raises(AssertionError, match="differs"):
         module_of(demo).check(results)
+
+
+def test_first_cell_installs_what_it_is_told_or_tells_what_to_do():
+    told = lectures.notebooks.first_cell("git+https://example.org/kit")
+    assert '%pip install -q "git+https://example.org/kit"' in told
+    with pytest.raises(InputError, match="one line without quotes"):
+        lectures.write_notebook(DEMOS[0], "unused", install='a"; import os')
+
+
+def test_changed_parameter_whose_claim_fails_gives_an_answer(monkeypatch, capsys, tmp_path):
+    """A notebook shows a sentence, not a traceback."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    module = module_of(lectures.find("machines"))
+    lectures.main({**vars(module), "PARAMETERS": {"machines": False, "bandwidth": 1e3}})
+    assert "With these parameters the claim does not hold: speed on 16 machines" in capsys.readouterr().out

@@ -22,7 +22,15 @@ class _Lectures(Group):
         demo = lectures.find(name)
         return Command(
             name,
-            params=[*lectures.flags(demo), *lectures.general_flags(), _NOTEBOOK, _SLIDES],
+            params=[
+                *lectures.flags(demo),
+                *lectures.general_flags(),
+                _NOTEBOOK,
+                _INSTALL,
+                _SLIDES,
+                _SLIDERS,
+                _ANIMATE,
+            ],
             callback=lambda **options: _run(demo, **options),
             help=lectures.docstring(demo),
             short_help=demo.question,
@@ -34,10 +42,30 @@ _NOTEBOOK = click.Option(
 )
 
 
+_INSTALL = click.Option(
+    ["--install"],
+    default="",
+    metavar="ADDRESS",
+    help="What the first cell of the notebook installs where the kit is missing: a wheel or git+https://…",
+)
+
+
 _SLIDES = click.Option(
     ["--slides"],
     is_flag=True,
     help="Write question, figure, answer and code as slides, one HTML file in the folder, in place of the figure.",
+)
+
+
+_SLIDERS = click.Option(
+    ["--sliders"],
+    is_flag=True,
+    help="Write a page with sliders, one HTML file that works without Python, in place of the figure.",
+)
+
+
+_ANIMATE = click.Option(
+    ["--animate"], is_flag=True, help="Write an animation, a GIF, in place of the figure."
 )
 
 
@@ -55,15 +83,23 @@ def lecture() -> None:
     """
 
 
-def _run(demo, quick, out, notebook, slides, **changes):
+def _run(demo, quick, out, notebook, install, slides, sliders, animate, **changes):
     from tf_kit import lectures
+    from tf_kit.lectures.catalog import moving
+
+    for kind, wanted in (("sliders", sliders), ("animation", animate)):
+        if wanted:
+            moving(demo, kind)
 
     if notebook:
-        click.echo(f"{lectures.write_notebook(demo, out)}")
+        click.echo(f"{lectures.write_notebook(demo, out, install)}")
         return
     flags.import_tensorflow()
     module = lectures.load(demo)
     config = lectures.configure(module, quick, **changes)
+    if sliders or animate:
+        _write_moving(demo, module, config, Path(out), sliders, animate)
+        return
     if slides:
         _write_deck([(demo, module, config)], Path(out) / f"{demo.path.stem}.html")
         return
@@ -72,6 +108,18 @@ def _run(demo, quick, out, notebook, slides, **changes):
     except AssertionError as error:
         click.echo(f"tf-kit: the claim does not hold: {error}", err=True)
         raise SystemExit(1) from None
+
+
+def _write_moving(demo, module, config, out, sliders, animate):
+    """Write the page with sliders and the animation of a demo."""
+    from tf_kit.lectures import states
+
+    if sliders:
+        path = out / f"{demo.path.stem}_sliders.html"
+        click.echo(f"{states.write_page(module.sliders(config), path, demo.question)}")
+    if animate:
+        path = out / f"{demo.path.stem}.gif"
+        click.echo(f"{states.write_animation(module.animation(config), path)}")
 
 
 def _write_deck(demos, path):

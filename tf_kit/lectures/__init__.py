@@ -7,6 +7,8 @@ A demo is a percent script `NN_topic.py` with a docstring whose first line is it
     check(results) -> str      asserts the claim of the docstring and returns the answer in one sentence
     plot(results) -> figure    draws the results
 
+and, where something moves, `sliders(config) -> States` and `animation(config) -> States`.
+
 It ends with `if __name__ == "__main__": lectures.main(globals())`, so that it runs as a program, imports as a module
 and opens as a notebook.
 """
@@ -24,10 +26,12 @@ from tf_kit.lectures.catalog import (
 )
 from tf_kit.lectures.notebooks import write_notebook
 from tf_kit.lectures.performance import general_flags, main, perform
+from tf_kit.lectures.states import States
 from tf_kit.options import option
 
 __all__ = [
     "Demo",
+    "States",
     "configure",
     "demos",
     "docstring",

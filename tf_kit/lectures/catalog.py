@@ -29,6 +29,7 @@ class Demo:
         question: first line of the docstring.
         seconds: duration at full size on two cores.
         path: path of the file.
+        functions: names of its functions; `sliders` and `animation` are there if the demo moves.
     """
 
     number: str
@@ -37,6 +38,7 @@ class Demo:
     question: str
     seconds: float
     path: Path
+    functions: tuple[str, ...] = ()
 
 
 def folder() -> Path:
@@ -146,7 +148,22 @@ def _describe(path):
     }
     number, topic = path.stem.split("_", 1)
     asked = question(ast.get_docstring(tree))
-    return Demo(number, topic, constants["TITLE"], asked, constants["SECONDS"], path)
+    functions = tuple(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+    return Demo(number, topic, constants["TITLE"], asked, constants["SECONDS"], path, functions)
+
+
+def moving(demo: Demo, kind: str) -> None:
+    """Check that a demo declares `sliders` or `animation`.
+
+    Raises:
+        InputError: it does not; the message lists the demos that do.
+    """
+    if kind not in demo.functions:
+        having = ", ".join(each.number for each in demos() if kind in each.functions)
+        what = {"sliders": "sliders", "animation": "an animation"}[kind]
+        flag = {"sliders": "--sliders", "animation": "--animate"}[kind]
+        rule = f"be given for a demo with {what}"
+        refuse("moving.demo", rule, f"demo {demo.number}", f"These have {what}: {having}", flag=flag)
 
 
 def _tree(path):

@@ -1,25 +1,44 @@
-"""Notebooks of the demos."""
+"""Notebooks of the demos: prose, parameters, the demo in steps, and something to change."""
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import re
 from pathlib import Path
 
 from tf_kit.checks import refuse
-from tf_kit.lectures.catalog import Demo
+from tf_kit.lectures.catalog import Demo, docstring
+from tf_kit.lectures.index import read
+
+FIRST = """import importlib.util
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow prints its log lines
+if importlib.util.find_spec("tf_kit") is None:  # in a fresh environment, such as Colab
+    {install}"""
+MISSING = """raise ModuleNotFoundError("Install tf-kit in this environment, then run this cell again.")"""
 
 
-def write_notebook(demo: Demo, out: str | Path) -> Path:
+def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
     """Write a demo as a notebook that opens in Jupyter and on Colab.
+
+    The docstring becomes prose, followed by the equations of `notebooks.toml`; then come a cell that installs the kit
+    where it is missing, a cell of parameters, the cells of the demo, the sliders if it has them, and a parameter to
+    change with a hidden expectation.
 
     Args:
         demo: the demo.
         out: folder for the notebook.
+        install: what pip is to install where the kit is missing, such as the address of a wheel or
+            `"git+https://…"`. Defaults to "", the repository's address in pyproject.toml; if there is none, the cell
+            tells what to do.
 
     Returns:
         Path of the notebook.
 
     Raises:
-        InputError: jupytext is not installed.
+        InputError: jupytext is not installed, or `install` is not one line.
     """
     try:
         import jupytext
@@ -27,11 +46,75 @@ def write_notebook(demo: Demo, out: str | Path) -> Path:
     except ModuleNotFoundError:
         remedy = '`pip install "tf-kit[labs]"` installs it'
         refuse("write_notebook", "find the package jupytext", "no such package", remedy, flag="--notebook")
+    if re.search(r"[\n\r\"]", install):
+        refuse("write_notebook.install", "be one line without quotes", repr(install), flag="--install")
+    new, added = nbformat.v4, read("notebooks.toml").get(demo.topic, {})
     notebook = jupytext.read(demo.path, fmt="py:percent")
-    install = "# In an environment without the kit, such as a fresh Colab:\n# %pip install <the kit's wheel>"
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(install))
+    cells = notebook.cells[1:]  # without the docstring
+    head = [new.new_markdown_cell(text) for text in prose(demo, added.get("equations", [])) if text]
+    head += [new.new_code_cell(first_cell(install)), new.new_code_cell(parameters(demo))]
+    named = f"__doc__ = {demo.question!r}  # printed first"
+    source = notebook.cells[0].source.split('"""', 2)[2].strip()  # the imports stand below the docstring
+    last = [new.new_code_cell("lectures.states.show(sliders(Config.quick()))")] if _moves(demo) else []
+    last += [new.new_markdown_cell(text) for text in (something_to_change(added) if added else ())]
+    notebook.cells = [*head, new.new_code_cell(f"{source}\n\n{named}"), *cells, *last]
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     path = Path(out) / f"{demo.path.stem}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     jupytext.write(notebook, path)
     return path
+
+
+def first_cell(install: str = "") -> str:
+    """Return the source of the cell that installs the kit where it is missing."""
+    address = install or _repository()
+    return FIRST.format(install=f'%pip install -q "{address}"' if address else MISSING)
+
+
+def _repository():
+    """Return the address of the repository for pip, as pyproject.toml gives it, or ""."""
+    try:
+        lines = importlib.metadata.metadata("tf-kit").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    found = dict(line.split(", ", 1) for line in lines)
+    return f"tf-kit @ git+{found['Repository']}" if "Repository" in found else ""
+
+
+def prose(demo: Demo, equations: list[str]) -> list[str]:
+    """Return the docstring of a demo as Markdown: title and question, experiment, equations, claim and references."""
+    asked, *paragraphs = docstring(demo).split("\n\n")
+    claim = next(i for i, text in enumerate(paragraphs) if text.startswith("Claim:"))
+    before, after = paragraphs[:claim], paragraphs[claim:]
+    typeset = "\n\n".join(f"$$ {equation} $$" for equation in equations)
+    named = [re.sub(r"^(\w+):", r"**\1:**", text, flags=re.M) for text in after]
+    return [
+        f"# {demo.number} {demo.title}\n\n**{asked}**",
+        "\n\n".join([*before, typeset]),
+        "\n\n".join(named),
+    ]
+
+
+def parameters(demo: Demo) -> str:
+    """Return the source of the cell of parameters: one line for each field of `Config`, with its help."""
+    tree = ast.parse(demo.path.read_text(encoding="utf-8"))
+    config = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config")
+    lines = ["# Parameters: change them here, then run all cells.", "PARAMETERS = {"]
+    for field in config.body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            assert isinstance(field.value, ast.Call)  # of lectures.option
+            default, meaning = (ast.literal_eval(each) for each in field.value.args)
+            lines.append(f'    "{field.target.id}": {default!r},  # {meaning}')
+    return "\n".join([*lines, "}"])
+
+
+def something_to_change(added: dict[str, str]) -> list[str]:
+    """Return the cells that ask what a changed parameter does, with the expectation hidden."""
+    name, value = added["change"].split(" = ")
+    asked = f"## What do you expect?\n\nChange `{name}` to `{value}` in the cell of parameters. What do you expect?"
+    hidden = f"<details><summary>Show what to expect</summary>\n\n{added['expect']}\n\n</details>"
+    return [f"{asked} Run all cells again to see it.", hidden]
+
+
+def _moves(demo):
+    return "sliders" in demo.functions

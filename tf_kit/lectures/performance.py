@@ -88,7 +88,7 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
 
 
 def main(namespace: Mapping[str, Any]) -> None:
-    """Run a demo as a program, with the arguments of the command line, or in a notebook, with the defaults.
+    """Run a demo as a program, with the arguments of the command line, or in a notebook, with its `PARAMETERS`.
 
     Args:
         namespace: `globals()` of the demo.
@@ -96,7 +96,11 @@ def main(namespace: Mapping[str, Any]) -> None:
     module = sys.modules[namespace["__name__"]]
     if "ipykernel" in sys.modules:
         module.__file__ = namespace.get("__file__", f"{namespace['TITLE'].lower().replace(' ', '_')}.py")
-        perform(module, module.Config(), "figures")
+        config = module.Config(**namespace.get("PARAMETERS", {}))
+        try:
+            perform(module, config, "figures")
+        except AssertionError as error:  # a reader who changes a parameter gets an answer, not a traceback
+            click.echo(f"With these parameters the claim does not hold: {error}")
         return
 
     def command(quick, out, **changes):
