@@ -160,6 +160,13 @@ def test_same_file_is_listed_even_if_its_answers_are_known(tmp_path):
     assert (found.same_file, found.exercises) == (True, {})
 
 
+@pytest.mark.parametrize("code", ["def f(:", "x = " + "(" * 500, "\x00", "x = 1\n" * 3, "f'{" * 300])
+def test_code_that_python_cannot_read_has_few_features(code, recwarn):
+    assert len(similarity.features_of(code)) <= 1
+    assert not similarity.features_of("s = '\\d'") & similarity.features_of(LEAKY)
+    assert not recwarn.list
+
+
 def test_answers_of_another_kind_are_not_alike(tmp_path):
     other = (
         "def leaky_relu(x, slope):\n    y = x.copy()\n    for i in np.ndindex(*y.shape):\n        y[i] *= "

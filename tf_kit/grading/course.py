@@ -121,7 +121,9 @@ def grade(
         moved, place = changes.moves(before, grades), Path(out, "changes.csv")
         reports.save(place, reports.csv_of(changes.rows(moved)))
         click.echo(changes.text(moved, len(before.keys() & {grade.key for grade in grades}), str(place)))
-    click.echo(f"{taken:.1f} s; record, reports and figure in {out}")
+    click.echo(
+        f"{taken:.1f} s; the class on one page: {Path(out, 'class.html')}; record and reports next to it"
+    )
     return grades
 
 

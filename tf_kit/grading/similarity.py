@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import collections
 import dataclasses
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -60,7 +61,11 @@ def alike(found: Sequence[Submission], lab: Lab) -> list[Alike]:
     """
     answers: dict[str, dict[Key, frozenset[Feature]]] = {id: {} for id in lab.exercises}
     for submission in found:
-        for id, code in _answers(submission, lab):
+        try:
+            codes = dict(_answers(submission, lab))
+        except Exception:  # whatever a notebook provokes costs no more than its comparison
+            continue
+        for id, code in codes.items():
             features = features_of(code)
             if features:
                 answers[id][submission.key] = features
@@ -112,7 +117,9 @@ def features_of(code: str) -> frozenset[Feature]:
         True
     """
     try:
-        tree = ast.parse(code)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of invalid escapes in a student's strings
+            tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
     own = {name for node in ast.walk(tree) for name in _bound(node)}
