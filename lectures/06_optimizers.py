@@ -235,7 +235,8 @@ def sliders(config):
                 path = np.clip(np.nan_to_num(paths[name, steepness][:, rate], nan=1e3), -1e3, 1e3)
                 draw_path(axes, name, path, valley(steepness, config.angle)[0], side, side)
                 left = np.hypot(*path[-1]) / np.hypot(*path[0])
-                axes.set_title(f"{name}: {min(left, 9.99):.0%} of the way left after 60 steps", fontsize=12)
+                words = f"{left:.0%} of the way left after 60 steps" if left <= 1 else "diverges"
+                axes.set_title(f"{name}: {words}", fontsize=12)
         return figure
 
     names = [f"{rate:g}" for rate in SHOWN_RATES]
@@ -264,7 +265,11 @@ def animation(config):
                 axes.plot(*path[-1], marker, color=color, markersize=10, label=name)
             axes.plot(0, 0, "*", color="black", markersize=16)
             axes.set(
-                xlim=(-1.4, 0.6), ylim=(-1.4, 0.6), xlabel=r"$\theta_1$", ylabel=r"$\theta_2$", aspect="equal"
+                xlim=(-1.2, 0.4),
+                ylim=(-0.95, 0.45),
+                xlabel=r"$\theta_1$",
+                ylabel=r"$\theta_2$",
+                aspect="equal",
             )
             axes.set_title(f"step {steps[place]}")
             axes.legend(loc="lower right", fontsize=11)

@@ -126,7 +126,8 @@ def plot(results):
 
 
 # %%
-DEPTHS = (2, 4, 8, 16, 32)
+NAMES = ("sigmoid", "tanh", "ReLU")
+DEPTHS = (2, 4, 8, 16)
 
 
 def sliders(config):
@@ -142,17 +143,17 @@ def sliders(config):
         series = {each: (np.arange(1, layers + 1), found[name, each, layers]) for each in INITIALIZATIONS}
         panel = {
             "series": series,
-            "title": f"{name}, {layers} hidden layers",
+            "title": f"{NAMES[activation]}, {layers} hidden layers",
             "x_label": "hidden layer",
             "y_label": r"$\|\delta\|$, last layer = 1",
             "log": "y",
-            "y_limits": (1e-16, 1e3),
+            "y_limits": (1e-12, 1e3),
             "x_limits": (0, layers + 1),
             "legend": "lower right",
         }
         return plotting.graphs([panel], width=8)
 
-    knobs = {"activation": ACTIVATIONS, "hidden layers": [str(depth) for depth in DEPTHS]}
+    knobs = {"activation": NAMES, "hidden layers": [str(depth) for depth in DEPTHS]}
     return lectures.States(knobs, draw, (0, 2))
 
 

@@ -190,7 +190,7 @@ def plot(results):
 
 
 # %%
-TEMPERATURES = (0.05, 0.2, 0.5, 2.0)
+TEMPERATURES = (0.05, 0.5, 2.0)
 
 
 def sliders(config):

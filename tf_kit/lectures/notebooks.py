@@ -77,7 +77,7 @@ def _repository():
         lines = importlib.metadata.metadata("tf-kit").get_all("Project-URL") or []
     except importlib.metadata.PackageNotFoundError:
         return ""
-    found = dict(line.split(", ", 1) for line in lines)
+    found = {name: address for name, address in (line.split(", ", 1) for line in lines)}
     return f"tf-kit @ git+{found['Repository']}" if "Repository" in found else ""
 
 

@@ -56,14 +56,14 @@ class States:
 
 
 def picture(figure: Any) -> bytes:
-    """Return a figure as a PNG file with a palette of 64 colors, and close it."""
+    """Return a figure as a PNG file with a palette of 256 colors, and close it."""
     import matplotlib.pyplot as plt
     from PIL import Image
 
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=90, facecolor="white")
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 
@@ -120,7 +120,10 @@ def write_animation(states: States, path: str | Path, seconds: float = 8.0) -> P
     """
     from PIL import Image
 
-    frames = [Image.open(io.BytesIO(each)).convert("P") for each in states.pictures()]
+    frames = [Image.open(io.BytesIO(each)).convert("RGB") for each in states.pictures()]
+    # One palette for all frames, from the last, in which everything has appeared, so that no color flickers.
+    palette = frames[-1].quantize(256, dither=Image.Dither.NONE)
+    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     times = [max(40, round(1000 * seconds / len(frames)))] * (len(frames) - 1) + [2000]

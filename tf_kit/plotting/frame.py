@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INCH = 72  # points
 LINE = 1.35  # height of a line, in font sizes
@@ -43,7 +44,7 @@ def framed(figure: Figure, title: str = "", caption: str = "") -> Figure:
     tall = max(height + top + bottom + sum(legends), width / WIDEST)
     figure.set_size_inches(width, tall)
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if isinstance(engine, ConstrainedLayoutEngine):
         low = bottom + sum(legends)
         engine.set(rect=(0, low / tall, 1, 1 - (top + low) / tall))
     for legend in figure.legends:

@@ -104,8 +104,8 @@ def draw_network(
         _draw_places(axes, places, spots)
     for layer, kernel in enumerate(kernels):
         crossing = places is not None and places[layer] != places[layer + 1]
-        ends = [(shown[k], spots[k], gone[k]) for k in (layer, layer + 1)]
-        _draw_edges(axes, layer, kernel, *ends, crossing, backward, weights)
+        start, end = ((shown[k], spots[k], gone[k]) for k in (layer, layer + 1))
+        _draw_edges(axes, layer, kernel, start, end, crossing, backward, weights)
     for layer, (units, places_of, away) in enumerate(zip(shown, spots, gone, strict=True)):
         values = numbers[layer] if numbers is not None else None
         _draw_units(axes, layer, units, places_of, away, values)
