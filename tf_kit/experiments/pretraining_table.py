@@ -33,7 +33,7 @@ from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import write_text
 from tf_kit.runs.precision import choose as choose_precision
 from tf_kit.runs.progress import Progress
-from tf_kit.runs.training_data import refuse_without_labels
+from tf_kit.runs.training_data import given_reading, refuse_without_labels
 from tf_kit.training.precision import precision as precision_of_layers
 from tf_kit.training.sharing import shared_traces
 
@@ -175,6 +175,9 @@ def run_table(
     quiet: bool = False,
     precision: str | None = None,
     recipe: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    color: str | None = None,
+    labels_file: str | Path | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Train every system with every seed and collect the errors.
@@ -195,6 +198,7 @@ def run_table(
             that Keras has.
         recipe: `"2007"` or `"today"`, see `recipes.rows_for`. Defaults to None, the same short training with Adam
             for all rows, see `settings_for`.
+        image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Settings`, or of every row of the recipe, to change.
 
     Returns:
@@ -206,14 +210,15 @@ def run_table(
     seeds = count("run_table.seeds", seeds)
     chosen = dict.fromkeys(systems or SYSTEMS)  # a system that is named twice counts once
     systems = [choice("run_table.systems", system, tuple(SYSTEMS)) for system in chosen]
-    splits = data.load(name, seed=0, data_dir=data_dir)
+    reading = given_reading(image_size, color, labels_file)
+    splits = data.load(name, seed=0, data_dir=data_dir, **reading)
     if not splits[0].num_classes:
         refuse_without_labels("run_table.name", name)
     settings: Settings | Rows = (
         rows_for(recipe, len(splits[0]), **changes) if recipe else settings_for(len(splits[0]), **changes)
     )
     options = {"command": "table", "data": name, "data_dir": data_dir and str(data_dir), "systems": systems}
-    options |= dataclasses.asdict(settings)
+    options |= dataclasses.asdict(settings) | reading
     used, why = _choose_precision(precision, settings, splits[0].x, out if resume else None)
     options |= {"precision": used} if used else {}
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
@@ -223,7 +228,7 @@ def run_table(
         progress.print(why)
     with shared_traces(), precision_of_layers(used):
         for seed in range(seeds):
-            splits = splits if seed == 0 else data.load(name, seed=seed, data_dir=data_dir)
+            splits = splits if seed == 0 else data.load(name, seed=seed, data_dir=data_dir, **reading)
             for system in systems:
                 rows[system].append(_train(run, system, seed, settings, splits, options))
     progress.close()

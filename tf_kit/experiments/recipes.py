@@ -151,7 +151,7 @@ LARGE = {
 _FEW = {"pretrain_epochs": 15, "batch_size": 32, "pretrain_batch_size": 32}
 SMALL = {
     "2007": {**_FEW, "epochs": 30},
-    "today": {**_FEW, "epochs": 40, "input_dropout": 0.1, "dropout": 0.2},
+    "today": {**_FEW, "epochs": 40, "learning_rates": (0.003,), "input_dropout": 0.1, "dropout": 0.2},
 }
 _SMALL_UNITS = {"deep": (128, 128, 128), "shallow": (128,)}
 _SMALL_PRETRAINING_RATES = {"dbn": 0.1, "autoencoder": 0.003, "supervised": 0.003}

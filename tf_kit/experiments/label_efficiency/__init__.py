@@ -26,7 +26,8 @@ from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import write_text
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.run import Run
-from tf_kit.runs.training_data import refuse_without_labels
+from tf_kit.runs.training_data import given_reading, refuse_without_labels
+from tf_kit.training.precision import precision as precision_of_layers
 
 __all__ = ["format_labels", "run_label_efficiency", "settings_for"]
 
@@ -39,6 +40,10 @@ def run_label_efficiency(
     methods: Sequence[str] | None = None,
     data_dir: str | Path | None = None,
     quiet: bool = False,
+    precision: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    color: str | None = None,
+    labels_file: str | Path | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Pretrain by every method, fine-tune and probe with few and with many labels, and test once each.
@@ -62,6 +67,9 @@ def run_label_efficiency(
             encoder is added.
         data_dir: folder of prepared data sets. Defaults to None.
         quiet: whether to show no progress. Defaults to False.
+        precision: `"float32"` or `"bfloat16"`, of pretraining, fine-tuning and probe. Defaults to None, the policy that
+            Keras has.
+        image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Settings` to change, see `settings_for`.
 
     Returns:
@@ -79,16 +87,21 @@ def run_label_efficiency(
         choice("run_label_efficiency.methods", each, IMAGE_METHODS)
         for each in dict.fromkeys(methods or IMAGE_METHODS)  # a method that is named twice counts once
     ]
-    splits = _load(name, 0, data_dir)
+    reading = given_reading(image_size, color, labels_file)
+    if precision is not None:
+        choice("run_label_efficiency.precision", precision, ("float32", "bfloat16"))
+    splits = _load(name, 0, data_dir, reading)
     if not splits[0].num_classes:
         refuse_without_labels("run_label_efficiency.name", name)
     settings = fitting(settings_for(len(splits[0]), **changes), splits)
     rows = rows_of(names)
     options = {"command": "labels", "data": name, "data_dir": data_dir and str(data_dir), "methods": names}
-    options |= dataclasses.asdict(settings)
+    options |= dataclasses.asdict(settings) | reading
+    options |= {"precision": precision} if precision else {}
     progress = Progress(total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
     run = Run(out, options, resume=resume, progress=progress, data=of_set(name, data_dir))
-    found = _cells(run, rows, seeds, splits, settings, options)
+    with precision_of_layers(precision):
+        found = _cells(run, rows, seeds, splits, settings, options, reading)
     progress.close()
 
     results = summarize(name, splits, rows, found, settings)
@@ -100,13 +113,13 @@ def run_label_efficiency(
     return run.finish(results)
 
 
-def _cells(run, rows, seeds, splits, settings, options):
+def _cells(run, rows, seeds, splits, settings, options, reading):
     """Measure every cell of the table: row → number of labels → results of the seeds."""
     name, data_dir = options["data"], options["data_dir"]
     found = {row: {labels: [] for labels in settings.labels} for row in rows}
     for seed in range(seeds):
         if seed:
-            splits = _load(name, shared_seed(seed, settings), data_dir)
+            splits = _load(name, shared_seed(seed, settings), data_dir, reading)
         for row in rows:
             work = Row(run, name, row, seed, settings, splits, options)
             for labels in settings.labels:
@@ -117,9 +130,9 @@ def _cells(run, rows, seeds, splits, settings, options):
     return found
 
 
-def _load(name, seed, data_dir):
+def _load(name, seed, data_dir, reading):
     """Load the splits; refuse examples of val or test that are also in train."""
-    train, val, test = data.load(name, seed=seed, data_dir=data_dir)
+    train, val, test = data.load(name, seed=seed, data_dir=data_dir, **reading)
     refuse_overlap(train, val, ("train", "val"))
     refuse_overlap(train, test, ("train", "test"))
     return train, val, test
