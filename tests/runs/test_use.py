@@ -148,7 +148,7 @@ def test_savedmodel_scales_pixels_and_knows_its_classes(run, tmp_path):
 def test_format_without_its_packages_names_the_command_that_installs_them(run, monkeypatch):
     monkeypatch.setattr(runs.exporting, "_is_installed", lambda name: False)
     with pytest.raises(
-        InputError, match=r"which needs onnx and tf2onnx. `pip install onnx tf2onnx onnxruntime`"
+        InputError, match=r'which needs onnx and tf2onnx\. `pip install "tf-kit\[export\]"` installs'
     ):
         runs.export(run, "onnx")
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tf_kit.cli import flags
-from tf_kit.cli.refusals import Command
+from tf_kit.cli.config import CONFIG, ConfiguredCommand
 
 RUN = click.argument("run", type=click.Path())
 EPOCHS = flags.number("--epochs", "Passes over the labelled examples", default=30)
@@ -18,7 +18,7 @@ def _learning_rate(default: float):
     return flags.number("--learning-rate", "Learning rate of Adam", float, default=default, above=0)
 
 
-@click.command(cls=Command, short_help="Train the encoder of a run on labels.")
+@click.command(cls=ConfiguredCommand, short_help="Train the encoder of a run on labels.")
 @RUN
 @flags.LABELS
 @EPOCHS
@@ -35,6 +35,7 @@ def _learning_rate(default: float):
 @flags.precision("that of the encoder")
 @flags.out("a folder within RUN")
 @flags.RESUME
+@CONFIG
 @flags.on_replicas
 def finetune(run: str, labels: int | float | None, out: str | None, **options: Any) -> None:
     """Train the pretrained encoder in the run folder RUN on labels.
@@ -46,7 +47,9 @@ def finetune(run: str, labels: int | float | None, out: str | None, **options: A
     _classify("finetune", finetune_run, run, labels, out, options)
 
 
-@click.command(cls=Command, short_help="Measure the encoder of a run with a linear classifier and neighbors.")
+@click.command(
+    cls=ConfiguredCommand, short_help="Measure the encoder of a run with a linear classifier and neighbors."
+)
 @RUN
 @flags.LABELS
 @EPOCHS
@@ -65,6 +68,7 @@ def finetune(run: str, labels: int | float | None, out: str | None, **options: A
 @flags.precision("that of the encoder")
 @flags.out("a folder within RUN")
 @flags.RESUME
+@CONFIG
 @flags.on_replicas
 def probe(run: str, labels: int | float | None, out: str | None, **options: Any) -> None:
     """Measure the frozen encoder in the run folder RUN.

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from tf_kit.cli import flags
-from tf_kit.cli.refusals import Command, Group
+from tf_kit.cli.config import CONFIG, ConfiguredCommand, file_in, read_config
+from tf_kit.cli.refusals import Group
 from tf_kit.options import flags_of
 from tf_kit.pretraining.methods import METHODS, SIZES, EncoderOptions, Method
 
@@ -24,11 +25,11 @@ SECTIONS = {
     "Data": ("data", "data_dir", "image_size", "color", "unlabeled", "labels_file", "labels", "length"),
     "Encoder": ("encoder", "units", "activation", "filters", "patch_size", "width", "depth"),
     "Training": ("epochs", "batch_size", "learning_rate", "precision", "seed", "monitor_every", "keep"),
-    "Run": ("out", "resume", "replicas", "strategy", "help"),
+    "Run": ("out", "resume", "config", "replicas", "strategy", "help"),
 }
 
 
-class _MethodCommand(Command):
+class _MethodCommand(ConfiguredCommand):
     """Command of one method, which refuses a flag of another method with the names of the methods that have it."""
 
     def format_options(self, ctx, formatter):
@@ -65,6 +66,11 @@ class _Methods(Group):
 
     def parse_args(self, ctx, args):
         names = [word for word in args if word in METHODS]
+        file = file_in(args)
+        if file and not names:
+            method = str(read_config(file, ctx).get("method", ""))
+            if method in METHODS:
+                args, names = [method, *args], [method]
         if args and args[0].startswith("-") and names:  # flags are allowed before the method
             args = [names[0], *(word for i, word in enumerate(args) if i != args.index(names[0]))]
         return super().parse_args(ctx, args)
@@ -130,10 +136,10 @@ def _helps(method: Method) -> dict[str, str]:
 def _shared(name: str, method: Method) -> list:
     out = flags.out(f"runs/{name}-<data>")
     if method.reads_text:
-        return [TEXT, flags.DATA_DIR, flags.SEED, out, flags.RESUME]
+        return [TEXT, flags.DATA_DIR, flags.SEED, out, flags.RESUME, CONFIG]
     labels = [] if method.labels == "ignored" else [flags.LABELS]
     reading = [flags.IMAGE_SIZE, flags.COLOR, flags.UNLABELED, flags.LABELS_FILE]
-    return [flags.DATA, flags.DATA_DIR, *reading, *labels, flags.SEED, out, flags.RESUME]
+    return [flags.DATA, flags.DATA_DIR, *reading, *labels, flags.SEED, out, flags.RESUME, CONFIG]
 
 
 def _flags_of(name: str) -> set[str]:

@@ -43,7 +43,14 @@ def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
 @flags.text(
     "--out", "File, .npz or .parquet", default_text="embeddings.npz in RUN", type=click.Path(), metavar="FILE"
 )
-def embed(run: str, pictures: tuple[str, ...], out: str | None) -> None:
+@flags.text(
+    "--map",
+    "Folder for a map of the embeddings, nearest neighbors, and files for TensorBoard's projector",
+    default_text="none",
+    type=click.Path(),
+    metavar="FOLDER",
+)
+def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None) -> None:
     """Write the embeddings of PICTURES by the encoder in the run folder RUN.
 
     PICTURES are images or folders of images. The file has the names of the images and a vector for each. Files that
@@ -60,6 +67,12 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None) -> None:
     path = Path(run) / "embeddings.npz" if out is None else Path(out)
     found.save(path)
     click.echo(f"{len(found):,} embeddings of {found.x.shape[1]} numbers in {path}")
+    if map is not None:
+        from tf_kit.runs.maps import draw_map
+
+        click.echo(
+            f"{draw_map(found, map)}, and neighbors in {map}; tensorboard --logdir {map} shows them too"
+        )
     _report(found.left_out)
 
 

@@ -16,7 +16,7 @@ from tf_kit.data.splits import Split
 from tf_kit.errors import InputError
 from tf_kit.pretraining import finetune, knn_accuracy, linear_probe
 from tf_kit.pretraining.transfer import share_of_votes_right
-from tf_kit.runs import compare, recorded_data, recorded_division
+from tf_kit.runs import compare, config_file, recorded_data, recorded_division, report
 from tf_kit.runs.confusion import by_class
 from tf_kit.runs.files import read_json, save_model
 from tf_kit.runs.inputs import write_inputs
@@ -176,8 +176,11 @@ def _classify(
     chosen |= {"precision": used} if used else {}
     contents = labelled.contents and labelled.contents | _weights_of(encoder)
     run = Run(out, {"command": kind, **chosen}, resume=resume, data=contents)
-    if run.results:
-        return run.results
+    results = report.finished(run)
+    if results:
+        return results
+    place = {"run": str(Path(folder).resolve()), "data_dir": data_dir and str(data_dir)}
+    config_file.write_config(run.folder, {"command": kind, **place, **chosen})
     for stage, epoch in collapsed_in.items():
         line = f"the embeddings collapsed in epoch {epoch} of its {stage}, so this will gain little"
         run.progress.print(f"{folder}: {line}")
@@ -230,7 +233,7 @@ def _trained_and_tested(kind, run, encoder, labelled, chosen):
         draw_mistakes(run.folder / "figures", z, test.y, test.images, results["test_by_class"])
     save_model(classifier, run.folder / "classifier.keras")
     write_inputs(run.folder, classifier, train.class_names)
-    return run.finish(results)
+    return report.finish(run, results)
 
 
 def _trained(run, stage, classifier, labelled, chosen):

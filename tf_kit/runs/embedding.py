@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
 from tf_kit.runs.files import replacing
 from tf_kit.runs.saved import load_saved, outputs_of, what_was_left_out
@@ -25,12 +26,16 @@ class Embeddings:
         x: float32 (n, d).
         damaged: an error for each file that cannot be read.
         left_out: the files without an embedding, in one line; "" if there are none.
+        paths: the files to read the images from.
+        shape: (height, width, channels) in which the encoder takes an image.
     """
 
     files: tuple[str, ...]
     x: np.ndarray
     damaged: tuple[InputError, ...] = ()
     left_out: str = ""
+    paths: tuple[Path, ...] = ()
+    shape: tuple[int, int, int] = (0, 0, 0)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -72,7 +77,15 @@ def embed(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Embed
     """
     saved = load_saved("embed", run)
     files, x, images, damaged = outputs_of("embed", saved.encoder, saved.shape, pictures)
-    return Embeddings(files, x.reshape(len(x), -1), damaged, left_out=what_was_left_out(images, damaged))
+    path_of = {clean(path): path for path in images.files}
+    return Embeddings(
+        files,
+        x.reshape(len(x), -1),
+        damaged,
+        left_out=what_was_left_out(images, damaged),
+        paths=tuple(path_of[file] for file in files),
+        shape=saved.shape,
+    )
 
 
 def check_ending(subject: str, path: str | Path) -> Path:

@@ -97,7 +97,7 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
     chosen = FORMATS[choice("export.format", format, tuple(FORMATS))]
     missing = [name for name in chosen.needs if not _is_installed(name)]
     if missing:
-        install = f"`pip install {' '.join(chosen.needs)} {chosen.runtime}` installs what it needs"
+        install = '`pip install "tf-kit[export]"` installs what it needs'
         refuse(
             "export.format",
             "be savedmodel where the packages of other formats are missing",

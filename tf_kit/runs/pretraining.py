@@ -21,7 +21,7 @@ from tf_kit.pretraining.methods import (
     own_options,
     refuse_foreign,
 )
-from tf_kit.runs import methods
+from tf_kit.runs import config_file, methods, report
 from tf_kit.runs.encoders import encoder_options, make_encoder
 from tf_kit.runs.figures import draw_results
 from tf_kit.runs.files import save_model
@@ -164,8 +164,10 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     }
     defaults = _defaults(method, sizes["kind"], shape)
     run = Run(out, settings | chosen.own, resume=resume, data=train.contents, defaults=defaults)
-    if run.results:
-        return run.results
+    results = report.finished(run)
+    if results:
+        return results
+    config_file.write_config(run.folder, settings | chosen.own)
     if train.found is not None:
         record_division(run.folder, train.found)
         run.progress.print(f"{name}: {train.found.summary}")
@@ -192,7 +194,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     run.progress.close()
     write_inputs(run.folder, encoder, train.class_names)
     watched = {"collapsed_in": watch.collapsed_in, "kept": watch.kept} if watch else {"collapsed_in": {}}
-    return run.finish({"method": method, "data": name, "stages": last_values(run), **watched})
+    return report.finish(run, {"method": method, "data": name, "stages": last_values(run), **watched})
 
 
 def pretrain_into(

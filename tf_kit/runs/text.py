@@ -14,7 +14,7 @@ from tf_kit.data.text import Text, load_text
 from tf_kit.pretraining import MaskedTokens, TokenEncoder
 from tf_kit.pretraining.methods import own_options
 from tf_kit.randomness import ExampleRandom
-from tf_kit.runs import methods
+from tf_kit.runs import config_file, methods, report
 from tf_kit.runs.files import save_model, write_text
 from tf_kit.runs.precision import choose
 from tf_kit.runs.run import Run
@@ -82,8 +82,10 @@ def pretrain_text(
     }
     defaults = {**own_options(method, {}), "precision": current_precision()}
     run = Run(out, settings, resume=resume, data=of_set(name, data_dir), defaults=defaults)
-    if run.results:
-        return run.results
+    results = report.finished(run)
+    if results:
+        return results
+    config_file.write_config(run.folder, settings)
     if why:
         run.progress.print(why)
     with precision(used):
@@ -102,14 +104,15 @@ def pretrain_text(
     write_text(run.folder / "figures" / "filled_in.txt", fill_in(model, test) + "\n")
     save_model(encoder, run.folder / "encoder.keras")
     history = run.history()["pretraining"]
-    return run.finish(
+    return report.finish(
+        run,
         {
             "method": method,
             "data": name,
             "vocabulary": train.vocabulary,
             "stages": {"pretraining": {metric: values[-1] for metric, values in history.items()}},
             "test": _tested(model, train, test),
-        }
+        },
     )
 
 
