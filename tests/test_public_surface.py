@@ -105,7 +105,8 @@ NAMES = {
     "training": "Trainer strategy",
     "pretraining": "Autoencoder DenoisingAutoencoder RBM DeepBeliefNetwork Supervised pretrain_greedily "
     "MaskedAutoencoder MaskedTokens MaskedVectors PatchEncoder TokenEncoder SimCLR BYOL BarlowTwins VICReg nt_xent "
-    "barlow_twins vicreg byol SimSiam NNCLR SupCon simsiam nnclr supcon finetune linear_probe knn_accuracy",
+    "barlow_twins vicreg byol SimSiam NNCLR SupCon LeJEPA simsiam nnclr supcon lejepa sigreg finetune "
+    "linear_probe knn_accuracy",
     "scaling": "strategy split traffic_bill check_replicas prune quantize distill energy_bill",
     "grading": "check labs.find selftest.solved notebooks.student_notebook",
     "errors": "InputError WorkerLost",
@@ -254,6 +255,9 @@ pretraining.VICReg(pictures, augment=augment)
 pretraining.SimSiam(pictures, augment=augment)
 pretraining.NNCLR(pictures, augment=augment, queue_size=512)
 pretraining.SupCon(pictures, augment=augment, temperature=0.1)
+pretraining.LeJEPA(pictures, augment=augment, num_directions=64)
+pretraining.lejepa(x, x)
+pretraining.sigreg(x, x.T)
 pretraining.simsiam(x, x)
 pretraining.nnclr(x, x)
 pretraining.supcon(x, x, [0, 1])

@@ -273,6 +273,37 @@ def vicreg(za, zb, invariance_weight, variance_weight, covariance_weight):
     return invariance_weight * invariance + variance_weight * variance / 2 + covariance_weight * covariance
 
 
+def epps_pulley(u):
+    """Epps and Pulley 1983 in closed form: n ∫ |φ(t) − e^{−t²/2}|² e^{−t²/2} dt over all t."""
+    n = len(u)
+    pairs = sum(math.exp(-((a - b) ** 2) / 2) for a in u for b in u) / n
+    singles = sum(math.exp(-(a**2) / 4) for a in u)
+    return math.sqrt(2 * math.pi) * (pairs - math.sqrt(2) * singles + n / math.sqrt(3))
+
+
+def sigreg(z, directions):
+    """Balestriero and LeCun 2025: the statistic by the trapezoidal rule over [0, 3], twice, in complex numbers."""
+    total = 0.0
+    for a in directions.T:
+        u = [sum(x * y for x, y in zip(row, a, strict=True)) / math.sqrt(sum(a * a)) for row in z]
+        heights = []
+        for k in range(17):
+            t = 3 * k / 16
+            phi = sum(complex(math.cos(t * each), math.sin(t * each)) for each in u) / len(u)
+            heights.append(abs(phi - math.exp(-t * t / 2)) ** 2 * math.exp(-t * t / 2))
+        total += 2 * len(u) * 3 / 16 * (sum(heights) - (heights[0] + heights[-1]) / 2)
+    return total / directions.shape[1]
+
+
+def lejepa(za, zb, normality_weight, num_directions, random):
+    """Balestriero and LeCun 2025: each view's distance from the mean of the views, and SIGReg of each view."""
+    directions = random.shared_normal((za.shape[1], num_directions))
+    mean = (za + zb) / 2
+    agreement = sum(((z - mean) ** 2).sum() for z in (za, zb)) / (2 * za.size)
+    normality = sum(sigreg(z, directions) for z in (za, zb)) / 2
+    return (1 - normality_weight) * agreement + normality_weight * normality
+
+
 # Measures of collapse: one pair of examples at a time
 
 

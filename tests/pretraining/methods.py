@@ -23,6 +23,7 @@ JOINT = {
     "SupCon": pretraining.SupCon,
     "BarlowTwins": pretraining.BarlowTwins,
     "VICReg": pretraining.VICReg,
+    "LeJEPA": pretraining.LeJEPA,
 }
 
 

@@ -32,6 +32,7 @@ from tf_kit.pretraining import (
     BarlowTwins,
     Classifier,
     DenoisingAutoencoder,
+    LeJEPA,
     MaskedAutoencoder,
     MaskedTokens,
     MaskedVectors,
@@ -152,6 +153,7 @@ METHODS = {  # name → (model, optimizer, inputs, targets)
     "supcon": (lambda: joint(SupCon), lambda **kw: SGD(0.02, **kw), X, np.where(Y < 2, Y, -1)),
     "barlow": (lambda: joint(BarlowTwins, (6, 4)), lambda **kw: SGD(0.02, **kw), X, None),
     "vicreg": (lambda: joint(VICReg), lambda **kw: SGD(0.02, **kw), X, None),
+    "lejepa": (lambda: joint(LeJEPA, num_directions=16), lambda **kw: SGD(0.02, **kw), X, None),
     "finetune": (finetune, lambda **kw: SGD(0.1, momentum=0.9, **kw), IMAGES, Y),
     "probe": (lambda: linear_probe(finetune().encoder, 3), lambda **kw: ADAM(0.01, **kw), IMAGES, Y),
 }

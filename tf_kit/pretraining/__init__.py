@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tf_kit.pretraining.joint_embedding import BarlowTwins as BarlowTwins
     from tf_kit.pretraining.joint_embedding import BatchObjective as BatchObjective
     from tf_kit.pretraining.joint_embedding import JointEmbedding as JointEmbedding
+    from tf_kit.pretraining.joint_embedding import LeJEPA as LeJEPA
     from tf_kit.pretraining.joint_embedding import SimCLR as SimCLR
     from tf_kit.pretraining.joint_embedding import SimSiam as SimSiam
     from tf_kit.pretraining.joint_embedding import SupCon as SupCon
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tf_kit.pretraining.joint_embedding import projection_head as projection_head
     from tf_kit.pretraining.joint_embedding.barlow_twins import barlow_twins as barlow_twins
     from tf_kit.pretraining.joint_embedding.byol import byol as byol
+    from tf_kit.pretraining.joint_embedding.lejepa import lejepa as lejepa
+    from tf_kit.pretraining.joint_embedding.lejepa import sigreg as sigreg
     from tf_kit.pretraining.joint_embedding.nnclr import nnclr as nnclr
     from tf_kit.pretraining.joint_embedding.simsiam import simsiam as simsiam
     from tf_kit.pretraining.joint_embedding.supcon import supcon as supcon
@@ -62,15 +65,18 @@ else:  # hidden from type checkers, which would accept any name if there were a 
                 "BarlowTwins",
                 "BatchObjective",
                 "JointEmbedding",
+                "LeJEPA",
                 "SimCLR",
                 "SimSiam",
                 "SupCon",
                 "VICReg",
                 "barlow_twins",
                 "byol",
+                "lejepa",
                 "nnclr",
                 "nt_xent",
                 "projection_head",
+                "sigreg",
                 "simsiam",
                 "supcon",
                 "vicreg",

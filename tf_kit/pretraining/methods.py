@@ -163,6 +163,23 @@ class VICRegOptions(JointEmbeddingOptions):
 
 
 @dataclasses.dataclass(frozen=True)
+class LeJEPAOptions(JointEmbeddingOptions):
+    """Options of `LeJEPA`."""
+
+    subject = "LeJEPA"
+
+    normality_weight: float = option(
+        0.05,
+        "Weight λ of the distance from a normal distribution; at 0 nothing keeps embeddings from shrinking to a point",
+        at_least=0,
+        at_most=1,
+    )
+    num_directions: int = option(
+        256, "Random directions of each step on which embeddings are to be normal", at_least=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class MaskedAutoencoderOptions(Options):
     """Options of `MaskedAutoencoder`."""
 
@@ -234,7 +251,11 @@ class EncoderOptions(Options):
 
     subject = "pretrain"
 
-    encoder: str | None = option(None, "Kind of encoder", choices=("cnn", "mlp", "vit"))
+    encoder: str | None = option(
+        None,
+        "Kind of encoder: cnn, mlp, vit, resnet18, resnet50, keras:NAME (a model of keras.applications), or the path "
+        "of a Keras file that maps images to vectors",
+    )
     units: tuple[int, ...] | None = option(
         None,
         "Units of each dense layer",
@@ -302,12 +323,27 @@ class TextOptions(Options):
     length: int = option(64, "Characters per example", at_least=2)
 
 
+KERAS, FILE = "keras:NAME", "FILE.keras"  # a model of `keras.applications`, and any Keras file
 SIZES = {  # kind of encoder → its sizes, each a field of `EncoderOptions`
     "mlp": ("units", "activation"),
     "cnn": ("filters", "units", "activation"),
     "vit": ("patch_size", "width", "depth"),
     "text": ("width", "depth"),
+    "resnet18": (),
+    "resnet50": (),
+    KERAS: (),
+    FILE: (),
 }
+
+
+def family_of(encoder: str) -> str:
+    """Return the kind, a key of `SIZES`, to which the name of an encoder belongs; an unknown name is returned as it is.
+
+    Example:
+        >>> family_of("cnn"), family_of("keras:MobileNetV2"), family_of("runs/mine/encoder.keras")
+        ('cnn', 'keras:NAME', 'FILE.keras')
+    """
+    return KERAS if encoder.startswith("keras:") else FILE if encoder.endswith(".keras") else encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -387,7 +423,10 @@ class Method:
 
 
 _LAYERS: dict[str, Any] = {"greedy": True, "epochs": 20, "batch_size": 32, "learning_rate": 0.001}
-_VIEWS: dict[str, Any] = {"encoders": ("cnn", "vit", "mlp"), "views": True}
+_VIEWS: dict[str, Any] = {
+    "encoders": ("cnn", "vit", "mlp", "resnet18", "resnet50", KERAS, FILE),
+    "views": True,
+}
 METHODS = {
     "autoencoder": Method(
         "autoencoders", "Autoencoder", "reconstructs its input, layer by layer", AutoencoderOptions, **_LAYERS
@@ -472,6 +511,14 @@ METHODS = {
         "makes two views agree while features vary and do not covary",
         VICRegOptions,
         example="--covariance-weight 4",
+        **_VIEWS,
+    ),
+    "lejepa": Method(
+        "LeJEPA",
+        "LeJEPA",
+        "makes two views agree while embeddings become normally distributed",
+        LeJEPAOptions,
+        example="--normality-weight 0.1",
         **_VIEWS,
     ),
     "mae": Method(

@@ -7,12 +7,12 @@ import tensorflow as tf
 from support.twins import wrong_twin
 
 from tf_kit import regularization
-from tf_kit.pretraining import BYOL, NNCLR, BarlowTwins, SimCLR, SimSiam, SupCon, VICReg
+from tf_kit.pretraining import BYOL, NNCLR, BarlowTwins, LeJEPA, SimCLR, SimSiam, SupCon, VICReg
 from tf_kit.pretraining.joint_embedding import gradient_caching
 from tf_kit.pretraining.joint_embedding.simclr import nt_xent
 
 DENSE = keras.layers.Dense
-METHODS = [SimCLR, BYOL, SimSiam, NNCLR, SupCon, BarlowTwins, VICReg]
+METHODS = [SimCLR, BYOL, SimSiam, NNCLR, SupCon, BarlowTwins, VICReg, LeJEPA]
 
 
 def images(n=11, seed=0):

@@ -11,11 +11,21 @@ from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
 from tf_kit import pretraining
-from tf_kit.pretraining import barlow_twins, byol, nnclr, nt_xent, simsiam, supcon, vicreg
+from tf_kit.pretraining import barlow_twins, byol, lejepa, nnclr, nt_xent, sigreg, simsiam, supcon, vicreg
 from tf_kit.pretraining.joint_embedding import embeddings as shared
 from tf_kit.pretraining.joint_embedding import nearest
 
 WEIGHTS = {"invariance_weight": 3.0, "variance_weight": 5.0, "covariance_weight": 2.0}
+
+
+class Fixed:
+    """Random directions, the same in the kit and in the oracle."""
+
+    @staticmethod
+    def shared_normal(shape):
+        return np.random.default_rng(3).normal(size=shape)
+
+
 LOSSES = {  # name → arguments, none of them 1
     "nt_xent": {"temperature": 0.3},
     "byol": {},
@@ -24,6 +34,7 @@ LOSSES = {  # name → arguments, none of them 1
     "supcon": {"y": None, "temperature": 0.3},
     "barlow_twins": {"redundancy_weight": 0.7},
     "vicreg": WEIGHTS,
+    "lejepa": {"normality_weight": 0.3, "num_directions": 3, "random": Fixed()},
 }
 MODULES = {
     name: importlib.import_module(f"tf_kit.pretraining.joint_embedding.{file}")
@@ -35,6 +46,7 @@ MODULES = {
         "supcon": "supcon",
         "barlow_twins": "barlow_twins",
         "vicreg": "vicreg",
+        "lejepa": "lejepa",
     }.items()
 }
 EVERY = {name: getattr(pretraining, name) for name in MODULES}
@@ -152,7 +164,25 @@ def check_directions(module):
         np.testing.assert_allclose(module.byol(z, other), expected, atol=1e-12)
 
 
+def check_shrunk_embeddings(module):
+    """The statistic of Epps and Pulley in closed form, up to what lies beyond [−3, 3]: at most 0.7 % of n √(2π)."""
+    for u in (np.zeros(5), np.random.default_rng(0).normal(size=40), 3 + np.arange(6.0)):
+        for column in ([1.0], [-0.2]):
+            found = float(module.sigreg(u[:, None], np.array([column])))
+            np.testing.assert_allclose(found, oracle.epps_pulley(u), atol=0.01 * len(u))
+
+
+def check_no_normality(module):
+    """With λ = 0 the loss is a quarter of the mean squared distance of the views, with λ = 1 it is SIGReg."""
+    z = embeddings(9, 3)[0]
+    np.testing.assert_allclose(module.lejepa(z, z + 0.4, 0.0), 0.04, rtol=1e-12)
+    directions = Fixed.shared_normal((3, 4))
+    np.testing.assert_allclose(module.lejepa(z, z, 1.0, 4, Fixed()), module.sigreg(z, directions), rtol=1e-12)
+
+
 CLOSED = [
+    check_shrunk_embeddings,
+    check_no_normality,
     check_equal_embeddings,
     check_orthogonal_examples,
     check_uncorrelated_equal_views,
@@ -190,7 +220,7 @@ def test_closed_case(check):
         ("nt_xent", "ops.mean(ops.reshape(losses, (2, -1)), axis=0)", "ops.sum(ops.reshape(losses, (2, -1)), axis=0)"),
         ("nt_xent", "anchors = unit(ops.concatenate([za, zb]))", "anchors = ops.concatenate([za, zb])"),
         ("nt_xent", "ops.sum(ops.square(z), axis=-1, keepdims=True)", "ops.sum(ops.square(z), axis=0, keepdims=True)"),
-        ("byol", "p - unit(target)", "p + unit(target)"),
+        ("byol", "p - unit(ops.stop_gradient(target))", "p + unit(ops.stop_gradient(target))"),
         ("byol", "ops.sum(ops.square(difference", "ops.mean(ops.square(difference"),
         ("simsiam", "byol_of_each(prediction, target) / 2 - 1", "byol_of_each(prediction, target) - 1"),
         ("nnclr", "unit(neighbor)) / temperature", "unit(neighbor)) * temperature"),
@@ -211,6 +241,13 @@ def test_closed_case(check):
         ("vicreg", "ca + cb}", "ca}"),
         ("vicreg", "ops.relu(1 - deviation)", "(1 - deviation)"),
         ("vicreg", "invariance = ops.mean(", "invariance = ops.sum("),
+        ("lejepa", "real - normal", "real + normal"),
+        ("lejepa", "+ ops.square(imaginary)", ""),
+        ("lejepa", "a / ops.sqrt(ops.sum(ops.square(a), axis=0))", "a"),
+        ("lejepa", "np.isin(_POINTS, (0, 3)), 0.5, 1", "np.isin(_POINTS, (0, 3)), 1, 1"),
+        ("lejepa", "(za - zb) / 2", "za - zb"),
+        ("lejepa", "sigreg(zb, directions)) / 2", "sigreg(za, directions)) / 2"),
+        ("lejepa", "ops.cast(ops.shape(z)[0], z.dtype) * ", ""),
     ],
 )  # fmt: skip
 def test_wrong_twin(name, right, wrong):
@@ -312,6 +349,9 @@ def test_half_precision_inputs_give_float32(name):
         (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 1))), r"shapes \(3, 2\) and \(3, 1\)"),
         (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 2)), -1), "redundancy_weight=-1"),
         (lambda: vicreg(np.ones((3, 2)), np.ones((3, 2, 1))), r"shapes \(3, 2\) and \(3, 2, 1\)"),
+        (lambda: lejepa(np.ones((3, 2)), np.ones((3, 2)), 1.5), "normality_weight=1.5"),
+        (lambda: lejepa(np.ones((3, 2)), np.ones((3, 2)), num_directions=0), "num_directions=0"),
+        (lambda: sigreg(np.ones((3, 2)), np.ones((3, 2))), r"shapes \(3, 2\) and \(3, 2\)"),
         *(
             (lambda name=name: vicreg(np.ones((3, 2)), np.ones((3, 2)), **{name: -1}), f"{name}=-1")
             for name in WEIGHTS
