@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from experiments.bar import BARS, Bar
+from PIL import Image
 
 from tf_kit import pretraining
 from tf_kit.errors import InputError
@@ -237,3 +238,31 @@ def test_setting_out_of_range_is_refused(changes):
     (name,) = changes
     with pytest.raises(InputError, match=rf"`run_table\.{name}` must"):
         pretraining_table.settings_for(1000, **changes)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Folder of color images without subfolders, and the file of their labels."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    rows = ["file,label"]
+    for i in range(30):
+        pixels = rng.integers(128 * (i % 2), 128 * (i % 2) + 127, (6, 6, 3), dtype="uint8")
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{i}.png")
+        rows.append(f"{i}.png,{'light' if i % 2 else 'dark'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    return tmp_path / "pictures", tmp_path / "labels.csv"
+
+
+@pytest.mark.slow
+def test_images_of_a_folder_are_read_as_chosen_and_resumed_only_so(pictures, tmp_path):
+    folder, file = pictures
+    chosen = {"image_size": 4, "color": "grey", "labels_file": file}
+    arguments = {"seeds": 2, "systems": ["shallow"], "out": tmp_path / "r", "quiet": True, **TINY}
+    results = run_table(str(folder), **chosen, **arguments)
+    assert results == run_table(str(folder), resume=True, **chosen, **arguments)
+    with pytest.raises(InputError, match="color"):
+        run_table(str(folder), resume=True, **{**chosen, "color": "rgb"}, **arguments)
+    file.write_text(file.read_text().replace("0.png,dark", "0.png,light", 1))
+    with pytest.raises(InputError, match=r"labels\.csv"):
+        run_table(str(folder), resume=True, **chosen, **arguments)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tf_kit import data, design
-from tf_kit.errors import InputError
+from tf_kit.errors import InputError, RunStopped, TrainingDiverged
 from tf_kit.experiments import Recipe, recipe_search, recipes, rows_for, run_table, search_recipe
 from tf_kit.pretraining import Classifier
 
@@ -105,6 +105,7 @@ def _search(out, system="shallow", **options):
     return search_recipe(system, "2007", "digits", out=out, **{**TINY, **options})
 
 
+@pytest.mark.slow
 def test_search_of_one_candidate_tries_the_recipe_itself(tmp_path):
     (trial,) = _search(tmp_path / "run", candidates=1, max_epochs=1)
     assert trial.candidate == {"learning_rates": rows_for("2007", 1197).of("shallow").learning_rates}
@@ -130,6 +131,30 @@ def test_search_scores_the_recipe_and_its_draws_on_validation_alone(tmp_path, mo
     assert [float(row["score"]) for row in logged] == [trial.score for trial in results]
     written = json.loads((tmp_path / "run" / "results.json").read_text())
     assert (written["score"], written["trials"]) == (results.best.score, 5)
+
+
+def test_diverged_candidate_fails_and_any_other_stop_ends_the_search(tmp_path, monkeypatch):
+    faults = [TrainingDiverged("the loss is not finite"), 4.0, 3.0, 3.5, RunStopped("the disk is full"), 2.0]
+    calls = []
+
+    def training(*arguments):
+        calls.append(arguments)
+        fault = faults[len(calls) - 1]
+        if isinstance(fault, Exception):
+            raise fault
+        return fault
+
+    monkeypatch.setattr(recipe_search, "_validation_error", training)
+    with pytest.raises(RunStopped, match="the disk is full"):
+        _search(tmp_path / "run")
+    assert len(calls) == 5
+    assert not (tmp_path / "run" / "results.json").exists()
+
+    calls.clear()
+    faults[4] = 2.5
+    results = _search(tmp_path / "run", resume=True)
+    assert [trial.score for trial in results][:4] == [2.5, 3.0, 3.5, 4.0]
+    assert "the loss is not finite" in results[-1].error
 
 
 @pytest.mark.slow

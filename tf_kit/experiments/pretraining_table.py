@@ -33,7 +33,7 @@ from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import write_text
 from tf_kit.runs.precision import choose as choose_precision
 from tf_kit.runs.progress import Progress
-from tf_kit.runs.training_data import given_reading, refuse_without_labels
+from tf_kit.runs.training_data import given_reading, refuse_without_labels, with_labels
 from tf_kit.training.precision import precision as precision_of_layers
 from tf_kit.training.sharing import shared_traces
 
@@ -222,7 +222,8 @@ def run_table(
     used, why = _choose_precision(precision, settings, splits[0].x, out if resume else None)
     options |= {"precision": used} if used else {}
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
-    run = Run(out, options, resume=resume, progress=progress, data=of_set(name, data_dir))
+    contents = with_labels(of_set(name, data_dir), labels_file)
+    run = Run(out, options, resume=resume, progress=progress, data=contents)
     rows: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     if why:
         progress.print(why)

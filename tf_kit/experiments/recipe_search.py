@@ -12,6 +12,7 @@ from tf_kit import data, design
 from tf_kit.checks import choice, count
 from tf_kit.data.fingerprint import of_set
 from tf_kit.design.search.results import Results
+from tf_kit.errors import TrainingDiverged
 from tf_kit.experiments.pretraining_table import SYSTEMS, fine_tune, pretrained_encoder
 from tf_kit.experiments.recipes import LARGE, Recipe, rows_for
 from tf_kit.experiments.tuning import forget_models
@@ -102,7 +103,11 @@ def search_recipe(
         **changes: fields of `Recipe` that are the same for every candidate, see `recipes.rows_for`.
 
     Returns:
-        All trials, best first.
+        All trials, best first; a training that diverges is a failed trial.
+
+    Raises:
+        InputError: an argument is out of range, the data cannot be used, or `out` holds another run.
+        RunStopped: a training had to stop, such as on a full disk. `resume=True` continues.
     """
     count("search_recipe.min_epochs", min_epochs)
     count("search_recipe.max_epochs", max_epochs, at_least=min_epochs)
@@ -125,14 +130,26 @@ def search_recipe(
     options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs}
     run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=of_set(name, data_dir))
 
+    stopped: list[Exception] = []
+
     def evaluate(candidate, epochs):
+        if stopped:
+            raise stopped[0]
         row = dataclasses.replace(base, **candidate, epochs=epochs)
-        score = _validation_error(run, system, row, splits, seed, tried.index(candidate))
-        forget_models()
-        return score
+        try:
+            return _validation_error(run, system, row, splits, seed, tried.index(candidate))
+        except TrainingDiverged:
+            raise  # the fault of the candidate
+        except Exception as error:
+            stopped.append(error)
+            raise
+        finally:
+            forget_models()
 
     with shared_traces():
         results = design.successive_halving(evaluate, tried, min_epochs, 3, max_epochs)
+    if stopped:
+        raise stopped[0]  # such as a full disk, after which the search can be resumed
     results.to_csv(run.folder / "search.csv")
     best = results.best
     run.finish({"score": best.score, "epochs": best.budget, "chosen": best.candidate, "trials": len(results)})

@@ -26,7 +26,7 @@ from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import write_text
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.run import Run
-from tf_kit.runs.training_data import given_reading, refuse_without_labels
+from tf_kit.runs.training_data import given_reading, refuse_without_labels, with_labels
 from tf_kit.training.precision import precision as precision_of_layers
 
 __all__ = ["format_labels", "run_label_efficiency", "settings_for"]
@@ -99,7 +99,8 @@ def run_label_efficiency(
     options |= dataclasses.asdict(settings) | reading
     options |= {"precision": precision} if precision else {}
     progress = Progress(total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
-    run = Run(out, options, resume=resume, progress=progress, data=of_set(name, data_dir))
+    contents = with_labels(of_set(name, data_dir), labels_file)
+    run = Run(out, options, resume=resume, progress=progress, data=contents)
     with precision_of_layers(precision):
         found = _cells(run, rows, seeds, splits, settings, options, reading)
     progress.close()
