@@ -77,6 +77,7 @@ ENCODERS = {
     "shared": shared,
     "patches": lambda: networks.PatchEncoder(patch_size=4, width=8, depth=1),
     "backbone": backbone,
+    "resnet": lambda: networks.resnet(18, None, regularization.BatchNorm, X.shape[1:]),
 }
 
 
@@ -157,8 +158,9 @@ def check_use(encoder, folder):
     check_export(classifier, x, folder / "classifier")
 
 
-CASES = [case for case in itertools.product(ENCODERS, PRETRAINERS) if case[0] != "backbone"]
-CASES += [("backbone", "SimCLR"), ("backbone", "BYOL")]  # which take a quarter of a minute each
+LARGE = ("backbone", "resnet")
+CASES = [case for case in itertools.product(ENCODERS, PRETRAINERS) if case[0] not in LARGE]
+CASES += itertools.product(LARGE, ("SimCLR", "BYOL"))  # which take a quarter of a minute each
 FAST = {("only call", "BYOL"), ("only call", "MaskedVectors"), ("lambda", "SimCLR in chunks")}
 
 

@@ -23,6 +23,7 @@ from tf_kit.networks.perceptron import (
     xnor_network,
     xor_network,
 )
+from tf_kit.networks.resnet import resnet
 from tf_kit.networks.transformer import PatchEncoder, TokenEncoder
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "l2_penalty",
     "mlp",
     "output_mean",
+    "resnet",
     "saturated_fraction",
     "xnor_network",
     "xor_network",
