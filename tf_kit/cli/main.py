@@ -7,6 +7,7 @@ or input (one line on standard error), 130 interrupted by Ctrl-C, 143 by SIGTERM
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import signal
@@ -64,6 +65,9 @@ def main() -> None:
     """Run the command; a mistake of the user gives one line and exit status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     handler = signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files are any bytes, which are printed as \udcff
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -76,12 +80,19 @@ def main() -> None:
     except (WorkerLost, RunStopped) as error:
         status = _fail(str(error), status=1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            status = _fail(f"{error.filename or 'a file'} cannot be written: {error.strerror}", status=1)
+        elif error.filename is None:
             raise
-        status = _fail(f"{error.filename or 'a file'} cannot be written: {error.strerror}", status=1)
+        else:  # a file that may not be opened, a name that is too long
+            status = _fail(f"{error.filename} cannot be used: {error.strerror}")
     except (KeyboardInterrupt, click.Abort) as error:
         click.echo(f"tf-kit: interrupted{_continuation()}", err=True)
         status = 143 if isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated) else 130
+    except RuntimeError as error:  # of `Path.expanduser`
+        if "home directory" not in str(error):
+            raise
+        status = _fail("a path that begins with ~ and a name must name a user of this machine")
     finally:
         signal.signal(signal.SIGTERM, handler)
     sys.exit(status if isinstance(status, int) else 0)
