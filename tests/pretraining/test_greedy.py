@@ -152,7 +152,7 @@ def test_removes_the_temporary_folder_if_training_fails(monkeypatch, tmp_path):
 
 def test_data_set_gives_the_weights_of_equal_minibatches_of_arrays():
     x, trained = examples(), []
-    for inputs in (x, tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(10)):
+    for inputs in (x, tf.data.Dataset.from_tensor_slices(x).batch(10)):
         encoder = networks.mlp((5, 4), num_classes=None, seed=0)
 
         def in_order(block, x, y, stage, **arguments):

@@ -163,3 +163,50 @@ def test_arguments_that_cannot_count_are_refused_in_one_line(name):
         with pytest.raises(InputError, match=message) as refused:
             model.fit(verbose=0, **arguments(name))
         assert "\n" not in str(refused.value)
+
+
+LABEL_FREE = [name for name in EVERY if "Classifier" not in name]
+
+
+@pytest.mark.parametrize("name", params(LABEL_FREE, ("SimCLR",)))
+def test_targets_that_a_method_does_not_use_are_refused_in_one_line(name):
+    model, (x,) = made(name), examples(name)
+    y = np.arange(len(x))
+    pairs = tf.data.Dataset.from_tensor_slices((x, y)).batch(5)
+    for act in (
+        lambda: model.fit(x, y),
+        lambda: model.fit(pairs),
+        lambda: model.fit(x, validation_data=(x, y)),
+        lambda: model.fit(x, validation_data=pairs),
+        lambda: model.evaluate(x, y),
+        lambda: model.evaluate(pairs),
+        lambda: model.train_on_batch(x, y),
+        lambda: model.test_on_batch(x, y),
+    ):
+        with pytest.raises(InputError, match="hold no targets") as refused:
+            act()
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", params(LABEL_FREE, ("DenoisingAutoencoder",)))
+def test_weights_of_examples_count_without_targets(name):
+    (x,) = examples(name)
+    weights = np.linspace(0, 2, len(x)).astype("float32")
+    batches = tf.data.Dataset.from_tensor_slices((x, np.zeros(len(x)), weights)).batch(5)
+    found = fitted(name, x=x, sample_weight=weights, batch_size=5, shuffle=False)
+    check_equal(found, fitted(name, x=batches))
+    assert np.abs(found[0] - fitted(name, x=x, batch_size=5, shuffle=False)[0]).max() > 1e-5
+
+
+def test_inputs_may_be_given_as_targets_of_an_autoencoder_only():
+    name = "DenoisingAutoencoder"
+    (x,) = examples(name)
+    given = {"batch_size": 5, "shuffle": False}
+    expected = fitted(name, x=x, **given)
+    for same in (x, x.copy()):
+        check_equal(fitted(name, x=x, y=same, **given), expected)
+    check_equal(fitted(name, x=tf.data.Dataset.from_tensor_slices((x, x)).batch(5)), expected)
+    with pytest.raises(InputError, match="hold no targets"):
+        made(name).fit(x + 0.01, x)
+    with pytest.raises(InputError, match="hold no targets"):
+        made("RBM").fit(x, x)

@@ -63,6 +63,8 @@ class Autoencoder(Pretrainer):
     doi:10.1126/science.1127647.
     """
 
+    reconstructs = True
+
     def __init__(
         self,
         encoder: keras.layers.Layer,

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Self
 
 import keras
+import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.networks.inspection import last_layer
@@ -18,7 +19,9 @@ class Pretrainer(Trainer):
     """Base class of the pretraining methods: wraps an `encoder` and trains it in place.
 
     `model(x)` is the encoder's representation. After `fit`, `model.encoder` is the trained encoder, for `finetune`,
-    `linear_probe` or `knn_accuracy`. A subclass defines `per_example`.
+    `linear_probe` or `knn_accuracy`. A subclass defines `per_example`; if it uses y, it also sets `takes_targets` to
+    True. Otherwise `fit` and `evaluate` refuse targets, and `sample_weight` needs none; in a data set of
+    (x, y, sample_weight), y only keeps the place.
 
     Args:
         encoder: Keras layer or model that ends in the representation.
@@ -27,6 +30,9 @@ class Pretrainer(Trainer):
     Attributes:
         options: values of the method's own options; `get_config` includes them.
     """
+
+    takes_targets = False
+    reconstructs = False  # whether the targets are the inputs themselves, so that `fit(x, x)` is `fit(x)`
 
     def __init__(self, encoder: keras.layers.Layer, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
@@ -57,6 +63,9 @@ class Pretrainer(Trainer):
     def input_range(self) -> InputRange | None:
         """Values that the data may have, see `check_range`; None leaves them unchecked. A subclass may override it."""
         return SCALED
+
+    def uses_as_targets(self, x: ArrayLike, y: ArrayLike) -> bool:
+        return self.reconstructs and (y is x or np.array_equal(x, y))
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.encoder(x, training=training)

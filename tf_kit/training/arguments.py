@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import keras
@@ -116,17 +116,29 @@ def split(arrays: Arrays, validation_split: float) -> tuple[Arrays, Arrays | Non
     return tuple(array[:kept] for array in arrays), tuple(array[kept:] for array in arrays)
 
 
-def validation_of(given: Any, num_steps: int | None) -> Any:
+def targets_of(dataset: Dataset) -> tuple[ArrayLike, ArrayLike] | None:
+    """Return the first batch of a data set of (x, y).
+
+    Returns:
+        (x, y); None for batches of x alone, and for (x, y, sample_weight), where y may stand for the place only.
+    """
+    if isinstance(dataset, tf.distribute.DistributedDataset) or not isinstance(dataset.element_spec, tuple):
+        return None
+    return next(iter(dataset.take(1)), None) if len(dataset.element_spec) == 2 else None
+
+
+def validation_of(given: Any, num_steps: int | None, check: Callable[..., Arrays] = check_examples) -> Any:
     """Return the argument `validation_data` as a tuple of arrays or a data set; refuse anything else.
 
     Args:
         given: tuple or list (x,), (x, y) or (x, y, sample_weight), an array, or a data set of batches.
         num_steps: argument `validation_steps`.
+        check: function that checks arrays, with the arguments of `check_examples`.
     """
     if is_array(given):
         given = (given,)
     if isinstance(given, (tuple, list)) and 0 < len(given) <= 3 and is_array(given[0]):
-        return check_examples("fit.validation_data", *given)
+        return check("fit.validation_data", *given)
     return check_data_set("fit.validation_data", given, num_steps, "validation_steps")
 
 

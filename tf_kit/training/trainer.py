@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -42,6 +43,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     """
 
     takes_loss = False  # whether a loss given to `compile` replaces the one of the class
+    takes_targets = True  # whether `per_example` uses y; otherwise targets are refused, and weights need none
 
     def __init__(self, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -185,7 +187,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         epochs = count("fit.epochs", epochs, at_least=0)
         if is_array(x):
             batch_size = count("fit.batch_size", 32 if batch_size is None else batch_size)
-            arrays = arguments.check_examples("fit", x, y, sample_weight, class_weight)
+            arrays = self._checked("fit", x, y, sample_weight, class_weight)
             if validation_data is None:
                 arrays, validation_data = arguments.split(arrays, validation_split)
             keras_internals.assert_compiled(self, "fit")
@@ -193,6 +195,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             num_steps = self._steps_per_epoch(len(arrays[0]), batch_size, steps_per_epoch)
         else:
             x = arguments.check_data_set("fit.x", x, steps_per_epoch, "steps_per_epoch")
+            self._check_targets_of("fit.x", x)
             arguments.refuse_beside_data_set(
                 "fit",
                 y=y,
@@ -205,7 +208,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             self.prepare_from(x)
             num_steps = steps_per_epoch
         if validation_data is not None:
-            validation_data = arguments.validation_of(validation_data, validation_steps)
+            validation_data = self._checked_validation(validation_data, validation_steps)
             loop.is_due(0, validation_freq)  # refuses another value before time is spent
         chosen = loop.callback_list(
             self,
@@ -235,6 +238,37 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 validate=validate,
                 validation_freq=validation_freq,
             )
+
+    def _checked(self, method, x, y=None, sample_weight=None, class_weight=None):
+        """Return arrays of examples as `arguments.check_examples`; refuse targets that would not be used."""
+        if y is not None:
+            self._refuse_unused_targets(f"{method}.y", (x, y))
+        if not self.takes_targets and y is None and sample_weight is not None:
+            y = np.zeros(len(x), "int8")  # takes the place between x and the weights
+        return arguments.check_examples(method, x, y, sample_weight, class_weight)
+
+    def _checked_validation(self, given, num_steps):
+        found = arguments.validation_of(given, num_steps, self._checked)
+        if not isinstance(found, tuple):
+            self._check_targets_of("fit.validation_data", found)
+        return found
+
+    def _check_targets_of(self, subject, dataset):
+        pair = None if self.takes_targets else arguments.targets_of(dataset)
+        if pair is not None:
+            self._refuse_unused_targets(subject, pair)
+
+    def _refuse_unused_targets(self, subject, pair):
+        """Refuse targets, of arrays or of the first batch of a data set (x, y), that `per_example` does not use."""
+        if self.takes_targets or self.uses_as_targets(*pair):
+            return
+        rule = f"hold no targets, because {type(self).__name__} does not use them"
+        remedy = "Give x alone; dataset.map(lambda x, y: x) leaves the targets of a data set out"
+        refuse(subject, rule, f"targets of shape {tuple(np.shape(pair[1]))}", remedy)
+
+    def uses_as_targets(self, x: ArrayLike, y: ArrayLike) -> bool:
+        """Return whether targets are those that the method makes of `x` by itself, which it accepts then."""
+        return False
 
     def _source(self, arrays, batch_size, epochs, shuffle, num_steps, callbacks):
         """Choose how the minibatches of arrays are run."""
@@ -349,10 +383,11 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         batch_size = 1024 if batch_size is None else count("evaluate.batch_size", batch_size)
         given = x
         if is_array(x):
-            given = arguments.check_examples("evaluate", x, y, sample_weight)
+            given = self._checked("evaluate", x, y, sample_weight)
             x, y, sample_weight = (*given, None, None)[:3]
         else:
             given = x = arguments.check_data_set("evaluate.x", x, steps, "steps")
+            self._check_targets_of("evaluate.x", x)
             arguments.refuse_beside_data_set("evaluate", y=y, sample_weight=sample_weight)
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
@@ -393,7 +428,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     ) -> Any:
         """Take one step on a minibatch; return its metrics, as `keras.Model.train_on_batch`."""
         keras_internals.assert_compiled(self, "train_on_batch")
-        arrays = arguments.check_examples("train_on_batch", x, y, sample_weight, class_weight)
+        arrays = self._checked("train_on_batch", x, y, sample_weight, class_weight)
         self.prepare_from(*arrays[:2])
         self.make_train_function()
         return self._on_batch(self.train_function, arrays, return_dict)
@@ -407,7 +442,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     ) -> Any:
         """Compute the metrics of a minibatch without training, as `keras.Model.test_on_batch`."""
         keras_internals.assert_compiled(self, "test_on_batch")
-        arrays = arguments.check_examples("test_on_batch", x, y, sample_weight)
+        arrays = self._checked("test_on_batch", x, y, sample_weight)
         self.prepare_from(*arrays[:2])
         self.make_test_function()
         return self._on_batch(self.test_function, arrays, return_dict)

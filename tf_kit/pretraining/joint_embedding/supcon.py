@@ -137,6 +137,8 @@ class SupCon(JointEmbedding):
     learning, equation 2, arXiv:2004.11362.
     """
 
+    takes_targets = True
+
     def __init__(
         self,
         encoder: keras.layers.Layer,

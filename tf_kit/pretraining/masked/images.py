@@ -64,6 +64,8 @@ class MaskedAutoencoder(Pretrainer):
     arXiv:2111.06377.
     """
 
+    reconstructs = True
+
     def __init__(
         self,
         encoder: PatchEncoder,
