@@ -93,7 +93,8 @@ def log_sum_of_candidates(anchors: Tensor, everything: Tensor, itself: Tensor, t
     """
     similarity = ops.matmul(anchors / temperature, ops.transpose(everything))  # (2): (2n, 2N)
     similarity = ops.where(itself, -float("inf"), similarity)
-    largest = ops.max(similarity, axis=1, keepdims=True)
+    # Without `initial`, Keras refuses the empty part of a replica in eager execution.
+    largest = ops.max(similarity, axis=1, keepdims=True, initial=-float("inf"))
     exponentials = ops.exp(similarity - largest)
     total = ops.sum(exponentials, axis=1)
     value = ops.log(total) + largest[:, 0]
