@@ -25,6 +25,9 @@ def _learning_rates(default: str):
 @click.command(cls=Command, short_help="Compute the lecture's five-row table: the effect of pretraining.")
 @flags.DATA
 @flags.DATA_DIR
+@flags.IMAGE_SIZE
+@flags.COLOR
+@flags.LABELS_FILE
 @flags.text(
     "--systems",
     "Rows to compute, separated by commas",
@@ -110,6 +113,9 @@ def search_recipe(
 @click.command("label-efficiency", cls=Command, short_help="Compare every method by the number of labels.")
 @flags.DATA
 @flags.DATA_DIR
+@flags.IMAGE_SIZE
+@flags.COLOR
+@flags.LABELS_FILE
 @flags.text(
     "--methods",
     "Methods of `tf-kit pretrain`, separated by commas",
@@ -136,6 +142,7 @@ def search_recipe(
 )
 @flags.number("--steps", "Smallest number of fine-tuning steps", default_text=f"300; {LARGE} 600")
 @_learning_rates(f"0.001,0.003; {LARGE} 0.0003,0.001,0.003")
+@flags.choice("--precision", "Precision of products", ("float32", "bfloat16"), None, default_text="float32")
 @flags.out("runs/label-efficiency-<data>")
 @flags.RESUME
 @flags.on_replicas

@@ -479,7 +479,8 @@ def errors_by_system(
             axes.plot(reference, range(len(names)), "D", color=plotting.COLORS[1], label="Bengio et al. 2007")
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.05 * max(np.max(errors), *(reference if reference is not None else [0])))
+        largest = max(np.max(errors), *(reference if reference is not None else [0]))
+    axes.set_xlim(0, 1.05 * largest or 1)
         axes.set(xlabel="test error, %", title=title)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) > 3 else -0.3), ncol=2)
         return figure

@@ -128,7 +128,11 @@ def training_data(
 
 def contents_of(found: folder.Folder, labels_file: str | Path | None = None) -> Fingerprint:
     """Compute the fingerprint of the images of a folder, and of the file that has their labels."""
-    images = fingerprint.of_images(found.path, found.files)
+    return with_labels(fingerprint.of_images(found.path, found.files), labels_file)
+
+
+def with_labels(images: Fingerprint, labels_file: str | Path | None) -> Fingerprint:
+    """Add a file that has the labels of images, if there is one, to the fingerprint of the images."""
     if labels_file is None:
         return images
     file = Path(labels_file).expanduser()
@@ -233,6 +237,20 @@ def _is_name(value):
 def _refuse_recorded(name, value):
     requirement = "hold the options of a pretraining, as it recorded them"
     refuse("config.json", requirement, f"{name}={clean(repr(value))}", "Pretrain again in another folder")
+
+
+def given_reading(
+    image_size: int | tuple[int, int] | None, color: str | None, labels_file: str | Path | None
+) -> dict[str, Any]:
+    """Return the arguments of `data.load` for the images of a folder that are given, with an absolute path.
+
+    Example:
+        >>> given_reading(None, "grey", None)
+        {'color': 'grey'}
+    """
+    file = labels_file and str(Path(labels_file).expanduser().resolve())
+    reading = {"image_size": image_size, "color": color, "labels_file": file}
+    return {name: value for name, value in reading.items() if value is not None}
 
 
 def refuse_without_labels(subject: str, name: str) -> NoReturn:
