@@ -480,7 +480,7 @@ def errors_by_system(
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         largest = max(np.max(errors), *(reference if reference is not None else [0]))
-    axes.set_xlim(0, 1.05 * largest or 1)
+        axes.set_xlim(0, 1.05 * largest or 1)
         axes.set(xlabel="test error, %", title=title)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) > 3 else -0.3), ncol=2)
         return figure
