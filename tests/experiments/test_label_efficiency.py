@@ -305,17 +305,17 @@ def test_every_method_has_a_row_below_its_encoder_from_scratch():
 
 @pytest.mark.slow
 def test_every_network_of_a_row_has_the_precision_of_the_run(tmp_path, monkeypatch):
-    fit, found = Run.fit, set()
+    fit, found = Run.fit, {}
 
     def recording(self, model, *rest, **options):
         history = fit(self, model, *rest, **options)
-        if model.encoder.layers:
-            found.add(precision_of(model.encoder))
+        found[f"{self.folder.name}, {type(model).__name__}"] = precision_of(model)
         return history
 
     monkeypatch.setattr(Run, "fit", recording)
     run(tmp_path / "r", seeds=1, labels=(30,), precision="bfloat16")
-    assert found == {"bfloat16"}
+    assert len(found) >= 2
+    assert set(found.values()) == {"bfloat16"}, found
 
 
 def test_a_precision_that_depends_on_the_network_is_refused(tmp_path):
