@@ -75,7 +75,7 @@ REFUSED = {
     "epochs = -1": "`--epochs` must be at least 1",
     "epochs = true": "with epochs = true",
     "compare = 1": "must have true or false for a flag without a value",
-    "[training]\nepochs = 3": "with training; ",
+    "[training]\nepochs = 3": "with training; its keys are run, ",
     "epochs = {a = 1}": "must have text, numbers or a list of them for epochs",
     "epochs = ": "must be a TOML file",
     'command = "probe"': "must be a file for finetune. Received: run.toml, with command = probe",
@@ -100,6 +100,14 @@ def test_file_of_another_method_is_refused(monkeypatch, capsys, tmp_path):
     status, _, err = run_main(monkeypatch, capsys, *typed)
     assert status == 2
     assert "must be a file for simclr" in err
+
+
+def test_file_without_a_method_is_refused(monkeypatch, capsys, tmp_path):
+    (tmp_path / "run.toml").write_text("epochs = 3\n")
+    status, _, err = run_main(monkeypatch, capsys, "pretrain", "--config", tmp_path / "run.toml")
+    assert status == 2
+    assert "`METHOD` must be one of" in err
+    assert "with method = None" in err
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,6 +12,8 @@ from tf_kit import data
 from tf_kit.pretraining import finetune
 from tf_kit.runs import Run, classification, compare, encoders, pretraining
 
+pytestmark = pytest.mark.slow
+
 FINETUNE = {"labels": 100, "epochs": 2, "compare": True, "seed": 3}
 
 
@@ -53,7 +55,6 @@ def test_killed_between_the_two_trainings_ends_as_the_uninterrupted_one(pretrain
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.slow
 def test_row_from_scratch_is_that_of_the_untrained_encoder(whole):
     """Trained here without a run: the initial weights of the pretraining, and the seed and order of the fine-tuning."""
     train, val, test = data.load("digits", seed=0)
@@ -71,7 +72,6 @@ def test_row_from_scratch_is_that_of_the_untrained_encoder(whole):
     assert [scratch["error"][split] for split in ("valid", "test")] == errors[best]
 
 
-@pytest.mark.slow
 def test_pretrained_row_is_that_of_a_run_without_comparison(pretrained, whole, tmp_path):
     alone = classification.finetune_run(pretrained, out=tmp_path / "alone", **FINETUNE | {"compare": False})
     assert {name: whole[name] for name in alone} == alone
@@ -101,7 +101,6 @@ def test_command_prints_two_rows_and_their_difference(pretrained, whole, monkeyp
     assert rows["difference"] == wanted
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "vit"])
 def test_every_encoder_begins_as_before_its_pretraining(kind, tmp_path):
     shape = (8, 8, 1)
@@ -114,7 +113,6 @@ def test_every_encoder_begins_as_before_its_pretraining(kind, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.slow
 def test_initializers_without_seed_draw_from_the_given_one():
     encoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     state = random.getstate()
@@ -124,7 +122,6 @@ def test_initializers_without_seed_draw_from_the_given_one():
     assert np.abs(kernels[0] - kernels[2]).max() > 0.1
 
 
-@pytest.mark.slow
 def test_config_records_the_comparison(whole, pretrained):
     options = json.loads((pretrained.parent / "whole" / "config.json").read_text())["options"]
     assert options["compare"] is True

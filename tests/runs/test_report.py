@@ -113,6 +113,11 @@ def test_finished_run_writes_it_again_when_it_is_resumed(tmp_path):
     for wanted in ("Pretraining by simclr on digits", "collapsed in epoch 2", "kept epoch 4", "0.6 3.25"):
         assert wanted in words
     (tmp_path / "run" / "report.html").unlink()
+    (tmp_path / "run" / "inputs.json").write_text("{")
+    assert (
+        report.finished(Run(tmp_path / "run", options, resume=True, progress=Progress(quiet=True))) == results
+    )
+    (tmp_path / "run" / "inputs.json").unlink()
     again = Run(tmp_path / "run", options, resume=True, progress=Progress(quiet=True))
     assert report.finished(again) == results
     assert read(tmp_path / "run")[0] == first

@@ -76,7 +76,7 @@ def _apply(ctx: click.Context, param: click.Parameter, path: str | None) -> None
     defaults = {}
     for name, value in given.items():
         if name not in flags:
-            close = difflib.get_close_matches(name, flags, n=1, cutoff=0.5)
+            close = difflib.get_close_matches(name, flags, n=1, cutoff=0.7)
             nearest = f"; the nearest is {close[0]}" if close else f"; its keys are {', '.join(flags)}"
             _refuse(f"have keys that are flags of {ctx.command_path}", f"{path}, with {name}{nearest}", ctx)
         defaults[name] = _as_typed(path, name, value, flags[name], ctx)

@@ -67,10 +67,13 @@ class _Methods(Group):
     def parse_args(self, ctx, args):
         names = [word for word in args if word in METHODS]
         file = file_in(args)
-        if file and not names:
-            method = str(read_config(file, ctx).get("method", ""))
-            if method in METHODS:
-                args, names = [method, *args], [method]
+        if file is not None and not names:
+            method = str(read_config(file, ctx).get("method"))
+            if method not in METHODS:
+                received = f"{file}, with method = {method}"
+                line = f"`METHOD` must be one of {', '.join(METHODS)}, typed or in the file. Received: {received}."
+                raise click.UsageError(line, ctx)
+            args, names = [method, *args], [method]
         if args and args[0].startswith("-") and names:  # flags are allowed before the method
             args = [names[0], *(word for i, word in enumerate(args) if i != args.index(names[0]))]
         return super().parse_args(ctx, args)

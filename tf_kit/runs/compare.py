@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tf_kit.runs.inputs import input_shape_of
 from tf_kit.typing import ArrayLike
 
 STAGE = "from scratch"
@@ -40,7 +41,7 @@ def from_scratch(encoder: keras.Model, seed: int = 0) -> keras.Model:
     try:
         fresh = type(encoder).from_config(encoder.get_config())
         if not fresh.built:
-            fresh.build(encoder.get_build_config()["input_shape"])
+            fresh.build((None, *input_shape_of(encoder)))
         return fresh
     finally:
         random.setstate(drawn)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tf_kit.errors import InputError, RunStopped
 from tf_kit.options import text_of
 from tf_kit.runs.files import read_json, replacing
 from tf_kit.runs.run import Run
@@ -42,10 +43,14 @@ def finish(run: Run, results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def finished(run: Run) -> dict[str, Any] | None:
-    """Return the results of a run that is finished, and write its report again; None if the run is not finished."""
+    """Return the results of a run that is finished, and write its report again; None if the run is not finished.
+
+    A folder that cannot be written, or lacks what the report needs, still gives the results.
+    """
     results = run.results
     if results is not None:
-        write_report(run.folder)
+        with contextlib.suppress(InputError, RunStopped):
+            write_report(run.folder)
     return results
 
 
