@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_kit import lectures
+from tf_kit import lectures, plotting
 from tf_kit.errors import InputError
 from tf_kit.lectures import catalog, states
 
@@ -71,7 +71,7 @@ def test_every_combination_of_positions_has_its_picture(written):
         for at, labels in zip(position, found["labels"], strict=True):
             place = place * len(labels) + at
         shown = base64.b64decode(found["pictures"][place].removeprefix("data:image/png;base64,"))
-        assert shown == states.picture(made.draw(*position))
+        assert shown == plotting.picture(made.draw(*position))
         Image.open(io.BytesIO(shown)).verify()
 
 
@@ -153,4 +153,4 @@ def test_first_and_last_state_of_a_demo_differ(demo, kind):
     made = getattr(module, kind)(module.Config.quick())
     positions = list(made.positions())
     assert len(positions) <= states.MOST
-    assert states.picture(made.draw(*positions[0])) != states.picture(made.draw(*positions[-1]))
+    assert plotting.picture(made.draw(*positions[0])) != plotting.picture(made.draw(*positions[-1]))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tf_kit.checks import count, refuse
+from tf_kit.plotting import font_file
 
 FONTS = (
     "DejaVuSans",
@@ -59,9 +57,8 @@ def draw_letters(
 def _draw(letter, height, width, rng):
     """Draw one letter at four times the size, then average the pixels."""
     scale, side = 4, min(height, width)
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     font = ImageFont.truetype(
-        str(folder / f"{rng.choice(FONTS)}.ttf"), round(scale * side * rng.uniform(0.75, 0.95))
+        str(font_file(rng.choice(FONTS))), round(scale * side * rng.uniform(0.75, 0.95))
     )
     canvas = Image.new("L", (scale * width, scale * height))
     place = (np.array([width, height]) / 2 + side / 16 * rng.uniform(-1, 1, 2)) * scale

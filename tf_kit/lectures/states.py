@@ -52,19 +52,9 @@ class States:
 
     def pictures(self) -> list[bytes]:
         """Draw every state; return PNG files in the order of `positions`."""
+        from tf_kit.plotting import picture
+
         return [picture(self.draw(*position)) for position in self.positions()]
-
-
-def picture(figure: Any) -> bytes:
-    """Return a figure as a PNG file with a palette of 256 colors, and close it."""
-    import matplotlib.pyplot as plt
-    from PIL import Image
-
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=90, facecolor="white")
-    plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return small.getvalue()
 
 
 def page(states: States, title: str, caption: str = "") -> str:
@@ -139,6 +129,8 @@ def show(states: States, title: str = "") -> None:
         title: heading of the page. Defaults to "".
     """
     from IPython.display import HTML, Image, display
+
+    from tf_kit.plotting import picture
 
     try:
         import ipywidgets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,22 @@ def save(figure: Figure, path: str | Path, close: bool = True) -> Path:
     if close:
         plt.close(figure)
     return path
+
+
+def picture(figure: Figure) -> bytes:
+    """Return a figure as a PNG file with a palette of 256 colors, and close it.
+
+    Args:
+        figure: the figure.
+    """
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=90, facecolor="white")
+    plt.close(figure)
+    whole = Image.open(drawn).convert("RGB")
+    whole.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def font_file(name: str) -> Path:
+    """Return the file of a font that comes with matplotlib, such as `"DejaVuSans"`."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
