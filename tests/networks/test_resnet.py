@@ -48,7 +48,7 @@ def test_equals_the_formula(depth):
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
-        ("_block", "([h, f])", "([f, f])"),
+        ("_block", "layers.Add(", "layers.Subtract("),
         ("_block", "_2\", rectify=False)", "_2\")"),
         ("_block", "keras.layers.ReLU(name=f\"{name}_relu\")(added)", "added"),
         ("resnet", "stage and not block", "not block"),

@@ -19,7 +19,7 @@ from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.runs import compare, config_file, recorded_data, recorded_division, report
 from tf_kit.runs.confusion import by_class
 from tf_kit.runs.files import read_json, save_model
-from tf_kit.runs.inputs import write_inputs
+from tf_kit.runs.inputs import input_shape_of, write_inputs
 from tf_kit.runs.labelled import labelled_examples
 from tf_kit.runs.mistakes import draw_mistakes
 from tf_kit.runs.precision import choose
@@ -145,7 +145,7 @@ def _classify(
         requirement = f"have been pretrained on images to {kind}"
         received = f"{folder}, pretrained on text, which has no classes"
         refuse(f"{function}.folder", requirement, received, flag="RUN")
-    shape = tuple(encoder.get_build_config()["input_shape"][1:])
+    shape = input_shape_of(encoder)
     labelled = labelled_examples(
         function,
         copy,
@@ -192,7 +192,7 @@ def _classify(
 
 def _set_precision(encoder, wanted, file, batch_size, resumed):
     """Make an encoder compute in the precision that is wanted; return it, and why it was chosen."""
-    shape = encoder.get_build_config()["input_shape"][1:]
+    shape = input_shape_of(encoder)
     used, why = choose(
         wanted,
         lambda: keras.models.load_model(file),

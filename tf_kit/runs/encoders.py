@@ -134,7 +134,12 @@ def make_encoder(shape: Sequence[int], kind: str, seed: int = 0, **sizes: Any) -
         return encoder
     if kind == "mlp":
         return networks.mlp(num_classes=None, input_shape=shape, seed=seed, **sizes)
-    arguments = {"num_classes": None, "normalization": _batch_norm, "input_shape": shape, "seed": seed}
+    arguments: dict[str, Any] = {
+        "num_classes": None,
+        "normalization": _batch_norm,
+        "input_shape": shape,
+        "seed": seed,
+    }
     if kind == "cnn":
         return networks.cnn(**arguments, **sizes)
     return networks.resnet(int(kind.removeprefix("resnet")), **arguments)
@@ -239,8 +244,7 @@ def _loaded(path: Path, shape: Sequence[int], contents: str | None = None) -> ke
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
         refuse(subject, "be a Keras file that loads after `import tf_kit`", f"{path}: {reason}")
     takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    fits = isinstance(takes, tuple) and len(takes) == len(shape) + 1
-    if not fits or any(a not in (None, b) for a, b in zip(takes[1:], shape, strict=True)):
+    if not isinstance(takes, tuple) or not _fits(takes[1:], shape):
         refuse(subject, f"accept examples of shape {tuple(shape)}", f"{path}, which accepts {takes}")
     if not isinstance(gives, tuple) or len(gives) != 2 or gives[1] is None:
         remedy = "End it with a pooling layer or Flatten"
@@ -256,3 +260,8 @@ def _loaded(path: Path, shape: Sequence[int], contents: str | None = None) -> ke
             "Save the model without it: keras.Model(model.inputs, model.layers[-2].output).save(path)",
         )
     return model
+
+
+def _fits(takes: Sequence[int | None], shape: Sequence[int]) -> bool:
+    """Return whether a model that takes examples of a shape, None for any number, takes those of `shape`."""
+    return len(takes) == len(shape) and all(a in (None, b) for a, b in zip(takes, shape, strict=True))

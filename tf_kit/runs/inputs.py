@@ -40,7 +40,9 @@ def write_inputs(folder: Path, model: keras.Model, class_names: Sequence[str] = 
 def input_shape_of(model: keras.Model) -> tuple[int, ...]:
     """Return the shape of one example that a built model takes."""
     encoder = getattr(model, "encoder", model)
-    return tuple(encoder.get_build_config()["input_shape"][1:])
+    recorded = (encoder.get_build_config() or {}).get("input_shape")  # a functional model records none
+    shape = recorded or encoder.input_shape
+    return tuple(shape[1:])
 
 
 def read_inputs(folder: Path, model: keras.Model) -> dict[str, Any]:
