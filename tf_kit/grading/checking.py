@@ -18,6 +18,7 @@ from tf_kit.grading import delegation, judge, labs
 from tf_kit.grading.exercise import Exercise, Mistake
 from tf_kit.grading.judge import Failure, Finding, Verdict
 from tf_kit.grading.sandbox import measurement, prohibitions, seeds
+from tf_kit.grading.shown import Shown
 from tf_kit.grading.slicing import Cell, Notebook
 from tf_kit.grading.statements import statements
 
@@ -26,7 +27,7 @@ MOST_FINDINGS = 4
 
 
 def check(id: str = "", namespace: dict[str, Any] | None = None, hint: bool = False) -> None:
-    """Check your answer to an exercise and print which parts are right and which are not.
+    """Check your answer to an exercise and show which parts are right and which are not.
 
     Only the visible cases are used. The grader draws further cases of the same kind, so an answer that is fitted to
     the visible cases does not pass there. Without an id, print the points so far in the whole lab and the exercises
@@ -46,14 +47,26 @@ def check(id: str = "", namespace: dict[str, Any] | None = None, hint: bool = Fa
         namespace = sys._getframe(1).f_globals
     if not id:
         lab = _lab_of(namespace)
-        with stderr.closed():
+        with _quiet_library():
             verdicts = {name: review(lab, each, namespace) for name, each in lab.exercises.items()}
-        print(progress(lab, verdicts), flush=True)
+        Shown(progress(lab, verdicts)).show()
         return
     lab, exercise = labs.find_exercise(id)
-    with stderr.closed():  # TensorFlow logs there; in a notebook, Python writes elsewhere
+    with _quiet_library():
         verdict = review(lab, exercise, namespace)
-    print(_hint(exercise, verdict) if hint else report(exercise, verdict), flush=True)
+    Shown(_hint(exercise, verdict) if hint else report(exercise, verdict)).show()
+
+
+def _quiet_library():
+    """Hide TensorFlow's log in a notebook, whose cells show descriptor 2. Python's own errors go another way there.
+
+    Where Python itself writes to descriptor 2, as in a terminal, nothing is hidden: it belongs to the student.
+    """
+    try:
+        shared = sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):  # a stream without a descriptor, as that of a notebook
+        shared = False
+    return contextlib.nullcontext() if shared else stderr.closed()
 
 
 def _lab_of(namespace):
