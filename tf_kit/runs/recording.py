@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,20 +103,30 @@ class Events:
     def __init__(self, folder: Path, history: Mapping[str, list[float | None]]) -> None:
         self._folder = folder
         shutil.rmtree(folder, ignore_errors=True)
-        self._writer = tf.summary.create_file_writer(str(folder))
+        with self._stopping_if_unwritable():
+            if folder.is_symlink() or folder.is_file():
+                folder.unlink()
+            self._writer = tf.summary.create_file_writer(str(folder))
         for epoch in range(1, 1 + max(map(len, history.values()), default=0)):
             values = {name: values[epoch - 1] for name, values in history.items()}
             self.write(epoch, {name: value for name, value in values.items() if value is not None})
 
     def write(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Write the metrics of an epoch, counted from 1."""
-        try:
-            with self._writer.as_default(step=epoch):
-                for name, value in logs.items():
-                    tf.summary.scalar(name, value)
+        with self._stopping_if_unwritable(), self._writer.as_default(step=epoch):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
             self._writer.flush()
-        except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0]
+
+    @contextlib.contextmanager
+    def _stopping_if_unwritable(self) -> Iterator[None]:
+        """Within this context, turn an error of TensorFlow into a `RunStopped` of one line."""
+        try:
+            yield
+        except (tf.errors.OpError, OSError) as error:
+            reason = re.sub(
+                r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", str(error)).splitlines()[0]
+            )
             raise RunStopped(f"{self._folder} cannot be written: {reason}") from error
 
     def close(self) -> None:
