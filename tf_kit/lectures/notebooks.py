@@ -14,9 +14,13 @@ from tf_kit.lectures.index import read
 FIRST = """import importlib.util
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow prints its log lines
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if importlib.util.find_spec("tf_kit") is None:  # in a fresh environment, such as Colab
-    {install}"""
+    {install}
+from tf_kit import stderr
+
+with stderr.closed():  # no setting silences all log lines of the import
+    import tensorflow"""
 MISSING = """raise ModuleNotFoundError("Install tf-kit in this environment, then run this cell again.")"""
 
 
