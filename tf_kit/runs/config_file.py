@@ -25,7 +25,7 @@ def write_config(folder: Path, options: Mapping[str, Any]) -> None:
     method = f" {options['method']}" if "method" in options else ""
     head = f"# Repeats the run: tf-kit {command}{method} --config {FILE} --out FOLDER\n"
     with replacing(folder / FILE) as unfinished:
-        unfinished.write_text(head + to_toml(flags(options)), encoding="utf-8")
+        unfinished.write_text(head + to_toml(flags(options)), encoding="utf-8", errors="backslashreplace")
 
 
 def flags(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,4 +67,7 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, int | float):
         return repr(value)
-    return json.dumps(str(value)).replace("\x7f", "\\u007f")  # TOML has the escapes of JSON
+    text = json.dumps(
+        str(value), ensure_ascii=False
+    )  # TOML has the escapes of JSON, but no halves of a character
+    return text.replace("\x7f", "\\u007f")
