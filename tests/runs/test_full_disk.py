@@ -95,7 +95,7 @@ def small_disk(tmp_path):
         return folder
 
     yield mount
-    subprocess.run(["umount", folder], capture_output=True)
+    subprocess.run(["umount", "--lazy", folder], capture_output=True)
 
 
 @pytest.mark.parametrize("kilobytes", [4, 24, 48, 72, 96])

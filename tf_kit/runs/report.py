@@ -186,7 +186,10 @@ def _figures(folder, room):
     parts = []
     for path in found:
         caption = html.escape(CAPTIONS.get(path.stem, path.stem))
-        content = base64.b64encode(path.read_bytes()).decode()
+        try:
+            content = base64.b64encode(path.read_bytes()).decode()
+        except OSError:
+            continue  # a folder, or a file that may not be read
         if len(content) > room:
             parts.append(f"<p>{caption}: figures/{html.escape(path.name)}, too large for this page</p>")
             continue
