@@ -161,8 +161,8 @@ def plot(results):
     }
     descent = {
         "series": {name: (results["marks"], each) for name, each in results["distances"].items()},
-        "title": "descent",
-        "y_label": "squared distance from the minimum, σ²",
+        "title": "descent to the minimum",
+        "y_label": "squared distance from it, σ²",
         "x_label": "step",
         "log": "xy",
     }
