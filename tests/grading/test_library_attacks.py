@@ -29,6 +29,21 @@ def test_targets_are_right_where_the_library_is_open(target):
     assert judge.judge(exercise, cases, outputs).points > 0
 
 
+@pytest.mark.slow
+def test_ways_to_an_operation_work_where_it_is_open():
+    """So that each fails in the grader because its operation is refused."""
+    earned = {}
+    for name, number, id, code in library_attacks.operations():
+        lab = labs.find(number)
+        exercise, namespace = lab.exercises[id], execute(code)
+        assert not isinstance(namespace, Failure), namespace
+        cases = checking.visible_cases(exercise)
+        outputs = [checking.measure(getattr(lab.probes, id), namespace, case) for case in cases]
+        earned[name] = judge.judge(exercise, cases, outputs).points
+    assert len(earned) == 2 * len(library_attacks.OPERATIONS)
+    assert all(earned.values()), earned
+
+
 def test_attacks_cover_all_labs():
     assert len(library_attacks.ATTACKS) >= 120
     assert {attack[1] for attack in library_attacks.ATTACKS} == {lab.number for lab in labs.labs()}
