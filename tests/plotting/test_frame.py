@@ -46,3 +46,15 @@ def test_figure_without_text_keeps_its_size():
     assert tuple(made.get_size_inches()) == (8, 4.8)
     assert made.texts == []
     plt.close(made)
+
+
+def test_title_of_the_figure_stands_below_the_question():
+    made = plotting.framed(
+        plotting.bars({"error, %": {"a": [1.0], "b": [2.0]}}, title="noise"), "Why?", "So."
+    )
+    made.draw_without_rendering()
+    question = made.texts[-2].get_window_extent()
+    (own,) = (text.get_window_extent() for text in made.texts if text.get_text() == "noise")
+    assert question.y0 >= own.y1 - 1
+    assert own.y0 >= max(axes.get_tightbbox().y1 for axes in made.axes) - 1
+    plt.close(made)

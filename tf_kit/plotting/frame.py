@@ -38,18 +38,21 @@ def framed(figure: Figure, title: str = "", caption: str = "") -> Figure:
     }  # points, so that both can be read on a projector
     above, top = _lines(title, width, sizes["title"])
     below, bottom = _lines(caption, width, sizes["caption"])
-    legends = [
-        _height(legend) for legend in figure.legends
-    ]  # below the axes, where the layout would not see them
-    tall = max(height + top + bottom + sum(legends), width / WIDEST)
+    # The layout would put the figure's own legends and title at its edge, so they get their places here.
+    legends = [_height(legend) for legend in figure.legends]
+    own = [text for text in figure.texts if text.get_text() == figure.get_suptitle()]
+    head = top + sum(map(_height, own))
+    tall = max(height + head + bottom + sum(legends), width / WIDEST)
     figure.set_size_inches(width, tall)
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         low = bottom + sum(legends)
-        engine.set(rect=(0, low / tall, 1, 1 - (top + low) / tall))
+        engine.set(rect=(0, low / tall, 1, 1 - (head + low) / tall))
     for legend in figure.legends:
         legend.set_in_layout(False)
         legend.set_bbox_to_anchor((0, bottom / tall, 1, 1 - (top + bottom) / tall), figure.transFigure)
+    for text in own:
+        text.set(y=1 - top / tall, va="top", in_layout=False)
     if above:
         figure.text(0.5, 1 - 0.06 / tall, above, ha="center", va="top", fontsize=sizes["title"])
     if below:
@@ -58,9 +61,9 @@ def framed(figure: Figure, title: str = "", caption: str = "") -> Figure:
     return figure
 
 
-def _height(legend):
-    """Return the height of a legend and of the gap above it, in inches."""
-    return legend.get_window_extent().height / legend.figure.dpi + 0.12
+def _height(artist):
+    """Return the height of a legend or a text and of a gap, in inches."""
+    return artist.get_window_extent().height / artist.figure.dpi + 0.12
 
 
 def _lines(text, width, size):
