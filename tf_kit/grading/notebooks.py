@@ -29,9 +29,11 @@ except ModuleNotFoundError:
     %pip install --quiet {requirement}"""
 REQUIREMENT = "tf-kit"
 OWN_LAB = """
+
 import os
 
-os.environ.setdefault("{variable}", "{folder}")  # folder with the checks, next to this notebook"""
+if "{variable}" not in os.environ:
+    os.environ["{variable}"] = "{folder}"  # folder with the checks, next to this notebook"""
 
 
 def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
