@@ -13,7 +13,6 @@ from tf_kit.experiments.label_efficiency import rows as rows_module
 from tf_kit.experiments.label_efficiency import settings as settings_module
 from tf_kit.pretraining.methods import IMAGE_METHODS
 from tf_kit.runs import Run
-from tf_kit.training.precision import precision_of
 
 TINY = {
     "labels": (30, None),
@@ -301,21 +300,6 @@ def test_every_method_has_a_row_below_its_encoder_from_scratch():
         own = [row for row in rows if settings_module.kind_of(row) == kind]
         first = rows.index(f"scratch-{kind}")
         assert rows[first : first + len(own)] == own
-
-
-@pytest.mark.slow
-def test_every_network_of_a_row_has_the_precision_of_the_run(tmp_path, monkeypatch):
-    fit, found = Run.fit, {}
-
-    def recording(self, model, *rest, **options):
-        history = fit(self, model, *rest, **options)
-        found[f"{self.folder.name}, {type(model).__name__}"] = precision_of(model)
-        return history
-
-    monkeypatch.setattr(Run, "fit", recording)
-    run(tmp_path / "r", seeds=1, labels=(30,), precision="bfloat16")
-    assert len(found) >= 2
-    assert set(found.values()) == {"bfloat16"}, found
 
 
 def test_a_precision_that_depends_on_the_network_is_refused(tmp_path):
