@@ -72,7 +72,7 @@ REFUSED = {
     "epoch = 3": "with epoch; the nearest is epochs",
     "zzz = 3": "with zzz; its keys are run, labels",
     "epochs = 2.5": "`--epochs` must be a whole number. Received: --epochs 2.5",
-    "epochs = -1": "`--epochs` must be at least 1",
+    "epochs = -1": "`--epochs` must be a whole number of at least 1",
     "epochs = true": "with epochs = true",
     "compare = 1": "must have true or false for a flag without a value",
     "[training]\nepochs = 3": "with training; its keys are run, ",

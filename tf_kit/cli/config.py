@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -110,7 +110,7 @@ def _text(value: Any) -> str:
     return ",".join(map(_text, value)) if isinstance(value, list) else str(value)
 
 
-def _refuse(requirement, received, ctx):
+def _refuse(requirement: str, received: str, ctx: click.Context | None) -> NoReturn:
     raise click.UsageError(f"`--config` must {requirement}. Received: {received}.", ctx)
 
 

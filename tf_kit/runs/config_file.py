@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tf_kit.pretraining.methods import EncoderOptions
+from tf_kit.pretraining.methods import METHODS, EncoderOptions, Method
 from tf_kit.runs.files import replacing
 
 FILE = "run.toml"
@@ -44,7 +44,13 @@ def flags(options: Mapping[str, Any]) -> dict[str, Any]:
         found["encoder"] = encoder
     if found.get("augment") == "of the data set":
         del found["augment"]
-    return {name: value for name, value in found.items() if value is not None}
+    foreign = _names(*METHODS.values()) - _names(METHODS[options["method"]]) if "method" in options else set()
+    return {name: value for name, value in found.items() if value is not None and name not in foreign}
+
+
+def _names(*methods: Method) -> set[str]:
+    """Return the names of all options that some methods declare."""
+    return {name for method in methods for _, names, _ in method.declarations() for name in names}
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
