@@ -187,6 +187,7 @@ def test_impossible_path_is_one_line(monkeypatch, capsys):
     assert "cannot be used: File name too long" in err
 
 
+@pytest.mark.slow
 def test_name_that_is_not_text_is_printed(monkeypatch, capsys, tmp_path):
     """The bytes of a file name may be any, and reach Python as surrogates."""
     monkeypatch.chdir(tmp_path)
