@@ -191,7 +191,7 @@ def rows_for(recipe: str, num_examples: int, **changes: Any) -> Rows:
     layers, units = changes.pop("layers", None), changes.pop("units", None)
     unknown = changes.keys() - {field.name for field in dataclasses.fields(Recipe)}
     if unknown:
-        refuse("run_table", "be given fields of a recipe", f"{sorted(unknown)}")
+        refuse("run_table.changes", "be fields of a recipe", f"{sorted(unknown)}")
     rows = {}
     for system, row in LARGE[recipe].items():
         own = _small(system, recipe) if num_examples < 10_000 else {}
