@@ -20,6 +20,7 @@ def prepared_data_dir():
 # Doctests that train for seconds, so `pytest -m slow` runs them. (A doctest cannot carry a mark of its own.)
 LONG_DOCTESTS = {
     "tf_kit/pretraining/README.md",
+    "tf_kit/pretraining/autoencoder.py",
     "tf_kit/pretraining/monitors.py",
     "tf_kit/pretraining/masked/images.py",
     "tf_kit/pretraining/masked/tokens.py",
@@ -27,6 +28,7 @@ LONG_DOCTESTS = {
     "tf_kit/pretraining/joint_embedding/simsiam.py",
     "tf_kit/pretraining/joint_embedding/nnclr.py",
     "tf_kit/pretraining/joint_embedding/supcon.py",
+    "tf_kit/regularization/early_stopping.py",
 }
 
 

@@ -74,7 +74,7 @@ def test_corpus_is_large():
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if i % 20 == 1 else pytest.mark.slow) for i, name in enumerate(NAMES)],
+    [pytest.param(name, marks=() if i % 40 == 1 else pytest.mark.slow) for i, name in enumerate(NAMES)],
 )
 def test_slices_get_what_check_gave(name, checked):
     found = sliced(oddities.NOTEBOOKS[name])

@@ -52,6 +52,7 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "letters",
     "other_domain",
     "machines",
+    "gradient_flow",
 }
 
 

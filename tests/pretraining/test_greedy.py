@@ -190,6 +190,7 @@ def forms():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "depth"), list(forms()))
 def test_accepts_encoders_of_other_forms(encoder, depth):
     blocks = pretrain_greedily(encoder, examples(), epochs=1, fit=eager)

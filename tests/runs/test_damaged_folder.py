@@ -9,6 +9,8 @@ from PIL import Image
 
 from tf_kit.runs import Run, classification, pretraining
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """Simulates a kill; nothing in the library catches it."""

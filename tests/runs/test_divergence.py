@@ -20,7 +20,7 @@ X = np.random.default_rng(0).random((48, 6)).astype("float32")
 Y = np.arange(48) % 3
 SIZES = {"mlp": {"units": (8, 8)}, "cnn": {"filters": (2, 2), "units": (4,)}, "vit": {"width": 8, "depth": 1}}
 SIZES["text"] = {"width": 8, "depth": 1, "length": 24}
-QUICK = ("rbm", "denoising", "masked")
+QUICK = ("rbm", "masked")
 
 
 def quiet_run(folder, **kwargs):

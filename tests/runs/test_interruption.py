@@ -198,6 +198,7 @@ def test_checkpoints_are_written_by_time(tmp_path):
     assert (state.epoch, state.step) == (1, 0)
 
 
+@pytest.mark.slow
 def test_seconds_of_an_epoch_are_the_sum_of_its_parts(tmp_path):
     with pytest.raises(Killed):
         of_arrays(quiet_run(tmp_path / "run"), At(0, 9, kill))

@@ -324,8 +324,9 @@ def test_figures_show_views_and_reconstructions(flat, tmp_path):
 
 @pytest.mark.parametrize("name", IMAGE_METHODS)
 def test_each_method_trains_the_encoders_that_it_declares(name):
+    """Residual networks and models of Keras have tests of their own."""
     method = methods.find(name)
-    for kind in method.encoders:
+    for kind in {"mlp", "cnn", "vit"} & {*method.encoders}:
         sizes = encoders.encoder_options(name, kind, (8, 8, 1), {})
         encoder = encoders.make_encoder((8, 8, 1), **sizes)
         if not method.greedy:

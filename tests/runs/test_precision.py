@@ -94,6 +94,7 @@ def test_run_that_is_older_than_an_option_began_with_its_default(tmp_path):
             pretrain("masked", out=tmp_path / "run", resume=True, **{**options, **changed})
 
 
+@pytest.mark.slow
 def test_run_in_bfloat16_is_recorded_and_fine_tuned_in_either_precision(tmp_path):
     folder = tmp_path / "run"
     options = {"epochs": 1, "units": (16,), "monitor_every": 0}

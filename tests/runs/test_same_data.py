@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cli.typed import run_main
 from PIL import Image
+from support.cases import mostly_slow
 
 from tf_kit.errors import InputError
 from tf_kit.runs import Run, classification, pretraining, text
@@ -201,7 +202,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", mostly_slow(CHANGES, quick=1))
 def test_pretraining_on_a_changed_folder_does_not_resume(change, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "pretrain_into", kill)
     for _ in range(2):

@@ -131,6 +131,7 @@ def test_commands_print_a_table_and_name_what_was_left_out(run, pictures, monkey
     assert "`--out`" in err
 
 
+@pytest.mark.slow
 def test_savedmodel_scales_pixels_and_knows_its_classes(run, tmp_path):
     """In the folder of an older one, which it replaces."""
     for _ in range(2):

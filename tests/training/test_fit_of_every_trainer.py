@@ -198,6 +198,7 @@ def test_weights_of_examples_count_without_targets(name):
     assert np.abs(found[0] - fitted(name, x=x, batch_size=5, shuffle=False)[0]).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_inputs_may_be_given_as_targets_of_an_autoencoder_only():
     name = "DenoisingAutoencoder"
     (x,) = examples(name)

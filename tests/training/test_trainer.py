@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 from oracles import pretraining as oracle
+from support.cases import mostly_slow
 from support.twins import wrong_twin
 
 from tf_kit import networks
@@ -148,15 +149,15 @@ def check_validation(module):
 CHECKS = [
     check_weights_and_history,
     check_order,
+    check_resuming,
     check_example_weights,
     check_clipping,
-    check_resuming,
     check_fresh_noise,
     check_validation,
 ]
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", mostly_slow(CHECKS, quick=3))
 def test_fit(check):
     check(trainer_module)
 
