@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tf_kit.data import folder
 from tf_kit.runs import classification, pretraining, training_data
 
 
@@ -30,7 +31,13 @@ def test_stream_gives_the_results_of_arrays(kind, run, tmp_path, monkeypatch):
     classify = {"finetune": classification.finetune_run, "probe": classification.probe_run}[kind]
     held = classify(run, epochs=3, batch_size=8, out=tmp_path / "held")
     monkeypatch.setattr(training_data, "STREAM_ABOVE_BYTES", 0)
-    monkeypatch.setattr("tf_kit.runs.labelled.folder.read_images", None)
+    read = folder.read_images
+
+    def few(found, indices, *options, **more):
+        assert len(indices) <= 12, "a figure shows the few images that are most wrong"
+        return read(found, indices, *options, **more)
+
+    monkeypatch.setattr(folder, "read_images", few)
     streamed = classify(run, epochs=3, batch_size=8, out=tmp_path / "streamed")
     assert streamed == held
     confusion = np.array(held["test_by_class"]["confusion"])
