@@ -89,7 +89,7 @@ def test_finished_run_returns_the_same_results(table):
 def test_bar_ends_at_its_total(methods, tmp_path, monkeypatch):
     """In a whole run, a killed one and a finished one, with three seeds of which two share a pretraining."""
     monkeypatch.setattr(label_efficiency, "Progress", Bar)
-    arguments = {"methods": methods, "seeds": 3, "pretrainings": 2}
+    arguments = {"methods": methods, "seeds": 3, "pretrainings": 2, "labels": (30,)}
     run(tmp_path / "run", **arguments)
     np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [BARS[-1].total, 0])
     run(tmp_path / "run", resume=True, **arguments)

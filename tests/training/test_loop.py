@@ -1,5 +1,6 @@
 """The training loop: many steps in one graph give the numbers of single steps, and callbacks get what they ask for."""
 
+import functools
 import time
 
 import keras
@@ -10,7 +11,7 @@ from support.twins import wrong_twin
 
 from tf_kit import keras_internals, networks, pretraining, regularization
 from tf_kit.errors import InputError
-from tf_kit.training import loop, resident
+from tf_kit.training import loop, resident, sharing
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((23, 8, 8, 1)).astype("float32")
@@ -113,9 +114,23 @@ def assert_same(one, other):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@functools.cache
+def in_pieces(name):
+    """Variables and history of a trainer whose steps run in pieces; the model is let go."""
+    return None, *trained(name)[1:]
+
+
 @pytest.mark.parametrize("name", [*FAST, *SLOW])
 def test_pieces_give_the_numbers_of_single_steps(name):
-    assert_same(trained(name), trained(name, [LooksAtMinibatches()]))
+    assert_same(in_pieces(name), trained(name, [LooksAtMinibatches()]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINERS)
+def test_shared_functions_give_the_same_numbers(name):
+    with sharing.shared_traces():
+        for _ in range(2):  # the second model takes the functions of the first
+            assert_same(in_pieces(name), trained(name))
 
 
 @pytest.mark.slow

@@ -55,15 +55,6 @@ def test_shared_functions_give_the_same_numbers(tracings):
             np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", test_loop.TRAINERS)
-def test_every_trainer_gives_the_same_numbers(name, tracings):
-    alone = test_loop.trained(name)
-    with sharing.shared_traces():
-        for _ in range(2):  # the second takes the functions of the first
-            test_loop.assert_same(test_loop.trained(name), alone)
-
-
 @pytest.mark.parametrize(
     ("one", "other"),
     [
