@@ -211,7 +211,7 @@ def test_every_report_is_written(grades):
     names = {path.name for path in grades[2].iterdir()}
     assert names == {
         *("grades.jsonl", "grades.csv", "canvas.csv", "moodle.csv", "junit.xml", "manifest.json"),
-        *("summary.txt", "summary.png", "files.csv", "students"),
+        *("summary.txt", "summary.png", "class.html", "files.csv", "students"),
     }
     manifest = json.loads((grades[2] / "manifest.json").read_text())
     assert manifest["sandbox"]["level"] in ("full", "partial", "none")
