@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cli.typed import run_main
 from PIL import Image
+from runs.damage import cut, empty, flip_a_bit, make_foreign, remove
 
 from tf_kit.runs import Run, classification, pretraining
 
@@ -18,28 +19,6 @@ class Killed(BaseException):
 
 class Started(BaseException):
     """Raised in place of a training that would begin."""
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def make_foreign(path):
-    path.write_bytes(b"\xff\xd8 a photograph" * 50)
-
-
-def remove(path):
-    path.unlink()
 
 
 def put_a_folder(path):

@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from runs.damage import cut, empty, flip_a_bit, make_foreign, remove
 
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.pretraining import Autoencoder
@@ -55,28 +56,6 @@ def killed(tmp_path_factory):
         train(folder / "killed", KillIn(3))
     _, model = train(folder / "whole")
     return folder / "killed", model.get_weights()
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def make_foreign(path):
-    path.write_bytes(b"\xff\xd8 a photograph" * 50)
-
-
-def remove(path):
-    path.unlink()
 
 
 def replace_by_an_older_one(path):

@@ -25,7 +25,7 @@ from tf_kit.data.fingerprint import of_set
 from tf_kit.data.splits import Split
 from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
 from tf_kit.experiments.recipes import Recipe, Rows, rows_for
-from tf_kit.experiments.tuning import check_rates, forget_models, mean_and_std, over_seeds, tune
+from tf_kit.experiments.tuning import forget_models, given, mean_and_std, over_seeds, tune
 from tf_kit.pretraining import Classifier
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
@@ -148,20 +148,9 @@ def settings_for(num_examples: int, **changes: Any) -> Settings:
         (256, 1000, 500)
     """
     base = LARGE if num_examples >= 10_000 else SMALL
-    changes = {name: value for name, value in changes.items() if value is not None}
-    for name in {
-        "layers",
-        "units",
-        "epochs",
-        "pretrain_epochs",
-        "batch_size",
-        "gibbs_steps",
-    } & changes.keys():
-        count(f"run_table.{name}", changes[name])
+    changes = given(changes)
     if "pretrain_epochs" in changes:
         changes["pretrain_epochs"] = dict.fromkeys(base.pretrain_epochs, changes["pretrain_epochs"])
-    if "learning_rates" in changes:
-        check_rates("run_table.learning_rates", changes["learning_rates"])
     return dataclasses.replace(base, **changes)
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import keras
 
 from tf_kit import networks, optimizers, regularization
-from tf_kit.checks import choice, count, refuse
-from tf_kit.experiments.tuning import check_rates
+from tf_kit.checks import choice, refuse
+from tf_kit.experiments.tuning import given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,18 +174,7 @@ def rows_for(recipe: str, num_examples: int, **changes: Any) -> Rows:
         ((500, 500, 2000), (64, 64, 64))
     """
     choice("run_table.recipe", recipe, tuple(LARGE))
-    changes = {name: value for name, value in changes.items() if value is not None}
-    for name in {
-        "layers",
-        "units",
-        "epochs",
-        "pretrain_epochs",
-        "batch_size",
-        "gibbs_steps",
-    } & changes.keys():
-        count(f"run_table.{name}", changes[name])
-    if "learning_rates" in changes:
-        check_rates("run_table.learning_rates", changes["learning_rates"])
+    changes = given(changes)
     if "batch_size" in changes:
         changes["pretrain_batch_size"] = changes["batch_size"]
     layers, units = changes.pop("layers", None), changes.pop("units", None)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_kit import optimizers
-from tf_kit.checks import number, refuse
+from tf_kit.checks import count, number, refuse
 from tf_kit.errors import TrainingDiverged
 from tf_kit.pretraining import Classifier
 from tf_kit.runs.run import Run
@@ -110,6 +110,21 @@ def check_rates(subject: str, rates: Sequence[float]) -> None:
         refuse(subject, "hold at least one number", f"{subject.rsplit('.', 1)[-1]}={rates!r}")
     for rate in rates:
         number(subject, rate, above=0)
+
+
+def given(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes that are not None; refuse counts below 1 and learning rates that are not above 0.
+
+    Args:
+        changes: options of `run_table` by name.
+    """
+    found = {name: value for name, value in changes.items() if value is not None}
+    for name in ("layers", "units", "epochs", "pretrain_epochs", "batch_size", "gibbs_steps"):
+        if name in found:
+            count(f"run_table.{name}", found[name])
+    if "learning_rates" in found:
+        check_rates("run_table.learning_rates", found["learning_rates"])
+    return found
 
 
 def forget_models() -> None:
