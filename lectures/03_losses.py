@@ -154,6 +154,7 @@ def plot(results):
                 "series": {name: (starts, each) for name, each in results["epochs"].items()},
                 "title": f"epochs until {ENOUGH:g} % error",
                 "x_label": "initial logit $b$",
+                "y_label": "epochs",
                 "y_limits": (0, 1.15 * results["limit"]),
                 "level": (results["limit"], "given up"),
             },

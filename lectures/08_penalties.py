@@ -148,6 +148,7 @@ def plot(results):
         "series": norms,
         "title": "norm of each unit, sorted",
         "x_label": "% of the units",
+        "y_label": "norm",
         "y_limits": (0, None),
         "level": (results["bound"], "bound of max-norm"),
     }

@@ -136,7 +136,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["resnet18", "keras:MobileNetV2", "FILE"])
+@pytest.mark.parametrize("kind", ["resnet18", "keras:MobileNet", "FILE"])
 def test_a_run_is_used_in_a_fresh_process_fine_tuned_and_predicts(kind, folder, tmp_path):
     if kind == "FILE":
         network = networks.cnn((8,), units=(6,), num_classes=None, input_shape=RGB)

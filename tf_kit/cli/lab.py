@@ -90,7 +90,7 @@ def selftest(name: str, exercise: tuple[str, ...]) -> None:
 @click.option(
     "--with-checks",
     is_flag=True,
-    help="For a lab of your own: write its folder too, which `check` needs and which holds the solutions.",
+    help="For your own lab: write its folder too, which `check` needs and which holds the solutions.",
 )
 def release(name: str, out: str, format: str, install: str, with_checks: bool) -> None:
     """Write the student notebook of lab NAME.
@@ -113,7 +113,7 @@ def release(name: str, out: str, format: str, install: str, with_checks: bool) -
     if with_checks and not own:
         refuse(
             "--with-checks",
-            "be used with a lab of your own",
+            "be used with your own lab",
             f"{name!r}",
             "`check` finds the labs of this kit",
         )

@@ -46,7 +46,7 @@ _INSTALL = click.Option(
     ["--install"],
     default="",
     metavar="ADDRESS",
-    help="What the first cell of the notebook installs where the kit is missing: a wheel, or git+ and an address.",
+    help="A wheel, or git+ and an address, which the first cell of the notebook installs where the kit is missing.",
 )
 
 

@@ -1,4 +1,4 @@
-"""What a regrade moved: the answers whose points differ from those given before, under other rules."""
+"""Changes by a regrade: the answers whose points differ from those given before, under other rules."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ TROUBLE = {
 
 @dataclasses.dataclass(frozen=True)
 class ClassOfStudents:
-    """What the page shows.
+    """Contents of the page.
 
     Args:
         lab: the lab.

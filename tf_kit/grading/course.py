@@ -51,7 +51,7 @@ def grade(
     """Grade submissions, write the record and the reports, and print a summary of the class.
 
     If the folder has grades that were given under other rules (another text of the lab, other hidden cases, limits or
-    version), their submissions are graded again, the reports on the class are kept in a folder of their own, and
+    version), their submissions are graded again, the reports on the class are kept in another folder, and
     `changes.csv` lists the answers whose points have changed.
 
     Args:

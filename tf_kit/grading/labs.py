@@ -11,7 +11,7 @@ The cell of an exercise starts with a line such as `# %% exercise="momentum"`. T
 between `### BEGIN SOLUTION` and `### END SOLUTION`. In the student notebook it is replaced by the commented lines under
 a `### STUB` right above it, or by a line that raises `NotImplementedError`.
 
-A teacher's own lab lies in a folder of its own: `circles/circles.py`, `circles/probes/circles.py`,
+A teacher's own lab lies in one folder: `circles/circles.py`, `circles/probes/circles.py`,
 `circles/answers/circles.py`. It is found by its path, or by its topic if `TF_KIT_LABS` names its folder.
 """
 
@@ -244,7 +244,7 @@ def find(name: str) -> Lab:
     hint = f"Did you mean {near[0]}? " if near else ""
     refuse(
         "lab",
-        "be the number or the topic of a lab, or the folder of your own",
+        "be the number or the topic of a lab, or the folder of your lab",
         f"{name!r}",
         f"{hint}Run `tf-kit lab list` to see all labs",
         flag="NAME",

@@ -182,7 +182,7 @@ def _of_exercise(lab, exercise):
         yield False, f"    {row.kind} {row.label}: {row.fault}\n" + _indented(row.report)
     sentences = [mistake.sentence.strip() for mistake in exercise.mistakes]
     good = bool(sentences) and all(sentences) and len(set(sentences)) == len(sentences)
-    yield good, "  there are hints: known mistakes, each with a sentence of its own"
+    yield good, "  there are hints: known mistakes, each with another sentence"
     yield (
         _hidden_cases_pass(lab, exercise),
         f"  the solution passes hidden cases drawn from {SECRETS} secrets",

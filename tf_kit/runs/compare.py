@@ -1,4 +1,4 @@
-"""The same network from scratch, trained beside a pretrained one, to see what the pretraining has gained."""
+"""The same network from scratch, trained as well as a pretrained one, to see what the pretraining has gained."""
 
 from __future__ import annotations
 
