@@ -145,6 +145,7 @@ def test_stream_of_one_block_equals_minibatches(tiny_dir):
         np.testing.assert_array_equal(y, expected_y)
 
 
+@pytest.mark.slow
 def test_stream_of_blocks_is_resumable_and_complete(tiny_dir):
     import tensorflow as tf
 

@@ -53,6 +53,7 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "other_domain",
     "machines",
     "gradient_flow",
+    "preprocessing",
 }
 
 

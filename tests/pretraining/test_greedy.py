@@ -246,6 +246,7 @@ def test_default_optimizers():
         assert float(trained.optimizer.learning_rate) == pytest.approx(rate)
 
 
+@pytest.mark.slow
 def test_seed_fixes_the_weights():
     def train(seed):
         encoder = networks.mlp((5, 4), num_classes=None, seed=0)
@@ -256,6 +257,7 @@ def test_seed_fixes_the_weights():
     assert np.any(train(1) != train(2))
 
 
+@pytest.mark.slow
 def test_supervised_layers_learn_a_feature_that_reconstruction_neglects():
     """Two classes differ in one small feature, which only the supervised layer keeps."""
     rng = np.random.default_rng(0)

@@ -166,7 +166,7 @@ def test_half_precision_does_not_overflow():
     np.testing.assert_allclose(np.std(np.asarray(y, "float64"), axis=0), 1, rtol=1e-2)
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (4, 2, 3)])
+@pytest.mark.parametrize("shape", [pytest.param((5, 3), marks=pytest.mark.slow), (4, 2, 3)])
 def test_keeps_the_layer_contract(shape):
     check_layer(BatchNorm, rng.normal(size=shape).astype("float32"))
 

@@ -152,7 +152,10 @@ def test_gradient_flows_only_through_kept_units():
         lambda: DropConnect(
             3, 0.5, seed=0, kernel_initializer="identity", inference="gaussian", activation="tanh"
         ),
-        lambda: DropConnect(3, 0.5, seed=0, kernel_initializer="identity", per_example=True),
+        pytest.param(
+            lambda: DropConnect(3, 0.5, seed=0, kernel_initializer="identity", per_example=True),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_keeps_the_layer_contract(factory):

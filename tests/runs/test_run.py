@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.cases import mostly_slow
 
 from tf_kit import data, networks
 from tf_kit.errors import InputError
@@ -75,7 +76,7 @@ def without_seconds(history):
     return {name: values for name, values in history.items() if name != "seconds"}
 
 
-@pytest.mark.parametrize("keep_best", [None, "val_accuracy"])
+@pytest.mark.parametrize("keep_best", mostly_slow([None, "val_accuracy"], quick=1))
 def test_killed_stage_continues_exactly(tmp_path, digits, keep_best):
     whole, history = tune(quiet_run(tmp_path / "whole"), digits, keep_best=keep_best)
 

@@ -87,7 +87,7 @@ TRAINERS = {
         None,
     ),
 }
-FAST = ["Classifier", "persistent RBM"]
+FAST = ["Classifier"]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINERS if name not in FAST]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 from oracles import scaling as oracle
+from support.cases import mostly_slow
 from support.layer import check_layer
 from support.twins import wrong_twin
 
@@ -146,7 +147,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", mostly_slow(OPTIMIZERS, quick=2))
 def test_zeros_stay_zero_with_any_optimizer(name):
     model = compiled(prune(mlp(), 0.5), OPTIMIZERS[name]())
     before = stored_kernels(model)
