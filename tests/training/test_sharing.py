@@ -4,10 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from training import test_loop
 
 from tf_kit import networks, pretraining
-from tf_kit.training import sharing
+from tf_kit.training import resident, sharing
 
 X = np.random.default_rng(0).random((40, 8)).astype("float32")
 Y = np.arange(40) % 3
@@ -28,13 +27,13 @@ def numbers(seed, rate=0.01, rows=40, width=6, noise=0.25):
 @pytest.fixture
 def tracings(monkeypatch):
     """Kinds of the steps that are traced."""
-    traced, old = [], test_loop.resident.TracedPieces._traced
+    traced, old = [], resident.TracedPieces._traced
 
     def counted(self, model, kind, arrays):
         traced.append((type(model).__name__, kind))
         return old(self, model, kind, arrays)
 
-    monkeypatch.setattr(test_loop.resident.TracedPieces, "_traced", counted)
+    monkeypatch.setattr(resident.TracedPieces, "_traced", counted)
     return traced
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from tf_kit.runs.encoders import drawing_from
 from tf_kit.runs.inputs import input_shape_of
 from tf_kit.typing import ArrayLike
 
@@ -36,15 +36,11 @@ def from_scratch(encoder: keras.Model, seed: int = 0) -> keras.Model:
         >>> all(np.array_equal(*pair) for pair in zip(first, from_scratch(encoder).get_weights()))
         True
     """
-    drawn = random.getstate()
-    random.seed(seed)  # Keras draws the seed of an initializer without one from it
-    try:
+    with drawing_from(seed):
         fresh = type(encoder).from_config(encoder.get_config())
         if not fresh.built:
             fresh.build((None, *input_shape_of(encoder)))
         return fresh
-    finally:
-        random.setstate(drawn)
 
 
 def compared(

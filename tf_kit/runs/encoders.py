@@ -184,7 +184,7 @@ def _application(name: str, shape: Sequence[int], seed: int) -> keras.Model:
         if "include_preprocessing" in inspect.signature(make).parameters
         else {}
     )
-    with _drawing_from(seed):
+    with drawing_from(seed):
         try:
             model = make(include_top=False, weights=None, pooling="avg", input_shape=tuple(shape), **usual)
         except ValueError as error:
@@ -210,7 +210,7 @@ def _refuse_size(name, shape, error):
 
 
 @contextlib.contextmanager
-def _drawing_from(seed: int) -> Iterator[None]:
+def drawing_from(seed: int) -> Iterator[None]:
     """Within this context, initializers without a seed draw from `seed`."""
     drawn = random.getstate()
     random.seed(seed)  # Keras draws the seed of an initializer without one from it
