@@ -24,6 +24,7 @@ FOUNDATION = {
     "errors",
     "keras_internals",
     "lazy",
+    "markup",
     "options",
     "registration",
     "stderr",

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.grading.labs import Lab
-from tf_kit.grading.markup import escaped
 from tf_kit.grading.record import Grade, Result
 from tf_kit.grading.roster import HandedIn, matched
 from tf_kit.grading.similarity import Alike
+from tf_kit.markup import escaped
 
 Key = tuple[str, str]
 

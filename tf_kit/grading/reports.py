@@ -17,11 +17,11 @@ from typing import Any
 from tf_kit.grading.class_page import ClassOfStudents, class_page
 from tf_kit.grading.judge import STATUSES
 from tf_kit.grading.labs import Lab
-from tf_kit.grading.markup import clean, escaped
 from tf_kit.grading.record import Grade
 from tf_kit.grading.roster import HandedIn, matched
 from tf_kit.grading.similarity import Alike
 from tf_kit.grading.submissions import GRADED, SYSTEM
+from tf_kit.markup import clean, escaped
 
 _WIDTH, _MOST_FILES = 110, 12
 _NO_MISTAKE = ("SyntaxError", "IndentationError", "TabError", "the grader failed")  # not about the subject

@@ -10,7 +10,7 @@ import textwrap
 from typing import Any
 
 from tf_kit.grading import foreign_text
-from tf_kit.grading.markup import escaped
+from tf_kit.markup import escaped
 
 WIDTH = 100  # characters, where there is no terminal
 _COLORS = {"✓": "#1f883d", "✗": "#d1242f"}  # both at least 3:1 on white and on #1e1e1e

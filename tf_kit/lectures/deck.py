@@ -6,7 +6,6 @@ A demo gives five slides: its question, what do you expect?, its figure, its ans
 from __future__ import annotations
 
 import base64
-import html
 import re
 import string
 import tempfile
@@ -18,6 +17,7 @@ from tf_kit.lectures.catalog import Demo, docstring
 from tf_kit.lectures.index import read, slides
 from tf_kit.lectures.performance import Performance
 from tf_kit.lectures.quiz import LETTERS, everything
+from tf_kit.markup import escaped
 
 AROUND = 3  # lines of code shown before and after the one that matters
 
@@ -37,20 +37,18 @@ def write_deck(performances: Sequence[tuple[Demo, Performance]], path: str | Pat
     sections = [section for demo, done in performances for section in slides_of(demo, done)]
     title = performances[0][0].title if len(performances) == 1 else "The lecture, demo by demo"
     template = string.Template((Path(__file__).parent / "deck.html").read_text(encoding="utf-8"))
-    path.write_text(
-        template.substitute(title=html.escape(title), sections="\n".join(sections)), encoding="utf-8"
-    )
+    path.write_text(template.substitute(title=escaped(title), sections="\n".join(sections)), encoding="utf-8")
     return path
 
 
 def slides_of(demo: Demo, done: Performance) -> list[str]:
     """Return the slides of one demo as HTML sections."""
-    named = html.escape(f"{demo.number} · {demo.title}")
-    asked = html.escape(done.question)
+    named = escaped(f"{demo.number} · {demo.title}")
+    asked = escaped(done.question)
     cited = [slide.heading for slide in slides() if demo.topic in slide.topics]
-    where = f'<p class="where">Slide: {html.escape("; ".join(cited))}</p>' if cited else ""
+    where = f'<p class="where">Slide: {escaped("; ".join(cited))}</p>' if cited else ""
     image = f'<img alt="{asked}" src="data:image/png;base64,{_encoded(done)}">'
-    answered = "".join(f"<p>{html.escape(part)}</p>" for part in sentences(done.answer))
+    answered = "".join(f"<p>{escaped(part)}</p>" for part in sentences(done.answer))
     contents = {
         "question": f"<h1>{asked}</h1>{where}",
         "expect": f"<h2>What do you expect?</h2>{_paragraph(experiment(demo))}{_choices(demo)}",
@@ -91,7 +89,7 @@ def code_of(demo: Demo) -> str:
     while last < min(len(lines) - 1, at + AROUND) and lines[last + 1].strip():
         last += 1
     block = textwrap.dedent("\n".join(lines[first : last + 1])).splitlines()
-    shown = [html.escape(line) for line in block]
+    shown = [escaped(line) for line in block]
     shown[at - first] = f"<mark>{shown[at - first]}</mark>"
     return f"<pre>{chr(10).join(shown)}</pre>"
 
@@ -100,13 +98,13 @@ def _choices(demo):
     for question in everything():
         if question.topic == demo.topic and question.choices:
             shown = zip(LETTERS, question.shown(), strict=False)
-            rows = "".join(f"<li>{html.escape(f'{letter}) {choice}')}</li>" for letter, choice in shown)
-            return f'<p class="asked">{html.escape(question.ask)}</p><ul>{rows}</ul>'
+            rows = "".join(f"<li>{escaped(f'{letter}) {choice}')}</li>" for letter, choice in shown)
+            return f'<p class="asked">{escaped(question.ask)}</p><ul>{rows}</ul>'
     return ""
 
 
 def _paragraph(text):
-    return f"<p>{html.escape(text)}</p>"
+    return f"<p>{escaped(text)}</p>"
 
 
 def _encoded(done):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import html
 import io
 import itertools
 import json
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_kit.checks import refuse
+from tf_kit.markup import escaped
 
 MOST = 120  # pictures in a page, which holds all of them
 
@@ -73,16 +73,16 @@ def page(states: States, title: str, caption: str = "") -> str:
         refuse("page.states", f"be at most {MOST} pictures", f"{count} pictures", "Use fewer positions")
     encoded = [f"data:image/png;base64,{base64.b64encode(each).decode()}" for each in states.pictures()]
     knobs = [
-        f"<label><span>{html.escape(name)}</span>"
+        f"<label><span>{escaped(name)}</span>"
         f'<input type="range" min="0" max="{len(labels) - 1}" value="{at}" autocomplete="off">'
-        f"<output>{html.escape(labels[at])}</output></label>"
+        f"<output>{escaped(labels[at])}</output></label>"
         for (name, labels), at in zip(states.knobs.items(), states.start, strict=True)
     ]
     table = json.dumps({"labels": [list(labels) for labels in states.knobs.values()], "pictures": encoded})
     template = string.Template((Path(__file__).parent / "sliders.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=html.escape(title),
-        caption=html.escape(caption),
+        title=escaped(title),
+        caption=escaped(caption),
         knobs="\n".join(knobs),
         first=encoded[list(states.positions()).index(states.start)],
         states=table.replace("</", "<\\/"),

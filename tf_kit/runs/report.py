@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
-import html
 import shlex
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_kit.errors import InputError, RunStopped
+from tf_kit.markup import escaped
 from tf_kit.options import text_of
 from tf_kit.runs.files import read_json, replacing
 from tf_kit.runs.run import Run
@@ -71,8 +71,8 @@ def write_report(folder: str | Path) -> Path:
     options = config["options"]
     inputs = read_json(folder / "inputs.json", "inputs.json") if (folder / "inputs.json").exists() else {}
     parts = {
-        "title": html.escape(_title(folder, options)),
-        "circumstances": html.escape(_circumstances(config)),
+        "title": escaped(_title(folder, options)),
+        "circumstances": escaped(_circumstances(config)),
         "data": _data(config, inputs),
         "results": _results(results),
         "next": _next(folder, options, inputs),
@@ -118,7 +118,7 @@ def _data(config, inputs):
     if data.get("digest"):
         covers = "; ".join(dict.fromkeys(str(data.get("covers", "the contents")).split("; ")))
         lines.append(f"Fingerprint {data['digest']} of {covers}, listed in data.csv")
-    return "\n".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return "\n".join(f"<p>{escaped(line)}</p>" for line in lines)
 
 
 def _results(results):
@@ -126,7 +126,7 @@ def _results(results):
     if "error" in results:
         parts += _errors(results)
     for stage, text in _sentences(results):
-        parts.append(f"<p>{html.escape(f'{stage}: {text}')}</p>")
+        parts.append(f"<p>{escaped(f'{stage}: {text}')}</p>")
     stages = results.get("stages", {})
     if stages:
         names = list(dict.fromkeys(name for values in stages.values() for name in values))
@@ -177,7 +177,7 @@ def _next(folder, options, inputs):
     if first and options.get("method") == "tokens":
         lines = []
     load = [f"# in {folder}", inputs["load"]] if inputs.get("load") else []
-    return f"<pre>{html.escape(chr(10).join([*lines, *load]))}</pre>"
+    return f"<pre>{escaped(chr(10).join([*lines, *load]))}</pre>"
 
 
 def _figures(folder, room):
@@ -185,13 +185,13 @@ def _figures(folder, room):
     found = sorted(folder.glob("*.png"), key=lambda each: (order.get(each.stem, len(order)), each.stem))
     parts = []
     for path in found:
-        caption = html.escape(CAPTIONS.get(path.stem, path.stem))
+        caption = escaped(CAPTIONS.get(path.stem, path.stem))
         try:
             content = base64.b64encode(path.read_bytes()).decode()
         except OSError:
             continue  # a folder, or a file that may not be read
         if len(content) > room:
-            parts.append(f"<p>{caption}: figures/{html.escape(path.name)}, too large for this page</p>")
+            parts.append(f"<p>{caption}: figures/{escaped(path.name)}, too large for this page</p>")
             continue
         room -= len(content)
         image = f'<img alt="{caption}" src="data:image/png;base64,{content}">'
@@ -224,12 +224,10 @@ def _flat(options: Mapping[str, Any], before: str = "") -> list[list[str]]:
 def _table(columns: Sequence[str], rows: Iterable[Iterable[Any]], numbers: bool = False) -> str:
     """Write a table; with `numbers` all columns but the first are aligned to the right."""
     aligned = ' class="number"' if numbers else ""
-    head = "".join(
-        f"<th{aligned if i else ''}>{html.escape(str(each))}</th>" for i, each in enumerate(columns)
-    )
+    head = "".join(f"<th{aligned if i else ''}>{escaped(each)}</th>" for i, each in enumerate(columns))
     lines = []
     for row in rows:
-        cells = (f"<td{aligned if i else ''}>{html.escape(str(each))}</td>" for i, each in enumerate(row))
+        cells = (f"<td{aligned if i else ''}>{escaped(each)}</td>" for i, each in enumerate(row))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
