@@ -72,6 +72,15 @@ TARGETS = {  # name -> lab, exercise, module, name in it, answer
         *("09", "clip_after_reduction", "tensorflow", "clip_by_global_norm"),
         "def clip_after_reduction(shard_gradients, max_norm):\n    total = [sum(shares) for shares in zip(*shard_gradients)]\n    return {f}(total, max_norm)[0]\n",
     ),
+    "log-sum-exp": (
+        *("10", "log_sum_exp", "numpy", "logaddexp"),
+        "def log_sum_exp(z):\n    return {f}.reduce(z, axis=-1)\n",
+    ),
+    "log softmax": (
+        *("10", "softmax_cross_entropy", "tensorflow.nn", "log_softmax"),
+        "def softmax_cross_entropy(z, labels):\n    log_p = {f}(z).numpy()\n    target = np.eye(z.shape[1])[labels]\n"
+        "    return -np.sum(log_p[target == 1]) / len(z), (np.exp(log_p) - target) / len(z)\n",
+    ),
 }
 
 # Ways to the function {name} of the module {module}, as statements that bind `found`.
