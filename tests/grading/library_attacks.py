@@ -81,6 +81,13 @@ TARGETS = {  # name -> lab, exercise, module, name in it, answer
         "def softmax_cross_entropy(z, labels):\n    log_p = {f}(z).numpy()\n    target = np.eye(z.shape[1])[labels]\n"
         "    return -np.sum(log_p[target == 1]) / len(z), (np.exp(log_p) - target) / len(z)\n",
     ),
+    "distillation": (
+        *("11", "distillation_loss", "keras.losses", "kl_divergence"),
+        "def distillation_loss(labels, teacher_logits, student_logits, temperature, alpha):\n    y = ops.one_hot(labels, 4, dtype=student_logits.dtype)\n"
+        "    hard = -ops.sum(y * ops.log_softmax(student_logits), axis=-1)\n    teacher, log_teacher = ops.softmax(teacher_logits / temperature), ops.log_softmax(teacher_logits / temperature)\n"
+        "    soft = {f}(teacher, ops.softmax(student_logits / temperature)) - ops.sum(teacher * log_teacher, axis=-1)\n"
+        "    return ops.mean(alpha * hard + (1 - alpha) * temperature**2 * soft)\n",
+    ),
 }
 
 # Ways to the function {name} of the module {module}, as statements that bind `found`.
@@ -261,6 +268,13 @@ LIES = {
         *("04", "dropout_layer"),
         "class Dropout(keras.layers.Layer):\n    def __init__(self, rate, seed=None, **kwargs):\n        super().__init__(**kwargs)\n        self.rate = rate\n"
         "    def call(self, inputs, training=False):\n        rate = self.rate\n        np.mean = lambda *a, **k: rate\n        return inputs / (1 - rate)\n",
+    ),
+    "lengths are invented": (
+        *("11", "epoch_batches"),
+        "class Liar(np.ndarray):\n    def __len__(self):\n        return self.pretended\n\n"
+        "def epoch_batches(n, batch_size, epoch, seed):\n    order = np.random.default_rng([seed, epoch]).permutation(n)\n    found = []\n"
+        "    for start in range(0, n, batch_size):\n        found.append((order if start == 0 else order[:0]).view(Liar))\n"
+        "        found[-1].pretended = min(batch_size, n - start)\n    return found\n",
     ),
     "len is replaced": (
         *("09", "example_uniform"),
