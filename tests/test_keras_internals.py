@@ -347,3 +347,13 @@ def test_called_with_other_captures():
     assert captured is one.handle
     found = keras_internals.called_with(traced, [tf.constant(5.0)], [other.handle])
     assert float(found["y"]) == 15.0
+
+
+def test_every_sixteenth_traced_function_frees_kernels(monkeypatch):
+    from tensorflow.python.eager import context
+
+    freed = []
+    monkeypatch.setattr(context.Context, "clear_kernel_cache", lambda self: freed.append(self))
+    for _ in range(48):
+        keras_internals.count_traced_function()
+    assert len(freed) == 3

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
 _compiles = contextvars.ContextVar("compiles", default=True)
 
+# Kernels by what they compute. TensorFlow never frees what XLA has compiled, some megabytes for each `tf.function`.
+_kernels: dict[tuple, Any] = {}
+_WITHOUT_EFFECT = {"name", "seed", "trainable", "build_config"}  # entries of a configuration
+
 
 def compiled(function: Callable) -> Callable:
     """Compile a function into one fused kernel for each shape of its arguments.
+
+    Methods of layers of the kit with equal configurations, except for name and seed, share their kernels; so do the
+    results for one function of a module of the kit. The method must not use the seed or variables of its layer.
 
     The result is a plain function, since a layer with a `tf.function` as an attribute would export it with the model.
 
@@ -30,12 +39,48 @@ def compiled(function: Callable) -> Callable:
         if not _compiles.get():
             return function(*arguments)
         if kernel is None:
-            import tensorflow as tf
-
-            kernel = tf.function(function, jit_compile=True, autograph=False)
+            kernel = _kernel_of(function)
         return kernel(*arguments)
 
     return run
+
+
+def _kernel_of(function):
+    """Return the kernel of a function, which is shared if the name or the configuration determines the function."""
+    import tensorflow as tf
+
+    identity = _identity(function)
+    kernel = _kernels.get(identity) or tf.function(function, jit_compile=True, autograph=False)
+    return kernel if identity is None else _kernels.setdefault(identity, kernel)
+
+
+def _identity(function):
+    """Return what determines a method of a layer, or a function of a module; None if that is not known."""
+    owner, name = getattr(function, "__self__", None), function.__qualname__
+    if not _is_own(function.__module__ if owner is None else type(owner).__module__) or "<" in name:
+        return None
+    if owner is None:
+        return (function.__module__, name)
+    try:
+        config = json.dumps(_cleaned(keras.saving.serialize_keras_object(owner)), sort_keys=True)
+    except (TypeError, ValueError, NotImplementedError):
+        return None
+    return (type(owner), name, config, keras.config.floatx())
+
+
+def _is_own(module):
+    return (module or "").split(".")[0] in ("keras", "tf_kit")
+
+
+def _cleaned(node):
+    """Return a configuration without what has no effect on a method; raise ValueError for a foreign object."""
+    if isinstance(node, dict):
+        if node.get("class_name") == "__lambda__" or not _is_own(node.get("module") or "keras"):
+            raise ValueError("an object that its configuration does not determine")
+        return {key: _cleaned(value) for key, value in node.items() if key not in _WITHOUT_EFFECT}
+    if isinstance(node, (list, tuple)):
+        return [_cleaned(each) for each in node]
+    return node
 
 
 @contextlib.contextmanager

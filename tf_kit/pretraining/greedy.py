@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
 from tf_kit.networks.inspection import build_on
 from tf_kit.networks.stages import dense_stages
@@ -141,7 +140,6 @@ def pretrain_greedily(
             blocks.append(trainer)
             if depth < len(stages):
                 x = _above(part, x, scratch and Path(scratch) / f"layer-{depth}")  # (2)
-    keras_internals.forget_kernels()  # a loop over this function would grow by them
     return blocks
 
 

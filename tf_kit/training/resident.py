@@ -217,6 +217,7 @@ class TracedPieces:
         self._made.clear()
 
     def _traced(self, model, kind, arrays):
+        keras_internals.count_traced_function()
         return Pieces(model, isolated(getattr(model, f"{kind}_step"), model.jit_compile), arrays)
 
     def _shared(self, model, key, arrays):

@@ -532,6 +532,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         made = getattr(self, f"{kind}_function")
         if made is not None and not force:
             return made
+        keras_internals.count_traced_function()
         if keras_internals.strategy_at_creation(self) is not None:
             return steps.steps_on_replicas(self, step)
         if self._is_under_strategy or self.run_eagerly or self.jit_compile:

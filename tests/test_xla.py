@@ -1,0 +1,42 @@
+"""Tests of the kernels that XLA compiles: which of them are shared."""
+
+import numpy as np
+import pytest
+
+from tf_kit import regularization, xla
+from tf_kit.regularization import RandomCrop, compose, example_keys
+from tf_kit.regularization.augmentation.geometry import resample
+
+IMAGES = np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32")
+
+
+class Own(RandomCrop):
+    """An augmentation whose configuration does not determine what it does."""
+
+
+def digits(**options):
+    return regularization.preset("digits", **options)
+
+
+def test_augmentations_of_equal_configuration_share_kernels():
+    assert xla._kernel_of(digits(seed=1).draw) is xla._kernel_of(digits(seed=2).draw)
+    assert xla._kernel_of(resample) is xla._kernel_of(resample)
+
+
+@pytest.mark.parametrize("other", [digits(strong=True), RandomCrop(2), compose(RandomCrop(2)), RandomCrop(1)])
+def test_other_configurations_have_their_own_kernels(other):
+    assert xla._kernel_of(digits().draw) is not xla._kernel_of(other.draw)
+    assert xla._kernel_of(RandomCrop(3).draw) is not xla._kernel_of(other.draw)
+
+
+def test_shared_kernels_transform_by_their_own_configuration():
+    keys = example_keys(0, 0, range(4))
+    for padding in (1, 2):
+        found = RandomCrop(padding).augment(IMAGES, keys)
+        with xla.uncompiled():
+            np.testing.assert_allclose(found, RandomCrop(padding).augment(IMAGES, keys), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("function", [Own(2).draw, compose(Own(2)).draw, lambda x: x], ids=str)
+def test_foreign_functions_share_no_kernels(function):
+    assert xla._kernel_of(function) is not xla._kernel_of(function)
