@@ -85,14 +85,14 @@ def grade(
         grades, left = _on_record(found, record, identity)
         level = judge.ready()
         click.echo(f"{lab.title}: {len(found)} submissions, {len(found) - len(left)} of them on record")
-        click.echo(_level_line(level, judge.parts, secret))
+        click.echo(_level_line(level, judge.parts, judge.memory, secret))
         conditions = _conditions(lab, seconds, secret)
         before = _graded_before(record, identity, lab, found, out, conditions)
         before = compared or before
         for done in _progress(judge.grade(left), len(left)):
             record.append(done, identity)
             grades.append(done)
-        parts = judge.parts
+        sandbox = {"level": level, **judge.parts, "memory": judge.memory}
     taken = time.perf_counter() - began
     manifest = {
         "lab": lab.name,
@@ -101,7 +101,7 @@ def grade(
         "submissions": len(found),
         "from the record": len(found) - len(left),
         "rules": identity,
-        "sandbox": {"level": level, **parts},
+        "sandbox": sandbox,
         **conditions,
         "files": [
             {"student": grade.student, "number": grade.number, "file": grade.file, "sha256": grade.digest}
@@ -178,11 +178,11 @@ def _conditions(lab, seconds, secret):
     }
 
 
-def _level_line(level, parts, secret):
+def _level_line(level, parts, memory, secret):
     missing = [part for part, there in parts.items() if not there]
     without = f" (without {', '.join(missing)})" if missing else ""
     hidden = "visible and hidden cases" if secret else "visible cases only"
-    return f"sandbox: {level}{without}; {hidden}"
+    return f"sandbox: {level}{without}; memory: {memory}; {hidden}"
 
 
 def _progress(grades, total):

@@ -95,6 +95,11 @@ class Grader:
         """Whether each part of the confinement is in force."""
         return self._children.parts
 
+    @property
+    def memory(self) -> str:
+        """How the memory of an answer is limited: one of the kinds of `memory.Wall`."""
+        return self._children.memory
+
     def identity(self) -> str:
         """Hash everything except the submission that a grade depends on."""
         lab = self.lab
@@ -357,6 +362,8 @@ class _Paper:
         """Return the result of an answer that was stopped, or None."""
         if job.ended == "timeout":
             return self._stopped(exercise)
+        if job.ended == "memory":
+            return self._too_large(exercise)
         if job.ended:
             return _result(exercise, "crashed", "the answer ended the Python process that ran it")
         failures = [each for each in [*visible, *hidden] if isinstance(each, Failure)]
@@ -368,11 +375,14 @@ class _Paper:
                 exercise, "forbidden", words or "the answer used something that its exercise forbids"
             )
         if any(_memory(each) for each in failures):
-            limit = exercise.memory_mb
-            return _result(
-                exercise, "memory", f"the answer needed more than the {limit} MB of memory that it may use"
-            )
+            return self._too_large(exercise)
         return None
+
+    def _too_large(self, exercise):
+        limit = exercise.memory_mb
+        return _result(
+            exercise, "memory", f"the answer needed more than the {limit} MB of memory that it may use"
+        )
 
     def _stopped(self, exercise):
         limit = self._grader.seconds or exercise.seconds

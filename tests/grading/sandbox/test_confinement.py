@@ -26,6 +26,20 @@ def test_available_reports_every_part():
     assert set(confinement.available()) == set(confinement.PARTS)
 
 
+@pytest.mark.skipif(
+    not confinement.available()["seccomp"], reason="this system has no filter of system calls"
+)
+def test_parts_are_those_that_a_fork_could_not_get_through(tmp_path, monkeypatch):
+    walls = confinement.Walls(tmp_path, namespaces=False)
+    assert (walls.parts["namespaces"], walls.parts["seccomp"], walls.parts["limits"]) == (False, True, True)
+    monkeypatch.setattr(confinement, "install", lambda program: None)
+    monkeypatch.setattr(confinement, "_limit", lambda *_: None)
+    open_walls = confinement.Walls(tmp_path, namespaces=False)
+    assert (open_walls.parts["seccomp"], open_walls.parts["limits"]) == (False, False)
+    monkeypatch.setattr(confinement, "_settle", lambda _: 1 / 0)
+    assert not any(confinement.Walls(tmp_path, namespaces=False).parts.values())
+
+
 FILTERED = """
 import os, sys
 from tf_kit.grading.sandbox.system_calls import call, filter_program, install

@@ -11,6 +11,7 @@ built once, in the process that forks; `Walls.confine` is called in the fork, as
 """
 
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -34,6 +35,7 @@ PARTS = ("namespaces", "landlock", "seccomp", "limits")
 LARGEST_FILE = 32 << 20
 OPEN_FILES = 256
 SCRATCH_MB = 64
+_SHARED_MEMORY = Path("/dev/shm")
 
 _NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
@@ -78,7 +80,7 @@ class Walls:
         readable: exceptions to `hidden`: files and folders that an answer may read.
 
     Attributes:
-        parts: whether each of `PARTS` is in force.
+        parts: whether each of `PARTS` is in force, as a fork has found that tried to get through.
     """
 
     def __init__(
@@ -93,12 +95,7 @@ class Walls:
         self._namespaces = namespaces
         self._rules = _landlock(scratch, hidden, readable)
         self._filter = filter_program()
-        self.parts: dict[str, bool] = {
-            "namespaces": namespaces,
-            "landlock": self._rules is not None,
-            "seccomp": self._filter is not None,
-            "limits": True,
-        }
+        self.parts: dict[str, bool] = self._tried()
 
     @property
     def level(self) -> str:
@@ -119,7 +116,9 @@ class Walls:
             call("unshare", _NEWNS)
             options = f"size={SCRATCH_MB}m,nr_inodes=4096,mode=700".encode()
             flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-            call("mount", b"tmpfs", str(folder).encode(), b"tmpfs", flags, options)
+            for place in (folder, _SHARED_MEMORY):  # the second is memory of the whole machine otherwise
+                if place.is_dir():
+                    call("mount", b"tmpfs", str(place).encode(), b"tmpfs", flags, options)
         else:
             folder = folder / str(os.getpid())
             folder.mkdir(mode=0o700)
@@ -137,10 +136,55 @@ class Walls:
             assert program is not None  # as for `self._filter`, on the same machine
             install(program)
 
+    def _tried(self) -> dict[str, bool]:
+        """Confine a fork and find what it can still do. Nothing is in force if it cannot be confined as wanted."""
+        pid = os.fork()
+        if pid == 0:
+            held = 0
+            with contextlib.suppress(BaseException):
+                self.confine(1, 100)
+                attempts = (_sees_no_other_process, _is_refused_folders, _is_refused_forks, _is_limited)
+                held = sum(attempt() << i for i, attempt in enumerate(attempts))
+            os._exit(held)
+        held = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self.clear(pid)
+        return {part: bool(held > 0 and held >> i & 1) for i, part in enumerate(PARTS)}
+
     def clear(self, pid: int) -> None:
         """Remove the folder of a fork that has ended. With namespaces the folder vanished with the fork."""
         if not self._namespaces:
             shutil.rmtree(self._folder / str(pid), ignore_errors=True)
+
+
+def _sees_no_other_process():
+    """Whether this process is in namespaces of its own, whose first process has the number 1."""
+    return sys.platform.startswith("linux") and os.getppid() == 1 and os.listdir() == []
+
+
+def _is_refused_folders():
+    try:
+        os.scandir("/").close()
+    except PermissionError:
+        return True
+    return False
+
+
+def _is_refused_forks():
+    try:
+        if os.fork() == 0:
+            os._exit(0)
+    except PermissionError:
+        return True
+    return False
+
+
+def _is_limited():
+    if resource is None:
+        return False
+    wanted = {resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE}
+    if sys.platform.startswith("linux"):
+        wanted |= {resource.RLIMIT_DATA, resource.RLIMIT_AS}
+    return all(resource.getrlimit(which)[0] != resource.RLIM_INFINITY for which in wanted)
 
 
 def level_of(parts: dict[str, bool]) -> str:
@@ -155,8 +199,9 @@ def level_of(parts: dict[str, bool]) -> str:
     return "partial" if parts["landlock"] or parts["seccomp"] else "none"
 
 
+@functools.cache
 def available() -> dict[str, bool]:
-    """Find which of `PARTS` this machine offers, by trying them in another process."""
+    """Find which of `PARTS` this machine offers, by trying them in another process, once."""
     code = (
         "import json, tempfile; from tf_kit.grading.sandbox import confinement as c; n = c.separate()\n"
         "with tempfile.TemporaryDirectory() as f: print(json.dumps(c.Walls(f, n).parts))"

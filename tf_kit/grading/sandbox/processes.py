@@ -64,7 +64,7 @@ class Job:
         seconds: time limit of each request. Defaults to that of its exercise.
         share: fraction of the limit that a request may use.
         own: whether the child runs one answer only.
-        ended: filled in with "timeout" or "crashed" if the child did not report on every request.
+        ended: filled in with "timeout", "memory" or "crashed" if the child did not report on every request.
         cpu: filled in with the processor time of the child, in seconds.
     """
 
@@ -110,7 +110,8 @@ class Children:
         self._watched = selectors.DefaultSelector()
         self._running: dict[int, _Child] = {}
         self._count = 0
-        self._parts: dict[str, bool] | None = None
+        self._parts: dict[str, bool] = {}
+        self._memory = ""
 
     def _settings(self, lab, control):
         package = Path(__file__).parents[2]
@@ -168,7 +169,7 @@ class Children:
         Raises:
             InputError: the zygote did not start.
         """
-        if self._parts is None:
+        if not self._parts:
             message = self._control.recv(1 << 16)
             if not message:
                 refuse(
@@ -177,8 +178,8 @@ class Children:
                     "a process that ended at once",
                     "Run `tf-kit doctor` to check the installation",
                 )
-            parts: dict[str, bool] = json.loads(message)["ready"]
-            self._parts = parts
+            report = json.loads(message)
+            self._parts, self._memory = report["ready"], report["memory"]
             self._watched.register(self._control, selectors.EVENT_READ)
         return self._parts
 
@@ -186,6 +187,12 @@ class Children:
     def level(self) -> str:
         """Level of confinement: "full", "partial" or "none"."""
         return confinement.level_of(self.parts)
+
+    @property
+    def memory(self) -> str:
+        """How the memory of an answer is limited: one of the kinds of `memory.Wall`."""
+        assert self.parts
+        return self._memory
 
     @property
     def free(self) -> int:
@@ -202,7 +209,7 @@ class Children:
         order = {
             "id": self._count,
             "seconds": sum(limits) + 2 * START_SECONDS,
-            "memory_mb": max(request.exercise.memory_mb for request in job.requests),
+            "memory_mb": min(request.exercise.memory_mb for request in job.requests),
         }
         socket.send_fds(self._control, [json.dumps(order).encode()], [to_child, theirs])
         os.close(to_child)
@@ -246,7 +253,7 @@ class Children:
         child = self._running.pop(report["id"], None)
         if child is None:
             return []
-        job = child.finish(report["late"])
+        job = child.finish(report["ended"])
         job.cpu = report["cpu"]
         return [job]
 
@@ -332,7 +339,7 @@ class _Child:
                 os.close(descriptor)
         self._to = self._from = -1
 
-    def finish(self, late=False):
+    def finish(self, ended=""):
         """Read the rest of the pipe, close it, and note in the job how the child ended."""
         while self._from >= 0 and not self.late:
             try:
@@ -344,7 +351,8 @@ class _Child:
             self._take(part)
         self.close()
         if any(request.outputs is None for request in self._job.requests):
-            self._job.ended = "timeout" if late or self.late else "crashed"
+            late = self.late or ended == "late"
+            self._job.ended = "memory" if ended == "memory" else "timeout" if late else "crashed"
         return self._job
 
 

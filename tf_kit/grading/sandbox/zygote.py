@@ -9,6 +9,7 @@ between child and judge, and reports how each child ended.
 
 import builtins
 import contextlib
+import dataclasses
 import gc
 import importlib.util
 import json
@@ -22,7 +23,7 @@ import traceback
 import types
 from typing import Any
 
-from tf_kit.grading.sandbox import confinement
+from tf_kit.grading.sandbox import confinement, memory
 
 SHOW_OUTPUT = "TF_KIT_ZYGOTE_OUTPUT"  # environment variable by which a developer keeps output and tracebacks
 ENVIRONMENT = {  # oneDNN rewrites graphs, for which it searches all registered kernels for each new one
@@ -40,6 +41,7 @@ def main(settings: dict[str, Any]) -> None:
     """
     gc.disable()  # nothing loaded here becomes garbage, and collecting takes a quarter of the time of the imports
     namespaces = confinement.separate()
+    wall = memory.Wall()  # tried with forks, which are small as long as nothing is imported
     control = socket.socket(fileno=settings["control"])
     _discard_output()
     import keras
@@ -60,24 +62,40 @@ def main(settings: dict[str, Any]) -> None:
     prohibitions.forget()
     gc.freeze()  # a collection would write to every page that the children share
     gc.enable()
-    control.send(json.dumps({"ready": walls.parts}).encode())
-    _serve(control, lambda order, pipes: child.serve(order, pipes, walls, probes, closed), walls.clear)
+    wall.forks = not walls.parts["seccomp"]
+    wall.adopt()
+    wall.inherit()
+    control.send(json.dumps({"ready": walls.parts, "memory": wall.kind}).encode())
+    _serve(control, lambda order, pipes: child.serve(order, pipes, walls, probes, closed), walls, wall)
     os._exit(0)
 
 
-def _serve(control, answer, clear):
+@dataclasses.dataclass
+class _Fork:
+    """A child that runs: its job, its end at the latest, its memory, and why it was ended."""
+
+    id: int
+    deadline: float
+    tree: memory.Tree
+    ended: str = ""
+
+    def end(self, why):
+        self.ended, self.deadline = self.ended or why, float("inf")
+        self.tree.kill()
+
+
+def _serve(control, answer, walls, wall):
     woken, wake = socket.socketpair()
     for end in (woken, wake):
         end.setblocking(False)
     signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    running = {}
+    running: dict[int, _Fork] = {}
     watched = selectors.DefaultSelector()
     watched.register(control, selectors.EVENT_READ)
     watched.register(woken, selectors.EVENT_READ)
     while True:
-        next_end = min((deadline for _, deadline, _ in running.values()), default=None)
-        ready = watched.select(None if next_end is None else max(0.0, next_end - time.monotonic()))
+        ready = watched.select(_pause(running, wall))
         for key, _ in ready:
             if key.fileobj is woken:
                 with contextlib.suppress(BlockingIOError):
@@ -85,29 +103,64 @@ def _serve(control, answer, clear):
                 continue
             message, pipes, _, _ = socket.recv_fds(control, 1 << 16, 8)
             if not message:
-                _end(running)
+                for fork in running.values():
+                    fork.tree.kill()
                 return
             order = json.loads(message)
             if "kill" in order:
-                for pid in [pid for pid, (id, _, _) in running.items() if id == order["kill"]]:
-                    os.kill(pid, signal.SIGKILL)
+                for fork in [fork for fork in running.values() if fork.id == order["kill"]]:
+                    fork.tree.kill()
                 continue
+            go, held = os.pipe()  # the child waits until its memory is limited
             pid = os.fork()
             if pid == 0:
-                _become_child(control, woken, wake, watched, answer, order, pipes)
-            for pipe in pipes:
+                os.close(held)
+                os.read(go, 1)
+                _become_child((control, woken, wake, watched), answer, order, [*pipes, go])
+            tree = _limited(wall, pid, order["memory_mb"])
+            for pipe in (*pipes, go, held):
                 os.close(pipe)
-            running[pid] = (order["id"], time.monotonic() + order["seconds"], False)
-        _reap(control, running, clear)
+            running[pid] = _Fork(order["id"], time.monotonic() + order["seconds"], tree)
+        _look(running, wall)
+        _reap(control, running, walls.clear)
 
 
-def _become_child(control, woken, wake, watched, answer, order, pipes):
+def _limited(wall, pid, memory_mb):
+    """Limit the memory of a child, or end it if that fails."""
+    try:
+        return wall.tree(pid, memory_mb)
+    except OSError:
+        tree = memory.Tree(pid)
+        tree.kill()
+        return tree
+
+
+def _pause(running, wall):
+    """Seconds until something must be looked at, or None."""
+    if not running:
+        return None
+    left = min(fork.deadline for fork in running.values()) - time.monotonic()
+    return max(0.0, min(left, memory.EVERY_SECONDS if wall.kind == memory.WATCH else left))
+
+
+def _look(running, wall):
+    """End the children that have had their time or taken too much memory, and what answers left running."""
+    now = time.monotonic()
+    for fork in running.values():
+        if now >= fork.deadline:
+            fork.end("late")
+        elif not fork.ended and fork.tree.over():
+            fork.end("memory")
+    wall.end_orphans(running)
+
+
+def _become_child(ends, answer, order, pipes):
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        watched.close()
-        for end in (control, woken, wake):
+        for end in ends:
             end.close()
+        os.close(pipes.pop())
         answer(order, pipes)
     except BaseException:
         traceback.print_exc()  # discarded unless SHOW_OUTPUT is set
@@ -117,11 +170,6 @@ def _become_child(control, woken, wake, watched, answer, order, pipes):
 
 
 def _reap(control, running, clear):
-    now = time.monotonic()
-    for pid, (id, deadline, late) in list(running.items()):
-        if now >= deadline and not late:
-            os.kill(pid, signal.SIGKILL)
-            running[pid] = (id, float("inf"), True)
     while running:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -130,17 +178,14 @@ def _reap(control, running, clear):
         if pid == 0:
             return
         if pid in running:
-            id, _, late = running.pop(pid)
+            fork = running.pop(pid)
+            if not fork.ended and fork.tree.over():  # the kernel has ended it
+                fork.ended = "memory"
+            fork.tree.close()
             clear(pid)
             code = os.waitstatus_to_exitcode(status)
-            ended = {"id": id, "code": code, "late": late, "cpu": usage.ru_utime + usage.ru_stime}
-            control.send(json.dumps(ended).encode())
-
-
-def _end(running):
-    for pid in running:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            cpu = usage.ru_utime + usage.ru_stime
+            control.send(json.dumps({"id": fork.id, "code": code, "ended": fork.ended, "cpu": cpu}).encode())
 
 
 def _discard_output():
