@@ -100,7 +100,7 @@ NAMES = {
     "optimizers": "SGD Momentum Nesterov AdaGrad RMSProp RMSPropNesterov Adam AdamW LARS RobbinsMonro WarmupCosine "
     "LinearDecay",
     "regularization": "Dropout DropConnect BatchNorm EarlyStopping predict_by_mask_sampling predict_by_weight_scaling "
-    "RandomFlip RandomCrop RandomRotation RandomResizedCrop ColorJitter AddNoise compose preset",
+    "GaussianNoise RandomFlip RandomCrop RandomRotation RandomResizedCrop ColorJitter AddNoise compose preset",
     "design": "Standardize PCAWhitening ZCAWhitening memory_bill grid random successive_halving",
     "training": "Trainer strategy",
     "pretraining": "Autoencoder DenoisingAutoencoder RBM DeepBeliefNetwork Supervised pretrain_greedily "
@@ -210,6 +210,7 @@ optimizers.LARS(optimizers.RobbinsMonro(initial=0.1, power=0.75, delay=10.0))
 
 regularization.Dropout(rate=0.5, seed=0)
 regularization.DropConnect(units=10, rate=0.5)
+regularization.GaussianNoise(stddev=0.3, seed=0)
 regularization.BatchNorm(momentum=0.99, epsilon=1e-3)
 regularization.EarlyStopping(monitor="val_loss", patience=3)
 regularization.predict_by_mask_sampling(model, x, num_masks=20, seed=0).mean()

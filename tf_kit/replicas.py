@@ -83,6 +83,24 @@ def place_in_global_batch(num_examples: int | Tensor) -> tuple[Any, Any]:
     return firsts[found.replica_id_in_sync_group], tf.reduce_sum(counts)
 
 
+def drawn_for_the_global_batch(draw: Any, inputs: Tensor, shape: Any, seed_generator: Any) -> Tensor:
+    """Draw random numbers (n, *shape) for the examples of this replica: its part of those of the global batch.
+
+    Args:
+        draw: `keras.random.uniform` or another function of the same arguments.
+        inputs: examples of this replica (n, …).
+        shape: shape of the numbers of one example.
+        seed_generator: `keras.random.SeedGenerator` of the layer, which has the same state on every replica.
+
+    Example:
+        >>> tuple(drawn_for_the_global_batch(keras.random.normal, ops.ones((4, 3)), (2,), 0).shape)
+        (4, 2)
+    """
+    num_examples = ops.shape(inputs)[0]
+    first, total = place_in_global_batch(num_examples)
+    return draw((total, *shape), dtype="float32", seed=seed_generator)[first : first + num_examples]
+
+
 class GlobalBatch:
     """Minibatch that all replicas share, and the part of it on this replica.
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit.regularization import BatchNorm, DropConnect, Dropout, RandomFlip
+from tf_kit.regularization import BatchNorm, DropConnect, Dropout, GaussianNoise, RandomFlip
 
 rng = np.random.default_rng(11)
 X = (rng.normal(size=(11, 4, 3)) * [1, 5, 0.1] + [0, 100, -1]).astype("float32")
@@ -23,7 +23,11 @@ def results(strategy):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         plain, masked = BatchNorm(momentum=0.5, name="plain"), BatchNorm(momentum=0.5, name="masked")
-        dropping = Dropout(0.5, seed=1), DropConnect(5, 0.5, per_example=True, seed=2)
+        dropping = (
+            Dropout(0.5, seed=1),
+            DropConnect(5, 0.5, per_example=True, seed=2),
+            GaussianNoise(0.5, seed=4),
+        )
         moving = RandomFlip("both", seed=3)
         alone = keras.layers.BatchNormalization(
             momentum=0.5

@@ -73,9 +73,9 @@ def test_equals_the_paper(check):
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_units, "draws[first : first + num_examples] >= rate", "draws[first : first + num_examples] < rate"),
+        (check_units, "shape, seed_generator) >= rate", "shape, seed_generator) < rate"),
         (check_units, "ops.where(kept, inputs / (1 - self.rate)", "ops.where(kept, inputs / self.rate"),
-        (check_units, "(total, *shape)", "(total, *shape[1:], 1)"),
+        (check_units, "inputs, shape, seed_generator) >=", "inputs, (*shape[1:], 1), seed_generator) >="),
         (check_weights, "self.kernel.dtype) * self.kernel / (1 - self.rate)", "self.kernel.dtype) * self.kernel"),
         (check_weights, "outputs += ops.cast(kept, outputs.dtype) *", "outputs += (1 - self.rate) *"),
         (check_mean_inference, "return super().call(inputs)", "return (1 - self.rate) * super().call(inputs)"),

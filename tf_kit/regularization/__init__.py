@@ -1,6 +1,7 @@
 """Regularization: methods that keep a network from memorizing its training set.
 
-Norm penalties, early stopping, data augmentation, dropout of units and of weights, batch normalization.
+Norm penalties, early stopping, data augmentation, dropout of units and of weights, noise, batch
+normalization.
 """
 
 from tf_kit.regularization.augmentation import (
@@ -25,6 +26,7 @@ from tf_kit.regularization.augmentation import (
 from tf_kit.regularization.batch_norm import BatchNorm
 from tf_kit.regularization.dropout import DropConnect, Dropout
 from tf_kit.regularization.early_stopping import EarlyStopping, equivalent_l2, retrain_on_all
+from tf_kit.regularization.noise import GaussianNoise
 from tf_kit.regularization.penalties import L1, L2, ElasticNet, MaxNorm, SoftThreshold
 from tf_kit.regularization.voting import predict_by_mask_sampling, predict_by_weight_scaling
 
@@ -42,6 +44,7 @@ __all__ = [
     "EarlyStopping",
     "ElasticNet",
     "GaussianBlur",
+    "GaussianNoise",
     "GeometricAugmentation",
     "MaxNorm",
     "RandomBrightness",

@@ -21,7 +21,7 @@ from keras import ops
 
 from tf_kit.checks import choice, count, number
 from tf_kit.randomness.saved_seed import SavesItsSeed
-from tf_kit.replicas import place_in_global_batch
+from tf_kit.replicas import drawn_for_the_global_batch
 from tf_kit.typing import Tensor
 
 _KEEPS = "`rate` is the probability of dropping; for a probability α of keeping, use 1 − α"
@@ -211,7 +211,4 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
 
 def _kept_for_each_example(inputs, shape, rate, seed_generator):
     """Return booleans (n, *shape), True with probability 1 − rate; drawn for the global batch."""
-    num_examples = ops.shape(inputs)[0]
-    first, total = place_in_global_batch(num_examples)
-    draws = keras.random.uniform((total, *shape), dtype="float32", seed=seed_generator)
-    return draws[first : first + num_examples] >= rate
+    return drawn_for_the_global_batch(keras.random.uniform, inputs, shape, seed_generator) >= rate

@@ -10,7 +10,7 @@ from tf_kit.randomness.keys import example_keys
 from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import place_in_global_batch
 from tf_kit.typing import ArrayLike, Tensor
-from tf_kit.xla import compiled
+from tf_kit.xla import compiled, without_gradients
 
 
 class Augmentation(SavesItsSeed, keras.layers.Layer):
@@ -77,7 +77,9 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
             refuse(
                 f"{type(self).__name__}.images", "be floats (n, height, width, channels)", received, remedy
             )
-        return self._apply(images, self._draw(key, tuple(images.shape[1:])))
+        with without_gradients():
+            numbers = self._draw(key, tuple(images.shape[1:]))
+        return self._apply(images, numbers)
 
     def draw(self, key: Tensor, shape: tuple[int, ...]) -> Any:
         """Draw the random numbers of each image, equation (1).
