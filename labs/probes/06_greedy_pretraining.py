@@ -72,4 +72,5 @@ def called(function, case, *names):
         tf.TensorSpec(each.shape if name in WEIGHTS else (None, *each.shape[1:]), each.dtype)
         for name, each in zip(names, tensors, strict=True)
     ]
-    return tf.function(function, input_signature=signature, autograph=False)(*tensors)
+    graph = tf.function(function, input_signature=signature, autograph=False)
+    return graph.get_concrete_function()(*tensors)  # without a warning of many tracings

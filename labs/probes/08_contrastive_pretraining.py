@@ -43,4 +43,5 @@ def called(function, case, *names):
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in tensors]
-    return tf.function(function, input_signature=signature, autograph=False)(*tensors)
+    graph = tf.function(function, input_signature=signature, autograph=False)
+    return graph.get_concrete_function()(*tensors)  # without a warning of many tracings

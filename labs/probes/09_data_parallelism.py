@@ -96,4 +96,5 @@ def called(function, case, arrays, known=False):
     signature = [
         tf.TensorSpec(each.shape if known else (None, *each.shape[1:]), each.dtype) for each in tensors
     ]
-    return tf.function(function, input_signature=signature, autograph=False)(*tensors)
+    graph = tf.function(function, input_signature=signature, autograph=False)
+    return graph.get_concrete_function()(*tensors)  # without a warning of many tracings

@@ -72,7 +72,8 @@ def distillation_loss(namespace, case):
         import tensorflow as tf
 
         signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in tensors]
-        loss = tf.function(loss, input_signature=signature, autograph=False)
+        graph = tf.function(loss, input_signature=signature, autograph=False)
+        loss = graph.get_concrete_function()  # without a warning of many tracings
     return {"loss": loss(*tensors)}
 
 

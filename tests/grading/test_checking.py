@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from grading.class_of_students import DESCENT, LAB, LEAKY
-from tf_kit.grading import checking, labs
+from tf_kit.grading import Mistake, checking, labs
+from tf_kit.grading.judge import Failure
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +57,17 @@ def test_known_mistake_is_explained(mistake, capsys):
     out = printed(capsys, "leaky", mistake.of(LEAKY))
     assert mistake.sentence in out
     assert len(out.splitlines()) <= 24
+
+
+def test_warning_of_a_known_mistake_is_not_shown(capsys):
+    """The student would take it for one of the answer."""
+    noisy = LEAKY.replace("def leaky_relu", "import sys\n\n\ndef leaky_relu").replace(
+        "    return", "    print('not yours', file=sys.stderr)\n    return"
+    )
+    exercise = LAB.exercises["leaky"]
+    known = checking.KnownMistakes(LAB, exercise, checking.visible_cases(exercise))
+    assert not isinstance(known.outputs(Mistake("a noisy one", code=noisy), 0), Failure)
+    assert capsys.readouterr().err == ""
 
 
 def test_unknown_mistake_shows_the_largest_difference(capsys):

@@ -272,7 +272,8 @@ class KnownMistakes:
             if isinstance(namespace, Failure):
                 self._outputs[key] = namespace
             else:
-                self._outputs[key] = measure(probe, namespace, self._cases[index])
+                with _without_stderr():  # its warnings would be taken for those of the student's code
+                    self._outputs[key] = measure(probe, namespace, self._cases[index])
         return self._outputs[key]
 
 
