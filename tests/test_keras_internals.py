@@ -357,3 +357,34 @@ def test_every_sixteenth_traced_function_frees_kernels(monkeypatch):
     for _ in range(48):
         keras_internals.count_traced_function()
     assert len(freed) == 3
+
+
+def test_knows_a_graph_that_xla_compiles():
+    seen = []
+
+    def look(x):
+        seen.append(keras_internals.is_compiled_by_xla())
+        return x
+
+    for jit_compile in (True, False):
+        tf.function(look, jit_compile=jit_compile)(tf.ones(2))
+    assert seen == [True, False]
+
+
+def test_launched_kernel_computes_in_a_graph_and_leaves_the_call_of_a_function_out():
+    kernel = tf.function(lambda x, n: {"sum": tf.reduce_sum(x) * n, "same": x}, jit_compile=True)
+    around = tf.function(lambda x: keras_internals.launched(kernel, (x, 3)))
+    signature = tf.TensorSpec((None, 2))
+    assert [each.type for each in around.get_concrete_function(signature).graph.get_operations()].count(
+        "XlaLaunch"
+    ) == 1
+    assert around.get_concrete_function(signature).structured_outputs["same"].shape == (None, 2)
+    found = around(tf.constant([[1.0, 2.0]]))
+    assert float(found["sum"]) == 9.0
+    np.testing.assert_array_equal(found["same"], [[1.0, 2.0]])
+
+
+def test_launched_kernel_that_captures_is_called_as_usual():
+    captured = tf.constant(2.0)
+    kernel = tf.function(lambda x: captured * x, jit_compile=True)
+    assert float(tf.function(lambda x: keras_internals.launched(kernel, (x,)))(tf.constant(3.0))) == 6.0

@@ -1,7 +1,10 @@
 """Tests of the kernels that XLA compiles: which of them are shared."""
 
+import contextlib
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_kit import regularization, xla
 from tf_kit.regularization import RandomCrop, compose, example_keys
@@ -40,3 +43,25 @@ def test_shared_kernels_transform_by_their_own_configuration():
 @pytest.mark.parametrize("function", [Own(2).draw, compose(Own(2)).draw, lambda x: x], ids=str)
 def test_foreign_functions_share_no_kernels(function):
     assert xla._kernel_of(function) is not xla._kernel_of(function)
+
+
+def operations(jit_compile=False, gradients=False):
+    """Types of the operations in a graph that draws views by an augmentation, and in the functions it calls."""
+    augment, keys = RandomCrop(2), example_keys(0, 0, range(4))
+
+    def views(x):
+        with contextlib.nullcontext() if gradients else xla.without_gradients():
+            return augment.augment(x, keys)
+
+    graph = tf.function(views, jit_compile=jit_compile).get_concrete_function(IMAGES).graph.as_graph_def()
+    nodes = [graph.node, *(each.node_def for each in graph.library.function)]
+    return [node.op for row in nodes for node in row]
+
+
+def test_views_are_drawn_by_single_operations():
+    assert operations().count("XlaLaunch") == 2
+    assert operations(gradients=True).count("XlaLaunch") == 1
+
+
+def test_views_within_a_compiled_step_are_part_of_it():
+    assert "XlaLaunch" not in operations(jit_compile=True)

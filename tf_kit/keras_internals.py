@@ -425,6 +425,49 @@ def called_graph(graph: Any, name: str) -> Any:
     return graph._get_function(name).graph if graph._is_function(name) else None
 
 
+def is_compiled_by_xla() -> bool:
+    """Return whether the current graph belongs to a `tf.function` with `jit_compile=True`.
+
+    Uses `control_flow_util.GraphOrParentsInXlaContext`, as `tf.function` itself does.
+    """
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def launched(kernel: Any, arguments: Sequence[Any]) -> Any:
+    """Call a function that XLA compiles as a single operation `XlaLaunch` of a graph; gradients do not pass it.
+
+    Uses `Graph.create_op`. For the call that `tf.function` makes, TensorFlow copies the body of the compiled function
+    for every graph around it and never frees the copies, 0.8 MB for the draws of an augmentation.
+
+    Args:
+        kernel: `tf.function` with `jit_compile=True`. If it captures tensors, it is called as usual.
+        arguments: its arguments, symbolic tensors of the current graph and Python values.
+    """
+    import tensorflow as tf
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue, NameAttrList
+
+    made = kernel.get_concrete_function(*arguments)
+    if made.captured_inputs:
+        return kernel(*arguments)
+    graph = tf.compat.v1.get_default_graph()
+    made.add_to_graph(graph)
+    inputs = [each for each in tf.nest.flatten(arguments) if tf.is_tensor(each)]
+    inputs = [tf.convert_to_tensor(each) for each in inputs]
+    types = {
+        name: AttrValue(list=AttrValue.ListValue(type=[each.dtype.as_datatype_enum for each in row]))
+        for name, row in {"Tconstants": [], "Targs": inputs, "Tresults": made.outputs}.items()
+    }
+    function = AttrValue(func=NameAttrList(name=made.name))
+    attributes = {**types, "Nresources": AttrValue(i=0), "function": function}
+    operation = graph.create_op("XlaLaunch", inputs, [each.dtype for each in made.outputs], attrs=attributes)
+    for output, known in zip(operation.outputs, made.outputs, strict=True):
+        output.set_shape(known.shape)
+    return tf.nest.pack_sequence_as(made.structured_outputs, operation.outputs)
+
+
 _traced = itertools.count(1)
 _FUNCTIONS_KEPT = 16
 

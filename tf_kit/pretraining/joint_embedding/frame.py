@@ -18,6 +18,7 @@ from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import gather
 from tf_kit.training.inputs import SCALED, InputRange
 from tf_kit.typing import ArrayLike, Dataset, Tensor
+from tf_kit.xla import without_gradients
 
 
 class JointEmbedding(Pretrainer):
@@ -147,7 +148,8 @@ class JointEmbedding(Pretrainer):
             return self.augment(x, training=True)
         keys = [example_keys(random.seed, 2 * random.step + view, random.index) for view in (0, 1)]
         augment = getattr(self.augment, "augment", self.augment)
-        return augment(x, ops.reshape(ops.stack(keys, axis=1), (-1, 2)))  # (1)
+        with without_gradients():
+            return augment(x, ops.reshape(ops.stack(keys, axis=1), (-1, 2)))  # (1)
 
     def embed(self, x: ArrayLike, training: bool = False) -> Tensor:
         """Compute the embeddings z of inputs, equation (2), (n, d), at least float32."""
