@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit.regularization import BatchNorm, DropConnect, Dropout, GaussianNoise, RandomFlip
+from tf_kit.regularization import BatchNorm, DropConnect, Dropout, GaussianNoise, NoisyBatchNorm, RandomFlip
 
 rng = np.random.default_rng(11)
 X = (rng.normal(size=(11, 4, 3)) * [1, 5, 0.1] + [0, 100, -1]).astype("float32")
@@ -27,6 +27,7 @@ def results(strategy):
             Dropout(0.5, seed=1),
             DropConnect(5, 0.5, per_example=True, seed=2),
             GaussianNoise(0.5, seed=4),
+            NoisyBatchNorm(0.5, seed=5),
         )
         moving = RandomFlip("both", seed=3)
         alone = keras.layers.BatchNormalization(

@@ -20,7 +20,7 @@ def one_and_two_replicas(tmp_path_factory):
 def test_results_on_two_replicas_equal_one_device(one_and_two_replicas):
     one, two = one_and_two_replicas
     names = sorted(set(one) - {"alone"})
-    assert len(names) == 13
+    assert len(names) == 15
     for name in names:
         expected, got = one[name], two[name]
         if "moving_" in name:  # one copy per replica, all equal

@@ -26,7 +26,7 @@ from tf_kit.regularization.augmentation import (
 from tf_kit.regularization.batch_norm import BatchNorm
 from tf_kit.regularization.dropout import DropConnect, Dropout
 from tf_kit.regularization.early_stopping import EarlyStopping, equivalent_l2, retrain_on_all
-from tf_kit.regularization.noise import GaussianNoise
+from tf_kit.regularization.noise import GaussianNoise, NoisyBatchNorm
 from tf_kit.regularization.penalties import L1, L2, ElasticNet, MaxNorm, SoftThreshold
 from tf_kit.regularization.voting import predict_by_mask_sampling, predict_by_weight_scaling
 
@@ -47,6 +47,7 @@ __all__ = [
     "GaussianNoise",
     "GeometricAugmentation",
     "MaxNorm",
+    "NoisyBatchNorm",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",

@@ -1,4 +1,4 @@
-"""Gaussian noise on inputs and units, as a layer.
+"""Gaussian noise on inputs, on units, and on normalized sums, as layers.
 
 Slide: "Regularization in Deep Learning": add stochastic noise.
 
@@ -14,6 +14,7 @@ from keras import ops
 
 from tf_kit.checks import count, number
 from tf_kit.randomness.saved_seed import SavesItsSeed
+from tf_kit.regularization.batch_norm import BatchNorm
 from tf_kit.replicas import drawn_for_the_global_batch
 from tf_kit.typing import Tensor
 
@@ -23,8 +24,8 @@ class GaussianNoise(SavesItsSeed, keras.layers.Layer):
     """Add Gaussian noise to each unit of each example in training.
 
     Unlike dropout it removes nothing: it blurs how much a unit says. Noise of fixed size only regularizes units whose
-    scale is fixed, since a network can make its weights large instead; hence it follows `BatchNorm`, or the inputs.
-    At inference the inputs are returned unchanged.
+    scale is fixed, since a network can make its weights large instead: inputs, or the sums of `NoisyBatchNorm`. At
+    inference the inputs are returned unchanged.
 
         y = x + σ z,   z ~ N(0, 1), one for each element                 (1)
 
@@ -78,3 +79,55 @@ class GaussianNoise(SavesItsSeed, keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="tf_kit")
+class NoisyBatchNorm(BatchNorm):
+    """Batch normalization with Gaussian noise on the normalized values in training.
+
+    The noise is as large, compared with what a unit says, whatever the sizes of its weights and of γ: a network cannot
+    evade it by larger weights.
+
+        x̂    = (x − μ_B) / √(σ²_B + ε)                                   (1)
+        y    = γ (x̂ + s z) + β,   z ~ N(0, 1), one for each element      (2)
+
+    where s = `stddev`, and all else as in `BatchNorm`. At inference there is no noise.
+
+    Args:
+        stddev: s, at least 0; usually 0.3.
+        seed: as for `GaussianNoise`. Defaults to None.
+        **kwargs: as for `BatchNorm`.
+
+    Call arguments: as for `BatchNorm`.
+
+    Input shape: (n, …). Output shape: the same.
+
+    Raises:
+        ValueError: `stddev` is negative, or an argument of `BatchNorm` is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(5, 2, (1000, 100)).astype("float32")
+        >>> round(float(NoisyBatchNorm(1.0, seed=0)(x, training=True).numpy().var()), 1)  # 1 + 1²
+        2.0
+
+    Reference: Rasmus, Valpola, Honkala, Berglund, Raiko, 2015, Semi-supervised learning with ladder networks,
+    section 3, arXiv:1507.02672.
+    """
+
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.noise = GaussianNoise(stddev, seed, dtype="float32")
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        outputs = super().call(inputs, training=training, mask=mask)
+        if not (training and self.trainable):
+            return outputs
+        noise = self.noise(ops.zeros_like(outputs, dtype="float32"), training=True)  # s z
+        if self.scale:
+            noise *= ops.cast(ops.reshape(self.gamma, self._shape), noise.dtype)
+        return outputs + ops.cast(noise, outputs.dtype)  # (2)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"stddev": self.noise.stddev, "seed": self.noise.seed}
+        return {**super().get_config(), **own}
