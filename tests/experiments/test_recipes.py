@@ -77,6 +77,26 @@ def test_fine_tuning_drops_units_of_the_pretrained_layers_and_limits_their_norms
     assert norms[0].max() > 0.49, "the limit is reached"
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_noise_of_fine_tuning_leaves_a_pretrained_encoder_what_it_computes(activation):
+    recipe = Recipe((6, 5), activation=activation, dropout=0.5, noise=0.3)
+    encoder = recipe.encoder((4, 4), seed=0)
+    x = np.random.default_rng(0).uniform(size=(64, 4, 4)).astype("float32")
+    tuned = recipe.for_fine_tuning(encoder, 0, x)
+    kinds = [type(layer).__name__ for layer in tuned.layers]
+    hidden = ["Dense", "NoisyBatchNorm", "Sigmoid" if activation == "sigmoid" else "ReLU", "Dropout"]
+    assert kinds == ["Flatten", "GaussianNoise", *hidden, *hidden]
+    np.testing.assert_allclose(tuned(x), encoder(x), atol=1e-5)
+    seeds = [layer.seed for layer in tuned.layers if hasattr(layer, "seed")]
+    seeds += [layer.noise.seed for layer in tuned.layers if hasattr(layer, "noise")]
+    assert len(set(seeds)) == len(seeds) == 5, "each layer draws numbers of its own"
+
+    quiet = Recipe((6, 5), activation=activation, noise=1e-6)
+    kept, normalized = (quiet.for_fine_tuning(quiet.encoder((4, 4), seed=0), 0, shown) for shown in (x, None))
+    np.testing.assert_allclose(kept(x, training=True), encoder(x), atol=1e-4)
+    assert np.abs(normalized(x, training=True) - encoder(x)).max() > 0.1, "γ = 1 and β = 0"
+
+
 @pytest.mark.parametrize(
     ("schedule", "rates"), [("constant", [1, 1]), ("linear", [0.5, 0]), ("cosine", [0.5, 0])]
 )

@@ -258,7 +258,7 @@ def _train(run, system, seed, settings, splits, options):
         child.draw(encoder, train.x.shape[1:])
     shown = slice(_SHOWN)
     ratio = gradient_ratio(encoder, train.x[shown], train.y[shown], train.num_classes, seed)
-    classifier, chosen = fine_tune(child, encoder, recipe, splits, seed, f"{keyed}, fine-tuning")
+    classifier, chosen = fine_tune(child, system, encoder, recipe, splits, seed, f"{keyed}, fine-tuning")
     errors = {
         split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
         for split, part in zip(SPLITS, splits, strict=True)
@@ -277,13 +277,20 @@ def _train(run, system, seed, settings, splits, options):
 
 
 def fine_tune(
-    run: Run, encoder: keras.Sequential, recipe: Recipe, splits: Sequence[Split], seed: int, stage: str
+    run: Run,
+    system: str,
+    encoder: keras.Sequential,
+    recipe: Recipe,
+    splits: Sequence[Split],
+    seed: int,
+    stage: str,
 ) -> tuple[Classifier, dict[str, Any]]:
-    """Fine-tune an encoder by a recipe, see `tuning.tune`; the test set is not used."""
+    """Fine-tune the encoder of a row by a recipe, see `tuning.tune`; the test set is not used."""
     train, val = splits[:2]
+    pretrained = SYSTEMS[system].method is not None
     return tune(
         run,
-        recipe.for_fine_tuning(encoder, seed),
+        recipe.for_fine_tuning(encoder, seed, train.x if pretrained else None),
         train,
         val,
         learning_rates=recipe.learning_rates,

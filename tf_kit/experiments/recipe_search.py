@@ -160,7 +160,7 @@ def _validation_error(run, system, row, splits, seed, number):
     """Pretrain, or load what an earlier candidate has pretrained, and fine-tune; return the lowest error in percent."""
     encoder = pretrained_encoder(run, system, row, splits[0], seed, f"pretraining {_key(row)}")
     stage = f"candidate {number}, {row.epochs} epochs"
-    _, chosen = fine_tune(run, encoder, row, splits, seed, stage)
+    _, chosen = fine_tune(run, system, encoder, row, splits, seed, stage)
     return round(100 * (1 - chosen["val_accuracy"]), 4)
 
 

@@ -1,8 +1,8 @@
 """Recipes of the lecture's table: how each row is built, pretrained and fine-tuned, declared as data.
 
 `"2007"` keeps to the means of that year: sigmoid units, gradient descent with momentum and a falling rate, no dropout.
-`"today"` adds dropout, limits on the norms of weights, ReLU and Adam. Both see every image as a vector without order of
-its pixels, and neither changes the images.
+`"today"` adds noise, batch normalization, dropout, limits on the norms of weights, ReLU and Adam. Both see every image
+as a vector without order of its pixels, and neither changes the images.
 
 Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks; Srivastava et al.,
 2014, Dropout: a simple way to prevent neural networks from overfitting, section 6.1; Hinton, 2010, A practical guide to
@@ -16,10 +16,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tf_kit import networks, optimizers, regularization
 from tf_kit.checks import choice, refuse
 from tf_kit.experiments.tuning import given
+
+_SHOWN = 10_000  # training examples whose means and variances batch normalization starts from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Recipe:
         batch_size: examples per step of fine-tuning.
         input_dropout, dropout: probability that fine-tuning drops an input and a hidden unit.
         max_norm: largest norm of the weights that lead to a hidden unit in fine-tuning, or None.
+        noise: standard deviation of the noise of fine-tuning on the inputs and, after batch normalization, on the sum
+            of every hidden unit; 0 leaves out both noise and normalization.
     """
 
     units: tuple[int, ...]
@@ -57,6 +62,7 @@ class Recipe:
     input_dropout: float = 0.0
     dropout: float = 0.0
     max_norm: float | None = None
+    noise: float = 0.0
 
     def encoder(self, input_shape: Sequence[int], seed: int) -> keras.Sequential:
         """Make the encoder that is pretrained: hidden layers without dropout."""
@@ -64,26 +70,47 @@ class Recipe:
             self.units, num_classes=None, activation=self.activation, input_shape=input_shape, seed=seed
         )
 
-    def for_fine_tuning(self, encoder: keras.Sequential, seed: int) -> keras.Sequential:
-        """Return the encoder as fine-tuning trains it: the same layers, with dropout and limited norms if wanted.
+    def for_fine_tuning(
+        self, encoder: keras.Sequential, seed: int, x: np.ndarray | None = None
+    ) -> keras.Sequential:
+        """Return the encoder as fine-tuning trains it: the same layers, with what regularizes them.
 
-        Dropout divides the kept units by the probability of keeping, so pretrained weights need no factor.
+        Dropout divides the kept units by the probability of keeping, so pretrained weights need no factor. Batch
+        normalization starts with γ and β that undo it on `x`, so a pretrained encoder computes what it did.
+
+        Args:
+            encoder: encoder, see `encoder`.
+            seed: seed of dropout and noise.
+            x: training examples, on which batch normalization is undone. Defaults to None, γ = 1 and β = 0.
         """
         if self.max_norm is not None:
             for layer in encoder.layers:
                 if isinstance(layer, keras.layers.Dense):
                     layer.kernel.constraint = regularization.MaxNorm(self.max_norm)
-        if not (self.input_dropout or self.dropout):
+        if not (self.input_dropout or self.dropout or self.noise):
             return encoder
         layers: list[keras.layers.Layer] = [keras.Input(encoder.input_shape[1:])]
         for layer in encoder.layers:
             layers.append(layer)
-            follows = self.input_dropout if isinstance(layer, keras.layers.Flatten) else self.dropout
-            if follows and not isinstance(layer, keras.layers.Dense):
-                number = len(layers)
-                dropout = regularization.Dropout(follows, seed=1000 * seed + number, name=f"dropout_{number}")
-                layers.append(dropout)
-        return keras.Sequential(layers, name="encoder")
+            layers += self._after(layer, 1000 * seed + len(layers))
+        tuned = keras.Sequential(layers, name="encoder")
+        if x is not None:
+            _undo_normalization(tuned, x[:_SHOWN])
+        return tuned
+
+    def _after(self, layer, seed):
+        """Return the layers that regularize what a layer of the encoder computes."""
+        if isinstance(layer, keras.layers.Dense):
+            normalized = regularization.NoisyBatchNorm(self.noise, seed, name=f"batch_norm_{seed % 1000}")
+            return [normalized] if self.noise else []
+        inputs = isinstance(layer, keras.layers.Flatten)
+        rate = self.input_dropout if inputs else self.dropout
+        found: list[keras.layers.Layer] = []
+        if rate:
+            found.append(regularization.Dropout(rate, seed=seed, name=f"dropout_{seed % 1000}"))
+        if inputs and self.noise:
+            found.append(regularization.GaussianNoise(self.noise, seed=seed + 500, name="input_noise"))
+        return found
 
     def optimizer_of(self, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
         """Make the optimizer of a fine-tuning that takes `steps` steps from an initial rate."""
@@ -94,6 +121,17 @@ class Recipe:
         }[self.schedule]()
         kinds = {"sgd": optimizers.SGD, "momentum": optimizers.Momentum, "adam": optimizers.Adam}
         return kinds[self.optimizer](falling)
+
+
+def _undo_normalization(encoder, x):
+    """Set γ = √(σ² + ε) and β = μ, the standard deviation and mean of each sum on `x`, and the moving averages."""
+    h = x
+    for layer in encoder.layers:
+        if isinstance(layer, regularization.BatchNorm):
+            mean, variance = np.mean(h, axis=0), np.var(h, axis=0)
+            layer.set_weights([np.sqrt(variance + layer.epsilon), mean, mean, variance])
+        else:
+            h = np.asarray(layer(h))
 
 
 @dataclasses.dataclass(frozen=True)
