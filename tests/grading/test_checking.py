@@ -115,19 +115,20 @@ def test_hint_says_where_then_why_and_begins_again_for_another_answer(capsys):
 
     mistake = LAB.exercises["leaky"].mistakes[0]
     first = hint(mistake.of(LEAKY))
-    assert "where: part values" in first
+    assert "where it goes wrong:\n  part values" in first
     assert mistake.sentence not in first
     assert "expected" not in first
-    assert f"why: known mistake: {mistake.sentence}" in hint(mistake.of(LEAKY))
+    assert f"why it goes wrong:\n  known mistake: {mistake.sentence}" in hint(mistake.of(LEAKY))
     other = "def leaky_relu(x, slope):\n    return x * slope"
-    assert "where: " in hint(other)
+    assert "where it goes wrong" in hint(other)
     assert "expected" in hint(other)
     assert "2 of 2 points" in hint(LEAKY)
-    assert "where: " in hint(other)
+    assert "where it goes wrong" in hint(other)
 
 
-def test_whole_lab_shows_points_and_what_is_left(capsys):
-    namespace = {"np": np, "In": [f"# exercise: leaky\n{LEAKY}"]}
+@pytest.mark.parametrize("cell", [f"# exercise: leaky\n{LEAKY}", 'check("leaky", hint=True)'])
+def test_whole_lab_shows_points_and_what_is_left(cell, capsys):
+    namespace = {"np": np, "In": [cell]}
     exec(LEAKY, namespace)
     checking.check(namespace=namespace)
     lines = capsys.readouterr().out.splitlines()

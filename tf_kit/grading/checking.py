@@ -41,7 +41,7 @@ def check(id: str = "", namespace: dict[str, Any] | None = None, hint: bool = Fa
             about an answer with the same faults, why.
 
     Raises:
-        InputError: no exercise has this id, or there is no id and no cell of a lab was run.
+        InputError: no exercise has this id, or there is no id and no cell of an exercise or its check was run.
     """
     if namespace is None:
         namespace = sys._getframe(1).f_globals
@@ -70,9 +70,10 @@ def _quiet_library():
 
 
 def _lab_of(namespace):
-    """Find the lab to which most of the cells belong that were run."""
-    sources = [each for each in namespace.get("In", ()) if isinstance(each, str)]
-    ids = set(re.findall(r"^# *exercise: *(\w+)", "\n".join(sources), re.MULTILINE))
+    """Find the lab to which most of the cells belong that were run, with their first line or without."""
+    sources = "\n".join(each for each in namespace.get("In", ()) if isinstance(each, str))
+    ids = set(re.findall(r"^# *exercise: *(\w+)", sources, re.MULTILINE))
+    ids |= set(re.findall(r"\bcheck\([\"'](\w+)[\"']", sources))
     lab = max(labs.labs(), key=lambda each: len(ids & each.cells.keys()))
     if not ids & lab.cells.keys():
         raise InputError(
@@ -110,11 +111,10 @@ def _hint(exercise, verdict):
     if _located.get(exercise.id) != verdict.findings:
         _located[exercise.id] = verdict.findings
         array = f", in `{first.name}`" if first.name else ""
-        return (
-            f'{exercise.title}, where: part {first.part}, case "{first.about}"{array}. Ask again to hear why.'
-        )
+        place = f'part {first.part}, case "{first.about}"{array}'
+        return f"{exercise.title}, where it goes wrong:\n  {place}. Ask again to hear why."
     why = f"known mistake: {verdict.sentence}" if verdict.sentence else f"{first.about}: {described(first)}"
-    return f"{exercise.title}, why: {why}"
+    return f"{exercise.title}, why it goes wrong:\n  {why}"
 
 
 def points(id: str, namespace: dict[str, Any] | None = None) -> int:
