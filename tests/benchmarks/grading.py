@@ -36,9 +36,11 @@ def measure(lab, copies, jobs, loop=False, seconds=None):
         began, worked = time.perf_counter(), time.process_time()
         grades, first = [], None
         with grader.Grader(lab, jobs, seconds, secret="benchmark", allow_unsandboxed=True) as judge:
+            found = submissions.find([folder])
+            judge.prepare(found)
             level = judge.ready()
             started = time.perf_counter()
-            for grade in judge.grade(submissions.find([folder])):
+            for grade in judge.grade(found):
                 first = first or time.perf_counter() - began
                 grades.append(grade)
             ended = time.perf_counter()

@@ -83,6 +83,7 @@ def grade(
     with grader.Grader(lab, jobs, seconds, secret, allow_unsandboxed) as judge:
         identity = judge.identity()
         grades, left = _on_record(found, record, identity)
+        judge.prepare(left)
         level = judge.ready()
         click.echo(f"{lab.title}: {len(found)} submissions, {len(found) - len(left)} of them on record")
         click.echo(_level_line(level, judge.parts, judge.memory, secret))

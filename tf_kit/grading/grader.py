@@ -21,6 +21,7 @@ from tf_kit.grading.slicing import UNCHANGED, Notebook
 from tf_kit.grading.submissions import Submission
 
 MOST_SHOWN = 6
+MOST_PREPARED = 100  # submissions that are read while the first process starts
 MOST_SLICES = 3  # wider slices of a notebook that are tried if the first does not get all points
 LONGEST_SENTENCE = 2000  # characters
 BY_HAND = "it must be graded by hand"
@@ -52,6 +53,7 @@ class Grader:
         self.lab = lab
         self.seconds = seconds
         self._exercises = lab.exercises
+        self._children = Children(lab, jobs or os.cpu_count() or 1)  # it starts while the cases are drawn
         self._visible = {id: checking.visible_cases(exercise) for id, exercise in self._exercises.items()}
         self._hidden = {
             id: hidden_cases(lab, exercise, secret) if secret else []
@@ -60,8 +62,8 @@ class Grader:
         self._secret = secret
         # Id of an exercise -> outputs of each known mistake on the visible cases; None while they are computed.
         self._mistakes: dict[str, list[Any] | None] = {}
-        self._children = Children(lab, jobs or os.cpu_count() or 1)
         self._allow_unsandboxed = allow_unsandboxed
+        self._prepared: dict[Submission, _Paper] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +75,13 @@ class Grader:
         traceback: TracebackType | None,
     ) -> None:
         self._children.__exit__(kind, error, traceback)
+
+    def prepare(self, pending: Sequence[Submission]) -> None:
+        """Cut the answers out of the first submissions until the first answer can run."""
+        for submission in pending[:MOST_PREPARED]:
+            if not self._children.starting:
+                break
+            self._prepared[submission] = _Paper(submission, self)
 
     def ready(self) -> str:
         """Wait until answers can run, and return the sandbox level: "full", "partial" or "none".
@@ -114,7 +123,7 @@ class Grader:
         while pending or open_ or queue:
             while pending and len(queue) < self._children.jobs:
                 submission = pending.pop()
-                paper = _Paper(submission, self)
+                paper = self._prepared.pop(submission, None) or _Paper(submission, self)
                 first = paper.jobs()
                 if paper.complete:
                     yield paper.grade()

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import select
 import selectors
 import shutil
 import socket
@@ -184,6 +185,11 @@ class Children:
         return self._parts
 
     @property
+    def starting(self) -> bool:
+        """Whether the zygote is not ready yet."""
+        return not self._parts and not select.select([self._control], [], [], 0)[0]
+
+    @property
     def level(self) -> str:
         """Level of confinement: "full", "partial" or "none"."""
         return confinement.level_of(self.parts)
@@ -210,6 +216,7 @@ class Children:
             "id": self._count,
             "seconds": sum(limits) + 2 * START_SECONDS,
             "memory_mb": min(request.exercise.memory_mb for request in job.requests),
+            "load": [name for name in zygote.LATE if any(name in (r.code or "") for r in job.requests)],
         }
         socket.send_fds(self._control, [json.dumps(order).encode()], [to_child, theirs])
         os.close(to_child)

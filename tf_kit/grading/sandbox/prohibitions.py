@@ -32,6 +32,8 @@ EVENTS = {
     "socket.getaddrinfo": "using the network",
     "subprocess.Popen": "running a program",
 }
+# Libraries that can be forbidden as a whole, and that neither Keras nor TensorFlow imports while an answer runs.
+_WHOLE = {"scipy", "sklearn"}
 
 
 class NotAllowed(RuntimeError):
@@ -48,14 +50,14 @@ def close_in_memory(forbids: Iterable[str], allows: Iterable[str]) -> set[str]:
     Returns:
         Names of `forbids` whose library is not loaded, so that nothing of it could be closed.
     """
-    open_ = {id(_found(name)) for name in allows if _found(name) is not None}
+    open_ = {id(found(name)) for name in allows if found(name) is not None}
     absent = set()
     for name in forbids:
         library = {"tf": "tensorflow"}.get(name.split(".")[0], name.split(".")[0])
         if library not in sys.modules:  # importing it here would cost time of the answer
             absent.add(name)
             continue
-        thing = _found(name)
+        thing = found(name)
         if isinstance(thing, types.ModuleType):
             for part, member in list(vars(thing).items()):
                 if (
@@ -72,7 +74,7 @@ def close_in_memory(forbids: Iterable[str], allows: Iterable[str]) -> set[str]:
             continue
         if thing is not None:
             parent, part = name.rsplit(".", 1)
-            _close(_found(parent), part, thing, name)
+            _close(found(parent), part, thing, name)
         for twin in doors.of_name(name):
             if id(twin) not in open_:
                 doors.shut(twin, _refusing(name))
@@ -95,6 +97,7 @@ def close(
     """
     forbids = list(forbids)
     blocked = close_in_memory([name for name in forbids if name not in closed], allows)
+    blocked |= set(forbids) & _WHOLE  # of which further modules may be loaded
     if forbids:
         blocked.add("keras.src.backend.numpy")
     operations = doors.operations(forbids)
@@ -125,7 +128,7 @@ def foreign_bases(thing: type, base: str) -> list[str]:
         >>> foreign_bases(type("Mine", (dict,), {"__module__": "__main__"}), "collections.abc.Mapping")
         ['builtins.dict']
     """
-    allowed = {id(each) for each in _found(base).__mro__}
+    allowed = {id(each) for each in found(base).__mro__}
     return [
         f"{each.__module__}.{each.__qualname__}"
         for each in type.__dict__["__mro__"].__get__(thing)
@@ -136,22 +139,22 @@ def foreign_bases(thing: type, base: str) -> list[str]:
 def derives(thing: Any, base: str) -> bool:
     """Whether an object is a class that derives from the class with the dotted name `base`."""
     return inspect.isclass(thing) and any(
-        each is _found(base) for each in type.__dict__["__mro__"].__get__(thing)
+        each is found(base) for each in type.__dict__["__mro__"].__get__(thing)
     )
 
 
-def _found(name):
+def found(name: str) -> Any:
     """Find the object with a dotted name, or None.
 
     Example:
-        >>> _found("os.path.join").__name__, _found("os.nothing.join"), _found("nothing")
+        >>> found("os.path.join").__name__, found("os.nothing.join"), found("nothing")
         ('join', None, None)
     """
     parts = name.split(".")
     parts[0] = {"tf": "tensorflow"}.get(parts[0], parts[0])
     for count in range(len(parts), 0, -1):
         try:
-            thing = importlib.import_module(".".join(parts[:count]))
+            thing: Any = importlib.import_module(".".join(parts[:count]))
         except ImportError:
             continue
         for part in parts[count:]:

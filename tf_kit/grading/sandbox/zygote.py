@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import dataclasses
 import gc
+import importlib
 import importlib.util
 import json
 import os
@@ -31,6 +32,11 @@ ENVIRONMENT = {  # oneDNN rewrites graphs, for which it searches all registered 
 }
 
 
+# Libraries that Keras loads without need, which takes a third of the start: name -> module to load once an answer
+# names the library.
+LATE = {"matplotlib": "matplotlib.pyplot", "scipy": "scipy.stats", "sklearn": "sklearn.base"}
+
+
 def main(settings: dict[str, Any]) -> None:
     """Serve until the judge closes the socket.
 
@@ -44,15 +50,17 @@ def main(settings: dict[str, Any]) -> None:
     wall = memory.Wall()  # tried with forks, which are small as long as nothing is imported
     control = socket.socket(fileno=settings["control"])
     _discard_output()
-    import keras
-    import numpy
-    import tensorflow
-
-    del keras, numpy, tensorflow
+    late = _late(settings["forbids"], settings["common"])
+    _import_without(late)
     from tf_kit.grading.sandbox import child, doors, prohibitions, seeds
 
+    for name in settings["forbids"]:
+        if name.split(".")[0] in LATE and name not in late:
+            prohibitions.found(LATE.get(name, name))
     doors.index(settings["forbids"])
     hidden = [*settings["hidden"], *doors.sources(settings["forbids"])]
+    hidden += [folder for name in late & set(settings["common"]) for folder in _folders(name)]
+    late -= set(settings["common"])
     walls = confinement.Walls(settings["scratch"], namespaces, hidden, settings["readable"])
     probes = _load(settings["probes"])
     _fill_registries()
@@ -66,8 +74,44 @@ def main(settings: dict[str, Any]) -> None:
     wall.adopt()
     wall.inherit()
     control.send(json.dumps({"ready": walls.parts, "memory": wall.kind}).encode())
-    _serve(control, lambda order, pipes: child.serve(order, pipes, walls, probes, closed), walls, wall)
+
+    def answer(order, pipes):
+        child.serve(order, pipes, walls, probes, closed)
+
+    def load(names):
+        for name in late.intersection(names):
+            late.remove(name)
+            with contextlib.suppress(ImportError):
+                importlib.import_module(LATE[name])
+            doors.index(settings["forbids"])
+            gc.freeze()
+
+    _serve(control, answer, load, walls, wall)
     os._exit(0)
+
+
+def _late(forbids, common):
+    """Find the libraries of `LATE` that need not be loaded at the start.
+
+    One that some exercises forbid must be loaded, to be closed for them in memory; of one that is forbidden in part,
+    that part. One that all exercises forbid is never loaded, and its files are hidden.
+    """
+    return {name for name in LATE if name not in forbids or name in common}
+
+
+def _import_without(late):
+    """Import Keras and TensorFlow, while the libraries that Keras looks for and can do without are not found."""
+    for name in late:
+        sys.modules[name] = None
+    importlib.import_module("keras")
+    importlib.import_module("tensorflow")
+    for name in late:
+        del sys.modules[name]
+
+
+def _folders(library):
+    spec = importlib.util.find_spec(library)
+    return spec.submodule_search_locations or [] if spec else []
 
 
 @dataclasses.dataclass
@@ -84,7 +128,7 @@ class _Fork:
         self.tree.kill()
 
 
-def _serve(control, answer, walls, wall):
+def _serve(control, answer, load, walls, wall):
     woken, wake = socket.socketpair()
     for end in (woken, wake):
         end.setblocking(False)
@@ -111,6 +155,7 @@ def _serve(control, answer, walls, wall):
                 for fork in [fork for fork in running.values() if fork.id == order["kill"]]:
                     fork.tree.kill()
                 continue
+            load(order["load"])
             go, held = os.pipe()  # the child waits until its memory is limited
             pid = os.fork()
             if pid == 0:
