@@ -40,3 +40,20 @@ def test_interrupted_process_saves_and_the_line_that_it_prints_continues(number,
     assert after[: len(rows)] == rows, "what was trained is not trained again"
     assert [row.split(",")[1] for row in after[1:]] == [str(epoch) for epoch in range(1, 61)]
     assert json.loads((tmp_path / "a run" / "results.json").read_text())["method"] == "masked"
+
+
+LEAVING = """
+import atexit, signal
+import tf_kit.cli
+atexit.register(signal.raise_signal, signal.SIGINT)
+def interrupted(**options): raise KeyboardInterrupt
+tf_kit.cli.cli.main = interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)
+tf_kit.cli.main()
+"""
+
+
+def test_another_signal_ends_a_process_that_is_leaving():
+    left = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=60)
+    assert left.stderr.splitlines() == ["tf-kit: interrupted"]
+    assert left.returncode == -signal.SIGINT

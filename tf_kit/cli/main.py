@@ -6,6 +6,7 @@ or input (one line on standard error), 130 interrupted by Ctrl-C, 143 by SIGTERM
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import os
@@ -87,6 +88,7 @@ def main() -> None:
         else:  # a file that may not be opened, a name that is too long
             status = _fail(f"{error.filename} cannot be used: {error.strerror}")
     except (KeyboardInterrupt, click.Abort) as error:
+        atexit.register(_let_signals_end_the_process)
         click.echo(f"tf-kit: interrupted{_continuation()}", err=True)
         status = 143 if isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated) else 130
     except RuntimeError as error:  # of `Path.expanduser`
@@ -100,6 +102,13 @@ def main() -> None:
 
 def _terminate(number, frame):
     raise _Terminated
+
+
+def _let_signals_end_the_process() -> None:
+    """From now on a further Ctrl-C ends the process without a traceback; TensorFlow may take seconds to leave."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _continuation() -> str:
