@@ -8,6 +8,12 @@ themselves. Fine-tuning is the same for all.
 Claim: pretraining on letters takes away more than half of the errors that random weights make, and pretraining on the
 digits is at least as good. Strokes are strokes: the first layers learn parts that both domains have.
 
+On the command line, from the small digits to MNIST (prepared by `tf-kit data get mnist`):
+
+    tf-kit pretrain denoising --data digits --image-size 28 --out run
+
+    tf-kit finetune run --data mnist --labels 300 --compare
+
 Slide: "Unsupervised Pretraining": it can be applied on another domain.
 Reference: Yosinski, Clune, Bengio, Lipson 2014, "How transferable are features in deep neural networks?",
 arXiv:1411.1792; Raina, Battle, Lee, Packer, Ng 2007, "Self-taught learning", DOI 10.1145/1273496.1273592.

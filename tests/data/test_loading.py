@@ -199,7 +199,9 @@ def test_available_lists_sets_that_are_not_images(mnist_dir):
         ("digits", {"seed": -1}, "seed=-1"),
         ("digits", {"labels": 5}, "labels=5"),
         ("digits", {"noise": 0.1}, "digits has no parameters. Received: noise"),
-        ("digits", {"image_size": 16}, "Received: image_size"),
+        ("digits", {"image_size": 0}, "image_size=0"),
+        ("digits", {"image_size": 1_000_000}, "GiB as float32"),
+        ("xor", {"image_size": 16}, "xor, which has points"),
         ("xor", {"arms": 3}, "xor has the parameters n, noise. Received: arms"),
         ("mnist", {"noise": 0.1}, "noise for 'mnist'"),
         ("mnist", {"image_size": 0}, "image_size=0"),
@@ -218,6 +220,20 @@ def test_bad_arguments_are_refused_in_one_line(name, given, message, tmp_path):
         load(name, data_dir=tmp_path, download=False, **given)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_digits_are_scaled_to_the_size_of_another_set():
+    small, large = load("digits", labels=100)[0], load("digits", labels=100, image_size=16)[0]
+    assert large.x.shape == (100, 16, 16, 1)
+    assert large.unlabelled_x.shape == (1097, 16, 16, 1)
+    # Bilinear: every second pair of rows and columns averages to what a smoothing by (1, 6, 1) / 8 gives.
+    pairs = large.x.reshape(100, 8, 2, 8, 2, 1).mean((2, 4))
+    smooth = np.pad(small.x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    smooth = (smooth[:, :-2] + 6 * smooth[:, 1:-1] + smooth[:, 2:]) / 8
+    smooth = (smooth[:, :, :-2] + 6 * smooth[:, :, 1:-1] + smooth[:, :, 2:]) / 8
+    np.testing.assert_allclose(pairs, smooth, atol=1e-6)
+    batch, _ = next(iter(stream("digits", batch_size=5, image_size=(28, 20))))
+    assert batch.shape == (5, 28, 20, 1)
 
 
 def test_set_larger_than_memory_is_refused(tiny_dir):

@@ -1,5 +1,6 @@
 """`load` and `stream`: any data set by its name, as arrays or as minibatches read from disk."""
 
+import dataclasses
 import inspect
 import numbers
 import os
@@ -53,8 +54,8 @@ def load(
             default. Defaults to None.
         download: False never uses the network. Defaults to True.
         image_size: `(height, width)`, or one int for both, to which images are scaled; required if the images of a
-            prepared set vary in size. None keeps the size of a prepared set and gives the images of a folder their
-            median size, with a longer side of at most 64 pixels. Defaults to None.
+            prepared set vary in size. None keeps the size of the digits and of a prepared set, and gives the images of
+            a folder their median size, with a longer side of at most 64 pixels. Defaults to None.
         color: "grey" or "rgb", to which the images of a folder are converted. None means grey if all are. Defaults to
             None.
         unlabeled: whether to take the images of a folder without classes, whatever its subfolders. Defaults to False.
@@ -81,7 +82,7 @@ def load(
     seed = count("load.seed", seed, at_least=0)
     if name in BUILT_IN:
         _check_reading(name, color, unlabeled, labels_file)
-        train, val, test = BUILT_IN[name](seed, **_parameters(name, parameters, image_size))
+        train, val, test = _built_in(name, seed, parameters, image_size)
     elif is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
         found = folder.scan(name, size, color=color, unlabeled=unlabeled, labels_file=labels_file)
@@ -166,7 +167,7 @@ def stream(
     }
     if name in BUILT_IN:
         _check_reading(name, color, unlabeled, labels_file)
-        splits = BUILT_IN[name](split_seed, **_parameters(name, parameters, image_size))
+        splits = _built_in(name, split_seed, parameters, image_size)
         chosen = splits[("train", "val", "test").index(split)]
         return minibatches(chosen.x, chosen.y, shuffle=shuffle_buffer > 1, **order)
     if is_folder(name, data_dir):
@@ -208,11 +209,24 @@ def _warn(found):
         warnings.warn(f"{found.path}: {found.summary}", stacklevel=3)
 
 
-def _parameters(name, parameters, image_size):
+def _built_in(name, seed, parameters, image_size):
+    """Make an embedded or generated set, and scale its images if a size is given."""
+    size = size_of_images(image_size)
+    splits = BUILT_IN[name](seed, **_parameters(name, parameters))
+    if size is None:
+        return splits
+    if splits[0].x.ndim != 4:
+        requirement = f"be left out for {name}, which has points, not images"
+        refuse("load.image_size", requirement, f"image_size={image_size}", flag="--image-size")
+    reading.check_memory(name, sum(len(each.x) for each in splits), (*size, splits[0].x.shape[-1]))
+    return tuple(
+        dataclasses.replace(each, x=reading.resized(each.x, size), unlabelled_x=None) for each in splits
+    )
+
+
+def _parameters(name, parameters):
     """Check the parameters of an embedded or generated set."""
     allowed = [each for each in inspect.signature(BUILT_IN[name]).parameters if each != "seed"]
-    if image_size is not None:
-        refuse("load.image_size", f"be left out for {name}, which has one size", f"image_size={image_size}")
     for each in parameters:
         if each not in allowed:
             has = f"has the parameters {', '.join(allowed)}" if allowed else "has no parameters"

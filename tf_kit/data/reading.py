@@ -1,6 +1,7 @@
 """Reading of prepared sets with TensorFlow: whole, into arrays, or as a stream of minibatches."""
 
 import contextlib
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
 
     builder, info = open_prepared(folder)
     shape = _shape(info, image_size)
-    _check_memory(info, shape)
+    check_memory(info.name, sum(info.examples.values()), shape)
     names = tuple(builder.info.features[info.label].names)
     parts = _parts(builder, info)
     read = []
@@ -214,6 +215,13 @@ def _examples(builder, info, part, encoded=False):
     return dataset.map(lambda example: (example[info.image], example[info.label]), tf.data.AUTOTUNE)
 
 
+def resized(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Scale float images (n, h, w, c) to `(height, width)`, as those of prepared sets are scaled."""
+    import tensorflow as tf
+
+    return tf.image.resize(images, image_size, antialias=True).numpy()
+
+
 def _resized(image, image_size):
     """Scale `image` to `(height, width)` and keep its dtype; None or its size leaves it unchanged."""
     import tensorflow as tf
@@ -280,14 +288,15 @@ def _shape(info, image_size):
     return (*image_size, channels) if image_size else (*info.shape[:2], channels)
 
 
-def _check_memory(info, shape):
-    need = 4 * sum(info.examples.values()) * int(np.prod(shape))
+def check_memory(name: str, count: int, shape: tuple[int, ...]) -> None:
+    """Refuse a set whose images, `count` of a shape as float32, do not fit into memory."""
+    need = 4 * count * math.prod(shape)
     have = memory_bytes()
     if need > 0.8 * have:
         refuse(
             "load.name",
             f"name a set that fits into the memory of {have / 2**30:.0f} GiB",
-            f"{info.name}, {need / 2**30:.0f} GiB as float32",
+            f"{name}, {need / 2**30:.0f} GiB as float32",
             "`data.stream` reads it in minibatches; a smaller `image_size` needs less memory",
             flag="--data",
             typed_remedy="A smaller `--image-size` needs less memory",
