@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Gradient flow and losses
 #
-# A network learns from the derivative that arrives at its weights. On the way from the loss to the first layer the
-# derivative can get lost in four places: in a softmax that overflows, in a squared error behind a sigmoid that is
-# sure of itself, in weights that are too small or too large, and in a ReLU that has stopped firing. In this lab you
-# write the numbers that show each of these losses, and the remedy for each.
+# A network learns from the derivative that arrives at its weights. On the way from the loss to the first layer it can
+# get lost in four places: in a softmax that overflows, in a squared error behind a sigmoid that is sure of itself, in
+# weights that are too small or too large, and in a ReLU that has stopped firing. In this lab you write, for each of
+# the four, what shows that it happens, and what prevents it.
 #
 # All of it is NumPy in float64, written by hand. Keras and TensorFlow are closed for the answers, since the point is
 # to see what happens inside them.
@@ -315,7 +315,7 @@ figure = plotting.curves(paths, "step", "z", "sure of itself, and wrong")
 # ## Which learning rates are dangerous?
 #
 # A network with one hidden layer of ReLUs on the digits, at its start. `softmax_cross_entropy` gives the gradient
-# at its logits; two products take it to the hidden units. Then your `fatal_learning_rate` tells for each unit which
+# at its logits; two products take it to the hidden units. Then your `fatal_learning_rate` finds for each unit which
 # step kills it, for inputs that are centered and for the same inputs far from zero.
 
 # %%
