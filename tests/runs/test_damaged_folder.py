@@ -8,7 +8,7 @@ from cli.typed import run_main
 from PIL import Image
 from runs.damage import cut, empty, flip_a_bit, make_foreign, remove
 
-from tf_kit.runs import Run, classification, pretraining
+from tf_kit.runs import Run, classification, pretraining, report
 
 pytestmark = pytest.mark.slow
 
@@ -209,3 +209,10 @@ def test_table_names_every_file_of_a_run_folder(place):
             if path.is_file() and name.parts[0] not in (FINETUNED, "probe-all-seed-0"):
                 known = name.name in LOCKS or any(name.match(pattern) for pattern in FILES)
                 assert known, f"{name} is missing in the table of files"
+
+
+@pytest.mark.parametrize("damage", [empty, make_foreign, remove, put_a_folder])
+def test_report_leaves_out_a_damaged_history(damage, place, tmp_path):
+    copy = shutil.copytree(place / "finished", tmp_path / "run", symlinks=True)
+    damage(copy / "history.csv")
+    assert "<p>none</p>" in report.write_report(copy).read_text()

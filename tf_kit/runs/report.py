@@ -200,7 +200,8 @@ def _figures(folder, room):
 
 
 def _history(folder):
-    with contextlib.suppress(OSError), (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+    damaged = (OSError, ValueError, csv.Error)
+    with contextlib.suppress(*damaged), (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         columns, *rows = csv.reader(file)
         left = f"<p>the last {MOST_ROWS} of {len(rows):,} epochs</p>" if len(rows) > MOST_ROWS else ""
         return left + _table(columns, rows[-MOST_ROWS:], numbers=True)
