@@ -72,3 +72,11 @@ def test_panels_draw_one_plot_per_group():
         f"stage {i}" for i in range(4)
     ]
     assert figure.get_suptitle() == "all"
+
+
+def test_of_two_equal_lines_both_are_seen():
+    y = np.arange(30.0)
+    figure = plotting.graphs([{"series": {name: (y, y) for name in ("even", "dashed", "third", "dotted")}}])
+    dashes = {line.get_label(): (line.get_linestyle(), line.get_zorder()) for line in figure.axes[0].lines}
+    assert len({dashes[name][0] for name in ("even", "dashed", "dotted")}) == 3
+    assert dashes["third"][1] < dashes["dashed"][1] < dashes["dotted"][1]

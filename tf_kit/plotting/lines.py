@@ -10,10 +10,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from tf_kit.plotting.network import draw_network
 from tf_kit.plotting.style import COLORS, MARKERS, STYLE
 from tf_kit.typing import ArrayLike
+
+DASHES = ("-", "--", "-", ":", "-", "-.", "-")  # for the colors, in their order
+GAPS = ("-", "--", "-.", ":")
 
 
 def curves(
@@ -137,9 +141,10 @@ def draw_lines(axes: Axes, panel: Mapping[str, Any], order: Sequence[str], legen
     for name, (x, y) in panel["series"].items():
         i = order.index(name)
         few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None
-        style = "--" if i % 2 else "-"
+        style = DASHES[i % len(DASHES)]
         color = COLORS[i % len(COLORS)]
-        axes.plot(x, y, style, label=name, color=color, marker=few, markersize=5)
+        above = 2 + 0.1 * GAPS.index(style)  # the more gaps, the higher, so that equal lines are all seen
+        axes.plot(x, y, style, label=name, color=color, marker=few, markersize=5, zorder=above)
         if "spread" in panel:
             axes.errorbar(x, y, panel["spread"][name], fmt="none", ecolor=color, capsize=3, elinewidth=1.2)
     axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
@@ -165,6 +170,7 @@ def draw_lines(axes: Axes, panel: Mapping[str, Any], order: Sequence[str], legen
             "offset points",
             ha="right",
             color="0.3",
+            path_effects=[withStroke(linewidth=4, foreground="white")],  # readable where a curve crosses it
         )
     if "note" in panel:
         x, y, text = panel["note"]
