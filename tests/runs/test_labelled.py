@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from tf_kit.data import folder
-from tf_kit.runs import classification, pretraining, training_data
+from tf_kit.errors import InputError
+from tf_kit.runs import classification, labelled, pretraining, training_data
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +43,8 @@ def test_stream_gives_the_results_of_arrays(kind, run, tmp_path, monkeypatch):
     assert streamed == held
     confusion = np.array(held["test_by_class"]["confusion"])
     assert held["error"]["test"] == pytest.approx(100 * (1 - confusion.trace() / confusion.sum()), abs=1e-3)
+
+
+def test_images_of_another_size_are_refused_with_the_size_to_pretrain_with():
+    with pytest.raises(InputError, match=r"images of 8×8×3.*image_size=\(8, 12\) gets images of this size"):
+        labelled._refuse_shape("data", "wide", (8, 12, 3), (8, 8, 3))

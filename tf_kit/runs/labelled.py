@@ -372,6 +372,19 @@ def _other_folder(function, place, shape, labels_file, seen):
     return _without_overlap(f"{function}.data", labelled) if found.part is not None else labelled
 
 
+def _refuse_shape(subject, name, found, wanted):
+    """Refuse images whose shape is not that of the pretraining; the remedy is for another height and width."""
+    remedies = {}
+    if len(found) == len(wanted) and found[-1] == wanted[-1]:
+        typed = str(found[0]) if found[0] == found[1] else f"{found[0]},{found[1]}"
+        remedies = {
+            "remedy": f"A pretraining with image_size={found[:2]} gets images of this size",
+            "typed_remedy": f"A pretraining with `--image-size {typed}` gets images of this size",
+        }
+    requirement = f"have images of {'×'.join(map(str, wanted))}, as in the pretraining"
+    refuse(subject, requirement, f"{name}, {found}", **remedies, flag="--data")
+
+
 def _of_set(subject, name, shape, data_dir):
     """Load a data set with images of a shape; grey ones get three channels."""
     splits = data.load(name, seed=0, data_dir=data_dir)
@@ -383,12 +396,6 @@ def _of_set(subject, name, shape, data_dir):
         if x.shape[1:] == (*shape[:-1], 1) and shape[-1] == 3:
             x = np.repeat(x, 3, axis=-1)
         if x.shape[1:] != tuple(shape):
-            wanted = "×".join(map(str, shape))
-            refuse(
-                subject,
-                f"have images of {wanted}, as in the pretraining",
-                f"{name}, {x.shape[1:]}",
-                flag="--data",
-            )
+            _refuse_shape(subject, name, x.shape[1:], tuple(shape))
         found.append(Examples(each.y, each.class_names, x))
     return Labelled(*found)
