@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from grading.class_of_students import LAB, LEAKY, notebook
+from grading.class_of_students import LAB, LEAKY, notebook, write
 from tf_kit.grading import layouts, submissions
 from tf_kit.grading.submissions import content, survey
 
@@ -103,6 +103,15 @@ def test_the_notebook_with_most_answers_is_taken_then_the_newest(tmp_path):
     found = survey([tmp_path], LAB)
     assert [each.path.name for each in found.submissions] == ["lab (1).ipynb", "lab.ipynb", "lab (10).ipynb"]
     assert found.counts == {"graded": 3, "blank": 2, "superseded": 2, "another lab": 1}
+
+
+def test_of_equal_notebooks_the_one_further_up_is_taken(tmp_path):
+    folder = tmp_path / "Ada_1_assignsubmission_file_"
+    for place in (folder / "lab", folder / "lab" / "old"):
+        place.mkdir(parents=True)
+        write(place, "lab", notebook())
+    (found,) = submissions.find([tmp_path], LAB)
+    assert found.path == folder / "lab" / "lab.ipynb"
 
 
 def test_every_file_is_accounted_for(tmp_path):

@@ -287,7 +287,7 @@ def _chosen(name, several, lab):
 
 def _note(best, entries):
     if best.entry.empty:
-        return "the folder is empty"
+        return "nothing is in the folder or archive"
     if best.kind == OTHER_LAB:
         return f"the notebook is not of this lab: {best.why}"
     names = ", ".join(foreign_text.line(entry.parts[-1], 80) for entry in entries[:4])
@@ -317,7 +317,8 @@ class _Look:
             except Unreadable as error:
                 if ".ipynb" in name:
                     self.kind, self.why = DAMAGED, foreign_text.line(error)
-        order = (owner.time, layouts.attempt(entry.parts[-1]), entry.modified, entry.parts)
+        # a copy is kept in a folder further down, and archives keep no reliable times
+        order = (owner.time, layouts.attempt(entry.parts[-1]), -len(entry.parts), entry.modified, entry.parts)
         self.rank = (self.readable, ".ipynb" in name, answered, self.kind != OTHER_LAB, *order)
 
     def _compare_labs(self, cells, lab):
