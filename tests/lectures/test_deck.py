@@ -9,12 +9,12 @@ from tf_kit.lectures.performance import Performance
 
 def test_deck_is_one_file_with_five_slides_per_demo(tmp_path):
     figure = plotting.curves({"cost": [2.0, 1.0]})
-    done = Performance("What?", "It falls to 1 < 2.", True, figure, 1.0)
+    done = Performance("What?", "`cost` falls to 1 < 2.", True, figure, 1.0)
     path = deck.write_deck([(lectures.find("optimizers"), done)], tmp_path / "new" / "deck.html")
     text = path.read_text(encoding="utf-8")
     assert text.count("<section") == 5
     assert "data:image/png;base64," in text
-    assert "It falls to 1 &lt; 2." in text
+    assert "<code>cost</code> falls to 1 &lt; 2." in text
     assert "http" not in text
     assert "<mark>" in text
 

@@ -71,7 +71,7 @@ def test_every_combination_of_positions_has_its_picture(written):
         for at, labels in zip(position, found["labels"], strict=True):
             place = place * len(labels) + at
         shown = base64.b64decode(found["pictures"][place].removeprefix("data:image/png;base64,"))
-        assert shown == plotting.picture(made.draw(*position))
+        assert shown == plotting.picture(made.draw(*position), states.SHARP)
         Image.open(io.BytesIO(shown)).verify()
 
 

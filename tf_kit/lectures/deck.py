@@ -48,7 +48,7 @@ def slides_of(demo: Demo, done: Performance) -> list[str]:
     cited = [slide.heading for slide in slides() if demo.topic in slide.topics]
     where = f'<p class="where">Slide: {escaped("; ".join(cited))}</p>' if cited else ""
     image = f'<img alt="{asked}" src="data:image/png;base64,{_encoded(done)}">'
-    answered = "".join(f"<p>{escaped(part)}</p>" for part in sentences(done.answer))
+    answered = "".join(_paragraph(part) for part in sentences(done.answer))
     contents = {
         "question": f"<h1>{asked}</h1>{where}",
         "expect": f"<h2>What do you expect?</h2>{_paragraph(experiment(demo))}{_choices(demo)}",
@@ -98,13 +98,18 @@ def _choices(demo):
     for question in everything():
         if question.topic == demo.topic and question.choices:
             shown = zip(LETTERS, question.shown(), strict=False)
-            rows = "".join(f"<li>{escaped(f'{letter}) {choice}')}</li>" for letter, choice in shown)
-            return f'<p class="asked">{escaped(question.ask)}</p><ul>{rows}</ul>'
+            rows = "".join(f"<li>{_marked(f'{letter}) {choice}')}</li>" for letter, choice in shown)
+            return f'<p class="asked">{_marked(question.ask)}</p><ul>{rows}</ul>'
     return ""
 
 
 def _paragraph(text):
-    return f"<p>{escaped(text)}</p>"
+    return f"<p>{_marked(text)}</p>"
+
+
+def _marked(text):
+    """Escape text; what stands between backticks becomes code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
 
 
 def _encoded(done):

@@ -19,6 +19,7 @@ from tf_kit.checks import refuse
 from tf_kit.markup import escaped
 
 MOST = 120  # pictures in a page, which holds all of them
+SHARP = 140  # pixels per inch in a page, which is as wide as the window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +51,11 @@ class States:
         """Yield all combinations of positions; those of the last slider follow one another."""
         return itertools.product(*(range(len(labels)) for labels in self.knobs.values()))
 
-    def pictures(self) -> list[bytes]:
-        """Draw every state; return PNG files in the order of `positions`."""
+    def pictures(self, dpi: int = 90) -> list[bytes]:
+        """Draw every state with `dpi` pixels per inch; return PNG files in the order of `positions`."""
         from tf_kit.plotting import picture
 
-        return [picture(self.draw(*position)) for position in self.positions()]
+        return [picture(self.draw(*position), dpi) for position in self.positions()]
 
 
 def page(states: States, title: str, caption: str = "") -> str:
@@ -71,7 +72,7 @@ def page(states: States, title: str, caption: str = "") -> str:
     count = len(list(states.positions()))
     if count > MOST:
         refuse("page.states", f"be at most {MOST} pictures", f"{count} pictures", "Use fewer positions")
-    encoded = [f"data:image/png;base64,{base64.b64encode(each).decode()}" for each in states.pictures()]
+    encoded = [f"data:image/png;base64,{base64.b64encode(each).decode()}" for each in states.pictures(SHARP)]
     knobs = [
         f"<label><span>{escaped(name)}</span>"
         f'<input type="range" min="0" max="{len(labels) - 1}" value="{at}" autocomplete="off">'

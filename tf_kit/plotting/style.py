@@ -74,14 +74,15 @@ def save(figure: Figure, path: str | Path, close: bool = True) -> Path:
     return path
 
 
-def picture(figure: Figure) -> bytes:
+def picture(figure: Figure, dpi: int = 90) -> bytes:
     """Return a figure as a PNG file with a palette of 256 colors, and close it.
 
     Args:
         figure: the figure.
+        dpi: pixels per inch. Defaults to 90.
     """
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=90, facecolor="white")
+    figure.savefig(drawn, format="png", dpi=dpi, facecolor="white")
     plt.close(figure)
     whole = Image.open(drawn).convert("RGB")
     whole.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
