@@ -23,6 +23,10 @@ from tf_kit.runs.run import Run
 FILE = "report.html"
 LARGEST_BYTES = 1_400_000  # of a report; figures that do not fit are named instead
 MOST_ROWS = 200  # epochs of the history
+MANY_PANELS = (
+    "monitors",
+    "most_wrong",
+)  # too small to read on a narrow screen, where they are scrolled instead
 CAPTIONS = {
     "curves": "Loss and metrics by epoch",
     "monitors": "Measures of the representation by epoch",
@@ -135,7 +139,7 @@ def _results(results):
     by_class = results.get("test_by_class")
     if by_class:
         totals = map(sum, by_class["confusion"])
-        rows = zip(by_class["class_names"], totals, map(_number, by_class["error"]), strict=True)
+        rows = zip(by_class["class_names"], totals, map(_percent, by_class["error"]), strict=True)
         parts.append(_table(["class", "test examples", "error in %"], rows, numbers=True))
     return "\n".join(parts)
 
@@ -145,11 +149,11 @@ def _errors(results):
     yield f"<p>{results['labels']:,} labels, best epoch {results['best_epoch']}</p>"
     splits, scratch = list(results["error"]), results.get("from_scratch")
     rows = [
-        ["pretrained" if scratch else "error in %", *(_number(each) for each in results["error"].values())]
+        ["pretrained" if scratch else "error in %", *(_percent(each) for each in results["error"].values())]
     ]
     if scratch:
-        rows.append(["from scratch", *(_number(scratch["error"].get(each)) for each in splits)])
-        rows.append(["difference", *(_number(scratch["difference"].get(each)) for each in splits)])
+        rows.append(["from scratch", *(_percent(scratch["error"].get(each)) for each in splits)])
+        rows.append(["difference", *(_percent(scratch["difference"].get(each)) for each in splits)])
     yield _table(["error in %" if scratch else "", *splits], rows, numbers=True)
 
 
@@ -195,7 +199,8 @@ def _figures(folder, room):
             continue
         room -= len(content)
         image = f'<img alt="{caption}" src="data:image/png;base64,{content}">'
-        parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
+        kind = ' class="panels"' if path.stem in MANY_PANELS else ""
+        parts.append(f"<figure{kind}>{image}<figcaption>{caption}</figcaption></figure>")
     return "\n".join(parts) or "<p>none</p>"
 
 
@@ -236,3 +241,7 @@ def _table(columns: Sequence[str], rows: Iterable[Iterable[Any]], numbers: bool 
 
 def _number(value):
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _percent(value):
+    return "" if value is None else f"{value:.2f}"
