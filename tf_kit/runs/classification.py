@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def finetune_run(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Fine-tune the encoder of a run on labels, keep the best epoch on validation, and test once.
 
@@ -69,6 +71,7 @@ def finetune_run(
         seed: seed of all random numbers. Defaults to 0.
         out: run folder. Defaults to `folder_within(folder, "finetune", labels, seed, data)`.
         resume: whether to continue the same fine-tuning in `out`. Defaults to False.
+        callbacks: Keras callbacks, as for `pretrain`. Defaults to none.
 
     Returns:
         The results: number of labels, best epoch, error on each split in percent. They are also in `out`, next to
@@ -81,6 +84,7 @@ def finetune_run(
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
     where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
+    where |= {"callbacks": callbacks}
     return _classify("finetune", folder, training, None, compare, **where)
 
 
@@ -100,6 +104,7 @@ def probe_run(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Measure the frozen encoder of a run with a linear classifier and with nearest neighbors.
 
@@ -107,7 +112,8 @@ def probe_run(
         folder: run folder of `pretrain`.
         epochs, batch_size, learning_rate: as for `finetune_run`; the learning rate defaults to 0.01.
         k: number of neighbors. Defaults to None: 20, or the number of labels per class if that is less.
-        labels, data, data_dir, labels_file, test_on_seen, precision, seed, out, resume: as for `finetune_run`.
+        labels, data, data_dir, labels_file, test_on_seen, precision, seed, out, resume, callbacks: as for
+            `finetune_run`.
 
     Returns:
         The results, as for `finetune_run`, with the test error of the nearest neighbors.
@@ -115,6 +121,7 @@ def probe_run(
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
     where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
+    where |= {"callbacks": callbacks}
     return _classify("probe", folder, training, k, False, **where)
 
 
@@ -134,6 +141,7 @@ def _classify(
     seed,
     out,
     resume,
+    callbacks,
 ):
     function = f"{kind}_run"
     for name in ("epochs", "batch_size"):
@@ -175,7 +183,7 @@ def _classify(
     )
     chosen |= {"precision": used} if used else {}
     contents = labelled.contents and labelled.contents | _weights_of(encoder)
-    run = Run(out, {"command": kind, **chosen}, resume=resume, data=contents)
+    run = Run(out, {"command": kind, **chosen}, resume=resume, data=contents, callbacks=callbacks)
     results = report.finished(run)
     if results:
         return results

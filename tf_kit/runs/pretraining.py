@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def pretrain(
     color: str | None = None,
     unlabeled: bool = False,
     labels_file: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> dict[str, Any]:
     """Pretrain an encoder and save it as `encoder.keras` in a run folder.
@@ -82,6 +83,8 @@ def pretrain(
         seed: seed of all random numbers. Defaults to 0.
         data_dir: folder of prepared data sets. Defaults to None.
         color, unlabeled, labels_file: how to read a folder of images, as for `data.load`.
+        callbacks: Keras callbacks, called in every stage after the run's own monitors. Neither the record nor the
+            results depend on them, unless they change the model. Defaults to none.
         **options: options of the method, as `tf-kit pretrain METHOD --help` lists them: its own (`rate`,
             `temperature`, …), those of the encoder (`encoder`, `units`, …) and of the training (`epochs`,
             `batch_size`, `learning_rate`, `precision`), `augment`, `monitor_every`, `keep`, `length`. None means
@@ -111,11 +114,12 @@ def pretrain(
             chosen.precision,
             seed,
             data_dir,
+            callbacks,
         )
-    return _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_dir, chosen)
+    return _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_dir, chosen, callbacks)
 
 
-def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_dir, chosen):
+def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_dir, chosen, callbacks):
     """Pretrain with checked options `chosen`; the other arguments and the result are those of `pretrain`."""
     kind = find(method)
     train = training_data(
@@ -163,7 +167,8 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         "precision": used or current_precision(),
     }
     defaults = _defaults(method, sizes["kind"], shape)
-    run = Run(out, settings | chosen.own, resume=resume, data=train.contents, defaults=defaults)
+    recorded = {"data": train.contents, "defaults": defaults}
+    run = Run(out, settings | chosen.own, resume=resume, **recorded, callbacks=callbacks)
     results = report.finished(run)
     if results:
         return results

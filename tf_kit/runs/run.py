@@ -16,14 +16,11 @@ it needs to continue, and its own output is discarded.
 from __future__ import annotations
 
 import csv
-import datetime
 import json
-import platform
 import re
 import shutil
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,9 @@ from tf_kit.checks import choice, number, refuse
 from tf_kit.data.fingerprint import Fingerprint, of_arrays
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.runs import recorded_data
+from tf_kit.runs.callbacks import check_callbacks
 from tf_kit.runs.checkpoint import STATES, StageState, read_state
+from tf_kit.runs.circumstances import circumstances
 from tf_kit.runs.divergence import Guard, scale_of
 from tf_kit.runs.files import (
     read_json,
@@ -79,10 +78,12 @@ class Run:
             Defaults to None, which does not notice that the data have changed.
         defaults: values of options that older versions did not record. A run whose record lacks one of them began
             with its default. Defaults to None, which has none.
+        callbacks: Keras callbacks of every stage. They are not part of the record: a run resumes with others, or
+            without. Defaults to none.
 
     Raises:
-        InputError: the folder holds another run or other files, is used by another process, cannot be written, or the
-            options or the data differ.
+        InputError: a callback is not one of Keras; the folder holds another run or other files, is used by another
+            process, cannot be written; or the options or the data differ.
 
     Attributes:
         data: the fingerprint of the data, or None.
@@ -97,9 +98,11 @@ class Run:
         checkpoint_seconds: float = 60.0,
         data: Fingerprint | Mapping[str, ArrayLike] | None = None,
         defaults: Mapping[str, Any] | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         if folder is None:
             refuse("Run.folder", "be the path of a folder", "folder=None", flag="--out")
+        self._callbacks = check_callbacks(callbacks)
         self.folder = Path(folder)
         self.progress = progress or Progress()
         self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
@@ -131,7 +134,7 @@ class Run:
                 self._check_same_run(config, resume)
             else:
                 data = {} if self.data is None else {"data": self.data.record()}
-                write_json(config, {"options": self._options, **data, **_circumstances()})
+                write_json(config, {"options": self._options, **data, **circumstances()})
                 if self.data is not None:
                     recorded_data.write(self.folder, self.data)
             remove_unfinished(self.folder)
@@ -273,6 +276,7 @@ class Run:
         x = x(min(state.epoch, epochs - 1), epochs) if callable(x) else x
         model.prepare_from(x, y)
         state.restore_last(model)
+        callbacks = [*callbacks, *self._callbacks]
         if state.begun:
             self._recall(model, state, callbacks, cost)
         if state.epoch < epochs:
@@ -381,20 +385,3 @@ def _with_defaults(began, defaults, now):
         elif all(isinstance(each[name], dict) for each in (began, defaults, now)):
             completed[name] = _with_defaults(began[name], defaults[name], now[name])
     return completed
-
-
-def _circumstances():
-    packages = ("tf-kit", "tensorflow", "keras", "numpy")
-    return {
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": {name: _version(name) for name in packages} | {"python": platform.python_version()},
-        "machine": {"system": platform.system(), "processor": platform.machine()},
-        "replicas": tf.distribute.get_strategy().num_replicas_in_sync,
-    }
-
-
-def _version(package):
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ def pretrain_text(
     wanted: str | None,
     seed: int,
     data_dir: str | Path | None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Pretrain a `TokenEncoder` of characters and save it as `encoder.keras`; `runs.pretraining.pretrain` calls it.
 
@@ -43,7 +44,7 @@ def pretrain_text(
     Args:
         method: name of the method.
         name, length, data_dir: as for `load_text`.
-        out, resume, seed: as for `pretrain`.
+        out, resume, seed, callbacks: as for `pretrain`.
         own: the method's own options.
         sizes: `width` and `depth` of the encoder. Those not given are 64 and 2.
         training: `epochs`, `batch_size`, `learning_rate`.
@@ -81,7 +82,8 @@ def pretrain_text(
         "precision": used or current_precision(),
     }
     defaults = {**own_options(method, {}), "precision": current_precision()}
-    run = Run(out, settings, resume=resume, data=of_set(name, data_dir), defaults=defaults)
+    recorded = {"data": of_set(name, data_dir), "defaults": defaults}
+    run = Run(out, settings, resume=resume, **recorded, callbacks=callbacks)
     results = report.finished(run)
     if results:
         return results
