@@ -114,7 +114,9 @@ def run(config):
         "learned": learned,
         "x": test_points.x,
         "y": test_points.y,
-        "kernels": [np.array(layer.kernel) for layer in networks.xor_network().layers if layer.weights],
+        "kernels": [
+            np.array(layer.kernel.numpy()) for layer in networks.xor_network().layers if layer.weights
+        ],
         **pictured(models[int(np.argmax(learned))], test_points),
     }
 

@@ -91,11 +91,11 @@ class RatePerRow(keras.optimizers.schedules.LearningRateSchedule):
 def descend(optimizer, hessian, start, rates, steps):
     """Return the paths from one starting point at several rates, (steps + 1, rates, 2)."""
     w = keras.Variable(np.tile(start, (len(rates), 1)), dtype="float64")
-    path = [np.array(w)]
+    path = [np.array(w.numpy())]
     with np.errstate(all="ignore"):  # a rate that is too high overflows
         for _ in range(steps):
             optimizer.apply([keras.ops.convert_to_tensor(path[-1] @ hessian)], [w])
-            path.append(np.array(w))
+            path.append(np.array(w.numpy()))
     return np.array(path)
 
 

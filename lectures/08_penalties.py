@@ -81,7 +81,7 @@ def train(penalty, splits, config):
     classifier.compile(keras.optimizers.SGD(RATE))
     classifier.fit(x, y, batch_size=32, epochs=config.epochs, verbose=0)
     accuracy = classifier.evaluate(test.x, test.y, return_dict=True, verbose=0)["accuracy"]
-    return np.array(hidden.kernel), 100 * (1 - accuracy)
+    return np.array(hidden.kernel.numpy()), 100 * (1 - accuracy)
 
 
 def run(config):

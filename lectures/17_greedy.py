@@ -110,10 +110,10 @@ class Filters(keras.callbacks.Callback):
 
     def __init__(self, layer):
         super().__init__()
-        self.layer, self.kernels = layer, [np.array(layer.kernel)]
+        self.layer, self.kernels = layer, [np.array(layer.kernel.numpy())]
 
     def on_epoch_end(self, epoch, logs=None):
-        self.kernels.append(np.array(self.layer.kernel))
+        self.kernels.append(np.array(self.layer.kernel.numpy()))
 
 
 def animation(config):

@@ -73,7 +73,7 @@ def descend(optimizer, steps, noise=0.0, seed=0):
     for _ in range(steps):
         g = gradient(path[-1]) + noise * rng.normal(size=start.shape)
         optimizer.apply([keras.ops.convert_to_tensor(g)], [w])
-        path.append(np.array(w))
+        path.append(np.array(w.numpy()))
     return np.array(path)
 
 
