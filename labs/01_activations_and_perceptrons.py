@@ -253,7 +253,7 @@ for rate in rates:
     model, _ = train_network(activations["ReLU"], rate, epochs=4)
     h, parts = flat, []
     for layer in model.layers[:-1]:
-        z = h @ np.array(layer.kernel) + np.array(layer.bias)
+        z = h @ ops.convert_to_numpy(layer.kernel) + ops.convert_to_numpy(layer.bias)
         parts.append(dead_fraction(z))
         h = np.maximum(z, 0)
     dead.append(np.mean(parts))

@@ -308,7 +308,7 @@ figure = plotting.curves(
 model, rate = ways["dropout"], 0.5
 hidden = keras.Sequential(model.layers[:-2])
 h = np.array(hidden(test_x)) / (1 - rate)
-W, b = (np.array(part) for part in model.layers[-1].weights)
+W, b = (ops.convert_to_numpy(part) for part in model.layers[-1].weights)
 rng = np.random.default_rng(0)
 counts, errors = [1, 2, 5, 10, 20, 50, 100], []
 for count in counts:

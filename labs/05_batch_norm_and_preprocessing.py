@@ -292,10 +292,13 @@ figure = plotting.graphs([{**panel, "title": "six hidden layers, six epochs"}], 
 model = models[True, 0.3]
 h = inputs[:5]
 for dense, norm in zip(model.layers[:-1:3], model.layers[1:-1:3], strict=True):
-    statistics = [np.array(each) for each in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)]
-    W, b = fold_batch_norm(*(np.array(each) for each in dense.weights), *statistics, norm.epsilon)
+    statistics = [
+        ops.convert_to_numpy(each) for each in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+    ]
+    W, b = fold_batch_norm(*(ops.convert_to_numpy(each) for each in dense.weights), *statistics, norm.epsilon)
     h = np.maximum(h @ W + b, 0)
-folded = h @ np.array(model.layers[-1].kernel) + np.array(model.layers[-1].bias)
+last = model.layers[-1]
+folded = h @ ops.convert_to_numpy(last.kernel) + ops.convert_to_numpy(last.bias)
 difference = np.abs(folded - np.array(model(inputs[:5]))).max()
 print(f"without its six layers of batch norm the network answers the same, within {difference:.0e}")
 
