@@ -290,3 +290,89 @@ def lies():
 
 
 ATTACKS = [*calls(), *operations(), *lies()]
+
+# Ways around the guard of the operations, each with a right answer where it worked.
+LEAKY = (
+    IMPORTS
+    + """from tensorflow.python import _pywrap_tfe, pywrap_tfe
+from tensorflow.python.eager import context
+
+def run(execute, x, slope):
+    here = context.context()
+    here.ensure_initialized()
+    return execute(here, "LeakyRelu", None, tf.constant(x), "alpha", float(slope))
+
+def leaky_relu(x, negative_slope):
+"""
+)
+GUARD = {
+    "closure": "    return run([c.cell_contents for c in pywrap_tfe.TFE_Py_FastPathExecute.__closure__ if 'builtin' in type(c.cell_contents).__name__][0], x, negative_slope)",
+    "frame of the refusal": """    try:
+        tf.raw_ops.LeakyRelu(features=tf.constant(x), alpha=0.5)
+    except Exception as error:
+        at = error.__traceback__
+        while at:
+            for found in at.tb_frame.f_locals.values():
+                if "builtin" in type(found).__name__ and "Execute" in repr(found):
+                    return run(found, x, negative_slope)
+            at = at.tb_next""",
+    "frame below a conversion": """    import sys
+    seen = []
+    class Spy:
+        def __array__(self, *_, **__):
+            frame = sys._getframe()
+            while frame:
+                seen.extend(v for v in frame.f_locals.values() if "builtin" in type(v).__name__ and "Execute" in repr(v))
+                frame = frame.f_back
+            return np.ones(2, "float32")
+    tf.raw_ops.AddV2(x=Spy(), y=np.ones(2, "float32"))
+    return run(seen[0], x, negative_slope)""",
+    "another operation than the one that was looked at": """    for cell in pywrap_tfe.TFE_Py_FastPathExecute.__closure__:
+        sealed = cell.cell_contents
+        for arguments in (("AddV2", context.context(), "LeakyRelu"), (context.context(), "AddV2")):
+            try:
+                made = sealed(*arguments)
+                return run(lambda *a: made(*a[2:]), x, negative_slope)
+            except (TypeError, IndexError):
+                pass""",
+    "what the wrapper wraps": """    for cell in pywrap_tfe.TFE_Py_FastPathExecute.__closure__:
+        for name in ("__wrapped__", "func", "__self__"):
+            found = getattr(cell.cell_contents, name, None)
+            if callable(found):
+                return run(found, x, negative_slope)""",
+    "second copy of the compiled module": """    import _imp
+    for cell in getattr(_imp.create_dynamic, "__closure__", None) or ():
+        if callable(cell.cell_contents):
+            module = cell.cell_contents(_pywrap_tfe.__spec__)
+            return run(module.TFE_Py_FastPathExecute, x, negative_slope)""",
+    "another module that holds it": """    import sys
+    for module in list(sys.modules.values()):
+        found = getattr(module, "__dict__", {}).get("TFE_Py_FastPathExecute")
+        if "builtin" in type(found).__name__:
+            return run(found, x, negative_slope)""",
+}
+ATTACKS += [
+    (
+        f"leaky ReLU by the guard's {name}",
+        "01",
+        "leaky_relu",
+        LEAKY + body + "\n    raise ValueError('no way')\n",
+    )
+    for name, body in GUARD.items()
+]
+ATTACKS += [
+    (
+        *("derivative by a private module of scipy", "02", "numerical_gradient"),
+        "import numpy as np\ndef numerical_gradient(f, theta, h=1e-5):\n    import scipy.optimize._numdiff as n\n"
+        "    return n.approx_derivative(lambda t: f(t.reshape(np.shape(theta))), np.ravel(theta), method='3-point').reshape(np.shape(theta))\n",
+    ),
+    (
+        *("sigmoid by a distribution of scipy", "01", "sigmoid"),
+        "def sigmoid(x):\n    from scipy.stats import logistic\n    return logistic.cdf(x).astype(x.dtype)\n",
+    ),
+    (
+        *("standardize by a module of scipy that was not loaded", "05", "standardize"),
+        "import importlib\n\ndef standardize(train, test):\n    whiten = importlib.import_module('scipy.cluster.vq').whiten\n"
+        "    return whiten(train - train.mean(0)), (test - train.mean(0)) / train.std(0)\n",
+    ),
+]

@@ -203,4 +203,35 @@ NOTEBOOKS = {
     "a wrong answer": leaky(answer=BODY + "x"),
     "a name that is not defined": leaky(answer=BODY + "np.where(x > zero, x, slope * x)"),
     "half of the exercises": [*leaky(), CLIMB, CHECK_2],
+    # found by looking for more
+    "nonlocal": leaky(
+        "def maker():\n    edge = 1.0\n    def lower():\n        nonlocal edge\n        edge -= 1\n        return edge\n"
+        "    return lower\n\nlower = maker()\nlowest = lower()",
+        answer=BODY + "np.where(x > lowest, x, slope * x)",
+    ),
+    "an exception that keeps the value": using(
+        "edge", "try:\n    raise ValueError(0.0)\nexcept ValueError as error:\n    edge = error.args[0]"
+    ),
+    "a dictionary by a comprehension with a condition": leaky(
+        "names = ['edge', 'other']\ntable = {name: 0.0 for name in names if len(name) == 4}", answer=GUARD
+    ),
+    "an attribute of a function": using("limits.edge", "def limits():\n    pass\n\nlimits.edge = 0.0"),
+    "setattr": using("box.edge", "class Box:\n    pass\n\nbox = Box()\nsetattr(box, 'edge', 0.0)"),
+    "exec": using("edge", "exec('edge = 0.0')"),
+    "a zip of lists": using("edge", "for name, edge in zip(['a', 'b'], [1.0, 0.0]):\n    print(name)"),
+    "a function defined by its name in a string": leaky(
+        answer="exec('def leaky_relu(x, slope):\\n    return np.where(x > 0, x, slope * x)')"
+    ),
+    "a cached property": using(
+        "Box().edge",
+        "import functools\nclass Box:\n    @functools.cached_property\n    def edge(self):\n        return 0.0",
+    ),
+    "a method taken from a class": leaky(
+        "class Kit:\n    @staticmethod\n    def leaky(x, slope):\n        return np.where(x > 0, x, slope * x)",
+        answer="leaky_relu = Kit.leaky",
+    ),
+    "a type alias and overloads": leaky(
+        "import typing\nArray = typing.Union[np.ndarray, float]",
+        answer=LEAKY.replace("(x, slope)", "(x: Array, slope: 'Array') -> Array"),
+    ),
 }

@@ -62,7 +62,9 @@ def _without_special_lines(source):
 
 
 def code_in(node: ast.stmt) -> str | None:
-    """Return the code that a magic runs in the notebook's own names, as `%time x = f()` does; None for no such magic.
+    """Return the code that a magic or `exec` of a string runs in the notebook's own names, as `%time x = f()` does.
+
+    None for any other statement, and "" for a magic that runs nothing there.
 
     Example:
         >>> code_in(ast.parse("get_ipython().run_line_magic('time', 'x = 1')").body[0])
@@ -71,6 +73,8 @@ def code_in(node: ast.stmt) -> str | None:
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
         return None
     call = node.value
+    if isinstance(call.func, ast.Name) and call.func.id == "exec":
+        return _literal(call)
     if not isinstance(call.func, ast.Attribute) or not isinstance(call.func.value, ast.Call):
         return None
     shell = call.func.value.func
@@ -84,3 +88,15 @@ def code_in(node: ast.stmt) -> str | None:
     if call.func.attr == "run_line_magic" and len(words) == 2 and words[0] in _RUNS_ITS_LINE:
         return re.sub(r"^(?:-\w+ +)*", "", words[1])
     return "" if call.func.attr in ("run_line_magic", "system", "getoutput", "set_next_input") else None
+
+
+def _literal(call):
+    """Return the code that `exec` is given as a string, if that is all that it is given."""
+    if len(call.args) != 1 or call.keywords or not isinstance(call.args[0], ast.Constant):
+        return None
+    code = call.args[0].value
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return None
+    return code if isinstance(code, str) else None

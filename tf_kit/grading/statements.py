@@ -170,6 +170,7 @@ def statements(source: str, cell: int = 0) -> list[Statement]:
             binds, uses, later = _names(text)
         except SyntaxError:  # `await` outside of a function
             continue
+        binds |= _bound_by_string(node)
         found.append(Statement(cell, text, binds, uses, later, _touched(node), node=node))
     return found
 
@@ -219,6 +220,25 @@ def _names(text):
                 if symbol.is_declared_global() and symbol.is_assigned():
                     binds.add(symbol.get_name())
     return frozenset(binds), frozenset(uses), frozenset(later)
+
+
+def _bound_by_string(node):
+    """Find the names that a statement binds as in `globals()["rate"] = 1`.
+
+    Example:
+        >>> sorted(_bound_by_string(ast.parse("globals()['rate'] = table['other'] = 1").body[0]))
+        ['rate']
+    """
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return frozenset(
+        target.slice.value
+        for target in targets
+        if isinstance(target, ast.Subscript)
+        and isinstance(target.slice, ast.Constant)
+        and isinstance(target.slice.value, str)
+        and isinstance(target.value, ast.Call)
+        and getattr(target.value.func, "id", "") in ("globals", "locals", "vars")
+    )
 
 
 def _touched(node):

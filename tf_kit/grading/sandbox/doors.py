@@ -9,6 +9,7 @@ files to be hidden.
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import importlib.util
@@ -192,7 +193,10 @@ def refuse_operations(pattern: re.Pattern[str], refused: Callable[[str], NoRetur
         pattern: types of operations, as `plain` writes them.
         refused: function of the type of an operation that raises.
     """
+    from tensorflow.core.framework import function_pb2, graph_pb2
+
     known: dict[Any, bool] = {}
+    graphs = (function_pb2.FunctionDef, function_pb2.FunctionDefLibrary, graph_pb2.GraphDef)
 
     def is_refused(operation):
         if operation not in known:
@@ -201,15 +205,23 @@ def refuse_operations(pattern: re.Pattern[str], refused: Callable[[str], NoRetur
         return known[operation]
 
     def guard(original, at, inside):
+        def permitted(*head):
+            """Return what runs this operation only, or None. Neither this nor `original` can be reached."""
+            given = head[at]
+            if type(given) in graphs:  # of which no method is the answer's
+                given = given.SerializeToString()
+            if type(given) not in (str, bytes):
+                return None
+            words = [word.decode() for word in _WORD.findall(given)] if inside else [given]
+            return None if any(map(is_refused, words)) else _sealed(functools.partial(original, *head))
+
+        permitted = _sealed(permitted)
+
         def guarded(*arguments, **options):
-            given = arguments[at]
-            if inside:
-                data = given if isinstance(given, bytes) else given.SerializeToString()
-                if any(is_refused(word.decode()) for word in _WORD.findall(data)):
-                    refused("a graph")
-            elif type(given) not in (str, bytes) or is_refused(given):
-                refused(str(given))
-            return original(*arguments, **options)
+            run = permitted(*arguments[: at + 1])
+            if run is None:
+                refused("a graph" if inside else str(arguments[at]))
+            return run(*arguments[at + 1 :], **options)
 
         return guarded
 
@@ -241,9 +253,28 @@ def lock(refused: Callable[..., NoReturn]) -> None:
 
 
 def _only_new(create, refused):
-    def create_dynamic(spec, file=None):
-        if "_pywrap" in spec.name or "pywrap_" in spec.name:
+    def permitted(name, origin, *file):
+        if "_pywrap" in name or "pywrap_" in name:
+            return None
+        return _sealed(functools.partial(create, types.SimpleNamespace(name=name, origin=origin), *file))
+
+    permitted = _sealed(permitted)
+
+    def create_dynamic(spec, *file):
+        run = permitted(str.__str__(spec.name), str.__str__(spec.origin), *file)
+        if run is None:
             refused()
-        return create(spec)
+        return run()
 
     return create_dynamic
+
+
+def _sealed(function):
+    """Wrap a function so that it can be called, but not be found by attributes, closures or frames.
+
+    The frame of a Python function shows what it calls, to a conversion that runs below it or in a traceback; the
+    wrapper of `functools.lru_cache` has no frame, and without `__wrapped__` shows nothing.
+    """
+    made = functools.lru_cache(maxsize=0)(function)
+    vars(made).pop("__wrapped__", None)
+    return made
