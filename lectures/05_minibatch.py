@@ -204,7 +204,7 @@ def sliders(config):
             left.set(
                 xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), xlabel=r"$\theta_1$", ylabel=r"$\theta_2$", aspect="equal"
             )
-            left.set_title(f"{steps} steps, {size} examples each", fontsize=12)
+            left.set_title(f"{steps} steps of batch size {size}", fontsize=12)
             right.plot(np.sum((found - minimum) ** 2, axis=1), color=plotting.COLORS[0])
             right.axhline(rate / (2 - rate) * x.var(axis=0).sum() / size, color="0.4", linestyle=":")
             right.set(yscale="log", ylim=(1e-6, 2), xlabel="step", ylabel="squared distance from the minimum")
