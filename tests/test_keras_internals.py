@@ -388,3 +388,17 @@ def test_launched_kernel_that_captures_is_called_as_usual():
     captured = tf.constant(2.0)
     kernel = tf.function(lambda x: captured * x, jit_compile=True)
     assert float(tf.function(lambda x: keras_internals.launched(kernel, (x,)))(tf.constant(3.0))) == 6.0
+
+
+@pytest.mark.parametrize("as_data_set", [False, True])
+def test_trainings_of_new_models_free_kernels_in_time(as_data_set, monkeypatch):
+    from tf_kit import networks, pretraining
+
+    counted = []
+    monkeypatch.setattr(keras_internals, "count_traced_function", lambda: counted.append(1))
+    model = pretraining.finetune(networks.mlp((2,), num_classes=None, input_shape=(3,)), 2)
+    labels = np.zeros(4, "int64")
+    data = (tf.data.Dataset.from_tensor_slices((X, labels)).batch(2),) if as_data_set else (X, labels)
+    for _ in range(2):
+        model.fit(*data, verbose=0)
+    assert len(counted) == 1, "once for the one function of both trainings"

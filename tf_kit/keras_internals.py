@@ -469,7 +469,7 @@ def launched(kernel: Any, arguments: Sequence[Any]) -> Any:
 
 
 _traced = itertools.count(1)
-_FUNCTIONS_KEPT = 16
+FUNCTIONS_KEPT = 16
 
 
 def count_traced_function() -> None:
@@ -481,5 +481,5 @@ def count_traced_function() -> None:
     """
     from tensorflow.python.eager import context
 
-    if next(_traced) % _FUNCTIONS_KEPT == 0:
+    if next(_traced) % FUNCTIONS_KEPT == 0:
         context.context().clear_kernel_cache()
