@@ -1,14 +1,22 @@
 """How many submissions a minute the grader grades, and what an infinite loop costs.
 
-    python tests/benchmarks/grading.py [--lab optimizers] [--copies 60] [--jobs 2]
+    python tests/benchmarks/grading.py [--lab optimizers] [--copies 60] [--jobs 2] [--nbgrader PROGRAM]
 
 Copies of the lab's own solution, each with another comment, so that none is answered from the record; half way through,
 one whose first answer never ends. Everything is counted from the start of the command, TensorFlow's import included.
 About a minute. The machine's other work falls on it: a quiet machine is what the figures want.
+
+Where nbgrader is found, it grades some of the same notebooks in the same run. It executes each whole notebook, the
+experiments of the lab included, in one process after another; this grader runs the answers only, `--jobs` at once.
 """
 
 import argparse
+import csv
+import json
 import os
+import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,14 +34,14 @@ def endless(lab):
 
 
 def measure(lab, copies, jobs, loop=False, seconds=None):
-    """Seconds until the first result and until the last, processor seconds a submission, and the grades."""
+    """Seconds until the first result and the last, processor seconds of a submission (start shared), grades."""
     with tempfile.TemporaryDirectory() as folder:
         for i in range(copies):
             notebooks.write(selftest.solved(lab, f"student {i}"), Path(folder) / f"{i:03}.ipynb")
         if loop:
             name = f"{copies // 2:03} endless.ipynb"
             notebooks.write(selftest.solved(lab, "endless", endless(lab)), Path(folder) / name)
-        began, worked = time.perf_counter(), time.process_time()
+        began, worked = time.perf_counter(), processor_seconds()
         grades, first = [], None
         with grader.Grader(lab, jobs, seconds, secret="benchmark", allow_unsandboxed=True) as judge:
             found = submissions.find([folder])
@@ -44,9 +52,7 @@ def measure(lab, copies, jobs, loop=False, seconds=None):
                 first = first or time.perf_counter() - began
                 grades.append(grade)
             ended = time.perf_counter()
-        worked = (
-            time.process_time() - worked + sum(result.seconds for grade in grades for result in grade.results)
-        )
+        worked = processor_seconds() - worked
     return {
         "first": first,
         "all": ended - began,
@@ -55,6 +61,63 @@ def measure(lab, copies, jobs, loop=False, seconds=None):
         "level": level,
         "grades": grades,
     }
+
+
+def with_nbgrader(lab, program, copies):
+    """Seconds by the clock and of processor time with which nbgrader grades one copy, and the points it gives."""
+    with tempfile.TemporaryDirectory() as folder:
+        course = Path(folder)
+        kernel = course / "jupyter" / "kernels" / "python3"
+        kernel.mkdir(parents=True)
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        (kernel / "kernel.json").write_text(
+            json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"})
+        )
+        released = notebooks.released(lab, "nbgrader")
+        notebooks.write(released, course / "source" / "lab" / f"{lab.name}.ipynb")
+        for cell in released.cells:
+            id = cell.metadata.get("tf_kit", {}).get("exercise")
+            cell.source = f"# exercise: {id}\n{lab.solution(id)}" if id else cell.source
+        for i in range(copies):
+            notebooks.write(released, course / "submitted" / f"student{i}" / "lab" / f"{lab.name}.ipynb")
+        environment = {**os.environ, "JUPYTER_PATH": str(course / "jupyter"), "HOME": folder}
+        environment["PATH"] = os.pathsep.join([str(Path(shutil.which(program)).parent), os.environ["PATH"]])
+
+        def run(*arguments):
+            done = subprocess.run([program, *arguments], cwd=course, env=environment, capture_output=True)
+            assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+        run("generate_assignment", "lab")
+        began, worked = time.perf_counter(), processor_seconds()
+        run("autograde", "lab", "--ExecutePreprocessor.timeout=600")
+        taken = (time.perf_counter() - began) / copies, (processor_seconds() - worked) / copies
+        run("export")
+        with open(course / "grades.csv", newline="") as file:
+            points = [float(row["score"]) for row in csv.DictReader(file)]
+    return *taken, points
+
+
+def processor_seconds():
+    """Processor time of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def compare(lab, program, copies, seen):
+    """Print how nbgrader fares with the same notebooks."""
+    if not program or not shutil.which(program):
+        print("nbgrader is not installed, so nothing is compared: give its program with --nbgrader")
+        return
+    clock, processor, points = with_nbgrader(lab, program, copies)
+    full = sum(exercise.points for exercise in lab.exercises.values())
+    kit = seen["all"] / len(seen["grades"])
+    print(
+        f"nbgrader: {60 / clock:.1f} a minute, {processor:.2f} s of processor time for each (of {copies}), "
+        f"{min(points):g} of {full} points at least"
+    )
+    print(
+        f"nbgrader / this grader: {clock / kit:.0f} by the clock, {processor / seen['cpu']:.0f} by the processor"
+    )
 
 
 def main():
@@ -67,6 +130,8 @@ def main():
     parser.add_argument(
         "--limit", type=float, default=4.0, help="seconds for an answer in the run with a loop"
     )
+    parser.add_argument("--nbgrader", default="nbgrader", help="program of nbgrader, to compare with")
+    parser.add_argument("--nbgrader-copies", type=int, default=3)
     arguments = parser.parse_args()
     lab = labs.find(arguments.lab)
     seen = measure(lab, arguments.copies, arguments.jobs)
@@ -77,7 +142,7 @@ def main():
     rate, marginal = (60 * arguments.copies / seen[part] for part in ("all", "grading"))
     print(f"{rate:.0f} submissions a minute, start included; {marginal:.0f} once started")
     print(
-        f"{seen['cpu']:.3f} s of processor time for each, which other work raises less than the time on the clock"
+        f"{seen['cpu']:.3f} s of processor time for each, start included; other work raises it less than the clock"
     )
     loop = measure(lab, arguments.copies, arguments.jobs, loop=True, seconds=arguments.limit)
     lost = {r.exercise: r.status for g in loop["grades"] for r in g.results if r.status != "ok"}
@@ -86,6 +151,7 @@ def main():
     print(
         f"with one endless answer, limit {arguments.limit:g} s: {more:+.1f} s, and it lost its own question only"
     )
+    compare(lab, arguments.nbgrader, arguments.nbgrader_copies, seen)
 
 
 if __name__ == "__main__":
