@@ -231,8 +231,9 @@ WITH_RUNS = [
     (["pretrain", "masked", "--out", "images", "--units", "8", "--batch-size", "256"],
      "--out", "images, which holds a run with --epochs 1, not 40"),
     (["pretrain", "masked", "--out", "images", "--epochs", "1", "--units", "9,8", "--batch-size", "256",
-      "--resume"], "--resume", "Received: --units 9,8, not 8. `--out` with another folder"),
-    (["pretrain", "rbm", "--out", "images", "--epochs", "1", "--resume"], "--resume", "method rbm, not masked"),
+      "--resume"], "--resume", "Received: --units 9,8, but the run began with 8. Repeat the options"),
+    (["pretrain", "rbm", "--out", "images", "--epochs", "1", "--resume"],
+     "--resume", "method rbm, but the run began with masked"),
     (["finetune", "images", "--epochs", "1"], "--out", "with --batch-size 256, not 32"),
     (["finetune", "images", "--epochs", "1", "--batch-size", "256"], "--out", "`--resume` prints its results"),
     (["finetune", "images", "--out", "images/finetune-all-seed-0", "--seed", "1", "--resume"], "--resume", ""),
@@ -340,7 +341,8 @@ def test_run_refuses_in_python_words(pretrained):
     with pytest.raises(InputError, match=r"`Run\.folder` must be .* with epochs=1, not 2\. Another folder"):
         pretrain("masked", out=pretrained / "images", **(options | {"epochs": 2}))
     with pytest.raises(
-        InputError, match=r"`Run\.resume` must be given with .*: encoder\.units=\[9\], not \[8\]"
+        InputError,
+        match=r"`Run\.resume` must be given with .*: encoder\.units=\[9\], but the run began with \[8\]",
     ):
         pretrain("masked", out=pretrained / "images", resume=True, **(options | {"units": (9,)}))
     for judge, kind in ((finetune_run, "finetune"), (probe_run, "probe")):
@@ -453,7 +455,7 @@ def test_input_error_is_a_value_error_of_tf_kit_errors():
         ("rate='fast'", "--rate fast"),
         ("rate=(0.1, 0.2)", "--rate 0.1,0.2"),
         ("rate=5, which is too much", "--rate 5, which is too much"),
-        ("rate=None, not True", "--rate the default, not yes"),
+        ("rate=None, but the run began with True", "no --rate, but the run began with it"),
         (
             "runs/r, which holds a run with rate=[1], not [2]",
             "runs/r, which holds a run with --rate 1, not 2",

@@ -188,6 +188,19 @@ def test_targets_that_a_method_does_not_use_are_refused_in_one_line(name):
         assert "\n" not in str(refused.value)
 
 
+def test_targets_of_a_data_set_are_refused_before_it_is_read():
+    def read():
+        raise AssertionError("the data set was read")
+        yield
+
+    model, (x,) = made("SimCLR"), examples("SimCLR")
+    specs = tf.TensorSpec((None, *x.shape[1:]), "float32"), tf.TensorSpec((None,), "int64")
+    unread = tf.data.Dataset.from_generator(read, output_signature=specs)
+    for act in (model.fit, model.evaluate):
+        with pytest.raises(InputError, match="hold no targets"):
+            act(unread)
+
+
 @pytest.mark.parametrize("name", params(LABEL_FREE, ("DenoisingAutoencoder",)))
 def test_weights_of_examples_count_without_targets(name):
     (x,) = examples(name)

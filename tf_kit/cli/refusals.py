@@ -73,15 +73,19 @@ def as_typed(error: InputError, command: click.Command) -> str:
     return f"{line} {remedy.rstrip('.')}." if remedy else line
 
 
-# An option of a run, or an argument at the start: «units=[9], not [8, 8]», «k=51».
-_OPTION = re.compile(r"(^|a run with )([a-z_][\w.]*)=(.+?)(, not (.+))?$", re.DOTALL)
+# An option of a run, or an argument at the start: «units=[9], but the run began with [8, 8]», «k=51».
+_OPTION = re.compile(
+    r"(^|a run with )([a-z_][\w.]*)=(.+?)((, not|, but the run began with) (.+))?$", re.DOTALL
+)
 
 
 def _received(text: str, flags: dict[str, str]) -> str:
     """Write `argument=value` as it is typed.
 
-    >>> _received("units=[9], not [8, 8]", {"units": "--units"})
-    '--units 9, not 8,8'
+    >>> _received("units=[9], but the run began with [8, 8]", {"units": "--units"})
+    '--units 9, but the run began with 8,8'
+    >>> _received("compare=None, but the run began with True", {"compare": "--compare"})
+    'no --compare, but the run began with it'
     >>> _received("runs/r, which holds a run with encoder.units=[9], not [8]", {"units": "--units"})
     'runs/r, which holds a run with --units 9, not 8'
     >>> _received("lr=0.1", {"out": "--out"})
@@ -90,13 +94,39 @@ def _received(text: str, flags: dict[str, str]) -> str:
     found = _OPTION.search(text)
     if not found:
         return text
-    before, name, value, _, other = found.groups()
+    before, name, value, _, joint, other = found.groups()
     parts = name.split(".")
     flag = flags.get(parts[-1]) or flags.get(parts[0])
     if not (flag or before or other):
         return text  # a path or a name with an equals sign
-    words = f"{flag or name} {_typed(value)}" + (f", not {_typed(other)}" if other else "")
-    return text[: found.start()] + before + words
+    if other is None:
+        return text[: found.start()] + before + f"{flag or name} {_typed(value)}"
+    return text[: found.start()] + _two_settings(before, flag or name, value, joint, other)
+
+
+_ABSENT, _PRESENT = (
+    ("None", "False"),
+    "True",
+)  # values of an option that is not typed, and of one without a value
+
+
+def _two_settings(before, flag, value, joint, other):
+    """Describe an option and the value that it has elsewhere; either may be absent.
+
+    >>> _two_settings("a run with ", "--compare", "False", ", not", "True")
+    'a run without --compare, not with it'
+    >>> _two_settings("", "--labels", "None", ", but the run began with", "100")
+    'no --labels, but the run began with --labels 100'
+    """
+    words = flag if value in (*_ABSENT, _PRESENT) else f"{flag} {_typed(value)}"
+    if value in _ABSENT:
+        before = before.replace("with ", "without ") or "no "
+    with_or_not = joint.removesuffix(" with")
+    if other in _ABSENT:
+        return f"{before}{words}{with_or_not} without it"
+    if other == _PRESENT:
+        return f"{before}{words}{with_or_not} with it"
+    return f"{before}{words}{joint} {f'{flag} ' * (value in _ABSENT)}{_typed(other)}"
 
 
 def _typed(value: str) -> str:

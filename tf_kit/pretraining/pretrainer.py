@@ -32,7 +32,6 @@ class Pretrainer(Trainer):
     """
 
     takes_targets = False
-    reconstructs = False  # whether the targets are the inputs themselves, so that `fit(x, x)` is `fit(x)`
 
     def __init__(self, encoder: keras.layers.Layer, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
@@ -71,10 +70,12 @@ class Pretrainer(Trainer):
         return self.encoder(x, training=training)
 
     def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        self._check_targets_of("fit.x", x)  # needs no batch, which `check_range` reads
         check_range(f"{type(self).__name__}.fit.x", x, self.input_range)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_targets_of("evaluate.x", x)
         check_range(f"{type(self).__name__}.evaluate.x", x, self.input_range)
         return super().evaluate(x, *args, **kwargs)
 

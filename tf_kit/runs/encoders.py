@@ -21,6 +21,7 @@ from tf_kit.options import flag_of
 from tf_kit.pretraining import methods
 from tf_kit.pretraining.methods import FILE, KERAS, family_of
 from tf_kit.runs.files import checksum
+from tf_kit.runs.keras_file import why_unreadable
 
 MOMENTUM = 0.9  # of batch normalization, which then adapts within a few hundred steps
 
@@ -241,8 +242,9 @@ def _loaded(path: Path, shape: Sequence[int], contents: str | None = None) -> ke
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds for a damaged file and for an unknown class
-        reason = (str(error).splitlines() or [""])[0].rstrip(".")
-        refuse(subject, "be a Keras file that loads after `import tf_kit`", f"{path}: {reason}")
+        received = f"{path}: {why_unreadable(path, error)}"
+        remedy = 'Write it again with model.save("….keras"); register its classes with keras.saving'
+        refuse(subject, "be a Keras file that loads after `import tf_kit`", received, remedy)
     takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if not isinstance(takes, tuple) or not _fits(takes[1:], shape):
         refuse(subject, f"accept examples of shape {tuple(shape)}", f"{path}, which accepts {takes}")

@@ -184,8 +184,9 @@ class Run:
         if difference:
             name, before, now = difference
             requirement = "be given with the options that the run began with"
-            received = f"{name}={now!r}, not {before!r}"
-            refuse("Run.resume", requirement, received, **_NEW_FOLDER, flag="--resume")
+            received = f"{name}={now!r}, but the run began with {before!r}"
+            remedies = {name: f"Repeat the options of the run; {text}" for name, text in _NEW_FOLDER.items()}
+            refuse("Run.resume", requirement, received, **remedies, flag="--resume")
         if changed:
             received = f"{self.data.place}, where {changed}"
             remedies = {

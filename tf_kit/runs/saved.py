@@ -17,6 +17,7 @@ from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
 from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.inputs import read_inputs
+from tf_kit.runs.keras_file import why_unreadable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +102,7 @@ def load_model(
     try:
         model = keras.models.load_model(file)
     except Exception as error:  # Keras raises exceptions of any class for a damaged file
-        reason = str(error).strip().splitlines()
-        received = f"{clean(folder / file.name)}: {reason[0][:200] if reason else type(error).__name__}"
+        received = f"{clean(folder / file.name)}: {clean(why_unreadable(file, error))}"
         requirement = f"hold {kind} that can be read"
         refuse(subject, requirement, received, remedy, flag="RUN", typed_remedy=typed_remedy)
     found = first_variable_gone_wrong(model)

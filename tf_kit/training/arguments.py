@@ -116,15 +116,15 @@ def split(arrays: Arrays, validation_split: float) -> tuple[Arrays, Arrays | Non
     return tuple(array[:kept] for array in arrays), tuple(array[kept:] for array in arrays)
 
 
-def targets_of(dataset: Dataset) -> tuple[ArrayLike, ArrayLike] | None:
-    """Return the first batch of a data set of (x, y).
+def spec_of_pair(dataset: Dataset) -> tuple[tf.TensorSpec, tf.TensorSpec] | None:
+    """Return shapes and dtypes of x and y of a data set of (x, y), without reading it.
 
     Returns:
         (x, y); None for batches of x alone, and for (x, y, sample_weight), where y may stand for the place only.
     """
-    if isinstance(dataset, tf.distribute.DistributedDataset) or not isinstance(dataset.element_spec, tuple):
+    if not isinstance(dataset, tf.data.Dataset) or not isinstance(dataset.element_spec, tuple):
         return None
-    return next(iter(dataset.take(1)), None) if len(dataset.element_spec) == 2 else None
+    return dataset.element_spec if len(dataset.element_spec) == 2 else None
 
 
 def validation_of(given: Any, num_steps: int | None, check: Callable[..., Arrays] = check_examples) -> Any:

@@ -43,6 +43,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     """
 
     takes_loss = False  # whether a loss given to `compile` replaces the one of the class
+    reconstructs = False  # whether the targets are the inputs themselves, so that `fit(x, x)` is `fit(x)`
     takes_targets = True  # whether `per_example` uses y; otherwise targets are refused, and weights need none
 
     def __init__(self, seed: int = 0, **kwargs: Any) -> None:
@@ -254,17 +255,25 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         return found
 
     def _check_targets_of(self, subject, dataset):
-        pair = None if self.takes_targets else arguments.targets_of(dataset)
+        pair = None if self.takes_targets else arguments.spec_of_pair(dataset)
+        if pair is None:
+            return
+        if self.reconstructs and pair[0].shape.is_compatible_with(
+            pair[1].shape
+        ):  # only values show whether y is x
+            pair = next(iter(dataset.take(1)), None)
         if pair is not None:
             self._refuse_unused_targets(subject, pair)
 
     def _refuse_unused_targets(self, subject, pair):
-        """Refuse targets, of arrays or of the first batch of a data set (x, y), that `per_example` does not use."""
-        if self.takes_targets or self.uses_as_targets(*pair):
+        """Refuse targets that `per_example` does not use: arrays or, where a shape is enough, their specification."""
+        described = isinstance(pair[1], tf.TensorSpec)
+        if self.takes_targets or (not described and self.uses_as_targets(*pair)):
             return
         rule = f"hold no targets, because {type(self).__name__} does not use them"
         remedy = "Give x alone; dataset.map(lambda x, y: x) leaves the targets of a data set out"
-        refuse(subject, rule, f"targets of shape {tuple(np.shape(pair[1]))}", remedy)
+        shape = pair[1].shape if described else tuple(np.shape(pair[1]))
+        refuse(subject, rule, f"targets of shape {shape}", remedy)
 
     def uses_as_targets(self, x: ArrayLike, y: ArrayLike) -> bool:
         """Return whether targets are those that the method makes of `x` by itself, which it accepts then."""
