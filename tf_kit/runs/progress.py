@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 
 import keras
-from tqdm.auto import tqdm
+
+with warnings.catch_warnings():  # without ipywidgets a notebook shows the plain bar
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 
 class Progress:
