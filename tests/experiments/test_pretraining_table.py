@@ -82,7 +82,7 @@ def test_bar_ends_at_its_total(table):
 
 def test_a_system_named_twice_counts_once(table):
     options = {"learning_rates": RATES, "out": table[1], "quiet": True, **TINY}
-    with pytest.raises(InputError, match=r"Received: systems=\['deep'\], not "):
+    with pytest.raises(InputError, match=r"Received: systems=\['deep'\], but the run began with "):
         run_table("digits", systems=("deep", "deep"), resume=True, **options)
 
 

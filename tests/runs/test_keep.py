@@ -116,7 +116,7 @@ def test_killed_run_keeps_the_same_epoch(runs, tmp_path, monkeypatch):
     assert resumed["kept"] == results["kept"]
     for ours, expected in zip(weights(tmp_path / "killed"), weights(out), strict=True):
         np.testing.assert_array_equal(ours, expected)
-    with pytest.raises(InputError, match="keep='last', not 'best:rankme'"):
+    with pytest.raises(InputError, match="keep='last', but the run began with 'best:rankme'"):
         pretrain(tmp_path / "killed", resume=True, **(options | {"keep": "last"}))
 
 

@@ -203,7 +203,7 @@ def test_folder_in_use_is_refused(tmp_path):
 
 def test_other_options_do_not_resume(tmp_path):
     quiet_run(tmp_path / "run")
-    with pytest.raises(InputError, match=r"Received: units=\[9\], not \[8, 8\]"):
+    with pytest.raises(InputError, match=r"Received: units=\[9\], but the run began with \[8, 8\]"):
         Run(tmp_path / "run", {**OPTIONS, "units": [9]}, resume=True)
 
 
@@ -251,5 +251,5 @@ def test_first_different_entry_of_an_option_is_named(tmp_path):
     Run(tmp_path / "run", {"encoder": encoder})
     with pytest.raises(InputError, match=r"with encoder\.units=\[8\], not \[9\]"):
         Run(tmp_path / "run", {"encoder": encoder | {"units": [9]}})
-    with pytest.raises(InputError, match=r"Received: seed=1, not None"):
+    with pytest.raises(InputError, match=r"Received: seed=1, but the run began with None"):
         Run(tmp_path / "run", {"encoder": encoder, "seed": 1}, resume=True)

@@ -47,11 +47,11 @@ def test_config_states_what_the_fingerprint_covers(tmp_path):
 
 def test_other_data_are_named_as_options_and_what_follows_from_the_data_is_not(tmp_path):
     begin(tmp_path / "run", options=OPTIONS | {"color": "grey"})
-    with pytest.raises(InputError, match="data='yours', not 'mine'"):
+    with pytest.raises(InputError, match="data='yours', but the run began with 'mine'"):
         begin(tmp_path / "run", options=OPTIONS | {"data": "yours"}, x=2 * X)
     with pytest.raises(InputError, match="where 1 changed: x"):
         begin(tmp_path / "run", options=OPTIONS | {"color": "rgb"}, x=2 * X)
-    with pytest.raises(InputError, match="color='rgb', not 'grey'"):
+    with pytest.raises(InputError, match="color='rgb', but the run began with 'grey'"):
         begin(tmp_path / "run", options=OPTIONS | {"color": "rgb"})
 
 
