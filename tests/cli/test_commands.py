@@ -40,7 +40,7 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
         status, _, err = run_main(monkeypatch, capsys, "probe", "r", *TINY, *others)
         assert (status, err.count("\n")) == (2, 1)
         assert "--out" in err, "the remedy"
-        assert re.search(r"with --k 20, not 5|Received: --k 5, not 20", err)
+        assert re.search(r"with --k 20, not 5|Received: --k 5, but the run began with 20", err)
     status, other, _ = run_main(monkeypatch, capsys, "probe", "r", *TINY, "--k", "5", "--out", "of-five")
     assert status == 0
     assert "of-five" in other
@@ -55,7 +55,7 @@ def test_pretrain_finetune_probe(monkeypatch, capsys, tmp_path):
     others = [*TINY, "--k", "5", "--out", "of-five", "--resume"]
     status, _, err = run_main(monkeypatch, capsys, "probe", "moved", *others)
     assert status == 2, "the folder holds the probe of another run"
-    assert re.search(r"Received: RUN .*moved, not .*r\.", err)
+    assert re.search(r"Received: RUN .*moved, but the run began with .*r\.", err)
 
 
 @pytest.mark.slow
