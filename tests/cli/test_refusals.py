@@ -371,6 +371,7 @@ ONLY_PYTHON = {
     "{}.n": "a parameter of a generated set",
     "{}.noise": "a parameter of a generated set",
     "stream": "a run sets all arguments of `stream` itself",
+    "callbacks": "objects, which no flag can name",
     "minibatches": "a trainer sets all arguments of `minibatches` itself",
     "epoch_order": "a trainer sets all arguments of `epoch_order` itself",
     "Share": "a trainer makes the shares",
