@@ -75,7 +75,9 @@ def test_page_holds_settings_data_results_and_next_commands(folder):
     text, page = read(folder)
     words = " ".join(" ".join(page.words).split())
     assert "602 files or arrays, 1.1 MB; examples of 28×28 grey" in words
-    assert re.search(r"pretrained 2.33 21.00 17.00 from scratch 0.00 26.00 25.00 difference 2.33 -5.00 -8.00", words)
+    assert re.search(
+        r"pretrained 2.33 21.00 17.00 from scratch 0.00 26.00 25.00 difference 2.33 -5.00 -8.00", words
+    )
     for wanted in ("tf-kit predict '", "/finetune' PICTURES", "load_model", "Bag 0", "finetune 1 0.5 0.25"):
         assert wanted in words
     assert page.tags.count("img") == 1
