@@ -82,7 +82,13 @@ def finetune_run(
             another argument is out of range.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
+    where: dict[str, Any] = {
+        "labels": labels,
+        "data": data,
+        "data_dir": data_dir,
+        "labels_file": labels_file,
+        "seed": seed,
+    }
     where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
     where |= {"callbacks": callbacks}
     return _classify("finetune", folder, training, None, compare, **where)
@@ -119,7 +125,13 @@ def probe_run(
         The results, as for `finetune_run`, with the test error of the nearest neighbors.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    where = {"labels": labels, "data": data, "data_dir": data_dir, "labels_file": labels_file, "seed": seed}
+    where: dict[str, Any] = {
+        "labels": labels,
+        "data": data,
+        "data_dir": data_dir,
+        "labels_file": labels_file,
+        "seed": seed,
+    }
     where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
     where |= {"callbacks": callbacks}
     return _classify("probe", folder, training, k, False, **where)

@@ -82,7 +82,7 @@ def pretrain_text(
         "precision": used or current_precision(),
     }
     defaults = {**own_options(method, {}), "precision": current_precision()}
-    recorded = {"data": of_set(name, data_dir), "defaults": defaults}
+    recorded: dict[str, Any] = {"data": of_set(name, data_dir), "defaults": defaults}
     run = Run(out, settings, resume=resume, **recorded, callbacks=callbacks)
     results = report.finished(run)
     if results:
