@@ -40,7 +40,9 @@ def test_shared_kernels_transform_by_their_own_configuration():
             np.testing.assert_allclose(found, RandomCrop(padding).augment(IMAGES, keys), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [Own(2).draw, compose(Own(2)).draw, lambda x: x], ids=str)
+@pytest.mark.parametrize(
+    "function", [Own(2).draw, compose(Own(2)).draw, lambda x: x], ids=["subclass", "composition", "lambda"]
+)
 def test_foreign_functions_share_no_kernels(function):
     assert xla._kernel_of(function) is not xla._kernel_of(function)
 
