@@ -104,10 +104,8 @@ def _received(text: str, flags: dict[str, str]) -> str:
     return text[: found.start()] + _two_settings(before, flag or name, value, joint, other)
 
 
-_ABSENT, _PRESENT = (
-    ("None", "False"),
-    "True",
-)  # values of an option that is not typed, and of one without a value
+_ABSENT = ("None", "False")  # values of an option that is not typed
+_PRESENT = "True"  # of an option that has no value
 
 
 def _two_settings(before, flag, value, joint, other):

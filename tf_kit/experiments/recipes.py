@@ -1,8 +1,8 @@
 """Recipes of the lecture's table: how each row is built, pretrained and fine-tuned, declared as data.
 
 `"2007"` keeps to the means of that year: sigmoid units, gradient descent with momentum and a falling rate, no dropout.
-`"today"` adds noise, batch normalization, dropout, limits on the norms of weights, ReLU and Adam. Both see every image
-as a vector without order of its pixels, and neither changes the images.
+`"today"` adds dropout, limits on the norms of weights, ReLU and Adam. Both see every image as a vector without order of
+its pixels, and neither changes the images. A search may add `noise`, with batch normalization; no row declares it yet.
 
 Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks; Srivastava et al.,
 2014, Dropout: a simple way to prevent neural networks from overfitting, section 6.1; Hinton, 2010, A practical guide to
@@ -101,8 +101,9 @@ class Recipe:
     def _after(self, layer, seed):
         """Return the layers that regularize what a layer of the encoder computes."""
         if isinstance(layer, keras.layers.Dense):
-            normalized = regularization.NoisyBatchNorm(self.noise, seed, name=f"batch_norm_{seed % 1000}")
-            return [normalized] if self.noise else []
+            if not self.noise:
+                return []
+            return [regularization.NoisyBatchNorm(self.noise, seed, name=f"batch_norm_{seed % 1000}")]
         inputs = isinstance(layer, keras.layers.Flatten)
         rate = self.input_dropout if inputs else self.dropout
         found: list[keras.layers.Layer] = []
