@@ -57,7 +57,7 @@ LAYOUTS = {
         ("Hündchen (klein)", "große Katze"),
         8,
     ),
-    "images beside class folders": (PETS | {"stray.png": 1}, None, 0),
+    "images next to class folders": (PETS | {"stray.png": 1}, None, 0),
     "one class only": ({"cat/*.png": 8}, None, 0),
     "a class of one image": (PETS | {"elk/*.png": 1}, None, 0),
     "nothing but texts": ({"cat/a.txt": 1, "dog/b.txt": 1}, None, 0),

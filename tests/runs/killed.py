@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from functools import partialmethod
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -125,7 +126,9 @@ def in_a_fork(train, folder, last=None, half=False, replicas=1):
     if process == 0:
         try:
             flushes = files._flush = Flushes(last, half)
-            Run.__init__.__defaults__ = (False, None, 0.0, None, None)  # a checkpoint after each piece
+            Run.__init__ = partialmethod(
+                Run.__init__, checkpoint_seconds=0.0
+            )  # a checkpoint after each piece
             resident._FIRST, resident._GROWTH = 3, 1
             pretraining.draw_results = Run.draw = lambda *arguments: None  # figures take most of the time
             with strategy("mirrored" if replicas > 1 else "none", replicas if replicas > 1 else None).scope():

@@ -32,7 +32,7 @@ def test_arrays_that_have_changed_are_refused(tmp_path):
         begin(tmp_path / "run", y=Y[::-1])
     assert str(caught.value) == (
         "`Run.data` must be the data that the run began with. Received: the arrays, where 1 changed: y. "
-        "Put back what it was, or start anew: Another folder starts a new run."
+        "Put back what it was. Another folder starts a new run."
     )
     with pytest.raises(InputError, match=r"holds a run on the arrays, where 1 changed: x\. Another folder"):
         begin(tmp_path / "run", resume=False, x=2 * X)
@@ -159,7 +159,7 @@ def test_rewritten_text_does_not_resume(tmp_path, monkeypatch, capsys):
     assert (status, line) == (
         2,
         "tf-kit: `--data` must be the data that the run began with. Received: rhyme.txt, where 1 changed: "
-        "rhyme.txt. Put back what it was, or start anew: `--out` with another folder starts a new run.",
+        "rhyme.txt. Put back what it was. `--out` with another folder starts a new run.",
     )
     Path("rhyme.txt").write_text("the cat sat on the mat. " * 300)
     start_text(monkeypatch)

@@ -185,13 +185,11 @@ class Run:
             name, before, now = difference
             requirement = "be given with the options that the run began with"
             received = f"{name}={now!r}, but the run began with {before!r}"
-            remedies = {name: f"Repeat the options of the run; {text}" for name, text in _NEW_FOLDER.items()}
+            remedies = {name: f"Repeat the options of the run. {text}" for name, text in _NEW_FOLDER.items()}
             refuse("Run.resume", requirement, received, **remedies, flag="--resume")
         if changed:
             received = f"{self.data.place}, where {changed}"
-            remedies = {
-                name: f"Put back what it was, or start anew: {text}" for name, text in _NEW_FOLDER.items()
-            }
+            remedies = {name: f"Put back what it was. {text}" for name, text in _NEW_FOLDER.items()}
             refuse("Run.data", "be the data that the run began with", received, **remedies, flag="--data")
         if self.data is not None and data is None:
             self.progress.print(f"{self.folder} {recorded_data.MISSING}")

@@ -157,7 +157,7 @@ class Walls:
 
 
 def _sees_no_other_process():
-    """Whether this process is in namespaces of its own, whose first process has the number 1."""
+    """Whether the parent is process 1, as in a new process namespace, and the working folder is empty."""
     return sys.platform.startswith("linux") and os.getppid() == 1 and os.listdir() == []
 
 
