@@ -1,4 +1,6 @@
-"""Damages of a file: what a crash, a full disk or a stranger leaves."""
+"""Damages of a file or a folder: what a crash, a full disk or a stranger leaves."""
+
+import shutil
 
 
 def empty(path):
@@ -21,3 +23,28 @@ def make_foreign(path):
 
 def remove(path):
     path.unlink()
+
+
+def put_a_folder(path):
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+
+
+def make_unreadable(path):
+    """Make a file that nobody can open: a link to itself stops even root, whom permissions do not."""
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def put_a_file(path):
+    shutil.rmtree(path)
+    path.write_text("a file")
+
+
+def make_folder_unreadable(path):
+    shutil.rmtree(path)
+    path.symlink_to(path.name)
+
+
+OF_FILES = [empty, cut, flip_a_bit, make_foreign, remove, put_a_folder, make_unreadable]
+OF_FOLDERS = [shutil.rmtree, put_a_file, make_folder_unreadable]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cli.typed import run_main
 from PIL import Image
-from runs.damage import cut, empty, flip_a_bit, make_foreign, remove
+from runs.damage import OF_FILES, OF_FOLDERS, empty, make_foreign, make_unreadable, put_a_folder, remove
 
 from tf_kit.runs import Run, classification, pretraining, report
 
@@ -20,30 +20,6 @@ class Killed(BaseException):
 class Started(BaseException):
     """Raised in place of a training that would begin."""
 
-
-def put_a_folder(path):
-    path.unlink()
-    (path / "inside").mkdir(parents=True)
-
-
-def make_unreadable(path):
-    """Make a file that nobody can open: a link to itself stops even root, whom permissions do not."""
-    path.unlink()
-    path.symlink_to(path.name)
-
-
-def put_a_file(path):
-    shutil.rmtree(path)
-    path.write_text("a file")
-
-
-def make_folder_unreadable(path):
-    shutil.rmtree(path)
-    path.symlink_to(path.name)
-
-
-DAMAGES = [empty, cut, flip_a_bit, make_foreign, remove, put_a_folder, make_unreadable]
-OF_FOLDERS = [shutil.rmtree, put_a_file, make_folder_unreadable]
 
 # Files and folders of a pretraining, a fine-tuning and a probe while they train and when they have ended, as patterns.
 FILES = (
@@ -173,7 +149,7 @@ def commands(place, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_damaged_file_gives_one_line_or_is_repaired(command, commands):
     """The line of a refusal names the file, or the folder that was typed."""
-    damages = [put_a_folder, make_unreadable] if "unfinished" in command else DAMAGES
+    damages = [put_a_folder, make_unreadable] if "unfinished" in command else OF_FILES
     cases = [(each, damage) for each in FILES for damage in damages]
     cases += [(each, damage) for each in FOLDERS for damage in OF_FOLDERS]
     needed, tried = COMMANDS[command][2], 0
@@ -196,7 +172,7 @@ def test_damaged_file_gives_one_line_or_is_repaired(command, commands):
 @pytest.mark.parametrize("command", [each for each in COMMANDS if "unfinished" not in each])
 def test_files_that_a_command_does_not_need_may_be_damaged(command, commands):
     needed = COMMANDS[command][2]
-    for damage in DAMAGES:
+    for damage in OF_FILES:
         patterns = [each for each in FILES if each not in needed]
         status, lines = commands.type(command, damage, patterns)
         assert status == 0, (damage.__name__, lines)

@@ -4,21 +4,11 @@ import zipfile
 
 import keras
 import pytest
-from runs.damage import cut, empty, flip_a_bit, make_foreign, remove
+from runs.damage import cut, empty, flip_a_bit, make_foreign, make_unreadable, put_a_folder, remove
 
 from tf_kit.errors import InputError
 from tf_kit.runs.encoders import make_encoder
 from tf_kit.runs.saved import load_model
-
-
-def put_a_folder(path):
-    path.unlink()
-    path.mkdir()
-
-
-def make_unreadable(path):
-    path.unlink()
-    path.symlink_to(path.name)
 
 
 def leave_a_part_out(path):

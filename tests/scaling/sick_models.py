@@ -123,6 +123,13 @@ def simclr():
     return model
 
 
+def sensitive():
+    """Large weights enlarge differences, as many layers do: the order of sums moves the gradient by percents."""
+    wide = keras.initializers.RandomNormal(stddev=2, seed=0)
+    layers = [keras.layers.Dense(16, "tanh", kernel_initializer=wide.clone()) for _ in range(12)]
+    return dense(regularization.BatchNorm(), *layers)
+
+
 HEALTHY = {  # name → (model, targets)
     "compiled loss": (dense, Y),
     "adam with penalty": (
@@ -137,6 +144,7 @@ HEALTHY = {  # name → (model, targets)
     "gathered queue": (lambda: dense(GatheredQueue()), Y),
     "classifier": (tuned, LABELS),
     "simclr": (simclr, None),
+    "sensitive": (sensitive, Y),
     "weight decay": (lambda: dense(optimizer=keras.optimizers.AdamW(0.1, weight_decay=0.1)), Y),
 }
 

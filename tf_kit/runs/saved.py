@@ -87,7 +87,12 @@ def load_classifier(function: str, folder: str | Path) -> Saved:
 
 
 def load_model(
-    subject: str, file: Path, remedy: str, typed_remedy: str | None = None, folder: Path | None = None
+    subject: str,
+    file: Path,
+    remedy: str,
+    typed_remedy: str | None = None,
+    folder: Path | None = None,
+    flag: str = "RUN",
 ) -> keras.Model:
     """Load the model of a run; refuse a file that cannot be read, and weights that are not finite.
 
@@ -96,6 +101,7 @@ def load_model(
         file: encoder.keras or classifier.keras.
         remedy, typed_remedy: what to do about a file that cannot be read.
         folder: run folder, if `file` is a copy. Defaults to None, the folder of the file.
+        flag: the argument on the command line. Defaults to "RUN".
     """
     folder = file.parent if folder is None else folder
     kind = "an encoder" if file.stem == "encoder" else f"a {file.stem}"
@@ -104,12 +110,12 @@ def load_model(
     except Exception as error:  # Keras raises exceptions of any class for a damaged file
         received = f"{clean(folder / file.name)}: {clean(why_unreadable(file, error))}"
         requirement = f"hold {kind} that can be read"
-        refuse(subject, requirement, received, remedy, flag="RUN", typed_remedy=typed_remedy)
+        refuse(subject, requirement, received, remedy, flag=flag, typed_remedy=typed_remedy)
     found = first_variable_gone_wrong(model)
     if found is not None:
         received = f"{clean(folder)}, where {found}"
         remedy = "Train again with a smaller learning rate, or look for values in the data far out of range"
-        refuse(subject, f"hold {kind} with finite weights", received, remedy, flag="RUN")
+        refuse(subject, f"hold {kind} with finite weights", received, remedy, flag=flag)
     return model
 
 

@@ -18,6 +18,7 @@ from tf_kit.checks import count, refuse
 from tf_kit.scaling.recording import (
     Recorder,
     SavedValues,
+    Step,
     copies_of,
     distance,
     inner_optimizer,
@@ -26,6 +27,8 @@ from tf_kit.scaling.recording import (
     without_clipping,
 )
 from tf_kit.typing import ArrayLike, Tensor
+
+_TIMES = 10  # multiple of the effect of rounding above which gradients differ in another way
 
 
 class ReplicaWarning(UserWarning):
@@ -186,15 +189,34 @@ def _compare(model: keras.Model, strategy: tf.distribute.Strategy, batch: Tensor
                         saved.restore()
                         unclipped /= max(norm(recorder.step(batch).given), 1e-30)
                 findings.insert(0, _of_scale(model, scale, replicas, unclipped))
+            if not random and not findings:
+                apart = distance(one.given, shared.given)
+                if apart > _TIMES * _effect_of_rounding(recorder, saved, model, batch, one):
+                    findings.append(_of_batch(model, apart))
     finally:
         saved.restore()
     if random and all(distance(several.raw[0], raw) < 1e-6 for raw in several.raw[1:]):
         findings.append(_of_masks(model))
-    if not random and not findings:
-        apart = distance(one.given, shared.given)
-        if apart > 1e-3:
-            findings.append(_of_batch(model, apart))
     return findings
+
+
+def _effect_of_rounding(
+    recorder: Recorder, saved: SavedValues, model: keras.Model, batch: Tensor, one: Step
+) -> float:
+    """Compute how far rounding moves the gradient (1): its relative distance from that of weights w (1 ± ε).
+
+    ε is the spacing of numbers at 1 in the coarsest floating-point type in which a layer computes. In a deep network
+    this distance is thousands of times as large as ε, and the order of sums has an effect of the same size.
+    """
+    rng = np.random.default_rng(0)
+    types = [tf.as_dtype(each.compute_dtype) for each in keras_internals.flatten_layers(model)]
+    spacing = max(float(np.spacing(np.ones((), each.as_numpy_dtype))) for each in types if each.is_floating)
+    for variable in model.trainable_variables:
+        sign = rng.choice([-1.0, 1.0], variable.shape)
+        variable.assign(keras.ops.convert_to_numpy(variable) * (1 + spacing * sign))
+    moved = recorder.step(batch)
+    saved.restore()
+    return max(distance(one.given, moved.given), spacing)
 
 
 def _scale_of_draws(

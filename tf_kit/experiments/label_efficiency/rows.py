@@ -29,6 +29,7 @@ from tf_kit.runs.encoders import make_encoder, usual_sizes
 from tf_kit.runs.methods import augmentation
 from tf_kit.runs.pretraining import pretrain_into
 from tf_kit.runs.run import Run
+from tf_kit.runs.saved import load_model
 from tf_kit.runs.training_data import TrainingData
 from tf_kit.runs.watching import Watch
 from tf_kit.training.representation import represent
@@ -197,10 +198,9 @@ class Row:
             progress=self.run.progress,
             data=self.run.data,
         )
-        path = child.folder / "encoder.keras"
         if child.results:
             self.skip_pretraining()
-            self._encoder = keras.models.load_model(path)
+            self._encoder = _load(child.folder / "encoder.keras")
             return self._encoder
         self._encoder = self._pretrain(child, few if self.supervised else self.train, number)
         child.finish({"epochs": self.settings.pretrain_epochs[self.row]})
@@ -235,6 +235,13 @@ class Row:
             seed=seed,
         )
         return encoder
+
+
+def _load(file):
+    """Load the encoder of an earlier pretraining; refuse a file that cannot be read."""
+    remedy = f"Remove {file.parent} and give the same arguments with"
+    typed = f"Remove {file.parent} and type the same command with `--resume`"
+    return load_model("run_label_efficiency.out", file, f"{remedy} `resume=True`", typed, flag="--out")
 
 
 def _repeated(few, examples, num_classes):
