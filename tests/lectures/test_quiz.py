@@ -103,6 +103,13 @@ def test_wrong_input_is_asked_again_and_end_of_input_ends_politely():
     assert ended.stdout.endswith("0 of 1 points; 2 not asked.\n")
 
 
+def test_q_ends_with_the_points():
+    ended = asked("activations", "--seed", "1", typed="\n Q \na\n")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("3 questions, seed 1. Enter skips, q ends.\n")
+    assert ended.stdout.endswith("> \n0 of 1 points; 2 not asked.\n")
+
+
 def test_seed_gives_the_same_order():
     first, second, other = (
         asked("--seed", seed, "--questions", "3", typed="\n\n\n").stdout for seed in "778"

@@ -27,7 +27,7 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
 
     TOPIC is the topic or number of a demo, or `review` for the eight review questions of the lecture. Each answer is
     judged at once, with the reason and the command that shows it. Type a letter or a number; Enter skips a question,
-    Ctrl-D or Ctrl-C ends with the points so far.
+    and `q`, Ctrl-D or Ctrl-C ends with the points so far.
     """
     from tf_kit.lectures import quiz as declared
 
@@ -40,7 +40,7 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
         click.echo(f"{declared.write_quiz(asked, out)}")
         return
     words = "question" if len(asked) == 1 else "questions"
-    click.echo(f"{len(asked)} {words}, seed {seed}. Enter skips, Ctrl-D ends.")
+    click.echo(f"{len(asked)} {words}, seed {seed}. Enter skips, q ends.")
     reconfigure = getattr(sys.stdin, "reconfigure", None)
     if reconfigure is not None:  # bytes that are not text then make a wrong answer instead of an error
         reconfigure(errors="replace")
@@ -49,6 +49,8 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
         for i, question in enumerate(asked, 1):
             right = _ask(question, f"\n{i}/{len(asked)}  {question.ask}", seed)
             points, answered = points + right, i
+    except _Quit:
+        pass
     except EOFError:
         click.echo("")
     except KeyboardInterrupt as error:
@@ -61,8 +63,16 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
     raise SystemExit(status)
 
 
+class _Quit(Exception):
+    """The reader typed `q`."""
+
+
 def _ask(question, heading: str, seed: int) -> bool:
-    """Ask until there is an answer that can be judged."""
+    """Ask until there is an answer that can be judged.
+
+    Raises:
+        _Quit: the reader typed `q`, which is not the letter of any choice.
+    """
     from tf_kit.lectures.quiz import LETTERS, verdict
 
     shown = question.shown(seed)
@@ -70,10 +80,13 @@ def _ask(question, heading: str, seed: int) -> bool:
     for letter, choice in zip(LETTERS, shown, strict=False):
         click.echo(f"   {letter}) {choice}")
     while True:
+        typed = input("> ")
+        if typed.strip().lower() in ("q", "quit", "exit"):
+            raise _Quit
         try:
-            right, text = verdict(question, input("> "), shown)
+            right, text = verdict(question, typed, shown)
         except InputError as error:
-            click.echo(f"An answer must {error.requirement}. Received: {error.received}.")
+            click.echo(f"An answer must {error.requirement}, or q to end. Received: {error.received}.")
             continue
         click.echo(text)
         return right
