@@ -10,6 +10,7 @@ from tf_kit.checks import refuse
 from tf_kit.networks.inspection import last_layer
 from tf_kit.networks.stages import HEAD
 from tf_kit.options import Options
+from tf_kit.training import targets
 from tf_kit.training.inputs import SCALED, InputRange, check_one_input, check_range
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor
@@ -70,12 +71,12 @@ class Pretrainer(Trainer):
         return self.encoder(x, training=training)
 
     def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self._check_targets_of("fit.x", x)  # needs no batch, which `check_range` reads
+        targets.check_data_set(self, "fit.x", x)  # needs no batch, which `check_range` reads
         check_range(f"{type(self).__name__}.fit.x", x, self.input_range)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_targets_of("evaluate.x", x)
+        targets.check_data_set(self, "evaluate.x", x)
         check_range(f"{type(self).__name__}.evaluate.x", x, self.input_range)
         return super().evaluate(x, *args, **kwargs)
 

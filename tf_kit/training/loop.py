@@ -24,13 +24,11 @@ Piece: TypeAlias = tuple[int, Callable[[], tuple[int, Any] | None]]
 
 
 class Source(Protocol):
-    """Training data of a loop.
+    """Training data of a loop."""
 
-    Attributes:
-        num_steps: steps per epoch, or None if the first epoch has to show it.
-    """
-
-    num_steps: int | None
+    @property
+    def num_steps(self) -> int | None:
+        """Steps per epoch, or None if the first epoch has to show it."""
 
     def begin(self, first_epoch: int, first_step: int) -> None:
         """Prepare to train from a step of an epoch on."""

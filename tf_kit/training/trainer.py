@@ -1,24 +1,21 @@
 """Base class of everything that trains: `fit` and `evaluate` whose results depend only on seed and data."""
 
-import functools
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tf_kit import data, keras_internals
-from tf_kit.checks import count, refuse
+from tf_kit import keras_internals
+from tf_kit.checks import count
 from tf_kit.networks.convolutional import accept_empty_batches
 from tf_kit.networks.inspection import export_signature
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
-from tf_kit.training import arguments, loop, steps, workers
+from tf_kit.training import arguments, loop, preparation, sources, steps, targets, workers
 from tf_kit.training.inputs import first_examples, is_array
-from tf_kit.training.resident import Resident, TracedPieces, fits_on_device
+from tf_kit.training.resident import TracedPieces
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 from tf_kit.xla import uncompiled
 
@@ -84,51 +81,23 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         """Create all variables (weights, optimizer slots, metrics) from a few examples; `fit` calls this."""
         self._refuse_unsupported_on_replicas()
         workers.check_same_model(self)
-        loss = keras_internals.given_loss(self)
-        if loss is not None and not self.takes_loss:
-            refuse(
-                "compile.loss",
-                f"be left out, because {type(self).__name__} has its own loss",
-                f"loss={loss!r}",
-                "compile(optimizer) is enough",
-            )
+        preparation.check_loss(self)
         with self.distribute_strategy.scope():
             self.build_for(x)
             with uncompiled():
                 values, outputs = self.per_example(x, y, ExampleRandom(self.seed, 0, len(x)), training=False)
             self.built = True
-            self._check_values(values)
+            preparation.check_values(self, values)
             self._means.create(values)
-            self._build_compiled_metrics(y, outputs)
+            names = list(self._means.by_name)
+            preparation.build_compiled_metrics(self, self._compiled_metrics(), names, y, outputs)
             if self.compiled:
-                self._build_optimizer()
+                preparation.build_optimizer(self)
             if self._accumulates_under_strategy():
-                steps.accumulate_across(self._inner_optimizer)
+                steps.accumulate_across(self.inner_optimizer)
         self._set_seed()
         if self.distribute_strategy.num_replicas_in_sync > 1:
             accept_empty_batches(self)
-
-    def _check_values(self, values):
-        """Refuse values of another shape than (n,): multiplied by weights (n,) they would become (n, n)."""
-        for name, value in values.items():
-            if len(value.shape) != 1:
-                requirement, remedy = "return arrays (n,)", "Take the mean over the other axes"
-                received = f"{name!r} of shape {tuple(value.shape)}"
-                refuse(f"{type(self).__name__}.per_example", requirement, received, remedy)
-
-    def _build_optimizer(self):
-        if not self.optimizer.built:
-            self.optimizer.build(self.trained_variables)
-            return
-        known = {id(each) for each in keras_internals.optimized_variables(self._inner_optimizer)}
-        unknown = [each.path for each in self.trained_variables if id(each) not in known]
-        if unknown:
-            refuse(
-                "compile.optimizer",
-                "know all variables that are trained, as after compile with a new optimizer",
-                f"an optimizer without state for {len(unknown)} of them, such as {unknown[0]}",
-                "Call compile again after layers have been unfrozen; give each model its own optimizer",
-            )
 
     def build_for(self, x: Tensor) -> None:
         """Create the weights for examples like `x` (n, …), unless they exist."""
@@ -141,19 +110,6 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     def _compiled_metrics(self):
         return keras_internals.compiled_metrics(self) if self.compiled else None
-
-    def _build_compiled_metrics(self, y, outputs):
-        metrics = self._compiled_metrics()
-        if metrics is None or metrics.built:
-            return
-        if outputs is None or y is None:
-            refuse(
-                "compile.metrics",
-                f"be left out, because {type(self).__name__} has no outputs to compare with targets",
-                "metrics",
-                "The history has " + ", ".join(self._means.by_name),
-            )
-        metrics.build(ops.convert_to_tensor(y), outputs)
 
     def fit(
         self,
@@ -185,18 +141,18 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 out. Defaults to 0.
         """
         strategy = self.distribute_strategy
-        epochs = count("fit.epochs", epochs, at_least=0)
+        epochs, size = count("fit.epochs", epochs, at_least=0), 0
         if is_array(x):
-            batch_size = count("fit.batch_size", 32 if batch_size is None else batch_size)
-            arrays = self._checked("fit", x, y, sample_weight, class_weight)
+            size = count("fit.batch_size", 32 if batch_size is None else batch_size)
+            arrays = targets.check_examples(self, "fit", x, y, sample_weight, class_weight)
             if validation_data is None:
                 arrays, validation_data = arguments.split(arrays, validation_split)
             keras_internals.assert_compiled(self, "fit")
             self.prepare_from(*arrays[:2])
-            num_steps = self._steps_per_epoch(len(arrays[0]), batch_size, steps_per_epoch)
+            num_steps: int | None = sources.steps_per_epoch(len(arrays[0]), size, steps_per_epoch)
         else:
             x = arguments.check_data_set("fit.x", x, steps_per_epoch, "steps_per_epoch")
-            self._check_targets_of("fit.x", x)
+            targets.check_data_set(self, "fit.x", x)
             arguments.refuse_beside_data_set(
                 "fit",
                 y=y,
@@ -209,7 +165,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             self.prepare_from(x)
             num_steps = steps_per_epoch
         if validation_data is not None:
-            validation_data = self._checked_validation(validation_data, validation_steps)
+            validation_data = targets.check_validation(self, validation_data, validation_steps)
             loop.is_due(0, validation_freq)  # refuses another value before time is spent
         chosen = loop.callback_list(
             self,
@@ -219,15 +175,21 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             verbose=verbose if workers.is_chief(strategy) else 0,
         )
         if is_array(x):
-            source = self._source(arrays, batch_size, epochs, shuffle, num_steps, chosen)
+            source = sources.of_arrays(
+                self,
+                arrays,
+                chosen,
+                batch_size=size,
+                shuffle=shuffle,
+                seed=self.seed,
+                epochs=epochs,
+            )
         else:
-            # Counted before workers share it: where it ends, they would take a step without examples.
-            size = arguments.num_batches(x, None) if num_steps is None else None
-            source = loop.Batches(self, self._skipping(workers.in_order(strategy, x)), num_steps, size)
+            source = sources.of_data_set(self, x, num_steps)
         validate = None
         if validation_data is not None:
-            size = validation_batch_size or max(batch_size or 0, 1024)
-            validate = self._validation(validation_data, size, validation_steps, chosen)
+            validation_size = validation_batch_size or max(size, 1024)
+            validate = sources.validation(self, validation_data, validation_size, validation_steps, chosen)
         with workers.naming_the_lost(strategy):
             return loop.run_epochs(
                 self,
@@ -240,140 +202,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 validation_freq=validation_freq,
             )
 
-    def _checked(self, method, x, y=None, sample_weight=None, class_weight=None):
-        """Return arrays of examples as `arguments.check_examples`; refuse targets that would not be used."""
-        if y is not None:
-            self._refuse_unused_targets(f"{method}.y", (x, y))
-        if not self.takes_targets and y is None and sample_weight is not None:
-            y = np.zeros(len(x), "int8")  # takes the place between x and the weights
-        return arguments.check_examples(method, x, y, sample_weight, class_weight)
-
-    def _checked_validation(self, given, num_steps):
-        found = arguments.validation_of(given, num_steps, self._checked)
-        if not isinstance(found, tuple):
-            self._check_targets_of("fit.validation_data", found)
-        return found
-
-    def _check_targets_of(self, subject, dataset):
-        pair = None if self.takes_targets else arguments.spec_of_pair(dataset)
-        if pair is None:
-            return
-        if self.reconstructs and pair[0].shape.is_compatible_with(
-            pair[1].shape
-        ):  # only values show whether y is x
-            pair = next(iter(dataset.take(1)), None)
-        if pair is not None:
-            self._refuse_unused_targets(subject, pair)
-
-    def _refuse_unused_targets(self, subject, pair):
-        """Refuse targets that `per_example` does not use: arrays or, where a shape is enough, their specification."""
-        described = isinstance(pair[1], tf.TensorSpec)
-        if self.takes_targets or (not described and self.uses_as_targets(*pair)):
-            return
-        rule = f"hold no targets, because {type(self).__name__} does not use them"
-        remedy = "Give x alone; dataset.map(lambda x, y: x) leaves the targets of a data set out"
-        shape = pair[1].shape if described else tuple(np.shape(pair[1]))
-        refuse(subject, rule, f"targets of shape {shape}", remedy)
-
     def uses_as_targets(self, x: ArrayLike, y: ArrayLike) -> bool:
         """Return whether targets are those that the method makes of `x` by itself, which it accepts then."""
         return False
-
-    def _source(self, arrays, batch_size, epochs, shuffle, num_steps, callbacks):
-        """Choose how the minibatches of arrays are run."""
-        if self._runs_in_pieces(arrays) and not loop.looks_at_minibatches(callbacks):
-            return Resident(self, "train", arrays, batch_size, self.seed if shuffle else None)
-        self._check_steps_per_execution(num_steps)
-
-        def make(first_epoch, first_step):
-            return self._minibatches(
-                arrays,
-                batch_size=batch_size,
-                shuffle=shuffle,
-                seed=self.seed,
-                first_epoch=first_epoch,
-                first_step=first_step,
-                epochs=epochs,
-            )
-
-        return loop.Batches(self, make, num_steps)
-
-    def _runs_in_pieces(self, arrays):
-        """Return whether many steps on these arrays can run as one graph."""
-        return not self._is_under_strategy and not self.run_eagerly and fits_on_device(arrays)
-
-    @staticmethod
-    def _skipping(dataset):
-        """Return a function that makes a data set without the first steps of its first epoch."""
-        return lambda first_epoch, first_step: dataset.skip(first_step) if first_step else dataset
-
-    def _validation(self, given, batch_size, num_steps, callbacks):
-        """Return the function that computes the validation metrics after an epoch."""
-        if isinstance(given, tuple) and num_steps is None:
-            source = self._evaluated(given, batch_size, callbacks)
-            if source is not None:
-                return lambda callbacks: self._evaluate_in_pieces(source, callbacks)
-        ready = workers.in_order(self.distribute_strategy, given, batch_size)
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(ready)
-        sizes = {"batch_size": batch_size} if is_array(x) else {}
-        return lambda callbacks: keras.Model.evaluate(
-            self,
-            x,
-            y,
-            sample_weight=weights,
-            steps=num_steps,
-            callbacks=callbacks,
-            return_dict=True,
-            **sizes,
-        )
-
-    def _evaluated(self, arrays, batch_size, callbacks):
-        """Return arrays to evaluate in pieces; None if a callback or the model wants single steps."""
-        arrays = tuple(each for each in arrays if each is not None)
-        if not self._runs_in_pieces(arrays) or loop.looks_at_minibatches(callbacks, "test"):
-            return None
-        return Resident(self, "test", arrays, batch_size)
-
-    def _evaluate_in_pieces(self, source, callbacks):
-        callbacks.on_test_begin()
-        self.reset_metrics()
-        logs = {}
-        for step, run in source.pieces(0):
-            callbacks.on_test_batch_begin(step)
-            last, logs = run()
-            callbacks.on_test_batch_end(last, logs)
-        callbacks.on_test_end(logs)
-        return logs
-
-    def _steps_per_epoch(self, num_examples, batch_size, given):
-        """Return the number of minibatches of an epoch of arrays; refuse another number."""
-        if given is not None:
-            refuse(
-                "fit.steps_per_epoch",
-                "be left out for arrays, because an epoch uses every example once",
-                f"steps_per_epoch={given}",
-                "Give a tf.data.Dataset for shorter epochs",
-            )
-        return math.ceil(num_examples / batch_size)
-
-    def _check_steps_per_execution(self, num_steps):
-        if num_steps % self.steps_per_execution:
-            refuse(
-                "compile.steps_per_execution",
-                f"divide the {num_steps} steps of an epoch, so that no execution belongs to two epochs",
-                f"steps_per_execution={self.steps_per_execution}",
-                "Choose a divisor, or another batch size",
-            )
-
-    def _minibatches(self, arrays, **options):
-        """Make shuffled minibatches; on several machines the part of each worker, if all have the same data."""
-        strategy = self.distribute_strategy
-        make = functools.partial(data.minibatches, arrays if len(arrays) > 1 else arrays[0], **options)
-        if not workers.several(strategy):
-            return make()
-        workers.check_same_everywhere(f"{type(self).__name__}.fit.x", strategy, *arrays, options)
-        # Repeated without end, as `fit` counts the steps: otherwise the workers would agree on the end at every step.
-        return workers.distributed(strategy, lambda share: make(share=share).repeat())
 
     def evaluate(
         self,
@@ -392,11 +223,11 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         batch_size = 1024 if batch_size is None else count("evaluate.batch_size", batch_size)
         given = x
         if is_array(x):
-            given = self._checked("evaluate", x, y, sample_weight)
+            given = targets.check_examples(self, "evaluate", x, y, sample_weight)
             x, y, sample_weight = (*given, None, None)[:3]
         else:
             given = x = arguments.check_data_set("evaluate.x", x, steps, "steps")
-            self._check_targets_of("evaluate.x", x)
+            targets.check_data_set(self, "evaluate.x", x)
             arguments.refuse_beside_data_set("evaluate", y=y, sample_weight=sample_weight)
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
@@ -412,9 +243,11 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             verbose=verbose if workers.is_chief(strategy) else 0,
             history=False,
         )
-        source = self._evaluated(given, batch_size, chosen) if is_array(x) and steps is None else None
+        source = None
+        if is_array(x) and steps is None:
+            source = sources.evaluated_in_pieces(self, given, batch_size, chosen)
         if source is not None:
-            logs = self._evaluate_in_pieces(source, chosen)
+            logs = sources.run_evaluation(self, source, chosen)
             return logs if return_dict else keras_internals.in_order_of_metrics(self, logs)
         with workers.naming_the_lost(strategy):
             return super().evaluate(
@@ -437,7 +270,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     ) -> Any:
         """Take one step on a minibatch; return its metrics, as `keras.Model.train_on_batch`."""
         keras_internals.assert_compiled(self, "train_on_batch")
-        arrays = self._checked("train_on_batch", x, y, sample_weight, class_weight)
+        arrays = targets.check_examples(self, "train_on_batch", x, y, sample_weight, class_weight)
         self.prepare_from(*arrays[:2])
         self.make_train_function()
         return self._on_batch(self.train_function, arrays, return_dict)
@@ -451,7 +284,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     ) -> Any:
         """Compute the metrics of a minibatch without training, as `keras.Model.test_on_batch`."""
         keras_internals.assert_compiled(self, "test_on_batch")
-        arrays = self._checked("test_on_batch", x, y, sample_weight)
+        arrays = targets.check_examples(self, "test_on_batch", x, y, sample_weight)
         self.prepare_from(*arrays[:2])
         self.make_test_function()
         return self._on_batch(self.test_function, arrays, return_dict)
@@ -467,7 +300,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         x, y, weights = arguments.unpack(batch)
         place = GlobalBatch(x)
         # Not `iterations`, which counts updates: each step of an accumulated update needs its own random numbers.
-        step = keras_internals.num_steps_taken(self._inner_optimizer).value
+        step = keras_internals.num_steps_taken(self.inner_optimizer).value
         random = ExampleRandom(self._seed_of_step(), step, place.count, place.offset, place.total)
         with keras_internals.custom_gradients_released():
             with tf.GradientTape() as tape:
@@ -480,7 +313,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 scaled = self.optimizer.scale_loss(objective)
             variables = self.trained_variables
             gradients = place.sum_gradients(tape.gradient(scaled, variables))
-        with keras_internals.gradients_already_summed(self._inner_optimizer):
+        with keras_internals.gradients_already_summed(self.inner_optimizer):
             self.optimizer.apply(gradients, variables)  # checks for NaN and clips, after the sum
         return self._report(values, penalty, y, outputs, weights, place)
 
@@ -503,13 +336,13 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             self.traced_pieces.set_seed(self.seed)
 
     @property
-    def _inner_optimizer(self):
+    def inner_optimizer(self) -> Any:
         """The optimizer itself, without the `LossScaleOptimizer` around it."""
         return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
     def _accumulates_under_strategy(self):
         made_under_one = keras_internals.strategy_at_creation(self) is not None
-        return made_under_one and self.compiled and bool(self._inner_optimizer.gradient_accumulation_steps)
+        return made_under_one and self.compiled and bool(self.inner_optimizer.gradient_accumulation_steps)
 
     def _report(self, values, penalty, y, outputs, weights, place):
         names = list(self._means.by_name)
@@ -544,13 +377,13 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         keras_internals.count_traced_function()
         if keras_internals.strategy_at_creation(self) is not None:
             return steps.steps_on_replicas(self, step)
-        if self._is_under_strategy or self.run_eagerly or self.jit_compile:
+        if self.is_under_strategy or self.run_eagerly or self.jit_compile:
             getattr(super(), f"make_{kind}_function")(force)
             return getattr(self, f"{kind}_function")
         return steps.steps_on_iterator(self, steps.isolated(step))
 
     @property
-    def _is_under_strategy(self):
+    def is_under_strategy(self) -> bool:
         """Whether the model was made, or is used, inside the scope of a strategy, also of one replica.
 
         There optimizers meet in `merge_call`, which no nested function may contain.
@@ -558,25 +391,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         return keras_internals.strategy_at_creation(self) is not None or tf.distribute.has_strategy()
 
     def _refuse_unsupported_on_replicas(self):
-        if not self.compiled or self.distribute_strategy.num_replicas_in_sync == 1:
-            return
-        if workers.several(self.distribute_strategy):
-            several = {
-                "steps_per_execution": (self.steps_per_execution, 1),
-                "gradient_accumulation_steps": (self._inner_optimizer.gradient_accumulation_steps, None),
-            }
-            for name, (value, needed) in several.items():
-                if value != needed:
-                    remedy = "One machine with several replicas supports it"
-                    refuse(name, f"be {needed} on several machines", f"{name}={value}", remedy)
-        every = self._inner_optimizer.ema_overwrite_frequency
-        if every is not None:
-            refuse(
-                "optimizer.ema_overwrite_frequency",
-                "be None where several replicas train, because Keras fails there otherwise",
-                f"ema_overwrite_frequency={every}",
-                "Use use_ema with keras.callbacks.SwapEMAWeights, which copies the averages into the model",
-            )
+        preparation.check_replicas(self)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))

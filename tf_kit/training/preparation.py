@@ -1,0 +1,96 @@
+"""Checks of a compiled trainer before its first step: its loss, metrics, optimizer and replicas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from keras import ops
+
+from tf_kit import keras_internals
+from tf_kit.checks import refuse
+from tf_kit.training import workers
+from tf_kit.typing import Tensor
+
+if TYPE_CHECKING:
+    from tf_kit.training.trainer import Trainer
+
+
+def check_loss(trainer: Trainer) -> None:
+    """Refuse a loss given to `compile` if the trainer has its own."""
+    loss = keras_internals.given_loss(trainer)
+    if loss is not None and not trainer.takes_loss:
+        refuse(
+            "compile.loss",
+            f"be left out, because {type(trainer).__name__} has its own loss",
+            f"loss={loss!r}",
+            "compile(optimizer) is enough",
+        )
+
+
+def check_values(trainer: Trainer, values: dict[str, Tensor]) -> None:
+    """Refuse values of another shape than (n,): multiplied by weights (n,) they would become (n, n)."""
+    for name, value in values.items():
+        if len(value.shape) != 1:
+            requirement, remedy = "return arrays (n,)", "Take the mean over the other axes"
+            received = f"{name!r} of shape {tuple(value.shape)}"
+            refuse(f"{type(trainer).__name__}.per_example", requirement, received, remedy)
+
+
+def build_compiled_metrics(trainer: Trainer, metrics: Any, names: list[str], y: Any, outputs: Any) -> None:
+    """Build the metrics given to `compile`; refuse them where there is nothing that they could compare.
+
+    Args:
+        trainer: compiled trainer.
+        metrics: its compiled metrics, or None.
+        names: names of the values that are reported without them.
+        y, outputs: targets and outputs of a few examples, or None.
+    """
+    if metrics is None or metrics.built:
+        return
+    if outputs is None or y is None:
+        refuse(
+            "compile.metrics",
+            f"be left out, because {type(trainer).__name__} has no outputs to compare with targets",
+            "metrics",
+            "The history has " + ", ".join(names),
+        )
+    metrics.build(ops.convert_to_tensor(y), outputs)
+
+
+def build_optimizer(trainer: Trainer) -> None:
+    """Create the slots of all trained variables; refuse an optimizer that was built for others."""
+    if not trainer.optimizer.built:
+        trainer.optimizer.build(trainer.trained_variables)
+        return
+    known = {id(each) for each in keras_internals.optimized_variables(trainer.inner_optimizer)}
+    unknown = [each.path for each in trainer.trained_variables if id(each) not in known]
+    if unknown:
+        refuse(
+            "compile.optimizer",
+            "know all variables that are trained, as after compile with a new optimizer",
+            f"an optimizer without state for {len(unknown)} of them, such as {unknown[0]}",
+            "Call compile again after layers have been unfrozen; give each model its own optimizer",
+        )
+
+
+def check_replicas(trainer: Trainer) -> None:
+    """Refuse options of the optimizer that fail, or do something else, on several replicas."""
+    if not trainer.compiled or trainer.distribute_strategy.num_replicas_in_sync == 1:
+        return
+    if workers.several(trainer.distribute_strategy):
+        several = {
+            "steps_per_execution": (trainer.steps_per_execution, 1),
+            "gradient_accumulation_steps": (trainer.inner_optimizer.gradient_accumulation_steps, None),
+        }
+        for name, (value, needed) in several.items():
+            if value != needed:
+                remedy = "One machine with several replicas supports it"
+                refuse(name, f"be {needed} on several machines", f"{name}={value}", remedy)
+    every = trainer.inner_optimizer.ema_overwrite_frequency
+    if every is not None:
+        refuse(
+            "optimizer.ema_overwrite_frequency",
+            "be None where several replicas train, because Keras fails there otherwise",
+            f"ema_overwrite_frequency={every}",
+            "Use use_ema with keras.callbacks.SwapEMAWeights, which copies the averages into the model",
+        )

@@ -1,0 +1,70 @@
+"""Targets of `fit` and `evaluate`, which a trainer that does not use them refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_kit.checks import refuse
+from tf_kit.training import arguments
+from tf_kit.typing import ArrayLike, Dataset
+
+if TYPE_CHECKING:
+    from tf_kit.training.trainer import Trainer
+
+
+def check_examples(
+    trainer: Trainer,
+    method: str,
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> arguments.Arrays:
+    """Return arrays of examples as `arguments.check_examples`; refuse targets that would not be used."""
+    if y is not None:
+        _refuse_unused(trainer, f"{method}.y", (x, y))
+    if not trainer.takes_targets and y is None and sample_weight is not None:
+        y = np.zeros(len(x), "int8")  # takes the place between x and the weights
+    return arguments.check_examples(method, x, y, sample_weight, class_weight)
+
+
+def check_validation(trainer: Trainer, given: Any, num_steps: int | None) -> Any:
+    """Return the argument `validation_data` as a tuple of arrays or a data set; refuse targets that are not used."""
+
+    def check(method: str, *arrays: Any) -> arguments.Arrays:
+        return check_examples(trainer, method, *arrays)
+
+    found = arguments.validation_of(given, num_steps, check)
+    if not isinstance(found, tuple):
+        check_data_set(trainer, "fit.validation_data", found)
+    return found
+
+
+def check_data_set(trainer: Trainer, subject: str, dataset: Any) -> None:
+    """Refuse a data set of (x, y) whose targets would not be used; it is read only where values have to show it."""
+    pair = None if trainer.takes_targets else arguments.spec_of_pair(dataset)
+    if pair is None:
+        return
+    if trainer.reconstructs and pair[0].shape.is_compatible_with(pair[1].shape):
+        pair = _first_of(dataset)  # only values show whether y is x
+    if pair is not None:
+        _refuse_unused(trainer, subject, pair)
+
+
+def _first_of(dataset: Dataset) -> Any:
+    return next(iter(dataset.take(1)), None)
+
+
+def _refuse_unused(trainer: Trainer, subject: str, pair: Any) -> None:
+    """Refuse targets that `per_example` does not use: arrays or, where a shape is enough, their specification."""
+    described = isinstance(pair[1], tf.TensorSpec)
+    if trainer.takes_targets or (not described and trainer.uses_as_targets(*pair)):
+        return
+    rule = f"hold no targets, because {type(trainer).__name__} does not use them"
+    remedy = "Give x alone; dataset.map(lambda x, y: x) leaves the targets of a data set out"
+    shape = pair[1].shape if described else tuple(np.shape(pair[1]))
+    refuse(subject, rule, f"targets of shape {shape}", remedy)
