@@ -15,17 +15,17 @@ from cli.typed import type_command
 from tf_kit import lectures
 from tf_kit.errors import InputError
 from tf_kit.lectures import quiz
+from tf_kit.lectures.terminal import fitted
 
 QUESTIONS = quiz.everything()
 COMMAND = [sys.executable, "-c", "from tf_kit.cli import main; main()", "quiz"]
 
 
-def test_eight_review_questions_and_forty_more():
+def test_eight_review_questions_and_others_on_every_demo():
     assert len(quiz.questions("review")) == 8
-    assert len(QUESTIONS) == 48
-    assert len({each.name for each in QUESTIONS}) == len({each.ask for each in QUESTIONS}) == 48
-    topics = {demo.topic for demo in lectures.demos() if int(demo.number) <= 21}
-    assert {each.topic for each in QUESTIONS} == topics
+    assert len(QUESTIONS) == 62
+    assert len({each.name for each in QUESTIONS}) == len({each.ask for each in QUESTIONS}) == 62
+    assert {each.topic for each in QUESTIONS} == {demo.topic for demo in lectures.demos()}
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda each: each.name)
@@ -124,7 +124,7 @@ def test_interruption_ends_with_the_points():
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert out.endswith("0 of 0 points; 48 not asked.\n")
+    assert out.endswith("0 of 0 points; 62 not asked.\n")
 
 
 def test_terminal():
@@ -152,6 +152,18 @@ def test_terminal():
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert shown.decode().rstrip().endswith("0 of 1 points; 2 not asked.")
+
+
+def test_lines_fit_the_terminal_and_stay_whole_in_a_pipe(monkeypatch):
+    line = "      → " + "long-winded words " * 9
+    assert fitted(line) == line
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = fitted(f"{line}\n\n{'x' * 50}").split("\n")
+    assert max(map(len, shown[:-2])) <= 40
+    assert all(each.startswith("      ") for each in shown[:-2])
+    assert shown[-2:] == ["", "x" * 50]
+    assert " ".join(" ".join(shown[:-2]).split()) == " ".join(line.split())
 
 
 def read(terminal):

@@ -157,8 +157,9 @@ def list_lectures() -> None:
 def list_slides() -> None:
     """Go through the slides in their order: title, statement, answer of the kit, command, modules, lab."""
     from tf_kit.lectures import index
+    from tf_kit.lectures.terminal import fitted
 
-    click.echo(index.as_text())
+    click.echo(fitted(index.as_text()))
 
 
 @lecture.command("all", short_help="Run every demo.")

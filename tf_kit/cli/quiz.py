@@ -74,11 +74,12 @@ def _ask(question, heading: str, seed: int) -> bool:
         _Quit: the reader typed `q`, which is not the letter of any choice.
     """
     from tf_kit.lectures.quiz import LETTERS, verdict
+    from tf_kit.lectures.terminal import fitted
 
     shown = question.shown(seed)
-    click.echo(heading)
+    click.echo(fitted(heading))
     for letter, choice in zip(LETTERS, shown, strict=False):
-        click.echo(f"   {letter}) {choice}")
+        click.echo(fitted(f"   {letter}) {choice}"))
     while True:
         typed = input("> ")
         if typed.strip().lower() in ("q", "quit", "exit"):
@@ -88,5 +89,5 @@ def _ask(question, heading: str, seed: int) -> bool:
         except InputError as error:
             click.echo(f"An answer must {error.requirement}, or q to end. Received: {error.received}.")
             continue
-        click.echo(text)
+        click.echo(fitted(text))
         return right

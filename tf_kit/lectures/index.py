@@ -12,6 +12,11 @@ from pathlib import Path
 
 from tf_kit.lectures.catalog import demos
 
+HEAD = (
+    "Each slide with its statement, the answer of this kit (→), and where to see it: commands, modules and labs. "
+    "`tf-kit lecture NN --quick` gives a first look; `tf-kit lab release NN --out labs` writes the notebook of lab NN."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Slide:
@@ -75,10 +80,11 @@ def slides() -> tuple[Slide, ...]:
 
 
 def as_text() -> str:
-    """Return the index for a terminal."""
-    lines = []
+    """Return the index for a terminal, with a line in front that explains its four lines per slide."""
+    lines = [HEAD, ""]
     for i, slide in enumerate(slides(), 1):
-        where = [*slide.commands, *slide.modules, *(f"lab {lab}" for lab in slide.labs)]
+        modules = [f"tf_kit.{module}" for module in slide.modules]
+        where = [*slide.commands, *modules, *(f"lab {lab}" for lab in slide.labs)]
         lines += [f"{i:>2}  {slide.heading}", f"      {slide.sentence}", f"      → {slide.answer}"]
         lines += [f"      {' · '.join(where)}", ""]
     return "\n".join(lines)
