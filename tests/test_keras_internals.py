@@ -44,6 +44,40 @@ def built(optimizer):
     return optimizer, variables
 
 
+# Settings of a process
+
+
+def test_clear_session_keeps_the_settings_and_forgets_the_models():
+    def settings():
+        filters = keras.config.is_traceback_filtering_enabled()
+        return keras.config.dtype_policy().name, keras.config.is_interactive_logging_enabled(), filters
+
+    def drawn():
+        keras.utils.set_random_seed(3)
+        first = np.asarray(keras.random.normal((2,)))
+        clear()
+        return first, np.asarray(keras.random.normal((2,)))
+
+    before, clear = settings(), lambda: None
+    _, second = drawn()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.config.disable_interactive_logging()
+        keras.config.disable_traceback_filtering()
+        changed, clear = settings(), keras_internals.clear_session
+        with keras.saving.custom_object_scope({"Custom": Custom}):
+            keras.layers.Dense(1)
+            np.testing.assert_array_equal(drawn()[1], second)
+            assert keras.saving.get_registered_object("Custom") is Custom
+        assert settings() == changed != before
+        assert keras.layers.Dense(1).name == "dense", "names are counted from the start"
+    finally:
+        keras.config.set_dtype_policy(before[0])
+        keras.config.enable_interactive_logging()
+        keras.config.enable_traceback_filtering()
+    assert settings() == before
+
+
 # Layers and models
 
 

@@ -18,6 +18,37 @@ import keras
 
 from tf_kit.typing import Tensor
 
+# Settings of a process
+
+
+def clear_session() -> None:
+    """Free what Keras holds for models, as `keras.utils.clear_session` does, and keep the settings of the process.
+
+    The public function also forgets the policy of dtypes, so that layers made afterwards compute in float32, the seed
+    of `keras.utils.set_random_seed` and where its numbers stand, custom objects of an open scope, and whether Keras
+    prints, filters tracebacks and uses flash attention. Uses `keras.src.backend.common.global_state`; no public name
+    reads the seed.
+    """
+    from keras.src.backend.common import global_state
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+    from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+
+    names = (*_SETTINGS, GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+    kept = {name: global_state.get_global_attribute(name) for name in names}
+    keras.utils.clear_session()
+    for name, value in kept.items():
+        if value is not None:
+            global_state.set_global_attribute(name, value)
+
+
+_SETTINGS = (
+    "dtype_policy",
+    "custom_objects_scope_dict",
+    "interactive_logging",
+    "traceback_filtering",
+    "flash_attention",
+)
+
 # Layers and models
 
 

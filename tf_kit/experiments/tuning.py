@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit import optimizers
+from tf_kit import keras_internals, optimizers
 from tf_kit.checks import count, number, refuse
 from tf_kit.errors import TrainingDiverged
 from tf_kit.pretraining import Classifier
@@ -128,12 +128,12 @@ def given(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def forget_models() -> None:
-    """Free the memory that Keras holds for models that are no longer used.
+    """Free the memory that Keras holds for models that are no longer used; its settings, as the precision, stay.
 
     Within the scope of a strategy it does nothing, because clearing the session would end the scope.
     """
     if not tf.distribute.has_strategy():
-        keras.backend.clear_session()
+        keras_internals.clear_session()
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:
