@@ -1,6 +1,7 @@
 """The work of `rows.py` in plain PyTorch: a model, a loss, a fused Adam, minibatches cut from one tensor."""
 
 import itertools
+import math
 
 import torch
 from torch import nn
@@ -104,6 +105,82 @@ def masked(x, batch):
     return train(model.parameters(), lambda x, _: model(x[..., 0]), x, None, batch)
 
 
+def views(x, kind):
+    """Random views of images (n, c, h, w), one draw per image, as `regularization.preset(kind, strong=True)`."""
+    n, smallest = len(x), {"digits": 0.5, "fashion": 0.4, "natural": 0.2}[kind]
+
+    def uniform(low, high, *shape):
+        return low + (high - low) * torch.rand(n, *shape)
+
+    area, stretch = uniform(smallest, 1.0), torch.exp(uniform(-0.2877, 0.2877))  # aspect between 3/4 and 4/3
+    wide, high = (area * stretch).sqrt().clamp(max=1), (area / stretch).sqrt().clamp(max=1)
+    angle = uniform(-math.pi / 12, math.pi / 12) if kind == "digits" else torch.zeros(n)
+    mirror = torch.ones(n) if kind == "digits" else torch.randint(0, 2, (n,)) * 2.0 - 1
+    rows = [
+        torch.stack([mirror * wide * angle.cos(), -high * angle.sin(), (1 - wide) * uniform(-1, 1)], 1),
+        torch.stack([mirror * wide * angle.sin(), high * angle.cos(), (1 - high) * uniform(-1, 1)], 1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, 1), x.shape, align_corners=False)
+    x = F.grid_sample(x, grid, align_corners=False)
+    colored, strength = x.shape[1] == 3, 0.8 if x.shape[1] == 3 else 0.4
+    x = x + uniform(-strength, strength, 1, 1, 1)
+    x = torch.lerp(x.mean((1, 2, 3), keepdim=True), x, uniform(1 - strength, 1 + strength, 1, 1, 1))
+    if colored:
+        luma = torch.tensor([0.299, 0.587, 0.114])
+        grey = torch.einsum("nchw,c->nhw", x, luma)[:, None]
+        x = torch.lerp(grey, x, uniform(0.2, 1.8, 1, 1, 1))  # saturation
+        x = torch.einsum("ncd,ndhw->nchw", _hue(uniform(-0.2, 0.2)), x)
+    return x.clamp(0, 1)
+
+
+def _hue(turns):
+    """Rotations of colors about grey, (n, 3, 3)."""
+    grey = torch.full((3, 3), 1 / 3)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    c, s = (f(2 * math.pi * turns)[:, None, None] for f in (torch.cos, torch.sin))
+    return c * torch.eye(3) + (1 - c) * grey + s * cross
+
+
+def simclr(kind, x, batch, loss):
+    """Function (epochs, callbacks) that trains SimCLR on images (n, h, w, c), with the sizes of the kit's encoder."""
+    x = torch.as_tensor(x).permute(0, 3, 1, 2).contiguous()
+    channels, layers = [x.shape[1], 16, 32, 64], []
+    for seen, made in itertools.pairwise(channels):
+        layers += [nn.Conv2d(seen, made, 3, 2, 1, bias=False), nn.BatchNorm2d(made), nn.ReLU()]
+    layers += [nn.Flatten(), nn.Linear(1024, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
+    layers += [nn.Linear(128, 256, bias=False), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 128)]
+    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+    def loss_of(images, _):
+        with torch.no_grad():
+            both = torch.cat([views(images, kind), views(images, kind)])
+        return loss(*model(both.to(memory_format=torch.channels_last)).chunk(2))
+
+    epoch = train(model.parameters(), loss_of, x, None, batch)
+
+    def fit(epochs, callbacks):
+        for each in range(epochs):
+            callbacks[0].on_train_begin() if each == 0 else None
+            callbacks[0].on_epoch_begin(each)
+            epoch()
+            callbacks[0].on_epoch_end(each)
+
+    return fit
+
+
+def of_lightly(name, **options):
+    """The loss of lightly that corresponds to one of the kit."""
+    from lightly import loss as losses
+
+    made = {
+        "nt_xent": lambda: losses.NTXentLoss(**options),
+        "barlow_twins": losses.BarlowTwinsLoss,
+        "byol": losses.NegativeCosineSimilarity,
+        "vicreg": losses.VICRegLoss,
+    }[name]()
+    return (lambda za, zb: made(za, zb.detach())) if name == "byol" else made
+
+
 def nt_xent(za, zb, temperature=0.5):
     z = F.normalize(torch.cat([za, zb]))
     n = len(za)
@@ -133,14 +210,15 @@ def vicreg(za, zb):
     return total
 
 
-def loss(name, za, zb, calls):
+def loss(name, za, zb, calls, lightly=False):
+    found = of_lightly(name) if lightly else globals()[name]
     arrays = [torch.tensor(each, requires_grad=True) for each in (za, zb)]
 
     def run():
         for _ in range(calls):
             for each in arrays:
                 each.grad = None
-            value = globals()[name](*arrays)
+            value = found(*arrays)
             value.backward()
         return float(value.detach())
 

@@ -13,7 +13,7 @@ from tf_kit import networks, optimizers, pretraining
 from tf_kit.pretraining import RBM, DenoisingAutoencoder, MaskedAutoencoder, PatchEncoder, finetune
 from tf_kit.training.precision import precision
 
-MISSING = [name for name in ("torch", "sklearn") if importlib.util.find_spec(name) is None]
+MISSING = [name for name in ("torch", "lightly", "sklearn") if importlib.util.find_spec(name) is None]
 if "torch" not in MISSING:
     import in_torch
 RNG = np.random.default_rng(0)
@@ -194,7 +194,10 @@ def losses(width=128, calls=10):
             za = RNG.normal(size=(n, width)).astype("float32")
             zb = za + 0.5 * RNG.normal(size=za.shape).astype("float32")
             sides = {"kit": _differentiated(getattr(pretraining, name), za, zb, calls)}
-            yield Row(f"loss {name}, n = {n}", with_torch(sides, "loss", name, za, zb, calls), calls)
+            sides = with_torch(sides, "loss", name, za, zb, calls)
+            if "lightly" not in MISSING:
+                sides["lightly"] = in_torch.loss(name, za, zb, calls, lightly=True)
+            yield Row(f"loss {name}, n = {n}", sides, calls)
 
 
 def _differentiated(loss, za, zb, calls):

@@ -1,31 +1,39 @@
-"""How fast a whole step of SimCLR is, augmentation included, beside the same written with Keras's own layers.
+"""How fast a whole step of SimCLR is, augmentation included, against the same in Keras's own layers and in PyTorch.
 
 python tests/benchmarks/simclr.py [--images digits fashion natural] [--batch 256] [--steps 20] [--repeats 9]
 
-Both train the encoder that `tf-kit pretrain simclr` takes for such images (28 × 28 grey for digits and fashion,
-32 × 32 × 3 for natural ones), with its projector and Adam, on two views of each image made as the preset makes them:
+Both train the encoder that `tf-kit pretrain simclr` takes for such images (28 × 28 grey for digits and fashion, 32 ×
+32 × 3 for natural ones), with its projector and Adam, on two views of each image made as the preset makes them:
 turned or mirrored, a window stretched to the image's size, brightness and contrast, for colors saturation and hue. In
 Keras's layers a window is a zoom and a shift. Both run as one tf.function fed by tf.data that prepares batches ahead.
 Keras's layers augment where they are faster on this machine: in the pipeline (mapped over batches in parallel) or in
-the step; both places are timed. The contestants take turns, each for two epochs in one `fit`, of which the second is
-timed; a ratio is the median over turns, with its quartiles.
+the step; both places are timed. In PyTorch, where it is installed, the views are tensor operations on the whole batch
+with one draw per image, the loss is lightly's where that is installed, and Adam is fused. The contestants take turns,
+each for two epochs in one `fit`, of which the second is timed; a ratio is the median over turns, with its quartiles.
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import statistics
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with contextlib.suppress(ImportError):
+    import torch._dynamo  # noqa: F401  (torch.optim loads it; after TensorFlow that ends the process)
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from rows import MISSING
 
 from tf_kit import pretraining, regularization
 from tf_kit.runs import encoders
+
+if "torch" not in MISSING:
+    import in_torch
 
 TEMPERATURE = 0.2
 
@@ -112,11 +120,19 @@ def contestants(kind, x, batch):
     ).prefetch(tf.data.AUTOTUNE)
     for model in (in_step, in_pipeline):
         model.compile(keras.optimizers.Adam(0.001))
-    return {
+    found = {
         "tf_kit": functools.partial(kit.fit, x, batch_size=batch, verbose=0),
         "Keras, augmented in the step": functools.partial(in_step.fit, shuffled.prefetch(2), verbose=0),
         "Keras, augmented in tf.data": functools.partial(in_pipeline.fit, mapped, verbose=0),
     }
+    if "torch" in MISSING:
+        return found
+    loss = functools.partial(in_torch.nt_xent, temperature=TEMPERATURE)
+    name = "PyTorch, views of tensors"
+    if "lightly" not in MISSING:
+        loss = in_torch.of_lightly("nt_xent", temperature=TEMPERATURE)
+        name += ", lightly's loss"
+    return found | {name: in_torch.simclr(kind, x, batch, loss)}
 
 
 class SecondsOfEpochs(keras.callbacks.Callback):
