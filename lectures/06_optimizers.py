@@ -203,7 +203,7 @@ def plot(results):
         axes.set_yticks(range(len(MAKE)), [name.replace(" + ", " +\n") for name in MAKE], fontsize=13)
         axes.invert_yaxis()
         axes.margins(x=0.15)
-        axes.set_xlabel("steps to the minimum")
+        axes.set(xlabel="steps to the minimum", ylabel="optimizer")
         right.legend(fontsize=13, loc="outside lower center", ncols=2)
     return figure
 

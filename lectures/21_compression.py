@@ -142,6 +142,7 @@ def plot(results):
             "file, kB": of(results["file_bytes"] / 1e3),
             "energy per prediction, µJ (estimated)": of(results["joules"] * 1e6),
         },
+        "network",
         width=4.4,
     )
 

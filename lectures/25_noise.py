@@ -93,7 +93,7 @@ def scores(kind, config, seed):
     model.compile(keras.optimizers.Adam(0.003), loss, steps_per_execution=13)
     y = np.eye(train.num_classes)[mislabel(train.y, train.num_classes, config.wrong, seed)]
     batches = data.minibatches(train.x, y, batch_size=32, seed=seed, epochs=config.epochs)
-    model.fit(batches, verbose=0)
+    model.fit(batches, shuffle=False, verbose=0)  # `minibatches` has shuffled them
     logits = np.asarray(model(test.x))
     losses = keras.ops.sparse_categorical_crossentropy(test.y, logits, from_logits=True)
     return float(np.mean(losses)), 100 * float(np.mean(logits.argmax(axis=1) != test.y))
@@ -133,7 +133,7 @@ def check(results):
 # %%
 def plot(results):
     return plotting.bars(
-        {"test loss": results["loss"], "test error, %": results["error"]}, title="noise in training"
+        {"test loss": results["loss"], "test error, %": results["error"]}, "noise in training"
     )
 
 

@@ -154,7 +154,7 @@ def check(results):
 
 # %%
 def plot(results):
-    return plotting.bars({"test error, %": results["error"]}, width=9)
+    return plotting.bars({"test error, %": results["error"]}, "network", width=9)
 
 
 # %%

@@ -100,7 +100,7 @@ def check(results):
 
 # %%
 def plot(results):
-    return plotting.bars({"test error, %": results["error"]}, width=9)
+    return plotting.bars({"test error, %": results["error"]}, "trained on", width=9)
 
 
 # %%

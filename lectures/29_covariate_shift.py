@@ -70,7 +70,7 @@ class Watch(keras.callbacks.Callback):
 
     def __init__(self, model, x):
         super().__init__()
-        self.below = keras.Model(model.inputs, model.layers[-2].input)
+        self.below = keras.Model(model.inputs[0], model.layers[-2].input)
         self.x, self.means, self.deviations = x, [], []
 
     def measure(self):

@@ -50,7 +50,7 @@ def test_figure_without_text_keeps_its_size():
 
 def test_title_of_the_figure_stands_below_the_question():
     made = plotting.framed(
-        plotting.bars({"error, %": {"a": [1.0], "b": [2.0]}}, title="noise"), "Why?", "So."
+        plotting.bars({"error, %": {"a": [1.0], "b": [2.0]}}, "kind", "noise"), "Why?", "So."
     )
     made.draw_without_rendering()
     question = made.texts[-2].get_window_extent()

@@ -12,11 +12,14 @@ from tf_kit.plotting.style import COLORS, STYLE
 from tf_kit.typing import ArrayLike
 
 
-def bars(measures: Mapping[str, Mapping[str, ArrayLike]], title: str = "", width: float = 5.6) -> Figure:
+def bars(
+    measures: Mapping[str, Mapping[str, ArrayLike]], rows_are: str = "", title: str = "", width: float = 5.6
+) -> Figure:
     """Draw the means of some measures as bars that begin at zero, with the values of single seeds as dots.
 
     Args:
         measures: name of the measure, with its unit → {name of the row → values of its seeds}; the same rows in each.
+        rows_are: name of the axis of the rows, such as `"network"`. Defaults to none.
         title: text above the figure.
         width: width of one panel in inches. Defaults to 5.6.
 
@@ -44,6 +47,7 @@ def bars(measures: Mapping[str, Mapping[str, ArrayLike]], title: str = "", width
             axes.locator_params(axis="x", nbins=5)
             axes.grid(axis="y", visible=False)
         panels[0][0].set_yticks(rows, names)
+        panels[0][0].set_ylabel(rows_are)
         panels[0][0].invert_yaxis()
         if title:
             figure.suptitle(title)
