@@ -1,6 +1,10 @@
-"""Damages of a file or a folder: what a crash, a full disk or a stranger leaves."""
+"""Damages of a file, a folder or a disk: what a crash, a full disk or a stranger leaves."""
 
+import contextlib
+import resource
 import shutil
+
+from tf_kit.runs import files
 
 
 def empty(path):
@@ -44,6 +48,24 @@ def put_a_file(path):
 def make_folder_unreadable(path):
     shutil.rmtree(path)
     path.symlink_to(path.name)
+
+
+def fill_the_disk(monkeypatch, name):
+    """Let the operating system refuse what is written to files of a name beyond their first 16 bytes."""
+    writing = files.stopping_if_unwritable
+
+    @contextlib.contextmanager
+    def limited(path):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with writing(path):
+            if path.name == name:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    monkeypatch.setattr(files, "stopping_if_unwritable", limited)
 
 
 OF_FILES = [empty, cut, flip_a_bit, make_foreign, remove, put_a_folder, make_unreadable]

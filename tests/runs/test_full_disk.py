@@ -1,30 +1,27 @@
 """Tests of a full disk while each file of a run is written: one line, and the run continues when there is room."""
 
-import contextlib
-import resource
 import subprocess
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from runs.damage import fill_the_disk
+from runs.killed import KINDS
 
 from tf_kit.errors import InputError, RunStopped
-from tf_kit.runs import files, pretraining
+from tf_kit.runs import pretraining
 
 pytestmark = pytest.mark.slow
 
 FILES = [
     "config.json",
-    "data.csv",
     "images.csv",
     "epoch-00001.npz",
     "epoch-00002.npz",
     "state.json",
-    "history.csv",
     "encoder.keras",
     "inputs.json",
-    "results.json",
 ]
 
 
@@ -49,24 +46,6 @@ def expected(pictures, tmp_path_factory):
     return train(pictures, tmp_path_factory.mktemp("whole") / "run")
 
 
-def fill_the_disk(monkeypatch, name):
-    """Let the operating system refuse what is written to files of a name beyond their first 16 bytes."""
-    writing = files.stopping_if_unwritable
-
-    @contextlib.contextmanager
-    def limited(path):
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        with writing(path):
-            if path.name == name:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
-            try:
-                yield
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    monkeypatch.setattr(files, "stopping_if_unwritable", limited)
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_full_disk_stops_in_one_line_and_the_run_continues(name, pictures, expected, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
@@ -79,6 +58,37 @@ def test_full_disk_stops_in_one_line_and_the_run_continues(name, pictures, expec
     assert not [path for path in (tmp_path / "run").rglob("*unfinished*") if path.is_file()]
     for ours, theirs in zip(train(pictures, tmp_path / "run"), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Folder with the finished pretraining that the classifiers of `KINDS` are trained on."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "masked").mkdir()
+    KINDS["masked"](place / "masked" / "whole")
+    return place
+
+
+ON_A_FULL_DISK = {
+    "finetune": ("config.json", "state.json", "classifier.keras", "results.json"),
+    "probe": ("history.csv", "classifier.keras"),
+}
+
+
+@pytest.mark.parametrize("kind", ON_A_FULL_DISK)
+def test_classifier_stops_in_one_line_at_each_file_and_ends(kind, place, monkeypatch):
+    """The other kinds of run: `test_damaged_tables.py`."""
+    folder = place / kind / "run"
+    folder.parent.mkdir()
+    for name in ON_A_FULL_DISK[kind]:
+        with monkeypatch.context() as patch:
+            fill_the_disk(patch, name)
+            with pytest.raises((RunStopped, InputError), match=name) as caught:
+                KINDS[kind](folder)
+        assert "\n" not in str(caught.value)
+    KINDS[kind](folder)
+    assert (folder / "results.json").is_file()
+    assert not [path for path in folder.rglob("*unfinished*") if path.is_file()]
 
 
 @pytest.fixture
@@ -98,7 +108,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], capture_output=True)
 
 
-@pytest.mark.parametrize("kilobytes", [4, 24, 48, 72, 96])
+@pytest.mark.parametrize("kilobytes", [4, 48, 96])
 def test_small_file_system_stops_in_one_line_and_the_run_continues(kilobytes, pictures, expected, small_disk):
     """Also where events and figures do not fit, which other libraries write."""
     out = small_disk(kilobytes) / "run"
