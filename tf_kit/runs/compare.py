@@ -40,6 +40,7 @@ def from_scratch(encoder: keras.Model, seed: int = 0) -> keras.Model:
         fresh = type(encoder).from_config(encoder.get_config())
         if not fresh.built:
             fresh.build((None, *input_shape_of(encoder)))
+        fresh.dtype_policy = encoder.dtype_policy  # which the config of a model leaves out
         return fresh
 
 
