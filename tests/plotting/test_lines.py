@@ -41,6 +41,7 @@ def test_panels_with_the_same_names_share_a_legend():
     assert all(axes.get_legend() is None for axes in shared.axes)
     separate = plotting.graphs([panel("a", "b"), panel("a", "c")])
     assert separate.legends == []
+    assert plotting.graphs([panel("a"), panel("a")]).legends == [], "a single name needs none"
     assert all(axes.get_legend() for axes in separate.axes)
 
 

@@ -85,7 +85,7 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
     """Draw panels of lines next to each other, each with its own axes.
 
     A name has the same color in all panels as long as there are enough colors. Panels with the same names share one
-    legend below them.
+    legend below them; a single name needs none.
 
     Args:
         panels: one dictionary per panel:
@@ -109,11 +109,13 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
     rows = math.ceil(len(panels) / columns)
     lined = [panel for panel in panels if "network" not in panel]
     order = list(dict.fromkeys(name for panel in lined for name in panel["series"]))
-    shared = len(lined) > 1 and len({tuple(panel["series"]) for panel in lined}) == 1
+    shared = len(lined) > 1 and len(order) > 1 and len({tuple(panel["series"]) for panel in lined}) == 1
     with plt.rc_context({**STYLE, "font.size": 15}):
         figure, grid = plt.subplots(
             rows, columns, figsize=(width * columns, 4.6 * rows), layout="constrained", squeeze=False
         )
+        if rows > 1:  # between the numbers of a panel and its neighbors
+            figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes, panel in zip(grid.flat, panels, strict=False):

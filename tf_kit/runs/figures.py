@@ -28,7 +28,7 @@ WATCHED = {  # measures of the representation, drawn in figures/monitors.png
     "feature_deviation": "deviation of features",
     "uniformity": "uniformity",
     "alignment": "alignment of two views",
-    "val_knn_accuracy": "accuracy of neighbors",
+    "val_knn_accuracy": "neighbors right in %",
 }
 
 
@@ -48,7 +48,8 @@ def draw(run: Run, encoder: keras.Model | None = None, image_shape: Sequence[int
         groups[stage] = {name: series[name] for name in drawn}
         for name in WATCHED.keys() & history.keys():
             measured = {epoch: value for epoch, value in enumerate(history[name], 1) if value is not None}
-            watched.setdefault(name, {})[stage] = np.array([*measured]), np.array([*measured.values()])
+            unit = 100 if WATCHED[name].endswith("%") else 1
+            watched.setdefault(name, {})[stage] = np.array([*measured]), unit * np.array([*measured.values()])
     if groups:
         save_figure(plotting.panels(groups), run.folder / "figures" / "curves.png")
     if watched:
@@ -57,7 +58,8 @@ def draw(run: Run, encoder: keras.Model | None = None, image_shape: Sequence[int
             for name, title in WATCHED.items()
             if name in watched
         ]
-        save_figure(plotting.graphs(panels, columns=3), run.folder / "figures" / "monitors.png")
+        figure = plotting.graphs(panels, width=4.8, columns=2 if len(panels) == 4 else 3)
+        save_figure(figure, run.folder / "figures" / "monitors.png")
     if encoder is not None and image_shape is not None:
         kernel = keras.ops.convert_to_numpy(dense_stages(encoder)[0].dense.kernel)
         if kernel.shape[0] == np.prod(image_shape):
