@@ -151,6 +151,9 @@ def test_file_that_is_not_an_image_is_named(flat):
         ValueError, match=r"06.png` must be a readable image. Received: a file that is not an image"
     ):
         load(str(flat))
+    (flat / "06.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"06.png` must be a readable image. Received: an empty file"):
+        load(str(flat))
 
 
 @pytest.mark.parametrize(

@@ -37,15 +37,16 @@ def pets(tmp_path):
 def test_report_finds_everything(pets):
     report = check(pets)
     assert report.images == 17
-    assert report.classes == {"cat": {"images": 9}, "dog": {"images": 9}}
+    assert report.classes == {"cat": {"images": 9}, "dog": {"images": 8}}
     assert report.sizes == {"60×80": 16, "120×160": 1}
     assert (report.modes, report.formats) == ({"RGB": 17}, {"PNG": 16, "JPEG": 1})
     assert report.damaged == {"dog/2.png": "a damaged or truncated file"}
     assert report.duplicates == [["cat/1.png", "dog/x.png"]]
     assert report.near_duplicates == [["cat/0.png", "cat/big.jpg"]]
     assert report.passed == {".txt": ["readme.txt"]}
-    assert report.notes == ["1 groups of equal files are in several classes"]
+    assert report.notes == ["a file is in several classes"]
     assert not report.is_usable
+    assert report.refusals == ["training, until the damaged files are repaired or removed; then check again"]
 
 
 def test_refusals_of_later_commands_are_listed(pets):

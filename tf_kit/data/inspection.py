@@ -19,6 +19,7 @@ from tf_kit.errors import InputError
 _SIDE = 64  # pixels, at which images are decoded for their perceptual hash
 _NEAR = 4  # bits of 64 in which the hashes of near duplicates may differ
 _BYTES = 8  # of a hash, each the key of a bucket
+_OF_DAMAGED = "training, until the damaged files are repaired or removed; then check again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Report:
         passed: reason → files that are passed over.
         links: links to folders that are not followed.
         notes: what is unusual, each in one line.
-        refusals: what a command would refuse, each in one line: of any use, or of labels.
+        refusals: what a command would refuse, each in one line: of any use, or of labels. While files are damaged,
+            the numbers of images are not judged.
     """
 
     folder: str
@@ -73,7 +75,7 @@ class Report:
         for title, counts in (("sizes", self.sizes), ("modes", self.modes), ("formats", self.formats)):
             lines.append(f"{title}: {some(f'{each} {n:,}' for each, n in counts.items())}")
         for title, groups in (("duplicates", self.duplicates), ("near duplicates", self.near_duplicates)):
-            lines += [f"{title}: {len(groups):,} groups"] if groups else []
+            lines += [f"{title}: {len(groups):,} group{'s' * (len(groups) > 1)}"] if groups else []
             lines += [f"  {some(group)}" for group in groups[:10]]
         lines += [f"damaged: {len(self.damaged):,}"] if self.damaged else []
         lines += [f"  {name}: {reason}" for name, reason in list(self.damaged.items())[:20]]
@@ -135,10 +137,11 @@ def check(
     )
     if layout is not None:
         notes += _crossing(layout, listing.files, groups)
+    readable = {file for file, look in zip(listing.files, looks, strict=True) if look[0] is not None}
     return Report(
         folder=clean(root),
         images=len(listing.files) - len(damaged),
-        classes=_counts(layout) if layout else {},
+        classes=_counts(layout, readable) if layout else {},
         sizes=_frequent(f"{head.size[0]}×{head.size[1]}" for head in heads),
         modes=_frequent(head.mode for head in heads),
         formats=_frequent(head.format for head in heads),
@@ -148,7 +151,7 @@ def check(
         passed={reason: list(files) for reason, files in listing.passed.items()},
         links=list(listing.links),
         notes=notes,
-        refusals=list(dict.fromkeys(refusals)),
+        refusals=[*dict.fromkeys(refusals), *([_OF_DAMAGED] if damaged else [])],
     )
 
 
@@ -238,13 +241,18 @@ def _crossing(layout: Layout, files, groups):
         kept = [place[files[i]] for i in group if files[i] in place]
         classes += layout.y is not None and len({int(layout.y[i]) for i in kept}) > 1
         parts += layout.part is not None and len({int(layout.part[i]) for i in kept}) > 1
-    notes = [f"{classes:,} groups of equal files are in several classes"] if classes else []
-    return notes + ([f"{parts:,} groups of equal files are in several parts"] if parts else [])
+    found = {"classes": classes, "parts": parts}
+    return [
+        f"{n:,} groups of equal files are in several {places}" if n > 1 else f"a file is in several {places}"
+        for places, n in found.items()
+        if n
+    ]
 
 
-def _counts(layout: Layout):
-    """Class → part → number of images; the part is "images" if the folder is not divided."""
+def _counts(layout: Layout, readable):
+    """Class → part → number of readable images; the part is "images" if the folder is not divided."""
     y = np.full(len(layout.files), -1) if layout.y is None else layout.y
+    y = np.where([file in readable for file in layout.files], y, -2)
     found: dict[str, dict[str, int]] = {}
     for c, name in [*enumerate(layout.class_names), (-1, "")]:
         if layout.part is None:

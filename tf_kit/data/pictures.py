@@ -288,7 +288,8 @@ def _reading(file: Path) -> Iterator[None]:
         pixels = [int(word) for word in str(error).replace("(", " ").split() if word.isdigit()]
         _refuse_bomb(name, f"{max(pixels) / 1e6:.0f} megapixels" if pixels else "more")
     except UnidentifiedImageError:
-        _refuse_file(name, "a file that is not an image")
+        is_empty = not os.path.getsize(file)
+        _refuse_file(name, "an empty file" if is_empty else "a file that is not an image")
     except FileNotFoundError:
         _refuse_file(name, "a file that is no longer there", "Give the folder as it is now")
     except PermissionError:
