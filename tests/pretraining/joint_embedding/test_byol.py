@@ -1,6 +1,7 @@
 """BYOL: the teacher is a moving average of the student, is not trained, and is saved."""
 
 import importlib
+import inspect
 
 import keras
 import numpy as np
@@ -11,9 +12,11 @@ from support.twins import wrong_twin
 
 from tf_kit import regularization
 from tf_kit.pretraining import BYOL, ExampleRandom
+from tf_kit.pretraining.joint_embedding import teacher as teacher_module
 from tf_kit.randomness import keys as draws
 
 byol_module = importlib.import_module("tf_kit.pretraining.joint_embedding.byol")
+TEACHER = ("Teacher", "start_teachers", "follow_students")
 
 DENSE = keras.layers.Dense
 
@@ -154,8 +157,8 @@ def test_teacher(check):
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_closed_form, "(1 - self.momentum) * fast", "self.momentum * fast"),
-        (check_closed_form, "slow.assign(self.momentum * slow", "slow.assign(slow"),
+        (check_closed_form, "(1 - momentum) * fast", "momentum * fast"),
+        (check_closed_form, "slow.assign(momentum * slow", "slow.assign(slow"),
         (check_the_start, "teacher.set_weights(student.get_weights())", "pass"),
         (check_cost, "byol_of_each(p[:, 1], target[:, 0])", "byol_of_each(p[:, 1], target[:, 1])"),
         (check_cost, "p = self.predictions(z, training)", "p = z"),
@@ -167,7 +170,19 @@ def test_teacher(check):
 )  # fmt: skip
 def test_wrong_twin(check, right, wrong):
     with pytest.raises((AssertionError, ValueError)):
-        check(wrong_twin(byol_module, right, wrong))
+        check(twin_of_byol(right, wrong))
+
+
+def twin_of_byol(right, wrong):
+    """BYOL with one token wrong, in its module or in that of the teacher."""
+    if right in inspect.getsource(byol_module):
+        return wrong_twin(byol_module, right, wrong)
+    twin, wrong_teacher = (
+        wrong_twin(byol_module, "def byol(", "def byol("),
+        wrong_twin(teacher_module, right, wrong),
+    )
+    vars(twin).update({name: getattr(wrong_teacher, name) for name in TEACHER})
+    return twin
 
 
 @pytest.mark.slow

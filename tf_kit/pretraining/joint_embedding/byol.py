@@ -6,9 +6,10 @@ import keras
 from keras import ops
 
 from tf_kit.dtypes import widened
-from tf_kit.networks.inspection import build_on, call_with, freeze_parts
+from tf_kit.networks.inspection import freeze_parts
 from tf_kit.pretraining.joint_embedding.embeddings import one_over_length, pair, unit
 from tf_kit.pretraining.joint_embedding.prediction import JointEmbeddingWithPredictor
+from tf_kit.pretraining.joint_embedding.teacher import Teacher, follow_students, start_teachers
 from tf_kit.pretraining.methods import BYOLOptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.typing import ArrayLike, Tensor
@@ -61,50 +62,6 @@ def byol_of_each(prediction: Tensor, target: Tensor) -> Tensor:
     return with_gradient(prediction)
 
 
-class Teacher(keras.layers.Layer):
-    """Second set of weights for a layer or model, the student, and the function that it computes with them.
-
-        teacher(x) = f(x; ξ)   where   student(x) = f(x; θ)                 (1)
-
-    f itself is not copied, so the student may be of any kind: with `Lambda` layers, of a class that is not
-    registered, without a config. The teacher has the student's dtype policy, but other dropout masks and other moving
-    statistics, which its passes in training update. Its weights ξ are not trainable.
-
-    Args:
-        student: layer or model with one input.
-    """
-
-    def __init__(self, student: keras.layers.Layer, **kwargs: Any) -> None:
-        super().__init__(dtype=student.dtype_policy, **kwargs)
-        self._student = lambda: student  # an attribute would make its weights those of the teacher, too
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        student = self._student()
-        build_on(student, input_shape)
-        for variable in student.weights:
-            self.add_weight(
-                shape=variable.shape,
-                initializer="zeros",
-                dtype=variable.dtype,
-                trainable=False,
-                autocast=False,
-                aggregation=variable.aggregation,
-                name=variable.name,
-            )
-
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        student = self._student()
-        own = {id(theirs): ours for ours, theirs in zip(self.weights, student.weights, strict=True)}
-        values = [(theirs, ops.convert_to_tensor(own[id(theirs)])) for theirs in student.weights]
-        outputs, after = call_with(student, values, inputs, training)  # (1)
-        if training:
-            for variable in student.non_trainable_variables:
-                if (value := after(variable)) is not None:
-                    # States of random generators are not among the weights: both draw from the same stream in turn.
-                    own.get(id(variable), variable).assign(value)
-        return outputs
-
-
 @keras.saving.register_keras_serializable(package="tf_kit")
 class BYOL(JointEmbeddingWithPredictor):
     """BYOL (bootstrap your own latent): the student predicts the embedding of the other view by a slow teacher.
@@ -155,11 +112,7 @@ class BYOL(JointEmbeddingWithPredictor):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        for (teacher, student), shape in zip(
-            self._pairs, (input_shape, self._representation_shape), strict=True
-        ):
-            build_on(teacher, shape)
-            teacher.set_weights(student.get_weights())
+        start_teachers(self._pairs, (input_shape, self._representation_shape))
         freeze_parts(self)
 
     @property
@@ -176,8 +129,5 @@ class BYOL(JointEmbeddingWithPredictor):
 
     def train_step(self, batch: Any) -> dict[str, Tensor]:
         result = super().train_step(batch)
-        for teacher, student in self._pairs:
-            for slow, fast in zip(teacher.weights, student.weights, strict=True):
-                if fast.trainable:  # the teacher has its own moving statistics
-                    slow.assign(self.momentum * slow + (1 - self.momentum) * fast)  # (4)
+        follow_students(self._pairs, self.momentum)  # (4)
         return result
