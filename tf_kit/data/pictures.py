@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
+import math
 import os
 import struct
 import warnings
@@ -24,6 +26,7 @@ _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF", "FLI", "MC
 _GREY = ("1", "L", "LA", "La", "I", "F")  # and the kinds of I;16
 _ORIENTATION = 0x0112  # tag of EXIF
 THREADS = (os.cpu_count() or 1) + 1  # that decode; one waits for the disk
+_TASK = 32  # images of a task of a thread, at most
 _MOST_MEGAPIXELS = 179  # of Pillow's check against decompression bombs
 
 
@@ -121,11 +124,13 @@ def decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
         room = (
             (2 * height, 2 * width) if turned else (2 * width, 2 * height)
         )  # so that scaling still averages
-        image.draft("L" if channels == 1 else "RGB", room)
+        mode = "L" if channels == 1 else "RGB"
+        image.draft(mode, room)
         image.load()
         # Pillow turns TIFF files itself while it loads them.
         found = image if image.format == "TIFF" else _upright(image, _orientation(image))
-        found = _flat(file, found).convert("L" if channels == 1 else "RGB")
+        found = _flat(file, found)
+        found = found if found.mode == mode else found.convert(mode)
         if found.size != (width, height):
             found = found.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(found).reshape(shape)
@@ -161,11 +166,17 @@ def in_parallel(function: Callable[[int], Any], n: int, title: str) -> list[Any]
         except InputError as error:
             return error
 
+    def attempt_some(start):
+        return [attempt(i) for i in range(start, min(start + step, n))]
+
     if n == 0:
         return []
+    # A task of its own takes longer than the head of a file; threads get no `chunksize` from `map`.
+    step = min(_TASK, math.ceil(n / (4 * THREADS)))
     # Pillow warns from 90 megapixels, which cameras have, and of damaged EXIF blocks, which are not used.
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(THREADS) as pool:
-        found = list(reporting(pool.map(attempt, range(n), chunksize=16), n, title))
+        done = itertools.chain.from_iterable(pool.map(attempt_some, range(0, n, step)))
+        found = list(reporting(done, n, title))
     refuse_damaged([each for each in found if isinstance(each, InputError)])
     return found
 
