@@ -34,7 +34,8 @@ def refuse(
         Traceback (most recent call last):
         tf_kit.errors.InputError: `Dropout.rate` must be in [0, 1). Received: rate=1.5. 0.5 drops every second unit.
     """
-    subject, received, remedy = str(subject), str(received), remedy.rstrip(".")
+    subject, received, remedy = (_in_one_line(str(each)) for each in (subject, received, remedy.rstrip(".")))
+    typed_remedy = None if typed_remedy is None else _in_one_line(typed_remedy)
     line = f"`{subject}` must {requirement}. Received: {received}."
     raise InputError(
         f"{line} {remedy}." if remedy else line,
@@ -45,6 +46,18 @@ def refuse(
         flag=flag,
         typed_remedy=typed_remedy,
     )
+
+
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
+
+def _in_one_line(text: str) -> str:
+    """Escape the characters that would break a line or command a terminal, as names of files may contain them.
+
+    >>> _in_one_line("a" + chr(10) + "b") == "a" + chr(92) + "nb"
+    True
+    """
+    return text.translate(_ESCAPES)
 
 
 def number(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from cli.typed import run_main
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tf_kit.runs import classification, pretraining
@@ -125,6 +125,75 @@ def test_file_without_a_method_is_refused(monkeypatch, capsys, tmp_path):
 )
 def test_written_values_are_read_back(values):
     assert tomllib.loads(to_toml(values)) == values
+
+
+LINES = [
+    "epochs = 3",
+    'run = "r"',
+    "units = [8, 8]",
+    'method = "masked"',
+    'command = "finetune"',
+    "labels = 0.1",
+]
+LINES += [
+    "[a]",
+    "= 3",
+    "x",
+    "seed = nan",
+    "epochs = 99999999999999999999",
+    "epochs = 1979-05-27",
+    'epochs = "3"',
+]
+LINES += [
+    "epochs = []",
+    "epochs = [[1]]",
+    "compare = true",
+    'compare = "x"',
+    'run = "\\u0000"',
+    "'' = 1",
+    "a.b = 1",
+]
+LINES += [
+    "learning-rate = 1_0.5",
+    "#",
+    "\ufeff",
+    'units = "8,8"',
+    "units = [true]",
+    "mask_ratio = inf",
+    "help = true",
+]
+FILES = st.lists(st.sampled_from(LINES) | st.text(max_size=8), max_size=5).map("\n".join)
+COMMANDS = [
+    ("finetune", "r"),
+    ("finetune",),
+    ("probe", "r"),
+    ("pretrain", "masked"),
+    ("pretrain",),
+    ("pretrain", "tokens"),
+]
+
+
+@pytest.mark.slow
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    content=FILES.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=40),
+    words=st.sampled_from(COMMANDS),
+)
+def test_any_file_begins_a_run_or_is_refused_in_one_line(content, words, monkeypatch, capsys, tmp_path):
+    def start(*arguments, **options):
+        raise Called
+
+    monkeypatch.setattr(pretraining, "pretrain", start)
+    monkeypatch.setattr(classification, "finetune_run", start)
+    monkeypatch.setattr(classification, "probe_run", start)
+    (tmp_path / "run.toml").write_bytes(content)
+    try:
+        status, _, err = run_main(monkeypatch, capsys, *words, "--config", tmp_path / "run.toml")
+    except Called:
+        return
+    assert status == 2, err
+    assert err.startswith("tf-kit: ")
+    assert len(err.splitlines()) == 1, err
 
 
 @pytest.mark.slow

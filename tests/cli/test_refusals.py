@@ -375,6 +375,7 @@ ONLY_PYTHON = {
     "minibatches": "a trainer sets all arguments of `minibatches` itself",
     "epoch_order": "a trainer sets all arguments of `epoch_order` itself",
     "Share": "a trainer makes the shares",
+    "fingerprints": "no command takes arrays",
     "refuse_overlap.allowed": "no command allows an overlap",
     "Watch.every": "`MonitorOptions` has checked `--monitor-every`",
     "Run.fit.keep_best": "set by the package",

@@ -97,6 +97,8 @@ def _as_typed(path: str, name: str, value: Any, flag: click.Parameter, ctx: clic
         _refuse(
             f"have text, numbers or a list of them for {name}", f"{path}, with {name} = {_text(value)}", ctx
         )
+    if any("\0" in each for each in elements if isinstance(each, str)):
+        _refuse(f"have text that can be typed for {name}", f"{path}, with a NUL character in {name}", ctx)
     return _text(value)
 
 

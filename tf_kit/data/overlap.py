@@ -30,9 +30,14 @@ def fingerprints(x: Any) -> list[bytes]:
         batches = (batch[0] if isinstance(batch, tuple) else batch for batch in x)
         return [each for batch in batches for each in fingerprints(batch.numpy())]
     x = np.asarray(getattr(x, "x", x))
+    if x.ndim == 0:
+        refuse("fingerprints.x", "be an array (n, …)", f"one {x.dtype}")
     found = []
     for example in x:
-        values = np.ascontiguousarray(example, "float32") + 0.0  # −0 is 0
+        try:
+            values = np.ascontiguousarray(example, "float32") + 0.0  # −0 is 0
+        except (TypeError, ValueError):
+            refuse("fingerprints.x", "hold numbers", f"dtype {x.dtype}")
         found.append(hashlib.blake2b(values.tobytes(), digest_size=16).digest())
     return found
 

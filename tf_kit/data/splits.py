@@ -243,6 +243,6 @@ def check_classes(y: ArrayLike, n: int, num_classes: int | None = None, name: st
     if y.dtype.kind not in "buif" or (y != np.floor(y)).any():
         refuse(name, "hold whole numbers", f"dtype {y.dtype}, first {y[:3].tolist()}")
     above = "" if num_classes is None else f" and below {num_classes}"
-    if y.min() < 0 or (num_classes is not None and y.max() >= num_classes):
+    if n and (y.min() < 0 or (num_classes is not None and y.max() >= num_classes)):
         refuse(name, f"hold classes of at least 0{above}", f"classes from {y.min():g} to {y.max():g}")
     return y.astype("int64")

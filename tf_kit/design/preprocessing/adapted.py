@@ -40,6 +40,8 @@ class Adapted(keras.layers.Layer):
         name = f"{type(self).__name__}.adapt"
         moments = None
         for batch in batches(name, data):
+            if 0 in batch.shape[1:]:
+                refuse(name, "be given examples with features", f"a batch of shape {batch.shape}")
             if not self.built:
                 self.build((None, *batch.shape[1:]))
             self._check_features(name, batch.shape)
