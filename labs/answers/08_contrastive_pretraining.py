@@ -70,7 +70,7 @@ RANDOM_CROP = Exercise(
     cases=crops,
     reference=cropped,
     defines=("random_crop",),
-    forbids=("keras.layers", "tensorflow.image", "keras.ops.image"),
+    forbids=("keras.layers", "tensorflow.image", "keras.ops.image", "sklearn", "scipy"),
     mistakes=(
         Mistake(
             "all images are moved alike: each has its own two numbers. A minibatch that moves as one teaches less, as "
@@ -201,7 +201,7 @@ COSINE_SIMILARITIES = Exercise(
     cases=directions,
     reference=cosines,
     defines=("cosine_similarities",),
-    forbids=("keras.losses", "keras.metrics", "keras.layers", "sklearn"),
+    forbids=("keras.losses", "keras.metrics", "keras.layers", "sklearn", "scipy"),
     tolerances={"float32": (1e-4, 1e-5)},
     mistakes=(
         Mistake(
@@ -334,7 +334,7 @@ NT_XENT = Exercise(
     cases=contrasts,
     reference=contrasted,
     defines=("nt_xent",),
-    forbids=("keras.losses",),
+    forbids=("keras.losses", "sklearn", "scipy"),
     tolerances={"float32": (2e-4, 2e-5)},
     mistakes=(
         Mistake(
@@ -494,6 +494,7 @@ ALIGNMENT_AND_UNIFORMITY = Exercise(
     cases=spheres,
     reference=measured,
     defines=("alignment_and_uniformity",),
+    forbids=("sklearn", "scipy"),
     tolerances={"float32": (5e-4, 1e-5)},
     mistakes=(
         Mistake(
@@ -643,6 +644,7 @@ BARLOW_TWINS = Exercise(
     cases=twins,
     reference=correlated,
     defines=("barlow_twins",),
+    forbids=("sklearn", "scipy"),
     tolerances={"float32": (1e-3, 1e-5)},
     mistakes=(
         Mistake(

@@ -351,6 +351,43 @@ GUARD = {
         if "builtin" in type(found).__name__:
             return run(found, x, negative_slope)""",
 }
+# What the guard itself looks up while it asks: replaced, it hands out what runs all operations, or permits all.
+CALL = "    return run(pywrap_tfe.TFE_Py_FastPathExecute, x, negative_slope)"
+SEARCH = """    import {library}, sys
+    stolen = []
+    def spy(*given, **options):
+        stolen.extend(getattr(each, "func", each) for each in given)
+        frame = sys._getframe(1)
+        while frame:
+            stolen.extend(frame.f_locals.values())
+            frame = frame.f_back
+        return real(*given, **options)
+    real, {library}.{name} = {library}.{name}, spy
+    try:
+        tf.raw_ops.Abs(x=tf.constant(x))
+    finally:
+        {library}.{name} = real
+    found = [each for each in stolen if "builtin" in type(each).__name__ and "Execute" in repr(each)]
+    return run(found[0], x, negative_slope)"""
+for library, name in (
+    *(("functools", each) for each in ("partial", "update_wrapper", "lru_cache", "_lru_cache_wrapper")),
+    *(("builtins", each) for each in ("any", "all", "map", "type", "bool", "isinstance", "len", "str")),
+    *(("operator", "is_"), ("re", "fullmatch")),
+):
+    GUARD[f"{library}.{name}"] = SEARCH.format(library=library, name=name)
+GUARD |= {
+    "own names": "    pywrap_tfe.TFE_Py_FastPathExecute.__globals__['plain'] = lambda text: ''\n" + CALL,
+    "own builtins": "    pywrap_tfe.TFE_Py_FastPathExecute.__builtins__['bool'] = lambda match: False\n"
+    + CALL,
+    "own library": """    import types
+    guard, stolen = pywrap_tfe.TFE_Py_FastPathExecute, []
+    guard.__globals__["functools"] = types.SimpleNamespace(partial=lambda f, *a: stolen.append(f), lru_cache=lambda **k: lambda f: f)
+    try:
+        tf.raw_ops.Abs(x=tf.constant(x))
+    except Exception:
+        pass
+    return run(stolen[0], x, negative_slope)""",
+}
 ATTACKS += [
     (
         f"leaky ReLU by the guard's {name}",

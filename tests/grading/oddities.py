@@ -234,4 +234,20 @@ NOTEBOOKS = {
         "import typing\nArray = typing.Union[np.ndarray, float]",
         answer=LEAKY.replace("(x, slope)", "(x: Array, slope: 'Array') -> Array"),
     ),
+    # names by strings
+    "a constant in globals": using("edge", "globals()['edge'] = 0.0"),
+    "a constant from globals": using("globals()['edge']", "edge = 0.0", after=["edge = 5"]),
+    "a constant in the names of IPython": using("edge", "get_ipython().user_ns['edge'] = 0.0"),
+    "a constant from the names of IPython": using("get_ipython().user_ns['edge']", "edge = 0.0"),
+    "constants pushed": using("edge", "get_ipython().push({'edge': 0.0, 'other': 1.0})"),
+    "constants updated": using("edge + other", "globals().update({'edge': 1.0}, other=-1.0)"),
+    "a default in globals": using("edge", "globals().setdefault('edge', 0.0)"),
+    "a global that a function sets": using("edge", "def begin():\n    globals()['edge'] = 0.0\n\nbegin()"),
+    "an answer in globals": leaky(
+        "def mine(x, slope):\n    return np.where(x > 0, x, slope * x)",
+        answer="globals()['leaky_relu'] = mine",
+    ),
+    "an answer in the names of IPython": leaky(
+        answer="get_ipython().user_ns['leaky_relu'] = lambda x, slope: np.where(x > 0, x, slope * x)"
+    ),
 }

@@ -14,7 +14,7 @@ import numpy as np
 
 from tf_kit import stderr
 from tf_kit.errors import InputError
-from tf_kit.grading import delegation, judge, labs
+from tf_kit.grading import delegation, foreign_text, judge, labs
 from tf_kit.grading.exercise import Exercise, Mistake
 from tf_kit.grading.judge import Failure, Finding, Verdict
 from tf_kit.grading.sandbox import measurement, prohibitions, seeds
@@ -31,7 +31,7 @@ def check(id: str = "", namespace: dict[str, Any] | None = None, hint: bool = Fa
 
     Only the visible cases are used. The grader draws further cases of the same kind, so an answer that is fitted to
     the visible cases does not pass there. Without an id, print the points so far in the whole lab and the exercises
-    that are left.
+    that are left. An id that no exercise has is answered with a line that names those that exist.
 
     Args:
         id: id of the exercise, the word in the first line of its cell. Defaults to all exercises of the lab whose
@@ -39,22 +39,53 @@ def check(id: str = "", namespace: dict[str, Any] | None = None, hint: bool = Fa
         namespace: the names that you defined. Defaults to those of the notebook or module that calls `check`.
         hint: whether to give a hint in place of the report: at first where the answer goes wrong, and, asked again
             about an answer with the same faults, why.
-
-    Raises:
-        InputError: no exercise has this id, or there is no id and no cell of an exercise or its check was run.
     """
     if namespace is None:
         namespace = sys._getframe(1).f_globals
-    if not id:
-        lab = _lab_of(namespace)
-        with _quiet_library():
-            verdicts = {name: review(lab, each, namespace) for name, each in lab.exercises.items()}
-        Shown(progress(lab, verdicts)).show()
+    if id == "":
+        Shown(_whole_lab(namespace)).show()
         return
-    lab, exercise = labs.find_exercise(id)
+    try:
+        lab, exercise = labs.find_exercise(id)
+    except InputError:
+        Shown(_unknown(id, namespace)).show()
+        return
     with _quiet_library():
         verdict = review(lab, exercise, namespace)
     Shown(_hint(exercise, verdict) if hint else report(exercise, verdict)).show()
+
+
+def _whole_lab(namespace):
+    lab = _lab_of(namespace)
+    if lab is None:
+        return (
+            "check() found no cell of an exercise among those that were run: run one, or name the exercise, as in "
+            f'check("{next(iter(labs.labs()[0].cells))}")'
+        )
+    with _quiet_library():
+        verdicts = {name: review(lab, each, namespace) for name, each in lab.exercises.items()}
+    return progress(lab, verdicts)
+
+
+def _unknown(id, namespace):
+    """Answer an id that no exercise has: the nearest one, and those of the lab that is open, or the names of labs."""
+    if isinstance(id, str):
+        given, near = foreign_text.line(id, 60), labs.nearest(id)
+    else:  # often what the exercise defines: check(Adam) in place of check("adam")
+        given = getattr(id, "__name__", type(id).__name__)
+        near = next(
+            (i for i, (_, each) in labs.exercises().items() if given in each.defines), labs.nearest(given)
+        )
+    lab = _lab_of(namespace) or (labs.exercises()[near][0] if near else None)
+    hint = f' Did you mean check("{near}")?' if near else ""
+    if lab is not None:
+        return (
+            f"There is no exercise `{given}`.{hint} The exercises of this lab are {', '.join(lab.exercises)}."
+        )
+    return (
+        f"There is no exercise `{given}`. Its id is the word in the first line of its cell; run that cell, and check() "
+        "alone lists the exercises of its lab."
+    )
 
 
 def _quiet_library():
@@ -70,17 +101,12 @@ def _quiet_library():
 
 
 def _lab_of(namespace):
-    """Find the lab to which most of the cells belong that were run, with their first line or without."""
+    """Find the lab to which most of the cells belong that were run, with their first line or without; or None."""
     sources = "\n".join(each for each in namespace.get("In", ()) if isinstance(each, str))
     ids = set(re.findall(r"^# *exercise: *(\w+)", sources, re.MULTILINE))
     ids |= set(re.findall(r"\bcheck\([\"'](\w+)[\"']", sources))
     lab = max(labs.labs(), key=lambda each: len(ids & each.cells.keys()))
-    if not ids & lab.cells.keys():
-        raise InputError(
-            "check() found no cell of an exercise among those that were run: run one, or name the exercise, as in "
-            f'check("{next(iter(lab.cells))}")'
-        )
-    return lab
+    return lab if ids & lab.cells.keys() else None
 
 
 def progress(lab: labs.Lab, verdicts: dict[str, Verdict]) -> str:
@@ -110,8 +136,9 @@ def _hint(exercise, verdict):
     first = verdict.findings[0]
     if _located.get(exercise.id) != verdict.findings:
         _located[exercise.id] = verdict.findings
-        array = f", in `{first.name}`" if first.name else ""
-        place = f'part {first.part}, case "{first.about}"{array}'
+        part = f'in the part "{first.part}", ' if len(exercise.parts_points()) > 1 else "in "
+        array = f"; look at `{first.name}`" if first.name else ""
+        place = f'{part}the case "{first.about}"{array}'
         return f"{exercise.title}, where it goes wrong:\n  {place}. Ask again to hear why."
     why = f"known mistake: {verdict.sentence}" if verdict.sentence else f"{first.about}: {described(first)}"
     return f"{exercise.title}, why it goes wrong:\n  {why}"

@@ -7,6 +7,7 @@ here.
 import ast
 from collections.abc import Mapping, Sequence
 
+from tf_kit.grading import ipython
 from tf_kit.grading.exercise import Exercise
 
 # Names by which code could get around every rule about names. No exercise needs them.
@@ -123,8 +124,9 @@ class _Reader(ast.NodeVisitor):
         name = self._dotted(node.value)
         if name:
             for target in node.targets:
-                if isinstance(target, ast.Name):
-                    self._known[target.id] = name
+                bound = target.id if isinstance(target, ast.Name) else ipython.name_by_string(target)
+                if bound:
+                    self._known[bound] = name
 
     def visit_Attribute(self, node):
         if node.attr in _HANDLES:
@@ -142,12 +144,29 @@ class _Reader(ast.NodeVisitor):
                 self._judge(name)
 
     def visit_Subscript(self, node):
+        if self._is_own(node):
+            return
         name = self._dotted(node)
         if name:
             self._judge(name)
         self.generic_visit(node)
 
+    def _is_own(self, node):
+        """Whether an expression is a name of the answer, read or written by a string. Such a name is judged as one."""
+        bound = ipython.names_by_update(node)
+        name = ipython.name_by_string(node)
+        if not bound and not name:
+            return False
+        if name:
+            self._judge(self._known.get(name, name if name in _BARE else ""))
+        if isinstance(node, ast.Call):
+            for each in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                self.visit(each)
+        return True
+
     def visit_Call(self, node):
+        if self._is_own(node):
+            return
         name = self._dotted(node)
         if name:
             self._judge(name)
@@ -175,6 +194,8 @@ class _Reader(ast.NodeVisitor):
         """Find the dotted name that an expression refers to, or ""."""
         if isinstance(node, ast.Name):
             return self._known.get(node.id, "")
+        if own := ipython.name_by_string(node):
+            return self._known.get(own, "")
         if isinstance(node, ast.Attribute):
             owner = self._dotted(node.value)
             return _plain(f"{owner}.{node.attr}") if owner else ""

@@ -16,7 +16,18 @@ _MOST_LINES = 200
 
 
 class Shell:
-    """Stand-in for IPython's shell in the process of an answer, where magics and commands do nothing."""
+    """Stand-in for IPython's shell in the process of an answer, where magics and commands do nothing.
+
+    Args:
+        namespace: names of the answer.
+    """
+
+    def __init__(self, namespace: dict[str, Any]):
+        self.user_ns = self.user_global_ns = namespace
+
+    def push(self, variables: dict[str, Any], interactive: bool = True) -> None:
+        """Define names."""
+        self.user_ns.update(variables)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -100,3 +111,63 @@ def _literal(call):
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
     return code if isinstance(code, str) else None
+
+
+_NAMES = ("globals", "locals", "vars")
+_SHELLS = ("user_ns", "user_global_ns")
+
+
+def name_by_string(node: ast.AST) -> str:
+    """Return the name of the notebook that an expression stands for, as `globals()["rate"]` does; "" for others.
+
+    Example:
+        >>> texts = "globals()['a']", "vars().get('b', 1)", "get_ipython().user_ns['c']", "table['d']", "globals()[e]"
+        >>> [name_by_string(ast.parse(text, mode="eval").body) for text in texts]
+        ['a', 'b', 'c', '', '']
+    """
+    if isinstance(node, ast.Subscript):
+        names, key = node.value, node.slice
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+        if node.func.attr not in ("get", "setdefault", "pop"):
+            return ""
+        names, key = node.func.value, node.args[0]
+    else:
+        return ""
+    if not isinstance(key, ast.Constant) or not isinstance(key.value, str) or not _are_names(names):
+        return ""
+    return key.value
+
+
+def names_by_update(node: ast.AST) -> list[str]:
+    """List the names that a call binds as `globals().update(rate=1)` or `get_ipython().push({"rate": 1})` does.
+
+    Example:
+        >>> names_by_update(ast.parse("globals().update({'a': 1}, b=2)", mode="eval").body)
+        ['a', 'b']
+    """
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return []
+    owner, method = node.func.value, node.func.attr
+    if not (_are_names(owner) if method == "update" else method == "push" and _is_shell(owner)):
+        return []
+    given = node.args[0] if node.args else None
+    keys = given.keys if isinstance(given, ast.Dict) else []
+    found = [each.value for each in keys if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return [*found, *(each.arg for each in node.keywords if each.arg and method == "update")]
+
+
+def _are_names(node):
+    """Whether an expression is the dict of the notebook's names."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in _SHELLS and _is_shell(node.value)
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in _NAMES
+        and not node.args
+        and not node.keywords
+    )
+
+
+def _is_shell(node):
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"

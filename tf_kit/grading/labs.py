@@ -293,20 +293,27 @@ def traces(cells: Sequence[Cell], lab: Lab) -> tuple[int, int]:
     )
 
 
+def exercises() -> dict[str, tuple[Lab, Exercise]]:
+    """Return each exercise of all labs by its id, with its lab."""
+    return {exercise.id: (lab, exercise) for lab in labs() for exercise in lab.exercises.values()}
+
+
+def nearest(id: str) -> str:
+    """Return the id of an exercise that is most similar to a word; "" if none is similar."""
+    return next(iter(difflib.get_close_matches(id, list(exercises()), n=1)), "")
+
+
 def find_exercise(id: str) -> tuple[Lab, Exercise]:
     """Find an exercise by its id, with its lab.
 
     Raises:
         InputError: there is no such exercise. The message names the most similar id.
     """
-    known = {}
-    for lab in labs():
-        for exercise in lab.exercises.values():
-            known[exercise.id] = (lab, exercise)
-    if id in known:
+    known = exercises()
+    if isinstance(id, str) and id in known:
         return known[id]
-    near = difflib.get_close_matches(id, list(known), n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    near = nearest(id) if isinstance(id, str) else ""
+    hint = f"Did you mean {near!r}? " if near else ""
     refuse(
         "exercise",
         "be the id of an exercise, the word in the first line of its cell",

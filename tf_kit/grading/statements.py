@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from tf_kit.grading import ipython
 
+_BY_STRING = re.compile(r"\b(?:globals|locals|vars|get_ipython)\b")
 LONGEST_CELL = 200_000  # characters; no answer needs more, and Python's parser becomes very slow beyond that
 
 # Methods that change their object, wherever they are called; as a whole statement, any method may.
@@ -170,7 +171,9 @@ def statements(source: str, cell: int = 0) -> list[Statement]:
             binds, uses, later = _names(text)
         except SyntaxError:  # `await` outside of a function
             continue
-        binds |= _bound_by_string(node)
+        if _BY_STRING.search(text):
+            own = _by_string(node)
+            binds, uses, later = binds | own[0], uses | own[1], later | own[2]
         found.append(Statement(cell, text, binds, uses, later, _touched(node), node=node))
     return found
 
@@ -222,23 +225,24 @@ def _names(text):
     return frozenset(binds), frozenset(uses), frozenset(later)
 
 
-def _bound_by_string(node):
-    """Find the names that a statement binds as in `globals()["rate"] = 1`.
+def _by_string(node, inside=False):
+    """Find the names that a statement binds, uses, and uses in functions, as in `globals()["rate"] = 1`.
 
     Example:
-        >>> sorted(_bound_by_string(ast.parse("globals()['rate'] = table['other'] = 1").body[0]))
-        ['rate']
+        >>> _by_string(ast.parse("globals()['rate'] = table['other'] = vars()['start']").body[0])
+        ({'rate'}, {'start'}, set())
     """
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    return frozenset(
-        target.slice.value
-        for target in targets
-        if isinstance(target, ast.Subscript)
-        and isinstance(target.slice, ast.Constant)
-        and isinstance(target.slice.value, str)
-        and isinstance(target.value, ast.Call)
-        and getattr(target.value.func, "id", "") in ("globals", "locals", "vars")
-    )
+    binds, uses, later = set(ipython.names_by_update(node)), set(), set()
+    name = ipython.name_by_string(node)
+    if name:
+        writes = not isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+        default = isinstance(node, ast.Call) and node.func.attr == "setdefault"
+        (binds if writes or default else later if inside else uses).add(name)
+    inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    for each in ast.iter_child_nodes(node):
+        for names, more in zip((binds, uses, later), _by_string(each, inside), strict=True):
+            names |= more
+    return binds, uses, later
 
 
 def _touched(node):

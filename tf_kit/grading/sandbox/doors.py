@@ -9,10 +9,12 @@ files to be hidden.
 
 from __future__ import annotations
 
+import collections
 import functools
 import gc
 import importlib
 import importlib.util
+import itertools
 import re
 import sys
 import threading
@@ -193,35 +195,36 @@ def refuse_operations(pattern: re.Pattern[str], refused: Callable[[str], NoRetur
         pattern: types of operations, as `plain` writes them.
         refused: function of the type of an operation that raises.
     """
-    from tensorflow.core.framework import function_pb2, graph_pb2
+    # bound here, since an answer may replace whatever is looked up when it runs
+    matches, words_of, kind_of, text, octets = pattern.fullmatch, _WORD.findall, type, str, bytes
 
-    known: dict[Any, bool] = {}
-    graphs = (function_pb2.FunctionDef, function_pb2.FunctionDefLibrary, graph_pb2.GraphDef)
-
-    def is_refused(operation):
-        if operation not in known:
-            text = operation.decode() if isinstance(operation, bytes) else str(operation)
-            known[operation] = bool(pattern.fullmatch(plain(text)))
-        return known[operation]
-
-    def guard(original, at, inside):
-        def permitted(*head):
-            """Return what runs this operation only, or None. Neither this nor `original` can be reached."""
+    def guard(original, at, inside, kept):
+        def is_permitted(head):
             given = head[at]
-            if type(given) in graphs:  # of which no method is the answer's
-                given = given.SerializeToString()
-            if type(given) not in (str, bytes):
-                return None
-            words = [word.decode() for word in _WORD.findall(given)] if inside else [given]
-            return None if any(map(is_refused, words)) else _sealed(functools.partial(original, *head))
+            kind = kind_of(given)  # an exact type, of which no method is the answer's
+            if kind is not text and kind is not octets:  # a message could be changed after it was read
+                refused("a graph" if inside else "an operation without a name")
+                return False
+            for word in words_of(given) if inside else (given,):
+                word = word if kind is text else word.decode()
+                if matches(word.replace("_", "").lower()) is not None:
+                    refused("a graph" if inside else word)
+                    return False
+            return True
 
-        permitted = _sealed(permitted)
+        restricted = _restricted(original, is_permitted)
+        runs: dict[Any, Any] = {}  # operation -> head of a call, what runs it
 
-        def guarded(*arguments, **options):
-            run = permitted(*arguments[: at + 1])
-            if run is None:
-                refused("a graph" if inside else str(arguments[at]))
-            return run(*arguments[at + 1 :], **options)
+        def guarded(*arguments):
+            head = arguments[: at + 1]
+            if kept:  # what runs an operation of a graph would keep the graph
+                before, run = runs.get(arguments[at], ((), None))
+                if run is None or any(one is not other for one, other in zip(head, before, strict=True)):
+                    run = restricted(head)
+                    runs[arguments[at]] = head, run
+            else:
+                run = restricted(head)
+            return run(*arguments[at + 1 :])
 
         return guarded
 
@@ -231,7 +234,7 @@ def refuse_operations(pattern: re.Pattern[str], refused: Callable[[str], NoRetur
             for name, at in names.items():
                 original = getattr(module, name, None)
                 if original is not None:
-                    setattr(module, name, guard(original, at, inside))
+                    setattr(module, name, guard(original, at, inside, kept=name.startswith("TFE_Py")))
 
 
 _WORD = re.compile(rb"[A-Za-z][A-Za-z0-9_]+")
@@ -253,28 +256,59 @@ def lock(refused: Callable[..., NoReturn]) -> None:
 
 
 def _only_new(create, refused):
-    def permitted(name, origin, *file):
-        if "_pywrap" in name or "pywrap_" in name:
-            return None
-        return _sealed(functools.partial(create, types.SimpleNamespace(name=name, origin=origin), *file))
+    contains = str.__contains__
 
-    permitted = _sealed(permitted)
+    def is_permitted(head):
+        name = head[0].name
+        return not contains(name, "_pywrap") and not contains(name, "pywrap_")
+
+    restricted = _restricted(create, is_permitted)
 
     def create_dynamic(spec, *file):
-        run = permitted(str.__str__(spec.name), str.__str__(spec.origin), *file)
-        if run is None:
+        copied = types.SimpleNamespace(name=str.__str__(spec.name), origin=str.__str__(spec.origin))
+        try:
+            run = restricted((copied, *file))
+        except IndexError:
             refused()
         return run()
 
     return create_dynamic
 
 
-def _sealed(function):
-    """Wrap a function so that it can be called, but not be found by attributes, closures or frames.
+def _restricted(function, is_permitted):
+    """Make a function that restricts another one to calls which begin with given arguments, if they are permitted.
 
-    The frame of a Python function shows what it calls, to a conversion that runs below it or in a traceback; the
-    wrapper of `functools.lru_cache` has no frame, and without `__wrapped__` shows nothing.
+    All steps are of compiled code, but for `is_permitted`. So no frame, no closure and no attribute shows `function`:
+    not to code that runs below (a conversion, a finalizer, the handler of a signal), not in a traceback, not to another
+    thread. What is returned can be called with the rest of the arguments, and shows nothing either.
+
+    Args:
+        function: the function.
+        is_permitted: function of a tuple of arguments. It must look up nothing that an answer can replace.
+
+    Example:
+        >>> add = _restricted(max, lambda head: head[0] > 2)
+        >>> add((3,))(7)
+        7
     """
-    made = functools.lru_cache(maxsize=0)(function)
-    vars(made).pop("__wrapped__", None)
-    return made
+    heads: collections.deque[tuple[Any, ...]] = collections.deque()
+    permitted = filter(is_permitted, iter(heads.popleft, None))
+    made = map(_sealed, itertools.starmap(functools.partial(functools.partial, function), permitted))
+    take, lock = _sealed(functools.partial(next, made)), threading.Lock()
+
+    def restricted(head):
+        with lock:
+            heads.append(head)
+            return take()  # IndexError if it is not permitted
+
+    return restricted
+
+
+# Wraps a function so that it can be called, but not be found by attributes: the wrapper of `functools.lru_cache`, which
+# is compiled and, made directly, has no `__wrapped__`.
+_sealed = functools.partial(
+    functools._lru_cache_wrapper,  # type: ignore[attr-defined]
+    maxsize=0,
+    typed=False,
+    cache_info_type=tuple,
+)

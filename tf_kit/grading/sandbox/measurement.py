@@ -3,6 +3,7 @@
 Nothing in this module knows the expected values.
 """
 
+import functools
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,8 @@ LARGEST_OUTPUT = 4 << 20  # bytes of one case
 
 def execute(code: str, name: str = "__main__") -> dict[str, Any] | Failure:
     """Run the code of an answer. Returns its namespace, or a `Failure` if the code raised."""
-    namespace = {"__name__": name, "__builtins__": __builtins__, "display": _display, "get_ipython": Shell}
+    namespace = {"__name__": name, "__builtins__": __builtins__, "display": _display}
+    namespace["get_ipython"] = functools.partial(Shell, namespace)
     try:
         exec(compile(code, CELL, "exec"), namespace)
     except BaseException as error:
