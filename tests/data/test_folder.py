@@ -119,6 +119,27 @@ def test_unshuffled_stream_equals_the_array(flat, classes, split):
         np.testing.assert_array_equal(np.concatenate(batches), part.x if len(part) else part.unlabelled_x)
 
 
+def test_images_that_are_kept_are_decoded_once(flat, monkeypatch):
+    found, decoded = folder.scan(flat), []
+    decode = folder.decode
+    monkeypatch.setattr(
+        folder, "decode", lambda file, shape: decoded.append(file.name) or decode(file, shape)
+    )
+    order = {"batch_size": 5, "seed": 0, "first_epoch": 0, "epochs": 3, "shuffle": True}
+
+    def batches(**options):
+        return [x.numpy() for x in folder.batches(found, np.arange(len(found)), **order, **options)]
+
+    kept = {}
+    for one, other in zip(batches(kept=kept), batches(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(decoded) == 4 * len(found) == 4 * len(kept)
+    assert {image.dtype.name for image in kept.values()} == {"uint8"}
+    monkeypatch.setattr(folder, "memory_bytes", lambda: 8 * len(found) * int(np.prod(found.shape)))
+    assert folder.fits_as_bytes(found, np.arange(len(found)))
+    assert not folder.fits_as_bytes(found, np.arange(len(found) + 1))
+
+
 def test_stream_is_resumable(flat):
     whole = list(stream(str(flat), batch_size=3, epochs=3))
     tail = list(stream(str(flat), batch_size=3, epochs=3, first_epoch=2))

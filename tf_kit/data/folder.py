@@ -276,6 +276,7 @@ def batches(
     first_epoch: int,
     shuffle: bool,
     with_labels: bool = True,
+    kept: dict[bytes, np.ndarray] | None = None,
 ) -> Dataset:
     """Stream minibatches of some images, decoded as they are needed; the arguments are those of `stream`.
 
@@ -285,6 +286,8 @@ def batches(
         folder: the images, from `scan`.
         indices: indices of the images to read.
         with_labels: whether to return the classes, if the images have some. Defaults to True.
+        kept: where the decoded images are kept, uint8 by file name, so that later epochs need not decode them again;
+            see `fits_as_bytes`. Defaults to None, nowhere.
 
     Returns:
         `tf.data.Dataset` of `(x, y)`, or of `x` without classes.
@@ -303,9 +306,16 @@ def batches(
     labels = folder.y[indices].astype("int64") if with_labels and folder.y is not None else None
     stream = minibatches(tf.constant(list(names)), labels, shuffle=shuffle, **order)
 
+    def read_image(name):
+        image = None if kept is None else kept.get(name)
+        if image is None:
+            image = decode(Path(os.fsdecode(name)), folder.shape)
+            if kept is not None:
+                kept[name] = image
+        return image
+
     def read_batch(names):
-        images = [decode(Path(os.fsdecode(name)), folder.shape) for name in names]
-        return np.stack(images).astype("float32") / np.float32(255)
+        return np.stack([read_image(name) for name in names]).astype("float32") / np.float32(255)
 
     def read_names(names, *labels):
         x = tf.numpy_function(read_batch, [names], tf.float32, stateful=False)
@@ -313,6 +323,11 @@ def batches(
         return (x, *labels) if labels else x
 
     return stream.map(read_names, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def fits_as_bytes(folder: Folder, indices: np.ndarray) -> bool:
+    """Return whether some images of a folder, one byte per value, need at most an eighth of the memory."""
+    return len(indices) * int(np.prod(folder.shape)) <= memory_bytes() // 8
 
 
 @contextlib.contextmanager

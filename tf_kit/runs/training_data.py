@@ -163,15 +163,17 @@ def _of_folder(found, supervised, partly, labels, batch_size, seed):
         used, told = shown if supervised else train, np.where(known, found.y, -1)
     y = None if told is None else told[used].astype("int64")
     held = {"train": train, "val": val}
+    kept: dict[bytes, np.ndarray] | None = {} if folder.fits_as_bytes(found, used) else None
 
     def watched(part, most):
         few = _few(found, held[part], most)
         return folder.split_of(found, few, folder.read_images(found, few))
 
     def stream(first_epoch, epochs, seed=seed) -> Dataset:
-        order = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "shuffle": True}
+        order: dict[str, Any] = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "shuffle": True}
         seen = dataclasses.replace(found, y=told)
-        return folder.batches(seen, used, batch_size=batch_size, with_labels=told is not None, **order)
+        order |= {"batch_size": batch_size, "kept": kept}
+        return folder.batches(seen, used, with_labels=told is not None, **order)
 
     size_bytes = 4 * len(used) * int(np.prod(found.shape))
     x = None if size_bytes > STREAM_ABOVE_BYTES else folder.read_images(found, used)
