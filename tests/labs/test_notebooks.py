@@ -1,5 +1,7 @@
 """Student notebooks: they are generated from the current sources and contain no solutions."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -48,3 +50,12 @@ def test_check_is_a_function():
     """In a new process, because importing a submodule of that name would bind the module in its place."""
     code = "from tf_kit.grading import check; assert callable(check), check"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_first_cell_starts_tensorflow_without_a_line_of_log():
+    first = nbformat.read(LABS[0].notebook_path, as_version=4).cells[0].source
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
+    code = re.sub(r"(?m)^( *)%pip.*", r"\1raise", first) + "\nimport keras\nkeras.ops.ones(3)"
+    done = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from tf_kit.grading.exercise import Exercise
     from tf_kit.grading.labs import Lab
 
-INSTALL = """# In an environment without the kit, such as a fresh Colab, this installs it.
+INSTALL = """# In an environment without the kit, such as a fresh Colab, this installs it. Then it starts TensorFlow.
 try:
     import tf_kit
 except ModuleNotFoundError:
-    %pip install --quiet {requirement}"""
+    %pip install --quiet {requirement}
+
+from tf_kit.grading import start_quietly
+
+start_quietly()  # TensorFlow, without its log"""
 REQUIREMENT = "tf-kit"
 OWN_LAB = """
 
