@@ -154,6 +154,18 @@ def test_format_without_its_packages_names_the_command_that_installs_them(run, m
         runs.export(run, "onnx")
 
 
+@pytest.mark.parametrize(
+    ("found", "difference"), [([300, 0.503], 1e-5), ([303, 0.5], 1e-2), ([300.0], np.inf)]
+)
+def test_difference_is_relative_to_the_largest_output_of_an_image(found, difference):
+    """A residual network whose embeddings reach 300 rounds all of them in the fifth decimal."""
+    outputs = np.array([[300.0, 0.5]] * 4)
+    measured = runs.exporting._difference(
+        lambda x, training: outputs, (2, 2, 1), lambda path, x: np.array([found] * 4), None, None
+    )
+    assert measured == pytest.approx(difference)
+
+
 def test_other_outputs_are_refused_and_leave_no_file(run, tmp_path, monkeypatch):
     monkeypatch.setitem(runs.exporting._RUN, "savedmodel", lambda path, x: np.full((4, 2), 0.5, "float32"))
     with pytest.raises(InputError, match="must give the outputs of the run within 1e-05"):

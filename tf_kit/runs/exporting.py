@@ -62,8 +62,9 @@ class Exported:
 
     Args:
         path: its file, or folder for a SavedModel.
-        difference: largest difference between its outputs and those of the run on random images, relative where they
-            exceed 1; None if the package that runs it is not installed.
+        difference: largest difference between its outputs and those of the run on random images, relative to the
+            largest output of the image where that exceeds 1, since rounding grows with it; None if the package that
+            runs it is not installed.
         runtime: the program that was used for it, or the package that is missing.
     """
 
@@ -281,7 +282,8 @@ def _difference(model, shape, run, path, runtime):
     wanted = ops.convert_to_numpy(model(x, training=False))
     if found.shape != wanted.shape:
         return float("inf")
-    return float(np.max(np.abs(found - wanted) / np.maximum(1, np.abs(wanted))))
+    largest = np.max(np.abs(wanted), axis=1, keepdims=True)
+    return float(np.max(np.abs(found - wanted) / np.maximum(1, largest)))
 
 
 @contextlib.contextmanager
