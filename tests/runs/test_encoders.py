@@ -1,5 +1,6 @@
 """Encoders of a run by name: residual networks, models of `keras.applications`, and Keras files."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from tf_kit import networks
 from tf_kit.errors import InputError
 from tf_kit.runs import encoders
 from tf_kit.runs.classification import finetune_run
+from tf_kit.runs.embedding import embed
+from tf_kit.runs.exporting import TOLERANCE, export
 from tf_kit.runs.prediction import predict
 from tf_kit.runs.pretraining import pretrain
 
@@ -135,24 +138,38 @@ def folder(tmp_path):
     return tmp_path / "pictures"
 
 
+def sum_in_a_new_process(file):
+    """Sum of the outputs of a saved encoder for a grey image, after `import tf_kit` alone."""
+    code = (
+        "import sys, numpy as np, keras, tf_kit\n"
+        "encoder = keras.models.load_model(sys.argv[1])\n"
+        "print(float(np.sum(encoder(np.full((1, 32, 32, 3), 0.5, 'float32')))))\n"
+    )
+    words = [sys.executable, "-c", code, str(file)]
+    return float(subprocess.run(words, capture_output=True, text=True, check=True, timeout=300).stdout)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["resnet18", "keras:MobileNet", "FILE"])
-def test_a_run_is_used_in_a_fresh_process_fine_tuned_and_predicts(kind, folder, tmp_path):
+def test_a_run_is_used_by_every_command(kind, folder, tmp_path):
+    """Loaded, fine-tuned next to its twin from scratch, for classes and embeddings, in the installed formats."""
     if kind == "FILE":
         network = networks.cnn((8,), units=(6,), num_classes=None, input_shape=RGB)
         network.save(tmp_path / "mine.keras")
         kind = str(tmp_path / "mine.keras")
     run, chosen = tmp_path / "run", {"epochs": 1, "batch_size": 8, "seed": 0}
     pretrain("simclr", str(folder), run, encoder=kind, monitor_every=0, **chosen)
-    code = (
-        "import sys, numpy as np, keras, tf_kit\n"
-        "encoder = keras.models.load_model(sys.argv[1])\n"
-        "print(float(np.sum(encoder(np.full((1, 32, 32, 3), 0.5, 'float32')))))\n"
-    )
-    words = [sys.executable, "-c", code, str(run / "encoder.keras")]
-    there = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300).stdout
     here = keras.models.load_model(run / "encoder.keras")(np.full((1, *RGB), 0.5, "float32"))
-    np.testing.assert_allclose(float(there), np.sum(here), rtol=1e-4)
-    finetune_run(run, epochs=1, batch_size=8, out=tmp_path / "tuned")
+    if kind == "resnet18":  # the one with most classes of the kit
+        assert sum_in_a_new_process(run / "encoder.keras") == pytest.approx(float(np.sum(here)), rel=1e-4)
+    results = finetune_run(run, epochs=1, batch_size=8, out=tmp_path / "tuned", compare=True)
+    assert 0 <= results["from_scratch"]["error"]["test"] <= 100
+    assert all((each / "report.html").is_file() for each in (run, tmp_path / "tuned"))
     predicted = predict(tmp_path / "tuned", folder)
     np.testing.assert_allclose(np.sum(predicted.probabilities, axis=1), np.ones(40), rtol=1e-5)
+    assert embed(run, folder).x.shape == (40, here.shape[1])
+    assert export(tmp_path / "tuned").difference <= TOLERANCE
+    if importlib.util.find_spec("tf2onnx") and importlib.util.find_spec("onnxruntime"):
+        assert export(tmp_path / "tuned", "onnx").difference <= TOLERANCE
+    if importlib.util.find_spec("ai_edge_litert"):
+        assert export(tmp_path / "tuned", "litert").difference <= TOLERANCE
