@@ -31,6 +31,9 @@ def check_config(factory, encoder=encoder):
         assert type(again) is type(model)
         assert again.get_config() == model.get_config()
         assert again.seed == 3
+    changed = {**model.get_config(), "dtype": "mixed_bfloat16", "trainable": False}
+    again = type(model).from_config(type(model).from_config(changed).get_config())
+    assert (again.dtype_policy.name, again.trainable) == ("mixed_bfloat16", False)
 
 
 def check_saving(factory, x, path, encoder=encoder):
