@@ -105,7 +105,7 @@ NAMES = {
     "training": "Trainer strategy",
     "pretraining": "Autoencoder DenoisingAutoencoder RBM DeepBeliefNetwork Supervised pretrain_greedily "
     "MaskedAutoencoder MaskedTokens MaskedVectors PatchEncoder TokenEncoder SimCLR BYOL BarlowTwins VICReg nt_xent "
-    "barlow_twins vicreg byol SimSiam NNCLR SupCon LeJEPA simsiam nnclr supcon lejepa sigreg finetune "
+    "barlow_twins vicreg byol SimSiam NNCLR SupCon LeJEPA DINO dino simsiam nnclr supcon lejepa sigreg finetune "
     "linear_probe knn_accuracy",
     "scaling": "strategy split traffic_bill check_replicas prune quantize distill energy_bill",
     "grading": "check labs.find selftest.solved notebooks.student_notebook",
@@ -258,6 +258,8 @@ pretraining.NNCLR(pictures, augment=augment, queue_size=512)
 pretraining.SupCon(pictures, augment=augment, temperature=0.1)
 pretraining.LeJEPA(pictures, augment=augment, num_directions=64)
 pretraining.lejepa(x, x)
+pretraining.DINO(pictures, augment=augment, local_views=4)
+pretraining.dino(x, x)
 pretraining.sigreg(x, x.T)
 pretraining.simsiam(x, x)
 pretraining.nnclr(x, x)

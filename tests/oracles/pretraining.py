@@ -210,6 +210,18 @@ def byol(prediction, target):
     return sum(2 - 2 * cosine(p, z) for p, z in zip(prediction, target, strict=True)) / len(prediction)
 
 
+def dino(student, teacher, center, temperature, teacher_temperature):
+    """Caron et al. 2021, the function H of algorithm 1, one example and one prototype at a time."""
+    total = 0.0
+    for s, t in zip(student, teacher, strict=True):
+        t = [each - c for each, c in zip(t, np.broadcast_to(center, t.shape), strict=True)]
+        theirs = [math.exp((each - max(t)) / teacher_temperature) for each in t]
+        whole = math.log(sum(math.exp((each - max(s)) / temperature) for each in s)) + max(s) / temperature
+        for own, their in zip(s, theirs, strict=True):
+            total -= their / sum(theirs) * (own / temperature - whole)
+    return total / len(student)
+
+
 def simsiam(prediction, target):
     """Chen and He 2021, equation 1: the mean of −cos over examples."""
     return sum(-cosine(p, z) for p, z in zip(prediction, target, strict=True)) / len(prediction)

@@ -24,6 +24,7 @@ JOINT = {
     "BarlowTwins": pretraining.BarlowTwins,
     "VICReg": pretraining.VICReg,
     "LeJEPA": pretraining.LeJEPA,
+    "DINO": pretraining.DINO,
 }
 
 

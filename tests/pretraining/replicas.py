@@ -26,6 +26,7 @@ from support.twins import wrong_twin
 from tf_kit import keras_internals, networks, optimizers, regularization, scaling
 from tf_kit.pretraining import (
     BYOL,
+    DINO,
     NNCLR,
     RBM,
     Autoencoder,
@@ -153,6 +154,7 @@ METHODS = {  # name → (model, optimizer, inputs, targets)
     "supcon": (lambda: joint(SupCon), lambda **kw: SGD(0.02, **kw), X, np.where(Y < 2, Y, -1)),
     "barlow": (lambda: joint(BarlowTwins, (6, 4)), lambda **kw: SGD(0.02, **kw), X, None),
     "vicreg": (lambda: joint(VICReg), lambda **kw: SGD(0.02, **kw), X, None),
+    "dino": (lambda: joint(DINO, num_prototypes=8), lambda **kw: SGD(0.5, **kw), X, None),
     "lejepa": (lambda: joint(LeJEPA, num_directions=16), lambda **kw: SGD(0.02, **kw), X, None),
     "finetune": (finetune, lambda **kw: SGD(0.1, momentum=0.9, **kw), IMAGES, Y),
     "probe": (lambda: linear_probe(finetune().encoder, 3), lambda **kw: ADAM(0.01, **kw), IMAGES, Y),
@@ -422,6 +424,7 @@ TOLERANCES = {
     "half_precision": 2e-4,
     "not_a_number": 2e-4,
     "barlow": 5e-6,  # its correlations divide by small deviations; measured: 1.6e-6 in the History
+    "dino": 5e-6,  # its scores are divided by a temperature of 0.04; measured: 1.3e-6
     "nnclr": 5e-6,  # its similarities are divided by a temperature of 0.1; measured: 2.0e-6
     "compiled_views": 5e-6,  # also Barlow Twins
     "masked_images": 5e-6,  # its layer norms divide by small deviations; measured: 1.1e-6

@@ -9,6 +9,7 @@ from support.pretrainer import check_form, check_pretrainer, encoder
 from tf_kit import data, regularization
 from tf_kit.pretraining import (
     BYOL,
+    DINO,
     NNCLR,
     RBM,
     Autoencoder,
@@ -96,6 +97,7 @@ def hidden_tokens(encoder, seed):
         (joint(BarlowTwins), encoder),
         (joint(VICReg), encoder),
         (joint(LeJEPA), encoder),
+        (joint(DINO), encoder),
         (MaskedVectors, encoder),
         pytest.param(MaskedAutoencoder, patch_encoder, marks=pytest.mark.slow),
         pytest.param(hidden_tokens, token_encoder, marks=pytest.mark.slow),

@@ -22,6 +22,7 @@ CHANGED = {  # an option of each method, with a value that is not its default
     "supcon": {"temperature": 0.2},
     "barlow": {"redundancy_weight": 0.01},
     "vicreg": {"covariance_weight": 4.0},
+    "dino": {"local_views": 1, "num_prototypes": 64, "teacher_temperature": 0.05},
     "lejepa": {"normality_weight": 0.2, "num_directions": 64},
     "mae": {"decoder_width": 8, "decoder_heads": 2},
     "masked": {"mask_ratio": 0.3},

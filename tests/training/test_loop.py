@@ -73,6 +73,7 @@ TRAINERS = {
     "BarlowTwins": (lambda: joint(pretraining.BarlowTwins), IMAGES, None),
     "VICReg": (lambda: joint(pretraining.VICReg), IMAGES, None),
     "LeJEPA": (lambda: joint(pretraining.LeJEPA), IMAGES, None),
+    "DINO": (lambda: joint(pretraining.DINO), IMAGES, None),
     "MaskedVectors": (lambda: pretraining.MaskedVectors(encoder()), VECTORS, None),
     "MaskedAutoencoder": (
         lambda: pretraining.MaskedAutoencoder(pretraining.PatchEncoder(patch_size=2, width=8, depth=1)),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tf_kit.pretraining.greedy import Supervised as Supervised
     from tf_kit.pretraining.greedy import pretrain_greedily as pretrain_greedily
     from tf_kit.pretraining.joint_embedding import BYOL as BYOL
+    from tf_kit.pretraining.joint_embedding import DINO as DINO
     from tf_kit.pretraining.joint_embedding import NNCLR as NNCLR
     from tf_kit.pretraining.joint_embedding import BarlowTwins as BarlowTwins
     from tf_kit.pretraining.joint_embedding import BatchObjective as BatchObjective
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tf_kit.pretraining.joint_embedding import projection_head as projection_head
     from tf_kit.pretraining.joint_embedding.barlow_twins import barlow_twins as barlow_twins
     from tf_kit.pretraining.joint_embedding.byol import byol as byol
+    from tf_kit.pretraining.joint_embedding.dino import dino as dino
     from tf_kit.pretraining.joint_embedding.lejepa import lejepa as lejepa
     from tf_kit.pretraining.joint_embedding.lejepa import sigreg as sigreg
     from tf_kit.pretraining.joint_embedding.nnclr import nnclr as nnclr
@@ -61,6 +63,7 @@ else:  # hidden from type checkers, which would accept any name if there were a 
             "tf_kit.pretraining.greedy": ("Supervised", "pretrain_greedily"),
             "tf_kit.pretraining.joint_embedding": (
                 "BYOL",
+                "DINO",
                 "NNCLR",
                 "BarlowTwins",
                 "BatchObjective",
@@ -72,6 +75,7 @@ else:  # hidden from type checkers, which would accept any name if there were a 
                 "VICReg",
                 "barlow_twins",
                 "byol",
+                "dino",
                 "lejepa",
                 "nnclr",
                 "nt_xent",

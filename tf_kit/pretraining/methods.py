@@ -111,6 +111,32 @@ class BYOLOptions(JointEmbeddingOptions):
 
 
 @dataclasses.dataclass(frozen=True)
+class DINOOptions(JointEmbeddingOptions):
+    """Options of `DINO`."""
+
+    subject = "DINO"
+
+    local_views: int = option(2, "Views of a small part of the image, next to two of most of it", at_least=0)
+    num_prototypes: int = option(512, "Directions to which views are assigned", at_least=1)
+    temperature: float = option(0.1, "Temperature τ of the student's assignments", above=0)
+    teacher_temperature: float = option(
+        0.04, "Temperature of the teacher's assignments; the smaller, the sharper", above=0
+    )
+    momentum: float = option(
+        0.99,
+        "Share ρ of itself that the teacher keeps in each step; 1 never changes it",
+        at_least=0,
+        at_most=1,
+    )
+    center_momentum: float = option(
+        0.9,
+        "Share of itself that the center of the teacher's scores keeps in each step",
+        at_least=0,
+        at_most=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class SimSiamOptions(JointEmbeddingOptions):
     """Options of `SimSiam`."""
 
@@ -470,6 +496,14 @@ METHODS = {
         "predicts what a slow copy of itself makes of the other view",
         BYOLOptions,
         example="--momentum 0.996",
+        **_VIEWS,
+    ),
+    "dino": Method(
+        "DINO",
+        "DINO",
+        "predicts how a slow copy of itself sorts whole views, from parts of the image too",
+        DINOOptions,
+        example="--local-views 4",
         **_VIEWS,
     ),
     "simsiam": Method(

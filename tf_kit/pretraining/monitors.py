@@ -198,7 +198,7 @@ class CollapseMonitor(_Monitor):
 def embeddings_of(
     model: Pretrainer, x: ArrayLike, batch_size: int = 1024
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Compute the embeddings of the two views of `x` that the model draws in step 0, (n, d) each, in inference mode.
+    """Compute the embeddings of the first two views of `x` in step 0, (n, d) each, in inference mode.
 
     Args:
         model: pretrainer. Without views it gives the representation of `x`, and None for the second view. If its
@@ -218,4 +218,4 @@ def embeddings_of(
         views = model.views(part, ExampleRandom(model.seed, 0, len(part), first, len(x)))
         parts.append(ops.convert_to_numpy(model.embed(views)))
     z = np.concatenate(parts)
-    return z[::2], z[1::2]
+    return z[:: model.num_views], z[1 :: model.num_views]

@@ -107,7 +107,8 @@ def draw_results(folder: Path, trained: Sequence[Pretrainer], x: np.ndarray) -> 
         save("reconstructions", (shown, first.reconstruct(shown)), title)
     elif isinstance(first, JointEmbedding):
         views = keras.ops.convert_to_numpy(first.views(shown, ExampleRandom(first.seed, 0, len(shown))))
-        save("views", (shown, views[0::2], views[1::2]), "images, and two views of each")
+        rows = [views[view :: first.num_views] for view in range(first.num_views)]
+        save("views", (shown, *rows), f"images, and {len(rows)} views of each")
     if isinstance(first, RBM):
         network = DeepBeliefNetwork(trained)
         samples = network.sample(40, num_steps=200, start=np.resize(x, (40, *x.shape[1:])), seed=first.seed)

@@ -11,7 +11,18 @@ from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
 from tf_kit import pretraining
-from tf_kit.pretraining import barlow_twins, byol, lejepa, nnclr, nt_xent, sigreg, simsiam, supcon, vicreg
+from tf_kit.pretraining import (
+    barlow_twins,
+    byol,
+    dino,
+    lejepa,
+    nnclr,
+    nt_xent,
+    sigreg,
+    simsiam,
+    supcon,
+    vicreg,
+)
 from tf_kit.pretraining.joint_embedding import embeddings as shared
 from tf_kit.pretraining.joint_embedding import nearest
 
@@ -29,6 +40,7 @@ class Fixed:
 LOSSES = {  # name → arguments, none of them 1
     "nt_xent": {"temperature": 0.3},
     "byol": {},
+    "dino": {"center": 0.0, "temperature": 0.7, "teacher_temperature": 0.4},
     "simsiam": {},
     "nnclr": {"temperature": 0.3},
     "supcon": {"y": None, "temperature": 0.3},
@@ -41,6 +53,7 @@ MODULES = {
     for name, file in {
         "nt_xent": "simclr",
         "byol": "byol",
+        "dino": "dino",
         "simsiam": "simsiam",
         "nnclr": "nnclr",
         "supcon": "supcon",
@@ -50,7 +63,7 @@ MODULES = {
     }.items()
 }
 EVERY = {name: getattr(pretraining, name) for name in MODULES}
-CONSTANT = {"byol": 1, "simsiam": 1, "nnclr": 0}  # which of the two arrays gets no gradient
+CONSTANT = {"byol": 1, "dino": 1, "simsiam": 1, "nnclr": 0}  # which of the two arrays gets no gradient
 every_loss = pytest.mark.parametrize("name", EVERY)
 
 
@@ -180,7 +193,22 @@ def check_no_normality(module):
     np.testing.assert_allclose(module.lejepa(z, z, 1.0, 4, Fixed()), module.sigreg(z, directions), rtol=1e-12)
 
 
+def check_equal_scores(module):
+    """With equal scores of the student every prototype costs log k; with a sharp teacher the chosen one counts."""
+    scores = np.array([[4.0, 1.0, -2.0], [0.0, 5.0, 1.0]])
+    np.testing.assert_allclose(module.dino(0 * scores, scores), math.log(3), rtol=1e-12)
+    chosen = -np.mean([2 * max(row) - np.log(np.exp(2 * row).sum()) for row in scores])
+    np.testing.assert_allclose(module.dino(scores, scores, 0.0, 0.5, 1e-3), chosen, rtol=1e-12)
+    center = np.array([1.0, -2.0, 3.0])
+    np.testing.assert_allclose(
+        module.dino(scores, scores + center, center, 0.5, 0.3),
+        module.dino(scores, scores, 0.0, 0.5, 0.3),
+        rtol=1e-12,
+    )
+
+
 CLOSED = [
+    check_equal_scores,
     check_shrunk_embeddings,
     check_no_normality,
     check_equal_embeddings,
@@ -222,6 +250,9 @@ def test_closed_case(check):
         ("nt_xent", "ops.sum(ops.square(z), axis=-1, keepdims=True)", "ops.sum(ops.square(z), axis=0, keepdims=True)"),
         ("byol", "p - unit(ops.stop_gradient(target))", "p + unit(ops.stop_gradient(target))"),
         ("byol", "ops.sum(ops.square(difference", "ops.mean(ops.square(difference"),
+        ("dino", "log_softmax(student / temperature)", "log_softmax(student)"),
+        ("dino", "- center) / teacher_temperature", "- center)"),
+        ("dino", "return -ops.mean(ops.sum(p", "return -ops.mean(ops.mean(p"),
         ("simsiam", "byol_of_each(prediction, target) / 2 - 1", "byol_of_each(prediction, target) - 1"),
         ("nnclr", "unit(neighbor)) / temperature", "unit(neighbor)) * temperature"),
         ("nnclr", "ops.transpose(unit(every))", "ops.transpose(every)"),
@@ -255,6 +286,12 @@ def test_wrong_twin(name, right, wrong):
         check_value(twin_of(name, right, wrong), name)
 
 
+def test_wrong_twin_adds_the_center():
+    right = "ops.stop_gradient(teacher) - center"
+    with pytest.raises(AssertionError, match="Not equal"):
+        check_equal_scores(twin_of("dino", right, right.replace("-", "+")))
+
+
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
@@ -273,7 +310,7 @@ def test_wrong_twin_has_another_gradient(name, right, wrong):
         check_gradient(wrong_twin(MODULES[name], right, wrong), name)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "nnclr"])
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("nnclr", "dino")])
 def test_is_symmetric_in_the_views(name):
     za, zb = embeddings()
     np.testing.assert_allclose(EVERY[name](za, zb), EVERY[name](zb, za), rtol=1e-12)
@@ -349,6 +386,7 @@ def test_half_precision_inputs_give_float32(name):
         (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 1))), r"shapes \(3, 2\) and \(3, 1\)"),
         (lambda: barlow_twins(np.ones((3, 2)), np.ones((3, 2)), -1), "redundancy_weight=-1"),
         (lambda: vicreg(np.ones((3, 2)), np.ones((3, 2, 1))), r"shapes \(3, 2\) and \(3, 2, 1\)"),
+        (lambda: dino(np.ones((3, 2)), np.ones((3, 2)), temperature=0), "temperature=0"),
         (lambda: lejepa(np.ones((3, 2)), np.ones((3, 2)), 1.5), "normality_weight=1.5"),
         (lambda: lejepa(np.ones((3, 2)), np.ones((3, 2)), num_directions=0), "num_directions=0"),
         (lambda: sigreg(np.ones((3, 2)), np.ones((3, 2))), r"shapes \(3, 2\) and \(3, 2\)"),

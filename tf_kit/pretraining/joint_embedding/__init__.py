@@ -3,11 +3,12 @@
 A constant embedding would agree as well. Each method prevents it differently: by negatives, the other examples of the
 batch (`SimCLR`, `NNCLR`, `SupCon`), by features that vary and are not redundant (`BarlowTwins`, `VICReg`), by
 embeddings that are normally distributed (`LeJEPA`), or by targets that are not trained: those of a slow teacher
-(`BYOL`), or of the network itself (`SimSiam`).
+(`BYOL`, `DINO`), or of the network itself (`SimSiam`).
 """
 
 from tf_kit.pretraining.joint_embedding.barlow_twins import BarlowTwins, barlow_twins
 from tf_kit.pretraining.joint_embedding.byol import BYOL, byol
+from tf_kit.pretraining.joint_embedding.dino import DINO, dino
 from tf_kit.pretraining.joint_embedding.frame import BatchObjective, JointEmbedding
 from tf_kit.pretraining.joint_embedding.lejepa import LeJEPA, lejepa, sigreg
 from tf_kit.pretraining.joint_embedding.nnclr import NNCLR, nearest, nnclr
@@ -19,6 +20,7 @@ from tf_kit.pretraining.joint_embedding.vicreg import VICReg, vicreg
 
 __all__ = [
     "BYOL",
+    "DINO",
     "NNCLR",
     "BarlowTwins",
     "BatchObjective",
@@ -30,6 +32,7 @@ __all__ = [
     "VICReg",
     "barlow_twins",
     "byol",
+    "dino",
     "lejepa",
     "nearest",
     "nnclr",

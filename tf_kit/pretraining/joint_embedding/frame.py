@@ -109,6 +109,11 @@ class JointEmbedding(Pretrainer):
         raise NotImplementedError
 
     @property
+    def num_views(self) -> int:
+        """Views of each example; a subclass that makes more overrides it together with `views`."""
+        return 2
+
+    @property
     def input_range(self) -> InputRange | None:
         scales_itself = any(
             isinstance(layer, keras.layers.Rescaling) or hasattr(layer, "adapt")
@@ -144,19 +149,22 @@ class JointEmbedding(Pretrainer):
         x = ops.repeat(ops.convert_to_tensor(x), 2, axis=0)
         if self.augment is None:
             return x
+        first = self.num_views * random.step
+        keys = [example_keys(random.seed, first + view, random.index) for view in (0, 1)]
+        with without_gradients():
+            return self._augmented(x, ops.reshape(ops.stack(keys, axis=1), (-1, 2)))  # (1)
+
+    def _augmented(self, x, keys):
         if self.draws_by_itself:
             return self.augment(x, training=True)
-        keys = [example_keys(random.seed, 2 * random.step + view, random.index) for view in (0, 1)]
-        augment = getattr(self.augment, "augment", self.augment)
-        with without_gradients():
-            return augment(x, ops.reshape(ops.stack(keys, axis=1), (-1, 2)))  # (1)
+        return getattr(self.augment, "augment", self.augment)(x, keys)
 
     def embed(self, x: ArrayLike, training: bool = False) -> Tensor:
         """Compute the embeddings z of inputs, equation (2), (n, d), at least float32."""
         x = ops.convert_to_tensor(x)
         self.build_for(x)
         if training and self.chunk_size is not None:
-            r = encode_in_chunks(self.encoder, x, 2 * self.chunk_size)
+            r = encode_in_chunks(self.encoder, x, self.num_views * self.chunk_size)
         else:
             r = self.encoder(x, training=training)
         return widened(self.projector(r, training=training))  # (2)
@@ -168,10 +176,10 @@ class JointEmbedding(Pretrainer):
         return {"loss": self.loss_of_each(z, views, random, training)}, None
 
     def embedded_views(self, x: Tensor, random: ExampleRandom, training: bool) -> tuple[Tensor, Tensor]:
-        """Make the views of a batch, (2n, …), and their embeddings, (n, 2, d)."""
+        """Make the views of a batch, (2n, …), and their embeddings, (n, 2, d); a method may have more views."""
         views = self.views(x, random)
         z = self.embed(views, training=training)
-        return views, ops.reshape(z, (-1, 2, z.shape[-1]))
+        return views, ops.reshape(z, (-1, self.num_views, z.shape[-1]))
 
     def _refuse_unsupported_on_replicas(self):
         super()._refuse_unsupported_on_replicas()
