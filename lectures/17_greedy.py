@@ -28,7 +28,8 @@ SECONDS = 90
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    data: str = lectures.option("mnist or digits", "Data set; of several, the first that is prepared.")
+    examples: int = lectures.option(2500, "Largest number of images to learn from.")
     depths: int = lectures.option(4, "Largest number of hidden layers, 1 or more.")
     every: int = lectures.option(
         1, "Step from one depth to the next, starting at one hidden layer; 1 or more."
@@ -40,17 +41,18 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(every=3, seeds=1, pretrain_epochs=10, epochs=10)
+        return cls(data="digits", every=3, seeds=1, pretrain_epochs=10, epochs=10)
 
 
 # %%
 def run(config):
     depths = range(1, config.depths + 1, config.every)
-    splits = data.load(config.data, seed=0)
+    train, val, test = data.load(lectures.first_prepared(config.data), seed=0)
+    few = dataclasses.replace(train, x=train.x[: config.examples], y=train.y[: config.examples])
     results = experiments.error_by_depth(
-        splits, tuple(depths), config.seeds, config.units, config.pretrain_epochs, config.epochs
+        (few, val, test), tuple(depths), config.seeds, config.units, config.pretrain_epochs, config.epochs
     )
-    return {**results, "image_shape": splits[0].x.shape[1:]}
+    return {**results, "image_shape": few.x.shape[1:]}
 
 
 # %%
@@ -88,7 +90,8 @@ def plot(results):
             axes.plot(results["depths"], errors.mean(axis=1), label=f"{name} pretraining", **look)
             for depth, of_seeds in zip(results["depths"], errors, strict=True):
                 axes.plot([depth] * len(of_seeds), of_seeds, ".", color=plotting.COLORS[i], alpha=0.5)
-        axes.set(xlabel="hidden layers", ylabel="test error, %", ylim=(0, None), xticks=results["depths"])
+        high = 1.08 * max(float(results[name].max()) for name in ("without", "with"))
+        axes.set(xlabel="hidden layers", ylabel="test error, %", ylim=(0, high), xticks=results["depths"])
         axes.legend()
         for block, (name, title) in zip(right.subfigures(3, 1), words.items(), strict=True):
             block.suptitle(title, x=0.02, ha="left", fontsize=13)
@@ -118,8 +121,8 @@ class Filters(keras.callbacks.Callback):
 
 def animation(config):
     """Filters of the first layer while it is pretrained without labels."""
-    train, _, _ = data.load(config.data, seed=0)
-    x = train.all_x[:5000]
+    train, _, _ = data.load(lectures.first_prepared(config.data), seed=0)
+    x = train.all_x[: config.examples]
     encoder = networks.mlp((config.units,), None, input_shape=x.shape[1:], seed=0)
     model = pretraining.DenoisingAutoencoder(encoder, rate=0.1)
     model.compile(keras.optimizers.Adam(0.003))

@@ -47,7 +47,7 @@ METHODS = {"SimCLR": SimCLR, "BYOL": BYOL, "Barlow Twins": BarlowTwins, "VICReg"
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
+    data: str = lectures.option("mnist or digits", "Data set; of several, the first that is prepared.")
     examples: int = lectures.option(2000, "Largest number of images to learn from.")
     epochs: int = lectures.option(12, "Passes over them, 2 or more.")
     width: int = lectures.option(16, "Features of the representation, 1 or more.")
@@ -55,7 +55,7 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(epochs=5)
+        return cls(data="digits", epochs=5)
 
 
 # %%
@@ -116,7 +116,7 @@ def watch_collapse(x, val_x, variance_weight):
 
 
 def run(config):
-    train, val, _ = data.load(config.data, seed=0)
+    train, val, _ = data.load(lectures.first_prepared(config.data), seed=0)
     x, y = train.x[: config.examples], train.y[: config.examples]
     probes = {name: [] for name in METHODS}
     for name, method in METHODS.items():
@@ -195,7 +195,7 @@ TEMPERATURES = (0.05, 0.5, 2.0)
 
 def sliders(config):
     """Embeddings of digits, as they learn, by loss: SimCLR at four temperatures, VICReg, and VICReg that collapses."""
-    train, _, _ = data.load(config.data, seed=0)
+    train, _, _ = data.load(lectures.first_prepared(config.data), seed=0)
     x, y, epochs = train.x[:600], train.y[:600], 4
     losses = {f"SimCLR, τ = {each:g}": (SimCLR, {"temperature": each}) for each in TEMPERATURES}
     losses |= {"VICReg": (VICReg, {}), "VICReg, no variance term": (VICReg, {"variance_weight": 0})}

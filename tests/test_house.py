@@ -49,7 +49,7 @@ ARROWS = {
     "scaling": BASE | {"data", "networks", "training"},
     "runs": BASE | {"data", "plotting", "training", *TOPICS},
     "experiments": BASE | {"data", "plotting", "training", "runs", *TOPICS},
-    "lectures": BASE | {"plotting"},
+    "lectures": BASE | {"data", "plotting"},
     "grading": FOUNDATION | {"plotting"},
     "cli": BASE | {"data", "training", "runs", "experiments", "lectures", "grading", *TOPICS},
 }

@@ -119,6 +119,31 @@ def test_check_does_not_change_results(demo):
     assert equal(results_of(demo), before)
 
 
+@pytest.mark.slow
+def test_claim_holds_on_mnist(mnist_dir):
+    """At full size demo 17 takes MNIST where it is prepared, at quick size always the digits."""
+    module = module_of(lectures.find("greedy"))
+    data = module.Config().data
+    config = dataclasses.replace(module.Config.quick(), data=data, examples=1500)
+    results = module.run(config)
+    module.check(results)
+    assert results["image_shape"] == (28, 28, 1)
+
+
+def test_digits_stand_in_for_mnist_where_it_is_not_prepared(tmp_path, monkeypatch, capsys):
+    for name in ("TFDS_DATA_DIR", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert lectures.first_prepared("mnist or digits") == "digits"
+    printed = capsys.readouterr().out
+    assert (
+        printed == "mnist is not prepared here, so this uses digits. `tf-kit data get mnist` prepares it.\n"
+    )
+    (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+    assert lectures.first_prepared("mnist or digits") == "mnist"
+    assert lectures.first_prepared("a/folder") == "a/folder"
+    assert capsys.readouterr().out == ""
+
+
 def assert_axes_are_named(figure):
     """Every axis with numbers or bars has a name; elsewhere words at the ticks speak for themselves."""
     figure.draw_without_rendering()

@@ -24,6 +24,7 @@ from tf_kit.lectures.catalog import (
     load,
     question,
 )
+from tf_kit.lectures.data_sets import first_prepared
 from tf_kit.lectures.notebooks import write_notebook
 from tf_kit.lectures.performance import general_flags, main, perform
 from tf_kit.lectures.states import States
@@ -36,6 +37,7 @@ __all__ = [
     "demos",
     "docstring",
     "find",
+    "first_prepared",
     "flags",
     "folder",
     "general_flags",
