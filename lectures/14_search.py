@@ -171,7 +171,8 @@ def check(results):
         f"{n} trials: grid {means['grid'][n]:.1f} %, random {means['random'][n]:.1f} %" for n in gaps
     )
     return (
-        f"Validation error of the best network, mean of {len(results['best']['grid'][smallest])} searches: {listed}. "
+        "Yes, most of all with few trials. Validation error of the best network, mean of "
+        f"{len(results['best']['grid'][smallest])} searches: {listed}. "
         f"The learning rate explains {parts['learning_rate']:.0%} of the variance between trials, "
         f"momentum {parts['momentum']:.0%} and l2 {parts['l2']:.0%}."
     )

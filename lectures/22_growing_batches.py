@@ -107,9 +107,9 @@ def check(results):
     few, many = updates["batch doubled"], updates["rate halved"]
     assert few < many / 2, f"{few} updates against {many}"
     return (
-        f"Excess cost near the end of {len(results['excess']['rate halved'])} passes: {constant:.1e} with rate and "
-        f"batch size constant, {halved:.1e} with the rate halved {len(results['schedules']['rate halved']) - 1} times "
-        f"and {doubled:.1e} with the batch size doubled as often, in {few:,} instead of {many:,} updates."
+        f"Yes. Excess cost near the end of {len(results['excess']['rate halved'])} passes: {constant:.1e} with rate "
+        f"and batch size constant, {halved:.1e} with the rate halved {len(results['schedules']['rate halved']) - 1} "
+        f"times and {doubled:.1e} with the batch size doubled as often, in {few:,} instead of {many:,} updates."
     )
 
 

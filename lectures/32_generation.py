@@ -96,7 +96,7 @@ def check(results):
     closest = float(results["distance"]["written"].min())
     assert closest > 0.2, f"a sample is a copy: {closest:.2f}"
     return (
-        f"The nearest training image is {written:.2f} away from a written digit, {real:.2f} from a real one and "
+        f"Yes: the nearest training image is {written:.2f} away from a written digit, {real:.2f} from a real one and "
         f"{independent:.2f} from independent pixels (medians). A classifier finds {found} of the "
         f"{len(results['digits'])} digits among {len(results['distance']['written'])} samples, none of which is a copy "
         f"(the closest is {closest:.2f} away)."

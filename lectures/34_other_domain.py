@@ -99,7 +99,7 @@ def check(results):
     assert mean["letters"] < mean["random weights"] / 2, f"test errors: {mean}"
     assert mean["digits"] < mean["letters"] + 1, f"test errors: {mean}"
     return (
-        f"The test error is {mean['random weights']:.1f} % from random weights, {mean['letters']:.1f} % after "
+        f"Yes: the test error is {mean['random weights']:.1f} % from random weights, {mean['letters']:.1f} % after "
         f"pretraining on letters and {mean['digits']:.1f} % after pretraining on digits."
     )
 
