@@ -152,7 +152,7 @@ def sum_in_a_new_process(file):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["resnet18", "keras:MobileNet", "FILE"])
 def test_a_run_is_used_by_every_command(kind, folder, tmp_path):
-    """Loaded, fine-tuned next to its twin from scratch, for classes and embeddings, in the installed formats."""
+    """Loaded, fine-tuned (two next to their twins from scratch), for classes, embeddings, in the installed formats."""
     if kind == "FILE":
         network = networks.cnn((8,), units=(6,), num_classes=None, input_shape=RGB)
         network.save(tmp_path / "mine.keras")
@@ -162,8 +162,9 @@ def test_a_run_is_used_by_every_command(kind, folder, tmp_path):
     here = keras.models.load_model(run / "encoder.keras")(np.full((1, *RGB), 0.5, "float32"))
     if kind == "resnet18":  # the one with most classes of the kit
         assert sum_in_a_new_process(run / "encoder.keras") == pytest.approx(float(np.sum(here)), rel=1e-4)
-    results = finetune_run(run, epochs=1, batch_size=8, out=tmp_path / "tuned", compare=True)
-    assert 0 <= results["from_scratch"]["error"]["test"] <= 100
+    compare = kind != "resnet18"  # for the sake of time
+    results = finetune_run(run, epochs=1, batch_size=8, out=tmp_path / "tuned", compare=compare)
+    assert ("from_scratch" in results) == compare
     assert all((each / "report.html").is_file() for each in (run, tmp_path / "tuned"))
     predicted = predict(tmp_path / "tuned", folder)
     np.testing.assert_allclose(np.sum(predicted.probabilities, axis=1), np.ones(40), rtol=1e-5)
