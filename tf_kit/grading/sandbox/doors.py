@@ -306,9 +306,5 @@ def _restricted(function, is_permitted):
 
 # Wraps a function so that it can be called, but not be found by attributes: the wrapper of `functools.lru_cache`, which
 # is compiled and, made directly, has no `__wrapped__`.
-_sealed = functools.partial(
-    functools._lru_cache_wrapper,  # type: ignore[attr-defined]
-    maxsize=0,
-    typed=False,
-    cache_info_type=tuple,
-)
+_wrapper: Any = functools._lru_cache_wrapper
+_sealed = functools.partial(_wrapper, maxsize=0, typed=False, cache_info_type=tuple)
