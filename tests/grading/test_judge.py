@@ -24,6 +24,8 @@ def compared(expected, got, **case):
         ([1.0, 2.0], [1.0, 2.5], "at [1] got 2.5, expected 2; 1 of 2 differ; median of got/expected 1.125"),
         ([1.0, 2.0], [1.0, np.nan], "1 of 2 not finite"),
         ([1.0, 2.0], [1.0, np.inf], "got inf"),
+        ([1.0, np.inf], [1.0, np.inf], ""),
+        ([1.0, np.inf], [1.0, 2.0], "got 2, expected inf"),
         ([1.0, 2.0], [[1.0, 2.0]], "expected shape (2,), got (1, 2)"),
         ([1.0, 2.0], ["1", "2"], "expected real numbers"),
         ([1, 2], [1, 3], "at [1] got 3, expected 2"),
@@ -53,6 +55,20 @@ def test_dtype_of_the_case_is_required():
 def test_tolerance_depends_on_the_case_and_not_on_the_answer():
     """An answer in half precision is not compared more loosely."""
     assert compared(np.array([1.0]), np.float16([1.004])) != ""
+
+
+def test_reference_is_computed_once_for_all_submissions():
+    asked = []
+
+    def reference(case):
+        asked.append(case)
+        return {"y": np.ones(2)}
+
+    exercise = dataclasses.replace(EXERCISE, reference=reference)
+    cases = [{"x": 1}, {"x": 1}]
+    for got, points in ((1.0, EXERCISE.points), (2.0, 0), (1.0, EXERCISE.points)):
+        assert judge.judge(exercise, cases, [{"y": np.full(2, got)}] * 2).points == points
+    assert len(asked) == len(cases)
 
 
 def test_parts_are_all_or_nothing():
