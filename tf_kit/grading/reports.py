@@ -278,7 +278,9 @@ def summary(grades: Sequence[Grade], lab: Lab, handed_in: HandedIn | None = None
 def _files(handed_in):
     """Account for all files: the number of each kind, and those that were not graded, as far as they fit."""
     counts = handed_in.survey.counts
-    lines = [f"files: {sum(counts.values())}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items())]
+    total = sum(counts.values())
+    kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+    lines = [f"{total} file{'s' if total != 1 else ''}: {kinds}"]
     left_out = [file for file in handed_in.survey.files if file.kind not in (GRADED, SYSTEM)]
     for file in left_out[:_MOST_FILES]:
         lines.append(f"  {file.kind}: {file.label}{f' ({file.why})' if file.why else ''}")

@@ -375,6 +375,8 @@ def read(path: str | Path) -> list[Cell]:
         Unreadable: the file is not a notebook.
     """
     text = _decoded(content(Path(path)))
+    if not text.strip():
+        raise Unreadable("the file is empty")
     try:
         cells = _cells_of(json.loads(text), text)
     except (ValueError, RecursionError, MemoryError, LookupError, AttributeError, TypeError):

@@ -58,6 +58,7 @@ def main(settings: dict[str, Any]) -> None:
         if name.split(".")[0] in LATE and name not in late:
             prohibitions.found(LATE.get(name, name))
     doors.index(settings["forbids"])
+    doors.operations(settings["forbids"])  # compiled once: the forks find it in the cache of `re`
     hidden = [*settings["hidden"], *doors.sources(settings["forbids"])]
     hidden += [folder for name in late & set(settings["common"]) for folder in _folders(name)]
     late -= set(settings["common"])
