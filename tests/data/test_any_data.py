@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
@@ -174,6 +174,8 @@ ANYTHING = ARRAYS | OBJECTS | st.sampled_from(OTHERS)
 
 @LONG
 @given(ANYTHING, ANYTHING)
+@example(np.full((2, 3), 1e154), np.array(1.0))
+@example(np.ones((1, 0), "float32"), np.array([""]))
 def test_any_arrays_are_checked_compared_and_adapted_to_or_refused(x, y):
     attempt(data.check_images, x, y)
     attempt(check_classes, y, np.size(x))
@@ -190,6 +192,8 @@ def test_any_arrays_are_checked_compared_and_adapted_to_or_refused(x, y):
     st.integers(-2, 50) | st.floats() | st.none() | st.booleans() | st.text(max_size=2),
     st.integers(-1, 3) | st.none(),
 )
+@example([0, 0], 1, -1)
+@example([0, 0], 1, None)
 def test_any_number_of_labels_is_withheld_or_refused(y, labels, seed):
     x = np.random.default_rng(0).random((len(y), 2), "float32")
     kept = attempt(withhold, data.Split(x, np.array(y), tuple("abcde")), labels, seed)

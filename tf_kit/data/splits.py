@@ -110,6 +110,7 @@ def withhold(split: Split, labels: int | float | None, seed: int) -> Split:
     if labels is None:
         return split
     kept = _how_many(labels, len(split), split.num_classes)
+    seed = count("load.seed", seed, at_least=0)
     rank, _ = _rank_in_class(split.y, np.random.default_rng((seed, _LABELS)))
     order = np.argsort(rank, kind="stable")
     labelled, rest = np.sort(order[:kept]), np.sort(order[kept:])

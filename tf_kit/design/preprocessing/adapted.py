@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 import keras
+import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.design.preprocessing.batches import batches
@@ -52,6 +53,9 @@ class Adapted(keras.layers.Layer):
         if moments is None:
             remedy = "A generator can be used only once"
             refuse(name, "be given at least one example", "no examples", remedy)
+        if not np.isfinite(moments.scatter).all():
+            requirement = "be given numbers whose squares are finite"
+            refuse(name, requirement, "numbers above about 1e150", "Divide them by a constant")
         self._keep(moments)
         return self
 
