@@ -131,6 +131,27 @@ REFUSED = {
     "label out of range in a data set": (lambda: {"x": batches(X, Y + 1)}, "labels from 1 to 3"),
     "label out of range in a later batch": (lambda: {"x": batches(X, np.r_[Y[:18], 3 + Y[:6]])}, "the label [345]"),
     "data set without labels": (lambda: {"x": batches(X)}, "hold the labels"),
+    "validation data without labels": (lambda: {**ARRAYS, "validation_data": X[:7]}, "hold the labels"),
+    "text weights": (lambda: {**ARRAYS, "sample_weight": np.array(["a"] * 24)}, "weights such as .*'a'"),
+    "weights that are not finite": (
+        lambda: {**ARRAYS, "sample_weight": np.where(WEIGHTS > 0.5, np.nan, 1)}, "finite numbers"
+    ),
+    "initial_epoch": (lambda: {**ARRAYS, "initial_epoch": -1}, "initial_epoch=-1"),
+    "initial_epoch as text": (lambda: {**ARRAYS, "initial_epoch": "1"}, "initial_epoch='1'"),
+    "steps_per_epoch": (lambda: {"x": batches(X, Y), "steps_per_epoch": 0}, "steps_per_epoch=0"),
+    "steps_per_epoch as a fraction": (lambda: {"x": batches(X, Y), "steps_per_epoch": 2.5}, "steps_per_epoch=2.5"),
+    "validation_steps": (
+        lambda: {**ARRAYS, "validation_data": batches(*HELD_OUT), "validation_steps": 0}, "validation_steps=0"
+    ),
+    "validation_batch_size": (
+        lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_batch_size": 0}, "validation_batch_size=0"
+    ),
+    "shuffle": (lambda: {**ARRAYS, "shuffle": "batch"}, "True or False"),
+    "callbacks": (lambda: {**ARRAYS, "callbacks": [print]}, "list of Keras callbacks"),
+    "text": (lambda: {"x": X.astype(str), "y": Y}, "hold numbers"),
+    "objects": (lambda: {"x": X.astype(object), "y": Y}, "hold numbers"),
+    "ragged rows": (lambda: {"x": tf.ragged.constant([[1.0], [2.0, 3.0]]), "y": Y[:2]}, "to_tensor"),
+    "masked entries": (lambda: {"x": np.ma.masked_greater(X, 0.9), "y": Y}, "masked"),
 }  # fmt: skip
 
 
@@ -177,11 +198,15 @@ def test_weights_of_shape_n_1_count_as_those_of_shape_n():
     for weights in (WEIGHTS, WEIGHTS[:, None]):
         for given in ({**ARRAYS, "sample_weight": weights}, {"x": batches(X, Y, weights)}):
             model = classifier()
-            history = model.fit(
-                shuffle=False, verbose=0, **given, **({"batch_size": 6} if "y" in given else {})
-            )
-            loss = model.evaluate(X, Y, sample_weight=weights, verbose=0, return_dict=True)["loss"]
-            results.append([*weights_of(model), *history.history["loss"], loss])
+            given = {
+                **given,
+                **({"batch_size": 6} if "y" in given else {}),
+                "validation_data": (X, Y, weights),
+            }
+            history = model.fit(shuffle=False, verbose=0, **given).history
+            losses = [model.evaluate(X, Y, sample_weight=weights, verbose=0, return_dict=True)["loss"]]
+            losses += [act(X, Y, weights)[0] for act in (model.test_on_batch, model.train_on_batch)]
+            results.append([*weights_of(model), *history["loss"], *history["val_loss"], *losses])
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], rtol=1e-6)
 
@@ -209,6 +234,26 @@ def test_single_batches_report_as_in_keras(method):
             np.testing.assert_allclose(*results, rtol=1e-5)
     np.testing.assert_allclose(weights_of(ours), weights_of(theirs), rtol=1e-5)
     np.testing.assert_allclose(ours.predict_on_batch(X), theirs.predict_on_batch(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch"])
+def test_single_batches_are_refused_as_by_fit(method):
+    act = getattr(classifier(), method)
+    cases = {"dict": ({"x": X}, Y), "list": (X.tolist(), Y), "hold the labels": (X, None)}
+    cases |= {"numbers the classes": (X, np.array(["a"] * 24)), "labels from 7 to 9": (X, Y + 7)}
+    for message, given in cases.items():
+        with pytest.raises(InputError, match=message) as refused:
+            act(*given)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(InputError, match="BatchDataset"):
+        act(batches(X, Y))
+
+
+def test_scope_of_another_strategy_is_refused():
+    model = classifier()
+    scope = tf.distribute.MirroredStrategy(["/cpu:0"]).scope()
+    with scope, pytest.raises(InputError, match="the scope of a MirroredStrategy"):
+        model.fit(X, Y, verbose=0)
 
 
 @pytest.mark.slow

@@ -8,8 +8,7 @@ from typing import Any
 import keras
 
 from tf_kit.checks import refuse
-
-_REQUIREMENT = "be a list of Keras callbacks"
+from tf_kit.training.loop import check_callback
 
 
 def check_callbacks(callbacks: Any) -> Sequence[keras.callbacks.Callback]:
@@ -23,10 +22,7 @@ def check_callbacks(callbacks: Any) -> Sequence[keras.callbacks.Callback]:
     """
     if not isinstance(callbacks, list | tuple):
         remedy = "Put it in brackets: `callbacks=[...]`"
-        refuse("callbacks", _REQUIREMENT, f"a {type(callbacks).__name__}", remedy)
+        refuse("callbacks", "be a list of Keras callbacks", f"a {type(callbacks).__name__}", remedy)
     for each in callbacks:
-        if isinstance(each, type):
-            refuse("callbacks", _REQUIREMENT, f"the class {each.__name__}", f"Call it: `{each.__name__}()`")
-        if not isinstance(each, keras.callbacks.Callback):
-            refuse("callbacks", _REQUIREMENT, f"a {type(each).__name__} in the list")
+        check_callback("callbacks", each)
     return callbacks

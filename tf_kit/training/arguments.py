@@ -44,13 +44,42 @@ def check_examples(
     return arrays if sample_weight is None else (*arrays, _weights(method, x, y, sample_weight))
 
 
+def check_counts(method: str, **given: int | None) -> None:
+    """Refuse numbers of steps or examples that are not whole numbers of at least 1; None means the default.
+
+    Example:
+        >>> check_counts("evaluate", steps=0)
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `evaluate.steps` must be a whole number of at least 1. Received: steps=0.
+    """
+    for name, value in given.items():
+        if value is not None:
+            count(f"{method}.{name}", value)
+
+
+def check_shuffle(given: Any) -> None:
+    """Refuse orders of the examples that only Keras knows, such as "batch"."""
+    if not (given is None or isinstance(given, (bool, np.bool_)) or given in (0, 1)):
+        refuse(
+            "fit.shuffle", "be True or False", f"shuffle={given!r}", "True draws a new order for each epoch"
+        )
+
+
 def _weights(method, x, y, sample_weight):
     shape = np.shape(sample_weight)
     if y is None or shape not in ((len(x),), (len(x), 1)):
         targets = "without targets, " if y is None else "and "
         received = f"{len(x)} examples {targets}{math.prod(shape[:1])} weights of shape {shape}"
         refuse(f"{method}.sample_weight", "have one weight for each example with its target", received)
-    return np.asarray(sample_weight, "float32").reshape(-1)
+    given = np.asarray(sample_weight)
+    try:
+        weights = given.astype("float32").reshape(-1)
+    except (TypeError, ValueError):
+        weights = np.full(given.size, np.nan)
+    if not np.isfinite(weights).all():
+        received = f"weights such as {given.reshape(-1)[~np.isfinite(weights)][0]!r}"
+        refuse(f"{method}.sample_weight", "be finite numbers", received)
+    return weights
 
 
 def _checked_class_weights(subject, class_weight):

@@ -46,6 +46,7 @@ class Classifier(Trainer):
     """
 
     takes_loss = True
+    needs_targets = True
 
     def __init__(
         self,
@@ -177,6 +178,14 @@ class Classifier(Trainer):
         with self._naming_bad_labels("evaluate"):
             return super().evaluate(x, y, *args, **kwargs)
 
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_labels("train_on_batch", x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_labels("test_on_batch", x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
     @contextlib.contextmanager
     def _naming_bad_labels(self, method):
         """Turn TensorFlow's error about a label, which only a later batch of a data set has, into one line."""
@@ -197,11 +206,11 @@ class Classifier(Trainer):
             subject, y = f"{type(self).__name__}.{method}.x (labels)", first_examples(x, count=1024)[1]
         if y is None and (is_array(x) or isinstance(x, tf.data.Dataset)):
             refuse(subject, "hold the labels", "y=None")
-        if y is None or not len(y):
-            return
         labels = np.asarray(y)
+        if y is None or not labels.size:
+            return
         wanted = f"be class numbers 0 … {self.num_classes - 1}, shape (n,)"
-        if labels.size != len(labels):
+        if labels.ndim == 0 or labels.size != len(labels):
             remedy = "np.argmax(y, axis=-1) converts one-hot rows"
             refuse(subject, wanted, f"y.shape={labels.shape}", remedy)
         if labels.dtype.kind not in "iufb":

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.data.splits import refuse_masked
 from tf_kit.registration import require_tensorflow
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -17,6 +18,7 @@ _REMEDIES: dict[type, str] = {
     list: "np.stack(x) makes one array of the arrays of a list",
     tuple: "np.stack(x) makes one array; targets are the argument y",
     dict: "Give one array, and split it inside the encoder",
+    tf.RaggedTensor: "x.to_tensor() pads the rows to one length",
 }
 
 require_tensorflow()  # before a model is made, which another backend could not train
@@ -29,7 +31,7 @@ def is_array(x: Any) -> TypeGuard[ArrayLike]:
         >>> is_array(np.zeros(3)), is_array([1, 2])
         (True, False)
     """
-    return hasattr(x, "shape") and hasattr(x, "__getitem__")
+    return hasattr(x, "shape") and hasattr(x, "__getitem__") and not isinstance(x, tf.RaggedTensor)
 
 
 def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
@@ -166,7 +168,12 @@ def first_examples(dataset: Dataset, count: int = 1) -> tuple[Tensor, Tensor | N
 def check_arrays(
     subject: str, x: ArrayLike, y: ArrayLike | None = None
 ) -> tuple[ArrayLike, ArrayLike | None]:
-    """Return `x` and `y` unchanged; refuse arrays without examples, with NaN, or of unequal lengths."""
+    """Return `x` and `y` unchanged; refuse arrays without examples or numbers, with NaN, or of unequal lengths."""
+    if not is_array(x):
+        refuse(f"{subject}.x", "be an array", type(x).__name__, _REMEDIES.get(type(x), ""))
+    if not _holds_numbers(x):
+        refuse(f"{subject}.x", "hold numbers", f"x.dtype={x.dtype}", 'x.astype("float32") converts them')
+    refuse_masked(f"{subject}.x", x)
     if len(x.shape) < 2 or x.shape[0] == 0:
         refuse(
             f"{subject}.x",
@@ -183,3 +190,14 @@ def check_arrays(
             received = f"{bad} values that are NaN or infinite"
             refuse(f"{subject}.x", "be finite", received, "Remove or replace them")
     return x, y
+
+
+def _holds_numbers(x):
+    """Return whether an array has a numeric dtype, of NumPy or TensorFlow; one of another library is not known."""
+    dtype = getattr(x, "dtype", None)
+    if isinstance(dtype, tf.DType):
+        dtype = dtype.as_numpy_dtype
+    try:
+        return dtype is None or np.dtype(dtype).kind in "biufcV"  # V: bfloat16
+    except TypeError:
+        return True

@@ -187,6 +187,8 @@ def callback_list(
     """Return the callbacks of a training with those that Keras adds: the history, and the progress bar if wanted."""
     if isinstance(given, keras.callbacks.CallbackList):
         return given
+    for each in () if given is None else given if isinstance(given, (list, tuple)) else (given,):
+        check_callback("callbacks", each)
     return keras.callbacks.CallbackList(
         given,
         add_history=history,
@@ -196,6 +198,21 @@ def callback_list(
         steps=num_steps,
         model=model,
     )
+
+
+def check_callback(subject: str, given: Any) -> None:
+    """Refuse anything but a Keras callback.
+
+    Example:
+        >>> check_callback("callbacks", {})
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `callbacks` must be a list of Keras callbacks. Received: a dict in the list.
+    """
+    requirement = "be a list of Keras callbacks"
+    if isinstance(given, type):
+        refuse(subject, requirement, f"the class {given.__name__}", f"Call it: `{given.__name__}()`")
+    if not isinstance(given, keras.callbacks.Callback):
+        refuse(subject, requirement, f"a {type(given).__name__} in the list")
 
 
 def looks_at_minibatches(callbacks: keras.callbacks.CallbackList, mode: str = "train") -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import tensorflow as tf
 from keras import ops
 
 from tf_kit import keras_internals
@@ -70,6 +71,18 @@ def build_optimizer(trainer: Trainer) -> None:
             "know all variables that are trained, as after compile with a new optimizer",
             f"an optimizer without state for {len(unknown)} of them, such as {unknown[0]}",
             "Call compile again after layers have been unfrozen; give each model its own optimizer",
+        )
+
+
+def check_scope(trainer: Trainer) -> None:
+    """Refuse to train in the scope of another strategy than the one that the trainer was made in."""
+    made_in = keras_internals.strategy_at_creation(trainer)
+    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not made_in:
+        refuse(
+            type(trainer).__name__,
+            "be trained in the scope of the strategy that it was made in, or of none",
+            f"the scope of a {type(tf.distribute.get_strategy()).__name__}",
+            "Make and compile the model in this scope",
         )
 
 

@@ -63,8 +63,8 @@ def steps_on_iterator(model: keras.Model, step: Callable[[Any], Any]) -> Callabl
         step: its `train_step` or `test_step`, as `isolated` returns it.
     """
     done = tf.Variable(0, trainable=False)
+    traced: dict[str, Callable] = {}  # one for each choice of ranks, which a common function would forget
 
-    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
     def execute(iterator):
         def body(k):
             batch = iterator.get_next()
@@ -78,8 +78,11 @@ def steps_on_iterator(model: keras.Model, step: Callable[[Any], Any]) -> Callabl
 
     def execution(iterator):
         done.assign(0)
+        ranks = str(tf.nest.map_structure(lambda spec: spec.shape.rank, iterator.element_spec))
+        if ranks not in traced:
+            traced[ranks] = tf.function(execute, reduce_retracing=True, autograph=False)
         try:
-            return execute(iterator)
+            return traced[ranks](iterator)
         except tf.errors.OutOfRangeError:
             if int(done) == 0:
                 raise StopIteration from None

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_kit.checks import refuse
 from tf_kit.training import arguments
+from tf_kit.training.inputs import is_array
 from tf_kit.typing import ArrayLike, Dataset
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def check_examples(
     """Return arrays of examples as `arguments.check_examples`; refuse targets that would not be used."""
     if y is not None:
         _refuse_unused(trainer, f"{method}.y", (x, y))
+    elif trainer.needs_targets and is_array(x):
+        refuse(f"{method}.y", "hold the labels", "x alone")
     if not trainer.takes_targets and y is None and sample_weight is not None:
         y = np.zeros(len(x), "int8")  # takes the place between x and the weights
     return arguments.check_examples(method, x, y, sample_weight, class_weight)

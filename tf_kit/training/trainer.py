@@ -41,6 +41,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     takes_loss = False  # whether a loss given to `compile` replaces the one of the class
     reconstructs = False  # whether the targets are the inputs themselves, so that `fit(x, x)` is `fit(x)`
+    needs_targets = False  # whether `per_example` cannot do without y
     takes_targets = True  # whether `per_example` uses y; otherwise targets are refused, and weights need none
 
     def __init__(self, seed: int = 0, **kwargs: Any) -> None:
@@ -140,8 +141,17 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             initial_step: step of the epoch `initial_epoch` to begin with, from 0; the minibatches before it are left
                 out. Defaults to 0.
         """
+        preparation.check_scope(self)
         strategy = self.distribute_strategy
         epochs, size = count("fit.epochs", epochs, at_least=0), 0
+        initial_epoch = count("fit.initial_epoch", initial_epoch, at_least=0)
+        arguments.check_counts(
+            "fit",
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+        )
+        arguments.check_shuffle(shuffle)
         if is_array(x):
             size = count("fit.batch_size", 32 if batch_size is None else batch_size)
             arrays = targets.check_examples(self, "fit", x, y, sample_weight, class_weight)
@@ -221,6 +231,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         keras_internals.assert_compiled(self, "evaluate")
         metrics, strategy = self._compiled_metrics(), self.distribute_strategy
         batch_size = 1024 if batch_size is None else count("evaluate.batch_size", batch_size)
+        arguments.check_counts("evaluate", steps=steps)
         given = x
         if is_array(x):
             given = targets.check_examples(self, "evaluate", x, y, sample_weight)
@@ -270,6 +281,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     ) -> Any:
         """Take one step on a minibatch; return its metrics, as `keras.Model.train_on_batch`."""
         keras_internals.assert_compiled(self, "train_on_batch")
+        preparation.check_scope(self)
         arrays = targets.check_examples(self, "train_on_batch", x, y, sample_weight, class_weight)
         self.prepare_from(*arrays[:2])
         self.make_train_function()
