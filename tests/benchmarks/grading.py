@@ -11,6 +11,7 @@ experiments of the lab included, in one process after another; this grader runs 
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -64,7 +66,7 @@ def measure(lab, copies, jobs, loop=False, seconds=None):
 
 
 def with_nbgrader(lab, program, copies):
-    """Seconds by the clock and of processor time with which nbgrader grades one copy, and the points it gives."""
+    """Seconds by the clock and of processor time with which nbgrader grades one copy, megabytes, and the points."""
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder)
         kernel = course / "jupyter" / "kernels" / "python3"
@@ -89,12 +91,55 @@ def with_nbgrader(lab, program, copies):
 
         run("generate_assignment", "lab")
         began, worked = time.perf_counter(), processor_seconds()
-        run("autograde", "lab", "--ExecutePreprocessor.timeout=600")
-        taken = (time.perf_counter() - began) / copies, (processor_seconds() - worked) / copies
+        with watched_memory() as memory:
+            run("autograde", "lab", "--ExecutePreprocessor.timeout=600")
+        taken = (time.perf_counter() - began) / copies, (processor_seconds() - worked) / copies, max(memory)
         run("export")
         with open(course / "grades.csv", newline="") as file:
             points = [float(row["score"]) for row in csv.DictReader(file)]
     return *taken, points
+
+
+@contextlib.contextmanager
+def watched_memory():
+    """Within this context, look five times a second at the memory of this process and all below it.
+
+    Yields a list of the megabytes that were seen. A page that several processes share counts once.
+    """
+    seen, done = [0.0], threading.Event()
+
+    def watch():
+        while not done.wait(0.2):
+            seen.append(sum(map(proportional_mb, tree(os.getpid()))))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def tree(root):
+    """Process numbers of a process and of all below it."""
+    below = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            below.setdefault(parent, []).append(int(path.parent.name))
+    found = [root]
+    for pid in found:
+        found += below.get(pid, [])
+    return found
+
+
+def proportional_mb(pid):
+    """Memory of a process, each shared page divided by the number of processes that have it; 0 if it has ended."""
+    with contextlib.suppress(OSError, IndexError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
+    return 0.0
 
 
 def processor_seconds():
@@ -108,12 +153,12 @@ def compare(lab, program, copies, seen):
     if not program or not shutil.which(program):
         print("nbgrader is not installed, so nothing is compared: give its program with --nbgrader")
         return
-    clock, processor, points = with_nbgrader(lab, program, copies)
+    clock, processor, memory, points = with_nbgrader(lab, program, copies)
     full = sum(exercise.points for exercise in lab.exercises.values())
     kit = seen["all"] / len(seen["grades"])
     print(
         f"nbgrader: {60 / clock:.1f} a minute, {processor:.2f} s of processor time for each (of {copies}), "
-        f"{min(points):g} of {full} points at least"
+        f"{min(points):g} of {full} points at least, {memory:.0f} MB at most"
     )
     print(
         f"nbgrader / this grader: {clock / kit:.0f} by the clock, {processor / seen['cpu']:.0f} by the processor"
@@ -144,13 +189,15 @@ def main():
     print(
         f"{seen['cpu']:.3f} s of processor time for each, start included; other work raises it less than the clock"
     )
-    loop = measure(lab, arguments.copies, arguments.jobs, loop=True, seconds=arguments.limit)
+    with watched_memory() as memory:  # in this run, since looking takes time
+        loop = measure(lab, arguments.copies, arguments.jobs, loop=True, seconds=arguments.limit)
     lost = {r.exercise: r.status for g in loop["grades"] for r in g.results if r.status != "ok"}
     assert list(lost.values()) == ["timeout"], lost
     more = loop["all"] - seen["all"]
     print(
         f"with one endless answer, limit {arguments.limit:g} s: {more:+.1f} s, and it lost its own question only"
     )
+    print(f"{max(memory):.0f} MB at most, of all processes together")
     compare(lab, arguments.nbgrader, arguments.nbgrader_copies, seen)
 
 
