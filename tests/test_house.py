@@ -22,6 +22,7 @@ FOUNDATION = {
     "checks",
     "dtypes",
     "errors",
+    "first_cell",
     "keras_internals",
     "lazy",
     "markup",

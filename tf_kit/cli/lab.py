@@ -85,14 +85,14 @@ def selftest(name: str, exercise: tuple[str, ...]) -> None:
 @flags.text(
     "--install",
     "Package that the first cell installs if the kit is missing: a name, a URL, a wheel or git+https://…",
-    "tf-kit",
+    default_text="the repository's address in pyproject.toml; if it has none, the cell tells what to do",
 )
 @click.option(
     "--with-checks",
     is_flag=True,
     help="For your own lab: write its folder too, which `check` needs and which holds the solutions.",
 )
-def release(name: str, out: str, format: str, install: str, with_checks: bool) -> None:
+def release(name: str, out: str, format: str, install: str | None, with_checks: bool) -> None:
     """Write the student notebook of lab NAME.
 
     nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
@@ -119,7 +119,8 @@ def release(name: str, out: str, format: str, install: str, with_checks: bool) -
         )
     if with_checks and checks.exists():
         refuse("--out", f"be a folder without {each.name}", f"{out!r}", "Choose another folder")
-    click.echo(f"{notebooks.write(notebooks.released(each, format, install), path)}")
+    released = notebooks.released(each, format, install or "")
+    click.echo(f"{notebooks.write(released, path)}")
     if with_checks:
         click.echo(f"{notebooks.write_checks(each, checks)}")
     elif own:

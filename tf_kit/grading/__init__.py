@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tf_kit.grading.exercise import Holds as Holds
     from tf_kit.grading.exercise import Mistake as Mistake
     from tf_kit.grading.exercise import Variant as Variant
-    from tf_kit.grading.quiet import start_quietly as start_quietly
     from tf_kit.grading.sandbox import confinement as confinement
 else:  # hidden from type checkers, which would accept any name if there were a `__getattr__`
     __getattr__, __dir__, __all__ = lazily(
@@ -28,7 +27,6 @@ else:  # hidden from type checkers, which would accept any name if there were a 
         {
             "tf_kit.grading.checking": ("check", "points"),
             "tf_kit.grading.exercise": ("Between", "Close", "Exercise", "Holds", "Mistake", "Variant"),
-            "tf_kit.grading.quiet": ("start_quietly",),
             "tf_kit.grading.course": (),
             "tf_kit.grading.grader": (),
             "tf_kit.grading.labs": (),

@@ -8,12 +8,12 @@ writes the notebook of every lab, or of those named, into the folder `notebooks`
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tf_kit.first_cell import first_cell
 from tf_kit.grading import labs
 
 if TYPE_CHECKING:
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from tf_kit.grading.exercise import Exercise
     from tf_kit.grading.labs import Lab
 
-INSTALL = """# In an environment without the kit, such as a fresh Colab, this installs it. Then it starts TensorFlow.
-try:
-    import tf_kit
-except ModuleNotFoundError:
-    %pip install --quiet {requirement}
-
-from tf_kit.grading import start_quietly
-
-start_quietly()  # TensorFlow, without its log"""
-REQUIREMENT = "tf-kit"
 OWN_LAB = """
 
 import os
@@ -40,13 +30,12 @@ if "{variable}" not in os.environ:
     os.environ["{variable}"] = "{folder}"  # folder with the checks, next to this notebook"""
 
 
-def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
+def student_notebook(lab: Lab, requirement: str = "") -> NotebookNode:
     """Make the notebook that is handed out: prose, stubs, and a mark in each cell that a student must complete.
 
     Args:
         lab: the lab.
-        requirement: argument of `%pip install` in an environment without the kit: a name, a URL, a wheel, or a
-            repository as in `git+https://…`.
+        requirement: what pip is to install where the kit is missing, see `first_cell`.
 
     Returns:
         The notebook. The cell of an exercise is marked by its first line, `# exercise: momentum (3 points)`, and by its
@@ -60,7 +49,7 @@ def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata["tf_kit"] = {"lab": lab.name}
-    install = INSTALL.format(requirement=shlex.quote(requirement))
+    install = first_cell(requirement)
     if lab not in labs.built_in():
         install += OWN_LAB.format(variable=labs.FOLDERS, folder=lab.name)
     notebook.cells.append(_code("install", install))
@@ -75,7 +64,7 @@ def student_notebook(lab: Lab, requirement: str = REQUIREMENT) -> NotebookNode:
     return notebook
 
 
-def released(lab: Lab, form: str = "plain", requirement: str = REQUIREMENT) -> NotebookNode:
+def released(lab: Lab, form: str = "plain", requirement: str = "") -> NotebookNode:
     """Make the student notebook, plain or in the format of nbgrader or otter.
 
     Both of these run their tests in the student's process, where an answer can read them, change them or write its

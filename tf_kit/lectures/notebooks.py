@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import re
 from pathlib import Path
 
 from tf_kit.checks import refuse
+from tf_kit.first_cell import first_cell
 from tf_kit.lectures.catalog import Demo, docstring
 from tf_kit.lectures.index import read
-
-FIRST = """import importlib.util
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if importlib.util.find_spec("tf_kit") is None:  # in a fresh environment, such as Colab
-    {install}
-from tf_kit import stderr
-
-with stderr.closed():  # no setting silences all log lines of the import
-    import tensorflow"""
-MISSING = """raise ModuleNotFoundError("Install tf-kit in this environment, then run this cell again.")"""
 
 
 def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
@@ -34,15 +22,13 @@ def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
     Args:
         demo: the demo.
         out: folder for the notebook.
-        install: what pip is to install where the kit is missing, such as the address of a wheel or
-            `"git+https://…"`. Defaults to "", the repository's address in pyproject.toml; if there is none, the cell
-            tells what to do.
+        install: what pip is to install where the kit is missing, see `first_cell`.
 
     Returns:
         Path of the notebook.
 
     Raises:
-        InputError: jupytext is not installed, or `install` is not one line.
+        InputError: jupytext is not installed, or `install` has several lines.
     """
     try:
         import jupytext
@@ -50,8 +36,6 @@ def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
     except ModuleNotFoundError:
         remedy = '`pip install "tf-kit[labs]"` installs it'
         refuse("write_notebook", "find the package jupytext", "no such package", remedy, flag="--notebook")
-    if re.search(r"[\n\r\"]", install):
-        refuse("write_notebook.install", "be one line without quotes", repr(install), flag="--install")
     new, added = nbformat.v4, read("notebooks.toml").get(demo.topic, {})
     notebook = jupytext.read(demo.path, fmt="py:percent")
     cells = notebook.cells[1:]  # without the docstring
@@ -67,22 +51,6 @@ def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     jupytext.write(notebook, path)
     return path
-
-
-def first_cell(install: str = "") -> str:
-    """Return the source of the cell that installs the kit where it is missing."""
-    address = install or _repository()
-    return FIRST.format(install=f'%pip install -q "{address}"' if address else MISSING)
-
-
-def _repository():
-    """Return the address of the repository for pip, as pyproject.toml gives it, or ""."""
-    try:
-        lines = importlib.metadata.metadata("tf-kit").get_all("Project-URL") or []
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-    found = {name: address for name, address in (line.split(", ", 1) for line in lines)}
-    return f"tf-kit @ git+{found['Repository']}" if "Repository" in found else ""
 
 
 def prose(demo: Demo, equations: list[str]) -> list[str]:
