@@ -97,7 +97,7 @@ def hidden_tokens(encoder, seed):
         (joint(BarlowTwins), encoder),
         (joint(VICReg), encoder),
         (joint(LeJEPA), encoder),
-        (joint(DINO), encoder),
+        (joint(DINO, local_views=1, num_prototypes=16), encoder),
         (MaskedVectors, encoder),
         pytest.param(MaskedAutoencoder, patch_encoder, marks=pytest.mark.slow),
         pytest.param(hidden_tokens, token_encoder, marks=pytest.mark.slow),

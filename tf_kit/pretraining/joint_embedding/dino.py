@@ -134,13 +134,13 @@ class DINO(JointEmbedding):
 
     Example:
         >>> from tf_kit import data, networks, regularization
-        >>> train = data.load("digits", seed=0)[0]
-        >>> encoder = networks.cnn((16, 32), (64,), num_classes=None, input_shape=(8, 8, 1), seed=0)
-        >>> model = DINO(encoder, augment=regularization.preset("digits"), num_prototypes=64)
+        >>> x = data.load("digits", seed=0)[0].x[:256]
+        >>> encoder = networks.mlp((64,), num_classes=None, seed=0)
+        >>> model = DINO(encoder, augment=regularization.preset("digits"), local_views=4)
         >>> model.compile(keras.optimizers.Adam(0.002))
-        >>> history = model.fit(train.x, batch_size=256, epochs=3, verbose=0).history
-        >>> history["loss"][-1] < history["loss"][0]
-        True
+        >>> history = model.fit(x, batch_size=128, verbose=0).history
+        >>> model.num_views, tuple(model.center.shape), history["loss"][0] < 7   # log 512 = 6.2
+        (6, (512,), True)
 
     Convention: the authors give local views fewer pixels, which the encoders of small images do not take; here a
     window is stretched to the size of the image, so a local view costs as much as a global one. They also raise ρ to
