@@ -119,7 +119,7 @@ def test_unshuffled_stream_equals_the_array(flat, classes, split):
         np.testing.assert_array_equal(np.concatenate(batches), part.x if len(part) else part.unlabelled_x)
 
 
-def test_images_that_are_kept_are_decoded_once(flat, monkeypatch):
+def test_images_that_are_kept_are_not_decoded_in_every_epoch(flat, monkeypatch):
     found, decoded = folder.scan(flat), []
     decode = folder.decode
     monkeypatch.setattr(
@@ -131,9 +131,13 @@ def test_images_that_are_kept_are_decoded_once(flat, monkeypatch):
         return [x.numpy() for x in folder.batches(found, np.arange(len(found)), **order, **options)]
 
     kept = {}
-    for one, other in zip(batches(kept=kept), batches(), strict=True):
+    with_kept, num_decoded = batches(kept=kept), len(decoded)
+    for one, other in zip(with_kept, batches(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert len(decoded) == 4 * len(found) == 4 * len(kept)
+    assert len(decoded) - num_decoded == 3 * len(found)
+    assert len(kept) == len(found)
+    # Two threads may decode the same image where two epochs meet.
+    assert len(found) <= num_decoded < 2 * len(found)
     assert {image.dtype.name for image in kept.values()} == {"uint8"}
     monkeypatch.setattr(folder, "memory_bytes", lambda: 8 * len(found) * int(np.prod(found.shape)))
     assert folder.fits_as_bytes(found, np.arange(len(found)))
