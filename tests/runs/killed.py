@@ -182,7 +182,8 @@ def main(*words):
     given = parser.parse_args(words)
     if given.forget_a_slot:
         forget_a_slot()
-    for number, kind in enumerate(given.kinds):
+    first = sorted(given.kinds, key=lambda kind: kind != "masked")  # whose encoder others may use
+    for number, kind in enumerate(first):
         masked = given.folder / "masked" / "whole"
         if kind in ("finetune", "probe") and not (masked / "results.json").exists():
             masked.parent.mkdir(parents=True, exist_ok=True)
