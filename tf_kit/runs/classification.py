@@ -82,16 +82,23 @@ def finetune_run(
             another argument is out of range.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    where: dict[str, Any] = {
-        "labels": labels,
-        "data": data,
-        "data_dir": data_dir,
-        "labels_file": labels_file,
-        "seed": seed,
-    }
-    where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
-    where |= {"callbacks": callbacks}
-    return _classify("finetune", folder, training, None, compare, **where)
+    return _classify(
+        "finetune",
+        folder,
+        training,
+        None,
+        compare,
+        labels=labels,
+        data=data,
+        data_dir=data_dir,
+        labels_file=labels_file,
+        test_on_seen=test_on_seen,
+        precision=precision,
+        seed=seed,
+        out=out,
+        resume=resume,
+        callbacks=callbacks,
+    )
 
 
 def probe_run(
@@ -125,16 +132,23 @@ def probe_run(
         The results, as for `finetune_run`, with the test error of the nearest neighbors.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    where: dict[str, Any] = {
-        "labels": labels,
-        "data": data,
-        "data_dir": data_dir,
-        "labels_file": labels_file,
-        "seed": seed,
-    }
-    where |= {"test_on_seen": test_on_seen, "precision": precision, "out": out, "resume": resume}
-    where |= {"callbacks": callbacks}
-    return _classify("probe", folder, training, k, False, **where)
+    return _classify(
+        "probe",
+        folder,
+        training,
+        k,
+        False,
+        labels=labels,
+        data=data,
+        data_dir=data_dir,
+        labels_file=labels_file,
+        test_on_seen=test_on_seen,
+        precision=precision,
+        seed=seed,
+        out=out,
+        resume=resume,
+        callbacks=callbacks,
+    )
 
 
 def _classify(
