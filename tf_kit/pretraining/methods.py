@@ -97,10 +97,8 @@ class SimCLROptions(JointEmbeddingOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class BYOLOptions(JointEmbeddingOptions):
-    """Options of `BYOL`."""
-
-    subject = "BYOL"
+class TeacherOptions(JointEmbeddingOptions):
+    """Options of the methods with two views and a slow teacher."""
 
     momentum: float = option(
         0.99,
@@ -111,7 +109,14 @@ class BYOLOptions(JointEmbeddingOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class DINOOptions(JointEmbeddingOptions):
+class BYOLOptions(TeacherOptions):
+    """Options of `BYOL`."""
+
+    subject = "BYOL"
+
+
+@dataclasses.dataclass(frozen=True)
+class DINOOptions(TeacherOptions):
     """Options of `DINO`."""
 
     subject = "DINO"
@@ -121,12 +126,6 @@ class DINOOptions(JointEmbeddingOptions):
     temperature: float = option(0.1, "Temperature τ of the student's assignments", above=0)
     teacher_temperature: float = option(
         0.04, "Temperature of the teacher's assignments; the smaller, the sharper", above=0
-    )
-    momentum: float = option(
-        0.99,
-        "Share ρ of itself that the teacher keeps in each step; 1 never changes it",
-        at_least=0,
-        at_most=1,
     )
     center_momentum: float = option(
         0.9,

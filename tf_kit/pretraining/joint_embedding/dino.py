@@ -168,11 +168,11 @@ class DINO(JointEmbedding):
         super().__init__(encoder, projector, augment, seed, chunk_size, **kwargs)
         checked = DINOOptions(
             chunk_size,
+            momentum,
             local_views,
             num_prototypes,
             temperature,
             teacher_temperature,
-            momentum,
             center_momentum,
         )
         self.options = checked
