@@ -32,7 +32,7 @@ def first_cell(requirement: str = "") -> str:
     Raises:
         InputError: `requirement` has several lines.
     """
-    if "\n" in requirement:
+    if "\n" in requirement or "\r" in requirement:
         refuse("first_cell.requirement", "be one line", repr(requirement), flag="--install")
     requirement = requirement or _repository()
     install = f"%pip install --quiet {shlex.quote(requirement)}" if requirement else MISSING
