@@ -130,6 +130,7 @@ MISTAKES = [
     (["data", "get", "titanic"], "NAME", "titanic"),
     (["data", "list", "--data-dir", "latin.txt"], "--data-dir", ""),
     (["lecture", "optimisers"], "NAME", "Did you mean optimizers?"),
+    (["lecture", "slide"], "NAME", "Did you mean slides?"),
     (["lecture", "99"], "NAME", "tf-kit lecture list"),
     (["lecture", "06", "--steps", "two"], "--steps", ""),
     (["lecture", "06", "--speed", "2"], "--speed", ""),

@@ -19,7 +19,7 @@ class _Lectures(Group):
             return command
         from tf_kit import lectures
 
-        demo = lectures.find(name)
+        demo = lectures.find(name, self.commands)
         return Command(
             name,
             params=[

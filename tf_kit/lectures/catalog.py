@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,17 +54,21 @@ def demos() -> list[Demo]:
     return [_describe(path) for path in sorted(folder().glob("[0-9][0-9]_*.py"))]
 
 
-def find(name: str) -> Demo:
+def find(name: str, commands: Iterable[str] = ()) -> Demo:
     """Return the demo with a number (`"6"`, `"06"`) or a topic (`"optimizers"`).
 
+    Args:
+        name: the number or the topic.
+        commands: other words that could have been meant, besides the topics. Defaults to none.
+
     Raises:
-        InputError: there is none; the message names the most similar topic.
+        InputError: there is none; the message names the most similar word.
     """
     everything = demos()
     for demo in everything:
         if name in (demo.topic, demo.number, demo.number.lstrip("0"), f"{demo.number}_{demo.topic}"):
             return demo
-    near = difflib.get_close_matches(name, [demo.topic for demo in everything], n=1)
+    near = difflib.get_close_matches(name, [*commands, *(demo.topic for demo in everything)], n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     refuse(
         "find.name",
