@@ -3,6 +3,8 @@
 import errno
 import os
 import struct
+import threading
+import time
 import zlib
 
 import numpy as np
@@ -149,3 +151,16 @@ def test_name_that_is_not_utf8_is_read_and_printed(six):
             os.rename(os.fsencode(six / f"{i + 3 * name.endswith(b'dog')}.png"), name + b"/%d.png" % i)
     train = load(str(six))[0]
     assert train.class_names == ("caf�", "dog")
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 150])
+@pytest.mark.parametrize("slow_from", [0, 40, 1000])
+def test_only_slow_calls_are_given_to_threads(n, slow_from):
+    def call(i):
+        time.sleep(0.002 * (i >= slow_from))
+        return i, threading.get_ident()
+
+    found = pictures.in_parallel(call, n, "")
+    assert [i for i, _ in found] == list(range(n))
+    others = {thread for _, thread in found} - {threading.get_ident()}
+    assert bool(others) == (n - slow_from > 10)

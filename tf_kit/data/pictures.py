@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import struct
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ _GREY = ("1", "L", "LA", "La", "I", "F")  # and the kinds of I;16
 _ORIENTATION = 0x0112  # tag of EXIF
 THREADS = (os.cpu_count() or 1) + 1  # that decode; one waits for the disk
 _TASK = 32  # images of a task of a thread, at most
+_FEW, _SLOW = 2, 0.0005  # images of a task without threads, and seconds for each from which on threads pay
 _MOST_MEGAPIXELS = 179  # of Pillow's check against decompression bombs
 
 
@@ -166,19 +168,34 @@ def in_parallel(function: Callable[[int], Any], n: int, title: str) -> list[Any]
         except InputError as error:
             return error
 
-    def attempt_some(start):
-        return [attempt(i) for i in range(start, min(start + step, n))]
+    def attempt_some(start, stop):
+        return [attempt(i) for i in range(start, stop)]
 
-    if n == 0:
-        return []
-    # A task of its own takes longer than the head of a file; threads get no `chunksize` from `map`.
-    step = min(_TASK, math.ceil(n / (4 * THREADS)))
     # Pillow warns from 90 megapixels, which cameras have, and of damaged EXIF blocks, which are not used.
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(THREADS) as pool:
-        done = itertools.chain.from_iterable(pool.map(attempt_some, range(0, n, step)))
-        found = list(reporting(done, n, title))
+    with warnings.catch_warnings(action="ignore"):
+        found = list(reporting(itertools.chain.from_iterable(_pieces(attempt_some, n)), n, title))
     refuse_damaged([each for each in found if isinstance(each, InputError)])
     return found
+
+
+def _pieces(attempt_some, n):
+    """Yield the results of `attempt_some(start, stop)`, which together cover n calls, in order.
+
+    One thread alone works until three tasks in a row take `_SLOW` per call: shorter calls are mostly Python code, and
+    threads would spend more on handing each other the interpreter's lock than they gain.
+    """
+    start, slow = 0, 0
+    while start < n and slow < 3:
+        stop, began = min(start + _FEW, n), time.perf_counter()
+        yield attempt_some(start, stop)
+        slow = slow + 1 if time.perf_counter() - began > _SLOW * (stop - start) else 0
+        start = stop
+    if start == n:
+        return
+    step = min(_TASK, math.ceil((n - start) / (4 * THREADS)))  # threads get no `chunksize` from `map`
+    begins = range(start, n, step)
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from pool.map(attempt_some, begins, [min(begin + step, n) for begin in begins])
 
 
 def refuse_damaged(errors: Sequence[InputError]) -> None:
