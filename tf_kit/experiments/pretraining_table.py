@@ -7,6 +7,7 @@ Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise traini
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import textwrap
 import time
@@ -23,6 +24,7 @@ from tf_kit import data, plotting
 from tf_kit.checks import choice, count
 from tf_kit.data.fingerprint import of_set
 from tf_kit.data.splits import Split
+from tf_kit.experiments.cells import Cells
 from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
 from tf_kit.experiments.recipes import Recipe, Rows, rows_for
 from tf_kit.experiments.tuning import forget_models, given, mean_and_std, over_seeds, tune
@@ -164,6 +166,7 @@ def run_table(
     quiet: bool = False,
     precision: str | None = None,
     recipe: str | None = None,
+    jobs: int = 1,
     image_size: int | tuple[int, int] | None = None,
     color: str | None = None,
     labels_file: str | Path | None = None,
@@ -187,6 +190,8 @@ def run_table(
             that Keras has.
         recipe: `"2007"` or `"today"`, see `recipes.rows_for`. Defaults to None, the same short training with Adam
             for all rows, see `settings_for`.
+        jobs: number of processes that train, each with an equal share of the processors. Small nets gain most. With
+            other numbers of threads products of matrices may round differently. Defaults to 1, this process.
         image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Settings`, or of every row of the recipe, to change.
 
@@ -216,17 +221,21 @@ def run_table(
     rows: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     if why:
         progress.print(why)
-    with shared_traces(), precision_of_layers(used):
-        for seed in range(seeds):
-            splits = splits if seed == 0 else data.load(name, seed=seed, data_dir=data_dir, **reading)
-            for system in systems:
-                rows[system].append(_train(run, system, seed, settings, splits, options))
+    load = _Loading(name, {"data_dir": data_dir, **reading}, 0, splits)
+    train = functools.partial(_train, run.folder, settings, options, used, load)
+    cells = [(system, seed) for seed in range(seeds) for system in systems]
+    open_ = [cell for cell in cells if not _folder(run.folder, cell).joinpath("results.json").exists()]
+    with shared_traces(), Cells(jobs, train, open_, progress) as others:
+        for system, seed in cells:
+            counted = others.wait((system, seed))
+            shown = Progress(None, quiet=True) if counted else progress
+            rows[system].append(train((system, seed), shown))
     progress.close()
 
     results = summarize(name, splits, rows, settings)
-    cells = [each for results_of_seeds in rows.values() for each in results_of_seeds]
     # The sum over the cells includes those that an earlier call has trained.
-    results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
+    seconds = [each["seconds"] for results_of_seeds in rows.values() for each in results_of_seeds]
+    results["seconds"] = round(sum(seconds), 1)
     save_figure(_figure(results), run.folder / "figures" / "table.png")
     write_text(run.folder / "table.txt", format_table(results) + "\n")
     return run.finish(results)
@@ -243,26 +252,46 @@ def _choose_precision(wanted, settings, x, resumed):
     return choose_precision(wanted, make, sizes, x[:1], recipe.batch_size, resumed=resumed)
 
 
-def _train(run, system, seed, settings, splits, options):
+class _Loading:
+    """Function from a seed to its splits. It keeps those of the last seed, but takes none of them along if pickled."""
+
+    def __init__(self, name, given, seed=None, splits=None):
+        self._name, self._given, self._last = name, given, (seed, splits)
+
+    def __reduce__(self):
+        return _Loading, (self._name, self._given)
+
+    def __call__(self, seed):
+        if self._last[0] != seed:
+            self._last = seed, data.load(self._name, seed=seed, **self._given)
+        return self._last[1]
+
+
+def _folder(table, cell):
+    system, seed = cell
+    return table / f"{system}-seed-{seed}"
+
+
+def _train(table, settings, options, precision, load, cell, progress):
     """Compute one cell: pretrain, fine-tune with each learning rate, keep the best on validation, test once."""
-    child = Run(
-        run.folder / f"{system}-seed-{seed}", {**options, "seed": seed}, resume=True, progress=run.progress
-    )
+    system, seed = cell
+    child = Run(_folder(table, cell), {**options, "seed": seed}, resume=True, progress=progress)
     if child.results:
-        run.progress.skip(_cost(system, settings))
+        progress.skip(_cost(system, settings))
         return child.results
-    train, recipe, keyed = splits[0], settings.of(system), f"{system}, seed {seed}"
-    began = time.perf_counter()
-    encoder = pretrained_encoder(child, system, recipe, train, seed, keyed)
-    if seed == 0:
-        child.draw(encoder, train.x.shape[1:])
-    shown = slice(_SHOWN)
-    ratio = gradient_ratio(encoder, train.x[shown], train.y[shown], train.num_classes, seed)
-    classifier, chosen = fine_tune(child, system, encoder, recipe, splits, seed, f"{keyed}, fine-tuning")
-    errors = {
-        split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
-        for split, part in zip(SPLITS, splits, strict=True)
-    }
+    splits, recipe, keyed = load(seed), settings.of(system), f"{system}, seed {seed}"
+    train, began = splits[0], time.perf_counter()
+    with precision_of_layers(precision):
+        encoder = pretrained_encoder(child, system, recipe, train, seed, keyed)
+        if seed == 0:
+            child.draw(encoder, train.x.shape[1:])
+        shown = slice(_SHOWN)
+        ratio = gradient_ratio(encoder, train.x[shown], train.y[shown], train.num_classes, seed)
+        classifier, chosen = fine_tune(child, system, encoder, recipe, splits, seed, f"{keyed}, fine-tuning")
+        errors = {
+            split: 100 * (1 - classifier.evaluate(part.x, part.y, return_dict=True, verbose=0)["accuracy"])
+            for split, part in zip(SPLITS, splits, strict=True)
+        }
     results = child.finish(
         {
             "errors": {split: round(error, 6) for split, error in errors.items()},

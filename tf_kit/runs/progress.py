@@ -73,7 +73,8 @@ class Progress:
             self._bar.close()
             self._bar = None
 
-    def _advance(self, amount):
+    def advance(self, amount: float) -> None:
+        """Count a part of the total cost as done."""
         self._done += amount
         self._worked += amount
         if self._bar is not None:
@@ -87,8 +88,6 @@ class Progress:
 
 
 class _StageProgress(keras.callbacks.Callback):
-    works_in_pieces = True
-
     works_in_pieces = True
 
     def __init__(self, progress, stage, epochs, first_epoch, cost):
@@ -106,11 +105,11 @@ class _StageProgress(keras.callbacks.Callback):
         steps = self.params.get("steps")
         if self._progress._bar is not None and steps:
             share = (batch + 1) / steps
-            self._progress._advance(self._cost * (share - self._reported))
+            self._progress.advance(self._cost * (share - self._reported))
             self._reported = share
 
     def on_epoch_end(self, epoch, logs=None):
-        self._progress._advance(self._cost * (1 - self._reported))
+        self._progress.advance(self._cost * (1 - self._reported))
         self._trained += 1
         if self._progress._bar is not None:
             self._progress._bar.set_postfix_str(_brief(logs))

@@ -1,0 +1,169 @@
+"""Cells of a table in processes of their own, several at once.
+
+Every cell is a run with a folder of its own, so the process that computes the table needs only to wait for a cell and
+to read its results. Where a process fails, that one trains the cell itself, and ends with the error if it occurs again.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import tensorflow as tf
+
+from tf_kit.checks import count, refuse
+from tf_kit.runs.progress import Progress
+from tf_kit.training.sharing import shared_traces
+
+
+class Cells:
+    """Processes that train the cells of a table. Use it as a context manager.
+
+    Args:
+        jobs: number of processes; each gets an equal share of the processors. With one, or with one cell, there is no
+            process, and `wait` returns False.
+        train: function of a cell and a `Progress` that trains the cell; it can be pickled.
+        cells: the cells, in the order in which they are waited for.
+        progress: `Progress` that shows what the processes do.
+
+    Raises:
+        InputError: `jobs` is not a whole number of at least 1, or more than one under a strategy of several replicas.
+    """
+
+    def __init__(
+        self,
+        jobs: int,
+        train: Callable[[Any, Progress], Any],
+        cells: Sequence[Hashable],
+        progress: Progress,
+    ) -> None:
+        jobs = min(count("run_table.jobs", jobs), len(cells))
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if jobs > 1 and replicas > 1:
+            refuse("run_table.jobs", "be 1 with several replicas", f"jobs={jobs}, {replicas} replicas")
+        self._waiting = list(reversed(cells)) if jobs > 1 else []
+        self._done: set[Hashable] = set()
+        self._changed, self._progress = threading.Condition(), progress
+        self._processes, self._living = [], 0
+        for _ in range(jobs if jobs > 1 else 0):
+            self._processes.append(_start(jobs))
+            self._living += 1
+            arguments = self._processes[-1], train
+            threading.Thread(target=self._feed, args=arguments, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        with self._changed:
+            self._waiting.clear()
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+    def wait(self, cell: Hashable) -> bool:
+        """Wait for a cell; return whether a process has trained it."""
+        with self._changed:
+            self._changed.wait_for(lambda: cell in self._done or not self._living)
+            return cell in self._done
+
+    def _feed(self, process, train):
+        """Give a process one cell after another, and report what it sends, until there are no more or it fails."""
+        try:
+            _send(process.stdin, train)
+            while True:
+                with self._changed:
+                    if not self._waiting:
+                        return
+                    cell = self._waiting.pop()
+                _send(process.stdin, cell)
+                while (message := pickle.load(process.stdout)) is not None:
+                    name, arguments = message
+                    with self._changed:
+                        getattr(self._progress, name)(*arguments)
+                with self._changed:
+                    self._done.add(cell)
+                    self._changed.notify_all()
+        except (OSError, EOFError, pickle.UnpicklingError):
+            with self._changed:
+                self._waiting.clear()  # the error is likely to come again
+        finally:
+            with self._changed:
+                self._living -= 1
+                self._changed.notify_all()
+
+
+def _start(jobs):
+    """Start a process that has its share of the processors and is not interrupted by Ctrl-C."""
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
+    environment = {**os.environ, **dict.fromkeys(names, threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "MPLBACKEND": "agg"}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes["stderr"] = subprocess.DEVNULL
+    program = f"from {__name__} import main; main()"
+    return subprocess.Popen([sys.executable, "-c", program], env=environment, start_new_session=True, **pipes)
+
+
+def _send(pipe, value):
+    pickle.dump(value, pipe)
+    pipe.flush()
+
+
+class _Sent(Progress):
+    """`Progress` that sends what it is told to the process that shows it."""
+
+    def __init__(self, pipe):
+        super().__init__(None, quiet=True)
+        self._pipe = pipe
+
+    def print(self, line: str) -> None:
+        _send(self._pipe, ("print", (line,)))
+
+    def skip(self, epochs: int, cost: float = 1.0) -> None:
+        _send(self._pipe, ("skip", (epochs, cost)))
+
+    def advance(self, amount: float) -> None:
+        _send(self._pipe, ("advance", (amount,)))
+
+
+def main() -> None:
+    """Train the cells that come through the standard input, until it is closed."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no answer
+    received: list[Any] = []
+    arrived = threading.Condition()
+
+    def read():
+        # In a thread, so that a training ends at once when the process that waits for it is gone.
+        try:
+            while True:
+                value = pickle.load(sys.stdin.buffer)
+                with arrived:
+                    received.append(value)
+                    arrived.notify()
+        except (EOFError, pickle.UnpicklingError):
+            os._exit(0)
+
+    def take():
+        with arrived:
+            arrived.wait_for(lambda: received)
+            return received.pop(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    train, progress = take(), _Sent(answers)
+    with shared_traces():
+        while True:
+            train(take(), progress)
+            _send(answers, None)
