@@ -123,7 +123,7 @@ def test_label_efficiency_prints_the_table(monkeypatch, capsys, tmp_path):
 
 def test_table_prints_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    arguments = ["table", "--systems", "shallow,deep", "--seeds", "2", "--units", "8", *TINY]
+    arguments = ["table", "--jobs", "1", "--systems", "shallow,deep", "--seeds", "2", "--units", "8", *TINY]
     status, out, _ = run_main(monkeypatch, capsys, *arguments)
     assert status == 0
     assert "±" in out

@@ -42,7 +42,11 @@ CASES = {
         "layer 1",
         "probe",
     ),
-    "table --systems dbn,shallow --layers 2 --units 4 --seeds 2": ("dbn, seed 1", "shallow", "layer 2"),
+    "table --jobs 1 --systems dbn,shallow --layers 2 --units 4 --seeds 2": (
+        "dbn, seed 1",
+        "shallow",
+        "layer 2",
+    ),
     "pretrain rbm --units 4,3": ("layer 1", "layer 2"),
     "pretrain byol --encoder cnn": ("pretraining",),
     "pretrain tokens --data TEXT --width 8 --depth 1": ("pretraining",),

@@ -1,18 +1,21 @@
 """Cells of a table in processes of their own: all trained once, what fails is left, none outlives its parent."""
 
+import functools
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import keras
 import pytest
 from experiments.bar import BARS, Bar
 
 from tf_kit.errors import InputError
-from tf_kit.experiments import pretraining_table, run_table
+from tf_kit.experiments import cells, pretraining_table, run_table
 from tf_kit.experiments.cells import Cells
 from tf_kit.runs.progress import Progress
+from tf_kit.training.precision import precision
 
 FUNCTIONS = """
 import os, pathlib, time
@@ -23,6 +26,10 @@ def note(folder, cell, progress):
     progress.advance(1.0)
     (pathlib.Path(folder) / f"{cell} {os.getpid()}").touch()
     time.sleep(0.3)
+
+def tell_policy(cell, progress):
+    import keras
+    progress.print(keras.config.dtype_policy().name)
 
 def fail_at_two(cell, progress):
     time.sleep(0.2)
@@ -66,16 +73,6 @@ def functions(tmp_path, monkeypatch):
     del sys.modules["functions_of_cells"]
 
 
-class Noting:
-    def __init__(self, function, folder):
-        self.function, self.folder = function, str(folder)
-
-    def __reduce__(self):
-        import functools
-
-        return functools.partial, (self.function, self.folder)
-
-
 def noted(folder):
     """Cell and process of each file that `note` wrote."""
     return sorted(tuple(int(word) for word in each.name.split()) for each in folder.glob("* *"))
@@ -84,8 +81,8 @@ def noted(folder):
 @pytest.mark.slow
 def test_each_cell_is_trained_once_by_one_of_several_processes(functions, tmp_path):
     progress = Heard()
-    with Cells(2, Noting(functions.note, tmp_path), range(5), progress) as cells:
-        assert [cells.wait(cell) for cell in range(5)] == [True] * 5
+    with Cells(2, functools.partial(functions.note, str(tmp_path)), range(5), progress) as found:
+        assert [found.wait(cell) for cell in range(5)] == [True] * 5
     found = noted(tmp_path)
     assert [cell for cell, _ in found] == list(range(5))
     assert len({process for _, process in found} - {os.getpid()}) == 2
@@ -94,18 +91,35 @@ def test_each_cell_is_trained_once_by_one_of_several_processes(functions, tmp_pa
 
 
 @pytest.mark.slow
+def test_processes_compute_in_the_precision_of_the_caller(functions):
+    with precision("bfloat16"), Cells(2, functions.tell_policy, range(2), progress := Heard()) as found:
+        assert [found.wait(cell) for cell in range(2)] == [True] * 2
+        assert progress.lines == [keras.config.dtype_policy().name] * 2 != ["float32"] * 2
+
+
+@pytest.mark.slow
 def test_what_a_process_cannot_train_is_left_to_the_caller(functions):
-    with Cells(2, functions.fail_at_two, range(100), Heard()) as cells:
-        found = [cells.wait(cell) for cell in range(100)]
+    with Cells(2, functions.fail_at_two, range(100), Heard()) as others:
+        found = [others.wait(cell) for cell in range(100)]
     assert not found[2]
     assert not any(found[50:]), "after an error no further cell is begun"
 
 
-@pytest.mark.parametrize(("jobs", "cells"), [(1, range(3)), (4, range(1)), (4, ())])
-def test_one_job_or_one_cell_needs_no_process(jobs, cells):
-    with Cells(jobs, max, cells, Heard()) as found:
+@pytest.mark.parametrize(("jobs", "given"), [(1, range(3)), (4, range(1)), (4, ())])
+def test_one_job_or_one_cell_needs_no_process(jobs, given):
+    with Cells(jobs, max, given, Heard()) as found:
         assert not found._processes
-        assert [found.wait(cell) for cell in cells] == [False] * len(cells)
+        assert [found.wait(cell) for cell in given] == [False] * len(given)
+
+
+def test_number_of_processes_follows_the_processors(monkeypatch):
+    monkeypatch.setattr(cells, "_start", lambda jobs: started.append(jobs))
+    monkeypatch.setattr(Cells, "_feed", lambda *arguments: None)
+    for processors, expected in ((1, 0), (3, 3), (64, 4)):
+        started = []
+        monkeypatch.setattr(cells, "_PROCESSORS", processors)
+        Cells(None, max, range(25), Heard())
+        assert len(started) == expected
 
 
 def test_jobs_that_make_no_sense():
@@ -116,7 +130,9 @@ def test_jobs_that_make_no_sense():
 @pytest.mark.slow
 def test_several_jobs_and_several_replicas_are_refused(tmp_path):
     words = ["table", "--jobs", "2", "--replicas", "2", "--out", str(tmp_path / "run")]
-    ended = subprocess.run([sys.executable, "-c", "from tf_kit.cli import main; main()", *words], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", "from tf_kit.cli import main; main()", *words], capture_output=True, text=True
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.splitlines()[-1].startswith("tf-kit: `--jobs` must be 1 with several replicas")
 

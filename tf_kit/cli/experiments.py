@@ -53,7 +53,11 @@ def _learning_rates(default: str):
 @flags.number("--batch-size", "Examples per step", default_text=f"32; {LARGE} 128")
 @_learning_rates(f"0.006; {LARGE} 0.0005,0.001,0.003")
 @flags.precision("float32")
-@flags.number("--jobs", "Processes that train, each with its share of the processors", default=1)
+@flags.number(
+    "--jobs",
+    "Processes that train, each with its share of the processors",
+    default_text="number of processors, at most 4; 1 with GPUs or replicas",
+)
 @flags.out("runs/table-<data>")
 @flags.RESUME
 @flags.on_replicas

@@ -15,11 +15,15 @@ from collections.abc import Callable, Hashable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import keras
 import tensorflow as tf
 
 from tf_kit.checks import count, refuse
 from tf_kit.runs.progress import Progress
 from tf_kit.training.sharing import shared_traces
+
+_PROCESSORS = os.cpu_count() or 1
+_MOST = 4  # processes if their number is not given: each holds the data and TensorFlow
 
 
 class Cells:
@@ -27,7 +31,8 @@ class Cells:
 
     Args:
         jobs: number of processes; each gets an equal share of the processors. With one, or with one cell, there is no
-            process, and `wait` returns False.
+            process, and `wait` returns False. None stands for the number of processors, at most 4, and for one where
+            there are GPUs or several replicas.
         train: function of a cell and a `Progress` that trains the cell; it can be pickled.
         cells: the cells, in the order in which they are waited for.
         progress: `Progress` that shows what the processes do.
@@ -38,23 +43,27 @@ class Cells:
 
     def __init__(
         self,
-        jobs: int,
+        jobs: int | None,
         train: Callable[[Any, Progress], Any],
         cells: Sequence[Hashable],
         progress: Progress,
     ) -> None:
-        jobs = min(count("run_table.jobs", jobs), len(cells))
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if jobs is None:
+            alone = replicas > 1 or tf.config.list_physical_devices("GPU")
+            jobs = 1 if alone else min(_PROCESSORS, _MOST)
+        jobs = min(count("run_table.jobs", jobs), len(cells))
         if jobs > 1 and replicas > 1:
             refuse("run_table.jobs", "be 1 with several replicas", f"jobs={jobs}, {replicas} replicas")
         self._waiting = list(reversed(cells)) if jobs > 1 else []
         self._done: set[Hashable] = set()
         self._changed, self._progress = threading.Condition(), progress
         self._processes, self._living = [], 0
+        begin = train, keras.config.floatx(), keras.config.dtype_policy().name  # Keras keeps them by thread
         for _ in range(jobs if jobs > 1 else 0):
             self._processes.append(_start(jobs))
             self._living += 1
-            arguments = self._processes[-1], train
+            arguments = self._processes[-1], begin
             threading.Thread(target=self._feed, args=arguments, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -78,10 +87,10 @@ class Cells:
             self._changed.wait_for(lambda: cell in self._done or not self._living)
             return cell in self._done
 
-    def _feed(self, process, train):
+    def _feed(self, process, begin):
         """Give a process one cell after another, and report what it sends, until there are no more or it fails."""
         try:
-            _send(process.stdin, train)
+            _send(process.stdin, begin)
             while True:
                 with self._changed:
                     if not self._waiting:
@@ -106,7 +115,7 @@ class Cells:
 
 def _start(jobs):
     """Start a process that has its share of the processors and is not interrupted by Ctrl-C."""
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    threads = str(max(1, _PROCESSORS // jobs))
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
     environment = {**os.environ, **dict.fromkeys(names, threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "MPLBACKEND": "agg"}
@@ -162,7 +171,9 @@ def main() -> None:
             return received.pop(0)
 
     threading.Thread(target=read, daemon=True).start()
-    train, progress = take(), _Sent(answers)
+    (train, floatx, policy), progress = take(), _Sent(answers)
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
     with shared_traces():
         while True:
             train(take(), progress)

@@ -113,6 +113,7 @@ class Settings:
         row = SYSTEMS[system]
         return Recipe(
             units=(self.units,) * (self.layers if row.deep else 1),
+            pretrain_optimizer="momentum" if system == "dbn" else "adam",
             pretrain_epochs=self.pretrain_epochs.get(system, 0),
             pretrain_learning_rate=self.pretrain_learning_rates.get(system, 0.0),
             pretrain_batch_size=self.batch_size,
@@ -166,7 +167,7 @@ def run_table(
     quiet: bool = False,
     precision: str | None = None,
     recipe: str | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     image_size: int | tuple[int, int] | None = None,
     color: str | None = None,
     labels_file: str | Path | None = None,
@@ -190,8 +191,9 @@ def run_table(
             that Keras has.
         recipe: `"2007"` or `"today"`, see `recipes.rows_for`. Defaults to None, the same short training with Adam
             for all rows, see `settings_for`.
-        jobs: number of processes that train, each with an equal share of the processors. Small nets gain most. With
-            other numbers of threads products of matrices may round differently. Defaults to 1, this process.
+        jobs: number of processes that train, each with an equal share of the processors; None chooses it, see `Cells`.
+            Small nets gain most. With other numbers of threads a product of large matrices may round differently.
+            Defaults to 1, this process.
         image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Settings`, or of every row of the recipe, to change.
 
@@ -368,6 +370,7 @@ def pretrained_encoder(
         options=own_options(method, own),
         fit=fit,
         seed=seed,
+        optimizer=recipe.optimizer_of_pretraining(),
     )
     return encoder
 

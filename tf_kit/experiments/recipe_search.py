@@ -24,6 +24,7 @@ from tf_kit.training.sharing import shared_traces
 _OF_PRETRAINING = (
     "units",
     "activation",
+    "pretrain_optimizer",
     "pretrain_epochs",
     "pretrain_learning_rate",
     "pretrain_batch_size",
@@ -34,14 +35,14 @@ _OF_PRETRAINING = (
 _UNITS = [(500, 500, 2000), (1000, 1000, 1000)]
 _SHALLOW_UNITS = [(500,), (1000,), (2000,)]
 _PRETRAINING: dict[str, dict[str, list[Any]]] = {
-    "dbn": {"pretrain_epochs": [10, 20, 40], "pretrain_learning_rate": [0.02, 0.05]},
+    "dbn": {"pretrain_epochs": [20, 40, 60], "pretrain_learning_rate": [0.01, 0.02, 0.05]},
     "autoencoder": {"pretrain_epochs": [15, 30], "rate": [0.1, 0.25, 0.4]},
     "supervised": {"pretrain_epochs": [2, 5]},
     "deep": {},
     "shallow": {},
 }
 _TUNING: dict[str, dict[str, list[Any]]] = {
-    "2007": {"learning_rates": [(rate,) for rate in (0.01, 0.02, 0.05, 0.1, 0.2)]},
+    "2007": {"learning_rates": [(rate,) for rate in (0.05, 0.1, 0.2, 0.3, 0.5)]},
     "today": {
         "learning_rates": [(rate,) for rate in (0.0003, 0.0005, 0.001, 0.002)],
         "input_dropout": [0.1, 0.2],
@@ -55,7 +56,7 @@ def space_of(recipe: str, system: str) -> dict[str, list[Any]]:
 
     Example:
         >>> space_of("2007", "deep")["learning_rates"]
-        [(0.01,), (0.02,), (0.05,), (0.1,), (0.2,)]
+        [(0.05,), (0.1,), (0.2,), (0.3,), (0.5,)]
     """
     choice("search_recipe.recipe", recipe, tuple(LARGE))
     choice("search_recipe.system", system, tuple(SYSTEMS))

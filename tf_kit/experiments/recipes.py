@@ -32,8 +32,8 @@ class Recipe:
     Attributes:
         units: units of each hidden layer.
         activation: of the hidden layers, see `networks.mlp`.
-        pretrain_epochs, pretrain_learning_rate, pretrain_batch_size: of each layer; RBMs learn with momentum 0.9, other
-            layers with Adam, at a constant rate.
+        pretrain_optimizer: of pretraining: "sgd", "momentum" (0.9) or "adam".
+        pretrain_epochs, pretrain_learning_rate, pretrain_batch_size: of each layer, at a constant rate.
         rate: probability that the denoising auto-associator masks a feature.
         gibbs_steps: number k of Gibbs steps of contrastive divergence.
         optimizer: of fine-tuning: "sgd", "momentum" (0.9) or "adam".
@@ -49,6 +49,7 @@ class Recipe:
 
     units: tuple[int, ...]
     activation: str = "sigmoid"
+    pretrain_optimizer: str = "adam"
     pretrain_epochs: int = 15
     pretrain_learning_rate: float = 0.001
     pretrain_batch_size: int = 128
@@ -120,8 +121,14 @@ class Recipe:
             "linear": lambda: optimizers.LinearDecay(learning_rate, steps),
             "cosine": lambda: keras.optimizers.schedules.CosineDecay(learning_rate, steps),
         }[self.schedule]()
-        kinds = {"sgd": optimizers.SGD, "momentum": optimizers.Momentum, "adam": optimizers.Adam}
-        return kinds[self.optimizer](falling)
+        return _KINDS[self.optimizer](falling)
+
+    def optimizer_of_pretraining(self) -> keras.optimizers.Optimizer:
+        """Make the optimizer that each layer is pretrained with."""
+        return _KINDS[self.pretrain_optimizer](self.pretrain_learning_rate)
+
+
+_KINDS = {"sgd": optimizers.SGD, "momentum": optimizers.Momentum, "adam": optimizers.Adam}
 
 
 def _undo_normalization(encoder, x):
@@ -156,7 +163,13 @@ def _rows(base: Mapping[str, Any], **own: Mapping[str, Any]) -> dict[str, Recipe
     return {system: Recipe(**{**base, **changes}) for system, changes in own.items()}
 
 
-_2007 = {"optimizer": "momentum", "schedule": "linear", "batch_size": 100, "pretrain_batch_size": 100}
+_2007 = {
+    "pretrain_optimizer": "momentum",
+    "pretrain_batch_size": 100,
+    "optimizer": "momentum",
+    "schedule": "linear",
+    "batch_size": 20,
+}
 _TODAY = {"input_dropout": 0.2, "dropout": 0.5, "epochs": 80}
 _RELU = {"activation": "relu", "max_norm": 3.0}
 
@@ -173,6 +186,7 @@ LARGE = {
     "today": _rows(
         {**_TODAY, "units": (500, 500, 2000)},
         dbn={
+            "pretrain_optimizer": "momentum",
             "pretrain_epochs": 20,
             "pretrain_learning_rate": 0.05,
             "learning_rates": (0.0005,),

@@ -94,6 +94,7 @@ def train(
     augment: Any = None,
     seed: int = 0,
     num_examples: int | None = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
     **fit_arguments: Any,
 ) -> list[Pretrainer]:
     """Pretrain `encoder` in place by the method `name`.
@@ -112,6 +113,7 @@ def train(
         augment: augmentation that makes the views. Defaults to None.
         seed: seed of all random numbers. Defaults to 0.
         num_examples: number n of examples, if they are streamed.
+        optimizer: optimizer in place of that of `optimizer_of`. Defaults to None.
         **fit_arguments: further arguments of `fit`, for a method that trains the encoder as a whole.
 
     Returns:
@@ -129,14 +131,14 @@ def train(
             block=method.kind,
             epochs=epochs,
             batch_size=batch_size,
-            optimizer=optimizer_of(method.kind, learning_rate),
+            optimizer=optimizer or optimizer_of(method.kind, learning_rate),
             seed=seed,
             fit=fit,
             steps_per_epoch=steps if callable(x) else None,
             **options,
         )
     model = make_pretrainer(name, encoder, options, augment, seed)
-    model.compile(optimizer=optimizer_of(method.kind, learning_rate, epochs * steps))
+    model.compile(optimizer=optimizer or optimizer_of(method.kind, learning_rate, epochs * steps))
     portion = {"steps_per_epoch": steps} if callable(x) else {"batch_size": batch_size}
     examples = functools.partial(x, seed=seed) if callable(x) else x
     labels = y if method.labels == "optional" else None
