@@ -176,12 +176,17 @@ _RELU = {"activation": "relu", "max_norm": 3.0}
 # Rows for 10,000 training examples and more.
 LARGE = {
     "2007": _rows(
-        {**_2007, "units": (500, 500, 2000), "epochs": 40, "learning_rates": (0.1,)},
-        dbn={"pretrain_epochs": 20, "pretrain_learning_rate": 0.05},
-        autoencoder={"pretrain_epochs": 15, "rate": 0.25},
-        supervised={"pretrain_epochs": 5},
-        deep={},
-        shallow={"units": (1000,)},
+        {**_2007, "units": (500, 500, 2000), "epochs": 12, "learning_rates": (0.3,)},
+        dbn={"pretrain_epochs": 40, "pretrain_learning_rate": 0.02},
+        autoencoder={
+            "units": (1000, 1000, 1000),
+            "pretrain_epochs": 25,
+            "pretrain_learning_rate": 0.02,
+            "rate": 0.3,
+        },
+        supervised={"pretrain_epochs": 4, "pretrain_learning_rate": 0.05},
+        deep={"learning_rates": (0.03,), "epochs": 30},
+        shallow={"units": (1000,), "learning_rates": (0.1,), "epochs": 30},
     ),
     "today": _rows(
         {**_TODAY, "units": (500, 500, 2000)},
@@ -207,7 +212,10 @@ SMALL = {
     "today": {**_FEW, "epochs": 40, "learning_rates": (0.003,), "input_dropout": 0.1, "dropout": 0.2},
 }
 _SMALL_UNITS = {"deep": (128, 128, 128), "shallow": (128,)}
-_SMALL_PRETRAINING_RATES = {"dbn": 0.1, "autoencoder": 0.003, "supervised": 0.003}
+_SMALL_PRETRAINING_RATES = {
+    "2007": {"dbn": 0.1, "autoencoder": 0.03, "supervised": 0.03},
+    "today": {"dbn": 0.1, "autoencoder": 0.003, "supervised": 0.003},
+}
 
 
 def rows_for(recipe: str, num_examples: int, **changes: Any) -> Rows:
@@ -245,6 +253,6 @@ def rows_for(recipe: str, num_examples: int, **changes: Any) -> Rows:
 
 
 def _small(system, recipe):
-    rate = _SMALL_PRETRAINING_RATES.get(system)
+    rate = _SMALL_PRETRAINING_RATES[recipe].get(system)
     units = _SMALL_UNITS["shallow" if system == "shallow" else "deep"]
     return {**SMALL[recipe], "units": units} | ({"pretrain_learning_rate": rate} if rate else {})
