@@ -34,15 +34,19 @@ _OF_PRETRAINING = (
 
 _UNITS = [(500, 500, 2000), (1000, 1000, 1000)]
 _SHALLOW_UNITS = [(500,), (1000,), (2000,)]
-_PRETRAINING: dict[str, dict[str, list[Any]]] = {
-    "dbn": {"pretrain_epochs": [20, 40, 60], "pretrain_learning_rate": [0.01, 0.02, 0.05]},
-    "autoencoder": {"pretrain_epochs": [15, 30], "rate": [0.1, 0.25, 0.4]},
-    "supervised": {"pretrain_epochs": [2, 5]},
-    "deep": {},
-    "shallow": {},
+_RBM: dict[str, list[Any]] = {"pretrain_epochs": [20, 40, 60], "pretrain_learning_rate": [0.01, 0.02, 0.05]}
+_DENOISING: dict[str, list[Any]] = {"pretrain_epochs": [15, 25, 40], "rate": [0.1, 0.25, 0.3, 0.4]}
+# Rates of momentum in 2007, and of Adam today, but for RBMs.
+_PRETRAINING: dict[str, dict[str, dict[str, list[Any]]]] = {
+    "2007": {
+        "dbn": _RBM,
+        "autoencoder": {**_DENOISING, "pretrain_learning_rate": [0.01, 0.02, 0.05]},
+        "supervised": {"pretrain_epochs": [2, 4, 8], "pretrain_learning_rate": [0.02, 0.05, 0.1]},
+    },
+    "today": {"dbn": _RBM, "autoencoder": _DENOISING, "supervised": {"pretrain_epochs": [2, 5]}},
 }
 _TUNING: dict[str, dict[str, list[Any]]] = {
-    "2007": {"learning_rates": [(rate,) for rate in (0.05, 0.1, 0.2, 0.3, 0.5)]},
+    "2007": {"learning_rates": [(rate,) for rate in (0.03, 0.05, 0.1, 0.2, 0.3, 0.5)]},
     "today": {
         "learning_rates": [(rate,) for rate in (0.0003, 0.0005, 0.001, 0.002)],
         "input_dropout": [0.1, 0.2],
@@ -56,7 +60,7 @@ def space_of(recipe: str, system: str) -> dict[str, list[Any]]:
 
     Example:
         >>> space_of("2007", "deep")["learning_rates"]
-        [(0.05,), (0.1,), (0.2,), (0.3,), (0.5,)]
+        [(0.03,), (0.05,), (0.1,), (0.2,), (0.3,), (0.5,)]
     """
     choice("search_recipe.recipe", recipe, tuple(LARGE))
     choice("search_recipe.system", system, tuple(SYSTEMS))
@@ -64,7 +68,7 @@ def space_of(recipe: str, system: str) -> dict[str, list[Any]]:
     # The energy of an RBM describes sigmoid units only.
     both = recipe == "today" and system != "dbn"
     activation = {"activation": ["sigmoid", "relu"]} if both else {}
-    return {"units": units, **activation, **_PRETRAINING[system], **_TUNING[recipe]}
+    return {"units": units, **activation, **_PRETRAINING[recipe].get(system, {}), **_TUNING[recipe]}
 
 
 def search_recipe(
