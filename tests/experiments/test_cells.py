@@ -82,6 +82,7 @@ def noted(folder):
 def test_each_cell_is_trained_once_by_one_of_several_processes(functions, tmp_path):
     progress = Heard()
     with Cells(2, functools.partial(functions.note, str(tmp_path)), range(5), progress) as found:
+        assert not found.wait("another"), "a cell that is not among them is not waited for"
         assert [found.wait(cell) for cell in range(5)] == [True] * 5
     found = noted(tmp_path)
     assert [cell for cell, _ in found] == list(range(5))
@@ -113,7 +114,7 @@ def test_one_job_or_one_cell_needs_no_process(jobs, given):
 
 
 def test_number_of_processes_follows_the_processors(monkeypatch):
-    monkeypatch.setattr(cells, "_start", lambda jobs: started.append(jobs))
+    monkeypatch.setattr(cells, "_start", lambda jobs: started.append(jobs) or jobs)
     monkeypatch.setattr(Cells, "_feed", lambda *arguments: None)
     for processors, expected in ((1, 0), (3, 3), (64, 4)):
         started = []

@@ -55,16 +55,16 @@ class Cells:
         jobs = min(count("run_table.jobs", jobs), len(cells))
         if jobs > 1 and replicas > 1:
             refuse("run_table.jobs", "be 1 with several replicas", f"jobs={jobs}, {replicas} replicas")
-        self._waiting = list(reversed(cells)) if jobs > 1 else []
+        self._given = frozenset(cells) if jobs > 1 else frozenset()
+        self._waiting = [cell for cell in reversed(cells) if cell in self._given]
         self._done: set[Hashable] = set()
         self._changed, self._progress = threading.Condition(), progress
-        self._processes, self._living = [], 0
+        self._processes = [_start(jobs) for _ in range(jobs if jobs > 1 else 0)]
+        self._living = len(self._processes)
         begin = train, keras.config.floatx(), keras.config.dtype_policy().name  # Keras keeps them by thread
-        for _ in range(jobs if jobs > 1 else 0):
-            self._processes.append(_start(jobs))
-            self._living += 1
-            arguments = self._processes[-1], begin
-            threading.Thread(target=self._feed, args=arguments, daemon=True).start()
+        for process in self._processes:
+            progress.show()
+            threading.Thread(target=self._feed, args=(process, begin), daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +82,9 @@ class Cells:
             process.wait()
 
     def wait(self, cell: Hashable) -> bool:
-        """Wait for a cell; return whether a process has trained it."""
+        """Wait for a cell, if it was given; return whether a process has trained it."""
+        if cell not in self._given:
+            return False
         with self._changed:
             self._changed.wait_for(lambda: cell in self._done or not self._living)
             return cell in self._done
@@ -139,6 +141,9 @@ class _Sent(Progress):
 
     def print(self, line: str) -> None:
         _send(self._pipe, ("print", (line,)))
+
+    def ended(self, line: str) -> None:
+        _send(self._pipe, ("ended", (line,)))
 
     def skip(self, epochs: int, cost: float = 1.0) -> None:
         _send(self._pipe, ("skip", (epochs, cost)))

@@ -44,17 +44,24 @@ class Progress:
         Returns:
             Keras callback that reports the progress of the stage.
         """
-        if self._interactive and (self._bar is None or self._total is None):
+        if self._total is not None:
+            self.show()
+        elif self._interactive:
             self.close()
-            total = self._total if self._total is not None else epochs * cost
-            self._bar = tqdm(
-                total=total,
-                initial=self._done if self._total is not None else first_epoch * cost,
-                leave=False,
-                dynamic_ncols=True,
-                bar_format="{desc} |{bar}| {percentage:3.0f} % {postfix} [{elapsed}, {remaining} left]",
-            )
+            self._bar = _bar(epochs * cost, first_epoch * cost)
         return _StageProgress(self, stage, epochs, first_epoch, cost)
+
+    def show(self) -> None:
+        """Show the bar of the whole command, if there is none yet."""
+        if self._interactive and self._bar is None:
+            self._bar = _bar(self._total, self._done)
+
+    def ended(self, line: str) -> None:
+        """Report the end of a stage: next to the bar, or as a line with the time left."""
+        if not self._interactive:
+            self.print(f"{line}{self._time_left()}")
+        elif self._bar is not None:
+            self._bar.set_description_str(line.partition(":")[0])
 
     def skip(self, epochs: int, cost: float = 1.0) -> None:
         """Count epochs that need no training, because an earlier run has trained them."""
@@ -78,13 +85,23 @@ class Progress:
         self._done += amount
         self._worked += amount
         if self._bar is not None:
-            self._bar.update(amount)
+            self._bar.update(min(amount, self._bar.total - self._bar.n))  # the sum of many parts is rounded
 
     def _time_left(self):
         if self._total is None or not self._worked:
             return ""
         rate = (time.perf_counter() - self._started) / self._worked
         return f", about {_duration(rate * max(0.0, self._total - self._done))} left"
+
+
+def _bar(total, done):
+    return tqdm(
+        total=total,
+        initial=done,
+        leave=False,
+        dynamic_ncols=True,
+        bar_format="{desc} |{bar}| {percentage:3.0f} % {postfix} [{elapsed}, {remaining} left]",
+    )
 
 
 class _StageProgress(keras.callbacks.Callback):
@@ -115,13 +132,9 @@ class _StageProgress(keras.callbacks.Callback):
             self._progress._bar.set_postfix_str(_brief(logs))
 
     def on_train_end(self, logs=None):
-        if not self._progress._interactive:
-            seconds = time.perf_counter() - self._began
-            epochs = f"{self._trained} epoch{'s' * (self._trained != 1)}"
-            self._progress.print(
-                f"{self._stage}: {epochs} in {_duration(seconds)}, {_brief(logs)}"
-                f"{self._progress._time_left()}"
-            )
+        seconds = time.perf_counter() - self._began
+        epochs = f"{self._trained} epoch{'s' * (self._trained != 1)}"
+        self._progress.ended(f"{self._stage}: {epochs} in {_duration(seconds)}, {_brief(logs)}")
 
 
 def _brief(logs):
