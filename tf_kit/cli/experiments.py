@@ -83,7 +83,7 @@ def table(
         data, seeds=seeds, out=out, resume=resume, systems=systems, data_dir=data_dir, **changes
     )
     click.echo(format_table(results))
-    click.echo(f"\n{results['seconds']:.0f} s; figures, history and results in {out}")
+    click.echo(f"\n{results['seconds']:.0f} s of training; figures, history and results in {out}")
 
 
 @click.command("search-recipe", cls=Command, short_help="Search the values of a row of the lecture's table.")
