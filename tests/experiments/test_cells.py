@@ -1,4 +1,4 @@
-"""Cells of a table in processes of their own: all trained once, what fails is left, none outlives its parent."""
+"""Cells of a table in separate processes: all trained once, what fails is left, none outlives its parent."""
 
 import functools
 import os

@@ -1,6 +1,6 @@
-"""Cells of a table in processes of their own, several at once.
+"""Cells of a table in separate processes, several at once.
 
-Every cell is a run with a folder of its own, so the process that computes the table needs only to wait for a cell and
+Every cell is a run with a separate folder, so the process that computes the table needs only to wait for a cell and
 to read its results. Where a process fails, that one trains the cell itself, and ends with the error if it occurs again.
 """
 
