@@ -85,7 +85,8 @@ class Progress:
         self._done += amount
         self._worked += amount
         if self._bar is not None:
-            self._bar.update(min(amount, self._bar.total - self._bar.n))  # the sum of many parts is rounded
+            left = self._bar.total - self._bar.n  # the sum of many parts is rounded
+            self._bar.update(max(0.0, min(amount, left)))
 
     def _time_left(self):
         if self._total is None or not self._worked:
