@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import subprocess
 import sys
 import threading
@@ -55,11 +56,12 @@ class Cells:
         jobs = min(count("run_table.jobs", jobs), len(cells))
         if jobs > 1 and replicas > 1:
             refuse("run_table.jobs", "be 1 with several replicas", f"jobs={jobs}, {replicas} replicas")
-        self._given = frozenset(cells) if jobs > 1 else frozenset()
+        number = jobs if jobs > 1 else 0
+        self._given = frozenset(cells if number else ())
         self._waiting = [cell for cell in reversed(cells) if cell in self._given]
         self._done: set[Hashable] = set()
         self._changed, self._progress = threading.Condition(), progress
-        self._processes = [_start(jobs) for _ in range(jobs if jobs > 1 else 0)]
+        self._processes = [_start(jobs) for _ in range(number)]
         self._living = len(self._processes)
         begin = train, keras.config.floatx(), keras.config.dtype_policy().name  # Keras keeps them by thread
         for process in self._processes:
@@ -121,10 +123,14 @@ def _start(jobs):
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
     environment = {**os.environ, **dict.fromkeys(names, threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "MPLBACKEND": "agg"}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    pipes["stderr"] = subprocess.DEVNULL
-    program = f"from {__name__} import main; main()"
-    return subprocess.Popen([sys.executable, "-c", program], env=environment, start_new_session=True, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-c", f"from {__name__} import main; main()"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _send(pipe, value):
@@ -156,30 +162,21 @@ def main() -> None:
     """Train the cells that come through the standard input, until it is closed."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no answer
-    received: list[Any] = []
-    arrived = threading.Condition()
+    received: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def read():
         # In a thread, so that a training ends at once when the process that waits for it is gone.
         try:
             while True:
-                value = pickle.load(sys.stdin.buffer)
-                with arrived:
-                    received.append(value)
-                    arrived.notify()
+                received.put(pickle.load(sys.stdin.buffer))
         except (EOFError, pickle.UnpicklingError):
             os._exit(0)
 
-    def take():
-        with arrived:
-            arrived.wait_for(lambda: received)
-            return received.pop(0)
-
     threading.Thread(target=read, daemon=True).start()
-    (train, floatx, policy), progress = take(), _Sent(answers)
+    (train, floatx, policy), progress = received.get(), _Sent(answers)
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
     with shared_traces():
         while True:
-            train(take(), progress)
+            train(received.get(), progress)
             _send(answers, None)
