@@ -113,7 +113,6 @@ class Settings:
         row = SYSTEMS[system]
         return Recipe(
             units=(self.units,) * (self.layers if row.deep else 1),
-            pretrain_optimizer="momentum" if system == "dbn" else "adam",
             pretrain_epochs=self.pretrain_epochs.get(system, 0),
             pretrain_learning_rate=self.pretrain_learning_rates.get(system, 0.0),
             pretrain_batch_size=self.batch_size,

@@ -32,7 +32,8 @@ class Recipe:
     Attributes:
         units: units of each hidden layer.
         activation: of the hidden layers, see `networks.mlp`.
-        pretrain_optimizer: of pretraining: "sgd", "momentum" (0.9) or "adam".
+        pretrain_optimizer: of pretraining: "sgd", "momentum" (0.9) or "adam"; None takes that of the method, see
+            `runs.methods.optimizer_of`.
         pretrain_epochs, pretrain_learning_rate, pretrain_batch_size: of each layer, at a constant rate.
         rate: probability that the denoising auto-associator masks a feature.
         gibbs_steps: number k of Gibbs steps of contrastive divergence.
@@ -49,7 +50,7 @@ class Recipe:
 
     units: tuple[int, ...]
     activation: str = "sigmoid"
-    pretrain_optimizer: str = "adam"
+    pretrain_optimizer: str | None = None
     pretrain_epochs: int = 15
     pretrain_learning_rate: float = 0.001
     pretrain_batch_size: int = 128
@@ -123,9 +124,10 @@ class Recipe:
         }[self.schedule]()
         return _KINDS[self.optimizer](falling)
 
-    def optimizer_of_pretraining(self) -> keras.optimizers.Optimizer:
-        """Make the optimizer that each layer is pretrained with."""
-        return _KINDS[self.pretrain_optimizer](self.pretrain_learning_rate)
+    def optimizer_of_pretraining(self) -> keras.optimizers.Optimizer | None:
+        """Make the optimizer that each layer is pretrained with; None stands for that of the method."""
+        kind = self.pretrain_optimizer
+        return None if kind is None else _KINDS[kind](self.pretrain_learning_rate)
 
 
 _KINDS = {"sgd": optimizers.SGD, "momentum": optimizers.Momentum, "adam": optimizers.Adam}
@@ -191,7 +193,6 @@ LARGE = {
     "today": _rows(
         {**_TODAY, "units": (500, 500, 2000)},
         dbn={
-            "pretrain_optimizer": "momentum",
             "pretrain_epochs": 20,
             "pretrain_learning_rate": 0.05,
             "learning_rates": (0.0005,),
