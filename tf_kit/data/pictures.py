@@ -28,7 +28,7 @@ _GREY = ("1", "L", "LA", "La", "I", "F")  # and the kinds of I;16
 _ORIENTATION = 0x0112  # tag of EXIF
 THREADS = (os.cpu_count() or 1) + 1  # that decode; one waits for the disk
 _TASK = 32  # images of a task of a thread, at most
-_FEW, _SLOW = 2, 0.0005  # images of a task without threads, and seconds for each from which on threads pay
+_FEW, _SLOW = 2, 0.0005  # images of a task without threads; seconds per image above which threads pay
 _MOST_MEGAPIXELS = 179  # of Pillow's check against decompression bombs
 
 
@@ -181,7 +181,7 @@ def in_parallel(function: Callable[[int], Any], n: int, title: str) -> list[Any]
 def _pieces(attempt_some, n):
     """Yield the results of `attempt_some(start, stop)`, which together cover n calls, in order.
 
-    One thread alone works until three tasks in a row take `_SLOW` per call: shorter calls are mostly Python code, and
+    One thread works alone until three tasks in a row take longer than `_SLOW` per call: shorter calls are mostly Python code, and
     threads would spend more on handing each other the interpreter's lock than they gain.
     """
     start, slow = 0, 0

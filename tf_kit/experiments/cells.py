@@ -1,7 +1,7 @@
 """Cells of a table in separate processes, several at once.
 
-Every cell is a run with a separate folder, so the process that computes the table needs only to wait for a cell and
-to read its results. Where a process fails, that one trains the cell itself, and ends with the error if it occurs again.
+Every cell is a run with a separate folder, so the caller only waits for a cell and reads its results. If a process
+fails, the caller trains the cell itself, and raises the error if it occurs again.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Any
 
 from tf_kit.grading.sandbox.system_calls import call
 
-GROUP, WATCH, NONE = "counted by the kernel", "read 20 times a second", "of each process alone"
+GROUP, WATCH, NONE = "counted by the kernel", "read 20 times a second", "limited for each process alone"
 EVERY_SECONDS = 0.05  # between two readings of the watch
 _SLACK_MB = 64  # page tables and the like, which a group counts too
 _TRIAL_MB = 4
