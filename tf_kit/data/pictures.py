@@ -181,8 +181,8 @@ def in_parallel(function: Callable[[int], Any], n: int, title: str) -> list[Any]
 def _pieces(attempt_some, n):
     """Yield the results of `attempt_some(start, stop)`, which together cover n calls, in order.
 
-    One thread works alone until three tasks in a row take longer than `_SLOW` per call: shorter calls are mostly Python code, and
-    threads would spend more on handing each other the interpreter's lock than they gain.
+    One thread works alone until three tasks in a row take longer than `_SLOW` per call: shorter calls are mostly
+    Python code, and threads would spend more on handing each other the interpreter's lock than they gain.
     """
     start, slow = 0, 0
     while start < n and slow < 3:
