@@ -12,7 +12,7 @@ import pytest
 from experiments.bar import BARS, Bar
 
 from tf_kit.errors import InputError
-from tf_kit.experiments import cells, pretraining_table, run_table
+from tf_kit.experiments import cells, pretraining_table, run_label_efficiency, run_table
 from tf_kit.experiments.cells import Cells
 from tf_kit.runs.progress import Progress
 from tf_kit.training.precision import precision
@@ -113,29 +113,30 @@ def test_one_job_or_one_cell_needs_no_process(jobs, given):
         assert [found.wait(cell) for cell in given] == [False] * len(given)
 
 
-def test_number_of_processes_follows_the_processors(monkeypatch):
-    monkeypatch.setattr(cells, "_start", lambda jobs: started.append(jobs) or jobs)
-    monkeypatch.setattr(Cells, "_feed", lambda *arguments: None)
-    for processors, expected in ((1, 0), (3, 3), (64, 4)):
-        started = []
-        monkeypatch.setattr(cells, "_PROCESSORS", processors)
-        Cells(None, max, range(25), Heard())
-        assert len(started) == expected
+@pytest.mark.parametrize(("processors", "expected"), [(1, 1), (3, 3), (64, 4)])
+def test_number_of_processes_follows_the_processors(processors, expected, monkeypatch):
+    monkeypatch.setattr(cells, "_PROCESSORS", processors)
+    assert cells.number_of_jobs("run_table.jobs", None) == expected
+    assert cells.number_of_jobs("run_table.jobs", 7) == 7
 
 
-def test_jobs_that_make_no_sense():
+@pytest.mark.parametrize("run", [run_table, run_label_efficiency])
+def test_jobs_that_make_no_sense_make_no_folder(run, tmp_path):
     with pytest.raises(InputError, match=r"jobs` must be .*at least 1.*Received: jobs=0"):
-        Cells(0, max, range(3), Heard())
+        run("digits", out=tmp_path / "run", jobs=0)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
-def test_several_jobs_and_several_replicas_are_refused(tmp_path):
-    words = ["table", "--jobs", "2", "--replicas", "2", "--out", str(tmp_path / "run")]
+@pytest.mark.parametrize("command", ["table", "label-efficiency"])
+def test_several_jobs_and_several_replicas_are_refused(command, tmp_path):
+    words = [command, "--jobs", "2", "--replicas", "2", "--out", str(tmp_path / "run")]
     ended = subprocess.run(
         [sys.executable, "-c", "from tf_kit.cli import main; main()", *words], capture_output=True, text=True
     )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.splitlines()[-1].startswith("tf-kit: `--jobs` must be 1 with several replicas")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

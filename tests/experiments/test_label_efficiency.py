@@ -104,6 +104,19 @@ def test_bar_ends_at_its_total(methods, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_table_is_the_same_with_several_jobs(table, tmp_path, monkeypatch):
+    """Its processes count what they train, and a resumed table asks them for what is missing only."""
+    monkeypatch.setattr(label_efficiency, "Progress", Bar)
+    out = tmp_path / "run"
+    assert run(out, jobs=2)["rows"] == table[0]["rows"]
+    bar = next(each for each in reversed(BARS) if each.total)
+    assert bar._done == pytest.approx(bar.total)
+    for name in ("results.json", "masked-30-seed-1/results.json"):
+        (out / name).unlink()
+    assert run(out, jobs=2, resume=True)["rows"] == table[0]["rows"]
+
+
+@pytest.mark.slow
 def test_table_as_text(table):
     lines = format_labels(table[0]).splitlines()
     assert lines[0].startswith("digits: test accuracy in %, 2 seeds; 1,197 training images, choices on 300")

@@ -22,6 +22,13 @@ def _learning_rates(default: str):
     )
 
 
+_JOBS = flags.number(
+    "--jobs",
+    "Processes that train, each with its share of the processors",
+    default_text="number of processors, at most 4; 1 with GPUs or replicas",
+)
+
+
 @click.command(cls=Command, short_help="Compute the lecture's five-row table: the effect of pretraining.")
 @flags.DATA
 @flags.DATA_DIR
@@ -53,11 +60,7 @@ def _learning_rates(default: str):
 @flags.number("--batch-size", "Examples per step", default_text=f"32; {LARGE} 128")
 @_learning_rates(f"0.006; {LARGE} 0.0005,0.001,0.003")
 @flags.precision("float32")
-@flags.number(
-    "--jobs",
-    "Processes that train, each with its share of the processors",
-    default_text="number of processors, at most 4; 1 with GPUs or replicas",
-)
+@_JOBS
 @flags.out("runs/table-<data>")
 @flags.RESUME
 @flags.on_replicas
@@ -148,6 +151,7 @@ def search_recipe(
 @flags.number("--steps", "Smallest number of fine-tuning steps", default_text=f"300; {LARGE} 600")
 @_learning_rates(f"0.001,0.003; {LARGE} 0.0003,0.001,0.003")
 @flags.choice("--precision", "Precision of products", ("float32", "bfloat16"), None, default_text="float32")
+@_JOBS
 @flags.out("runs/label-efficiency-<data>")
 @flags.RESUME
 @flags.on_replicas

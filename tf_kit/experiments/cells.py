@@ -1,7 +1,7 @@
 """Cells of a table in separate processes, several at once.
 
-Every cell is a run with a separate folder, so the caller only waits for a cell and reads its results. If a process
-fails, the caller trains the cell itself, and raises the error if it occurs again.
+Every cell is trained in run folders that no other cell uses, so the caller only waits for a cell and reads its results.
+If a process fails, the caller trains the cell itself, and raises the error if it occurs again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from tf_kit.checks import count, refuse
+from tf_kit.data.splits import Split
 from tf_kit.runs.progress import Progress
 from tf_kit.training.sharing import shared_traces
 
@@ -27,35 +28,46 @@ _PROCESSORS = os.cpu_count() or 1
 _MOST = 4  # processes if their number is not given: each holds the data and TensorFlow
 
 
+def number_of_jobs(subject: str, jobs: int | None) -> int:
+    """Return the number of processes that train: `jobs`, or for None that of the processors, at most 4.
+
+    Where there are GPUs or several replicas, None stands for one process.
+
+    Args:
+        subject: argument that holds the number, such as `"run_table.jobs"`.
+        jobs: the number, or None.
+
+    Raises:
+        InputError: it is not a whole number of at least 1, or more than one under a strategy of several replicas.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if jobs is None:
+        alone = replicas > 1 or tf.config.list_physical_devices("GPU")
+        return 1 if alone else min(_PROCESSORS, _MOST)
+    if count(subject, jobs) > 1 and replicas > 1:
+        refuse(subject, "be 1 with several replicas", f"jobs={jobs}, {replicas} replicas")
+    return jobs
+
+
 class Cells:
     """Processes that train the cells of a table. Use it as a context manager.
 
     Args:
-        jobs: number of processes; each gets an equal share of the processors. With one, or with one cell, there is no
-            process, and `wait` returns False. None stands for the number of processors, at most 4, and for one where
-            there are GPUs or several replicas.
+        jobs: number of processes, see `number_of_jobs`; each gets an equal share of the processors. With one, or with
+            one cell, there is no process, and `wait` returns False.
         train: function of a cell and a `Progress` that trains the cell; it can be pickled.
         cells: the cells, in the order in which they are waited for.
         progress: `Progress` that shows what the processes do.
-
-    Raises:
-        InputError: `jobs` is not a whole number of at least 1, or more than one under a strategy of several replicas.
     """
 
     def __init__(
         self,
-        jobs: int | None,
+        jobs: int,
         train: Callable[[Any, Progress], Any],
         cells: Sequence[Hashable],
         progress: Progress,
     ) -> None:
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if jobs is None:
-            alone = replicas > 1 or tf.config.list_physical_devices("GPU")
-            jobs = 1 if alone else min(_PROCESSORS, _MOST)
-        jobs = min(count("run_table.jobs", jobs), len(cells))
-        if jobs > 1 and replicas > 1:
-            refuse("run_table.jobs", "be 1 with several replicas", f"jobs={jobs}, {replicas} replicas")
+        jobs = min(jobs, len(cells))
         number = jobs if jobs > 1 else 0
         self._given = frozenset(cells if number else ())
         self._waiting = [cell for cell in reversed(cells) if cell in self._given]
@@ -115,6 +127,28 @@ class Cells:
             with self._changed:
                 self._living -= 1
                 self._changed.notify_all()
+
+
+class Loading:
+    """Function from a seed to its splits, which keeps the splits of the last seed. A pickled one takes none along.
+
+    Args:
+        load: function from a seed to its splits; it can be pickled.
+        seed, splits: the seed that is loaded already, and its splits. Default to None.
+    """
+
+    def __init__(
+        self, load: Callable[[int], Sequence[Split]], seed: int | None = None, splits: Any = None
+    ) -> None:
+        self._load, self._last = load, (seed, splits)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Loading, (self._load,)
+
+    def __call__(self, seed: int) -> Sequence[Split]:
+        if self._last[0] != seed:
+            self._last = seed, self._load(seed)
+        return self._last[1]
 
 
 def _start(jobs):

@@ -24,7 +24,7 @@ from tf_kit import data, plotting
 from tf_kit.checks import choice, count
 from tf_kit.data.fingerprint import of_set
 from tf_kit.data.splits import Split
-from tf_kit.experiments.cells import Cells
+from tf_kit.experiments.cells import Cells, Loading, number_of_jobs
 from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
 from tf_kit.experiments.recipes import Recipe, Rows, rows_for
 from tf_kit.experiments.tuning import forget_models, given, mean_and_std, over_seeds, tune
@@ -190,9 +190,9 @@ def run_table(
             that Keras has.
         recipe: `"2007"` or `"today"`, see `recipes.rows_for`. Defaults to None, the same short training with Adam
             for all rows, see `settings_for`.
-        jobs: number of processes that train, each with an equal share of the processors; None chooses it, see `Cells`.
-            Small nets gain most. With other numbers of threads a product of large matrices may round differently.
-            Defaults to 1, this process.
+        jobs: number of processes that train, each with an equal share of the processors; None chooses it, see
+            `cells.number_of_jobs`. Small nets gain most. With other numbers of threads a product of large matrices may
+            round differently. Defaults to 1, this process.
         image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Settings`, or of every row of the recipe, to change.
 
@@ -202,11 +202,12 @@ def run_table(
     Raises:
         InputError: an argument is out of range, the data cannot be used, or `out` holds another run.
     """
-    seeds = count("run_table.seeds", seeds)
+    seeds, jobs = count("run_table.seeds", seeds), number_of_jobs("run_table.jobs", jobs)
     chosen = dict.fromkeys(systems or SYSTEMS)  # a system that is named twice counts once
     systems = [choice("run_table.systems", system, tuple(SYSTEMS)) for system in chosen]
     reading = given_reading(image_size, color, labels_file)
-    splits = data.load(name, seed=0, data_dir=data_dir, **reading)
+    load_seed = functools.partial(_load, name, data_dir, reading)
+    splits = load_seed(0)
     if not splits[0].num_classes:
         refuse_without_labels("run_table.name", name)
     settings: Settings | Rows = (
@@ -222,8 +223,7 @@ def run_table(
     rows: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     if why:
         progress.print(why)
-    load = _Loading(name, {"data_dir": data_dir, **reading}, 0, splits)
-    train = functools.partial(_train, run.folder, settings, options, used, load)
+    train = functools.partial(_train, run.folder, settings, options, used, Loading(load_seed, 0, splits))
     cells = [(system, seed) for seed in range(seeds) for system in systems]
     open_ = [cell for cell in cells if not _folder(run.folder, cell).joinpath("results.json").exists()]
     with shared_traces(), Cells(jobs, train, open_, progress) as others:
@@ -253,19 +253,8 @@ def _choose_precision(wanted, settings, x, resumed):
     return choose_precision(wanted, make, sizes, x[:1], recipe.batch_size, resumed=resumed)
 
 
-class _Loading:
-    """Function from a seed to its splits. It keeps those of the last seed, but takes none of them along if pickled."""
-
-    def __init__(self, name, given, seed=None, splits=None):
-        self._name, self._given, self._last = name, given, (seed, splits)
-
-    def __reduce__(self):
-        return _Loading, (self._name, self._given)
-
-    def __call__(self, seed):
-        if self._last[0] != seed:
-            self._last = seed, data.load(self._name, seed=seed, **self._given)
-        return self._last[1]
+def _load(name, data_dir, reading, seed):
+    return data.load(name, seed=seed, data_dir=data_dir, **reading)
 
 
 def _folder(table, cell):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from tf_kit import data
 from tf_kit.checks import choice, count
 from tf_kit.data.fingerprint import of_set
 from tf_kit.data.overlap import refuse_overlap
+from tf_kit.experiments.cells import Cells, Loading, number_of_jobs
 from tf_kit.experiments.label_efficiency.report import draw, format_labels, summarize
-from tf_kit.experiments.label_efficiency.rows import Row
+from tf_kit.experiments.label_efficiency.rows import Row, cell_folder
 from tf_kit.experiments.label_efficiency.settings import (
     fitting,
     rows_of,
@@ -41,6 +44,7 @@ def run_label_efficiency(
     data_dir: str | Path | None = None,
     quiet: bool = False,
     precision: str | None = None,
+    jobs: int | None = 1,
     image_size: int | tuple[int, int] | None = None,
     color: str | None = None,
     labels_file: str | Path | None = None,
@@ -69,6 +73,8 @@ def run_label_efficiency(
         quiet: whether to show no progress. Defaults to False.
         precision: `"float32"` or `"bfloat16"`, of pretraining, fine-tuning and probe. Defaults to None, the policy that
             Keras has.
+        jobs: number of processes that train, each with an equal share of the processors, as for `run_table`; a process
+            trains a row with all seeds that share its pretraining. Defaults to 1, this process.
         image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Settings` to change, see `settings_for`.
 
@@ -82,7 +88,10 @@ def run_label_efficiency(
     representations, arXiv:2002.05709, table 7; on choices with few validation labels Oliver, Odena, Raffel, Cubuk,
     Goodfellow, 2018, Realistic evaluation of deep semi-supervised learning algorithms, arXiv:1804.09170, section 4.6.
     """
-    seeds = count("run_label_efficiency.seeds", seeds)
+    seeds, jobs = (
+        count("run_label_efficiency.seeds", seeds),
+        number_of_jobs("run_label_efficiency.jobs", jobs),
+    )
     names = [
         choice("run_label_efficiency.methods", each, IMAGE_METHODS)
         for each in dict.fromkeys(methods or IMAGE_METHODS)  # a method that is named twice counts once
@@ -90,7 +99,8 @@ def run_label_efficiency(
     reading = given_reading(image_size, color, labels_file)
     if precision is not None:
         choice("run_label_efficiency.precision", precision, ("float32", "bfloat16"))
-    splits = _load(name, 0, data_dir, reading)
+    load = functools.partial(_load, name, data_dir, reading)
+    splits = load(0)
     if not splits[0].num_classes:
         refuse_without_labels("run_label_efficiency.name", name)
     settings = fitting(settings_for(len(splits[0]), **changes), splits)
@@ -101,12 +111,24 @@ def run_label_efficiency(
     progress = Progress(total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
     contents = with_labels(of_set(name, data_dir), labels_file)
     run = Run(out, options, resume=resume, progress=progress, data=contents)
-    with precision_of_layers(precision):
-        found = _cells(run, rows, seeds, splits, settings, options, reading)
+    measure = functools.partial(
+        _measure, run.folder, seeds, settings, options, precision, contents, Loading(load, 0, splits)
+    )
+    parts = [(row, first) for first in range(min(settings.pretrainings or seeds, seeds)) for row in rows]
+    open_ = [part for part in parts if not _is_measured(part, run.folder, seeds, settings)]
+    found: dict[str, dict[int, Any]] = {row: {} for row in rows}
+    with Cells(jobs, measure, open_, progress) as others:
+        for row, first in parts:
+            counted = others.wait((row, first))
+            found[row] |= measure((row, first), Progress(None, quiet=True) if counted else progress)
     progress.close()
 
-    results = summarize(name, splits, rows, found, settings)
-    cells = [each for row in found.values() for seeds_of_cell in row.values() for each in seeds_of_cell]
+    by_labels = {
+        row: {labels: [of_seeds[seed][labels] for seed in range(seeds)] for labels in settings.labels}
+        for row, of_seeds in found.items()
+    }
+    results = summarize(name, splits, rows, by_labels, settings)
+    cells = [each for row in by_labels.values() for of_labels in row.values() for each in of_labels]
     # The sum over the cells includes those that an earlier call has trained.
     results["seconds"] = round(sum(each["seconds"] for each in cells), 1)
     save_figure(draw(results), run.folder / "figures" / "label_efficiency.png")
@@ -114,24 +136,32 @@ def run_label_efficiency(
     return run.finish(results)
 
 
-def _cells(run, rows, seeds, splits, settings, options, reading):
-    """Measure every cell of the table: row → number of labels → results of the seeds."""
-    name, data_dir = options["data"], options["data_dir"]
-    found = {row: {labels: [] for labels in settings.labels} for row in rows}
-    for seed in range(seeds):
-        if seed:
-            splits = _load(name, shared_seed(seed, settings), data_dir, reading)
-        for row in rows:
-            work = Row(run, name, row, seed, settings, splits, options)
-            for labels in settings.labels:
-                found[row][labels].append(work.measure(labels))
+def _seeds_of(first, seeds, settings):
+    """Return the seeds that share the pretraining of the seed `first`."""
+    return [seed for seed in range(seeds) if shared_seed(seed, settings) == first]
+
+
+def _is_measured(part, table, seeds, settings):
+    row, first = part
+    cells = itertools.product(settings.labels, _seeds_of(first, seeds, settings))
+    return all((cell_folder(table, row, *cell) / "results.json").exists() for cell in cells)
+
+
+def _measure(table, seeds, settings, options, precision, contents, load, part, progress):
+    """Measure the cells of a row for the seeds that share a pretraining: seed → number of labels → results."""
+    row, first = part
+    splits, found = load(first), {}
+    with precision_of_layers(precision):
+        for seed in _seeds_of(first, seeds, settings):
+            work = Row(table, row, seed, settings, splits, options, contents, progress)
+            found[seed] = {labels: work.measure(labels) for labels in settings.labels}
             if not work.supervised:  # supervised pretraining is repeated for each number of labels
                 work.skip_pretraining()
             forget_models()
     return found
 
 
-def _load(name, seed, data_dir, reading):
+def _load(name, data_dir, reading, seed):
     """Load the splits; refuse examples of val or test that are also in train."""
     train, val, test = data.load(name, seed=seed, data_dir=data_dir, **reading)
     refuse_overlap(train, val, ("train", "val"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from tf_kit import design
+from tf_kit.data.fingerprint import Fingerprint
 from tf_kit.data.splits import Split, withhold
 from tf_kit.experiments.label_efficiency.settings import (
     SCRATCH,
@@ -28,6 +30,7 @@ from tf_kit.pretraining.transfer import share_of_votes_right
 from tf_kit.runs.encoders import make_encoder, usual_sizes
 from tf_kit.runs.methods import augmentation
 from tf_kit.runs.pretraining import pretrain_into
+from tf_kit.runs.progress import Progress
 from tf_kit.runs.run import Run
 from tf_kit.runs.saved import load_model
 from tf_kit.runs.training_data import TrainingData
@@ -35,17 +38,23 @@ from tf_kit.runs.watching import Watch
 from tf_kit.training.representation import represent
 
 
+def cell_folder(table: Path, row: str, labels: int | None, seed: int) -> Path:
+    """Return the run folder of a cell; None labels are all."""
+    return table / f"{row}-{'all' if labels is None else labels}-seed-{seed}"
+
+
 class Row:
     """Row of the table with one seed: an encoder, pretrained when it is first needed, and its accuracies.
 
     Args:
-        run: run of the whole table.
-        name: data set.
+        table: run folder of the whole table.
         row: name of the row.
         seed: the seed.
         settings: settings of the table.
         splits: train, val and test.
-        options: options of the run.
+        options: options of the whole table, the data set among them.
+        contents: fingerprint of the data, or None.
+        progress: `Progress` to report to.
 
     Attributes:
         kind: kind of the encoder.
@@ -54,16 +63,18 @@ class Row:
 
     def __init__(
         self,
-        run: Run,
-        name: str,
+        table: Path,
         row: str,
         seed: int,
         settings: Settings,
         splits: Sequence[Split],
         options: Mapping[str, Any],
+        contents: Fingerprint | None,
+        progress: Progress,
     ) -> None:
-        self.run, self.name, self.row, self.seed = run, name, row, seed
+        self.table, self.row, self.seed = table, row, seed
         self.settings, self.options = settings, {**options, "row": row}
+        self.contents, self.progress = contents, progress
         self.train, val, self.test = splits
         self.val = withhold(val, settings.val_labels, seed)
         self.kind = kind_of(row)
@@ -83,17 +94,13 @@ class Row:
             Measure → its accuracies on validation and test in percent, and its choices.
         """
         shown = "all" if labels is None else labels
-        folder = self.run.folder / f"{self.row}-{shown}-seed-{self.seed}"
-        cell = Run(
-            folder,
-            {**self.options, "seed": self.seed, "cell": shown},
-            resume=True,
-            progress=self.run.progress,
-        )
+        folder = cell_folder(self.table, self.row, labels, self.seed)
+        own = {"seed": self.seed, "cell": shown}
+        cell = Run(folder, {**self.options, **own}, resume=True, progress=self.progress)
         rounds, examples = rounds_of(self.settings, labels or len(self.train))
         cost = examples * SPEED[self.kind] / 1000
         if cell.results:
-            self.run.progress.skip(rounds * len(self.settings.learning_rates), cost)
+            self.progress.skip(rounds * len(self.settings.learning_rates), cost)
             if self.supervised:
                 self.skip_pretraining()
             return cell.results
@@ -112,7 +119,7 @@ class Row:
         if self.row.startswith(SCRATCH) or (self._encoder is not None and not self.supervised):
             return
         if self.supervised or self.seed == shared_seed(self.seed, self.settings):
-            self.run.progress.skip(1, self.pretraining_cost)
+            self.progress.skip(1, self.pretraining_cost)
 
     @property
     def pretraining_cost(self) -> float:
@@ -192,11 +199,11 @@ class Row:
         own = {"seed": number, "split_seed": shared_seed(self.seed, self.settings)}
         own |= {"method": self.row, "command": "pretrain"}
         child = Run(
-            self.run.folder / part,
+            self.table / part,
             {**self.options, **own},
             resume=True,
-            progress=self.run.progress,
-            data=self.run.data,
+            progress=self.progress,
+            data=self.contents,
         )
         if child.results:
             self.skip_pretraining()
@@ -231,7 +238,7 @@ class Row:
             batch_size=self.settings.pretrain_batch_size[self.row],
             learning_rate=self.settings.pretrain_learning_rates[self.row],
             options=own_options(self.row, {}),
-            augment=augmentation(self.name, shape) if method.views else None,
+            augment=augmentation(self.options["data"], shape) if method.views else None,
             seed=seed,
         )
         return encoder
