@@ -1,11 +1,13 @@
 """Tests of the recipes of the table and of the search for their values."""
 
 import csv
+import dataclasses
 import json
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from tf_kit import data, design
 from tf_kit.errors import InputError, RunStopped, TrainingDiverged
@@ -26,6 +28,18 @@ def test_recipe_of_2007_keeps_to_the_means_of_2007(num_examples):
 
 
 @pytest.mark.parametrize("num_examples", SIZES)
+def test_rows_of_today_with_the_same_units_are_fine_tuned_alike(num_examples):
+    """So that their differences are those of pretraining; the sigmoid units of RBMs bear less noise."""
+    rows = dict(rows_for("today", num_examples).rows)
+    assert rows.pop("dbn").activation == "sigmoid"
+    pretraining = {"pretrain_epochs", "pretrain_learning_rate", "rate"}
+    fields = {field.name for field in dataclasses.fields(Recipe)} - pretraining
+    shallow = rows.pop("shallow")
+    for row in (*rows.values(), dataclasses.replace(shallow, units=rows["deep"].units)):
+        assert {name for name in fields if getattr(row, name) != getattr(rows["deep"], name)} == set()
+
+
+@pytest.mark.parametrize("num_examples", SIZES)
 @pytest.mark.parametrize("recipe", recipes.LARGE)
 def test_no_row_without_pretraining_has_a_smaller_budget_of_fine_tuning(recipe, num_examples):
     rows = rows_for(recipe, num_examples).rows
@@ -33,7 +47,7 @@ def test_no_row_without_pretraining_has_a_smaller_budget_of_fine_tuning(recipe, 
     pretrained = {rows[name].epochs for name in ("dbn", "autoencoder", "supervised")}
     assert len(pretrained) == 1
     assert min(rows["deep"].epochs, rows["shallow"].epochs) >= max(pretrained)
-    assert {len(row.units) for name, row in rows.items() if name != "shallow"} == {3}
+    assert all(len(row.units) >= 3 for name, row in rows.items() if name != "shallow")
     assert len(rows["shallow"].units) == 1
 
 
@@ -191,6 +205,27 @@ def test_candidates_that_differ_in_fine_tuning_only_share_a_pretraining(tmp_path
     assert len(pretrained) == len({trial.candidate["pretrain_epochs"] for trial in results})
     again = _search(tmp_path / "run", "dbn", space=space, candidates=3, resume=True)
     assert again.rows() == results.rows()
+
+
+@pytest.mark.slow
+def test_a_search_reads_a_folder_in_bfloat16(tmp_path):
+    """In the precision, color and size that it is told, and by a file of labels."""
+    lines = ["file,label"]
+    for number in range(40):
+        image = np.full((6, 6, 3), 40 * (number % 5), np.uint8)
+        image[number % 6] = number
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'ab'[number % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    reading = {"color": "grey", "image_size": 4, "labels_file": tmp_path / "labels.csv"}
+    arguments = {"units": 8, "min_epochs": 1, "max_epochs": 1, "candidates": 1, "quiet": True}
+    out = tmp_path / "run"
+    trials = search_recipe(
+        "shallow", "2007", str(tmp_path), out=out, precision="bfloat16", **reading, **arguments
+    )
+    assert len(trials) == 1
+    recorded = json.loads((out / "config.json").read_text())["options"]
+    assert (recorded["precision"], recorded["color"], recorded["image_size"]) == ("bfloat16", "grey", 4)
 
 
 def test_every_value_of_a_space_makes_a_row():

@@ -22,6 +22,9 @@ def _learning_rates(default: str):
     )
 
 
+_PRECISION = flags.choice(
+    "--precision", "Precision of products", ("float32", "bfloat16"), None, default_text="float32"
+)
 _JOBS = flags.number(
     "--jobs",
     "Processes that train, each with its share of the processors",
@@ -43,7 +46,7 @@ _JOBS = flags.number(
 )
 @flags.choice(
     "--recipe",
-    "Recipe of each row, in place of the defaults below: `2007` trains by momentum, `today` adds dropout",
+    "Recipe of each row, in place of the defaults below: `2007` trains by momentum, `today` with noise",
     ("2007", "today"),
     None,
     default_text="the same short training with Adam for all rows",
@@ -94,12 +97,16 @@ def table(
 @flags.choice("--recipe", "Recipe whose row and space are searched", ("2007", "today"), "2007")
 @flags.DATA
 @flags.DATA_DIR
+@flags.IMAGE_SIZE
+@flags.COLOR
+@flags.LABELS_FILE
 @flags.number("--candidates", "Candidates; the first is the recipe's own row", default=9)
 @flags.number("--min-epochs", "Epochs of fine-tuning in the first round", default=3)
 @flags.number("--max-epochs", "Epochs of fine-tuning in the last round", default=27)
 @flags.number("--units", "Units in each hidden layer of every candidate", default_text="those of the space")
 @flags.number("--pretrain-epochs", "Epochs of pretraining per layer", default_text="those of the space")
 @flags.SEED
+@_PRECISION
 @flags.out("runs/search-<recipe>-<row>-<data>")
 @flags.RESUME
 @flags.on_replicas
@@ -150,7 +157,7 @@ def search_recipe(
 )
 @flags.number("--steps", "Smallest number of fine-tuning steps", default_text=f"300; {LARGE} 600")
 @_learning_rates(f"0.001,0.003; {LARGE} 0.0003,0.001,0.003")
-@flags.choice("--precision", "Precision of products", ("float32", "bfloat16"), None, default_text="float32")
+@_PRECISION
 @_JOBS
 @flags.out("runs/label-efficiency-<data>")
 @flags.RESUME

@@ -18,6 +18,8 @@ from tf_kit.experiments.recipes import LARGE, Recipe, rows_for
 from tf_kit.experiments.tuning import forget_models
 from tf_kit.runs import Run
 from tf_kit.runs.progress import Progress
+from tf_kit.runs.training_data import given_reading, refuse_without_labels, with_labels
+from tf_kit.training.precision import precision as precision_of_layers
 from tf_kit.training.sharing import shared_traces
 
 # Fields on which pretraining depends: candidates that agree in them share one pretraining.
@@ -33,6 +35,7 @@ _OF_PRETRAINING = (
 )
 
 _UNITS = [(500, 500, 2000), (1000, 1000, 1000)]
+_UNITS_TODAY = [(1000, 500, 250, 250, 250)]
 _SHALLOW_UNITS = [(500,), (1000,), (2000,)]
 _RBM: dict[str, list[Any]] = {"pretrain_epochs": [20, 40, 60], "pretrain_learning_rate": [0.01, 0.02, 0.05]}
 _DENOISING: dict[str, list[Any]] = {"pretrain_epochs": [15, 25, 40], "rate": [0.1, 0.25, 0.3, 0.4]}
@@ -48,9 +51,9 @@ _PRETRAINING: dict[str, dict[str, dict[str, list[Any]]]] = {
 _TUNING: dict[str, dict[str, list[Any]]] = {
     "2007": {"learning_rates": [(rate,) for rate in (0.03, 0.05, 0.1, 0.2, 0.3, 0.5)]},
     "today": {
-        "learning_rates": [(rate,) for rate in (0.0003, 0.0005, 0.001, 0.002)],
-        "input_dropout": [0.1, 0.2],
-        "dropout": [0.2, 0.3, 0.5],
+        "learning_rates": [(rate,) for rate in (0.0005, 0.001, 0.002, 0.004)],
+        "noise": [0.2, 0.3, 0.4],
+        "dropout": [0.0, 0.1, 0.2],
     },
 }
 
@@ -64,7 +67,8 @@ def space_of(recipe: str, system: str) -> dict[str, list[Any]]:
     """
     choice("search_recipe.recipe", recipe, tuple(LARGE))
     choice("search_recipe.system", system, tuple(SYSTEMS))
-    units = _UNITS if SYSTEMS[system].deep else _SHALLOW_UNITS
+    deep = [*_UNITS, *(_UNITS_TODAY if recipe == "today" else [])]
+    units = deep if SYSTEMS[system].deep else _SHALLOW_UNITS
     # The energy of an RBM describes sigmoid units only.
     both = recipe == "today" and system != "dbn"
     activation = {"activation": ["sigmoid", "relu"]} if both else {}
@@ -84,6 +88,10 @@ def search_recipe(
     data_dir: str | Path | None = None,
     quiet: bool = False,
     space: Mapping[str, Sequence[Any]] | None = None,
+    precision: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    color: str | None = None,
+    labels_file: str | Path | None = None,
     **changes: Any,
 ) -> Results:
     """Search the recipe of a row: its declared values and random draws from its space, on the validation set alone.
@@ -105,6 +113,8 @@ def search_recipe(
         data_dir: folder of prepared data sets. Defaults to None.
         quiet: whether to show no progress. Defaults to False.
         space: field → values, instead of `space_of`. Defaults to None.
+        precision: `"float32"` or `"bfloat16"`. Defaults to None, the policy that Keras has.
+        image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Recipe` that are the same for every candidate, see `recipes.rows_for`.
 
     Returns:
@@ -116,8 +126,13 @@ def search_recipe(
     """
     count("search_recipe.min_epochs", min_epochs)
     count("search_recipe.max_epochs", max_epochs, at_least=min_epochs)
+    if precision is not None:
+        choice("search_recipe.precision", precision, ("float32", "bfloat16"))
     full = space_of(recipe, system)
-    splits = data.load(name, seed=seed, data_dir=data_dir)
+    reading = given_reading(image_size, color, labels_file)
+    splits = data.load(name, seed=seed, data_dir=data_dir, **reading)
+    if not splits[0].num_classes:
+        refuse_without_labels("search_recipe.name", name)
     fixed = {field for field, value in changes.items() if value is not None}
     fixed |= {"units"} if "layers" in fixed or len(splits[0]) < 10_000 else set()
     space = {field: values for field, values in (space or full).items() if field not in fixed}
@@ -132,8 +147,10 @@ def search_recipe(
         "recipe": recipe,
     }
     options |= {"system": system, "seed": seed, "base": dataclasses.asdict(base)}
-    options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs}
-    run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=of_set(name, data_dir))
+    options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs} | reading
+    options |= {"precision": precision} if precision else {}
+    contents = with_labels(of_set(name, data_dir), labels_file)
+    run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=contents)
 
     stopped: list[Exception] = []
 
@@ -151,7 +168,7 @@ def search_recipe(
         finally:
             forget_models()
 
-    with shared_traces():
+    with shared_traces(), precision_of_layers(precision):
         results = design.successive_halving(evaluate, tried, min_epochs, 3, max_epochs)
     if stopped:
         raise stopped[0]  # such as a full disk, after which the search can be resumed

@@ -1,12 +1,13 @@
 """Recipes of the lecture's table: how each row is built, pretrained and fine-tuned, declared as data.
 
 `"2007"` keeps to the means of that year: sigmoid units, gradient descent with momentum and a falling rate, no dropout.
-`"today"` adds dropout, limits on the norms of weights, ReLU and Adam. Both see every image as a vector without order of
-its pixels, and neither changes the images. A search may add `noise`, with batch normalization; no row declares it yet.
+`"today"` fine-tunes by Adam with noise on normalized sums, and has ReLU except in RBMs. Both see every image as a vector
+without order of its pixels, and neither changes the images. A search may add dropout and limits on the norms of
+weights; no row declares them.
 
-Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks; Srivastava et al.,
-2014, Dropout: a simple way to prevent neural networks from overfitting, section 6.1; Hinton, 2010, A practical guide to
-training restricted Boltzmann machines.
+Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks; Rasmus, Valpola,
+Honkala, Berglund, Raiko, 2015, Semi-supervised learning with ladder networks, arXiv:1507.02672, section 4.1, for the
+units, noise, rate and minibatch of today; Hinton, 2010, A practical guide to training restricted Boltzmann machines.
 """
 
 from __future__ import annotations
@@ -172,8 +173,7 @@ _2007 = {
     "schedule": "linear",
     "batch_size": 20,
 }
-_TODAY = {"input_dropout": 0.2, "dropout": 0.5, "epochs": 80}
-_RELU = {"activation": "relu", "max_norm": 3.0}
+_TODAY = {"noise": 0.3, "learning_rates": (0.002,), "batch_size": 100, "epochs": 60}
 
 # Rows for 10,000 training examples and more.
 LARGE = {
@@ -191,18 +191,19 @@ LARGE = {
         shallow={"units": (1000,), "learning_rates": (0.1,), "epochs": 30},
     ),
     "today": _rows(
-        {**_TODAY, "units": (500, 500, 2000)},
+        {**_TODAY, "activation": "relu", "units": (1000, 500, 250, 250, 250)},
         dbn={
+            "activation": "sigmoid",
+            "units": (1000, 1000, 1000),
             "pretrain_epochs": 20,
-            "pretrain_learning_rate": 0.05,
-            "learning_rates": (0.0005,),
-            "input_dropout": 0.1,
-            "dropout": 0.3,
+            "pretrain_learning_rate": 0.02,
+            "noise": 0.2,
+            "learning_rates": (0.001,),
         },
-        autoencoder={"activation": "relu", "pretrain_epochs": 15, "rate": 0.25, "dropout": 0.3},
-        supervised={"pretrain_epochs": 5, **_RELU},
-        deep=_RELU,
-        shallow={"units": (1000,), **_RELU},
+        autoencoder={"pretrain_epochs": 10, "rate": 0.25},
+        supervised={"pretrain_epochs": 5},
+        deep={},
+        shallow={"units": (1000,)},
     ),
 }
 
@@ -210,7 +211,7 @@ LARGE = {
 _FEW = {"pretrain_epochs": 15, "batch_size": 32, "pretrain_batch_size": 32}
 SMALL = {
     "2007": {**_FEW, "epochs": 30},
-    "today": {**_FEW, "epochs": 40, "learning_rates": (0.003,), "input_dropout": 0.1, "dropout": 0.2},
+    "today": {**_FEW, "epochs": 40, "learning_rates": (0.003,), "noise": 0.2},
 }
 _SMALL_UNITS = {"deep": (128, 128, 128), "shallow": (128,)}
 _SMALL_PRETRAINING_RATES = {
