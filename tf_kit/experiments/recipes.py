@@ -1,8 +1,8 @@
 """Recipes of the lecture's table: how each row is built, pretrained and fine-tuned, declared as data.
 
 `"2007"` keeps to the means of that year: sigmoid units, gradient descent with momentum and a falling rate, no dropout.
-`"today"` fine-tunes by Adam with noise on normalized sums, and has ReLU except in RBMs. Both see every image as a vector
-without order of its pixels, and neither changes the images. A search may add dropout and limits on the norms of
+`"today"` fine-tunes by Adam with noise on normalized sums, and has ReLU except in RBMs. Both see every image as a
+vector without order of its pixels, and neither changes the images. A search may add dropout and limits on the norms of
 weights; no row declares them.
 
 Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks; Rasmus, Valpola,
