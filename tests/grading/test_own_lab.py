@@ -27,6 +27,15 @@ def test_new_lab_is_right_at_once(own):
         ("circles.py", "    ### BEGIN SOLUTION\n", "    pass\n    ### BEGIN SOLUTION\n", "is up to date"),
         ("answers/circles.py", '{"axis=1": "axis=0"}', '{"axis=1": "axis=-1"}', "5 of 6 mistakes"),
         ("answers/circles.py", 'id="circles_distances"', 'id="discs"', "the answers are of discs"),
+        ("probes/circles.py", "def circles_distances", "def distances", "but for circles_distances"),
+        ("circles.py", "### BEGIN SOLUTION", "### Begin solution", "but for that of circles_distances"),
+        ("circles.py", "    ### END SOLUTION\n", "", "but for that of circles_distances"),
+        (
+            "circles.py",
+            "    ### END SOLUTION\n",
+            "    ## END SOLUTION\n",
+            "but for that of circles_distances",
+        ),
     ],
 )
 def test_self_test_finds_what_is_wrong(file, old, new, line, own, tmp_path):
@@ -37,6 +46,52 @@ def test_self_test_finds_what_is_wrong(file, old, new, line, own, tmp_path):
     changed = labs.Lab("", "circles", made.source)  # as a new process reads it
     failed = [text for right, text in selftest.report(changed, sandbox=False) if not right]
     assert any(line in text for text in failed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("### BEGIN SOLUTION", "### Begin solution"),
+        ("    ### END SOLUTION\n", ""),
+        ("    ### END SOLUTION\n", "    # end solution\n"),
+        ("    ### BEGIN SOLUTION\n", ""),
+    ],
+)
+def test_a_solution_that_is_not_marked_is_never_released(old, new, tmp_path):
+    made = new_lab.create("circles", tmp_path)
+    assert old in made.source.read_text()
+    made.source.write_text(made.source.read_text().replace(old, new))
+    with pytest.raises(InputError, match=r"### END SOLUTION.*circles_distances lacks one"):
+        notebooks.released(labs.Lab("", "circles", made.source))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        (
+            "answers/circles.py",
+            "EXERCISES = [",
+            "EXERCISES = [[",
+            r"answers/circles\.py, line \d+: SyntaxError",
+        ),
+        ("answers/circles.py", "EXERCISES = [", "EXERCISE = [", "list `EXERCISES`"),
+        (
+            "answers/circles.py",
+            "EXERCISES = [",
+            "unknown\nEXERCISES = [",
+            r"line \d+: NameError: name 'unknown'",
+        ),
+        ("probes/circles.py", "def ", "def def ", r"probes/circles\.py, line \d+: SyntaxError"),
+    ],
+)
+def test_an_error_in_a_lab_is_one_line(file, old, new, words, tmp_path):
+    made = new_lab.create("circles", tmp_path)
+    path = made.folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=words) as raised:
+        list(selftest.report(labs.Lab("", "circles", made.source), sandbox=False))
+    assert "\n" not in str(raised.value)
 
 
 def test_lab_is_found_by_folder_and_source(own, monkeypatch):

@@ -22,6 +22,7 @@ import importlib.util
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +38,7 @@ _SOLUTION = re.compile(
     r"(?P<solution>.*?) *### END SOLUTION\n",
     re.MULTILINE | re.DOTALL,
 )
+_MARKER = re.compile(r"# *(?:begin|end) +solution", re.IGNORECASE)  # also one that is misspelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,15 @@ class Lab:
     def exercises(self) -> dict[str, Exercise]:
         """Exercises by id, in the order of the lab."""
         module = _load(self.answers_path, f"tf_kit_lab_answers_{self.name}")
-        return {exercise.id: exercise for exercise in module.EXERCISES}
+        found = getattr(module, "EXERCISES", None)
+        if not isinstance(found, list | tuple) or not all(isinstance(each, Exercise) for each in found):
+            refuse(
+                "lab",
+                "have a list `EXERCISES` of `Exercise` among its answers",
+                f"{self.answers_path}",
+                flag="NAME",
+            )
+        return {exercise.id: exercise for exercise in found}
 
     @functools.cached_property
     def probes(self) -> ModuleType:
@@ -136,6 +146,14 @@ class Lab:
     def stub(self, id: str) -> str:
         """Return the cell of an exercise as handed out."""
         return stub_of(self.cells[id])
+
+    def unmarked(self) -> list[str]:
+        """Return the ids of the exercises whose solution is not marked, so that their stubs would show it."""
+        return [
+            id
+            for id, cell in self.cells.items()
+            if not _SOLUTION.search(cell) or _MARKER.search(_SOLUTION.sub("", cell))
+        ]
 
     @property
     def points(self) -> int:
@@ -326,5 +344,13 @@ def _load(path, name):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+        ]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
+        received = f"{path}, line {line}: {type(error).__name__}: {getattr(error, 'msg', error)}"
+        refuse("lab", "have files that Python can run", received, flag="NAME")
     return module

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tf_kit.checks import refuse
 from tf_kit.first_cell import first_cell
 from tf_kit.grading import labs
 
@@ -40,10 +41,17 @@ def student_notebook(lab: Lab, requirement: str = "") -> NotebookNode:
     Returns:
         The notebook. The cell of an exercise is marked by its first line, `# exercise: momentum (3 points)`, and by its
         metadata.
+
+    Raises:
+        InputError: a solution is not marked as one, so that the notebook would show it.
     """
     import jupytext
     import nbformat
 
+    shown = lab.unmarked()
+    if shown:
+        marked = "have each solution between the lines `### BEGIN SOLUTION` and `### END SOLUTION`"
+        refuse("lab", marked, f"{lab.source}, where {', '.join(shown)} lacks one", flag="NAME")
     source = jupytext.reads(lab.source.read_text(encoding="utf-8"), fmt="py:percent")
     notebook = nbformat.v4.new_notebook()
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}

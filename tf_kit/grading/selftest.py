@@ -155,6 +155,15 @@ def report(lab: Lab, wanted: Sequence[str] = (), sandbox: bool = True) -> Iterat
             f"exercises and marked cells are the same: {cells}; the answers are of {', '.join(listed)}",
         )
         return
+    unmarked = ", ".join(lab.unmarked())
+    yield (
+        not unmarked,
+        "each solution is marked as one" + (f", but for that of {unmarked}" if unmarked else ""),
+    )
+    lacking = ", ".join(id for id in listed if not callable(getattr(lab.probes, id, None)))
+    yield not lacking, "there is a probe for each exercise" + (f", but for {lacking}" if lacking else "")
+    if unmarked or lacking:
+        return
     for id, exercise in lab.exercises.items():
         if not wanted or id in wanted:
             yield from _of_exercise(lab, exercise)
