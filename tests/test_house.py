@@ -27,6 +27,7 @@ FOUNDATION = {
     "lazy",
     "markup",
     "options",
+    "ownership",
     "registration",
     "stderr",
     "typing",

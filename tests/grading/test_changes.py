@@ -55,7 +55,7 @@ def test_interrupted_regrade_still_compares_with_the_grades_before(tmp_path):
     record = Record(tmp_path)
     for grade, rules in [(OLD[0], "older"), (OLD[1], "old"), (NEW[1], "new"), (OLD[2], "new")]:
         record.append(grade, rules)
-    again = Record(tmp_path).latest(other_than="new")
+    again = Record(tmp_path).latest(LAB.name, other_than="new")
     assert {name: grade.points for (name, _), grade in again.items()} == {"Ada": 5, "Alan": 3}
     assert changes.moves(again, NEW)[0].before == 0
 

@@ -8,14 +8,15 @@ import sys
 
 import pytest
 
+from tf_kit import ownership
 from tf_kit.errors import InputError
-from tf_kit.runs import Run, ownership
+from tf_kit.runs import Run
 from tf_kit.runs.progress import Progress
 
 OPTIONS = {"command": "test"}
 HOLDER = """
 import sys, time, pathlib
-from tf_kit.runs import ownership
+from tf_kit import ownership
 lock = ownership.own(pathlib.Path(sys.argv[1]))
 print("owned", flush=True)
 time.sleep(100)

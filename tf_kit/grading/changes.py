@@ -52,8 +52,7 @@ def grades_of(folder: str | Path, lab: Lab) -> dict[Key, Grade]:
     Raises:
         InputError: the folder has no grades of the lab.
     """
-    found = Record(folder).latest()
-    known = {key: grade for key, grade in found.items() if grade.lab == lab.name}
+    known = Record(folder).latest(lab.name)
     if not known:
         there = Path(folder, RECORD).exists()
         what = f"{RECORD} has no grades of {lab.name}" if there else f"there is no {RECORD}"

@@ -18,6 +18,9 @@ from tf_kit.checks import refuse
 from tf_kit.grading import changes, checking, grader, labs, reports, roster, similarity, submissions
 from tf_kit.grading.class_figure import class_figure
 from tf_kit.grading.record import SECRET, Grade, Record, secret_of
+from tf_kit.ownership import disown, own
+
+_MOST_NAMED = 5
 
 
 def secret(out: str | Path, like: str | Path | None = None) -> str:
@@ -52,7 +55,8 @@ def grade(
 
     If the folder has grades that were given under other rules (another text of the lab, other hidden cases, limits or
     version), their submissions are graded again, the reports on the class are kept in another folder, and
-    `changes.csv` lists the answers whose points have changed.
+    `changes.csv` lists the answers whose points have changed. The reports are about the students of `paths`; if the
+    folder has grades of others, the reports before are kept too.
 
     Args:
         name: number or topic of the lab.
@@ -69,16 +73,29 @@ def grade(
         Grade of every student.
 
     Raises:
-        InputError: the lab or a submission does not exist, `out` cannot be written, `compare` has no grades of the
-            lab, or hidden cases cannot be protected.
+        InputError: the lab or a submission does not exist, `out` cannot be written, is in use by another process or
+            has grades of another lab, `compare` has no grades of the lab, or hidden cases cannot be protected.
     """
     lab = labs.find(name)
+    _make_folder(out)
+    lock = own(Path(out), "--out", "Wait until that process has ended, or choose another folder")
+    try:
+        return _grade(lab, paths, out, jobs, seconds, secret, allow_unsandboxed, listed, compare)
+    finally:
+        if lock is not None:
+            disown(lock)
+
+
+def _grade(lab, paths, out, jobs, seconds, secret, allow_unsandboxed, listed, compare):
     survey = submissions.survey(paths, lab)
     found = survey.submissions
     students = roster.read(listed) if listed else []
     compared = changes.grades_of(compare, lab) if compare else {}
-    _make_folder(out)
     record = Record(out)
+    others = sorted(record.labs - {lab.name})
+    if others:
+        received = f"{str(out)!r}, which has grades of {', '.join(others)}"
+        refuse("--out", f"be a folder for the grades of {lab.name} alone", received, "Choose another folder")
     began = time.perf_counter()
     with grader.Grader(lab, jobs, seconds, secret, allow_unsandboxed) as judge:
         identity = judge.identity()
@@ -89,6 +106,7 @@ def grade(
         click.echo(_level_line(level, judge.parts, judge.memory, secret))
         conditions = _conditions(lab, seconds, secret)
         before = _graded_before(record, identity, lab, found, out, conditions)
+        _keep_reports_of_others(record, identity, lab, found, out)
         before = compared or before
         for done in _progress(judge.grade(left), len(left)):
             record.append(done, identity)
@@ -145,17 +163,28 @@ def _on_record(found, record, identity):
 def _graded_before(record, identity, lab, found, out, conditions):
     """Return the grades that these students got here under other rules; their reports are kept, and a line says so."""
     names = {submission.key for submission in found}
-    before = {
-        key: grade
-        for key, grade in record.latest(other_than=identity).items()
-        if key in names and grade.lab == lab.name
-    }
+    latest = record.latest(lab.name, other_than=identity)
+    before = {key: grade for key, grade in latest.items() if key in names}
     old = changes.manifest_of(out)
     if before and old.get("rules") != identity:
         what = ", ".join(changes.differences(old, conditions)) or "unknown"
         kept = f"; the reports before are in {changes.keep_reports(out)}" if old else ""
         click.echo(f"{len(before)} students have grades under other rules here (changed: {what}){kept}")
     return before
+
+
+def _keep_reports_of_others(record, identity, lab, found, out):
+    """Keep the reports on students who are on record, but not among these submissions, and say so in a line."""
+    names = {submission.key for submission in found}
+    others = [student for student, number in record.latest(lab.name, only=identity).keys() - names]
+    if not others:
+        return
+    kept = f"; the reports before are in {changes.keep_reports(out)}" if changes.manifest_of(out) else ""
+    shown = ", ".join(sorted(others)[:_MOST_NAMED]) + (", …" if len(others) > _MOST_NAMED else "")
+    click.echo(
+        f"not in these reports: {len(others)} students on record ({shown}) whose notebooks were not given{kept}. "
+        "To report on all, give all notebooks at once: those on record are not graded again"
+    )
 
 
 def _conditions(lab, seconds, secret):

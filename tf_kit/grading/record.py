@@ -131,18 +131,29 @@ class Record:
         file = foreign_text.line(submission.path, 400)
         return _grade_of(entry, submission.student, submission.number, file, submission.late)
 
-    def latest(self, other_than: str = "") -> dict[tuple[str, str], Grade]:
-        """Return the latest grade of each student.
+    def latest(self, lab: str, other_than: str = "", only: str = "") -> dict[tuple[str, str], Grade]:
+        """Return the latest grade of each student in a lab.
 
         Args:
-            other_than: hash of rules, from `Grader.identity`; grades under these rules are left out.
+            lab: name of the lab.
+            other_than, only: hashes of rules, from `Grader.identity`; grades under the first are left out, and if the
+                second is given, all but those under it. Default to "".
         """
         found = {}
         for key, entries in self._by_rules.items():
-            others = [entry for identity, entry in entries.items() if identity != other_than]
-            if others:
-                found[key] = _grade_of(others[-1], *key)
+            fitting = [
+                entry
+                for identity, entry in entries.items()
+                if entry["lab"] == lab and identity != other_than and (not only or identity == only)
+            ]
+            if fitting:
+                found[key] = _grade_of(fitting[-1], *key)
         return found
+
+    @property
+    def labs(self) -> set[str]:
+        """Names of the labs that have grades here."""
+        return {entry["lab"] for entries in self._by_rules.values() for entry in entries.values()}
 
     def holds(self, submission: Submission, digest: str, identity: str) -> bool:
         """Whether the record has a grade of this student for this submission under these rules."""

@@ -19,6 +19,7 @@ import keras
 
 from tf_kit.checks import refuse
 from tf_kit.errors import RunStopped
+from tf_kit.ownership import LOCK, OWNER
 
 UNFINISHED = ".unfinished"  # ending of a file that is being written
 DAMAGED = "damaged-"  # beginning of the name of a file that was set aside
@@ -137,6 +138,11 @@ def remove_unfinished(folder: Path) -> None:
     for path in (*folder.glob(name), *folder.glob(f"checkpoints/*/{name}")):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def holds_files(folder: Path) -> bool:
+    """Return whether a folder holds anything but a lock and files that a killed process left half written."""
+    return any(path.name not in (LOCK, OWNER) and UNFINISHED not in path.name for path in folder.iterdir())
 
 
 def _flush(path):

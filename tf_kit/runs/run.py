@@ -30,12 +30,14 @@ import tensorflow as tf
 from tf_kit.checks import choice, number, refuse
 from tf_kit.data.fingerprint import Fingerprint, of_arrays
 from tf_kit.errors import InputError, RunStopped
+from tf_kit.ownership import disown, own
 from tf_kit.runs import recorded_data
 from tf_kit.runs.callbacks import check_callbacks
 from tf_kit.runs.checkpoint import STATES, StageState, read_state
 from tf_kit.runs.circumstances import circumstances
 from tf_kit.runs.divergence import Guard, scale_of
 from tf_kit.runs.files import (
+    holds_files,
     read_json,
     remove_unfinished,
     replacing,
@@ -44,7 +46,6 @@ from tf_kit.runs.files import (
     write_json,
 )
 from tf_kit.runs.interruption import Interruption
-from tf_kit.runs.ownership import disown, holds_files, own
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.recording import Events, Recorder
 from tf_kit.training import agreement, workers

@@ -1,4 +1,4 @@
-"""Owner of a run folder: a lock that the operating system releases when its process ends, however it ends."""
+"""Owner of a folder: a lock that the operating system releases when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from pathlib import Path
 import filelock
 
 from tf_kit.checks import refuse
-from tf_kit.runs.files import UNFINISHED
 
 LOCK, OWNER = ".lock", ".owner"  # files of the folder; the second one names the process, for error messages
 
 
-def own(folder: Path) -> filelock.BaseFileLock | None:
-    """Make this process the owner of a run folder, until it ends or calls `disown`.
+_REMEDY = "Wait until that process has ended, or choose another folder"
+_TYPED = "Wait until that process has ended and add `--resume`, or choose another folder"
+
+
+def own(
+    folder: Path, subject: str = "Run.folder", typed_remedy: str = _TYPED
+) -> filelock.BaseFileLock | None:
+    """Make this process the owner of a folder, until it ends or calls `disown`.
 
     Several calls in one process share the lock.
 
     Args:
-        folder: existing folder of the run.
+        folder: existing folder, such as that of a run.
+        subject: argument that names it, for the message. Defaults to `"Run.folder"`.
+        typed_remedy: what to do, for the message on the command line. Defaults to resuming the run.
 
     Returns:
         The lock, or None on a file system that cannot lock files.
@@ -33,11 +40,9 @@ def own(folder: Path) -> filelock.BaseFileLock | None:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        remedy = "Wait until that process has ended, or choose another folder"
         received = f"{folder}, in use by {_owner(folder)}"
-        typed = "Wait until that process has ended and add `--resume`, or choose another folder"
         requirement = "be a folder that no other process uses"
-        refuse("Run.folder", requirement, received, remedy, flag="--out", typed_remedy=typed)
+        refuse(subject, requirement, received, _REMEDY, flag="--out", typed_remedy=typed_remedy)
     except NotImplementedError:
         return None
     (folder / OWNER).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
@@ -50,11 +55,6 @@ def disown(lock: filelock.BaseFileLock) -> None:
         lock.release()
         if not lock.is_locked:
             Path(lock.lock_file).with_name(OWNER).unlink(missing_ok=True)
-
-
-def holds_files(folder: Path) -> bool:
-    """Return whether a folder holds anything but a lock and files that a killed process left half written."""
-    return any(path.name not in (LOCK, OWNER) and UNFINISHED not in path.name for path in folder.iterdir())
 
 
 def _owner(folder):
