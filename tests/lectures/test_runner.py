@@ -1,8 +1,10 @@
 """Tests of the runner of the demos: find, configure, run, report a claim that fails, export a notebook."""
 
+import itertools
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +72,10 @@ def run_lecture(monkeypatch, capsys, *arguments):
     return exit_.value.code or 0, captured.out.splitlines(), captured.err
 
 
+def sources(path):
+    return ["".join(cell["source"]) for cell in json.loads(Path(path).read_text())["cells"]]
+
+
 @pytest.mark.parametrize("name", ["3", "03", "primes", "03_primes"])
 def test_question_is_printed_first_and_answer_last(prime, monkeypatch, capsys, tmp_path, name):
     status, out, _ = run_lecture(monkeypatch, capsys, "lecture", name, "--out", tmp_path / "figures")
@@ -132,12 +138,108 @@ def test_notebook_is_written(prime, monkeypatch, capsys, tmp_path):
         monkeypatch, capsys, "lecture", "3", "--notebook", "--out", tmp_path / "notebooks"
     )
     assert status == 0
-    notebook = json.loads((tmp_path / "notebooks" / "03_primes.ipynb").read_text())
-    assert out == [str(tmp_path / "notebooks" / "03_primes.ipynb")]
-    assert notebook["nbformat"] == 4
-    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
-    assert any("class Config" in source for source in sources)
-    assert any("lectures.main(globals())" in source for source in sources)
+    path = tmp_path / "notebooks" / "03_primes.ipynb"
+    assert out == [str(path)]
+    assert json.loads(path.read_text())["nbformat"] == 4
+    assert any("class Config" in source for source in sources(path))
+    assert any("lectures.main(globals())" in source for source in sources(path))
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["--number", "7"], {"number": 7, "loud": False}),
+        (["--quick"], {"number": 3, "loud": False}),
+        (["--quick", "--loud"], {"number": 3, "loud": True}),
+        (["--quick", "--number", "7"], {"number": 7, "loud": False}),
+    ],
+)
+def test_notebook_holds_the_parameters_that_were_typed(prime, monkeypatch, capsys, tmp_path, typed, expected):
+    pytest.importorskip("jupytext", reason="needs the labs extra")
+    status, out, _ = run_lecture(monkeypatch, capsys, "lecture", "3", "--notebook", "--out", tmp_path, *typed)
+    assert status == 0
+    (cell,) = [text for text in sources(out[0]) if text.startswith("# Parameters")]
+    given = {}
+    exec(cell, given)
+    assert given["PARAMETERS"] == expected
+
+
+@pytest.mark.parametrize(("typed", "asked"), [([], True), (["--noise", "0.3"], False)])
+def test_notebook_asks_for_a_change_that_was_not_typed(monkeypatch, capsys, tmp_path, typed, asked):
+    pytest.importorskip("jupytext", reason="needs the labs extra")
+    _, out, _ = run_lecture(monkeypatch, capsys, "lecture", "01", "--notebook", "--out", tmp_path, *typed)
+    assert any("Change `noise` to `0.3`" in text for text in sources(out[0])) == asked
+
+
+@pytest.mark.parametrize("command", [("lecture", "01"), ("quiz", "review")])
+def test_edited_notebook_is_not_overwritten(monkeypatch, capsys, tmp_path, command):
+    pytest.importorskip("jupytext", reason="needs the labs extra")
+    typed = (*command, "--notebook", "--out", tmp_path)
+    first, second = (run_lecture(monkeypatch, capsys, *typed) for _ in range(2))
+    assert first == second == (0, first[1], ""), "the same notebook again"
+    (path,) = tmp_path.iterdir()
+    edited = path.read_text().replace("# ", "# my ")
+    path.write_text(edited)
+    status, out, err = run_lecture(monkeypatch, capsys, *typed)
+    assert (status, out, path.read_text()) == (2, [], edited)
+    assert err == (
+        f"tf-kit: `--out` must be a folder without {path.name}, which may hold a student's work. "
+        f"Received: '{tmp_path}'. Choose another folder, or move the file.\n"
+    )
+
+
+MOVING = """
+def draw(place):
+    return plotting.curves({"place": [1.0, place]})
+
+
+def sliders(config):
+    return lectures.States({"place": ["0", "1"]}, draw)
+
+
+def animation(config):
+    return sliders(config)
+"""
+KINDS = {
+    "--notebook": "03_primes.ipynb",
+    "--slides": "03_primes.html",
+    "--sliders": "03_primes_sliders.html",
+    "--animate": "03_primes.gif",
+}
+
+
+@pytest.mark.parametrize("flags", [*itertools.combinations(KINDS, 2), tuple(KINDS)])
+def test_every_kind_of_file_that_was_typed_is_written(prime, monkeypatch, capsys, tmp_path, flags):
+    pytest.importorskip("jupytext", reason="needs the labs extra")
+    monkeypatch.setattr("tf_kit.lectures.deck.slides_of", lambda demo, done: [])  # declared for each demo
+    prime.write_text(DEMO.replace("# %%\nif __name__", f"{MOVING}\n\n# %%\nif __name__"))
+    status, _, err = run_lecture(monkeypatch, capsys, "lecture", "3", *flags, "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {KINDS[flag] for flag in flags}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [("lecture", "3", "--install", "kit.whl"), ("lecture", "3", "--install", ""), ("quiz", "--out", "x")],
+)
+def test_flag_about_the_notebook_is_refused_without_it(prime, monkeypatch, capsys, typed):
+    status, out, err = run_lecture(monkeypatch, capsys, *typed)
+    assert (status, out) == (2, [])
+    assert len(err.splitlines()) == 1
+    assert re.match(rf"tf-kit: `{typed[-2]}` must be used with --notebook.* Add --notebook\.$", err)
+
+
+@pytest.mark.parametrize(
+    "typed", [("3",), ("3", "--slides"), ("3", "--notebook"), ("all",), ("all", "--slides")]
+)
+def test_file_in_place_of_the_folder_is_refused_before_the_demo_runs(
+    prime, monkeypatch, capsys, tmp_path, typed
+):
+    (tmp_path / "file.txt").write_text("")
+    prime.write_text(DEMO.replace('return {"number"', 'raise RuntimeError("it ran")\n    return {"number"'))
+    status, out, err = run_lecture(monkeypatch, capsys, "lecture", *typed, "--out", tmp_path / "file.txt")
+    assert (status, out) == (2, [])
+    assert err == f"tf-kit: {tmp_path / 'file.txt'} cannot be used: File exists\n"
 
 
 def test_unknown_demo_is_an_input_error(prime):

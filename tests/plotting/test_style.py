@@ -1,5 +1,8 @@
 """Tests of showing and saving figures."""
 
+import subprocess
+import sys
+
 import matplotlib.image
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tf_kit import plotting
+from tf_kit.runs import files
 
 
 def test_saved_figure_is_whole_and_closed(tmp_path):
@@ -15,6 +19,36 @@ def test_saved_figure_is_whole_and_closed(tmp_path):
     assert [each.name for each in path.parent.iterdir()] == ["loss.png"]
     assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.5, "an empty figure"
     assert not plt.fignum_exists(figure.number)
+
+
+def started(path):
+    """Return the unfinished file of a process that is killed while it saves a figure."""
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom tf_kit import plotting\n"
+        "Path.replace = lambda *paths: os._exit(9)\n"
+        "plotting.save(plotting.curves({'loss': [3.0, 2.0]}), sys.argv[1])\n"
+    )
+    before = set(path.parent.iterdir())
+    assert subprocess.run([sys.executable, "-c", code, path]).returncode == 9
+    (left,) = set(path.parent.iterdir()) - before
+    return left
+
+
+def test_two_processes_that_save_one_figure_use_two_files(tmp_path):
+    first, second = (started(tmp_path / "loss.png") for _ in range(2))
+    assert first.name.startswith(".")
+    assert second.name.startswith(".")
+    plotting.save(plotting.curves({"loss": [3.0, 2.0]}), tmp_path / "loss.png")
+    assert first.exists(), "another process may still write it"
+    files.remove_unfinished(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["loss.png"]
+
+
+def test_figure_that_cannot_be_saved_leaves_no_file(tmp_path):
+    (tmp_path / "loss.png").mkdir()
+    with pytest.raises(OSError, match="loss"):
+        plotting.save(plotting.curves({"loss": [3.0, 2.0]}), tmp_path / "loss.png")
+    assert [each.name for each in tmp_path.iterdir()] == ["loss.png"]
 
 
 def test_only_photographs_need_all_colors(tmp_path):

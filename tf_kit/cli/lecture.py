@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
+from tf_kit.checks import refuse
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command, Group
 
@@ -44,9 +46,9 @@ _NOTEBOOK = click.Option(
 
 _INSTALL = click.Option(
     ["--install"],
-    default="",
+    default=None,
     metavar="ADDRESS",
-    help="A wheel, or git+ and an address, which the first cell of the notebook installs where the kit is missing.",
+    help="With --notebook: a wheel, or git+ and an address, that its first cell installs where the kit is missing.",
 )
 
 
@@ -87,27 +89,47 @@ def _run(demo, quick, out, notebook, install, slides, sliders, animate, **change
     from tf_kit import lectures
     from tf_kit.lectures.catalog import moving
 
+    if install is not None and not notebook:
+        refuse(
+            "install",
+            "be used with --notebook, whose first cell it changes",
+            f"{install!r}",
+            "Add --notebook",
+        )
     for kind, wanted in (("sliders", sliders), ("animation", animate)):
         if wanted:
             moving(demo, kind)
 
+    Path(out).mkdir(parents=True, exist_ok=True)  # a file in its place is refused before the demo runs
     if notebook:
-        click.echo(f"{lectures.write_notebook(demo, out, install)}")
-        return
+        values = _values(demo, quick, changes)
+        click.echo(f"{lectures.write_notebook(demo, out, install or '', values)}")
+        if not (slides or sliders or animate):
+            return
     flags.import_tensorflow()
     module = lectures.load(demo)
     config = lectures.configure(module, quick, **changes)
     if sliders or animate:
         _write_moving(demo, module, config, Path(out), sliders, animate)
-        return
     if slides:
         _write_deck([(demo, module, config)], Path(out) / f"{demo.path.stem}.html")
+    if sliders or animate or slides:
         return
     try:
         lectures.perform(module, config, out)
     except AssertionError as error:
         click.echo(f"tf-kit: the claim does not hold: {error}", err=True)
         raise SystemExit(1) from None
+
+
+def _values(demo, quick, changes):
+    """Return the parameters of a demo that flags change: name -> value."""
+    from tf_kit import lectures
+
+    if not quick:
+        return {name: value for name, value in changes.items() if value is not None}
+    flags.import_tensorflow()
+    return dataclasses.asdict(lectures.configure(lectures.load(demo), quick, **changes))
 
 
 def _write_moving(demo, module, config, out, sliders, animate):
@@ -175,6 +197,7 @@ def all_lectures(quick: bool, slides: bool, out: str) -> None:
     """
     from tf_kit import lectures
 
+    Path(out).mkdir(parents=True, exist_ok=True)
     flags.import_tensorflow()
     modules = [(demo, lectures.load(demo)) for demo in lectures.demos()]
     configured = [(demo, module, lectures.configure(module, quick)) for demo, module in modules]

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from tf_kit.checks import refuse
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command
 from tf_kit.errors import InputError
@@ -21,8 +22,8 @@ from tf_kit.errors import InputError
 @click.option(
     "--notebook", is_flag=True, help="Write the questions as a notebook into the folder instead of asking."
 )
-@flags.text("--out", "Folder for the notebook", "figures", metavar="FOLDER")
-def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: bool, out: str) -> None:
+@flags.text("--out", "With --notebook: folder for it", default_text="figures", metavar="FOLDER")
+def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: bool, out: str | None) -> None:
     """Answer questions on the lecture, on all of it or on TOPIC.
 
     TOPIC is the topic or number of a demo, or `review` for the eight review questions of the lecture. Each answer is
@@ -31,13 +32,15 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
     """
     from tf_kit.lectures import quiz as declared
 
+    if out is not None and not notebook:
+        refuse("out", "be used with --notebook, which writes a file", f"{out!r}", "Add --notebook")
     seed = random.SystemRandom().randrange(10_000) if seed is None else seed
     asked = list(declared.questions(topic))
     if topic != "review":
         random.Random(seed).shuffle(asked)
     asked = asked[:questions]
     if notebook:
-        click.echo(f"{declared.write_quiz(asked, out)}")
+        click.echo(f"{declared.write_quiz(asked, 'figures' if out is None else out)}")
         return
     words = "question" if len(asked) == 1 else "questions"
     click.echo(f"{len(asked)} {words}, seed {seed}. Enter skips, q ends.")

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tf_kit.checks import refuse
 from tf_kit.first_cell import first_cell
 from tf_kit.lectures.catalog import Demo, docstring
 from tf_kit.lectures.index import read
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
-def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
+
+def write_notebook(
+    demo: Demo, out: str | Path, install: str = "", values: Mapping[str, Any] | None = None
+) -> Path:
     """Write a demo as a notebook that opens in Jupyter and on Colab.
 
     The docstring becomes prose, followed by the equations of `notebooks.toml`; then come a cell that installs the kit
@@ -23,12 +30,14 @@ def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
         demo: the demo.
         out: folder for the notebook.
         install: what pip is to install where the kit is missing, see `first_cell`.
+        values: parameter → value that the cell of parameters gives it in place of its default. Defaults to none.
 
     Returns:
         Path of the notebook.
 
     Raises:
-        InputError: jupytext is not installed, or `install` has several lines.
+        InputError: jupytext is not installed, `install` has several lines, or the folder holds another notebook of
+            that name.
     """
     try:
         import jupytext
@@ -36,20 +45,46 @@ def write_notebook(demo: Demo, out: str | Path, install: str = "") -> Path:
     except ModuleNotFoundError:
         remedy = '`pip install "tf-kit[labs]"` installs it'
         refuse("write_notebook", "find the package jupytext", "no such package", remedy, flag="--notebook")
+    values = values or {}
     new, added = nbformat.v4, read("notebooks.toml").get(demo.topic, {})
     notebook = jupytext.read(demo.path, fmt="py:percent")
     cells = notebook.cells[1:]  # without the docstring
     head = [new.new_markdown_cell(text) for text in prose(demo, added.get("equations", [])) if text]
-    head += [new.new_code_cell(first_cell(install)), new.new_code_cell(parameters(demo))]
+    head += [new.new_code_cell(first_cell(install)), new.new_code_cell(parameters(demo, values))]
     named = f"__doc__ = {demo.question!r}  # printed first"
     source = notebook.cells[0].source.split('"""', 2)[2].strip()  # the imports stand below the docstring
     last = [new.new_code_cell("lectures.states.show(sliders(Config.quick()))")] if _moves(demo) else []
-    last += [new.new_markdown_cell(text) for text in (something_to_change(added) if added else ())]
+    last += [new.new_markdown_cell(text) for text in (something_to_change(added, values) if added else ())]
     notebook.cells = [*head, new.new_code_cell(f"{source}\n\n{named}"), *cells, *last]
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    path = Path(out) / f"{demo.path.stem}.ipynb"
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel})
+    return write_once(notebook, Path(out) / f"{demo.path.stem}.ipynb")
+
+
+def write_once(notebook: NotebookNode, path: Path) -> Path:
+    """Write a notebook, the same bytes for the same cells; a notebook that was edited since is not overwritten.
+
+    Args:
+        notebook: the notebook; its cells get numbers as identifiers.
+        path: path of the file; a missing folder is made.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: there is a file with another content.
+    """
+    import nbformat
+
+    for i, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{i}"
+    content = (nbformat.writes(notebook) + "\n").encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    jupytext.write(notebook, path)
+    if path.exists() and path.read_bytes() != content:
+        rule = f"be a folder without {path.name}, which may hold a student's work"
+        remedy = "Choose another folder, or move the file"
+        refuse("write_notebook.out", rule, f"{str(path.parent)!r}", remedy, flag="--out")
+    path.write_bytes(content)
     return path
 
 
@@ -67,8 +102,13 @@ def prose(demo: Demo, equations: list[str]) -> list[str]:
     ]
 
 
-def parameters(demo: Demo) -> str:
-    """Return the source of the cell of parameters: one line for each field of `Config`, with its help."""
+def parameters(demo: Demo, values: Mapping[str, Any]) -> str:
+    """Return the source of the cell of parameters: one line for each field of `Config`, with its help.
+
+    Args:
+        demo: the demo.
+        values: parameter → value in place of its default.
+    """
     tree = ast.parse(demo.path.read_text(encoding="utf-8"))
     config = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config")
     lines = ["# Parameters: change them here, then run all cells.", "PARAMETERS = {"]
@@ -76,13 +116,16 @@ def parameters(demo: Demo) -> str:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             assert isinstance(field.value, ast.Call)  # of lectures.option
             default, meaning = (ast.literal_eval(each) for each in field.value.args)
-            lines.append(f'    "{field.target.id}": {default!r},  # {meaning}')
+            name = field.target.id
+            lines.append(f'    "{name}": {values.get(name, default)!r},  # {meaning}')
     return "\n".join([*lines, "}"])
 
 
-def something_to_change(added: dict[str, str]) -> list[str]:
-    """Return the cells that ask what a changed parameter does, with the expectation hidden."""
+def something_to_change(added: Mapping[str, str], values: Mapping[str, Any]) -> list[str]:
+    """Return the cells that ask what a changed parameter does, with the expectation hidden; none if it is changed."""
     name, value = added["change"].split(" = ")
+    if values.get(name) == ast.literal_eval(value):
+        return []
     asked = f"## What do you expect?\n\nChange `{name}` to `{value}` in the cell of parameters. What do you expect?"
     hidden = f"<details><summary>Show what to expect</summary>\n\n{added['expect']}\n\n</details>"
     return [f"{asked} Run all cells again to see it.", hidden]

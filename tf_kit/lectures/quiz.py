@@ -18,6 +18,7 @@ from pathlib import Path
 from tf_kit.checks import refuse
 from tf_kit.lectures.catalog import demos
 from tf_kit.lectures.index import read
+from tf_kit.lectures.notebooks import write_once
 
 LETTERS = "abcdef"
 
@@ -176,6 +177,9 @@ def write_quiz(asked: Sequence[Question], out: str | Path) -> Path:
 
     Returns:
         Path of the notebook, `quiz.ipynb`.
+
+    Raises:
+        InputError: the folder holds another notebook of that name.
     """
     import nbformat
 
@@ -191,7 +195,4 @@ def write_quiz(asked: Sequence[Question], out: str | Path) -> Path:
         cells += [new.new_markdown_cell("\n".join(lines)), new.new_code_cell(f'answer("{each.name}", "")')]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = new.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    path = Path(out) / "quiz.ipynb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, path)
-    return path
+    return write_once(notebook, Path(out) / "quiz.ipynb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from pathlib import Path
@@ -62,13 +63,19 @@ def save(figure: Figure, path: str | Path, close: bool = True) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
-    arrays = [image.get_array() for axes in figure.axes for image in axes.images]
-    if not any(array is not None and array.ndim == 3 for array in arrays):
-        with Image.open(unfinished) as drawn:
-            drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(unfinished, optimize=True)
-    unfinished.replace(path)
+    # Each process has a name, and `tf_kit.runs.files.remove_unfinished` knows the ending.
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
+    try:
+        figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
+        arrays = [image.get_array() for axes in figure.axes for image in axes.images]
+        if not any(array is not None and array.ndim == 3 for array in arrays):
+            with Image.open(unfinished) as drawn:
+                drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(unfinished, optimize=True)
+        unfinished.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
     if close:
         plt.close(figure)
     return path
