@@ -43,7 +43,16 @@ def canvas(text, students):
     return grades, title
 
 
-def moodle(text, users, maximum, graded=None):
+# Moodle's strings recordid, gradenoun, lastmodifiedgrade and hiddenuser of mod/assign by language.
+STRINGS = {
+    "en": ("Identifier", "Grade", "Last modified (grade)", "Participant "),
+    "de": ("ID", "Bewertung", "Zuletzt geändert (Bewertung)", "Teilnehmer/in"),
+    "fr": ("Identifiant", "Note", "Dernière modification (note)", "Participant"),
+    "es": ("Identificador", "Calificación", "Última modificación (calificación)", "Participante"),
+}
+
+
+def moodle(text, users, maximum, graded=None, language="en"):
     """Read a worksheet as Moodle does: {user: grade} that would be saved.
 
     Args:
@@ -51,13 +60,15 @@ def moodle(text, users, maximum, graded=None):
         users: participant number -> user.
         maximum: largest grade of the assignment.
         graded: user -> time of the grade that Moodle has.
+        language: language of the teacher's Moodle.
     """
     rows = list(csv.reader(io.StringIO(text)))
     head = rows[0]
-    identifier, grade, modified = (head.index(c) for c in ("Identifier", "Grade", "Last modified (grade)"))
+    *columns, participant = STRINGS[language]
+    identifier, grade, modified = (head.index(column) for column in columns)
     saved = {}
     for row in rows[1:]:
-        user = users.get(row[identifier][len("Participant ") :])
+        user = users.get(row[identifier][len(participant) :])
         if user is None:
             continue
         try:

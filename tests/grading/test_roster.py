@@ -1,6 +1,9 @@
 """The roster of a class, and the files of grades as the importers of course systems read them."""
 
+import csv
+import io
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +29,29 @@ MOODLE = (
     '"Tuesday, 3 November 2026, 9:30 AM",\n'
     "Participant 14,Alan Turing,alan@x,No submission,,5.00,-,-,\n"
 )
+
+WORKSHEETS = {
+    "en": MOODLE,
+    "de": (
+        'ID,"Vollständiger Name",E-Mail-Adresse,Status,Bewertung,Bestwertung,"Bewertung kann geändert werden",'
+        '"Zuletzt geändert (Abgabe)","Zuletzt geändert (Bewertung)","Feedback als Kommentar"\n'
+        'Teilnehmer/in11,"Ada Lovelace",ada@x,"Zur Bewertung abgegeben",,"5,00",Ja,-,-,\n'
+        'Teilnehmer/in12,"John Smith",john@x,"Zur Bewertung abgegeben",,"5,00",Ja,-,-,\n'
+        'Teilnehmer/in14,"Alan Turing",alan@x,"Keine Abgabe",,"5,00",Ja,-,-,\n'
+    ),
+    "fr": (
+        'Identifiant,"Nom complet","Adresse de courriel",Statut,Note,"Note maximale",'
+        '"Dernière modification (note)","Feedback par commentaires"\n'
+        'Participant11,"Ada Lovelace",ada@x,Remis,,"5,00",-,\nParticipant12,"John Smith",john@x,Remis,,"5,00",-,\n'
+        'Participant14,"Alan Turing",alan@x,-,,"5,00",-,\n'
+    ),
+    "es": (
+        'Identificador,"Nombre completo","Dirección de correo",Estado,Calificación,"Calificación máxima",'
+        '"Última modificación (calificación)"\n'
+        'Participante11,"Ada Lovelace",ada@x,Enviado,,"5,00",-\nParticipante12,"John Smith",john@x,Enviado,,"5,00",-\n'
+        'Participante14,"Alan Turing",alan@x,-,,"5,00",-\n'
+    ),
+}
 
 
 def written(tmp_path, text):
@@ -75,6 +101,31 @@ def test_moodle_reads_every_grade(tmp_path):
     assert importers.moodle(reports.moodle_csv(grades, rows), users, 5, before) == {"ada": 4, "john": 4}
 
 
+@pytest.mark.parametrize("language", WORKSHEETS)
+def test_moodle_reads_every_grade_in_the_language_of_its_worksheet(tmp_path, language):
+    """The submissions come with names alone, with numbers alone, and from a student who is not on the roster."""
+    found = handed_in(("Ada Lovelace", ""), ("Participant 12", "12"), ("Eve", "15"))
+    grades, handed, rows = reported(found, written(tmp_path, WORKSHEETS[language]))
+    assert [each.name for each in handed.absent] == ["Alan Turing"]
+    text = reports.moodle_csv(grades, rows)
+    assert text.splitlines()[0].replace('"', "") == WORKSHEETS[language].splitlines()[0].replace('"', "")
+    users = {"11": "ada", "12": "john", "14": "alan", "15": "eve"}
+    assert importers.moodle(text, users, 5, language=language) == {"ada": 4, "john": 4, "eve": 4}
+    assert ("Leaky ReLU: 4 of 5" in text) == (language != "es"), "its worksheet has no comments"
+
+
+@pytest.mark.parametrize("language", WORKSHEETS)
+def test_worksheet_with_hidden_names_is_read(tmp_path, language):
+    rows = list(csv.reader(io.StringIO(WORKSHEETS[language])))
+    text = "\n".join(",".join(f'"{cell}"' for cell in (row[0], *row[3:])) for row in rows)
+    found = handed_in(("Participant 11", "11"))
+    grades, handed, kept = reported(found, written(tmp_path, text))
+    assert [each.name for each in handed.absent] == [row[0] for row in rows[2:]]
+    assert importers.moodle(reports.moodle_csv(grades, kept), {"11": "ada"}, 5, language=language) == {
+        "ada": 4
+    }
+
+
 def test_gradescope_reads_the_score():
     (grade,) = graded(handed_in(("ada", "")))
     assert importers.gradescope(json.loads(json.dumps(reports.gradescope(grade)))) == 4
@@ -87,6 +138,15 @@ def test_gradescope_reads_the_score():
         ("First Name;Last Name;SID\nAda;Lovelace;7\n", ["Ada Lovelace"]),
         ("name\temail\nAda Lovelace\tada@x\n", ["Ada Lovelace"]),
         ("\ufeffFull name,ID number\nÅsa Öst,3\n", ["Åsa Öst"]),
+        ("Matrikelnummer;Nachname;Vorname\n99;Lovelace;Ada\n", ["Ada Lovelace"]),
+        ("Vorname;Nachname\nAda;Lovelace\n", ["Ada Lovelace"]),
+        ("MATRIKELNUMMER;Name;Vorname\n99;Lovelace;Ada\n", ["Ada Lovelace"]),
+        ("Nom;Prénom\nLovelace;Ada\n", ["Ada Lovelace"]),
+        ("Nom;Prenom;Courriel\nLovelace;Ada;ada@x\n", ["Ada Lovelace"]),
+        ("Nombre,Apellido(s)\nAda,Lovelace\n", ["Ada Lovelace"]),
+        ("Nombre,Correo electrónico\nAda Lovelace,ada@x\n", ["Ada Lovelace"]),
+        ("Name\nAda Lovelace\n", ["Ada Lovelace"]),
+        ("Lovelace, Ada\nTuring, Alan\n", ["Lovelace, Ada", "Turing, Alan"]),
     ],
 )
 def test_tables_of_many_forms_are_read(tmp_path, text, names):
@@ -113,6 +173,32 @@ def test_two_students_of_one_name_are_not_guessed(tmp_path):
 def test_empty_roster_is_refused(tmp_path, text):
     with pytest.raises(ValueError, match="--roster"):
         written(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["Sukunimi;Etunimi;Numero", "4711,Lovelace,Ada", "Matrikelnummer;Kennung", "Vorname", "SID\tGivenname"],
+)
+def test_headings_without_a_name_are_refused_and_listed(tmp_path, heading):
+    cells = ", ".join(re.split("[;,\t]", heading))
+    with pytest.raises(ValueError, match=f"whose first row is {cells}.*Full name.*First name and Last name"):
+        written(tmp_path, f"{heading}\n99;Lovelace;Ada\n")
+
+
+@pytest.mark.parametrize(
+    ("identifier", "number"),
+    [
+        ("Participant 4711", "4711"),
+        ("Teilnehmer/in4711", "4711"),
+        ("Participante 4711", "4711"),
+        ("Participant4711", "4711"),
+        ("4711.0", "4711"),
+        ("Ada12", "ada12"),
+    ],
+)
+def test_numbers_are_read_as_systems_write_them(tmp_path, identifier, number):
+    (student,) = written(tmp_path, f"Full name,ID\nAda Lovelace,{identifier}\n")
+    assert student.marks == {number}
 
 
 def test_secret_is_whole_or_refused(tmp_path):

@@ -18,7 +18,7 @@ from tf_kit.grading.class_page import ClassOfStudents, class_page
 from tf_kit.grading.judge import STATUSES
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade
-from tf_kit.grading.roster import HandedIn, matched
+from tf_kit.grading.roster import HandedIn, is_worksheet, matched, worksheet_column
 from tf_kit.grading.similarity import Alike
 from tf_kit.grading.submissions import GRADED, SYSTEM
 from tf_kit.markup import clean, escaped
@@ -138,29 +138,38 @@ def moodle_csv(
 ) -> str:
     """Write an offline grading worksheet for import into Moodle.
 
-    The import wants the columns Identifier, Grade and Last modified (grade). It skips a grade that was changed in
-    Moodle after the time in the last one, which therefore comes from the worksheet that Moodle exported, if that is
-    the roster; "-" means not graded before.
+    The import wants the columns Identifier, Grade and Last modified (grade), called as in the language of its user, and
+    skips a grade that was changed in Moodle after the time in the last one. So if the roster is the worksheet that
+    Moodle exported, its headings and its rows are written, with other grades and comments; "-" means not graded before.
     """
     rows = rows or {}
-    lines: list[tuple] = [(*_MOODLE, *_MOODLE_MORE)]
+    first = next(iter(rows.values()), {})  # as all rows of the roster
+    worksheet = first if is_worksheet(first) else {}
+    headings = tuple(worksheet) or (*_MOODLE, *_MOODLE_MORE)
+    column = {heading: worksheet_column(heading) for heading in headings}
+    participant = "Participant "
+    for heading, cell in worksheet.items():
+        if column[heading] == "Identifier":
+            participant = re.sub(r"\d+$", "", cell)
+    lines: list[tuple] = [headings]
     for grade in grades:
         words = "; ".join(f"{r.title}: {r.points} of {r.maximum}, {r.status}" for r in grade.results)
-        known = rows.get(grade.key, {})
-        found = known if "Identifier" in known else {}
         own = {
-            "Identifier": f"Participant {grade.number}" if grade.number else grade.student,
+            "Identifier": f"{participant}{grade.number}" if grade.number else grade.student,
             "Full name": grade.student,
-            "Email address": "",
             "Status": "Submitted for grading",
             "Maximum Grade": grade.maximum,
             "Last modified (submission)": "-",
             "Last modified (grade)": "-",
-            "Feedback comments": words,
         }
-        kept = ("Identifier", "Full name", "Email address", "Status", *_MOODLE_MORE[:2])
-        values = own | {name: found[name] for name in kept if found.get(name)} | {"Grade": grade.points}
-        lines.append(tuple(values[name] for name in (*_MOODLE, *_MOODLE_MORE)))
+        known = rows.get(grade.key, {}) if worksheet or "Identifier" in first else {}
+        new = {"Grade": grade.points, "Feedback comments": words}
+        lines.append(
+            tuple(
+                new[column[each]] if column[each] in new else known.get(each) or own.get(column[each], "")
+                for each in headings
+            )
+        )
     return csv_of(lines)
 
 

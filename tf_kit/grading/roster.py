@@ -1,7 +1,8 @@
 """The roster of a class: who should have handed in, and who did not.
 
 A roster is a table with commas, semicolons or tabs: the gradebook that Canvas exports, the grading worksheet of Moodle,
-the list of Gradescope, or any table with a column of names; a file without such a heading has a name per line.
+the list of Gradescope, or any table with a column of names, with headings in English, German, French or Spanish; a file
+of one or two columns without headings has a name per line.
 """
 
 from __future__ import annotations
@@ -9,28 +10,84 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tf_kit.checks import refuse
 from tf_kit.grading import foreign_text
 from tf_kit.grading.submissions import Submission, Survey
 
-_NAMES = ("student", "full name", "name", "student name")
-_FIRST, _LAST = ("first name", "firstname", "given name"), ("last name", "lastname", "surname", "family name")
+# Headings in English, German, French and Spanish, compared without case and accents.
+_WHOLE = ("Student", "Full name", "Student name", "Vollständiger Name", "Nom complet", "Étudiant")
+_WHOLE += ("Name, Vorname", "Vor- und Nachname", "Nom, prénom", "Nom et prénom", "Prénom et nom")
+_WHOLE += ("Nombre completo", "Nombre y apellidos", "Apellidos y nombre", "Estudiante")
+_FIRST = ("First name", "Firstname", "Given name", "Vorname", "Prénom")
+_LAST = ("Last name", "Lastname", "Surname", "Family name", "Nachname", "Familienname", "Nom de famille")
+_LAST += ("Apellidos", "Apellido", "Apellido(s)")
+_WHOLE_OR_LAST, _WHOLE_OR_FIRST = ("Name", "Nom"), ("Nombre", "Nombre(s)")  # by the column next to it
 _NUMBERS = (
-    "id",
-    "identifier",
-    "sid",
-    "sis user id",
-    "id number",
-    "student id",
-    "number",
-    "matriculation number",
+    "ID",
+    "Identifier",
+    "SID",
+    "SIS User ID",
+    "ID number",
+    "Student ID",
+    "Number",
+    "Matriculation number",
 )
-_LOGINS = ("sis login id", "username", "login", "email", "email address", "user name")
+_NUMBERS += ("Matrikelnummer", "Matrikel-Nr.", "Matrikelnr.", "ID-Nummer", "Identifiant", "Matricule")
+_NUMBERS += ("Numéro d'identification", "Numéro d'étudiant", "Numéro étudiant")
+_NUMBERS += ("Identificador", "Número de ID", "Número de identificación", "Matrícula")
+_LOGINS = (
+    "SIS Login ID",
+    "Username",
+    "Login",
+    "Email",
+    "Email address",
+    "User name",
+    "E-mail",
+    "E-mail address",
+)
+_LOGINS += (
+    "Anmeldename",
+    "Benutzername",
+    "E-Mail-Adresse",
+    "Nom d'utilisateur",
+    "Adresse de courriel",
+    "Courriel",
+)
+_LOGINS += ("Adresse e-mail", "Nombre de usuario", "Dirección de correo", "Dirección email", "Correo")
+_LOGINS += ("Correo electrónico",)
+# Columns of the grading worksheet of Moodle: the English heading, then those of its other languages.
+_WORKSHEET = (
+    ("Identifier", "ID", "Identifiant", "Identificador"),
+    ("Full name", "Vollständiger Name", "Nom complet", "Nombre completo"),
+    ("Email address", "E-Mail-Adresse", "Adresse de courriel", "Dirección de correo"),
+    ("Status", "Statut", "Estado"),
+    ("Grade", "Bewertung", "Note", "Calificación"),
+    ("Maximum Grade", "Bestwertung", "Note maximale", "Calificación máxima"),
+    (
+        "Last modified (submission)",
+        "Zuletzt geändert (Abgabe)",
+        "Dernière modification (travail remis)",
+        "Última modificación (entrega)",
+    ),
+    (
+        "Last modified (grade)",
+        "Zuletzt geändert (Bewertung)",
+        "Dernière modification (note)",
+        "Última modificación (calificación)",
+    ),
+    (
+        "Feedback comments",
+        "Feedback als Kommentar",
+        "Feedback par commentaires",
+        "Comentarios de retroalimentación",
+    ),
+)
 LARGEST_FILE = 16 << 20
 
 
@@ -81,7 +138,8 @@ def read(path: str | Path) -> list[Listed]:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", "replace")
-    students = [student for student in _students(_table(foreign_text.paragraphs(text))) if student.name]
+    rows = _table(foreign_text.paragraphs(text))
+    students = [student for student in _students(rows, path) if student.name]
     if not students:
         received = f"{str(path)!r}, where no student is named"
         remedy = "Export the gradebook of Canvas or the grading worksheet of Moodle, or write a name per line"
@@ -99,20 +157,20 @@ def _table(text):
     return [[foreign_text.line(cell) for cell in row] for row in rows if any(cell.strip() for cell in row)]
 
 
-def _students(rows):
-    heading = [cell.casefold() for cell in rows[0]] if rows else []
-    name = next((heading.index(each) for each in _NAMES if each in heading), None)
-    first = next((heading.index(each) for each in _FIRST if each in heading), None)
-    last = next((heading.index(each) for each in _LAST if each in heading), None)
-    if name is None and (first is None or last is None):
-        return [
-            Listed(", ".join(cell for cell in row[:2] if cell) if len(row) > 1 else row[0]) for row in rows
-        ]
-    marked = [i for i, cell in enumerate(heading) if cell in (*_NUMBERS, *_LOGINS)]
+def _students(rows, path):
+    heading = [_plain(cell) for cell in rows[0]] if rows else []
+    names = _columns_of_names(heading)
+    if not names and is_worksheet(heading):  # without names, as Moodle hides them
+        names = [i for i, cell in enumerate(heading) if worksheet_column(cell) == "Identifier"]
+    marked = [i for i, cell in enumerate(heading) if cell in _known(_NUMBERS, _LOGINS)]
+    if not names:
+        if len(heading) > 2 or marked or set(heading) & set(_known(_FIRST, _LAST)):
+            _refuse_headings(rows[0], path)
+        return [Listed(", ".join(cell for cell in row[:2] if cell)) for row in rows]
     found = []
     for row in rows[1:]:
         row = row + [""] * (len(heading) - len(row))
-        who = row[name] if name is not None else f"{row[first]} {row[last]}".strip()
+        who = " ".join(row[i] for i in names).strip()
         if "points possible" in who.casefold() or who.casefold() in ("student, test", "test student"):
             continue
         marks = frozenset(_mark(row[i]) for i in marked if row[i])
@@ -120,11 +178,54 @@ def _students(rows):
     return found
 
 
+def _known(*headings):
+    return [_plain(each) for each in itertools.chain(*headings)]
+
+
+def _columns_of_names(heading):
+    """Return the place of the name, or those of the first and the last name; none if there is no such heading.
+
+    >>> _columns_of_names(["nom", "prenom"]), _columns_of_names(["nombre", "apellidos"]), _columns_of_names(["nom"])
+    ([1, 0], [0, 1], [0])
+    """
+
+    def place(*headings):
+        return [heading.index(each) for each in _known(*headings) if each in heading][:1]
+
+    whole = place(_WHOLE)
+    first, last = place(_FIRST, _WHOLE_OR_FIRST), place(_LAST, _WHOLE_OR_LAST)
+    return whole or (first + last if first and last else place(_WHOLE_OR_LAST, _WHOLE_OR_FIRST))
+
+
+def _refuse_headings(cells, path):
+    shown = ", ".join(cells[:8]) + (", …" if len(cells) > 8 else "")
+    remedy = (
+        "Call the column Full name, or two columns First name and Last name; "
+        "German, French and Spanish headings are known too. Or write a name per line, without headings"
+    )
+    refuse("--roster", "have a column of names", f"{str(path)!r}, whose first row is {shown}", remedy)
+
+
+def worksheet_column(heading: str) -> str:
+    """Return the English heading of a column of Moodle's grading worksheet, or "" for another column.
+
+    Example:
+        >>> worksheet_column("Bewertung"), worksheet_column("Section")
+        ('Grade', '')
+    """
+    return next((each[0] for each in _WORKSHEET if _plain(heading) in _known(each)), "")
+
+
+def is_worksheet(headings: Iterable[str]) -> bool:
+    """Whether a table has the columns that Moodle wants of a grading worksheet."""
+    return {"Identifier", "Grade", "Last modified (grade)"} <= {worksheet_column(each) for each in headings}
+
+
 def _mark(text):
-    """Reduce a number or login: Moodle writes `Participant 4711`, a spreadsheet `4711.0`."""
-    text = re.sub(r"\.0$", "", text.strip().lstrip("'"))
-    found = re.fullmatch(r"\D+ (\d+)", text)
-    return (found[1] if found else text).casefold()
+    """Reduce a number or login: Moodle writes `Participant 4711` or `Teilnehmer/in4711`, a spreadsheet `4711.0`."""
+    text = re.sub(r"\.0$", "", text.strip().lstrip("'")).casefold()
+    found = re.fullmatch(r"(?:\D+ |participante?|teilnehmer(?:/?in)?)(\d+)", text)
+    return found[1] if found else text
 
 
 def matched(listed: Sequence[Listed], found: Sequence[Submission]) -> dict[tuple[str, str], Listed]:
@@ -165,8 +266,7 @@ def _spellings(name):
         >>> sorted(_spellings("Ada Lovelace")) == sorted(_spellings("Lovelace, Ada"))
         True
     """
-    plain = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = _plain(name)
     last, comma, first = plain.partition(",")
     if comma:
         parts = re.findall(r"\w+", first), re.findall(r"\w+", last)
@@ -174,3 +274,9 @@ def _spellings(name):
         words = re.findall(r"\w+", plain)
         parts = words[:-1], words[-1:]
     return {"".join(parts[0] + parts[1]), "".join(parts[1] + parts[0])} - {""}
+
+
+def _plain(text):
+    """Drop case and accents."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
