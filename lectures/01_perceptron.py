@@ -29,10 +29,12 @@ SECONDS = 20
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    noise: float = lectures.option(0.1, "Standard deviation of the points around their corner, 0 or more.")
-    starts: int = lectures.option(6, "Random starts of the two hidden units, 1 or more.")
-    epochs: int = lectures.option(100, "Passes over the 400 training points, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the points; the starts use this seed and the ones after it.")
+    noise: float = lectures.option(0.1, "Standard deviation of the points around their corner.", at_least=0)
+    starts: int = lectures.option(6, "Random starts of the two hidden units.", at_least=1)
+    epochs: int = lectures.option(100, "Passes over the 400 training points.", at_least=1)
+    seed: int = lectures.option(
+        0, "Seed of the points; the starts use this seed and the ones after it.", at_least=0
+    )
 
     @classmethod
     def quick(cls):

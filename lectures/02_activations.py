@@ -39,11 +39,11 @@ LAYERS = {
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     examples: int = lectures.option(1197, "Largest number of training examples.")
-    depth: int = lectures.option(3, "Hidden layers, 1 or more.")
-    units: int = lectures.option(64, "Units in each hidden layer, 1 or more.")
+    depth: int = lectures.option(3, "Hidden layers.", at_least=1)
+    units: int = lectures.option(64, "Units in each hidden layer.", at_least=1)
     error: float = lectures.option(5.0, "Training error at which a run ends, in percent.")
-    epochs: int = lectures.option(50, "Epochs after which a run is given up, 1 or more.")
-    seeds: int = lectures.option(2, "Networks per activation and rate, 1 or more.")
+    epochs: int = lectures.option(50, "Epochs after which a run is given up.", at_least=1)
+    seeds: int = lectures.option(2, "Networks per activation and rate.", at_least=1)
 
     @classmethod
     def quick(cls):

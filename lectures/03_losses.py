@@ -37,10 +37,10 @@ ENOUGH = 20.0  # percent
 class Config:
     data: str = lectures.option("digits", "Data set with ten classes: digits, mnist, or any other image set.")
     examples: int = lectures.option(1197, "Largest number of training examples.")
-    sure: int = lectures.option(12, "Largest logit b to start from, 0 or more.")
-    apart: int = lectures.option(2, "Distance between the starting logits, which begin at 0; 1 or more.")
-    epochs: int = lectures.option(25, "Epochs after which a run is given up, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the split and of the weights.")
+    sure: int = lectures.option(12, "Largest logit b to start from.", at_least=0)
+    apart: int = lectures.option(2, "Distance between the starting logits, which begin at 0.", at_least=1)
+    epochs: int = lectures.option(25, "Epochs after which a run is given up.", at_least=1)
+    seed: int = lectures.option(0, "Seed of the split and of the weights.", at_least=0)
 
     @classmethod
     def quick(cls):

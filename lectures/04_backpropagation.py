@@ -30,11 +30,11 @@ SECONDS = 5
 class Config:
     data: str = lectures.option("digits", "Data set with ten classes: digits, mnist, or any other image set.")
     examples: int = lectures.option(1197, "Largest number of training examples.")
-    units: int = lectures.option(12, "Hidden units, 2 or more.")
-    l2: float = lectures.option(0.03, "λ of the penalty, above 0.")
-    directions: int = lectures.option(20, "Random directions of the numerical gradient, 1 or more.")
-    epochs: int = lectures.option(20, "Passes over the training set from each start, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the split, the weights and the directions.")
+    units: int = lectures.option(12, "Hidden units.", at_least=2)
+    l2: float = lectures.option(0.03, "λ of the penalty.", above=0)
+    directions: int = lectures.option(20, "Random directions of the numerical gradient.", at_least=1)
+    epochs: int = lectures.option(20, "Passes over the training set from each start.", at_least=1)
+    seed: int = lectures.option(0, "Seed of the split, the weights and the directions.", at_least=0)
 
     @classmethod
     def quick(cls):

@@ -32,11 +32,11 @@ SECONDS = 10
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(500, "Size of the network's training set, 2 or more.")
-    draws: int = lectures.option(200, "Minibatches drawn per size, 2 or more.")
+    examples: int = lectures.option(500, "Size of the network's training set.", at_least=2)
+    draws: int = lectures.option(200, "Minibatches drawn per size.", at_least=2)
     steps: int = lectures.option(100_000, "Steps of SGD, with one example each.")
-    runs: int = lectures.option(20, "Runs of SGD to average over, 1 or more.")
-    seed: int = lectures.option(0, "Seed of all random draws.")
+    runs: int = lectures.option(20, "Runs of SGD to average over.", at_least=1)
+    seed: int = lectures.option(0, "Seed of all random draws.", at_least=0)
 
     @classmethod
     def quick(cls):

@@ -42,10 +42,10 @@ WITH_MOMENTUM = ("Momentum", "Nesterov", "RMSProp + Nesterov", "Adam")
 @dataclasses.dataclass(frozen=True)
 class Config:
     steepness: float = lectures.option(
-        100.0, "Curvature across the valley divided by curvature along it, above 1."
+        100.0, "Curvature across the valley divided by curvature along it.", above=1
     )
     angle: float = lectures.option(30.0, "Degrees between the turned valley and the first axis.")
-    steps: int = lectures.option(500, "Steps after which a run is given up, 1 or more.")
+    steps: int = lectures.option(500, "Steps after which a run is given up.", at_least=1)
 
     @classmethod
     def quick(cls):

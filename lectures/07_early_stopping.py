@@ -31,13 +31,17 @@ SECONDS = 15
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(400, "Training examples, 1 or more.")
-    wrong: float = lectures.option(0.2, "Share of the training labels to replace at random, in [0, 1].")
-    units: int = lectures.option(200, "Hidden units, 1 or more.")
-    epochs: int = lectures.option(120, "Epochs of the run that is not stopped, 1 or more.")
-    patience: int = lectures.option(10, "Epochs without improvement before training stops, 1 or more.")
-    steps: int = lectures.option(100, "τ, the steps of gradient descent on the quadratic, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the data, the wrong labels, the weights and the order.")
+    labels: int = lectures.option(400, "Training examples.", at_least=1)
+    wrong: float = lectures.option(
+        0.2, "Share of the training labels to replace at random.", at_least=0, at_most=1
+    )
+    units: int = lectures.option(200, "Hidden units.", at_least=1)
+    epochs: int = lectures.option(120, "Epochs of the run that is not stopped.", at_least=1)
+    patience: int = lectures.option(10, "Epochs without improvement before training stops.", at_least=1)
+    steps: int = lectures.option(100, "τ, the steps of gradient descent on the quadratic.", at_least=1)
+    seed: int = lectures.option(
+        0, "Seed of the data, the wrong labels, the weights and the order.", at_least=0
+    )
 
     @classmethod
     def quick(cls):

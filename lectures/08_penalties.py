@@ -33,12 +33,12 @@ SECONDS = 15
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     examples: int = lectures.option(1197, "Largest number of training examples.")
-    units: int = lectures.option(100, "Hidden units, 1 or more.")
-    l1: float = lectures.option(0.002, "λ of the l1 penalty, above 0.")
-    l2: float = lectures.option(0.01, "λ of the l2 penalty, above 0.")
-    max_norm: float = lectures.option(1.0, "Bound on the norm of a unit's weights, above 0.")
-    epochs: int = lectures.option(60, "Passes over the training set, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the weights and the order.")
+    units: int = lectures.option(100, "Hidden units.", at_least=1)
+    l1: float = lectures.option(0.002, "λ of the l1 penalty.", above=0)
+    l2: float = lectures.option(0.01, "λ of the l2 penalty.", above=0)
+    max_norm: float = lectures.option(1.0, "Bound on the norm of a unit's weights.", above=0)
+    epochs: int = lectures.option(60, "Passes over the training set.", at_least=1)
+    seed: int = lectures.option(0, "Seed of the weights and the order.", at_least=0)
 
     @classmethod
     def quick(cls):

@@ -45,10 +45,10 @@ class Config:
     most: int = lectures.option(
         960, "Labels in the largest training set; each smaller set has half as many as the next."
     )
-    sets: int = lectures.option(4, "Number of training sets, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per kind and size, 1 or more.")
-    units: int = lectures.option(100, "Hidden units, 1 or more.")
-    steps: int = lectures.option(1000, "Minibatches of 32 to train on, 1 or more.")
+    sets: int = lectures.option(4, "Number of training sets.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per kind and size.", at_least=1)
+    units: int = lectures.option(100, "Hidden units.", at_least=1)
+    steps: int = lectures.option(1000, "Minibatches of 32 to train on.", at_least=1)
 
     @classmethod
     def quick(cls):

@@ -30,11 +30,11 @@ SECONDS = 10
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(1000, "Labelled training examples, 1 or more.")
-    masks: int = lectures.option(100, "Masks to sample, 20 or more.")
-    seeds: int = lectures.option(3, "Networks to train, 1 or more.")
-    units: int = lectures.option(200, "Units in each of the two hidden layers, 1 or more.")
-    steps: int = lectures.option(1200, "Minibatches of 32 to train on, 1 or more.")
+    labels: int = lectures.option(1000, "Labelled training examples.", at_least=1)
+    masks: int = lectures.option(100, "Masks to sample.", at_least=20)
+    seeds: int = lectures.option(3, "Networks to train.", at_least=1)
+    units: int = lectures.option(200, "Units in each of the two hidden layers.", at_least=1)
+    steps: int = lectures.option(1200, "Minibatches of 32 to train on.", at_least=1)
 
     @classmethod
     def quick(cls):

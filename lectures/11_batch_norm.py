@@ -29,14 +29,14 @@ SECONDS = 45
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1000, "Training examples, 50 or more.")
-    layers: int = lectures.option(4, "Hidden layers, 1 or more.")
-    units: int = lectures.option(50, "ReLU units in each hidden layer, 1 or more.")
-    epochs: int = lectures.option(15, "Passes over the training examples, 1 or more.")
+    examples: int = lectures.option(1000, "Training examples.", at_least=50)
+    layers: int = lectures.option(4, "Hidden layers.", at_least=1)
+    units: int = lectures.option(50, "ReLU units in each hidden layer.", at_least=1)
+    epochs: int = lectures.option(15, "Passes over the training examples.", at_least=1)
     rates: int = lectures.option(
-        9, "Number of learning rates, spaced by equal factors from 0.001 to 10; 2 or more."
+        9, "Number of learning rates, spaced by equal factors from 0.001 to 10.", at_least=2
     )
-    seeds: int = lectures.option(2, "Networks per kind and rate, 1 or more.")
+    seeds: int = lectures.option(2, "Networks per kind and rate.", at_least=1)
 
     @classmethod
     def quick(cls):

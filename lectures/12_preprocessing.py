@@ -29,9 +29,9 @@ SECONDS = 2
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     examples: int = lectures.option(1197, "Largest number of training examples.")
-    excess: float = lectures.option(1.0, "Percent of the initial excess cost at which descent ends, above 0.")
-    steps: int = lectures.option(20_000, "Steps after which descent is given up, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the split.")
+    excess: float = lectures.option(1.0, "Percent of the initial excess cost at which descent ends.", above=0)
+    steps: int = lectures.option(20_000, "Steps after which descent is given up.", at_least=1)
+    seed: int = lectures.option(0, "Seed of the split.", at_least=0)
 
     @classmethod
     def quick(cls):

@@ -27,9 +27,9 @@ SECONDS = 35
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(600, "Training examples, except in the overfitting run; 100 or more.")
-    few: int = lectures.option(60, "Training examples in the overfitting run, 1 or more.")
-    seeds: int = lectures.option(3, "Runs per recipe, 1 or more.")
+    examples: int = lectures.option(600, "Training examples, except in the overfitting run.", at_least=100)
+    few: int = lectures.option(60, "Training examples in the overfitting run.", at_least=1)
+    seeds: int = lectures.option(3, "Runs per recipe.", at_least=1)
 
     @classmethod
     def quick(cls):

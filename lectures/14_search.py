@@ -34,11 +34,11 @@ SHIFT = SPAN / 4  # largest shift of the range from its middle, 0.01: half a ste
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    searches: int = lectures.option(12, "Searches per kind and budget, 2 or more.")
-    largest: int = lectures.option(4, "Values per hyper-parameter in the largest grid, 3 or more.")
-    labels: int = lectures.option(300, "Training examples, 1 or more.")
-    units: int = lectures.option(32, "Hidden units, 1 or more.")
-    steps: int = lectures.option(60, "Steps of gradient descent per trial, 1 or more.")
+    searches: int = lectures.option(12, "Searches per kind and budget.", at_least=2)
+    largest: int = lectures.option(4, "Values per hyper-parameter in the largest grid.", at_least=3)
+    labels: int = lectures.option(300, "Training examples.", at_least=1)
+    units: int = lectures.option(32, "Hidden units.", at_least=1)
+    steps: int = lectures.option(60, "Steps of gradient descent per trial.", at_least=1)
 
     @classmethod
     def quick(cls):

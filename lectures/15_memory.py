@@ -32,12 +32,12 @@ PARTS = ("weights", "gradients", "slots", "inputs", "activations")
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    units: int = lectures.option(1000, "Units in each of the perceptron's two hidden layers, 1 or more.")
+    units: int = lectures.option(1000, "Units in each of the perceptron's two hidden layers.", at_least=1)
     optimizer: str = lectures.option("adam", "Name of a Keras optimizer: sgd, adam, adagrad, …")
     largest: int = lectures.option(
-        128, "Largest minibatch, 32 or more; each smaller one is a quarter of the next."
+        128, "Largest minibatch; each smaller one is a quarter of the next.", at_least=32
     )
-    image: int = lectures.option(224, "Side of ResNet-50's input images in pixels, 32 or more.")
+    image: int = lectures.option(224, "Side of ResNet-50's input images in pixels.", at_least=32)
 
     @classmethod
     def quick(cls):

@@ -33,10 +33,10 @@ INITIALIZATIONS = ("uniform", "glorot", "he", "orthogonal")
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(200, "Examples in the batch, 1 or more.")
-    depth: int = lectures.option(15, "Hidden layers, 2 or more.")
-    units: int = lectures.option(100, "Units in each hidden layer, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per activation and initialization, 1 or more.")
+    examples: int = lectures.option(200, "Examples in the batch.", at_least=1)
+    depth: int = lectures.option(15, "Hidden layers.", at_least=2)
+    units: int = lectures.option(100, "Units in each hidden layer.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per activation and initialization.", at_least=1)
 
     @classmethod
     def quick(cls):

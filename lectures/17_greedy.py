@@ -30,14 +30,14 @@ SECONDS = 90
 class Config:
     data: str = lectures.option("mnist or digits", "Data set; of several, the first that is prepared.")
     examples: int = lectures.option(2500, "Largest number of images to learn from.")
-    depths: int = lectures.option(4, "Largest number of hidden layers, 1 or more.")
+    depths: int = lectures.option(4, "Largest number of hidden layers.", at_least=1)
     every: int = lectures.option(
-        1, "Step from one depth to the next, starting at one hidden layer; 1 or more."
+        1, "Step from one depth to the next, starting at one hidden layer.", at_least=1
     )
-    seeds: int = lectures.option(3, "Networks per depth and start, 1 or more.")
-    units: int = lectures.option(100, "Units in each hidden layer, 12 or more.")
-    pretrain_epochs: int = lectures.option(15, "Passes per layer without labels, 1 or more.")
-    epochs: int = lectures.option(15, "Passes with labels, 1 or more.")
+    seeds: int = lectures.option(3, "Networks per depth and start.", at_least=1)
+    units: int = lectures.option(100, "Units in each hidden layer.", at_least=12)
+    pretrain_epochs: int = lectures.option(15, "Passes per layer without labels.", at_least=1)
+    epochs: int = lectures.option(15, "Passes with labels.", at_least=1)
 
     @classmethod
     def quick(cls):

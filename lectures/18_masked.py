@@ -37,9 +37,9 @@ RATIOS = (0.05, 0.25, 0.5, 0.75, 0.95)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     examples: int = lectures.option(2000, "Largest number of images to learn from.")
-    epochs: int = lectures.option(30, "Passes over them per mask ratio, 1 or more.")
-    width: int = lectures.option(16, "Features of the representation, 1 or more.")
-    seeds: int = lectures.option(2, "Models per mask ratio, 1 or more.")
+    epochs: int = lectures.option(30, "Passes over them per mask ratio.", at_least=1)
+    width: int = lectures.option(16, "Features of the representation.", at_least=1)
+    seeds: int = lectures.option(2, "Models per mask ratio.", at_least=1)
 
     @classmethod
     def quick(cls):

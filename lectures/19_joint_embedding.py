@@ -49,9 +49,9 @@ METHODS = {"SimCLR": SimCLR, "BYOL": BYOL, "Barlow Twins": BarlowTwins, "VICReg"
 class Config:
     data: str = lectures.option("mnist or digits", "Data set; of several, the first that is prepared.")
     examples: int = lectures.option(2000, "Largest number of images to learn from.")
-    epochs: int = lectures.option(12, "Passes over them, 2 or more.")
-    width: int = lectures.option(16, "Features of the representation, 1 or more.")
-    seeds: int = lectures.option(1, "Encoders per method, 1 or more.")
+    epochs: int = lectures.option(12, "Passes over them.", at_least=2)
+    width: int = lectures.option(16, "Features of the representation.", at_least=1)
+    seeds: int = lectures.option(1, "Encoders per method.", at_least=1)
 
     @classmethod
     def quick(cls):

@@ -41,8 +41,8 @@ class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     largest: int = lectures.option(4, "Largest number of replicas: 2, 4 or 8.")
     labels: int = lectures.option(1000, "Labelled training examples.")
-    epochs: int = lectures.option(3, "Passes over them, 1 or more.")
-    batch_size: int = lectures.option(99, "Examples per minibatch, over all replicas together; 8 or more.")
+    epochs: int = lectures.option(3, "Passes over them.", at_least=1)
+    batch_size: int = lectures.option(99, "Examples per minibatch, over all replicas together.", at_least=8)
     units: int = lectures.option(1000, "Units in each hidden layer of the network whose traffic is computed.")
 
     @classmethod

@@ -36,14 +36,14 @@ SECONDS = 20
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    seeds: int = lectures.option(3, "Networks per kind, 1 or more.")
+    seeds: int = lectures.option(3, "Networks per kind.", at_least=1)
     units: int = lectures.option(
-        300, "Units in each of the two hidden layers of the large network, 1 or more."
+        300, "Units in each of the two hidden layers of the large network.", at_least=1
     )
-    student_units: int = lectures.option(16, "Hidden units of the small network, 1 or more.")
-    sparsity: float = lectures.option(0.95, "Share of the weights to prune, in [0, 1).")
-    labels: int = lectures.option(100, "Labels of the small network without a teacher, 1 or more.")
-    epochs: int = lectures.option(20, "Passes over the training set per network, 2 or more.")
+    student_units: int = lectures.option(16, "Hidden units of the small network.", at_least=1)
+    sparsity: float = lectures.option(0.95, "Share of the weights to prune.", at_least=0, below=1)
+    labels: int = lectures.option(100, "Labels of the small network without a teacher.", at_least=1)
+    epochs: int = lectures.option(20, "Passes over the training set per network.", at_least=2)
 
     @classmethod
     def quick(cls):

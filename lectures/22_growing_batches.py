@@ -29,11 +29,13 @@ SECONDS = 6
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     examples: int = lectures.option(1197, "Largest number of training examples.")
-    batch_size: int = lectures.option(8, "Examples in the first minibatches, 1 or more.")
-    rate: float = lectures.option(0.03, "Learning rate of the first stage, above 0.")
-    stages: int = lectures.option(6, "Stages; between two of them one of the two numbers changes. 2 or more.")
-    epochs: int = lectures.option(30, "Passes over the examples in each stage, 1 or more.")
-    runs: int = lectures.option(5, "Runs to average over, 1 or more.")
+    batch_size: int = lectures.option(8, "Examples in the first minibatches.", at_least=1)
+    rate: float = lectures.option(0.03, "Learning rate of the first stage.", above=0)
+    stages: int = lectures.option(
+        6, "Stages; between two of them one of the two numbers changes.", at_least=2
+    )
+    epochs: int = lectures.option(30, "Passes over the examples in each stage.", at_least=1)
+    runs: int = lectures.option(5, "Runs to average over.", at_least=1)
 
     @classmethod
     def quick(cls):

@@ -29,12 +29,12 @@ SECONDS = 5
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    rate: float = lectures.option(0.05, "Learning rate of every optimizer, above 0.")
+    rate: float = lectures.option(0.05, "Learning rate of every optimizer.", above=0)
     noise: float = lectures.option(
-        0.01, "Standard deviation of the gradient's noise in the noisy run, above 0."
+        0.01, "Standard deviation of the gradient's noise in the noisy run.", above=0
     )
-    steps: int = lectures.option(600, "Steps after which a run is given up, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the noise.")
+    steps: int = lectures.option(600, "Steps after which a run is given up.", at_least=1)
+    seed: int = lectures.option(0, "Seed of the noise.", at_least=0)
 
     @classmethod
     def quick(cls):

@@ -29,9 +29,9 @@ SECONDS = 15
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     examples: int = lectures.option(1000, "Largest number of training examples.")
-    units: int = lectures.option(64, "Units in each of the two hidden layers, 1 or more.")
-    epochs: int = lectures.option(15, "Passes over the examples, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per activation and rate, 1 or more.")
+    units: int = lectures.option(64, "Units in each of the two hidden layers.", at_least=1)
+    epochs: int = lectures.option(15, "Passes over the examples.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per activation and rate.", at_least=1)
 
     @classmethod
     def quick(cls):

@@ -29,15 +29,17 @@ SECONDS = 25
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(400, "Training examples, 1 or more.")
-    wrong: float = lectures.option(0.2, "Share of the training labels to replace at random, in [0, 1].")
-    inputs: float = lectures.option(0.3, "Standard deviation of the noise on the inputs, above 0.")
-    weights: float = lectures.option(0.1, "Standard deviation of the noise on the weights, above 0.")
-    smoothing: float = lectures.option(
-        0.3, "Share of the labels' probability given to all classes, in (0, 1)."
+    labels: int = lectures.option(400, "Training examples.", at_least=1)
+    wrong: float = lectures.option(
+        0.2, "Share of the training labels to replace at random.", at_least=0, at_most=1
     )
-    epochs: int = lectures.option(60, "Passes over the examples, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per kind, 1 or more.")
+    inputs: float = lectures.option(0.3, "Standard deviation of the noise on the inputs.", above=0)
+    weights: float = lectures.option(0.1, "Standard deviation of the noise on the weights.", above=0)
+    smoothing: float = lectures.option(
+        0.3, "Share of the labels' probability given to all classes.", above=0, below=1
+    )
+    epochs: int = lectures.option(60, "Passes over the examples.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per kind.", at_least=1)
 
     @classmethod
     def quick(cls):

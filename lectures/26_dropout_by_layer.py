@@ -33,11 +33,15 @@ SECONDS = 60
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(300, "Training examples, 1 or more.")
-    wrong: float = lectures.option(0.2, "Share of the training labels to replace at random, in [0, 1].")
-    rate: float = lectures.option(0.5, "Probability of dropping a hidden unit or a weight, in [0, 1).")
-    epochs: int = lectures.option(40, "Passes over the examples, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per kind, 1 or more.")
+    labels: int = lectures.option(300, "Training examples.", at_least=1)
+    wrong: float = lectures.option(
+        0.2, "Share of the training labels to replace at random.", at_least=0, at_most=1
+    )
+    rate: float = lectures.option(
+        0.5, "Probability of dropping a hidden unit or a weight.", at_least=0, below=1
+    )
+    epochs: int = lectures.option(40, "Passes over the examples.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per kind.", at_least=1)
 
     @classmethod
     def quick(cls):

@@ -28,10 +28,10 @@ SECONDS = 40
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(200, "Labelled examples for training and validation together, 10 or more.")
-    patience: int = lectures.option(5, "Epochs without improvement before training stops, 1 or more.")
-    epochs: int = lectures.option(60, "Largest number of epochs, 1 or more.")
-    seeds: int = lectures.option(4, "Networks per kind, 1 or more.")
+    labels: int = lectures.option(200, "Labelled examples for training and validation together.", at_least=10)
+    patience: int = lectures.option(5, "Epochs without improvement before training stops.", at_least=1)
+    epochs: int = lectures.option(60, "Largest number of epochs.", at_least=1)
+    seeds: int = lectures.option(4, "Networks per kind.", at_least=1)
 
     @classmethod
     def quick(cls):

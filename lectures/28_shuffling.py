@@ -30,9 +30,9 @@ SECONDS = 12
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     examples: int = lectures.option(1197, "Largest number of training examples.")
-    rate: float = lectures.option(0.2, "Learning rate of stochastic gradient descent, above 0.")
-    epochs: int = lectures.option(15, "Passes over the examples, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per order, 1 or more.")
+    rate: float = lectures.option(0.2, "Learning rate of stochastic gradient descent.", above=0)
+    epochs: int = lectures.option(15, "Passes over the examples.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per order.", at_least=1)
 
     @classmethod
     def quick(cls):

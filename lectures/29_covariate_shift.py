@@ -31,12 +31,12 @@ SECONDS = 20
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1000, "Training examples, 50 or more.")
-    layers: int = lectures.option(4, "Hidden layers, 1 or more.")
-    units: int = lectures.option(50, "ReLU units in each hidden layer, 1 or more.")
-    rate: float = lectures.option(0.1, "Learning rate, above 0.")
-    epochs: int = lectures.option(15, "Passes over the training examples, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per kind, 1 or more.")
+    examples: int = lectures.option(1000, "Training examples.", at_least=50)
+    layers: int = lectures.option(4, "Hidden layers.", at_least=1)
+    units: int = lectures.option(50, "ReLU units in each hidden layer.", at_least=1)
+    rate: float = lectures.option(0.1, "Learning rate.", above=0)
+    epochs: int = lectures.option(15, "Passes over the training examples.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per kind.", at_least=1)
 
     @classmethod
     def quick(cls):

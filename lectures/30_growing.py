@@ -33,14 +33,14 @@ SECONDS = 30
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    turns: float = lectures.option(1.25, "Turns of each spiral around the center, above 0.")
+    turns: float = lectures.option(1.25, "Turns of each spiral around the center.", above=0)
     points: int = lectures.option(
-        900, "Points of both spirals, 12 or more; a third is for validation and test."
+        900, "Points of both spirals; a third is for validation and test.", at_least=12
     )
-    starts: int = lectures.option(3, "Random starts per network, 1 or more.")
-    steps: int = lectures.option(400, "Steps of L-BFGS per start, 1 or more.")
-    layers: int = lectures.option(4, "Largest number of hidden layers, 1 or more.")
-    units: int = lectures.option(32, "Largest number of units in a layer, 1 or more.")
+    starts: int = lectures.option(3, "Random starts per network.", at_least=1)
+    steps: int = lectures.option(400, "Steps of L-BFGS per start.", at_least=1)
+    layers: int = lectures.option(4, "Largest number of hidden layers.", at_least=1)
+    units: int = lectures.option(32, "Largest number of units in a layer.", at_least=1)
 
     @classmethod
     def quick(cls):

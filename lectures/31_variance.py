@@ -28,11 +28,11 @@ SECONDS = 90
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    depth: int = lectures.option(3, "Hidden layers, 1 or more.")
-    units: int = lectures.option(100, "Units in each hidden layer, 1 or more.")
-    seeds: int = lectures.option(10, "Networks of each kind, 3 or more.")
-    pretrain_epochs: int = lectures.option(15, "Passes per layer without labels, 1 or more.")
-    epochs: int = lectures.option(10, "Passes with labels, 1 or more.")
+    depth: int = lectures.option(3, "Hidden layers.", at_least=1)
+    units: int = lectures.option(100, "Units in each hidden layer.", at_least=1)
+    seeds: int = lectures.option(10, "Networks of each kind.", at_least=3)
+    pretrain_epochs: int = lectures.option(15, "Passes per layer without labels.", at_least=1)
+    epochs: int = lectures.option(10, "Passes with labels.", at_least=1)
 
     @classmethod
     def quick(cls):

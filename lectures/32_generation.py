@@ -31,11 +31,11 @@ SECONDS = 30
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or another.")
-    units: int = lectures.option(200, "Hidden units of each of the two machines, 1 or more.")
-    epochs: int = lectures.option(100, "Passes over the images for each machine, 1 or more.")
-    samples: int = lectures.option(200, "Samples to judge, 20 or more.")
-    steps: int = lectures.option(500, "Gibbs steps in the top machine, 1 or more.")
-    seed: int = lectures.option(0, "Seed of the weights and of the samples.")
+    units: int = lectures.option(200, "Hidden units of each of the two machines.", at_least=1)
+    epochs: int = lectures.option(100, "Passes over the images for each machine.", at_least=1)
+    samples: int = lectures.option(200, "Samples to judge.", at_least=20)
+    steps: int = lectures.option(500, "Gibbs steps in the top machine.", at_least=1)
+    seed: int = lectures.option(0, "Seed of the weights and of the samples.", at_least=0)
 
     @classmethod
     def quick(cls):

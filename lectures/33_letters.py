@@ -41,10 +41,10 @@ AUGMENTATIONS = {
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    examples: int = lectures.option(1200, "Training letters, 6 or more.")
-    seeds: int = lectures.option(3, "Networks per augmentation, 1 or more.")
-    units: int = lectures.option(200, "Hidden units, 1 or more.")
-    epochs: int = lectures.option(20, "Passes over the letters, 1 or more.")
+    examples: int = lectures.option(1200, "Training letters.", at_least=6)
+    seeds: int = lectures.option(3, "Networks per augmentation.", at_least=1)
+    units: int = lectures.option(200, "Hidden units.", at_least=1)
+    epochs: int = lectures.option(20, "Passes over the letters.", at_least=1)
 
     @classmethod
     def quick(cls):

@@ -41,13 +41,13 @@ LETTERS = (
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set of digits: digits, mnist, or another of gray images.")
-    labels: int = lectures.option(200, "Labelled digits, 10 or more.")
+    labels: int = lectures.option(200, "Labelled digits.", at_least=10)
     images: int = lectures.option(2000, "Letters to pretrain on, and largest number of unlabelled digits.")
-    depth: int = lectures.option(3, "Hidden layers, 1 or more.")
-    units: int = lectures.option(100, "Units in each hidden layer, 1 or more.")
-    pretrain_epochs: int = lectures.option(20, "Passes per layer without labels, 1 or more.")
-    epochs: int = lectures.option(40, "Passes with labels, 1 or more.")
-    seeds: int = lectures.option(3, "Networks per start, 1 or more.")
+    depth: int = lectures.option(3, "Hidden layers.", at_least=1)
+    units: int = lectures.option(100, "Units in each hidden layer.", at_least=1)
+    pretrain_epochs: int = lectures.option(20, "Passes per layer without labels.", at_least=1)
+    epochs: int = lectures.option(40, "Passes with labels.", at_least=1)
+    seeds: int = lectures.option(3, "Networks per start.", at_least=1)
 
     @classmethod
     def quick(cls):

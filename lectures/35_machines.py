@@ -40,12 +40,12 @@ KINDS = ("window", "random", "all")
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    side: int = lectures.option(32, "Rows and columns of units in a layer, 8 or more.")
+    side: int = lectures.option(32, "Rows and columns of units in a layer.", at_least=8)
     window: int = lectures.option(5, "Rows and columns of the window that a unit reads, odd.")
     multiplications: float = lectures.option(1e10, "Multiplications and additions per second of one machine.")
     bandwidth: float = lectures.option(1.25e9, "Bytes per second that a machine receives.")
     machines: bool = lectures.option(True, "Whether to train on two machines, which starts two processes.")
-    epochs: int = lectures.option(3, "Passes over the digits on one and on two machines, 1 or more.")
+    epochs: int = lectures.option(3, "Passes over the digits on one and on two machines.", at_least=1)
 
     @classmethod
     def quick(cls):

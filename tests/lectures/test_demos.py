@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 
+import click
 import matplotlib.image
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from tf_kit import lectures, plotting
 from tf_kit.errors import InputError
 from tf_kit.first_cell import first_cell
+from tf_kit.lectures import index
 
 DEMOS = lectures.demos()
 LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` runs these
@@ -503,6 +505,35 @@ def test_opens_as_notebook(demo, tmp_path):
     assert changed[1] in given["PARAMETERS"]
     assert ast.literal_eval(changed[2]) != given["PARAMETERS"][changed[1]]
     assert notebook.metadata["kernelspec"]["name"] == "python3"
+
+
+@every_demo
+def test_ranges_are_declared_and_hold_what_the_demo_uses(demo):
+    """The values are the defaults, those of the quick size, and the one that the notebook asks for."""
+    config, asked = module_of(demo).Config, index.read("notebooks.toml")[demo.topic]["change"].split(" = ")
+    for flag in lectures.flags(demo):
+        assert not re.search(r"or more|above \d|in [\[(]", flag.help.rpartition(" [")[0]), flag.help
+        values = [getattr(each, flag.name) for each in (config(), config.quick())]
+        values += [ast.literal_eval(asked[1])] if asked[0] == flag.name else []
+        for value in values:
+            if not isinstance(value, bool):
+                assert flag.type.convert(str(value), flag, None) == value
+
+
+@pytest.mark.parametrize(
+    ("topic", "typed"),
+    [
+        ("optimizers", "--steepness 1"),
+        ("backpropagation", "--units 1"),
+        ("noise", "--wrong 1.5"),
+        ("minibatch", "--seed -1"),
+    ],
+)
+def test_value_out_of_range_is_refused(topic, typed):
+    flag, value = typed.split()
+    (option,) = [each for each in lectures.flags(lectures.find(topic)) if flag in each.opts]
+    with pytest.raises(click.UsageError, match=f"`{flag}` must be"):
+        option.type.convert(value, option, None)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from tf_kit.checks import refuse
 from tf_kit.first_cell import first_cell
 from tf_kit.lectures.catalog import Demo, docstring
 from tf_kit.lectures.index import read
+from tf_kit.options import help_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -116,8 +117,9 @@ def parameters(demo: Demo, values: Mapping[str, Any]) -> str:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             assert isinstance(field.value, ast.Call)  # of lectures.option
             default, meaning = (ast.literal_eval(each) for each in field.value.args)
+            limits = {keyword.arg: ast.literal_eval(keyword.value) for keyword in field.value.keywords}
             name = field.target.id
-            lines.append(f'    "{name}": {values.get(name, default)!r},  # {meaning}')
+            lines.append(f'    "{name}": {values.get(name, default)!r},  # {help_text(meaning, **limits)}')
     return "\n".join([*lines, "}"])
 
 
