@@ -96,7 +96,7 @@ def test_table_as_text(table):
     compared = [each["rows"] for each in table[0]["comparisons"]]
     text = "\n".join(lines)
     assert text.count("  [") == len(compared) == (4 if "deep" in table[0]["systems"] else 0)
-    assert ("The gradient vanishes" in text) == ("deep" in table[0]["systems"])
+    assert ("on its way down" in text) == ("deep" in table[0]["systems"])
 
 
 def test_mnist_shows_the_errors_of_the_paper(table):
@@ -112,6 +112,14 @@ def test_mnist_shows_the_errors_of_the_paper(table):
     assert "0.004  2.1  2.4" in text
     assert "±" not in text, "one seed has no spread"
     assert "One seed shows no spread" in text
+
+
+@pytest.mark.parametrize(("ratio", "words"), [(0.005, "vanishes"), (2.0, "does not vanish")])
+def test_sentence_on_the_gradient_follows_its_measurement(ratio, words):
+    systems = {"deep": {"gradient_ratio": [ratio, ratio]}, "dbn": {"gradient_ratio": [0.02]}}
+    text = " ".join(pretraining_table._cause(systems))
+    assert text.startswith(f"The gradient {words} on its way down: at the start of fine-tuning")
+    assert f"is {ratio:g} times that of the output layer without pre-training, 0.02 after DBN" in text
 
 
 @pytest.mark.slow

@@ -439,6 +439,9 @@ def format_table(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *([""] if conclusion else []), *conclusion, *_cause(systems)])
 
 
+_VANISHING = (
+    0.1  # gradient of the first hidden layer, relative to that of the output layer, below which it vanishes
+)
 _SHORT = {"dbn": "DBN", "autoencoder": "auto-associator", "supervised": "supervised"}
 
 
@@ -447,8 +450,9 @@ def _cause(systems):
     ratios = {name: np.exp(np.mean(np.log(row["gradient_ratio"]))) for name, row in systems.items()}
     if "deep" not in ratios:
         return []
+    vanishes = "vanishes" if ratios["deep"] < _VANISHING else "does not vanish"
     line = (
-        "The gradient vanishes on its way down: at the start of fine-tuning that of the first hidden layer is "
+        f"The gradient {vanishes} on its way down: at the start of fine-tuning that of the first hidden layer is "
         f"{ratios['deep']:.2g} times that of the output layer without pre-training"
     )
     others = [f"{ratios[name]:.2g} after {_SHORT[name]} pre-training" for name in _SHORT if name in ratios]
