@@ -1,5 +1,6 @@
 """Every argument of Keras's `fit`, and every hook that Keras has, counts in a `Trainer` as in Keras, or is refused."""
 
+import functools
 import gc
 import inspect
 import os
@@ -407,3 +408,38 @@ def test_memory_does_not_grow_with_the_number_of_trainings():
         gc.collect()
         used.append(resident_megabytes())
     assert used[-1] - used[4] < 20
+
+
+def freeze_the_encoder(model):
+    model.encoder.trainable = False
+
+
+def freeze_a_layer(model):
+    next(layer for layer in model.encoder.layers if layer.weights).trainable = False
+
+
+def freeze_by_the_attribute(model):
+    model.frozen = True
+
+
+PATHS = {
+    "one graph": {},
+    "step by step": {"callbacks": [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)]},
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("freeze", [freeze_the_encoder, freeze_a_layer, freeze_by_the_attribute])
+def test_what_is_frozen_between_two_fits_does_not_move(freeze, path):
+    model = pretraining.Classifier(network((4, 4), num_classes=None), 3)
+    model.compile(ADAM(0.01))
+    fit = functools.partial(model.fit, X, Y, batch_size=6, verbose=0, **PATHS[path])
+    fit()
+    all_of_them = {each.path: each for each in model.trained_variables}
+    freeze(model)
+    free = {each.path for each in model.trained_variables}
+    before = {path: each.numpy() for path, each in all_of_them.items()}
+    assert 0 < len(free) < len(before)
+    fit()
+    moved = {path for path, each in all_of_them.items() if not np.array_equal(each, before[path])}
+    assert moved == free

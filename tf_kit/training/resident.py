@@ -192,6 +192,7 @@ class TracedPieces:
     def __init__(self) -> None:
         self._made: dict[tuple, Pieces] = {}
         self._seed: tf.Variable | None = None
+        self._trained: tuple | None = None
 
     @property
     def seed(self) -> tf.Variable:
@@ -215,6 +216,16 @@ class TracedPieces:
     def forget(self) -> None:
         """Discard all functions, as `compile` discards Keras's own."""
         self._made.clear()
+
+    def still_train(self, model: keras.Model) -> bool:
+        """Return whether the same parts of the model are trained as at the last call; if not, discard all functions."""
+        layers = keras_internals.flatten_layers(model)
+        trained = *map(id, model.trained_variables), *(layer.trainable for layer in layers)
+        before, self._trained = self._trained, trained
+        if before in (None, trained):
+            return True
+        self.forget()
+        return False
 
     def _traced(self, model, kind, arrays):
         keras_internals.count_traced_function()

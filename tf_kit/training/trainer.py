@@ -96,6 +96,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 preparation.build_optimizer(self)
             if self._accumulates_under_strategy():
                 steps.accumulate_across(self.inner_optimizer)
+        if not self.traced_pieces.still_train(self):  # layers were frozen since the last `fit`
+            self.train_function = None
         self._set_seed()
         if self.distribute_strategy.num_replicas_in_sync > 1:
             accept_empty_batches(self)
