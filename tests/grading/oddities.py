@@ -14,6 +14,9 @@ DESCENT = (
 )
 CLIMB = DESCENT.replace("assign_sub", "assign_add")
 CHECK, CHECK_2 = 'check("leaky")', 'check("descent")'
+MARK = "# exercise: leaky\n"
+COUNTING = LEAKY.replace("    return", "    global calls\n    calls += 1\n    return")
+PAIR = BODY + "(x, np.where(x > 0, x, slope * x))"
 GUARD = BODY + "np.where(x > table['edge'], x, slope * x)"
 
 
@@ -250,4 +253,69 @@ NOTEBOOKS = {
     "an answer in the names of IPython": leaky(
         answer="get_ipython().user_ns['leaky_relu'] = lambda x, slope: np.where(x > 0, x, slope * x)"
     ),
+    # counters and caches that a function keeps outside of itself
+    "a counter in the cell of the answer": leaky(answer=f"calls = 0\n\n{COUNTING}"),
+    "a counter above": leaky("calls = 0", answer=COUNTING),
+    "a counter in a class": [
+        *(IMPORTS, "steps = 0"),
+        *(DESCENT.replace("        self", "        global steps\n        steps += 1\n        self"), CHECK_2),
+    ],
+    "a cache that a helper fills": using(
+        "table()['edge']",
+        "_table = None\n\ndef table():\n    global _table\n    if _table is None:\n"
+        "        _table = {'edge': 0.0}\n    return _table",
+    ),
+    "two functions that share a global": using(
+        "(enter(), leave())[1]",
+        "depth = 0",
+        "def enter():\n    global depth\n    depth += 1",
+        "def leave():\n    global depth\n    depth -= 1\n    return depth",
+    ),
+    "a counter by a string": leaky(
+        "calls = 0", answer=LEAKY.replace("    return", "    globals()['calls'] = calls + 1\n    return")
+    ),
+    # the answer in another cell than the marked one
+    "a wrong attempt in the marked cell": [IMPORTS, MARK + BODY + "x", LEAKY, CHECK],
+    "an attempt in the marked cell that fails": [IMPORTS, MARK + BODY + "zero", LEAKY, CHECK],
+    "an attempt in the marked cell that is not allowed": [
+        *(IMPORTS, MARK + BODY + "keras.ops.leaky_relu(x, slope)", LEAKY, CHECK)
+    ],
+    "a wrong attempt in the marked cell, checked": [IMPORTS, MARK + BODY + "x", CHECK, LEAKY, CHECK],
+    "a wrong class in the marked cell": [IMPORTS, "# exercise: descent\n" + CLIMB, DESCENT, CHECK_2],
+    "an experiment below the marked cell": [
+        *(IMPORTS, MARK + LEAKY, CHECK, BODY + "x", "print(leaky_relu(np.ones(2), 0.5))", DESCENT, CHECK_2)
+    ],
+    "an experiment below the marked cell, and all checks again": [
+        *(IMPORTS, MARK + LEAKY, CHECK, BODY + "x", DESCENT, f"{CHECK}\n{CHECK_2}")
+    ],
+    # the answer made from an earlier one
+    "wrapped in a later cell": leaky(PAIR, "first = leaky_relu", answer=BODY + "first(x, slope)[1]"),
+    "the marked cell wrapped in a later cell": [
+        *(IMPORTS, MARK + PAIR, "first = leaky_relu\n\n" + BODY + "first(x, slope)[1]", CHECK)
+    ],
+    "the marked cell wrapped, then an experiment": [
+        *(IMPORTS, MARK + PAIR, "first = leaky_relu", BODY + "first(x, slope)[1]", CHECK),
+        *(BODY + "x", CHECK),
+    ],
+    "wrapped twice": [
+        *(IMPORTS, MARK + PAIR, "first = leaky_relu\n\n" + BODY + "(first(x, slope)[1],)"),
+        *("second = leaky_relu\n\n" + BODY + "second(x, slope)[0]", CHECK),
+    ],
+    "decorated in a later cell": leaky(
+        PAIR,
+        "def second(f):\n    return lambda *inputs: f(*inputs)[1]",
+        answer="leaky_relu = second(leaky_relu)",
+    ),
+    "defined again in an if that does not run": leaky(
+        "fast = False", LEAKY, answer=f"if fast:\n    {BODY}x".replace("\n    return", "\n        return")
+    ),
+    "defined again in an if that runs": leaky(
+        "fast = False", MARK + BODY + "x", answer="if not fast:\n    " + LEAKY.replace("\n", "\n    ")
+    ),
+    "a class made from the marked one": [
+        *(IMPORTS, "# exercise: descent\n" + CLIMB, "climb = Descent.update_step"),
+        "class Descent(keras.optimizers.Optimizer):\n    def update_step(self, gradient, variable, learning_rate):\n"
+        "        climb(self, -gradient, variable, learning_rate)",
+        CHECK_2,
+    ],
 }

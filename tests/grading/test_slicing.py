@@ -5,9 +5,20 @@ import pytest
 from tf_kit.grading.slicing import Cell, Notebook
 from tf_kit.grading.statements import statements
 
+MARK, CHECK, STUB = "# mark\n", 'check("f")', "def f():\n    raise NotImplementedError"
+WRONG, RIGHT = "def f(): return 1", "def f(): return 2"
+
 
 def code_of(*sources, names=("f",), stub="def f():\n    raise NotImplementedError\n"):
-    return Notebook([Cell(source) for source in sources], {"f": (names, stub)}).answer("f", names)
+    cells = [Cell(source, ("f",) if source.startswith(MARK) else ()) for source in sources]
+    return Notebook(cells, {"f": (names, stub)}).answer("f", names)
+
+
+def value_of(code):
+    """Run a slice in a new namespace and call its function."""
+    namespace = {}
+    exec(code, namespace)
+    return namespace["f"]()
 
 
 def test_only_used_statements_are_taken():
@@ -27,9 +38,7 @@ def test_each_statement_comes_after_its_dependencies():
     ).code
     assert code.index("def make") < code.index("g = make")
     assert code.index("h = 2") < code.index("g = make")
-    namespace = {}
-    exec(code, namespace)
-    assert namespace["f"]() == 2
+    assert value_of(code) == 2
 
 
 def test_statements_that_change_a_used_object_are_kept():
@@ -83,3 +92,81 @@ def test_statements_that_share_a_line_with_a_longer_one_are_split():
 def test_deeply_nested_answer_is_handled():
     answer = code_of("f = a" + ".b" * 900)
     assert answer.status or answer.code
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ["n = 1\ndef f():\n    global n\n    n += 1\n    return n"],
+        ["n = 1", "def f():\n    global n\n    n += 1\n    return n"],
+        ["n = 1", "def up():\n    global n\n    n += 1", "def f():\n    up()\n    return n"],
+        [
+            "n = 1",
+            "class Up:\n    def __call__(self):\n        global n\n        n += 1\n        return n",
+            "f = Up()",
+        ],
+        [
+            "n = None",
+            "def g():\n    global n\n    if n is None:\n        n = 2\n    return n",
+            "def f(): return g()",
+        ],
+        ["n = 1", "def f():\n    globals()['n'] += 1\n    return n"],
+    ],
+)
+@pytest.mark.parametrize("check", [[], [CHECK]], ids=["", "checked"])
+def test_function_that_sets_a_global_keeps_its_first_value(sources, check):
+    assert value_of(code_of(*sources, *check).code) == 2
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        [MARK + WRONG, RIGHT, CHECK],
+        [MARK + WRONG, CHECK, RIGHT, CHECK],
+        [MARK + WRONG, RIGHT, CHECK, "def f(): return 3"],
+        [MARK + RIGHT, CHECK, WRONG],
+        [MARK + WRONG, RIGHT, STUB, CHECK],
+        [MARK + WRONG, "first = f\ndef f(): return first() + 1", CHECK],
+        [MARK + WRONG, "first = f", "def f(): return first() + 1", CHECK, WRONG],
+        [MARK + WRONG, "def deco(g): return lambda: g() + 1", "f = deco(f)", CHECK],
+        [MARK + WRONG, "if not 0:\n    def f(): return 2", CHECK],
+        [WRONG, "first = f", "def f(): return first() + 1", CHECK],
+        [
+            WRONG,
+            "f.rate = 1\nf = RuntimeError if 0 else f",
+            "first = f\ndef f(): return first.rate + 1",
+            CHECK,
+        ],
+    ],
+)
+def test_definition_that_was_bound_last_before_the_check_is_the_answer(sources):
+    assert value_of(code_of(*sources).code) == 2
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        [MARK + RIGHT, WRONG, CHECK],
+        [MARK + RIGHT, CHECK, WRONG, CHECK],
+        [MARK + "def f(): return 1", "g = f\ndef f(): return g() + 1", CHECK, WRONG, CHECK],
+    ],
+)
+def test_marked_cell_and_first_check_are_tried_next(sources):
+    answer = code_of(*sources)
+    assert value_of(answer.code) == 1
+    assert 2 in [value_of(code) for code in answer.others[:2]]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        [MARK + WRONG, CHECK, RIGHT],
+        [MARK + WRONG, CHECK, "g = f\ndef f(): return g() + 1"],
+        [WRONG, CHECK, MARK + STUB, RIGHT],
+        [MARK + WRONG, RIGHT],
+        [RIGHT, MARK + WRONG],
+    ],
+)
+def test_neither_definitions_below_the_last_check_nor_unmarked_ones_without_a_check_count(sources):
+    answer = code_of(*sources)
+    assert {value_of(code) for code in (answer.code, *answer.others)} == {1}

@@ -5,8 +5,11 @@ cut out of the notebook: the statements that bind the requested names and those 
 whole and in the order of the notebook, up to the place where `check` judged the answer. A name that is not bound above
 that place is looked for below it, since cells may be run in any order.
 
-If such a slice fails, wider ones are tried (`Answer.others`): with every statement above that might change something
-that the answer uses, and up to a later `check`.
+The definition that was bound last before `check` ran is the one that `check` measured, in whichever cell it stands.
+Definitions below the last `check` do not count. Where there is no `check`, the marked cell counts.
+
+If such a slice fails, others are tried (`Answer.others`): as the first `check` saw the answer, the marked cell alone,
+with every statement above that might change something that the answer uses, and up to a later `check`.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ class Answer:
         code: the code.
         status: "missing" or "error" if there is no code.
         why: the reason.
-        wider: wider slices, cut out as they are asked for.
+        wider: other slices, most of them wider, cut out as they are asked for.
     """
 
     code: str = ""
@@ -60,7 +63,7 @@ class Answer:
 
     @functools.cached_property
     def others(self) -> tuple[str, ...]:
-        """Wider slices, to be tried if the code does not get all points."""
+        """Other slices, to be tried if the code does not get all points."""
         with contextlib.suppress(RecursionError):
             return tuple(dict.fromkeys(code for code in self.wider if code != self.code))
         return ()
@@ -71,8 +74,8 @@ class Notebook:
 
     Args:
         cells: the cells in the order of the notebook.
-        stubs: id of an exercise -> (names that it defines, its cell as handed out). If several cells define such a
-            name, the last one that differs from the stub is used, so an extra copy of the cell does no harm.
+        stubs: id of an exercise -> (names that it defines, its cell as handed out). Definitions as handed out do not
+            count where there are others, so an extra copy of the cell does no harm.
     """
 
     def __init__(self, cells: Sequence[Cell], stubs: Mapping[str, tuple[Sequence[str], str]]):
@@ -91,25 +94,31 @@ class Notebook:
             statement.place = place
             for name in statement.binds:
                 self._bindings.setdefault(name, []).append(statement)
-        self._untouched = {id: self._choose(id, *stub) for id, stub in stubs.items()}
+        self._untouched = {id: self._drop_blank(*stub) for id, stub in stubs.items()}
+        self._kept = dict(self._bindings)
+        for id, (names, _) in stubs.items():
+            for name in names:
+                self._keep_one_cell(id, name)
 
-    def _choose(self, id, names, stub):
-        """Keep one cell's definition of each name. Returns whether every definition is still the stub."""
+    def _drop_blank(self, names, stub):
+        """Drop definitions as they were handed out where there are others. Returns whether there are none."""
         untouched = True
         blank = shapes(stub)
-        checked = max(self._checks(id), default=len(self.cells))
         for name in names:
-            found = [s for s in self._bindings.get(name, ()) if not s.imports]
-            written = [s for s in found if s.shape not in blank]
-            untouched = untouched and not written
-            marked = [s for s in written if id in self.cells[s.cell].marks]
-            candidates = marked or written or found
-            kept = [s for s in candidates if s.cell <= checked][-1:] or candidates[-1:]
-            if kept:
-                self._bindings[name] = [
-                    s for s in self._bindings[name] if s.cell == kept[0].cell or s.imports
-                ]
+            found = self._bindings.get(name, ())
+            if any(not s.imports and s.shape not in blank for s in found):
+                untouched = False
+                self._bindings[name] = [s for s in found if s.imports or s.shape not in blank]
         return untouched
+
+    def _keep_one_cell(self, id, name):
+        """Keep one cell's definition of a name: a marked cell, else the last one, above the last check if possible."""
+        checked = max(self._checks(id), default=len(self.cells))
+        written = [s for s in self._kept.get(name, ()) if not s.imports]
+        candidates = [s for s in written if id in self.cells[s.cell].marks] or written
+        kept = [s for s in candidates if s.cell <= checked][-1:] or candidates[-1:]
+        if kept:
+            self._kept[name] = [s for s in self._kept[name] if s.cell == kept[0].cell or s.imports]
 
     def _checks(self, id):
         """List the cells that check an exercise."""
@@ -135,18 +144,32 @@ class Notebook:
             return Answer(status="error", why="the definitions depend on each other too deeply")
 
     def _slices(self, id, names):
-        last = max(self._bindings[name][-1].cell for name in names)
-        checks = [i for i in self._checks(id) if i >= last]
+        """Cut out the answer as the last and the first check saw it, then the cell that is kept; then wider slices."""
+        checks = self._checks(id)
+        last = max(self._kept[name][-1].cell for name in names)
+        judged = [i for i in checks if i >= last]
+        views = [(False, self._seen(names, checks, check)) for check in (*checks[-1:], *checks[:1])]
+        views.append((True, judged or [last]))  # without a check, nobody knows when the answer was judged
+        places = dict.fromkeys((alone, ends[at]) for at in (0, -1) for alone, ends in views if ends)
+        tried = [(alone, cell, wide) for wide in (False, True) for alone, cell in places]
+        tried += [(True, len(self.cells), wide) for wide in (False, True)]
         cells = [s.cell for s in self._statements]
-        whole = len(cells)
-        ends = [bisect.bisect_right(cells, cell) for cell in (checks[0], checks[-1])] if checks else []
-        if not checks:  # nobody knows when the answer was judged
-            ends = [bisect.bisect_right(cells, last)]
-        for end in dict.fromkeys([*ends, whole]):
-            for wide in (False, True):
-                if not wide or whole <= MOST_FOR_WIDE:
-                    changed = end if checks else whole
-                    yield _Slice(self._statements, self._bindings, names, end, wide, changed).code()
+        for alone, cell, wide in tried:
+            if not wide or len(cells) <= MOST_FOR_WIDE:
+                end = bisect.bisect_right(cells, cell)
+                bindings = self._kept if alone else self._bindings
+                changed = len(cells) if alone and not judged else end
+                yield _Slice(self._statements, bindings, names, end, wide, changed).code()
+
+    def _seen(self, names, checks, check):
+        """List the checks up to one that judged the definitions that this one saw; none if it did not see them all."""
+        last = -1
+        for name in names:
+            found = [s for s in self._bindings[name] if s.cell <= check]
+            if all(s.imports for s in found):
+                return []
+            last = max(last, found[-1].cell)
+        return [i for i in checks if last <= i <= check]
 
     def _absent(self, id, names):
         for i, error in self._broken.items():
@@ -207,9 +230,9 @@ class _Slice:
 
     def _take(self, name, place, user):
         found = self._bindings.get(name, [])
-        above = [s for s in found if s.place < place]
-        start = max((i for i, s in enumerate(above) if s.replaces), default=0)
-        chosen = above[start:]
+        above = bisect.bisect_left(found, place, key=_place)
+        start = next((i for i in reversed(range(above)) if found[i].replaces(name)), 0)
+        chosen = found[start:above]
         if not chosen and found:
             chosen = [s for s in found if s.cell == found[0].cell]
             self._late = self._late or user is None or chosen[0].place > user.place

@@ -124,14 +124,16 @@ class Statement:
         """Whether it defines a function or a class and does nothing else, as a decorator might."""
         return self.defines and not getattr(self.node, "decorator_list", ())
 
-    @functools.cached_property
-    def replaces(self) -> bool:
-        """Whether it binds its names always and anew, so that what they were bound to before no longer counts."""
-        if self.imports or self.defines:
-            return True
+    def replaces(self, name: str) -> bool:
+        """Whether it binds a name always and anew, so that what the name was bound to before no longer counts.
+
+        A function or a class replaces the name that it is defined under, but not those that its body declares `global`.
+        """
+        if self.defines:
+            return getattr(self.node, "name", "") == name
         if isinstance(self.node, ast.AnnAssign):
             return self.node.value is not None
-        return isinstance(self.node, ast.Assign)
+        return self.imports or isinstance(self.node, ast.Assign)
 
 
 def statements(source: str, cell: int = 0) -> list[Statement]:
