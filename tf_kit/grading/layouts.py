@@ -18,9 +18,9 @@ from __future__ import annotations
 import collections
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tf_kit.grading import foreign_text
+from tf_kit.grading import archives, foreign_text
 
 _ID = r"(?P<id>\d+)"
 _MOODLE = re.compile(rf"^(?P<name>.+)_{_ID}_assignsubmission_[a-z]+(?:_(?P<file>.*))?$")
@@ -33,10 +33,27 @@ _CLASSROOM = re.compile(r"^(?P<name>.+?) - (?P<file>.+)$")
 _COPY = re.compile(r"(?:[ _-]*\((\d+)\)|[ _-]*[Cc]opy[ _-]?(\d*)|-(\d{1,2})|[ _-]?[vV](\d+))$")
 _COPY_OF = re.compile(r"^(?:Copy|Kopie) (?:of|von) ")
 _GENERAL = re.compile(
-    r"(?i)final|last|new|old|draft|backup|copy|lab|notebook|solutions?|answers?|homework|assignment|submission|work|my|"
+    r"(?i)final|last|new|old|draft|backup|copy|lab|notebooks?|solutions?|answers?|homework|assignment|submission|work|my|"
     r"untitled|version|done|ipynb|[\W\d_]+"
 )
+_PERSON = re.compile(
+    r"(?i)(team|group|gruppe|grp|pair|tandem|student|participant|teilnehmer|candidate|kandidat|user|person|matr)"
+    r"[a-z]*[ _.-]*(\d+)"
+)
+_PLACE = re.compile(
+    r"(?i)(?:weeks?|woche|days?|tag|parts?|teil|session|unit|chapter|kapitel|exercises?|[uü]e?bung(?:en)?|aufgaben?|"
+    r"tasks?|src|code|data|figures?|images?|plots?|scratch|archive)?"
+)
+_SECTION = re.compile(
+    r"(?i)(?:section|sektion|group|gruppe|class|klasse|course|kurs|tutor|abgabe|submission)"
+)
+_DATE = re.compile(r"(?:19|20)\d\d[-_. ]\d\d?[-_. ]\d\d?|(?<=\d{8})[-_tT ]\d{4,6}(?!\d)")
+_DAY, _MONTH = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
+_COMPACT_DATE = re.compile(rf"(?:19|20)\d\d(?:{_MONTH}{_DAY})?|{_DAY}{_MONTH}20\d\d")
 _NBGRADER = ("autograded", "feedback", "source", "release")  # next to `submitted`
+_DEEPEST = 12  # folders below which no class is looked for
+
+_Folder = tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +125,10 @@ class Owners:
     Args:
         files: files as the parts of their paths below the folder that was given; an archive counts as a folder.
         context: names of the folders above.
-        labs: names and titles of labs, by which a file may be called.
+        labs: names and titles of all labs, by which a file may be called.
         metadata: names of students by the name of their folder, with a number each, as Gradescope's metadata list them.
+        graded: name of the lab that is graded, or "".
+        answered: whether a file, given by its parts, has answers. Read only where names of files do not decide.
     """
 
     def __init__(
@@ -118,55 +137,150 @@ class Owners:
         context: Sequence[str] = (),
         labs: Sequence[str] = (),
         metadata: Mapping[str, Sequence[Owner]] | None = None,
+        graded: str = "",
+        answered: Callable[[tuple[str, ...]], bool] = lambda parts: False,
     ):
         self._labs = {_plain(name).casefold() for name in labs}
         self._metadata = dict(metadata or {})
         self._context = tuple(context)
-        self._tree: dict[tuple[str, ...], tuple[list[str], list[str]]] = collections.defaultdict(
-            lambda: ([], [])
-        )
+        self._graded, self._answered = graded.casefold(), answered
+        self._known: dict[tuple[str, _Folder], bool] = {}
+        self._tree: dict[_Folder, tuple[list[str], list[str]]] = collections.defaultdict(lambda: ([], []))
         for parts in files:
             for i in range(1, len(parts)):
                 folders = self._tree[tuple(parts[: i - 1])][0]
                 if parts[i - 1] not in folders:
                     folders.append(parts[i - 1])
             self._tree[tuple(parts[:-1])][1].append(parts[-1])
+        self._with_notebooks = {
+            folder[:i]
+            for folder in list(self._tree)
+            if self._notebooks(folder)
+            for i in range(len(folder) + 1)
+        }
+        self._outer = [folder for folder in self._tree if not any(map(recognized, folder))]
+        self._places = collections.Counter(
+            person
+            for folder in self._outer
+            for person in {(who.name, who.number) for who in self._named_by_canvas(folder).values()}
+        )
 
     def of(self, parts: Sequence[str]) -> list[Owner]:
         """Return the owners of a file: one, or all members of a group; none for a file about the class."""
         known = self._by_system(parts)
         if known is not None:
             return known
-        folder: tuple[str, ...] = ()
+        folder: _Folder = ()
         while len(folder) < len(parts) - 1:
             inner = (*folder, parts[len(folder)])
-            if not self._is_collection(inner):
+            if not self._once(self._is_collection, inner):
                 return [Owner(foreign_text.line(_stem(inner[-1]), 200))]
             folder = inner
         return [self._named_after_file(parts[-1])]
 
     def collection(self, parts: Sequence[str]) -> str:
         """Name the collection that a file's student is in: its folders above the student."""
-        folder: tuple[str, ...] = ()
-        while len(folder) < len(parts) - 1 and self._is_collection((*folder, parts[len(folder)])):
-            folder = (*folder, parts[len(folder)])
+        folder: _Folder = ()
+        while len(folder) < len(parts) - 1:
+            inner = (*folder, parts[len(folder)])
+            if not self._once(self._is_collection, inner):
+                break
+            folder = inner
         return "/".join(folder)
 
+    def _once(self, question: Callable[[_Folder], bool], folder: _Folder) -> bool:
+        """Answer a question about a folder, which is asked for each of its files, once."""
+        key = (question.__name__, folder)
+        if key not in self._known:
+            self._known[key] = question(folder)
+        return self._known[key]
+
     def _by_system(self, parts):
-        for i in reversed(range(len(parts))):
-            if parts[i] in self._metadata:
-                return list(self._metadata[parts[i]])
-            owner = recognized(parts[i])
+        """Find the owner by the outermost name that a course system wrote: names further down are the student's."""
+        whole = (*self._context, *parts)
+        for i, part in enumerate(parts):
+            if part in self._metadata:
+                return list(self._metadata[part])
+            owner = self._recognized(tuple(parts[:i]), part)
             if owner:
                 return [dataclasses.replace(owner, name=foreign_text.line(owner.name, 200))]
-        whole = (*self._context, *parts)
+            above = len(self._context) + i - 1
+            if i < len(parts) - 1 and above >= 0 and whole[above] == "submitted":
+                return [Owner(foreign_text.line(part, 200), system="nbgrader")]
+            if i < len(parts) - 1 and part in _NBGRADER and "submitted" in self._tree[tuple(parts[:i])][0]:
+                return []
         if "submitted" in whole[:-2]:
             student = whole[whole.index("submitted") + 1]
             return [Owner(foreign_text.line(student, 200), system="nbgrader")]
-        for i, part in enumerate(parts[:-1]):
-            if part in _NBGRADER and "submitted" in self._tree[tuple(parts[:i])][0]:
-                return []
         return None
+
+    def _recognized(self, folder, name):
+        """Read the name of a file or folder where a course system may have written it."""
+        owner = recognized(name)
+        if owner is None or (owner.system == "Canvas" and not self._once(self._is_canvas, folder)):
+            return None
+        return None if self._once(self._is_export, (*folder, name)) else owner
+
+    def _is_export(self, folder):
+        """Whether a folder with a name such as a course system writes is the only one, and holds a whole class."""
+        return (
+            folder in self._tree
+            and len(folder) <= _DEEPEST
+            and self._once(self._one_person, folder[:-1])
+            and len(self._people(folder)) > 1
+        )
+
+    def _one_person(self, folder):
+        return len({recognized(name) for name in self._children(folder)} - {None}) == 1
+
+    def _people(self, folder):
+        """Students whom a course system named in a folder, or in the one folder that is in it."""
+        found = {self._recognized(folder, name) for name in self._children(folder)} - {None}
+        inner = self._tree[folder][0] if folder in self._tree else []
+        return (
+            found if found or len(inner) != 1 or len(folder) > _DEEPEST else self._people((*folder, inner[0]))
+        )
+
+    def _children(self, folder):
+        return [*self._tree[folder][0], *self._tree[folder][1]] if folder in self._tree else []
+
+    def _named_by_canvas(self, folder):
+        found = {name: recognized(name) for name in (*self._tree[folder][0], *self._tree[folder][1])}
+        return {name: owner for name, owner in found.items() if owner and owner.system == "Canvas"}
+
+    def _is_canvas(self, folder):
+        """Whether Canvas wrote the names in a folder, since dates and numbers in a student's names look the same.
+
+        Canvas writes all files of a class into one folder, and its number of a student belongs to one name.
+        """
+        people = self._canvas_people(folder)
+        if not people or self._is_all(folder) or self._once(self._is_canvas_class, folder):
+            return bool(people)
+        repeated = any(self._places[person] > 1 for person in people)
+        return not repeated and any(self._once(self._is_canvas_class, each) for each in self._outer)
+
+    def _is_canvas_class(self, folder):
+        people = self._canvas_people(folder)
+        if len(people) < 2 or not self._works(folder) & self._named_by_canvas(folder).keys():
+            return False
+        return len({name for name, _ in people}) > 2 or not any(self._places[person] > 1 for person in people)
+
+    def _canvas_people(self, folder):
+        """Names and numbers in a folder if they can be those of Canvas, else none."""
+        people = {(owner.name, owner.number) for owner in self._named_by_canvas(folder).values()}
+        if not any(self._letters(name) for name, _ in people):
+            return set()
+        others = sum(recognized(name) is None for name in self._works(folder))
+        alone = len({number for _, number in people}) == len(people)
+        return people if alone and len(people) > 2 * others else set()
+
+    def _works(self, folder):
+        children = self._children(folder)
+        return {name for name in children if ".ipynb" in name.lower() or archives.is_archive(name)}
+
+    def _is_all(self, folder):
+        """Whether everything that was given is in this folder."""
+        return all(len(self._children(folder[:i])) == 1 for i in range(len(folder)))
 
     def _named_after_file(self, name):
         found = _CLASSROOM.match(_stem(name))
@@ -175,34 +289,100 @@ class Owners:
         return Owner(foreign_text.line(_stem(name), 200))
 
     def _is_collection(self, folder):
-        if any(recognized(name) for name in self._tree[folder][0] + self._tree[folder][1]):
+        if any(self._recognized(folder, name) for name in self._children(folder)):
             return True
-        if self._many_students(folder):
-            return True
-        if self._has_notebooks(folder):
-            return False
-        siblings = self._tree[folder[:-1]][0]
-        decided = [s for s in siblings if self._has_notebooks((*folder[:-1], s))]
-        if any(not self._many_students((*folder[:-1], s)) for s in decided):
+        if self._notebooks(folder):
+            return self._once(self._many_students, folder)
+        siblings = [(*folder[:-1], name) for name in self._tree[folder[:-1]][0]]
+        if any(self._notebooks(s) and not self._once(self._many_students, s) for s in siblings):
             return False  # the folder next to it is one student's, so this one is
-        inner = self._tree[folder][0]
-        return bool(inner) and not any(_plain(name).casefold() in self._labs for name in inner)
+        inner = [(*folder, name) for name in self._tree[folder][0]]
+        if not inner or any(self._once(self._is_class, each) for each in inner):
+            return bool(inner)
+        used = [each for each in inner if self._below(each)] or inner
+        if len(used) == 1 and not self._is_place(used[0][-1]):
+            alike = any(s != folder and (*s, used[0][-1]) in self._tree for s in siblings)
+            if self._tree[folder][1] or (
+                alike and self._notebooks(used[0])
+            ):  # a repository, or folders handed out
+                return bool(_SECTION.match(folder[-1])) or self._is_place(folder[-1])
+        return not any(_plain(each[-1]).casefold() in self._labs for each in inner) and not all(
+            self._is_place(each[-1]) for each in used
+        )
 
-    def _has_notebooks(self, folder):
-        return any(".ipynb" in name.lower() for name in self._tree[folder][1])
+    def _is_class(self, folder):
+        """Whether a folder holds works of several students, by its contents alone."""
+        if self._notebooks(folder) or len(folder) > _DEEPEST:
+            return self._once(self._many_students, folder)
+        inner = [(*folder, name) for name in self._tree[folder][0]]
+        named = [each for each in inner if self._below(each) and not self._is_place(each[-1])]
+        return (
+            len(named) > 1
+            or any(self._recognized(folder, name) for name in self._children(folder))
+            or any(self._once(self._is_class, each) for each in inner)
+        )
+
+    def _is_place(self, name):
+        """Whether the name of a folder is for a part of a student's work; a number alone may be a student's."""
+        if re.search(r"\d{4}|(?i:submission)", name) or not re.search(r"[^\W\d_]", name):
+            return False
+        return bool(_PLACE.fullmatch(self._letters(name)))
+
+    def _notebooks(self, folder):
+        return [name for name in self._tree[folder][1] if ".ipynb" in name.lower()]
+
+    def _below(self, folder):
+        return folder in self._with_notebooks
 
     def _many_students(self, folder):
-        """Whether the notebooks in a folder have names of students, not of one student's versions of the lab."""
-        own = set()
-        for name in self._tree[folder][1]:
-            if ".ipynb" in name.lower() or name.lower().endswith(".zip"):
-                found = _CLASSROOM.match(_stem(name))
-                plain = (
-                    found["name"]
-                    if found and _plain(found["file"]).casefold() in self._labs
-                    else _plain(name)
-                )
-                for lab in sorted(self._labs, key=len, reverse=True):
-                    plain = plain.casefold().replace(lab, "")
-                own.add(_GENERAL.sub("", plain))
-        return len(own - {""}) > 1
+        """Whether the notebooks in a folder have names of students, not of one student's versions or labs."""
+        files = [name for name in self._tree[folder][1] if re.search(r"(?i)\.ipynb|\.zip$", name)]
+        archived = [
+            name
+            for name in self._tree[folder][0]
+            if archives.is_archive(name) and self._below((*folder, name))
+        ]
+        files += archived if len(archived) > 1 else []
+        handed_out = [name for name in files if self._graded and _plain(name).casefold() == self._graded]
+        if (
+            handed_out
+        ):  # one student's, who calls other notebooks by other names, or the empty one next to the class
+            answered = {name for name in files if self._answered((*folder, name))}
+            return answered.isdisjoint(handed_out) and len(answered) > 1
+        texts = {name: self._without_labs(self._student_part(name)) for name in files}
+        long = {name: re.findall(r"\d{4,}", text) for name, text in texts.items()}
+        dated = all(_COMPACT_DATE.fullmatch(number) for numbers in long.values() for number in numbers)
+        own = {
+            (self._letters(text), *(() if dated else long[name]), *map("".join, _PERSON.findall(_stem(name))))
+            for name, text in texts.items()
+        }
+        return len(own - {("",)}) > 1 or self._several_answered(folder, texts)
+
+    def _several_answered(self, folder, texts):
+        """Whether notebooks whose names differ by a number hold answers, each with its number."""
+        numbered: dict[str, dict[tuple[str, ...], str]] = collections.defaultdict(dict)
+        for name, text in texts.items():
+            numbers = tuple(n for n in re.findall(r"\d+", text) if not _COMPACT_DATE.fullmatch(n))
+            words = re.sub(r"[\W\d_]+", "", text)
+            if numbers and (not words or self._letters(text) or self._is_all(folder)):
+                numbered[words].setdefault(numbers, name)
+        return any(
+            len(names) > 1 and sum(self._answered((*folder, name)) for name in names.values()) > 1
+            for names in numbered.values()
+        )
+
+    def _student_part(self, name):
+        found = _CLASSROOM.match(_stem(name))
+        return found["name"] if found and _plain(found["file"]).casefold() in self._labs else _plain(name)
+
+    def _without_labs(self, text):
+        text = text.casefold()
+        for lab in sorted(self._labs, key=len, reverse=True):
+            if len(lab) > 3:
+                text = text.replace(lab, " ")
+        return _DATE.sub(" ", text)
+
+    def _letters(self, text):
+        """Letters of a name without those of labs and of words that students add; "" for the begin of a lab's name."""
+        letters = _GENERAL.sub("", self._without_labs(text))
+        return "" if len(letters) > 3 and any(lab.startswith(letters) for lab in self._labs) else letters

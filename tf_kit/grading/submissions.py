@@ -25,9 +25,10 @@ LARGEST_FILE = archives.LARGEST_FILE
 MOST_CELLS, MOST_CODE = 5_000, 4_000_000  # cells, and characters in them: no lab needs a hundredth
 _MARK = re.compile(r"^\s*#\s*exercise:\s*(\w+)", re.IGNORECASE)
 _OF_THE_SYSTEM = re.compile(
-    r"(?i)^(\._.*|\.ds_store|thumbs\.db|desktop\.ini|__macosx|\.ipynb_checkpoints|__pycache__|\.git|\.vscode|\.idea|"
+    r"(?i)^(\._.*|\.ds_store|thumbs\.db|desktop\.ini|__macosx|\.ipynb_checkpoints|__pycache__|\.git.*|\.vscode|\.idea|"
     r"~\$.*|\.~lock.*|icon\r)$"
 )
+_OF_GRADES = {"grades.jsonl", "manifest.json"}  # a folder with both holds what the grader wrote
 _ABOUT_THE_CLASS = ("submission_metadata.yml", "timestamp.txt")
 # Kinds of files, as the summary counts them.
 GRADED, SUPERSEDED, OTHER_LAB, BLANK = "graded", "superseded", "another lab", "blank"
@@ -114,36 +115,40 @@ def find(paths: Sequence[str | Path], lab: Lab | None = None) -> list[Submission
     return survey(paths, lab).submissions
 
 
-def survey(paths: Sequence[str | Path], lab: Lab | None = None) -> Survey:
+def survey(
+    paths: Sequence[str | Path], lab: Lab | None = None, leave_out: str | Path | None = None
+) -> Survey:
     """Find the submissions in files, folders and archives, and account for every file.
 
     A student is known by name and number. Of several notebooks of a student, the one with the most exercises of the
     lab answered is taken, then the newest. A student who handed in something else gets a submission without a
     notebook, so that nobody is lost.
+    Folders below the paths that the grader wrote, with record and manifest, are no student's.
 
     Args:
         paths: notebooks, folders and archives.
         lab: the lab they answer. Without it the notebook with the most marked cells is taken.
+        leave_out: folder below the paths whose files are no student's, such as that of the grades.
 
     Raises:
         InputError: a path does not exist, or nothing was handed in.
     """
     files: list[File] = []
     handed_in: dict[tuple[str, str, str], list[tuple[Owner, _Entry]]] = {}
-    names = [] if lab is None else [lab.name, lab.title, lab.topic]
-    if lab is not None and lab.number:
-        names += [f"lab{lab.number}", f"lab {lab.number}"]
+    names = _names_of_labs(lab)
     for path in map(Path, paths):
         if not os.path.lexists(path):
             received = f"{foreign_text.line(path)!r}, which does not exist"
             refuse("SUBMISSION", "be a notebook, a folder or an archive of notebooks", received)
         entries, left_out = _entries(path)
         files += left_out
+        entries, written = _without_grades(entries, path, leave_out)
+        files += [File(entry.path, None, SYSTEM) for entry in written]
         context = path.resolve().parts[-2:] if path.is_dir() else ()
         of_the_class = [entry for entry in entries if entry.parts[-1] in _ABOUT_THE_CLASS]
         files += [File(entry.path, None, SYSTEM) for entry in of_the_class]
         entries = [entry for entry in entries if entry not in of_the_class]
-        owners = Owners([entry.parts for entry in entries], context, names, _gradescope(of_the_class))
+        owners = _owners(entries, context, names, _gradescope(of_the_class), lab)
         for entry in entries:
             found = owners.of(entry.parts)
             if not found:
@@ -162,6 +167,48 @@ def survey(paths: Sequence[str | Path], lab: Lab | None = None) -> Survey:
         chosen.append(submission)
         files += fates
     return Survey(sorted(chosen, key=lambda each: each.key), files)
+
+
+def _names_of_labs(graded):
+    """Names by which a student may call the notebook of any lab: a folder may hold several."""
+    from tf_kit.grading import labs
+
+    names = []
+    for lab in dict.fromkeys([*([graded] if graded else []), *labs.labs()]):
+        names += [lab.name, lab.title, lab.topic]
+        if lab.number:
+            numbers = dict.fromkeys((lab.number, lab.number.lstrip("0")))
+            names += [f"lab{between}{number}" for number in numbers for between in ("", " ", "_", "-")]
+    return names
+
+
+def _owners(entries, context, names, metadata, lab):
+    paths = {entry.parts: entry for entry in entries}
+
+    def answered(parts):
+        entry = paths.get(parts)
+        try:
+            return entry is not None and not entry.problem and answers_in(read(entry.path), lab) > 0
+        except Unreadable:
+            return False
+
+    return Owners(list(paths), context, names, metadata, lab.name if lab else "", answered)
+
+
+def _without_grades(entries, path, leave_out):
+    """Split the files below a path into those of students and those in folders of grades."""
+    names = collections.defaultdict(set)
+    for entry in entries:
+        names[entry.parts[:-1]].add(entry.parts[-1])
+    written = {folder for folder, found in names.items() if folder and found >= _OF_GRADES}
+    if leave_out is not None and Path(leave_out).resolve().is_relative_to(path.resolve()):
+        below = Path(leave_out).resolve().relative_to(path.resolve()).parts
+        written |= {below} - {()}
+    kept, left = [], []
+    for entry in entries:
+        inside = any(entry.parts[:i] in written for i in range(1, len(entry.parts)))
+        (left if inside else kept).append(entry)
+    return kept, left
 
 
 def of_student(folder: str | Path, lab: Lab, name: str) -> Submission:
@@ -201,7 +248,7 @@ def _entries(path):
     for folder, folders, names in os.walk(path, onerror=unreadable):
         folders.sort()
         below = Path(folder).relative_to(path).parts
-        if not folders and not names and below:
+        if below and not any(not _OF_THE_SYSTEM.match(name) for name in (*folders, *names)):
             entries.append(_Entry(Path(folder), (*below, ""), _modified(Path(folder)), empty=True))
         for name in [name for name in folders if _OF_THE_SYSTEM.match(name)]:
             folders.remove(name)
