@@ -111,3 +111,14 @@ def test_two_graders_do_not_write_into_one_folder(graded, tmp_path):
         other.wait()
     assert [each.student for each in graded("alan")] == ["alan"]
     assert not (tmp_path / "grades" / ownership.OWNER).exists()
+
+
+def test_grades_are_not_graded(graded, tmp_path):
+    """The folder of grades may lie among the submissions, but not be theirs."""
+    graded("ada", "alan")
+    for _ in range(2):
+        found = course.grade("testing", [tmp_path], tmp_path / "grades")
+        assert sorted(grade.student for grade in found) == ["ada", "alan"]
+    with pytest.raises(InputError, match="another folder than that of the submissions"):
+        course.grade("testing", [tmp_path], tmp_path)
+    assert not (tmp_path / "grades.jsonl").exists()

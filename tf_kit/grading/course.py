@@ -77,6 +77,14 @@ def grade(
             has grades of another lab, `compare` has no grades of the lab, or hidden cases cannot be protected.
     """
     lab = labs.find(name)
+    for path in paths:
+        if Path(path).resolve() == Path(out).resolve():
+            refuse(
+                "--out",
+                "be another folder than that of the submissions",
+                f"{str(out)!r}",
+                "Choose another folder",
+            )
     _make_folder(out)
     lock = own(Path(out), "--out", "Wait until that process has ended, or choose another folder")
     try:
@@ -87,7 +95,7 @@ def grade(
 
 
 def _grade(lab, paths, out, jobs, seconds, secret, allow_unsandboxed, listed, compare):
-    survey = submissions.survey(paths, lab)
+    survey = submissions.survey(paths, lab, leave_out=out)
     found = survey.submissions
     students = roster.read(listed) if listed else []
     compared = changes.grades_of(compare, lab) if compare else {}
