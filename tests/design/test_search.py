@@ -210,6 +210,17 @@ def test_halving_does_not_promote_failed_candidates():
     assert len(hopeless) == 9
 
 
+def test_candidates_stay_whole_if_the_function_takes_values_out_of_them():
+    def evaluate(candidate, budget=1):
+        return candidate.pop("x") + candidate["sizes"].pop() / budget
+
+    candidates = [{"x": x, "sizes": [x, 1]} for x in range(9)]
+    assert try_all(evaluate, candidates).best.candidate == {"x": 0, "sizes": [0, 1]}
+    results = successive_halving(evaluate, candidates)
+    assert not any(trial.error for trial in results)
+    assert results.best.candidate == candidates[0]
+
+
 # Growing.
 
 

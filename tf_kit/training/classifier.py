@@ -5,7 +5,6 @@ import re
 from typing import Any, Self
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -15,7 +14,8 @@ from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import check_data_set, check_one_input, first_examples, is_array
+from tf_kit.training.inputs import check_one_input
+from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -167,23 +167,23 @@ class Classifier(Trainer):
     def fit(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        self._check_labels("fit", x, y)
+        check_labels(self, "fit", self.num_classes, x, y)
         with self._naming_bad_labels("fit"):
             return super().fit(x, y, *args, **kwargs)
 
     def evaluate(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> Any:
-        self._check_labels("evaluate", x, y)
+        check_labels(self, "evaluate", self.num_classes, x, y)
         with self._naming_bad_labels("evaluate"):
             return super().evaluate(x, y, *args, **kwargs)
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_labels("train_on_batch", x, y)
+        check_labels(self, "train_on_batch", self.num_classes, x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_labels("test_on_batch", x, y)
+        check_labels(self, "test_on_batch", self.num_classes, x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
     @contextlib.contextmanager
@@ -198,26 +198,6 @@ class Classifier(Trainer):
             subject = f"{type(self).__name__}.{method}.x (labels)"
             wanted = f"be class numbers 0 … {self.num_classes - 1}, shape (n,)"
             refuse(subject, wanted, f"the label {found[1]}")
-
-    def _check_labels(self, method, x, y):
-        subject = f"{type(self).__name__}.{method}.y"
-        if isinstance(x, tf.data.Dataset):
-            check_data_set(f"{method}.x", x, 1, "steps")
-            subject, y = f"{type(self).__name__}.{method}.x (labels)", first_examples(x, count=1024)[1]
-        if y is None and (is_array(x) or isinstance(x, tf.data.Dataset)):
-            refuse(subject, "hold the labels", "y=None")
-        labels = np.asarray(y)
-        if y is None or not labels.size:
-            return
-        wanted = f"be class numbers 0 … {self.num_classes - 1}, shape (n,)"
-        if labels.ndim == 0 or labels.size != len(labels):
-            remedy = "np.argmax(y, axis=-1) converts one-hot rows"
-            refuse(subject, wanted, f"y.shape={labels.shape}", remedy)
-        if labels.dtype.kind not in "iufb":
-            remedy = "np.unique(y, return_inverse=True) numbers the classes"
-            refuse(subject, wanted, f"labels such as {labels.reshape(-1)[0]!r}", remedy)
-        if not (labels.min() >= 0 and labels.max() < self.num_classes and np.all(labels == labels.round())):
-            refuse(subject, wanted, f"labels from {labels.min()} to {labels.max()}")
 
     def get_config(self) -> dict[str, Any]:
         return {

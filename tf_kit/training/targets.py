@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_kit.checks import refuse
-from tf_kit.training import arguments
+from tf_kit.training import arguments, inputs
 from tf_kit.training.inputs import is_array
 from tf_kit.typing import ArrayLike, Dataset
 
@@ -71,3 +71,33 @@ def _refuse_unused(trainer: Trainer, subject: str, pair: Any) -> None:
     remedy = "Give x alone; dataset.map(lambda x, y: x) leaves the targets of a data set out"
     shape = pair[1].shape if described else tuple(np.shape(pair[1]))
     refuse(subject, rule, f"targets of shape {shape}", remedy)
+
+
+def check_labels(trainer: Trainer, method: str, num_classes: int, x: Any, y: Any) -> None:
+    """Refuse labels that are not class numbers; of a data set the first 1,024 are looked at.
+
+    Args:
+        trainer: the trainer.
+        method: its method that was called, such as `"fit"`.
+        num_classes: number of classes.
+        x, y: the arguments of the method.
+    """
+    subject = f"{type(trainer).__name__}.{method}.y"
+    if isinstance(x, tf.data.Dataset):
+        inputs.check_data_set(f"{method}.x", x, 1, "steps")
+        subject = f"{type(trainer).__name__}.{method}.x (labels)"
+        y = inputs.first_examples(x, count=1024)[1]
+    if y is None and (is_array(x) or isinstance(x, tf.data.Dataset)):
+        refuse(subject, "hold the labels", "y=None")
+    labels = np.asarray(y)
+    if y is None or not labels.size:
+        return
+    wanted = f"be class numbers 0 … {num_classes - 1}, shape (n,)"
+    if labels.ndim == 0 or labels.size != len(labels):
+        remedy = "np.argmax(y, axis=-1) converts one-hot rows"
+        refuse(subject, wanted, f"y.shape={labels.shape}", remedy)
+    if labels.dtype.kind not in "iufb":
+        remedy = "np.unique(y, return_inverse=True) numbers the classes"
+        refuse(subject, wanted, f"labels such as {labels.reshape(-1)[0]!r}", remedy)
+    if not (labels.min() >= 0 and labels.max() < num_classes and np.all(labels == labels.round())):
+        refuse(subject, wanted, f"labels from {labels.min()} to {labels.max()}")

@@ -8,6 +8,7 @@ from keras import layers
 from oracles import scaling as oracle
 from support.twins import wrong_twin
 
+from tf_kit.errors import InputError
 from tf_kit.scaling import distill, distillation_loss
 from tf_kit.scaling.compression import distillation
 
@@ -138,6 +139,26 @@ def test_gradient_equals_central_differences():
 def test_labels_may_be_columns_or_probabilities(labels):
     value = distillation_loss(labels, TEACHER, tf.constant(STUDENT))
     np.testing.assert_allclose(value, distillation_loss(LABELS, TEACHER, tf.constant(STUDENT)), rtol=1e-10)
+
+
+@pytest.mark.parametrize("label", [-1, 4, 77])
+def test_labels_that_are_no_class_of_the_student_are_refused(label):
+    """In arrays and data sets; in the loss itself they are nan, and with α = 0 nobody asks for them."""
+    loss = np.asarray(distillation_loss([0, label], TEACHER[:2], tf.constant(STUDENT[:2])))
+    assert np.isnan(loss).tolist() == [False, True]
+    wrong = np.where(np.arange(32) == 5, label, Y)
+    model = compiled(distill(network(0), network(1), alpha=0.5))
+    for call in (model.fit, model.evaluate):
+        for data in (
+            (X, wrong),
+            (X, wrong[:, None]),
+            (tf.data.Dataset.from_tensor_slices((X, wrong)).batch(8),),
+        ):
+            with pytest.raises(InputError, match="be class numbers 0 … 3"):
+                call(*data, verbose=0)
+    with pytest.raises(InputError, match="be class numbers 0 … 3"):
+        model.train_on_batch(X, wrong)
+    assert np.isfinite(compiled(distill(network(0), network(1), alpha=0)).evaluate(X, wrong, verbose=0))
 
 
 def test_large_logits_give_finite_loss():

@@ -248,6 +248,15 @@ def test_gradual_pruning_follows_its_schedule():
     assert list(callback.sparsities) == [1, 3, 5, 7]
 
 
+def test_gradual_pruning_prunes_each_model_that_it_is_given():
+    callback = GradualPruning(0.5, end_step=4, frequency=2)
+    first, second = prune(mlp(), 0), prune(mlp(), 0)
+    for model in (first, second, second):  # the last time it is compiled again, and begins at its first step
+        fit(compiled(model, keras.optimizers.Adam(0.01)), 3, callbacks=[callback])
+        np.testing.assert_allclose(nonzero_fraction(model), 0.5, atol=0.5 / 72)
+        assert list(callback.sparsities) == [0, 2, 4]
+
+
 @pytest.mark.slow
 def test_gradual_pruning_is_resumable():
     def share_after(*fits):

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import copy
 import math
 import multiprocessing
 import pickle
@@ -60,9 +61,9 @@ def checked_candidates(subject: str, candidates: Iterable[dict]) -> list[dict]:
 
 def attempt(evaluate: Callable[..., float], candidate: dict, budget: float | None = None) -> Trial:
     """Evaluate one candidate; an exception becomes the error of the trial."""
-    start = time.perf_counter()
+    start, given = time.perf_counter(), copy.deepcopy(candidate)  # `evaluate` may take values out of it
     try:
-        score = float(evaluate(candidate) if budget is None else evaluate(candidate, budget))
+        score = float(evaluate(given) if budget is None else evaluate(given, budget))
         error = "returned nan" if math.isnan(score) else ""
     except Exception as raised:
         score, error = math.nan, _one_line(raised)

@@ -8,9 +8,13 @@ Reference: Hinton, Vinyals, Dean, 2015, Distilling the knowledge in a neural net
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import number, refuse
+from tf_kit.training.inputs import first_examples
+from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Tensor
 
@@ -33,7 +37,8 @@ def distillation_loss(
     gradient of T² soft_i tends to (z − v)/K, with z and v centered over the K classes: regression on the logits.
 
     Args:
-        labels: classes (n,) or (n, 1), or their probabilities (n, K).
+        labels: classes (n,) or (n, 1), or their probabilities (n, K). The loss of a class that is not in 0 … K − 1 is
+            nan.
         teacher_logits, student_logits: (n, K).
         temperature: T, above 0. Defaults to 4.
         alpha: weight of the labels, from 0 to 1. Defaults to 0.1.
@@ -59,7 +64,7 @@ def distillation_loss(
     student_logits = ops.convert_to_tensor(student_logits)
     teacher_logits = ops.cast(teacher_logits, student_logits.dtype)
     labels = _one_hot(labels, student_logits)
-    hard = _cross_entropy(labels, student_logits)  # (1)
+    hard = _cross_entropy(labels, student_logits) if alpha else 0.0  # (1)
     soft = _cross_entropy(ops.softmax(teacher_logits / temperature), student_logits / temperature)  # (2)
     return alpha * hard + (1 - alpha) * temperature**2 * soft  # (3)
 
@@ -74,7 +79,9 @@ def _one_hot(labels, logits):
     if len(labels.shape) == 2 and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, -1)
     if len(labels.shape) == 1:
-        return ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=logits.dtype)
+        known = ops.logical_and(labels >= 0, labels < num_classes)
+        rows = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=logits.dtype)
+        return ops.where(known[:, None], rows, float("nan"))  # a row of zeros would cost nothing
     return ops.cast(labels, logits.dtype)
 
 
@@ -141,6 +148,29 @@ class Distiller(Trainer):
             remedy = "The distillation loss includes the labels' cross-entropy: compile(optimizer) is enough"
             refuse("Distiller.compile.loss", "be left out", f"loss={loss!r}", remedy)
         super().compile(optimizer, **kwargs)
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        self._check_labels("fit", x, y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_labels("evaluate", x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_labels("train_on_batch", x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_labels("test_on_batch", x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
+    def _check_labels(self, method, x, y):
+        """Refuse classes that the student does not have; probabilities of classes pass."""
+        num_logits = _num_logits("distill.student", self.student)
+        seen = first_examples(x)[1] if isinstance(x, tf.data.Dataset) else y
+        if self.alpha > 0 and seen is not None and num_logits and np.shape(seen)[1:] in ((), (1,)):
+            check_labels(self, method, num_logits, x, y)
 
     def build(self, input_shape: Any = None) -> None:
         self.built = True  # teacher and student are built

@@ -288,6 +288,7 @@ class GradualPruning(keras.callbacks.Callback):
         self.frequency = count("GradualPruning.frequency", frequency)
         self.scope = choice("GradualPruning.scope", scope, _SCOPES)
         self.sparsities: dict[int, float] = {}
+        self._pruned: keras.Model | None = None
 
     def sparsity_at(self, step: int) -> float:
         """Compute s_t, the share of zeros at a step."""
@@ -306,6 +307,10 @@ class GradualPruning(keras.callbacks.Callback):
         if not self._layers:
             remedy = "Train prune(model, 0) instead, whose layers have masks"
             refuse("GradualPruning.model", "have pruned layers", f"{self.model.name}", remedy)
+        if self._pruned is not self.model:
+            self._pruned, self.sparsities = self.model, {}
+        step = int(self.model.optimizer.iterations.numpy())  # 0 again if the model was compiled again
+        self.sparsities = {each: sparsity for each, sparsity in self.sparsities.items() if each <= step}
         self._prune_if_due()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
