@@ -424,7 +424,9 @@ def freeze_by_the_attribute(model):
 
 PATHS = {
     "one graph": {},
-    "step by step": {"callbacks": [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)]},
+    "step by step": {
+        "callbacks": [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)]
+    },
 }
 
 

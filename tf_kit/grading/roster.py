@@ -21,14 +21,29 @@ from tf_kit.grading import foreign_text
 from tf_kit.grading.submissions import Submission, Survey
 
 # Headings in English, German, French and Spanish, compared without case and accents.
-_WHOLE = ("Student", "Full name", "Student name", "Vollständiger Name", "Nom complet", "Étudiant")
+_WHOLE: tuple[str, ...] = (
+    "Student",
+    "Full name",
+    "Student name",
+    "Vollständiger Name",
+    "Nom complet",
+    "Étudiant",
+)
 _WHOLE += ("Name, Vorname", "Vor- und Nachname", "Nom, prénom", "Nom et prénom", "Prénom et nom")
 _WHOLE += ("Nombre completo", "Nombre y apellidos", "Apellidos y nombre", "Estudiante")
 _FIRST = ("First name", "Firstname", "Given name", "Vorname", "Prénom")
-_LAST = ("Last name", "Lastname", "Surname", "Family name", "Nachname", "Familienname", "Nom de famille")
+_LAST: tuple[str, ...] = (
+    "Last name",
+    "Lastname",
+    "Surname",
+    "Family name",
+    "Nachname",
+    "Familienname",
+    "Nom de famille",
+)
 _LAST += ("Apellidos", "Apellido", "Apellido(s)")
 _WHOLE_OR_LAST, _WHOLE_OR_FIRST = ("Name", "Nom"), ("Nombre", "Nombre(s)")  # by the column next to it
-_NUMBERS = (
+_NUMBERS: tuple[str, ...] = (
     "ID",
     "Identifier",
     "SID",
@@ -41,7 +56,7 @@ _NUMBERS = (
 _NUMBERS += ("Matrikelnummer", "Matrikel-Nr.", "Matrikelnr.", "ID-Nummer", "Identifiant", "Matricule")
 _NUMBERS += ("Numéro d'identification", "Numéro d'étudiant", "Numéro étudiant")
 _NUMBERS += ("Identificador", "Número de ID", "Número de identificación", "Matrícula")
-_LOGINS = (
+_LOGINS: tuple[str, ...] = (
     "SIS Login ID",
     "Username",
     "Login",

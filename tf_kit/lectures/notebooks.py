@@ -117,7 +117,7 @@ def parameters(demo: Demo, values: Mapping[str, Any]) -> str:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             assert isinstance(field.value, ast.Call)  # of lectures.option
             default, meaning = (ast.literal_eval(each) for each in field.value.args)
-            limits = {keyword.arg: ast.literal_eval(keyword.value) for keyword in field.value.keywords}
+            limits = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in field.value.keywords}
             name = field.target.id
             lines.append(f'    "{name}": {values.get(name, default)!r},  # {help_text(meaning, **limits)}')
     return "\n".join([*lines, "}"])
