@@ -445,3 +445,30 @@ def test_what_is_frozen_between_two_fits_does_not_move(freeze, path):
     fit()
     moved = {path for path, each in all_of_them.items() if not np.array_equal(each, before[path])}
     assert moved == free
+
+
+MONITORS = {
+    "EarlyStopping": functools.partial(keras.callbacks.EarlyStopping, patience=1),
+    "ReduceLROnPlateau": functools.partial(keras.callbacks.ReduceLROnPlateau, patience=1, factor=0.5),
+    "ModelCheckpoint": functools.partial(
+        keras.callbacks.ModelCheckpoint, "{epoch}.weights.h5", save_best_only=True, save_weights_only=True
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MONITORS)
+@pytest.mark.parametrize("monitor", ["accuracy", "val_accuracy", "val_loss"])
+def test_callbacks_know_which_way_a_measure_improves(name, monitor, tmp_path, monkeypatch):
+    """As in Keras: the same epochs, the same rates, the same files."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for model in (classifier(SGD(2.0)), in_keras(SGD(2.0))):
+        callback = MONITORS[name](monitor=monitor)
+        history = model.fit(
+            X, Y, validation_data=(X[:12], Y[:12]), epochs=6, shuffle=False, verbose=0, callbacks=[callback]
+        )
+        files = sorted(path.name for path in tmp_path.glob("*.h5"))
+        for path in tmp_path.glob("*.h5"):
+            path.unlink()
+        found.append((history.epoch, files, float(model.optimizer.learning_rate)))
+    assert found[0] == found[1]

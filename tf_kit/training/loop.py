@@ -189,6 +189,12 @@ def callback_list(
         return given
     for each in () if given is None else given if isinstance(given, (list, tuple)) else (given,):
         check_callback("callbacks", each)
+        # Keras finds the direction of a measure among compiled metrics only, and refuses to guess that of another.
+        if getattr(each, "mode", "") == "auto" and getattr(each, "monitor", "") in (
+            "accuracy",
+            "val_accuracy",
+        ):
+            each.mode = "max"
     return keras.callbacks.CallbackList(
         given,
         add_history=history,
