@@ -61,6 +61,8 @@ def test_name_with_brackets_is_a_name_first(place):
         ("new/*.gif", r"new/\*.gif, which matches no file"),
         ("empty", r"hold images \(jpg, png, tiff, webp and other kinds\). Received: empty, without an image"),
         ([], "no path"),
+        ("", r'an empty name\. The current folder is "\."'),
+        (["new", ""], "an empty name"),
     ],
 )
 def test_nothing_to_read_is_refused(place, given, line):

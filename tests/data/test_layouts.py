@@ -9,6 +9,9 @@ import pytest
 from PIL import Image
 
 from tf_kit.data import folder, load
+from tf_kit.data.labels_file import class_names, read_labels
+from tf_kit.data.layout import lay_out
+from tf_kit.data.listing import list_files
 from tf_kit.errors import InputError
 
 
@@ -85,6 +88,14 @@ READ = [
                                             "VALIDATION_IMAGES/cat/*.png 3"], {}, TWO, (4, 0, 3, 2), ""),
     ("parts below the classes", ["cat/train/*.png 3", "cat/test/*.png 2", "dog/train/*.png 3",
                                  "dog/test/*.png 2"], {}, TWO, (4, 0, 2, 4), ""),
+    ("a folder around the classes of each part", ["train/images/cat/*.png 6", "train/images/dog/*.png 6",
+     "test/images/cat/*.png 2", "test/images/dog/*.png 2"], {}, TWO, (10, 0, 2, 4), ""),
+    ("parts around themselves", ["in/seg_train/seg_train/cat/*.png 6", "in/seg_train/seg_train/dog/*.png 6",
+     "in/seg_test/seg_test/cat/*.png 2"], {}, TWO, (10, 0, 2, 2), ""),
+    ("a folder around the classes of train", ["train/a/b/cat/*.png 6", "train/a/b/dog/*.png 6", "val/cat/*.png 2"],
+     {}, TWO, (10, 0, 2, 2), ""),
+    ("a test of one class that has folders", ["train/cat/*.png 6", "train/dog/*.png 6", "test/dog/pug/*.png 2"], {},
+     TWO, (10, 0, 2, 2), ""),
     ("a test without classes", ["train/cat/*.png 6", "train/dog/*.png 6", "test/*.png 5"], {}, TWO, (8, 0, 2, 2),
      "5 images for validation or test left out, since they have no classes"),
     ("classes that are called train", ["train/*.png 6", "bus/*.png 6"], {}, ("bus", "train"), (8, 0, 2, 2), ""),
@@ -137,6 +148,10 @@ REFUSED = [
     ("an empty class", ["cat/*.png 6", "dog/*.png 6", "bird/"], {}, r"bird` must hold images .* Received: no file"),
     ("a class of HEIC only", ["cat/*.png 6", "dog/*.png 6", "bird/*.heic 2"], {}, "bird` must .* 2 .heic"),
     ("one class", ["cat/*.png 6"], {}, "two classes or more"),
+    ("one class in its parts", ["train/cat/*.png 6", "test/cat/*.png 6"], {},
+     "cat.*Without classes: `unlabeled=True`.$"),
+    ("an archive's folder around one class", ["pets/cat/*.png 6"], {}, "cat.*Without classes: `unlabeled=True`.$"),
+    ("an empty class of a part", ["train/cat/a/*.png 6", "train/dog/"], {}, "dog` must hold images of its class"),
     ("a class of two", ["cat/*.png 6", "dog/*.png 2"], {}, r"dog` must hold at least three images.* Received: 2\."),
     ("a class of copies", ["cat/*.png 6", "dog/a.png", "dog/b.png = dog/a.png", "dog/c.png = dog/a.png"], {},
      r"Received: 1 and 2 copies of it"),
@@ -210,6 +225,9 @@ def test_labels_file(rows, classes, sizes, make, tmp_path):
     assert (found, read) == (classes, sizes)
 
 
+PARTS_REQUIRED = "hold train, val, test, unlabeled or nothing in each row of its column"
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -218,14 +236,144 @@ def test_labels_file(rows, classes, sizes, make, tmp_path):
         ("00.png\n", "row 1: 00.png"),
         ("same.png,cat\n", "the name of 2 images"),
         ("", "0 rows"),
+        ("image,MEL,NV\n00,1.0,0.0\n01,0.0,1.0\n", "column of classes .* the columns image, MEL, NV"),
+        ("00.png,cat,train\n01.png,dog,test\n", "column of classes .* the columns 00.png, cat, train"),
+        (f'file,label\n00.png,"{"x" * 200_000}"\n', "at most 131,072 characters.* line 2"),
+        ('file,label\n00.png,cat\n01.png,"dog\n' + "02.png,cat\n" * 20_000, "Close each quote"),
+        ("file,label,split\n00.png,cat,train\n00.png,cat,test\n", "00.png as train and, in row 3, as test"),
+        ("file,label,split\n00.png,cat,Training\n01.png,cat,PublicTest\n02.png,dog,PrivateTest\n",
+         f"{PARTS_REQUIRED} split. Received: PublicTest, row 3"),
+        ("file,label,subset\n00.png,cat,train\n01.png,cat,\nno.png,dog,exclude\n",
+         f"{PARTS_REQUIRED} subset. Received: exclude, row 4"),
+        ("image;class;Usage\n00.png;cat;1\n01.png;dog;test\n", f"{PARTS_REQUIRED} Usage. Received: 1, row 2"),
     ],
-)
+)  # fmt: skip
 def test_labels_file_that_names_no_classes_is_refused(rows, message, make, tmp_path):
     root = make("*.png 6", "a/same.png", "b/same.png")
     labels = tmp_path / "labels.csv"
     labels.write_text(rows, encoding="utf-8")
     with pytest.raises(InputError, match=message):
         load(str(root), labels_file=labels)
+
+
+@pytest.fixture
+def read(make, tmp_path):
+    """Write images and a file of labels with some rows; return the images' classes by name, and the whole result."""
+
+    def write(images, *rows):
+        root = make(*images)
+        files = list_files(root).files
+        (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+        found = read_labels(tmp_path / "labels.csv", root, files)
+        return {files[i].relative_to(root).as_posix(): label for i, label in found.labels.items()}, found
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("dog/x.png", "dog/x.png"),
+        ("./dog/x", "dog/x.png"),
+        ("x.png", "dog/x.png"),
+        ("x", "dog/x.png"),
+        ("pets/dog/x.png", "dog/x.png"),
+        ("/home/me/pets/dog/x.png", "dog/x.png"),
+        (r"C:\pets\dog\x.png", "dog/x.png"),
+        ("cat/y.png", "train/cat/y.png"),
+        ("./cat/y", "train/cat/y.png"),
+        ("images/z.png", "z.png"),
+        ("test/w.png", "b/test/w.png"),
+        ("../../pets/dog/./x", "dog/x.png"),
+        ("test/dog/u.png", "a/test/dog/u.png"),
+        ("elk/x.png", None),
+        ("elk/x", None),
+        ("dog/elk/x.png", None),
+        ("train/dog/x.png/x.png", None),
+        ("train/y.png", None),
+        ("og/x.png", None),
+    ],
+)
+def test_row_labels_the_image_whose_folders_it_names(name, image, read):
+    images = ["dog/x.png", "train/cat/y.png", "z.png", "a/train/w.png", "b/test/w.png", "v.png"]
+    images += ["u.png", "a/test/dog/u.png"]
+    labels, found = read(images, "file,label", "v.png,cat", f"{name},elk")
+    assert labels == {"v.png": "cat"} | ({image: "elk"} if image else {})
+    assert found.missing == (() if image else (name,))
+
+
+def test_path_that_ends_several_images_is_refused(read):
+    with pytest.raises(InputError, match=r"dog/x.png in row 2, the name of 2 images"):
+        read(["x.png", "a/dog/x.png", "b/dog/x.png"], "file,label", "dog/x.png,dog")
+
+
+@pytest.mark.parametrize("word", ["unlabeled", "Unlabelled", "unsup"])
+def test_class_of_an_unlabeled_row_is_not_used(word, read):
+    labels, found = read(
+        ["*.png 4"], "file,label,split", "00,a,train", f"01,b,{word}", "02,a,test", f"03,c,{word}"
+    )
+    assert labels == {"00.png": "a", "01.png": "", "02.png": "a", "03.png": ""}
+    assert class_names(found) == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "ignored"),
+    [
+        ("fold", ("1", "2", "3"), True),
+        ("Split", ("A", "", "B"), True),
+        ("set", ("PublicTest", "PrivateTest", "other"), True),
+        ("split", ("", " ", ""), False),
+        ("split", ("train", "", "test"), False),
+        ("source", ("web", "zoo", "web"), False),
+    ],
+)
+def test_column_without_any_part_is_named_and_ignored(column, values, ignored, make, tmp_path):
+    root = make("*.png 3")
+    rows = [f"{i:02}.png,{'ab'[i % 2]},{value}" for i, value in enumerate(values)]
+    (tmp_path / "labels.csv").write_text("\n".join([f"file,label,{column}", *rows]))
+    found = lay_out(list_files(root), labels_file=tmp_path / "labels.csv")
+    line = f"Column {column} of labels.csv ignored: no train, val or test in it"
+    assert found.notes == ((line,) if ignored else ())
+    assert (found.part is None) == ("train" not in values)
+
+
+@pytest.mark.parametrize(
+    ("files", "rows", "how", "divided_by"),
+    [
+        (["*.png 3"], ["00.png,a,train", "01.png,b,test"], {}, "the file"),
+        (["*.png 3"], ["00.png,a,", "01.png,b,"], {}, ""),
+        (["train/*.png 3", "test/*.png 3"], ["train/00.png,a,"], {}, "its folders"),
+        (["train/*.png 3", "test/*.png 3"], ["train/00.png,a,val"], {}, "its folders and the file"),
+        (["train/*.png 3", "test/*.png 3"], None, {"unlabeled": True}, "its folders"),
+        (["a/*.png 3", "b/*.png 3"], None, {}, ""),
+    ],
+)
+def test_origin_of_a_division_is_known(files, rows, how, divided_by, make, tmp_path):
+    root = make(*files)
+    if rows is not None:
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+        how = {"labels_file": tmp_path / "labels.csv"}
+    found = lay_out(list_files(root), **how)
+    assert found.divided_by == divided_by
+    summary = folder.scan(root, needs_labels=False, **how).summary
+    assert ("divided by" in summary) == (f"; divided by {divided_by}: train" in summary) == (divided_by != "")
+    assert (found.part is None) == (divided_by == "")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (("10", "9", "1"), ("1", "9", "10")),
+        (("3", "²"), ("3", "²")),
+        (("10", "9", "①"), ("10", "9", "①")),
+        (("٣", "2"), ("2", "٣")),
+        (("9" * 5000, "10"), ("10", "9" * 5000)),
+    ],
+)
+def test_classes_are_ordered_by_value_if_all_are_decimal(labels, expected, read):
+    rows = [f"{i:02}.png,{label}" for i, label in enumerate(labels)]
+    _, found = read(["*.png 3"], "file,label", *rows)
+    assert class_names(found) == expected
 
 
 def test_labels_file_that_is_not_there_is_refused(make, tmp_path):

@@ -68,14 +68,31 @@ def test_large_jpeg_is_decoded_at_reduced_size(size, tmp_path):
     assert np.abs(found - expected).mean() < 3
 
 
-@pytest.mark.parametrize(("scale", "mode"), [(1 / 255, "F"), (1, "F"), (257, "F"), (257, "I;16")])
-def test_pixels_of_other_ranges_become_8_bits(scale, mode, tmp_path):
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [
+        (1 / 255, "float32"),
+        (1, "float32"),
+        (257, "float32"),
+        (257, "uint16"),
+        (1, "int32"),
+        (257, "int32"),
+    ],
+)
+def test_pixels_of_other_ranges_become_8_bits(scale, dtype, tmp_path):
     grey = np.arange(240, dtype="float64").reshape(15, 16)
     grey[0, 0] = 255
-    values = (grey * scale).astype("float32" if mode == "F" else "uint16")
-    Image.fromarray(values).save(tmp_path / "a.tiff")
+    Image.fromarray((grey * scale).astype(dtype)).save(tmp_path / "a.tiff")
     assert pictures.read_head(tmp_path / "a.tiff").is_grey
     np.testing.assert_allclose(pictures.decode(tmp_path / "a.tiff", (15, 16, 1))[..., 0], grey, atol=1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 255), (0, 65536), (0, 2**24), (-(2**31), 2**31 - 1)])
+def test_whole_numbers_of_unknown_range_are_refused(low, high, tmp_path):
+    Image.fromarray(np.array([[low, high], [1, 2]], "int32")).save(tmp_path / "a.tiff")
+    received = rf"a.tiff` must hold pixels in \[0, 65535\]. Received: pixels from {low:,} to {high:,}\."
+    with pytest.raises(InputError, match=received):
+        pictures.decode(tmp_path / "a.tiff", (2, 2, 1))
 
 
 def test_nan_in_an_image_is_refused(tmp_path):

@@ -148,7 +148,7 @@ def scan(
         _fingerprint(listing, sizes),
     )
     check_numbers(folder, needs_labels)
-    return dataclasses.replace(folder, summary=_summary(folder, grey, left_out))
+    return dataclasses.replace(folder, summary=_summary(folder, grey, left_out, layout.divided_by))
 
 
 def check_classes(folder: Folder) -> None:
@@ -173,7 +173,7 @@ def _leaks(original, part):
     return [f"{n:,} image{'s' * (n != 1)} of {name} also in train" for name, n in found if n]
 
 
-def _summary(folder, grey, left_out):
+def _summary(folder, grey, left_out, divided_by):
     """One line about a folder; `grey` is its number of grey images."""
     n, copies = len(folder), int((folder.original != np.arange(len(folder))).sum())
     classes = len(folder.class_names)
@@ -184,7 +184,7 @@ def _summary(folder, grey, left_out):
     parts = [
         f"{line}, {height}×{width} {'grey' if channels == 1 else 'rgb'}",
         f"{without:,} without class" if without else "",
-        f"divided by its folders: {part_names(folder.part)}" if folder.part is not None else "",
+        f"divided by {divided_by}: {part_names(folder.part)}" if folder.part is not None else "",
         f"{copies:,} cop{'ies' if copies > 1 else 'y'} of others, kept in the same part" if copies else "",
         f"{n - grey:,} in color among {grey:,} grey" if channels == 3 and 0 < n - grey < grey else "",
         left_out,

@@ -75,6 +75,9 @@ def find_images(subject: str, given: str | Path | Sequence[str | Path], flag: st
 
 def _expanded(subject, path, flag):
     """Return the paths that a path or pattern stands for."""
+    if not str(path):
+        remedy = 'The current folder is "."'
+        refuse(subject, "be an image or a folder of images", "an empty name", remedy, flag=flag)
     path = Path(path).expanduser()
     if path.exists():
         return [path]

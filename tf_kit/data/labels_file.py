@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tf_kit.checks import refuse
-from tf_kit.data.owners import PARTS, part_of
+from tf_kit.data.listing import some
+from tf_kit.data.owners import PARTS, TRAIN, UNLABELLED, part_of
 from tf_kit.data.pictures import clean
 
 _FILE = [
@@ -37,7 +38,8 @@ _LABEL = [
     "breed",
     "y",
 ]
-_SPLIT = ["split", "part", "subset", "fold", "set"]
+_SPLIT = ["split", "part", "subset", "fold", "set", "usage"]
+_LONGEST_NUMBER = 4300  # digits that Python converts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +50,13 @@ class LabelsFile:
         labels: class of each image, by its index among the files; "" without a class.
         parts: TRAIN, VAL or TEST of each image by its index; empty if the file has no column for it.
         missing: names in the file that are not the name of an image.
+        not_a_split: name of a column for the part, such as `fold`, that holds no part; "" if there is none.
     """
 
     labels: Mapping[int, str]
     parts: Mapping[int, int]
     missing: tuple[str, ...]
+    not_a_split: str = ""
 
 
 def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFile:
@@ -60,7 +64,10 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
 
     The columns are found by their names in the first row (`file`, `label`, and perhaps `split`; also names such as
     `image`, `class`), otherwise the first column is the file and the second the class. A file is given by its path
-    relative to the folder, by its name, or by its name without ending. The delimiter is a comma, semicolon or tab.
+    relative to the folder, by its name, or by its name without ending; the path may begin above the folder or below
+    it. The delimiter is a comma, semicolon or tab. A column for the part holds `train`, `val`, `test` (or another
+    usual name), `unlabeled` for an image whose class is not used, or nothing, which means train. It is ignored if no
+    row has one of these, as in a column of numbered folds.
 
     Args:
         path: the CSV file.
@@ -68,15 +75,17 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
         files: the images.
 
     Raises:
-        InputError: the file cannot be read, a row has no class column, names no image or several, or two rows give
-            one image different classes.
+        InputError: the file cannot be read, its column of classes is not known, a row has no class column, names
+            several images or an unknown part, or two rows give one image different classes or parts.
     """
     path = Path(path).expanduser()
     rows = _rows(path)
-    columns = _columns(rows[0]) if rows else None
+    columns = _columns(path, rows[0]) if rows else None
+    header = rows[0][1] if columns else []
     if columns:
         rows = rows[1:]
     file, label, split = columns or (0, 1, None)
+    divided = {} if split is None else _divided(path, rows, split, header[split].strip())
     places = _places(root, files)
     labels: dict[int, str] = {}
     parts: dict[int, int] = {}
@@ -89,18 +98,46 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
         if index is None:
             missing.append(row[file].strip())
             continue
-        found = row[label].strip()
-        if labels.setdefault(index, found) != found:
-            received = f"{row[file].strip()} as {labels[index]} and, in row {number}, as {found}"
-            refuse(path, "give each image one class", received, flag="--labels-file")
-        if split is not None and len(row) > split and (part := part_of(row[split])) is not None:
-            parts[index] = part if part < len(PARTS) else 0
+        part = divided.get(number)
+        found = "" if part == UNLABELLED else row[label].strip()
+        row_of_it = (path, number, row[file].strip())
+        _check_same(row_of_it, "give each image one class", labels.setdefault(index, found), found)
+        if part is not None:
+            part = TRAIN if part == UNLABELLED else part
+            earlier = parts.setdefault(index, part)
+            _check_same(row_of_it, "have each image in one part", PARTS[earlier], PARTS[part])
     if not any(labels.values()):
         first = f"; it begins with {missing[0]}" if missing else ""
         received = f"{len(rows)} rows, none for the images in {clean(root)}{first}"
         requirement = "give classes to images of the folder, by their paths relative to it"
         refuse(path, requirement, received, flag="--labels-file")
-    return LabelsFile(labels, parts, tuple(missing))
+    ignored = ""
+    if split is not None and not divided and any(_cell(row, split) for _, row in rows):
+        ignored = header[split].strip()
+    return LabelsFile(labels, parts, tuple(missing), ignored)
+
+
+def _check_same(row, requirement, earlier, now):
+    path, number, name = row
+    if earlier != now:
+        refuse(path, requirement, f"{name} as {earlier} and, in row {number}, as {now}", flag="--labels-file")
+
+
+def _cell(row, column):
+    return row[column].strip() if len(row) > column else ""
+
+
+def _divided(path, rows, split, name):
+    """Map the number of each row with a part to its part; empty if the column is for something else."""
+    values = {number: value for number, row in rows if (value := _cell(row, split))}
+    parts = {number: part for number, value in values.items() if (part := part_of(value)) is not None}
+    unknown = sorted(values.keys() - parts.keys())
+    if parts and unknown:
+        requirement = f"hold train, val, test, unlabeled or nothing in each row of its column {name}"
+        received = f"{values[unknown[0]]}, row {unknown[0]}"
+        remedy = "Rename the value, or the column if it is not a division"
+        refuse(path, requirement, received, remedy, flag="--labels-file")
+    return parts
 
 
 def _rows(path):
@@ -116,35 +153,63 @@ def _rows(path):
     first = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    try:
+        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:  # a cell above the limit of the module, most often after an open quote
+        requirement = f"be a CSV file with cells of at most {csv.field_size_limit():,} characters"
+        received = f"line {reader.line_num}: {error}"
+        refuse(path, requirement, received, "Close each quote that is opened", flag="--labels-file")
 
 
-def _columns(row):
+def _columns(path, row):
     """Numbers of the columns of file, class and split by the first row; None if it is not a header."""
+    cells = [cell.strip() for cell in row[1] if cell.strip()]
     names = [cell.strip().lower().replace(" ", "_").replace("-", "_") for cell in row[1]]
     file, label, split = (
         next((names.index(each) for each in known if each in names), None)
         for known in (_FILE, _LABEL, _SPLIT)
     )
+    if label is None and len(cells) > 2:  # of which any may be the class, or each is one class of several
+        requirement = f"name its column of classes in the first row, as {_LABEL[0]} or {_LABEL[2]}"
+        remedy = "Give the name of the class in one column"
+        refuse(path, requirement, f"the columns {some(cells)}", remedy, flag="--labels-file")
     if label is None:
         return None
     return (file if file is not None else 0 if label else 1), label, split
 
 
 def _places(root, files):
-    """Map relative paths, and names and stems as far as they are unique, to the indices of the files."""
-    places = collections.defaultdict(list)
+    """Map the paths of the images, and the ends of these paths, to the indices of the files.
+
+    The ends of `dog/x.png` are itself and `x.png`. All are there without the ending of the file too, as far as they
+    are not the whole path of another.
+    """
+    paths, ends = collections.defaultdict(list), collections.defaultdict(list)
     for index, file in enumerate(files):
         relative = file.relative_to(root)
-        for name in {relative.as_posix(), file.name, file.stem, relative.with_suffix("").as_posix()}:
-            places[name].append(index)
+        for each in {relative, relative.with_suffix("")}:
+            paths[each.as_posix()].append(index)
+            for end in _ends(each.parts):
+                ends[end].append(index)
     exact = {file.relative_to(root).as_posix(): [index] for index, file in enumerate(files)}
-    return places | exact
+    return paths | exact, ends
+
+
+def _ends(parts):
+    """Return the ends of a path, the longest first.
+
+    >>> _ends(("train", "dog", "x.png"))
+    ['train/dog/x.png', 'dog/x.png', 'x.png']
+    """
+    return ["/".join(parts[i:]) for i in range(len(parts))]
 
 
 def _find(path, number, name, places):
+    """Index of the image whose path is the name in a row or ends with it, or is the end of it; None without one."""
     name = name.strip().replace("\\", "/")
-    found = places.get(name.removeprefix("./")) or places.get(name.rsplit("/", 1)[-1]) or []
+    paths, ends = places
+    whole, *others = _ends([each for each in name.split("/") if each not in ("", ".", "..")]) or [""]
+    found = paths.get(whole) or ends.get(whole) or next((paths[each] for each in others if each in paths), [])
     if len(found) > 1:
         received = f"{name} in row {number}, the name of {len(found)} images"
         refuse(path, "name each image by its path relative to the folder", received, flag="--labels-file")
@@ -154,5 +219,5 @@ def _find(path, number, name, places):
 def class_names(labels: LabelsFile) -> tuple[str, ...]:
     """Return the classes in the file: by value if all are whole numbers, otherwise in alphabetical order."""
     found = {label for label in labels.labels.values() if label}
-    numeric = all(label.isdigit() for label in found)
+    numeric = all(label.isdecimal() and len(label) <= _LONGEST_NUMBER for label in found)
     return tuple(sorted(found, key=(lambda each: (int(each), each)) if numeric else None))

@@ -26,6 +26,7 @@ class Layout:
         class_names: names of the classes; empty without classes.
         part: int8 (n,), TRAIN, VAL or TEST of each image; None if the folder is not divided by its owner.
         notes: what was left out or found unusual, each in one line.
+        divided_by: "its folders", "the file" or both, from which `part` was read; "" without it.
     """
 
     files: tuple[Path, ...]
@@ -33,6 +34,7 @@ class Layout:
     class_names: tuple[str, ...]
     part: np.ndarray | None
     notes: tuple[str, ...]
+    divided_by: str = ""
 
 
 @dataclasses.dataclass
@@ -68,13 +70,15 @@ def lay_out(
     images = [_Image(file, file.relative_to(root).parts[:-1]) for file in listing.files]
     start = _unwrap(listing, images)
     parts = _divide(root, images, unlabeled or labels_file is not None)
+    dividers = ["its folders"] if parts else []
     if labels_file is not None:
-        names = _label_by_file(root, images, labels_file, notes)
+        names, is_divided = _label_by_file(root, images, labels_file, notes)
+        dividers += ["the file"] if is_divided else []
     elif unlabeled:
         names = ()
     else:
+        levels = _unwrap_parts(listing, images, [(*start, *part) for part in parts], start) or [start]
         names = _label_by_folder(root, images, notes)
-        levels = [(*start, *part) for part in parts] or [start]
         _check_classes(listing, images, names, levels, needs_labels, notes)
     kept = [each for each in images if each.label is not None or each.part in (None, TRAIN) or not names]
     if len(kept) < len(images):
@@ -84,12 +88,13 @@ def lay_out(
     y = np.array([number.get(each.label, -1) for each in kept], "int64") if names else None
     divided = any(each.part is not None for each in kept)
     part = np.array([each.part or TRAIN for each in kept], "int8") if divided else None
-    return Layout(tuple(each.file for each in kept), y, tuple(map(clean, names)), part, tuple(notes))
+    files = tuple(each.file for each in kept)
+    divided_by = " and ".join(dividers) if divided else ""
+    return Layout(files, y, tuple(map(clean, names)), part, tuple(notes), divided_by)
 
 
-def _unwrap(listing, images):
-    """Leave out a single folder that holds all others, as archives have; return its parts."""
-    left: tuple[str, ...] = ()
+def _unwrap(listing, images, left=()):
+    """Leave out a single folder inside `left` that holds all others, as archives have; return its parts."""
     while True:
         tops = {each.above[:1] for each in images}
         if len(tops) != 1 or any(len(each.above) < 2 for each in images):
@@ -100,6 +105,32 @@ def _unwrap(listing, images):
         left = (*left, *top)
         for each in images:
             each.above = each.above[1:]
+
+
+def _unwrap_parts(listing, images, levels, start):
+    """Leave out a single folder inside a part that holds all its classes; return the folders with the classes.
+
+    In `train/images/cat` it is `images`. The parts for training come first: a single folder of another part is left
+    out only if it is followed by classes of theirs.
+    """
+    inside = {level: [] for level in levels if level != start}
+    for each in images:
+        level = each.file.relative_to(listing.path).parts[: len(start) + 1]
+        if level in inside:
+            inside[level].append(each)
+    trained = set()
+    found = {}
+    for level, members in sorted(inside.items(), key=lambda each: each[1][0].part):
+        before = [each.above for each in members]
+        found[level] = _unwrap(listing, members, level)
+        tops = {each.above[:1] for each in members}
+        if members[0].part == TRAIN:
+            trained |= tops
+        elif not tops <= trained:
+            found[level] = level
+            for each, above in zip(members, before, strict=True):
+                each.above = above
+    return [found.get(level, level) for level in levels]
 
 
 def _divide(root, images, mixed):
@@ -164,7 +195,11 @@ def _label_by_file(root, images, labels_file, notes):
         notes.append(
             f"{n:,} row{'s' * (n != 1)} of {Path(labels_file).name} without an image: {some(found.missing)}"
         )
-    return class_names(found)
+    if found.not_a_split:
+        notes.append(
+            f"Column {found.not_a_split} of {Path(labels_file).name} ignored: no train, val or test in it"
+        )
+    return class_names(found), bool(found.parts)
 
 
 def _check_classes(listing, images, names, levels, needs_labels, notes):
@@ -233,13 +268,14 @@ def _refuse_empty(listing) -> NoReturn:
 
 def refuse_one_class(root: Path, name: str) -> NoReturn:
     """Raise `InputError` for images of a single class where classes are needed."""
+    itself = f", or {clean(root / name)} itself" if (root / name).is_dir() else ""
     refuse(
         clean(root),
         "have two classes or more",
         f"only the subfolder {clean(name)}",
-        f"Without classes: `unlabeled=True`, or {clean(root / name)} itself",
+        f"Without classes: `unlabeled=True`{itself}",
         flag="--data",
-        typed_remedy=f"Without classes: `--unlabeled`, or {clean(root / name)} itself",
+        typed_remedy=f"Without classes: `--unlabeled`{itself}",
     )
 
 

@@ -229,10 +229,16 @@ def _flat(file, image):
         values = np.asarray(image, "float32")
         if not np.isfinite(values).all():
             refuse(file, "hold finite pixels", "NaN or infinity", "Repair it or remove it from the folder")
-        # White is 65535 in 16 bits; for real numbers it is 1, 255 or 65535, the smallest that no pixel exceeds.
-        white = 65535.0
-        if image.mode == "F":
-            white = next((each for each in (1.0, 255.0) if values.max() <= each), white)
+        # White is 65535 in 16 bits; otherwise it is 1 (only of real numbers), 255 or 65535, the smallest that no
+        # pixel exceeds. Formats other than TIFF hold 16 bits in mode I.
+        whites = (1.0, 255.0) if image.mode == "F" else ()
+        if image.mode == "I" and image.format == "TIFF":
+            whites = (255.0,)
+            low, high = image.getextrema()
+            if low < 0 or high > 65535:
+                remedy = "Scale its pixels or remove it from the folder"
+                refuse(clean(file), "hold pixels in [0, 65535]", f"pixels from {low:,} to {high:,}", remedy)
+        white = next((each for each in whites if values.max() <= each), 65535.0)
         image = Image.fromarray(np.clip(values * (255 / white), 0, 255).astype("uint8"))
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
