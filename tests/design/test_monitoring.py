@@ -9,6 +9,8 @@ from support.twins import wrong_twin
 
 from tf_kit.design import TrainingMonitor, diagnose, monitoring, read_history
 from tf_kit.networks import gradient_norms, mlp
+from tf_kit.pretraining import linear_probe
+from tf_kit.training import Classifier
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -205,6 +207,81 @@ def test_shared_layers_are_recorded_once_and_weights_of_the_model_last():
     assert names == ["gradient_norm/dense", "gradient_norm/scaled"]
 
 
+def small():
+    layers = [keras.layers.Dense(6, "relu", name="first"), keras.layers.Dense(2, name="last")]
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def recorded(monitor):
+    return [name.split("/", 1)[1] for name in monitor.history if name.startswith("gradient_norm/")]
+
+
+def check_record_of(model, monitor, x, y, loss):
+    """The record after `fit` is that of a new monitor."""
+    names = [name for name in ("first", "last") if model.get_layer(name).trainable_variables]
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[monitor])
+    assert recorded(monitor) == names
+    norms = gradient_norms(model, x, y, loss)
+    for name in names:
+        np.testing.assert_allclose(monitor.history[f"gradient_norm/{name}"][-1], norms[name], rtol=1e-4)
+        assert monitor.history[f"update_ratio/{name}"][-1] > 0
+    cost = model.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(monitor.history["probe_loss"][-1], cost, rtol=1e-5)
+
+
+@pytest.mark.parametrize("order", [(True, False, True), (False, True, False)])
+def test_monitor_follows_layers_that_are_frozen_or_unfrozen_between_runs(order):
+    x, y = examples()
+    model, monitor = small(), TrainingMonitor(x, y)
+    for trainable in order:
+        model.get_layer("first").trainable = trainable
+        model.compile(keras.optimizers.Adam(), LOSS)
+        check_record_of(model, monitor, x, y, LOSS)
+
+
+def test_monitor_follows_the_compiled_loss():
+    x, _ = examples()
+    model, monitor = small(), TrainingMonitor(x, x[:, :2])
+    for loss in ("mse", "mae", keras.losses.Huber(0.1), keras.losses.Huber(0.2)):
+        model.compile(keras.optimizers.SGD(), loss)
+        check_record_of(model, monitor, x, x[:, :2], loss)
+
+
+def test_probe_is_traced_once_for_runs_of_the_same_kind():
+    x, y = examples()
+    model, monitor = small(), TrainingMonitor(x, y)
+    probes = set()
+    for _ in range(2):
+        model.compile("sgd", LOSS)
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[monitor])
+        probes.add(monitor._probe)
+    assert len(probes) == 1
+
+
+def test_frozen_encoder_is_not_recorded():
+    """The variables of the encoder can be trained, but the classifier trains only its head."""
+    x, y = examples()
+    model = linear_probe(mlp((3,), num_classes=None, input_shape=(4,)), 2)
+    monitor = TrainingMonitor(x, y, loss=LOSS)
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[monitor])
+    (head,) = recorded(monitor)
+    assert head == model.head.name
+    np.testing.assert_allclose(
+        monitor.history[f"gradient_norm/{head}"][-1], gradient_norms(model, x, y, LOSS)[head], rtol=1e-4
+    )
+
+
+def test_epoch_without_its_first_step_has_no_update_ratio():
+    x, y = examples()
+    model = Classifier(mlp((3,), num_classes=None, input_shape=(4,)), 2)
+    model.compile(keras.optimizers.SGD(0.1))
+    monitor = TrainingMonitor(x, y, loss=LOSS)
+    for _ in range(2):  # nor does it repeat that of an earlier run
+        model.fit(x, y, batch_size=16, epochs=2, initial_step=1, verbose=0, callbacks=[monitor])
+        ratios = [values for name, values in monitor.history.items() if name.startswith("update_ratio/")]
+        np.testing.assert_array_equal(np.isnan(ratios), [[True, True, False]] * 2)
+
+
 def test_zero_weights_have_no_update_ratio():
     x, y = examples()
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, kernel_initializer="zeros")])
@@ -304,6 +381,17 @@ def check_rule_7(module):
     assert named(module, GOOD, val_loss=turning) == "overfitting"
     assert named(module, GOOD) == "healthy"
     assert named(module, GOOD, val_loss=[math.nan] * 12) == "healthy"
+    for every in (2, 3, 5, 12):  # epochs between two validations
+        run = E % every == 0
+        for name, validation in (
+            ("healthy", GOOD + 0.1),
+            ("overfitting", GOOD + 0.5),
+            ("overfitting", turning),
+        ):
+            if validation is turning and every > 3:
+                continue  # too few values to see the turn
+            assert named(module, GOOD, val_loss=validation[run]) == name
+            assert named(module, GOOD, val_loss=np.where(run, validation, math.nan)) == name
 
 
 RULES = [check_rule_1, check_rule_2, check_rule_3, check_rule_4, check_rules_5_and_6, check_rule_7]
@@ -353,6 +441,12 @@ def test_reasons_give_the_numbers():
     found = diagnose({"loss": GOOD, "val_loss": GOOD + 0.5})
     assert "validation loss 0.5" in found.reason
     assert found.remedy.startswith("stop early")
+    turning = np.array([1.0, 0.3, 0.4, 0.45])
+    recorded_each_third = np.full(12, math.nan)
+    recorded_each_third[2::3] = turning
+    for validation, after in ((turning, "validation 2"), (recorded_each_third, "epoch 6")):
+        found = diagnose({"loss": 0.3 + GOOD, "val_loss": validation})
+        assert found.reason == f"validation loss rose from 0.3 after {after} to 0.45"
 
 
 def test_diagnosis_does_not_depend_on_the_scale_of_the_loss():

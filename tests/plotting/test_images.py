@@ -1,10 +1,13 @@
 """Tests of the grids of images: scale, place, choice of filters."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from tf_kit import plotting
+from tf_kit.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +30,19 @@ def test_tiles_stand_in_rows_each_on_its_own_scale():
         assert mosaic[y, x] == 0
         np.testing.assert_array_equal(mosaic[y + 1 : y + 4, x + 1 : x + 4], 1)
     assert np.isnan(mosaic[5:, 5:]).all(), "the fourth place is empty"
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (4, 4, 3), (4, 4, 4)])
+def test_tiles_draw_every_kind_of_image(shape):
+    assert drawn(plotting.tiles(np.ones((2, *shape)), columns=2)).shape[:2] == (5, 10)
+
+
+@pytest.mark.parametrize("shape", [(), (64,), (5, 64), (2, 4, 4, 2), (1, 2, 4, 4, 3), (0, 8, 8), (2, 0, 8)])
+@pytest.mark.filterwarnings("error")
+def test_other_shapes_are_refused_by_tiles(shape):
+    with pytest.raises(InputError, match=re.escape(f"Received: shape {shape}. Use images.reshape(-1, h, w)")):
+        plotting.tiles(np.ones(shape))
+    assert plt.get_fignums() == []
 
 
 def test_zero_is_mid_grey_if_symmetric():

@@ -1,10 +1,13 @@
 """Tests of the line plots: colors, legends, axes."""
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from tf_kit import plotting
+from tf_kit.design import TrainingMonitor
+from tf_kit.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +84,44 @@ def test_of_two_equal_lines_both_are_seen():
     dashes = {line.get_label(): (line.get_linestyle(), line.get_zorder()) for line in figure.axes[0].lines}
     assert len({dashes[name][0] for name in ("even", "dashed", "dotted")}) == 3
     assert dashes["third"][1] < dashes["dashed"][1] < dashes["dotted"][1]
+
+
+def test_record_of_fit_is_drawn_as_its_dictionary():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 1))
+    monitor = TrainingMonitor(x, x)
+    history = model.fit(x, x, validation_data=(x, x), epochs=3, verbose=0, callbacks=[monitor])
+    for record, epochs in ((history, [1, 2, 3]), (monitor, [0, 1, 2, 3])):
+        expected = {name: values for name, values in record.history.items() if name != "epoch"}
+        for figure in (plotting.curves(record), plotting.panels({"run": record})):
+            lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+            assert list(lines) == list(expected)
+            for name, line in lines.items():
+                np.testing.assert_array_equal(line.get_xdata(), epochs)
+                np.testing.assert_array_equal(line.get_ydata(), expected[name])
+
+
+@pytest.mark.filterwarnings("error")
+def test_group_without_curves_is_an_empty_plot():
+    figure = plotting.panels({"first": {"loss": [2.0, 1.0]}, "not yet trained": {}})
+    assert [len(axes.get_lines()) for axes in figure.axes] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.curves({}), r"`curves.series` must hold at least one curve. Received: \{\}"),
+        (lambda: plotting.curves([1.0, 2.0]), r"or the return value of model.fit. Received: \[1.0, 2.0\]"),
+        (lambda: plotting.panels({}), r"at least one group of curves. Received: \{\}"),
+        (lambda: plotting.panels({"a": [1.0]}), r"`panels.groups\['a'\]` must .* Received: \[1.0\]"),
+        (lambda: plotting.curves(keras.callbacks.History()), r"at least one curve. Received: \{\}"),
+        (lambda: plotting.images_and_graphs({}, [panel("a")]), r"Received: 0 rows, 1 panels"),
+        (lambda: plotting.images_and_graphs({"a": np.ones((1, 2, 2))}, []), r"Received: 1 rows, 0 panels"),
+        (lambda: plotting.graphs([]), r"at least one panel. Received: \[\]"),
+    ],
+)
+def test_nothing_to_draw_is_refused(draw, message):
+    with pytest.raises(InputError, match=message):
+        draw()
+    assert plt.get_fignums() == []

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tf_kit import plotting
+from tf_kit.errors import InputError
 from tf_kit.runs import files
 
 
@@ -19,6 +20,32 @@ def test_saved_figure_is_whole_and_closed(tmp_path):
     assert [each.name for each in path.parent.iterdir()] == ["loss.png"]
     assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.5, "an empty figure"
     assert not plt.fignum_exists(figure.number)
+
+
+def test_every_format_of_matplotlib_is_whole(tmp_path):
+    begins = {
+        "png": b"\x89PNG",
+        "PNG": b"\x89PNG",
+        "svg": b"<?xml",
+        "pdf": b"%PDF",
+        "eps": b"%!PS",
+        "jpg": b"\xff\xd8",
+    }
+    for ending, begin in begins.items():
+        path = plotting.save(plotting.curves({"loss": [3.0, 2.0]}), tmp_path / f"loss.{ending}")
+        assert path.read_bytes().startswith(begin), ending
+    assert {path.suffix[1:] for path in tmp_path.iterdir()} == set(begins)
+
+
+@pytest.mark.parametrize("name", ["loss", "loss.csv", "loss.png.gz", ".png"])
+def test_other_endings_are_refused(tmp_path, name):
+    figure = plotting.curves({"loss": [3.0, 2.0]})
+    with pytest.raises(
+        InputError, match=rf"end in one of .*\.pdf, .*\.png, .*{name}\. Use \.png, \.pdf or \.svg"
+    ):
+        plotting.save(figure, tmp_path / "figures" / name)
+    assert list(tmp_path.iterdir()) == []
+    plt.close("all")
 
 
 def started(path):

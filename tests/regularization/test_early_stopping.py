@@ -173,6 +173,35 @@ def test_retrains_for_the_best_number_of_epochs_or_updates(count_by):
     )  # it has seen them now
 
 
+@pytest.mark.parametrize("together", [1, 2, 3, 10])
+def test_repeats_the_number_of_updates_whatever_runs_together(together):
+    """First run: 3 epochs of 5 updates. An epoch of the second run has 8 updates and ends with a shorter execution."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 20)).astype("float32")
+    train, val = (x[:50], x[:50, :1]), (x[50:], x[50:, :1])
+
+    def make():
+        model = make_model()
+        model.compile(keras.optimizers.SGD(1e-3), "mse", steps_per_execution=together)
+        return model
+
+    def retrained(epochs):
+        model, stopper = retrain_on_all(
+            make, train, val, patience=9, epochs=epochs, batch_size=10, count_by="updates"
+        )
+        return stopper.num_epochs, int(model.optimizer.iterations)
+
+    for epochs, in_last_epoch in ((2, 2), (3, 7), (8, 8)):  # of 10, 15 and 40 updates
+        if in_last_epoch == 8 or in_last_epoch % together == 0:
+            assert retrained(epochs) == (epochs, 5 * epochs)
+        else:
+            message = (
+                f"end after update {in_last_epoch} of 8 in an epoch. Received: steps_per_execution={together}"
+            )
+            with pytest.raises(ValueError, match=message):
+                retrained(epochs)
+
+
 def test_accepts_splits_with_x_and_y():
     from types import SimpleNamespace
 

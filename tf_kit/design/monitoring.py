@@ -101,17 +101,24 @@ class TrainingMonitor(keras.callbacks.Callback):
         self.csv = csv
         self.history = {}
         self._rows = []
-        self._probed = None  # model of the probe
+        self._probed: tuple[Any, ...] | None = None  # model and loss of the probe, and the variables of its gradients
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._rows, self._parts, self._before = [], {}, None
-        if self._probed is self.model:
-            return
+        self._rows, self._parts, self._before, self._ratios = [], {}, None, {}
         loss = self.model.loss if self.loss is None else self.loss
         if loss is None:
             refuse("TrainingMonitor.loss", "be given", "a model compiled without a loss", "Pass loss=…")
-        self._probe = GradientProbe(self.model, loss)
-        self._probed = self.model
+        if not self._can_probe(loss):
+            self._probe = GradientProbe(self.model, loss)
+            self._probed = (self.model, loss, self._probe.variables)
+
+    def _can_probe(self, loss):
+        """Return whether the probe of the last run, which was traced once, measures this run too."""
+        if self._probed is None:
+            return False
+        model, loss_before, variables = self._probed
+        same = list(map(id, variables)) == list(map(id, self._probe.variables))  # none was frozen since
+        return model is self.model and loss_before == loss and same
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._rows:
@@ -154,7 +161,7 @@ class TrainingMonitor(keras.callbacks.Callback):
     def _record(self, epoch, logs, ratios):
         cost, gradients = self._probe(self.x, self.y)  # builds the model if necessary
         self._find_parts()
-        by_variable = dict(zip(map(id, self.model.trainable_variables), gradients, strict=True))
+        by_variable = dict(zip(map(id, self._probe.variables), gradients, strict=True))
         row = {"epoch": epoch, "loss": logs.get("loss"), "val_loss": logs.get("val_loss")}
         for prefix in ("", "val_"):
             row[f"{prefix}error"] = _error(logs, prefix)
@@ -174,19 +181,22 @@ class TrainingMonitor(keras.callbacks.Callback):
 
 
 def _trainable_parts(model, prefix=""):
-    """Yield (name, variables) of each layer with trainable variables, also in nested models, shared layers once."""
-    named = set()
+    """Yield (name, variables) of each layer with trainable variables, also in nested models, shared layers once.
+
+    Variables of a layer that the model itself does not train, as a frozen `Classifier` its encoder, are left out.
+    """
+    left = {id(variable) for variable in model.trainable_variables}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             parts = list(_trainable_parts(layer, f"{prefix}{layer.name}/"))
         else:
             parts = [(prefix + layer.name, layer.trainable_variables)]
         for name, variables in parts:
-            own = [variable for variable in variables if id(variable) not in named]
-            named.update(map(id, own))
+            own = [variable for variable in variables if id(variable) in left]
+            left.difference_update(map(id, own))
             if own:
                 yield name, own
-    rest = [variable for variable in model.trainable_variables if id(variable) not in named]
+    rest = [variable for variable in model.trainable_variables if id(variable) in left]
     if rest:  # variables of the model itself, outside any layer
         yield (prefix + model.name, rest)
 
@@ -251,9 +261,9 @@ def diagnose(
     a `TrainingMonitor` is the most complete; the history of `fit` has no gradients and no loss before training,
     so the first epoch is taken as the start.
 
-    Let L_1, …, L_E be the training loss, V_e the validation loss, L_0 the loss on the probe batch before training
-    (without a monitor: L_1), and L̄, V̄ the medians over the last third of the epochs. The first rule that holds
-    names the problem:
+    Let L_1, …, L_E be the training loss, V the values of the validation loss (fewer than E with `validation_freq`),
+    L_0 the loss on the probe batch before training (without a monitor: L_1), and L̄, V̄ the medians over the last
+    third of the values. The first rule that holds names the problem:
 
         diverging     L is not finite, or L̄ > 1.05·L_0                   (1)
         saturated     L̄ > L_0/2 and ‖g_l‖ < ‖g_last‖/50 in a layer l     (2)
@@ -305,7 +315,7 @@ def diagnose(
     if len(losses) < _LEAST_EPOCHS:
         refuse("diagnose.history", f"hold at least {_LEAST_EPOCHS} epochs", f"{len(losses)}", "Train longer")
 
-    third = slice(-max(len(losses) // 3, 2), None)
+    third = _last_third(losses)
     end = float(np.median(losses[third]))
     best = float(losses.min())
     rises = np.maximum(np.diff(losses[len(losses) // 2 - 1 :]), 0)
@@ -331,15 +341,9 @@ def diagnose(
         return found("saturated", f"{fall}, and no longer falls")
     if stuck:  # (6)
         return found("too slow", f"{fall}, falling by {max(pace, 0):.2g} per epoch")
-    validation = history.get("val_loss", np.array([]))[-len(losses) :]
-    if len(validation) == len(losses) and np.isfinite(validation).all():  # (7)
-        held_out, lowest = float(np.median(validation[third])), float(validation.min())
-        if held_out - end > 0.15 * start:
-            return found("overfitting", f"validation loss {held_out:.3g} against training loss {end:.3g}")
-        if held_out - lowest > 0.05 * start:
-            epoch = int(validation.argmin()) + 1
-            turned = f"validation loss rose from {lowest:.3g} after epoch {epoch} to {held_out:.3g}"
-            return found("overfitting", turned)
+    overfit = _overfitting(history.get("val_loss", np.array([])), len(losses), start, end)
+    if overfit:  # (7)
+        return found("overfitting", overfit)
     return found("healthy", fall)  # (8)
 
 
@@ -364,6 +368,27 @@ def _record_of(history):
             "diagnose.history", 'be a dictionary with "loss"', received, "Pass the return value of model.fit"
         )
     return {name: np.asarray(values, "float64") for name, values in history.items()}
+
+
+def _last_third(values):
+    return slice(-max(len(values) // 3, 1), None)
+
+
+def _overfitting(validation, epochs, start, end):
+    """Return a sentence on a validation loss that is high or rises again, or None."""
+    validation = validation[-epochs:]  # without a monitor's value before training
+    count_of = "epoch" if len(validation) == epochs else "validation"
+    places = np.flatnonzero(~np.isnan(validation))  # a monitor records NaN where no validation was run
+    validation = validation[places]
+    if not len(validation):
+        return None
+    held_out, lowest = float(np.median(validation[_last_third(validation)])), float(validation.min())
+    if held_out - end > 0.15 * start:
+        return f"validation loss {held_out:.3g} against training loss {end:.3g}"
+    if held_out - lowest > 0.05 * start:
+        when = f"{count_of} {places[validation.argmin()] + 1}"
+        return f"validation loss rose from {lowest:.3g} after {when} to {held_out:.3g}"
+    return None
 
 
 def _starved_layer(history, third):

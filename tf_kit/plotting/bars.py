@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_kit.checks import refuse
 from tf_kit.plotting.style import COLORS, STYLE
 from tf_kit.typing import ArrayLike
 
@@ -25,8 +26,11 @@ def bars(
 
     Returns:
         The figure.
+
+    Raises:
+        InputError: there is no measure, a measure has other rows than the first, or a row has no value.
     """
-    names = list(next(iter(measures.values())))
+    names = _rows_of(measures)
     rows = np.arange(len(names))
     with plt.rc_context({**STYLE, "font.size": 15}):
         size = (width * len(measures) + 1.2, 0.62 * len(names) + 1.7)
@@ -52,3 +56,17 @@ def bars(
         if title:
             figure.suptitle(title)
     return figure
+
+
+def _rows_of(measures):
+    """Return the names of the rows, which every measure must have."""
+    first = list(next(iter(measures.values()), ()))
+    if not first:
+        refuse("bars.measures", "hold at least one measure with at least one row", f"{measures}")
+    for label, values in measures.items():
+        if set(values) != set(first):
+            refuse("bars.measures", f"have the rows {first} in each measure", f"{label}: {list(values)}")
+        for name, seeds in values.items():
+            if not np.size(seeds):
+                refuse("bars.measures", "have at least one value in each row", f"{label}, {name}: {seeds}")
+    return first

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_kit.checks import refuse
 from tf_kit.plotting.lines import draw_lines
 from tf_kit.plotting.style import STYLE
 from tf_kit.typing import ArrayLike
@@ -33,8 +34,15 @@ def tiles(
 
     Returns:
         The figure.
+
+    Raises:
+        InputError: `images` has another shape, or there is no image.
     """
     images = np.asarray(images, "float32")
+    if images.ndim not in (3, 4) or not images.size or images.shape[3:] not in ((), (1,), (3,), (4,)):
+        remedy = "Use images.reshape(-1, h, w) for flat rows, images[None] for a single image"
+        rule = "be at least one image, (n, h, w) or (n, h, w, c) with c = 1, 3 or 4"
+        refuse("tiles.images", rule, f"shape {images.shape}", remedy)
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
     height, width = images.shape[1:3]
@@ -102,7 +110,13 @@ def images_and_graphs(
 
     Returns:
         The figure.
+
+    Raises:
+        InputError: there is no row or no panel.
     """
+    if not rows or not panels:
+        received = f"{len(rows)} rows, {len(panels)} panels"
+        refuse("images_and_graphs", "get at least one row of images and one panel", received)
     order = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
     with plt.rc_context({**STYLE, "font.size": 15}):
         figure = plt.figure(figsize=(width * (len(panels) + 1), 4.6), layout="constrained")

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from tf_kit.checks import refuse
 from tf_kit.plotting.network import draw_network
 from tf_kit.plotting.style import COLORS, MARKERS, STYLE
 from tf_kit.typing import ArrayLike
@@ -21,7 +22,7 @@ GAPS = ("-", "--", "-.", ":")
 
 
 def curves(
-    series: Mapping[str, ArrayLike | tuple[ArrayLike, ArrayLike]],
+    series: Mapping[str, ArrayLike | tuple[ArrayLike, ArrayLike]] | Any,
     x_label: str = "epoch",
     y_label: str = "",
     title: str = "",
@@ -30,17 +31,23 @@ def curves(
     """Draw lines over epochs.
 
     Args:
-        series: name → values (n,), or name → (x, values).
+        series: name → values (n,), or name → (x, values); or the return value of `fit`, or a `TrainingMonitor`.
         x_label, y_label, title: text of the axes and the figure.
         log_y: whether the vertical axis is logarithmic. Defaults to False.
 
     Returns:
         The figure.
+
+    Raises:
+        InputError: `series` is anything else, or is empty.
     """
+    series = _series_of("curves.series", series)
+    if not series:
+        refuse("curves.series", "hold at least one curve", f"{series}")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
         for i, (name, values) in enumerate(series.items()):
-            x, values = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
+            x, values = _points(values)
             few = MARKERS[i % len(MARKERS)] if len(values) <= 40 else None
             axes.plot(x, values, label=name, color=COLORS[i % len(COLORS)], marker=few, markersize=5)
         axes.set(xlabel=x_label, ylabel=y_label, title=title)
@@ -52,17 +59,40 @@ def curves(
         return figure
 
 
-def panels(groups: Mapping[str, Mapping[str, ArrayLike]], x_label: str = "epoch", title: str = "") -> Figure:
+def _series_of(subject, series):
+    """Return curves as a dictionary, also those of a callback that records, which need not be imported for it."""
+    record = series if isinstance(series, Mapping) else getattr(series, "history", None)
+    if not isinstance(record, Mapping):
+        rule = "be a dictionary of names and their values, or the return value of model.fit"
+        refuse(subject, rule, f"{series!r}")
+    if record is series or "epoch" not in record:
+        return record
+    return {name: (record["epoch"], values) for name, values in record.items() if name != "epoch"}
+
+
+def _points(values):
+    return values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
+
+
+def panels(
+    groups: Mapping[str, Mapping[str, ArrayLike] | Any], x_label: str = "epoch", title: str = ""
+) -> Figure:
     """Draw one small plot for each group of curves, three in a row.
 
     Args:
-        groups: title of the plot → {name → values (n,)}.
+        groups: title of the plot → curves, given as for `curves`.
         x_label: text of all horizontal axes.
         title: text above the figure.
 
     Returns:
         The figure.
+
+    Raises:
+        InputError: there is no group, or a group is anything else. A group without curves is an empty plot.
     """
+    if not groups:
+        refuse("panels.groups", "hold at least one group of curves", f"{groups}")
+    groups = {name: _series_of(f"panels.groups[{name!r}]", series) for name, series in groups.items()}
     with plt.rc_context({**STYLE, "font.size": 11}):
         columns = min(len(groups), 3)
         rows = math.ceil(len(groups) / columns)
@@ -73,10 +103,11 @@ def panels(groups: Mapping[str, Mapping[str, ArrayLike]], x_label: str = "epoch"
             axes.set_visible(False)
         for axes, (name, series) in zip(grid.flat, groups.items(), strict=False):
             for i, (label, values) in enumerate(series.items()):
-                axes.plot(np.arange(1, len(values) + 1), values, label=label, color=COLORS[i % len(COLORS)])
+                axes.plot(*_points(values), label=label, color=COLORS[i % len(COLORS)])
             axes.set(xlabel=x_label, title=name)
             axes.locator_params(axis="x", integer=True)
-            axes.legend(fontsize=10)
+            if series:
+                axes.legend(fontsize=10)
         figure.suptitle(title)
         return figure
 
@@ -104,7 +135,12 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
 
     Returns:
         The figure.
+
+    Raises:
+        InputError: there is no panel.
     """
+    if not panels:
+        refuse("graphs.panels", "hold at least one panel", f"{panels}")
     columns = min(columns or len(panels), len(panels))
     rows = math.ceil(len(panels) / columns)
     lined = [panel for panel in panels if "network" not in panel]

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tf_kit.plotting.style import STYLE
+from tf_kit.plotting.words import literal
 from tf_kit.typing import ArrayLike
 
 WITH_NUMBERS = 20  # classes up to which each cell shows its number
@@ -39,8 +40,9 @@ def confusion(counts: ArrayLike, class_names: Sequence[str], title: str = "") ->
         figure, axes = plt.subplots(figsize=(side + margin + 1.0, side + margin), layout="constrained")
         drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         axes.set(xlabel="predicted class", ylabel="true class", title=title)
-        axes.set_xticks(range(k), names, rotation=90, fontsize=size)
-        axes.set_yticks(range(k), names, fontsize=size)
+        drawn_names = [literal(name) for name in names]
+        axes.set_xticks(range(k), drawn_names, rotation=90, fontsize=size)
+        axes.set_yticks(range(k), drawn_names, fontsize=size)
         axes.tick_params(length=0)
         figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.8)
         if k <= WITH_NUMBERS:

@@ -18,6 +18,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image  # a dependency of matplotlib, which writes its PNG files with it
 
+from tf_kit.checks import refuse
+
 if "inline" in os.environ.get("MPLBACKEND", ""):
     # A notebook's backend turns interactive mode on when it is loaded. If it is loaded inside an `rc_context`, the end
     # of the context turns it off again, and only the first figure is shown.
@@ -49,26 +51,36 @@ def show(figure: Figure) -> bool:
 
 
 def save(figure: Figure, path: str | Path, close: bool = True) -> Path:
-    """Write a figure as a PNG file, which appears only once it is complete.
+    """Write a figure as a file, which appears only once it is complete.
 
-    A figure without color photographs is stored with a palette of 256 colors, in a third of the size.
+    A PNG file of a figure without color photographs has a palette of 256 colors and a third of the size.
 
     Args:
         figure: the figure.
-        path: path of the file; missing folders are made.
+        path: path of the file, whose ending gives the format: ".png", ".pdf", ".svg" or any other that matplotlib
+            writes; missing folders are made.
         close: whether to close the figure. Defaults to True.
 
     Returns:
         The path.
+
+    Raises:
+        InputError: matplotlib does not write files with this ending.
     """
     path = Path(path)
+    formats = [f".{name}" for name in sorted(figure.canvas.get_supported_filetypes())]
+    if path.suffix.lower() not in formats:
+        refuse(
+            "plotting.save.path", f"end in one of {', '.join(formats)}", f"{path}", "Use .png, .pdf or .svg"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Each process has a name, and `tf_kit.runs.files.remove_unfinished` knows the ending.
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
     try:
         figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
         arrays = [image.get_array() for axes in figure.axes for image in axes.images]
-        if not any(array is not None and array.ndim == 3 for array in arrays):
+        photographs = any(array is not None and array.ndim == 3 for array in arrays)
+        if path.suffix.lower() == ".png" and not photographs:
             with Image.open(unfinished) as drawn:
                 drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(unfinished, optimize=True)
         unfinished.replace(path)

@@ -156,7 +156,8 @@ def retrain_on_all(
         (model, stopper): the model trained on all data, and the `EarlyStopping` of the first run.
 
     Raises:
-        ValueError: the monitored value was not finite in any epoch of the first run.
+        ValueError: the monitored value was not finite in any epoch of the first run, or the second run cannot stop
+            at the number of updates, because `steps_per_execution` updates run together.
 
     Example:
         >>> def make_model():
@@ -193,7 +194,8 @@ def retrain_on_all(
     model = make_model()
     num_epochs = stopper.best_epoch + 1
     num_updates = num_epochs * math.ceil(len(x) / batch_size)
-    limit = [_StopAfter(num_updates)] if count_by == "updates" else []
+    updates_per_epoch = math.ceil((len(x) + len(x_val)) / batch_size)
+    limit = [_StopAfter(num_updates, updates_per_epoch)] if count_by == "updates" else []
     model.fit(
         np.concatenate([x, x_val]),
         np.concatenate([y, y_val]),
@@ -251,16 +253,32 @@ def equivalent_l2(eigenvalues: ArrayLike, learning_rate: float, num_steps: int) 
 
 
 class _StopAfter(keras.callbacks.Callback):
-    """Callback that stops training after a number of updates."""
+    """Callback that stops training after a number of updates.
 
-    def __init__(self, num_updates):
+    Keras calls it once per execution of `steps_per_execution` updates; the last one of an epoch may be shorter.
+    """
+
+    def __init__(self, num_updates, updates_per_epoch):
         super().__init__()
         self.num_updates = num_updates
+        self.updates_per_epoch = updates_per_epoch
+        self._in_earlier_epochs = 0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        together = getattr(self.model, "steps_per_execution", 1)
+        left = (self.num_updates - 1) % self.updates_per_epoch + 1  # for the last epoch
+        if left % together and left < self.updates_per_epoch:
+            received = f"steps_per_execution={together}"
+            rule = f"be compiled for executions that end after update {left} of {self.updates_per_epoch} in an epoch"
+            remedy = "Compile with steps_per_execution=1, or use count_by='epochs'"
+            refuse("retrain_on_all.make_model", rule, received, remedy)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self.num_updates -= 1
-        if self.num_updates <= 0:
+        in_epoch = min(batch + 1, self.updates_per_epoch)
+        if self._in_earlier_epochs + in_epoch >= self.num_updates:
             self.model.stop_training = True
+        if in_epoch == self.updates_per_epoch:
+            self._in_earlier_epochs += in_epoch
 
 
 def _pair(name, split):
