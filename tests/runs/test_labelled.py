@@ -1,4 +1,7 @@
-"""Tests of fine-tuning and probing on images that are read from disk as they are needed."""
+"""Tests of labelled images: read from disk as they are needed, left out, and not known to be new."""
+
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -43,6 +46,55 @@ def test_stream_gives_the_results_of_arrays(kind, run, tmp_path, monkeypatch):
     assert streamed == held
     confusion = np.array(held["test_by_class"]["confusion"])
     assert held["error"]["test"] == pytest.approx(100 * (1 - confusion.trace() / confusion.sum()), abs=1e-3)
+
+
+@pytest.fixture
+def others(run, tmp_path):
+    """A folder of images like those of the pretraining."""
+    folder = shutil.copytree(run.parent / "images", tmp_path / "others")
+    for file in folder.rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(file)) + 7).save(file)
+    return folder
+
+
+def prepared(run, **given):
+    """Examples for the run, without training on them."""
+    options = json.loads((run / "config.json").read_text())["options"]
+    return labelled.labelled_examples("finetune_run", run, (8, 8, 1), options, **given)
+
+
+@pytest.mark.parametrize("source", ["subfolders", "labels_file", "own"])
+def test_files_that_are_left_out_are_named(source, run, others, tmp_path):
+    """Of another folder next to what was found, of that of the pretraining alone."""
+    given = {"name": str(others)}
+    if source == "labels_file":
+        rows = [f"{file.name},{file.parent.name}" for file in sorted(others.rglob("*.png"))]
+        given["labels_file"] = tmp_path / "labels.csv"
+        given["labels_file"].write_text("\n".join(["file,label", *rows, "gone.png,above"]))
+    if source == "own":
+        others, given = run.parent / "images", {}
+    (others / "above" / "film.mp4").write_bytes(b"")
+    (note,) = prepared(run, **given).notes
+    (others / "above" / "film.mp4").unlink()
+    found = "" if source == "own" else "60 images in 2 classes, 8×8 grey; "
+    missing = "; 1 row of labels.csv without an image: gone.png" if source == "labels_file" else ""
+    assert note == f"{others}: {found}1 file passed over: 1 .mp4{missing}"
+
+
+def test_it_is_recorded_that_images_of_the_pretraining_may_be_tested_on(run, others, tmp_path, capsys):
+    folder = run.parent / "images"
+    folder.rename(folder.with_name("moved"))
+    try:
+        results = classification.probe_run(run, epochs=1, data=str(others), out=tmp_path / "probe")
+    finally:
+        folder.with_name("moved").rename(folder)
+    line = (
+        f"{folder}, the folder of the pretraining, is no longer there, so whether test images were seen in "
+    )
+    assert results["unchecked"] == f"{line}pretraining is not known"
+    assert results["unchecked"] in capsys.readouterr().err
+    again = classification.probe_run(run, epochs=1, data=str(others), out=tmp_path / "again")
+    assert "unchecked" not in again
 
 
 def test_images_of_another_size_are_refused_with_the_size_to_pretrain_with():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 from PIL import Image
+from runs import drawn
 from tensorboard.plugins.projector import ProjectorConfig
 
 from tf_kit.errors import InputError
@@ -44,6 +45,15 @@ def test_projector_reads_what_was_written(found, tmp_path):
     in_order = [sheet[6 * (i // 3) + 2, 10 * (i % 3) + 4] for i in range(7)]  # row by row
     assert in_order == [30 * i for i in range(7)]
     assert {each.name for each in folder.glob("*.png")} == {"map.png", "neighbors.png", "sprite.png"}
+
+
+def test_legend_has_the_name_of_every_folder_as_it_is(found, tmp_path, monkeypatch):
+    words, k = drawn.drawn_words(monkeypatch), len(drawn.NAMES)
+    files = tuple(f"{name}/0.png" for name in drawn.NAMES)
+    maps.draw_map(Embeddings(files, found.x[:k], paths=found.paths[:k], shape=found.shape), tmp_path / "map")
+    assert [each for each in words if "embeddings" not in each and "pictures" not in each] == sorted(
+        drawn.NAMES
+    )
 
 
 def test_positions_of_pca_keep_the_distances_of_vectors_in_a_plane():

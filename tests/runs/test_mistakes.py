@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from runs import drawn
 
 from tf_kit.plotting.matrix import confusion
 from tf_kit.runs.confusion import by_class
@@ -40,6 +41,20 @@ def test_figures_show_the_most_wrong_images(tmp_path):
     draw_mistakes(tmp_path, z, y, images, by_class(z, y, NAMES))
     assert shown == [1, 2]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["confusion.png", "most_wrong.png"]
+
+
+def test_names_of_classes_are_drawn_as_they_are(tmp_path, monkeypatch):
+    """In the confusion matrix as rows and columns, and below the images, where two names are in one text."""
+    words, k = drawn.drawn_words(monkeypatch), len(drawn.NAMES)
+    z, y = np.roll(np.eye(k), 1, axis=0), np.arange(k)  # every image is taken for the class before
+    draw_mistakes(
+        tmp_path, z, y, lambda places: np.zeros((len(places), 4, 4, 1)), by_class(z, y, drawn.NAMES)
+    )
+    for name in drawn.NAMES:
+        assert words.count(name) == 2
+        assert words.count(f"true: {name}") == 1
+        assert sum(each.startswith(f"{name}: ") for each in words) == 1
+    assert not [each for each in words if each.startswith("mathematics")]
 
 
 def test_nothing_wrong_draws_no_images(tmp_path):

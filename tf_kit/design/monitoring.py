@@ -101,7 +101,9 @@ class TrainingMonitor(keras.callbacks.Callback):
         self.csv = csv
         self.history = {}
         self._rows = []
-        self._probed: tuple[Any, ...] | None = None  # model and loss of the probe, and the variables of its gradients
+        self._probed: tuple[Any, ...] | None = (
+            None  # model and loss of the probe, and the variables of its gradients
+        )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._rows, self._parts, self._before, self._ratios = [], {}, None, {}

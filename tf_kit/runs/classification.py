@@ -24,7 +24,7 @@ from tf_kit.runs.inputs import input_shape_of, write_inputs
 from tf_kit.runs.labelled import labelled_examples
 from tf_kit.runs.mistakes import draw_mistakes
 from tf_kit.runs.precision import choose
-from tf_kit.runs.run import Run
+from tf_kit.runs.run import Run, plain
 from tf_kit.runs.saved import load_model
 from tf_kit.runs.watching import usual_neighbors
 from tf_kit.training import workers
@@ -39,7 +39,7 @@ def finetune_run(
     learning_rate: float = 0.001,
     *,
     labels: int | float | None = None,
-    data: str | None = None,
+    data: str | Path | None = None,
     data_dir: str | Path | None = None,
     labels_file: str | Path | None = None,
     test_on_seen: bool = False,
@@ -109,7 +109,7 @@ def probe_run(
     k: int | None = None,
     *,
     labels: int | float | None = None,
-    data: str | None = None,
+    data: str | Path | None = None,
     data_dir: str | Path | None = None,
     labels_file: str | Path | None = None,
     test_on_seen: bool = False,
@@ -170,6 +170,8 @@ def _classify(
     callbacks,
 ):
     function = f"{kind}_run"
+    training, k, labels, seed = plain((training, k, labels, seed))
+    data, data_dir, labels_file = plain((data, data_dir, labels_file))
     for name in ("epochs", "batch_size"):
         count(f"{function}.{name}", training[name])
     number(f"{function}.learning_rate", training["learning_rate"], above=0)
@@ -213,7 +215,10 @@ def _classify(
     results = report.finished(run)
     if results:
         return results
-    place = {"run": str(Path(folder).resolve()), "data_dir": data_dir and str(data_dir)}
+    place = {
+        "run": str(Path(folder).resolve()),
+        "data_dir": data_dir and str(Path(data_dir).expanduser().resolve()),
+    }
     config_file.write_config(run.folder, {"command": kind, **place, **chosen})
     for stage, epoch in collapsed_in.items():
         line = f"the embeddings collapsed in epoch {epoch} of its {stage}, so this will gain little"
@@ -262,11 +267,13 @@ def _trained_and_tested(kind, run, encoder, labelled, chosen):
     results["test_by_class"] = by_class(z, test.y, test.class_names)
     if labelled.seen:
         results["test_seen_in_pretraining"] = labelled.seen
+    if labelled.unchecked:
+        results["unchecked"] = labelled.unchecked
+    save_model(classifier, run.folder / "classifier.keras")
+    write_inputs(run.folder, classifier, train.class_names)
     run.draw()
     if kind == "finetune":
         draw_mistakes(run.folder / "figures", z, test.y, test.images, results["test_by_class"])
-    save_model(classifier, run.folder / "classifier.keras")
-    write_inputs(run.folder, classifier, train.class_names)
     return report.finish(run, results)
 
 
@@ -309,7 +316,7 @@ def folder_within(
     kind: str,
     labels: int | float | None = None,
     seed: int = 0,
-    data: str | None = None,
+    data: str | Path | None = None,
 ) -> Path:
     """Return the default folder of a fine-tuning or probe, within the run folder of its pretraining.
 

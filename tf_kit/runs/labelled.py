@@ -107,6 +107,7 @@ class Labelled:
         train, val, test: the examples.
         notes: what was left out, each in one line.
         seen: number of test images that the pretraining has seen, without their labels.
+        unchecked: why it is not known which test images the pretraining has seen; "" if it is known.
         contents: fingerprint of the examples: of a folder only its images that are used, so it may grow.
     """
 
@@ -115,6 +116,7 @@ class Labelled:
     test: Examples
     notes: tuple[str, ...] = ()
     seen: int = 0
+    unchecked: str = ""
     contents: Fingerprint | None = None
 
 
@@ -157,7 +159,8 @@ def labelled_examples(
     if name is None and labels_file is None:
         labelled = _without_overlap(subject, _own_examples(function, run_folder, pretrained, own, is_folder))
         return dataclasses.replace(labelled, contents=_contents(labelled, place, own.get("data_dir")))
-    seen, notes = _seen(run_folder, pretrained, own)
+    unchecked = _unchecked(pretrained)
+    seen, notes = (set(), [unchecked]) if unchecked else _seen(run_folder, pretrained, own)
     if not is_folder:
         labelled = _of_set(subject, place, shape, data_dir or own.get("data_dir"))
         labelled = _without_overlap(subject, labelled)
@@ -174,7 +177,8 @@ def labelled_examples(
             typed_remedy="`--test-on-seen` tests on them all the same, and records it",
         )
     contents = _contents(labelled, place, data_dir or own.get("data_dir"))
-    return dataclasses.replace(labelled, seen=sum(hit), notes=(*notes, *labelled.notes), contents=contents)
+    notes = (*notes, *labelled.notes)
+    return dataclasses.replace(labelled, seen=sum(hit), notes=notes, contents=contents, unchecked=unchecked)
 
 
 def _contents(labelled, place, data_dir):
@@ -203,6 +207,7 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
         return Labelled(*(Examples(each.y, each.class_names, each.x) for each in splits), notes=notes)
     how = {each: own[each] for each in own if each != "data_dir"}
     found = folder.scan(pretrained["data"], **how, needs_labels=False)  # new images are not used
+    left_out = (f"{clean(found.path)}: {found.warning}",) if found.warning else ()
     parts = None
     if recorded is None:
         files = pretrained.get("files")
@@ -219,7 +224,7 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
         training_data.refuse_without_labels(f"{function}.data", pretrained["data"])
     folder.check_classes(found)
     parts = folder.parts(found, 0) if parts is None else parts
-    return dataclasses.replace(_examples(found, parts), notes=notes)
+    return dataclasses.replace(_examples(found, parts), notes=(*left_out, *notes))
 
 
 def _refuse_changed(function, recorded, now):
@@ -302,14 +307,23 @@ def _names(part, places):
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def _unchecked(pretrained):
+    """Describe why it is not known which images the pretraining was fitted on; "" if they are still there."""
+    place = pretrained["data"]
+    if pretrained.get("files") is None or Path(place).is_dir():
+        return ""
+    return (
+        f"{clean(place)}, the folder of the pretraining, is no longer there, so whether test images were seen in "
+        "pretraining is not known"
+    )
+
+
 def _seen(run_folder, pretrained, own):
-    """Fingerprints of the images that the pretraining was fitted on, and notes; empty if they are no longer there.
+    """Fingerprints of the images that the pretraining was fitted on, and notes.
 
     Of a folder that has changed in other ways than by growth, all images count as seen.
     """
     place, files = pretrained["data"], pretrained.get("files")
-    if files is not None and not Path(place).is_dir():
-        return set(), []
     now = training_data.training_data(place, **own)
     seen = set(fingerprints(now.stream(0, 1, seed=0) if now.stream else now.x))
     recorded = recorded_data.read(run_folder)
@@ -368,7 +382,8 @@ def _other_folder(function, place, shape, labels_file, seen):
         0,
         seen=np.array([each in seen for each in prints], bool),
     )
-    labelled = _examples(found, parts)
+    notes = (f"{clean(place)}: {found.summary}",)
+    labelled = dataclasses.replace(_examples(found, parts), notes=notes)
     return _without_overlap(f"{function}.data", labelled) if found.part is not None else labelled
 
 

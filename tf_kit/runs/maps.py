@@ -14,6 +14,7 @@ from tf_kit import plotting
 from tf_kit.checks import refuse
 from tf_kit.data.given import read_in_chunks
 from tf_kit.plotting.style import STYLE
+from tf_kit.plotting.words import literal
 from tf_kit.runs.embedding import Embeddings
 from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import replacing
@@ -132,16 +133,27 @@ def _map(places, small, groups, how):
         figure, axes = plt.subplots(figsize=(9, 8), layout="constrained")
         if 1 < len(names) <= 20:
             colors, of = plt.get_cmap("tab20")(np.arange(20)), np.array(groups)
-            for i, name in enumerate(names):
-                own = places[of == name]
-                axes.scatter(*own.T, s=10, color=colors[(2 * i) % 20 + i // 10], label=name)
-            axes.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=2, fontsize=10)
+            dots = [
+                axes.scatter(*places[of == name].T, s=10, color=colors[(2 * i) % 20 + i // 10])
+                for i, name in enumerate(names)
+            ]
+            _write_legend(axes, dots, names)
         else:
             axes.scatter(*places.T, s=4, color="0.75")
             _place_pictures(axes, places, small)
         axes.set(xticks=[], yticks=[])
         axes.set_title(how, fontsize=11)
         return figure
+
+
+def _write_legend(axes, dots, names):
+    """Name the folder of each group of dots, also one whose name begins with `_`."""
+    legend = axes.legend(
+        dots, [""] * len(names), loc="upper left", bbox_to_anchor=(1, 1), markerscale=2, fontsize=10
+    )
+    # Set afterwards, because Matplotlib before 3.10 leaves out an entry whose label begins with "_".
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(literal(name))
 
 
 def _place_pictures(axes, places, small):

@@ -12,6 +12,7 @@ import numpy as np
 from tf_kit import plotting
 from tf_kit.plotting.matrix import confusion, shortened
 from tf_kit.plotting.style import STYLE
+from tf_kit.plotting.words import literal
 from tf_kit.runs.figures import save_figure
 from tf_kit.runs.prediction import softmax
 from tf_kit.typing import ArrayLike
@@ -74,7 +75,7 @@ def _pictures(x: np.ndarray, p: np.ndarray, y: np.ndarray, names: Sequence[str])
             shown = image[..., 0] if image.shape[-1] == 1 else image
             place = (left, left + 1, top + height, top)
             axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=place)
-            true_name, name = (shortened(names[k], 20) for k in (int(true), int(shares.argmax())))
+            true_name, name = (literal(shortened(names[k], 20)) for k in (int(true), int(shares.argmax())))
             words = f"true: {true_name}\n{name}: {100 * shares.max():.1f} %"
             axes.text(left + 0.5, top + height + 0.02, words, ha="center", va="top", fontsize=9)
         axes.set(xlim=(0, step[0] * columns - 0.06), ylim=(step[1] * rows, 0), aspect="equal")

@@ -28,7 +28,7 @@ from tf_kit.runs.files import save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.precision import choose
 from tf_kit.runs.recorded_division import record_division
-from tf_kit.runs.run import Run
+from tf_kit.runs.run import Run, plain
 from tf_kit.runs.text import pretrain_text
 from tf_kit.runs.training_data import TrainingData, training_data
 from tf_kit.runs.watching import LABELLED, VALIDATION, Watch, epochs_between
@@ -52,7 +52,7 @@ class _Chosen:
 @naming_the_damaged()
 def pretrain(
     method: str,
-    name: str = "digits",
+    name: str | Path = "digits",
     out: str | Path | None = None,
     resume: bool = False,
     labels: int | float | None = None,
@@ -97,6 +97,8 @@ def pretrain(
     Raises:
         InputError: an option does not belong to the method, a value is out of range, or the data cannot be used.
     """
+    name, labels, seed, options = plain((name, labels, seed, options))
+    image_size, data_dir, labels_file = plain((image_size, data_dir, labels_file))
     count("pretrain.seed", seed, at_least=0)
     kind = find(method)
     reading = {"image_size": image_size, "color": color, "unlabeled": unlabeled, "labels_file": labels_file}
@@ -104,7 +106,7 @@ def pretrain(
     if kind.reads_text:
         return pretrain_text(
             method,
-            name,
+            str(name),
             out,
             resume,
             chosen.length,
@@ -153,7 +155,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
         "command": "pretrain",
         "method": method,
         "data": name if train.image_size is None else str(Path(name).expanduser().resolve()),
-        "data_dir": data_dir and str(data_dir),
+        "data_dir": data_dir and str(Path(data_dir).expanduser().resolve()),
         "image_size": train.image_size or reading["image_size"],
         **train.reading(reading),
         "encoder": sizes,
@@ -213,7 +215,7 @@ def pretrain_into(
     seed: int,
     **training: Any,
 ) -> None:
-    """Train an encoder by a method in a run, draw the figures, and save it as `encoder.keras`.
+    """Train an encoder by a method in a run, save it as `encoder.keras`, and draw the figures.
 
     Args:
         run: the run.
@@ -229,10 +231,10 @@ def pretrain_into(
     n = train.num_examples
     x = train.stream or train.x
     trained = methods.train(method, encoder, x, train.y, fit=fit, seed=seed, num_examples=n, **training)
+    save_model(encoder, run.folder / "encoder.keras")
     shape = train.shown.shape[1:]
     run.draw(encoder if draws_filters else None, shape)
     draw_results(run.folder / "figures", trained, train.shown)
-    save_model(encoder, run.folder / "encoder.keras")
 
 
 def _chosen(method, options, reading, labels):

@@ -15,8 +15,10 @@ it needs to continue, and its own output is discarded.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
 import re
 import shutil
 import weakref
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_kit.checks import choice, number, refuse
@@ -70,8 +73,8 @@ class Run:
     Args:
         folder: folder of the run, created if it does not exist. It must be new or empty, unless the run is resumed;
             None is refused.
-        options: everything that the results depend on, JSON values only. A run resumes only with the options that it
-            began with.
+        options: everything that the results depend on: JSON values, numbers of NumPy and paths. A run resumes only
+            with the options that it began with.
         resume: whether to continue the run in `folder`; if there is none, a new run starts. Defaults to False.
         progress: `Progress` to report to. Defaults to None, one bar per stage.
         checkpoint_seconds: time after which a checkpoint is written within an epoch, at least 0. Defaults to 60.
@@ -107,7 +110,9 @@ class Run:
         self.folder = Path(folder)
         self.progress = progress or Progress()
         self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
-        self._options, self._defaults = (json.loads(json.dumps(each)) for each in (options, defaults or {}))
+        self._options, self._defaults = (
+            json.loads(json.dumps(plain(each))) for each in (options, defaults or {})
+        )
         self.data = of_arrays("the arrays", data) if isinstance(data, Mapping) else data
         self._disown: Callable[[], Any] = lambda: None
         strategy = tf.distribute.get_strategy()
@@ -179,7 +184,8 @@ class Run:
         changed = "" if data is None or self.data is None else data.text(self.data)
         # The options that follow from the data differ with them.
         named = not changed or any(began.get(name) != self._options.get(name) for name in _NAMES_OF_DATA)
-        difference = agreement.first_difference(began, self._options) if named else None
+        sides = map(_with_whole_path, (began, self._options))
+        difference = agreement.first_difference(*sides) if named else None
         if not resume:
             self._refuse_taken(difference, changed)
         if difference:
@@ -362,6 +368,34 @@ class Run:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         self._disown()
         return read_json(self.folder / "results.json", "results.json")
+
+
+def plain(values: Any) -> Any:
+    """Return values with Python's numbers for those of NumPy, and strings for paths.
+
+    Args:
+        values: a value, or dictionaries, lists and tuples of values. Other objects remain as they are.
+
+    Example:
+        >>> plain({"seed": np.int64(1), "units": (np.int32(8), 8), "data": Path("flowers")})
+        {'seed': 1, 'units': (8, 8), 'data': 'flowers'}
+    """
+    if isinstance(values, Mapping):
+        return {name: plain(value) for name, value in values.items()}
+    if type(values) in (list, tuple):
+        return type(values)(map(plain, values))
+    if isinstance(values, os.PathLike):
+        return os.fspath(values)
+    return values.item() if isinstance(values, np.generic) else values
+
+
+def _with_whole_path(options):
+    """Make the folder of prepared sets absolute, which older versions recorded as it was typed."""
+    place = options.get("data_dir")
+    if place and isinstance(place, str):
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a name that no folder can have
+            return {**options, "data_dir": str(Path(place).expanduser().resolve())}
+    return options
 
 
 def _slug(stage):

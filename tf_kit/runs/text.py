@@ -72,7 +72,7 @@ def pretrain_text(
         "command": "pretrain",
         "method": method,
         "data": str(Path(name).expanduser().resolve()) if Path(name).expanduser().is_file() else name,
-        "data_dir": data_dir and str(data_dir),
+        "data_dir": data_dir and str(Path(data_dir).expanduser().resolve()),
         "length": length,
         "width": encoder.width,
         "depth": encoder.depth,
@@ -102,9 +102,9 @@ def pretrain_text(
             **training,
         )
     run.progress.close()
+    save_model(encoder, run.folder / "encoder.keras")
     run.draw()
     write_text(run.folder / "figures" / "filled_in.txt", fill_in(model, test) + "\n")
-    save_model(encoder, run.folder / "encoder.keras")
     history = run.history()["pretraining"]
     return report.finish(
         run,
