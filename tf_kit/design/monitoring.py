@@ -101,9 +101,8 @@ class TrainingMonitor(keras.callbacks.Callback):
         self.csv = csv
         self.history = {}
         self._rows = []
-        self._probed: tuple[Any, ...] | None = (
-            None  # model and loss of the probe, and the variables of its gradients
-        )
+        # Model and loss of the probe, and the variables of its gradients.
+        self._probed: tuple[Any, ...] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._rows, self._parts, self._before, self._ratios = [], {}, None, {}

@@ -72,7 +72,7 @@ class Cells:
         self._given = frozenset(cells if number else ())
         self._waiting = [cell for cell in reversed(cells) if cell in self._given]
         self._done: set[Hashable] = set()
-        self._changed, self._progress = threading.Condition(), progress
+        self._changed, self._progress, self._train = threading.Condition(), progress, train
         self._processes = [_start(jobs) for _ in range(number)]
         self._living = len(self._processes)
         begin = train, keras.config.floatx(), keras.config.dtype_policy().name  # Keras keeps them by thread
@@ -102,6 +102,11 @@ class Cells:
         with self._changed:
             self._changed.wait_for(lambda: cell in self._done or not self._living)
             return cell in self._done
+
+    def result(self, cell: Hashable) -> Any:
+        """Return what `train` returns for a cell: trained by a process, and only read here, or else trained here."""
+        counted = self.wait(cell)
+        return self._train(cell, Progress(None, quiet=True) if counted else self._progress)
 
     def _feed(self, process, begin):
         """Give a process one cell after another, and report what it sends, until there are no more or it fails."""

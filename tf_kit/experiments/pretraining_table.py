@@ -202,7 +202,8 @@ def run_table(
     Raises:
         InputError: an argument is out of range, the data cannot be used, or `out` holds another run.
     """
-    seeds, jobs = count("run_table.seeds", seeds), number_of_jobs("run_table.jobs", jobs)
+    seeds = count("run_table.seeds", seeds)
+    jobs = number_of_jobs("run_table.jobs", jobs)
     chosen = dict.fromkeys(systems or SYSTEMS)  # a system that is named twice counts once
     systems = [choice("run_table.systems", system, tuple(SYSTEMS)) for system in chosen]
     reading = given_reading(image_size, color, labels_file)
@@ -228,9 +229,7 @@ def run_table(
     open_ = [cell for cell in cells if not _folder(run.folder, cell).joinpath("results.json").exists()]
     with shared_traces(), Cells(jobs, train, open_, progress) as others:
         for system, seed in cells:
-            counted = others.wait((system, seed))
-            shown = Progress(None, quiet=True) if counted else progress
-            rows[system].append(train((system, seed), shown))
+            rows[system].append(others.result((system, seed)))
     progress.close()
 
     results = summarize(name, splits, rows, settings)

@@ -123,6 +123,7 @@ def survey(
     A student is known by name and number. Of several notebooks of a student, the one with the most exercises of the
     lab answered is taken, then the newest. A student who handed in something else gets a submission without a
     notebook, so that nobody is lost.
+
     Folders below the paths that the grader wrote, with record and manifest, are no student's.
 
     Args:

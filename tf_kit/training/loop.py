@@ -181,6 +181,9 @@ def is_due(epoch: int, validation_freq: int | list[int]) -> bool:
     )
 
 
+_RISING = ("accuracy", "val_accuracy")  # reported by trainers, better if larger
+
+
 def callback_list(
     model: keras.Model, given: Any, *, epochs: int, num_steps: int | None, verbose: Any, history: bool = True
 ) -> keras.callbacks.CallbackList:
@@ -190,10 +193,7 @@ def callback_list(
     for each in () if given is None else given if isinstance(given, (list, tuple)) else (given,):
         check_callback("callbacks", each)
         # Keras finds the direction of a measure among compiled metrics only, and refuses to guess that of another.
-        if getattr(each, "mode", "") == "auto" and getattr(each, "monitor", "") in (
-            "accuracy",
-            "val_accuracy",
-        ):
+        if getattr(each, "mode", "") == "auto" and getattr(each, "monitor", "") in _RISING:
             each.mode = "max"
     return keras.callbacks.CallbackList(
         given,

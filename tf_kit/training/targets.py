@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_kit.checks import refuse
 from tf_kit.training import arguments, inputs
-from tf_kit.training.inputs import is_array
+from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.typing import ArrayLike, Dataset
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def check_labels(trainer: Trainer, method: str, num_classes: int, x: Any, y: Any
     if isinstance(x, tf.data.Dataset):
         inputs.check_data_set(f"{method}.x", x, 1, "steps")
         subject = f"{type(trainer).__name__}.{method}.x (labels)"
-        y = inputs.first_examples(x, count=1024)[1]
+        y = first_examples(x, count=1024)[1]
     if y is None and (is_array(x) or isinstance(x, tf.data.Dataset)):
         refuse(subject, "hold the labels", "y=None")
     labels = np.asarray(y)

@@ -88,10 +88,8 @@ def run_label_efficiency(
     representations, arXiv:2002.05709, table 7; on choices with few validation labels Oliver, Odena, Raffel, Cubuk,
     Goodfellow, 2018, Realistic evaluation of deep semi-supervised learning algorithms, arXiv:1804.09170, section 4.6.
     """
-    seeds, jobs = (
-        count("run_label_efficiency.seeds", seeds),
-        number_of_jobs("run_label_efficiency.jobs", jobs),
-    )
+    seeds = count("run_label_efficiency.seeds", seeds)
+    jobs = number_of_jobs("run_label_efficiency.jobs", jobs)
     names = [
         choice("run_label_efficiency.methods", each, IMAGE_METHODS)
         for each in dict.fromkeys(methods or IMAGE_METHODS)  # a method that is named twice counts once
@@ -119,8 +117,7 @@ def run_label_efficiency(
     found: dict[str, dict[int, Any]] = {row: {} for row in rows}
     with Cells(jobs, measure, open_, progress) as others:
         for row, first in parts:
-            counted = others.wait((row, first))
-            found[row] |= measure((row, first), Progress(None, quiet=True) if counted else progress)
+            found[row] |= others.result((row, first))
     progress.close()
 
     by_labels = {
