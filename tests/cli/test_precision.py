@@ -35,7 +35,7 @@ def stages(monkeypatch):
 
 # Command, and words that occur in its stages. RUN is a pretraining in float32.
 CASES = {
-    "label-efficiency --methods mae,supervised --labels 30 --seeds 1": (
+    "label-efficiency --jobs 1 --methods mae,supervised --labels 30 --seeds 1": (
         "mae",
         "mlp",
         "vit",

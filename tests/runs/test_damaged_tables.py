@@ -19,7 +19,7 @@ from tf_kit.training import Trainer
 WORDS = {
     "table": "table --jobs 1 --data digits --seeds 1 --epochs 1 --pretrain-epochs 1 --units 8 --layers 1 "
     "--batch-size 300 --learning-rates 0.01 --systems supervised,shallow",
-    "label-efficiency": "label-efficiency --data digits --seeds 1 --labels 50 --steps 3 --pretrain-epochs 1 "
+    "label-efficiency": "label-efficiency --jobs 1 --data digits --seeds 1 --labels 50 --steps 3 --pretrain-epochs 1 "
     "--methods masked --learning-rates 0.01",
     "tokens": "pretrain tokens --data {place}/rhyme.txt --epochs 1 --width 8 --depth 1 --length 24 --batch-size 300",
 }
