@@ -118,6 +118,8 @@ def test_late_steps_are_not_corrected():
     [
         (optimizers.Adam, "beta_1", 1.0),
         (optimizers.Adam, "beta_2", 1.0),
+        (optimizers.Adam, "beta_2", 0.99999999),  # 1 in float32
+        (optimizers.Adam, "beta_1", 0.99999999),
         (optimizers.Adam, "epsilon", 0.0),
         (optimizers.AdamW, "beta_2", -0.5),
         (optimizers.AdamW, "weight_decay", -0.1),

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 from optimizers import on_replicas
+from oracles import optimizers as oracle
 from support import processes
 from support.cases import mostly_slow
 from support.optimizer import check_fit, check_mixed_precision, feed, make_variables, read
@@ -93,6 +94,16 @@ def test_wrong_twin_takes_another_step(name, token, wrong):
     twin = functools.partial(wrong_class(owner, "fused_step", token, wrong), **given)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check_equal(make, {"learning_rate": 0.1}, num_steps=4, twin=twin)
+
+
+@pytest.mark.parametrize("beta_2", [0.0, 1e-9, 1e-4, 0.01])
+def test_a_short_memory_forgets_a_large_gradient(beta_2):
+    """The kernel would lose the small gradients next to a moment of 1, and the steps would explode."""
+    gradients = np.full((3, 10), 1e-4, "float32")
+    gradients[0] = 1
+    settings = {"learning_rate": 0.001, "beta_1": 0.0, "beta_2": beta_2}
+    expected = oracle.adam(START, lambda _, seen=iter(gradients): next(seen), [0.001] * 3, 0.0, beta_2, 1e-8)
+    np.testing.assert_allclose(feed(optimizers.Adam(**settings), START, gradients)[0], expected, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -10,6 +10,11 @@ from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
 
+_HIGHEST_BETA = 1 - 1e-7  # float32 rounds anything closer to 1 to 1, and (3) would divide by zero
+_LOWEST_FUSED_BETA = (
+    0.01  # below it the kernel's form of (2), r + (1 − β₂)(ĝ² − r), loses ĝ² next to a large r
+)
+
 
 @keras.saving.register_keras_serializable(package="tf_kit")
 class Adam(Optimizer):
@@ -28,8 +33,9 @@ class Adam(Optimizer):
 
     Args:
         learning_rate: ε, at least 0, or a schedule. Defaults to 0.001.
-        beta_1: β₁, the weight of the past in the first moment, in [0, 1). Defaults to 0.9.
-        beta_2: β₂, the weight of the past in the second moment, in [0, 1). Defaults to 0.999.
+        beta_1: β₁, the weight of the past in the first moment, in [0, 1 − 1e-7]. Defaults to 0.9.
+        beta_2: β₂, the weight of the past in the second moment, in [0, 1 − 1e-7]. Defaults to 0.999. Above 0.99999
+            the rounding of 1 − β₂ to float32 shows in the steps.
         epsilon: δ, which bounds the step where gradients are tiny; above 0. Defaults to 1e-8.
         **kwargs: arguments of every Keras optimizer, see `SGD`.
 
@@ -63,8 +69,8 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         name = type(self).__name__
-        self.beta_1 = number(f"{name}.beta_1", beta_1, at_least=0, below=1)
-        self.beta_2 = number(f"{name}.beta_2", beta_2, at_least=0, below=1)
+        self.beta_1 = number(f"{name}.beta_1", beta_1, at_least=0, at_most=_HIGHEST_BETA)
+        self.beta_2 = number(f"{name}.beta_2", beta_2, at_least=0, at_most=_HIGHEST_BETA)
         self.epsilon = number(f"{name}.epsilon", epsilon, above=0)
 
     def build(self, variables: list[keras.Variable]) -> None:
@@ -87,12 +93,14 @@ class Adam(Optimizer):
         self.assign_sub(variable, rate * s_hat / (ops.sqrt(r_hat) + self.epsilon))  # (4)
 
     def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        if self.beta_2 < _LOWEST_FUSED_BETA:
+            return self.update_step(gradient, variable, learning_rate)
         index = self._get_variable_index(variable)
         s, r = self._means[index], self._squares[index]
         t = ops.cast(self.iterations + 1, s.dtype)
         powers = ops.power(self.beta_1, t), ops.power(self.beta_2, t)
         betas = self.beta_1, self.beta_2
-        _kernels.adam(variable, s, r, gradient, learning_rate, powers, betas, self.epsilon)
+        return _kernels.adam(variable, s, r, gradient, learning_rate, powers, betas, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
