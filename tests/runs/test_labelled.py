@@ -88,9 +88,7 @@ def test_it_is_recorded_that_images_of_the_pretraining_may_be_tested_on(run, oth
         results = classification.probe_run(run, epochs=1, data=str(others), out=tmp_path / "probe")
     finally:
         folder.with_name("moved").rename(folder)
-    line = (
-        f"{folder}, the folder of the pretraining, is no longer there, so whether test images were seen in "
-    )
+    line = f"{folder}, the data of the pretraining, are no longer there, so whether test images were seen in "
     assert results["unchecked"] == f"{line}pretraining is not known"
     assert results["unchecked"] in capsys.readouterr().err
     again = classification.probe_run(run, epochs=1, data=str(others), out=tmp_path / "again")

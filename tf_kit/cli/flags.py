@@ -137,13 +137,13 @@ DATA_DIR = text(
 )
 DATA = text(
     "--data",
-    "Data set (`tf-kit data list` shows some), or a folder of images, in subfolders if they have classes",
+    "Data set (`tf-kit data list` shows some), folder of images, in subfolders if they have classes, or .npy or .npz",
     "digits",
     metavar="NAME",
 )
 LABELLED = text(
     "--data",
-    "Data set, or folder of images in subfolders, to train and test on",
+    "Data set, folder of images in subfolders, or .npz file with x and y, to train and test on",
     default_text="the data of RUN",
     metavar="NAME",
 )
@@ -160,10 +160,12 @@ COLOR = choice(
     None,
     default_text="grey if all are",
 )
-UNLABELED = click.option("--unlabeled", is_flag=True, help="Take all images of a folder without classes.")
+UNLABELED = click.option(
+    "--unlabeled", is_flag=True, help="Take all images of a folder, or a file of arrays, without classes."
+)
 LABELS_FILE = text(
     "--labels-file",
-    "CSV file with file name and class of images of the folder, instead of subfolders",
+    "CSV file with file name and class of images of the folder, instead of subfolders; .npy of classes for .npy",
     default_text="none",
     type=click.Path(),
     metavar="FILE",

@@ -21,8 +21,8 @@ PICTURES = click.argument("pictures", type=click.Path(), nargs=-1, required=True
 def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
     """Classify PICTURES by the classifier in the folder RUN of a fine-tuning or probe.
 
-    PICTURES are images or folders of images. Prints a table in CSV: file, class, its probability, and the probability
-    of every class. Files that cannot be read are left out and named on standard error.
+    PICTURES are images, folders of images, or arrays of images in .npy or .npz. Prints a table in CSV: file, class, its
+    probability, and the probability of every class. Files that cannot be read are left out and named on standard error.
     """
     flags.import_tensorflow()
     from tf_kit.runs.prediction import predict as predict_classes
@@ -53,8 +53,8 @@ def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
 def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None) -> None:
     """Write the embeddings of PICTURES by the encoder in the run folder RUN.
 
-    PICTURES are images or folders of images. The file has the names of the images and a vector for each. Files that
-    cannot be read are left out and named on standard error.
+    PICTURES are images, folders of images, or arrays of images in .npy or .npz. The file has the names of the images
+    and a vector for each. Files that cannot be read are left out and named on standard error.
     """
     flags.import_tensorflow()
     from tf_kit.runs.embedding import check_ending

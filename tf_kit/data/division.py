@@ -1,8 +1,9 @@
-"""Division of a folder's images into train, val and test."""
+"""Division of the examples of a folder or a file into train, val and test."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -11,27 +12,40 @@ from tf_kit.data.owners import PARTS, TEST, TRAIN, VAL
 from tf_kit.data.pictures import clean
 from tf_kit.data.splits import stratified
 
-if TYPE_CHECKING:
-    from tf_kit.data.folder import Folder
-
 _COUNTED = {1: "one image", 2: "two images", 3: "three images"}
 _NAMES = {VAL: "validation", TEST: "test"}
 
 
-def parts(folder: Folder, seed: int, seen: np.ndarray | None = None) -> list[np.ndarray]:
-    """Divide the images into train, val and test.
+class Divisible(Protocol):
+    """Examples that can be divided: those of a `Folder` or an `ArrayFile`, which describe these attributes."""
 
-    Parts that the owner of the folder has made are taken as they are. Others are drawn at random from the images for
-    training: a sixth of each class, one at least. Images with the same content are in one part; images without class,
+    @property
+    def path(self) -> Path: ...
+    @property
+    def y(self) -> np.ndarray | None: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def part(self) -> np.ndarray | None: ...
+    @property
+    def original(self) -> np.ndarray: ...
+    def __len__(self) -> int: ...
+
+
+def parts(folder: Divisible, seed: int, seen: np.ndarray | None = None) -> list[np.ndarray]:
+    """Divide the examples into train, val and test.
+
+    Parts that the owner of the folder has made are taken as they are. Others are drawn at random from the examples for
+    training: a sixth of each class, one at least. Examples with the same content are in one part; those without class,
     and those of a class that is too small to divide, are for training.
 
     Args:
-        folder: the images.
+        folder: the examples of a folder or a file.
         seed: whole number that fixes the division.
-        seen: bool (n,), images that are to be tested on only if there are no others. Defaults to None.
+        seen: bool (n,), examples that are to be tested on only if there are no others. Defaults to None.
 
     Returns:
-        Three arrays of indices into `folder.files`.
+        Three arrays of indices of examples.
     """
     rng, drawn = np.random.default_rng(seed), _drawn(folder)
     assigned = np.zeros(len(folder), "int8") if folder.part is None else folder.part.copy()
@@ -68,7 +82,7 @@ def _sixth(n, drawn):
     return max(1, n // 6) if n > len(drawn) else 0
 
 
-def check_numbers(folder: Folder, needs_labels: bool) -> None:
+def check_numbers(folder: Divisible, needs_labels: bool) -> None:
     """Refuse too few images, or too few of a class, to train on some and test on others."""
     drawn = _drawn(folder)
     needed = 1 + len(drawn)
@@ -111,3 +125,13 @@ def _copies_of(members, different):
 def _drawn(folder):
     """Parts that are drawn from the images for training, because the owner has not made them."""
     return [part for part in (VAL, TEST) if folder.part is None or not (folder.part == part).any()]
+
+
+def part_names(part: np.ndarray) -> str:
+    """Describe a division by its owner.
+
+    Example:
+        >>> part_names(np.array([0, 0, 2]))
+        'train 2, test 1'
+    """
+    return ", ".join(f"{name} {n:,}" for i, name in enumerate(PARTS) if (n := int((part == i).sum())))

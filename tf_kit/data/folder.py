@@ -13,13 +13,13 @@ import numpy as np
 
 from tf_kit.checks import choice, refuse
 from tf_kit.data.copies import originals, within
-from tf_kit.data.division import check_numbers, parts
-from tf_kit.data.layout import lay_out, part_names, refuse_one_class
+from tf_kit.data.division import check_numbers, part_names, parts
+from tf_kit.data.layout import lay_out, refuse_one_class
 from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.owners import PARTS, TRAIN
 from tf_kit.data.pictures import Head, decode, decode_all, in_parallel, read_head
-from tf_kit.data.splits import Split
+from tf_kit.data.splits import Split, labelled_first
 from tf_kit.errors import InputError
 from tf_kit.typing import Dataset
 
@@ -259,11 +259,7 @@ def read_images(folder: Folder, indices: np.ndarray) -> np.ndarray:
 
 def split_of(folder: Folder, indices: np.ndarray, x: np.ndarray) -> Split:
     """Make a `Split` of images `x` of a folder, the labelled ones of which come first."""
-    if folder.y is None:
-        return Split(x[:0], np.zeros(0, "int64"), (), unlabelled_x=x)
-    y = folder.y[indices].astype("int64")
-    n = int((y >= 0).sum())
-    return Split(x[:n], y[:n], folder.class_names, unlabelled_x=x[n:])
+    return labelled_first(x, None if folder.y is None else folder.y[indices], folder.class_names)
 
 
 def batches(

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data import array_files
+from tf_kit.data.array_files import Row
 from tf_kit.data.listing import counted, list_files
 from tf_kit.data.pictures import clean, decode, in_parallel, suffixes
 from tf_kit.data.waiting import reporting
@@ -22,19 +24,19 @@ CHUNK = 256  # images that are in memory at a time
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """Image files in the order in which they were named, those of a folder sorted by name.
+    """Images in the order in which they were named, those of a folder sorted by name.
 
     Args:
-        files: path of each image, each once.
+        files: path of each image, or its row in a file of arrays, each once.
         passed: other files of the folders, in words; "" if there are none.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[Path | Row, ...]
     passed: str = ""
 
 
 def find_images(subject: str, given: str | Path | Sequence[str | Path], flag: str | None = None) -> Given:
-    """Find the images that are meant by paths: of folders of any layout, of files, or with `*` and `?`.
+    """Find the images that are meant by paths: of folders of any layout, of files, of arrays, or with `*` and `?`.
 
     Args:
         subject: argument of the caller, for messages.
@@ -47,14 +49,16 @@ def find_images(subject: str, given: str | Path | Sequence[str | Path], flag: st
     paths = [given] if isinstance(given, str | os.PathLike) else list(given)
     if not paths:
         refuse(subject, "name images or folders of images", "no path", flag=flag)
-    files: dict[str, Path] = {}
+    files: dict[str, Path | Row] = {}
     passed: dict[str, tuple[str, ...]] = {}
     links: tuple[str, ...] = ()
     for path in paths:
         for each in _expanded(subject, path, flag):
-            if each.is_dir():
+            if array_files.is_array_file(each):
+                found: Sequence[Path | Row] = array_files.rows(each)
+            elif each.is_dir():
                 listing = list_files(each)
-                found: Sequence[Path] = listing.files
+                found = listing.files
                 links += listing.links
                 for reason, names in listing.passed.items():
                     passed[reason] = passed.get(reason, ()) + names
@@ -97,12 +101,12 @@ def _expanded(subject, path, flag):
 
 
 def read_in_chunks(
-    files: Sequence[Path], shape: tuple[int, int, int], damaged: list[InputError], chunk: int = CHUNK
-) -> Iterator[tuple[list[Path], np.ndarray]]:
+    files: Sequence[Path | Row], shape: tuple[int, int, int], damaged: list[InputError], chunk: int = CHUNK
+) -> Iterator[tuple[list[Path | Row], np.ndarray]]:
     """Read images chunk by chunk, decoded and scaled as for training.
 
     Args:
-        files: paths of the images.
+        files: paths of the images, or rows of files of arrays.
         shape: (height, width, channels), see `pictures.decode`.
         damaged: list to which the error of each file that cannot be read is appended.
         chunk: number of images that are in memory at a time. Defaults to `CHUNK`.
@@ -117,13 +121,15 @@ def read_in_chunks(
         damaged.extend(error for _, error in read if error is not None)
         good = [i for i, (image, _) in enumerate(read) if image is not None]
         if good:
-            x = np.stack([read[i][0] for i in good]).astype("float32") / np.float32(255)
-            yield [part[i] for i in good], x
+            yield [part[i] for i in good], np.stack([read[i][0] for i in good])
 
 
 def _attempt(files, shape, i):
-    """Decode a file; returns its pixels and None, or None and its error."""
+    """Decode a file; returns its image in [0, 1] and None, or None and its error."""
+    file = files[i]
+    if isinstance(file, Row):
+        return file.image(shape), None
     try:
-        return decode(files[i], shape), None
+        return decode(file, shape).astype("float32") / np.float32(255), None
     except InputError as error:
         return None, error

@@ -9,7 +9,7 @@ import numpy as np
 from tf_kit.checks import refuse
 from tf_kit.data.labels_file import class_names, read_labels
 from tf_kit.data.listing import HEIC, Listing, counted, some
-from tf_kit.data.owners import PARTS, TRAIN, UNLABELLED, are_dates, division, part_of
+from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, division, part_of
 from tf_kit.data.pictures import clean
 
 _DATES = "Subfolders by date are no classes: `unlabeled=True` takes all images without classes"
@@ -277,13 +277,3 @@ def refuse_one_class(root: Path, name: str) -> NoReturn:
         flag="--data",
         typed_remedy=f"Without classes: `--unlabeled`{itself}",
     )
-
-
-def part_names(part: np.ndarray) -> str:
-    """Describe a division by its owner.
-
-    Example:
-        >>> part_names(np.array([0, 0, 2]))
-        'train 2, test 1'
-    """
-    return ", ".join(f"{name} {n:,}" for i, name in enumerate(PARTS) if (n := int((part == i).sum())))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_kit.checks import choice, count, refuse
-from tf_kit.data import fetch, folder, prepared, reading
+from tf_kit.data import array_files, fetch, folder, prepared, reading
 from tf_kit.data.batches import minibatches
 from tf_kit.data.catalogue import BUILT_IN
 from tf_kit.data.splits import Split, withhold
@@ -37,6 +37,8 @@ def load(
     Its test split is used for test; its validation split, or else the last sixth of train, for validation: MNIST
     gives train[:50000], train[50000:] and test, in the order of its files, for every seed.
 
+    A file `.npy` or `.npz` has arrays of examples, see `array_files.read`. Images are divided as those of a folder.
+
     A path is a folder of images, of any kind that Pillow reads. With one subfolder per class, or a file of labels, they
     have labels; directly in the folder they have none and are in `.unlabelled_x` of the three splits. Folders for
     training, validation and test are taken as they are; otherwise validation and test get a sixth each, drawn at
@@ -58,13 +60,14 @@ def load(
             a folder their median size, with a longer side of at most 64 pixels. Defaults to None.
         color: "grey" or "rgb", to which the images of a folder are converted. None means grey if all are. Defaults to
             None.
-        unlabeled: whether to take the images of a folder without classes, whatever its subfolders. Defaults to False.
+        unlabeled: whether to take the images of a folder without classes, whatever its subfolders, or those of a file
+            without its labels. Defaults to False.
         labels_file: CSV file with file name and class of each image of a folder, instead of subfolders. Images that
-            it does not name have no label. Defaults to None.
+            it does not name have no label. For a file of arrays, a `.npy` file with their classes. Defaults to None.
         **parameters: parameters of a generated set, such as `n` and `noise`: see `tf_kit.data.generated`.
 
     Returns:
-        `Split` train, val, test; `.x` float32 in [0, 1] of shape (n, h, w, c), or (n, 2) for points, `.y` int64
+        `Split` train, val, test; `.x` float32 in [0, 1] of shape (n, h, w, c), or (n, d) for vectors, `.y` int64
         (n,), `.num_classes`, `.class_names`.
 
     Raises:
@@ -83,19 +86,23 @@ def load(
     if name in BUILT_IN:
         _check_reading(name, color, unlabeled, labels_file)
         train, val, test = _built_in(name, seed, parameters, image_size)
+    elif array_files.is_array_file(name):
+        how: dict[str, Any] = {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}
+        arrays = read_arrays(name, image_size=image_size, **how, **parameters)
+        train, val, test = array_files.splits(arrays, seed)
     elif is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
         found = folder.scan(name, size, color=color, unlabeled=unlabeled, labels_file=labels_file)
         _warn(found)
         train, val, test = folder.read(found, seed)
-        if labels is not None and not train.num_classes:
-            received = f"labels={labels!r} for {name!r}"
-            remedy = "Put the images of each class into a separate subfolder"
-            refuse("load.labels", "be left out for images without classes", received, remedy)
     else:
         _check_reading(name, color, unlabeled, labels_file)
         place, size = _locate(name, parameters, data_dir, download, image_size)
         train, val, test = reading.read(place, size)
+    if labels is not None and not train.num_classes:
+        received = f"labels={labels!r} for {name!r}"
+        remedy = "Put the images of each class into a separate subfolder"
+        refuse("load.labels", "be left out for images without classes", received, remedy)
     return withhold(train, labels, seed), val, test
 
 
@@ -170,6 +177,13 @@ def stream(
         splits = _built_in(name, split_seed, parameters, image_size)
         chosen = splits[("train", "val", "test").index(split)]
         return minibatches(chosen.x, chosen.y, shuffle=shuffle_buffer > 1, **order)
+    if array_files.is_array_file(name):
+        how: dict[str, Any] = {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}
+        arrays = read_arrays(name, image_size=image_size, **how, **parameters)
+        splits = array_files.splits(arrays, split_seed)
+        chosen = splits[("train", "val", "test").index(split)]
+        x, y = (chosen.x, chosen.y) if chosen.num_classes else (chosen.all_x, None)
+        return minibatches(x, y, shuffle=shuffle_buffer > 1, **order)
     if is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
         found = folder.scan(name, size, color=color, unlabeled=unlabeled, labels_file=labels_file)
@@ -209,19 +223,38 @@ def _warn(found):
         warnings.warn(f"{found.path}: {found.summary}", stacklevel=3)
 
 
+def read_arrays(
+    name: str | Path,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    color: str | None = None,
+    unlabeled: bool = False,
+    labels_file: str | Path | None = None,
+    **parameters: Any,
+) -> array_files.ArrayFile:
+    """Read a file of arrays, and scale its images if a size is given; the arguments are those of `load`."""
+    size = _size(name, parameters, image_size)
+    _check_reading(name, color, None, None)
+    found = array_files.read(name, unlabeled=unlabeled, labels_file=labels_file)
+    return dataclasses.replace(found, x=_of_size(name, found.x, size))
+
+
 def _built_in(name, seed, parameters, image_size):
     """Make an embedded or generated set, and scale its images if a size is given."""
     size = size_of_images(image_size)
     splits = BUILT_IN[name](seed, **_parameters(name, parameters))
+    return [dataclasses.replace(each, x=_of_size(name, each.x, size), unlabelled_x=None) for each in splits]
+
+
+def _of_size(name, x, size):
+    """Scale the images of an array to a size, if one is given."""
     if size is None:
-        return splits
-    if splits[0].x.ndim != 4:
+        return x
+    if x.ndim != 4:
         requirement = f"be left out for {name}, which has points, not images"
-        refuse("load.image_size", requirement, f"image_size={image_size}", flag="--image-size")
-    reading.check_memory(name, sum(len(each.x) for each in splits), (*size, splits[0].x.shape[-1]))
-    return tuple(
-        dataclasses.replace(each, x=reading.resized(each.x, size), unlabelled_x=None) for each in splits
-    )
+        refuse("load.image_size", requirement, f"image_size={size}", flag="--image-size")
+    reading.check_memory(name, len(x), (*size, x.shape[-1]))
+    return reading.resized(x, size)
 
 
 def _parameters(name, parameters):
@@ -240,20 +273,32 @@ def is_folder(name: str, data_dir: str | Path | None = None) -> bool:
     Raises:
         ValueError: `name` is an absolute path, or starts with "~" or "./", and does not exist.
     """
-    if name in BUILT_IN:
+    if name in BUILT_IN or array_files.is_array_file(name):
         return False
     if folder.is_folder(name):
         return prepared.find(name, data_dir) is None
     path = Path(name).expanduser()
     if os.path.exists(path):
-        remedy = f"Give the folder, {path.parent}, not one of its files"
+        remedy = f"Give the folder, {path.parent}, not one of its files; arrays are in .npy or .npz"
         refuse("load.name", "be a data set or a folder of images", f"{name!r}, a file", remedy, flag="--data")
     is_link = os.path.islink(path)
-    if is_link or name.startswith(("/", "~", "./", "../")):
+    is_path = name.startswith(("/", "~", "./", "../")) or path.suffix in array_files.ENDINGS
+    if is_link or is_path:
         links = " links to nothing" if is_link else " does not exist"
         received = f"{name!r}, which{links}"
         refuse("load.name", "be a data set or a folder of images", received, flag="--data")
     return False
+
+
+def with_whole_path(name: str, data_dir: str | Path | None = None) -> str:
+    """Return the absolute path of a folder or a file of arrays; the name of a data set as it is.
+
+    Example:
+        >>> with_whole_path("digits")
+        'digits'
+    """
+    is_path = array_files.is_array_file(name) or is_folder(name, data_dir)
+    return str(Path(name).expanduser().resolve()) if is_path else name
 
 
 def _locate(name, parameters, data_dir, download, image_size):

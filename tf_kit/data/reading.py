@@ -15,6 +15,7 @@ from tf_kit.data import prepared
 from tf_kit.data.batches import draw_order
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.splits import Split
+from tf_kit.data.white import white_of_dtype, white_of_values
 from tf_kit.typing import Dataset
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
         with reading(folder):
             for images, classes in examples.batch(500).prefetch(2).as_numpy_iterator():
                 stop = start + len(classes)
-                np.divide(images, _white(kind), out=x[start:stop])
+                np.divide(images, white_of_dtype(kind), out=x[start:stop])
                 y[start:stop], start = classes, stop
         read.append((x, y))
     if not np.issubdtype(kind, np.integer):
-        white = _white_of(info, min(x.min() for x, _ in read), max(x.max() for x, _ in read))
+        white = white_of_values(info.name, min(x.min() for x, _ in read), max(x.max() for x, _ in read))
         for x, _ in read:
             x /= white
     train, val, test = (_labelled(x, y, names, part) for part, (x, y) in zip(parts, read, strict=True))
@@ -246,33 +247,20 @@ def _formed(info, image_size):
     return form
 
 
-def _white(dtype):
-    """Value of white in images of this dtype, which is scaled to 1; real numbers are left as they are."""
-    return np.float32(np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)
-
-
-def _white_of(info, low, high):
-    """Value of white in images of real numbers from `low` to `high`: 1, or 255 if a value exceeds 1."""
-    if not (np.isfinite(low + high) and low >= 0 and high <= 255):
-        requirement = "have images of values in [0, 1], or from 0 to 255"
-        refuse("load.name", requirement, f"{info.name!r}, values from {low:g} to {high:g}", flag="--data")
-    return np.float32(1 if high <= 1 else 255)
-
-
 def _white_of_set(builder, info):
     """Value of white in the images of a set; those of real numbers are read for it."""
     import tensorflow as tf
 
     kind = builder.info.features[info.image].np_dtype
     if np.issubdtype(kind, np.integer):
-        return _white(kind)
+        return white_of_dtype(kind)
     low, high = [], []
     with reading(info.folder):
         for part in prepared.own_parts(info.examples).values():
             for image, _ in _examples(builder, info, part):
                 low.append(float(tf.reduce_min(image)))
                 high.append(float(tf.reduce_max(image)))
-    return _white_of(info, min(low), max(high))
+    return white_of_values(info.name, min(low), max(high))
 
 
 def _shape(info, image_size):

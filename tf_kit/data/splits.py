@@ -16,7 +16,7 @@ class Split:
     """One part of a data set: examples with their classes, and examples whose class is withheld.
 
     Args:
-        x: float32 (n, h, w, c) in [0, 1], or (n, 2) for points in the plane.
+        x: float32 (n, h, w, c) in [0, 1], or (n, d) for vectors.
         y: int64 (n,), classes from 0 to num_classes − 1.
         class_names: one name per class.
         unlabelled_x: float32 (m, h, w, c), examples without a label. Defaults to none, m = 0.
@@ -57,6 +57,24 @@ class Split:
     def all_y(self) -> np.ndarray:
         """Classes of `all_x`, −1 for the examples without label."""
         return np.concatenate([self.y, np.full(len(self.unlabelled_x), -1, "int64")])
+
+
+def labelled_first(x: np.ndarray, y: np.ndarray | None, class_names: tuple[str, ...]) -> Split:
+    """Make a `Split` of examples, of which those with a class come first.
+
+    Args:
+        x: examples (n, …).
+        y: int (n,), classes, −1 without one; or None.
+        class_names: names of the classes; () without classes.
+
+    Example:
+        >>> labelled_first(np.eye(3), np.array([1, 0, -1]), ("a", "b"))
+        Split(2 of shape (3,) in 2 classes, 1 unlabelled)
+    """
+    if y is None:
+        return Split(x[:0], np.zeros(0, "int64"), (), unlabelled_x=x)
+    n = int((y >= 0).sum())
+    return Split(x[:n], y[:n].astype("int64"), class_names, unlabelled_x=x[n:])
 
 
 def stratified(y: np.ndarray, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:

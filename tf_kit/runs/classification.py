@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_kit.checks import count, number, refuse
 from tf_kit.data.fingerprint import of_arrays
-from tf_kit.data.loading import is_folder
+from tf_kit.data.loading import with_whole_path
 from tf_kit.data.splits import Split
 from tf_kit.errors import InputError
 from tf_kit.pretraining import finetune, knn_accuracy, linear_probe
@@ -195,7 +195,7 @@ def _classify(
     train = labelled.train.withhold(labels)
     chosen = {**training, "labels": labels, "seed": seed}
     if data is not None:
-        chosen["data"] = str(Path(data).expanduser().resolve()) if is_folder(data, data_dir) else data
+        chosen["data"] = with_whole_path(data, data_dir)
     chosen |= {"labels_file": str(Path(labels_file).expanduser().resolve())} if labels_file else {}
     chosen |= {"test_on_seen": True} if test_on_seen else {}
     chosen |= {"compare": True} if with_scratch else {}

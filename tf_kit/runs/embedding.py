@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data.array_files import Row
 from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
 from tf_kit.runs.files import replacing
@@ -26,7 +27,7 @@ class Embeddings:
         x: float32 (n, d).
         damaged: an error for each file that cannot be read.
         left_out: the files without an embedding, in one line; "" if there are none.
-        paths: the files to read the images from.
+        paths: the files or rows of arrays to read the images from.
         shape: (height, width, channels) in which the encoder takes an image.
     """
 
@@ -34,7 +35,7 @@ class Embeddings:
     x: np.ndarray
     damaged: tuple[InputError, ...] = ()
     left_out: str = ""
-    paths: tuple[Path, ...] = ()
+    paths: tuple[Path | Row, ...] = ()
     shape: tuple[int, int, int] = (0, 0, 0)
 
     def __len__(self) -> int:

@@ -38,7 +38,7 @@ def draw(run: Run, encoder: keras.Model | None = None, image_shape: Sequence[int
     Args:
         run: the run; its monitors are drawn if it has any.
         encoder: encoder whose first dense layer is drawn, if its inputs are pixels. Defaults to None.
-        image_shape: shape of an image. Defaults to None.
+        image_shape: shape of an example; filters are drawn if it is that of an image. Defaults to None.
     """
     groups = {}
     watched: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
@@ -60,7 +60,7 @@ def draw(run: Run, encoder: keras.Model | None = None, image_shape: Sequence[int
         ]
         figure = plotting.graphs(panels, width=4.8, columns=2 if len(panels) == 4 else 3)
         save_figure(figure, run.folder / "figures" / "monitors.png")
-    if encoder is not None and image_shape is not None:
+    if encoder is not None and image_shape is not None and len(image_shape) == 3:
         kernel = keras.ops.convert_to_numpy(dense_stages(encoder)[0].dense.kernel)
         if kernel.shape[0] == np.prod(image_shape):
             save_figure(plotting.filters(kernel, image_shape), run.folder / "figures" / "filters.png")

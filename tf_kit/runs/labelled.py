@@ -14,6 +14,7 @@ import numpy as np
 from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.data import fingerprint, folder, loading
+from tf_kit.data.array_files import is_array_file
 from tf_kit.data.fingerprint import Changes, Fingerprint
 from tf_kit.data.folder import Folder
 from tf_kit.data.overlap import fingerprints
@@ -153,16 +154,18 @@ def labelled_examples(
     subject = f"{function}.data"
     place = pretrained["data"] if name is None else name
     is_folder = loading.is_folder(place, data_dir or own.get("data_dir"))
-    if labels_file is not None and not is_folder:
+    if labels_file is not None and not is_folder and not is_array_file(place):
         received = f"labels_file={str(labels_file)!r} for {place}"
-        refuse(f"{function}.labels_file", "be left out for data that are not a folder", received)
+        refuse(f"{function}.labels_file", "be left out for data sets, which have labels", received)
     if name is None and labels_file is None:
         labelled = _without_overlap(subject, _own_examples(function, run_folder, pretrained, own, is_folder))
-        return dataclasses.replace(labelled, contents=_contents(labelled, place, own.get("data_dir")))
+        contents = _contents(labelled, place, own.get("data_dir"), own.get("labels_file"))
+        return dataclasses.replace(labelled, contents=contents)
     unchecked = _unchecked(pretrained)
     seen, notes = (set(), [unchecked]) if unchecked else _seen(run_folder, pretrained, own)
     if not is_folder:
-        labelled = _of_set(subject, place, shape, data_dir or own.get("data_dir"))
+        own_size = own.get("image_size") if name is None else None
+        labelled = _of_set(subject, place, shape, data_dir or own.get("data_dir"), labels_file, own_size)
         labelled = _without_overlap(subject, labelled)
     else:
         labelled = _other_folder(function, place, shape, labels_file, seen)
@@ -176,16 +179,16 @@ def labelled_examples(
             flag="--data",
             typed_remedy="`--test-on-seen` tests on them all the same, and records it",
         )
-    contents = _contents(labelled, place, data_dir or own.get("data_dir"))
+    contents = _contents(labelled, place, data_dir or own.get("data_dir"), labels_file)
     notes = (*notes, *labelled.notes)
     return dataclasses.replace(labelled, seen=sum(hit), notes=notes, contents=contents, unchecked=unchecked)
 
 
-def _contents(labelled, place, data_dir):
+def _contents(labelled, place, data_dir, labels_file):
     """Compute the fingerprint of the examples: images and classes in a folder, or the whole of a data set."""
     found = labelled.train.found
     if found is None:
-        return fingerprint.of_set(place, data_dir)
+        return training_data.with_labels(fingerprint.of_set(place, data_dir), labels_file)
     used = np.sort(np.concatenate([each.indices for each in (labelled.train, labelled.val, labelled.test)]))
     classes = {"classes of the images": found.y[used].astype("int64")}
     images = fingerprint.of_images(found.path, [found.files[i] for i in used])
@@ -199,8 +202,8 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
     if not is_folder:
         if recorded is not None:
             now = fingerprint.of_set(pretrained["data"], own.get("data_dir"))
-            _refuse_changed(function, recorded, now)
-        how = {each: own[each] for each in own if each in ("data_dir", "image_size")}
+            _refuse_changed(function, recorded, training_data.with_labels(now, own.get("labels_file")))
+        how = {each: own[each] for each in own if each != "color"}
         splits = data.load(pretrained["data"], seed=pretrained.get("split_seed", 0), **how)
         if not splits[0].num_classes:
             training_data.refuse_without_labels(f"{function}.data", pretrained["data"])
@@ -310,10 +313,10 @@ def _names(part, places):
 def _unchecked(pretrained):
     """Describe why it is not known which images the pretraining was fitted on; "" if they are still there."""
     place = pretrained["data"]
-    if pretrained.get("files") is None or Path(place).is_dir():
+    if not Path(place).is_absolute() or Path(place).exists():
         return ""
     return (
-        f"{clean(place)}, the folder of the pretraining, is no longer there, so whether test images were seen in "
+        f"{clean(place)}, the data of the pretraining, are no longer there, so whether test images were seen in "
         "pretraining is not known"
     )
 
@@ -400,9 +403,9 @@ def _refuse_shape(subject, name, found, wanted):
     refuse(subject, requirement, f"{name}, {found}", **remedies, flag="--data")
 
 
-def _of_set(subject, name, shape, data_dir):
+def _of_set(subject, name, shape, data_dir, labels_file, image_size):
     """Load a data set with images of a shape; grey ones get three channels."""
-    splits = data.load(name, seed=0, data_dir=data_dir)
+    splits = data.load(name, seed=0, data_dir=data_dir, labels_file=labels_file, image_size=image_size)
     if not splits[0].num_classes:
         training_data.refuse_without_labels(subject, name)
     found = []

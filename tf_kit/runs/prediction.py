@@ -72,7 +72,7 @@ def predict(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Pre
 
     Args:
         run: run folder of `finetune_run` or `probe_run`.
-        pictures: images: a folder of any layout, a file, a pattern such as `"new/*.jpg"`, or several of these.
+        pictures: images: a folder of any layout, a file, a file of arrays, a pattern such as `"new/*.jpg"`, or several.
 
     Returns:
         The predictions, in the order of the files.

@@ -11,6 +11,7 @@ import keras
 
 from tf_kit.checks import count, refuse
 from tf_kit.data.folder import naming_the_damaged
+from tf_kit.data.loading import with_whole_path
 from tf_kit.pretraining.methods import (
     EncoderOptions,
     MonitorOptions,
@@ -73,8 +74,8 @@ def pretrain(
 
     Args:
         method: name of a method, see `pretraining.methods.METHODS`.
-        name: data set, or path of a folder of images or of a text, as for `data.load` and `data.load_text`. Defaults
-            to `"digits"`.
+        name: data set, or path of a folder of images, of arrays or of a text, as for `data.load` and `data.load_text`.
+            Defaults to `"digits"`.
         out: run folder.
         resume: whether to continue the run in `out`. Defaults to False.
         labels: number or fraction of the training examples that keep their label, for `supervised` and `supcon`.
@@ -154,7 +155,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     settings = {
         "command": "pretrain",
         "method": method,
-        "data": name if train.image_size is None else str(Path(name).expanduser().resolve()),
+        "data": with_whole_path(name, data_dir),
         "data_dir": data_dir and str(Path(data_dir).expanduser().resolve()),
         "image_size": train.image_size or reading["image_size"],
         **train.reading(reading),
@@ -177,7 +178,8 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     config_file.write_config(run.folder, settings | chosen.own)
     if train.found is not None:
         record_division(run.folder, train.found)
-        run.progress.print(f"{name}: {train.found.summary}")
+    if train.summary:
+        run.progress.print(f"{name}: {train.summary}")
     watch = None if kind.supervised else _watch(run, train, chosen)
     run.progress.print(
         f"{train.num_examples:,} training examples of {'×'.join(map(str, shape))}, encoder {sizes['kind']}"

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.data.array_files import Row
 from tf_kit.data.given import Given, find_images, read_in_chunks
 from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
@@ -146,7 +147,7 @@ def outputs_of(
     return tuple(names), np.concatenate(parts), images, tuple(damaged)
 
 
-def _outputs(model, images, shape, damaged) -> Iterator[tuple[list[Path], np.ndarray]]:
+def _outputs(model, images, shape, damaged) -> Iterator[tuple[list[Path | Row], np.ndarray]]:
     for files, x in read_in_chunks(images.files, shape, damaged):
         yield files, ops.convert_to_numpy(ops.cast(model(x, training=False), "float32"))
 

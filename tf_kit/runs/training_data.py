@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_kit import data
 from tf_kit.checks import refuse
-from tf_kit.data import fingerprint, folder, loading
+from tf_kit.data import array_files, fingerprint, folder, loading
 from tf_kit.data.fingerprint import Fingerprint
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.pictures import clean
@@ -42,6 +42,7 @@ class TrainingData:
             over the classes.
         files: `folder.fingerprint` of a folder, on which its split depends.
         found: the folder and its division, or None for other data sets.
+        summary: one line about the examples of a folder or a file of arrays; "" for data sets.
         class_names: names of the classes.
         contents: fingerprint of the whole data set.
     """
@@ -58,17 +59,18 @@ class TrainingData:
     found: folder.Folder | None = None
     class_names: tuple[str, ...] = ()
     contents: Fingerprint | None = None
+    summary: str = ""
 
     def reading(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """How a folder was read, for the options of a run: `color`, `unlabeled`, `labels_file`; empty without one."""
-        if self.found is None:
-            return {}
+        """How a folder or a file of arrays was read, for the options of a run; empty for a data set."""
         file = given["labels_file"]
-        return {
-            "color": folder.COLORS[self.found.shape[2] == 3],
+        how = {
             "unlabeled": given["unlabeled"],
             "labels_file": file and str(Path(file).expanduser().resolve()),
         }
+        if self.found is None:
+            return how if self.summary else {}
+        return {"color": folder.COLORS[self.found.shape[2] == 3], **how}
 
 
 def training_data(
@@ -87,7 +89,8 @@ def training_data(
 ) -> TrainingData:
     """Load the training images of a data set or a folder, split as by `data.load` with seed 0.
 
-    Of a folder without classes all images but those of its owner's test are used, since there is no test to draw.
+    Of a folder or a file of arrays without classes all examples but those of its owner's test are used, since there is
+    no test to draw.
 
     Args:
         name, labels, image_size, color, unlabeled, labels_file, data_dir: as for `data.load`.
@@ -111,7 +114,19 @@ def training_data(
         return dataclasses.replace(
             _of_folder(found, supervised, partly, labels, batch_size, seed), contents=contents
         )
-    train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how)
+    summary = ""
+    if array_files.is_array_file(name):
+        arrays = loading.read_arrays(name, image_size=image_size, **how)
+        train, val, _ = array_files.splits(arrays, 0)
+        train, summary = withhold(train, labels, 0), arrays.summary
+        if not train.num_classes and arrays.part is None:  # there is no test to draw
+            train = dataclasses.replace(train, unlabelled_x=arrays.x)
+    else:
+        train, val, _ = data.load(
+            name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how
+        )
+    if supervised and not train.num_classes:
+        refuse_without_labels("pretrain.name", name)
     x, y = (train.x, train.y) if supervised else (train.all_x, train.all_y if partly else None)
     held = {"train": train, "val": val}
     return TrainingData(
@@ -122,7 +137,8 @@ def training_data(
         train.num_classes,
         watched=lambda part, most: _evenly(held[part], most),
         class_names=train.class_names,
-        contents=fingerprint.of_set(name, data_dir),
+        contents=with_labels(fingerprint.of_set(name, data_dir), labels_file),
+        summary=summary,
     )
 
 
@@ -189,6 +205,7 @@ def _of_folder(found, supervised, partly, labels, batch_size, seed):
         found.fingerprint,
         found,
         found.class_names,
+        summary=found.summary,
     )
 
 
@@ -256,12 +273,27 @@ def given_reading(
 
 
 def refuse_without_labels(subject: str, name: str) -> NoReturn:
-    """Raise `InputError` for images without classes.
+    """Raise `InputError` for examples without classes.
 
     Args:
-        subject: argument that names the images, such as `"run_table.name"`.
-        name: folder of the images.
+        subject: argument that names the data, such as `"run_table.name"`.
+        name: folder of the images, or file of the arrays.
     """
+    if array_files.is_array_file(name):
+        requirement, received = (
+            "have labels for this: an array y beside x",
+            f"{name}, whose examples have no classes",
+        )
+        remedy = "`numpy.savez(file, x=x, y=y)` writes both; {} takes the classes from another `.npy` file"
+        typed = remedy.format("`--labels-file`")
+        refuse(
+            subject,
+            requirement,
+            received,
+            remedy.format("`labels_file=…`"),
+            flag="--data",
+            typed_remedy=typed,
+        )
     refuse(
         subject,
         "have labels for this: a subfolder of images for each class",

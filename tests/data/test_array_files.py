@@ -1,0 +1,211 @@
+"""Files of arrays: which array is what, the values, the classes, the division; and what is refused."""
+
+import numpy as np
+import pytest
+
+from tf_kit import data
+from tf_kit.data import array_files
+from tf_kit.errors import InputError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (40, 6, 5), "uint8")
+CLASSES = np.arange(40) % 4
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that writes arrays into a file and returns its path."""
+
+    def save(*unnamed, **named):
+        path = tmp_path / ("mine.npz" if named or len(unnamed) > 1 else "mine.npy")
+        np.savez(path, *unnamed, **named) if path.suffix == ".npz" else np.save(path, *unnamed)
+        return str(path)
+
+    return save
+
+
+def test_division_at_random_keeps_the_classes_in_proportion(save):
+    train, val, test = data.load(save(x=GREY, y=CLASSES))
+    assert [np.bincount(each.y).tolist() for each in (train, val, test)] == [[8] * 4, [1] * 4, [1] * 4]
+    together = np.concatenate([each.x for each in (train, val, test)])
+    assert sorted(map(bytes, together)) == sorted(
+        map(bytes, (GREY[..., None] / np.float32(255)).astype("float32"))
+    )
+    assert train.class_names == ("0", "1", "2", "3")
+    again = data.load(save(x=GREY, y=CLASSES), seed=1)[0]
+    assert not np.array_equal(train.x, again.x)
+
+
+def test_x_and_y_stay_together(save):
+    x = np.broadcast_to(CLASSES[:, None, None] * 10, GREY.shape) + np.arange(40)[:, None, None] * 100
+    for part in data.load(save(x=x.astype("uint16"), y=CLASSES)):
+        np.testing.assert_array_equal(np.round(part.x[:, 0, 0, 0] * 65535).astype(int) % 100 // 10, part.y)
+
+
+NAMES = [
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("X_train", "Y_train", "X_test", "Y_test"),
+    ("trainX", "trainY", "testX", "testY"),
+    ("xtrain", "ytrain", "xtest", "ytest"),
+    ("training/data", "training/targets", "testing/data", "testing/targets"),
+    ("train", "train_label", "test", "test_label"),
+]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=lambda names: names[0])
+def test_names_divide(names, save):
+    arrays = dict(zip(names, (GREY[:30], CLASSES[:30], GREY[30:], CLASSES[30:]), strict=True))
+    train, val, test = data.load(save(**arrays))
+    np.testing.assert_array_equal(test.x[..., 0], GREY[30:] / np.float32(255))
+    np.testing.assert_array_equal(test.y, CLASSES[30:])
+    assert (len(train), len(val)) == (26, 4)
+
+
+@pytest.mark.parametrize(
+    ("unnamed", "named"),
+    [
+        ((GREY, CLASSES), {}),
+        ((), {"images": GREY, "labels": CLASSES[:, None]}),
+        ((), {"data": GREY, "target": CLASSES.astype("float64")}),
+        ((), {"x": GREY, "y": CLASSES, "ids": np.arange(40)}),
+        ((), {"x": GREY, "y": np.array([b"a", b"b", b"c", b"d"])[CLASSES]}),
+    ],
+)
+def test_labels_are_found(unnamed, named, save):
+    found = array_files.read(save(*unnamed, **named))
+    np.testing.assert_array_equal(found.y, CLASSES)
+    assert ("arrays passed over: ids" in found.summary) == ("ids" in named)
+
+
+@pytest.mark.parametrize(
+    ("x", "shape", "low", "high"),
+    [
+        (GREY, (6, 5, 1), 0, 1),
+        (GREY.astype("int64"), (6, 5, 1), 0, 1),
+        (GREY.astype("float64"), (6, 5, 1), 0, 1),
+        (GREY / 510, (6, 5, 1), 0, 0.5),
+        (GREY > 99, (6, 5, 1), 0, 1),
+        (RNG.integers(0, 65536, (40, 6, 5, 3), "uint16"), (6, 5, 3), 0, 1),
+        (np.moveaxis(RNG.integers(0, 256, (40, 6, 5, 3), "uint8"), 3, 1), (6, 5, 3), 0, 1),
+        (RNG.integers(0, 256, (40, 7), "uint8"), (7,), 0, 1),
+        (np.linspace(-9, 9, 280).reshape(40, 7), (7,), -9, 9),
+    ],
+)
+def test_values_and_shapes(x, shape, low, high, save):
+    found = array_files.read(save(x))
+    assert found.x.dtype == np.float32
+    assert found.x.shape == (40, *shape)
+    np.testing.assert_allclose([found.x.min(), found.x.max()], [low, high], atol=0.02)
+    assert ("channels moved to the end" in found.summary) == (x.ndim == 4 and x.shape[1] == 3)
+
+
+def test_examples_without_a_class(save):
+    for y in (np.where(CLASSES == 3, -1, CLASSES), np.where(CLASSES == 3, np.nan, CLASSES)):
+        train, val, _ = data.load(save(x=GREY, y=y))
+        assert (train.num_classes, len(train.unlabelled_x), len(val.unlabelled_x)) == (3, 10, 0)
+    words = np.array(["dog", "", "cat", "dog"])[CLASSES]
+    train, _, _ = data.load(save(x=GREY, y=words, unlabeled_images=GREY[:7] // 2))
+    assert (train.class_names, len(train.unlabelled_x)) == (("cat", "dog"), 17)
+    assert data.load(save(x=GREY, y=words), unlabeled=True)[0].num_classes == 0
+
+
+def test_names_of_classes(save):
+    named = data.load(save(x=GREY, y=CLASSES, class_names=["a", "b", "c", "d", "never"]))[0]
+    assert named.class_names == ("a", "b", "c", "d", "never")
+    gaps = data.load(save(x=GREY, y=CLASSES * 7))[0]
+    assert (gaps.class_names, gaps.y.max()) == (("0", "7", "14", "21"), 3)
+
+
+def test_labels_from_another_file(save, tmp_path):
+    np.save(tmp_path / "y.npy", CLASSES)
+    train, _, _ = data.load(save(GREY), labels_file=tmp_path / "y.npy", labels=8)
+    assert (len(train), len(train.unlabelled_x), train.num_classes) == (8, 24, 4)
+
+
+def test_copies_are_in_one_part(save):
+    x = np.concatenate([GREY[:20], GREY[:20]])
+    parts = [
+        {bytes(each) for each in part.x} for part in data.load(save(x=x, y=np.r_[CLASSES[:20], CLASSES[:20]]))
+    ]
+    assert all(parts)
+    assert not parts[0] & parts[1] | parts[0] & parts[2] | parts[1] & parts[2]
+
+
+def test_images_are_scaled(save):
+    train, val, test = data.load(save(x=GREY, y=CLASSES), image_size=(3, 10))
+    assert [each.x.shape[1:] for each in (train, val, test)] == [(3, 10, 1)] * 3
+
+
+def test_stream_gives_the_examples_of_load(save):
+    path = save(x=GREY, y=CLASSES)
+    x, y = next(iter(data.stream(path, "val", batch_size=10, shuffle_buffer=1)))
+    val = data.load(path)[1]
+    np.testing.assert_array_equal(x, val.x)
+    np.testing.assert_array_equal(y, val.y)
+    assert next(iter(data.stream(save(GREY), batch_size=10))).shape == (10, 6, 5, 1)
+
+
+def one_hot():
+    return np.eye(4)[CLASSES]
+
+
+REFUSED = [
+    (
+        {"x": GREY, "y": CLASSES[:39]},
+        r"labels` must hold one class for each example. Received: \(39,\) for 40 examples",
+    ),
+    ({"x": GREY, "y": one_hot()}, r"y.argmax\(-1\) gives the classes of one-hot vectors"),
+    ({"x": GREY, "y": CLASSES + 0.5}, r"whole numbers or text. Received: first \[0.5, 1.5, 2.5\]"),
+    (
+        {"x": GREY, "images": GREY},
+        r"name its arrays x and y.*Received: both x and images; its arrays are x \(40, 6, 5\)",
+    ),
+    ({"one": GREY, "two": CLASSES}, r"name its arrays x and y"),
+    ({"x_train": GREY, "y_train": CLASSES, "y_test": CLASSES}, "y_test without its examples"),
+    ({"x_test": GREY, "x_val": GREY}, "no examples for training"),
+    ({"x": GREY, "x_test": GREY}, "name its arrays x and y"),
+    ({"x_train": GREY, "x_test": GREY[:, :5]}, r"shape \(40, 6, 5\) and \(40, 5, 5\)"),
+    (
+        {"x_train": GREY, "y_train": CLASSES % 2, "x_test": GREY, "y_test": CLASSES},
+        "2, 3 only for validation or test",
+    ),
+    ({"x": GREY[:2]}, "at least three images"),
+    ({"x": GREY[:0]}, "at least one example"),
+    ({"x": CLASSES}, r"images \(n, h, w\) or \(n, h, w, c\), or vectors \(n, d\). Received: shape \(40,\)"),
+    ({"x": np.zeros((40, 5, 6, 7))}, "images of 1 or 3 channels"),
+    ({"x": GREY - 300.0}, r"values in \[0, 1\], or from 0 to 255. Received: .*values from -300"),
+    ({"x": np.where(GREY > 250, np.inf, GREY)}, "NaN or infinity in"),
+    ({"x": GREY + 1j}, "examples of real numbers. Received: complex128"),
+    ({"x": np.full((40, 3), "a")}, "examples of real numbers. Received: <U1"),
+    ({"x": np.array([{}, 1])}, "arrays of numbers or text. Received: Python objects"),
+]
+
+
+@pytest.mark.parametrize(("arrays", "message"), REFUSED)
+def test_refused_in_one_line(arrays, message, save):
+    with pytest.raises(InputError, match=message) as caught:
+        data.load(save(**arrays))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"text"])
+@pytest.mark.parametrize("name", ["cut.npy", "cut.npz"])
+def test_damaged_files_are_named(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}` must be a file that `numpy.save`"):
+        data.load(str(tmp_path / name))
+
+
+def test_arguments_of_folders_are_refused(save, tmp_path):
+    with pytest.raises(InputError, match="left out for data sets"):
+        data.load(save(GREY), color="grey")
+    with pytest.raises(InputError, match=r"labels.csv, which does not exist"):
+        data.load(save(GREY), labels_file="labels.csv")
+    np.save(tmp_path / "y.npy", CLASSES)
+    with pytest.raises(InputError, match="divided by the names of its arrays"):
+        data.load(save(x_train=GREY, x_test=GREY), labels_file=tmp_path / "y.npy")
+    with pytest.raises(InputError, match="left out for images without classes"):
+        data.load(save(GREY), labels=10)
+    with pytest.raises(InputError, match=r"'gone.npz', which does not exist"):
+        data.load("gone.npz")

@@ -1,0 +1,78 @@
+"""A run on a file of arrays: pretrained without labels, fine-tuned with those of another file, used on new arrays."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tf_kit.errors import InputError
+from tf_kit.runs.classification import finetune_run
+from tf_kit.runs.files import read_json
+from tf_kit.runs.prediction import predict
+from tf_kit.runs.pretraining import pretrain
+from tf_kit.runs.training_data import training_data
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.integers(0, 256, (60, 6, 5), "uint8"), np.arange(60) % 3
+PRETRAINING = {"method": "masked", "epochs": 1, "units": (4,), "batch_size": 30, "monitor_every": 0}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with arrays, and in `run` a pretraining on those without labels."""
+    place = tmp_path_factory.mktemp("place")
+    np.save(place / "x.npy", X)
+    np.save(place / "y.npy", Y)
+    np.savez(place / "labelled.npz", x=255 - X, y=np.array(["a", "b", "c"])[Y])
+    pretrain(name=str(place / "x.npy"), out=place / "run", **PRETRAINING)
+    return place
+
+
+def test_examples_without_classes_are_all_used(place):
+    found = training_data(str(place / "x.npy"))
+    assert (found.num_examples, found.num_classes) == (60, 0)
+    assert training_data(str(place / "labelled.npz")).num_examples == 42
+
+
+def test_path_is_recorded_whole(place, monkeypatch, tmp_path):
+    monkeypatch.chdir(place)
+    pretrain(name="x.npy", out=tmp_path / "run", **PRETRAINING)
+    assert read_json(tmp_path / "run" / "config.json", "config.json")["options"]["data"] == str(place / "x.npy")
+
+
+def test_changed_arrays_do_not_resume(place, tmp_path):
+    file, folder = tmp_path / "x.npy", tmp_path / "run"
+    np.save(file, X)
+    pretrain(name=str(file), out=folder, **PRETRAINING)
+    np.save(file, X // 2)
+    with pytest.raises(InputError, match=r"the data that the run began with.*1 changed: x.npy"):
+        pretrain(name=str(file), out=folder, resume=True, **PRETRAINING)
+
+
+def test_fine_tuning_needs_labels_and_other_examples(place, tmp_path):
+    tune = {"epochs": 1, "out": tmp_path / "tuned"}
+    with pytest.raises(InputError, match="an array y beside x"):
+        finetune_run(place / "run", **tune)
+    with pytest.raises(InputError, match="9 of 9 test examples"):
+        finetune_run(place / "run", labels_file=place / "y.npy", **tune)
+    with pytest.raises(InputError, match="left out for data sets"):
+        finetune_run(place / "run", data="digits", labels_file=place / "y.npy", **tune)
+
+
+def test_fine_tuned_classifier_names_the_rows_of_new_arrays(place, tmp_path):
+    finetune_run(place / "run", data=str(place / "labelled.npz"), epochs=1, out=tmp_path / "tuned")
+    shutil.copy(place / "x.npy", tmp_path / "new.npy")
+    found = predict(tmp_path / "tuned", tmp_path / "new.npy")
+    assert (found.files[3], found.class_names) == (f"{tmp_path / 'new.npy'}[3]", ("a", "b", "c"))
+    np.save(tmp_path / "color.npy", np.repeat(X[..., None], 3, -1).repeat(2, 1))
+    color = predict(tmp_path / "tuned", [tmp_path / "color.npy", Path(place / "labelled.npz")])
+    assert len(color) == 120
+    np.testing.assert_allclose(color.probabilities[:60], found.probabilities, atol=0.1)
+
+
+def test_vectors_are_pretrained_on(tmp_path):
+    np.save(tmp_path / "v.npy", RNG.normal(size=(40, 7)))
+    pretrain(name=str(tmp_path / "v.npy"), out=tmp_path / "run", **PRETRAINING)
+    assert (tmp_path / "run" / "encoder.keras").is_file()
+    assert not (tmp_path / "run" / "figures" / "filters.png").exists()
