@@ -92,10 +92,10 @@ MISTAKES = [
     (["pretrain", "supervised", "--monitor-every", "2"], "--monitor-every", ""),
     (["pretrain", "simclr", "--monitor-every", "-1"], "--monitor-every", ""),
     (["pretrain", "tokens"], "--data", "text file"),
-    (["pretrain", "tokens", "--data", "empty"], "--data", "text file"),
-    (["pretrain", "tokens", "--data", "latin.txt"], "--data", "UTF-8"),
+    (["pretrain", "tokens", "--data", "empty"], "--data", "hold texts"),
+    (["pretrain", "tokens", "--data", "noise.bin"], "--data", "be text"),
     (["pretrain", "tokens", "--data", "short.txt"], "--data", "--length"),
-    (["pretrain", "tokens", "--length", "1"], "--length", ""),
+    (["pretrain", "tokens", "--data", "short.txt", "--length", "1"], "--length", ""),
     (["pretrain", "tokens", "--augment", "none"], "--augment", ""),
     (["pretrain", "tokens", "--image-size", "8"], "--image-size", ""),
     (["pretrain", "tokens", "--mask-ratio", "2"], "--mask-ratio", ""),
@@ -165,6 +165,7 @@ def place(tmp_path, monkeypatch):
     """A working directory with folders of images and some files, and without prepared data sets."""
     write_folders(tmp_path)
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9 " * 300)
+    (tmp_path / "noise.bin").write_bytes(bytes(range(256)) * 10)
     (tmp_path / "short.txt").write_text("abc")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").write_text("precious")

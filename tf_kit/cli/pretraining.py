@@ -18,7 +18,9 @@ from tf_kit.cli.refusals import Group
 from tf_kit.options import flags_of
 from tf_kit.pretraining.methods import METHODS, SIZES, EncoderOptions, Method
 
-TEXT = flags.text("--data", "Text file, or prepared text set", "tiny_shakespeare", metavar="NAME")
+TEXT = flags.text(
+    "--data", "Text file, folder of texts, or prepared text set", "tiny_shakespeare", metavar="NAME"
+)
 
 # Sections of the help, with the flags that each lists after those of the method itself.
 SECTIONS = {

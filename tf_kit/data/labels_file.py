@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tf_kit.checks import refuse
+from tf_kit.data.encoding import decoded
 from tf_kit.data.listing import some
 from tf_kit.data.owners import PARTS, TRAIN, UNLABELLED, part_of
 from tf_kit.data.pictures import clean
@@ -145,11 +146,7 @@ def _rows(path):
     if not os.path.isfile(path):
         is_there = "a folder" if os.path.isdir(path) else "which does not exist"
         refuse("load.labels_file", "be a CSV file", f"{clean(path)}, {is_there}", flag="--labels-file")
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1", "replace")
+    text, _ = decoded(path.read_bytes())
     first = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(text.splitlines(), delimiter=delimiter)

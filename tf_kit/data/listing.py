@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -71,8 +71,12 @@ class Listing:
     links: tuple[str, ...]
 
 
-def list_files(path: Path) -> Listing:
+def list_files(path: Path, is_wanted: Callable[[Path], bool] = is_picture) -> Listing:
     """List the files below a folder. Links are followed, but none back into the folder; hidden files are ignored.
+
+    Args:
+        path: the folder.
+        is_wanted: which files are listed; the others are passed over. Defaults to images.
 
     Raises:
         InputError: the folder or one below it cannot be read.
@@ -88,7 +92,7 @@ def list_files(path: Path) -> Listing:
         for entry in _entries(folder):
             place, inside = Path(entry.path), (*parts, entry.name)
             if not entry.is_dir():
-                reason = _reason(entry, place)
+                reason = _reason(entry, place, is_wanted)
                 files.append(place) if reason is None else passed[reason].append("/".join(map(clean, inside)))
                 continue
             if entry.is_symlink():
@@ -130,11 +134,11 @@ def refuse_folder(folder: str | Path, error: OSError) -> NoReturn:
     )
 
 
-def _reason(entry, place):
-    """Return why a file is passed over, or None for an image."""
+def _reason(entry, place, is_wanted):
+    """Return why a file is passed over, or None for one that is listed."""
     if entry.is_symlink() and not place.exists():
         return "links to nothing"
-    if is_picture(place):
+    if is_wanted(place):
         return None
     return clean(place.suffix.lower()) or "without an ending"
 

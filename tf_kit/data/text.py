@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import count, refuse
-from tf_kit.data import prepared
+from tf_kit.data import prepared, text_files
+from tf_kit.data.text_files import TextFiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Text:
 def load_text(name: str, *, length: int = 64, data_dir: str | Path | None = None) -> tuple[Text, Text, Text]:
     """Load training, validation and test text, cut into sequences of `length` characters that do not overlap.
 
-    The first 90 % of a file are for training, the next 5 % for validation, the last 5 % for test; the splits of a
-    prepared set are used as they are. An incomplete sequence at the end of a split is dropped.
+    A file, or all texts of a folder, are read and divided as by `text_files.read`; the splits of a prepared set are
+    used as they are. An incomplete sequence at the end of a split is dropped.
 
     Args:
-        name: path of a text file in UTF-8, or name of a prepared set with one text feature, such as
+        name: path of a text file or of a folder of texts, or name of a prepared set with one text feature, such as
             "tiny_shakespeare".
         length: characters per sequence, at least 2. Defaults to 64.
         data_dir: folder of prepared sets. None means TFDS_DATA_DIR and the folder that tensorflow-datasets uses by
@@ -83,8 +84,12 @@ def load_text(name: str, *, length: int = 64, data_dir: str | Path | None = None
         ((72, 10), (4, 10), ' abc', 'abc abc ab')
     """
     length = count("load_text.length", length, at_least=2)
-    path = Path(name).expanduser()
-    parts = _of_file(path) if os.path.isfile(path) else _of_set(name, data_dir)
+    return cut(name, find_text(name, data_dir), length)
+
+
+def cut(name: str, found: TextFiles, length: int) -> tuple[Text, Text, Text]:
+    """Cut the parts of a text into sequences of `length` characters; `name` is for messages."""
+    parts = found.parts
     vocabulary = "".join(sorted(set(parts[0])))
     number = {character: i for i, character in enumerate(vocabulary)}
     splits = []
@@ -105,13 +110,14 @@ def load_text(name: str, *, length: int = 64, data_dir: str | Path | None = None
     return train, val, test
 
 
-def _of_file(path):
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        refuse(path, "be text in UTF-8", f"an invalid byte at position {error.start:,}", flag="--data")
-    first, second = len(text) * 90 // 100, len(text) * 95 // 100
-    return text[:first], text[first:second], text[second:]
+def find_text(name: str, data_dir: str | Path | None = None) -> TextFiles:
+    """Read the text of a file, of a folder, or of a prepared set, which has no `files`; as for `load_text`."""
+    path = Path(name).expanduser()
+    if name.strip() and os.path.isfile(path):
+        return text_files.read(path)
+    if name.strip() and os.path.isdir(path) and prepared.find(name, data_dir) is None:
+        return text_files.read(path)
+    return TextFiles(path, _of_set(name, data_dir), (), "")
 
 
 def _of_set(name, data_dir):
@@ -121,7 +127,7 @@ def _of_set(name, data_dir):
         python = "import tensorflow_datasets as tfds; tfds.load('tiny_shakespeare')"
         refuse(
             "load_text.name",
-            "be a text file, or a text set that is prepared",
+            "be a text file, a folder of texts, or a text set that is prepared",
             f"{name!r}",
             "tensorflow_datasets.load(name) prepares one, such as tiny_shakespeare",
             flag="--data",
@@ -141,7 +147,8 @@ def _of_set(name, data_dir):
     if missing:
         requirement, received = "have the splits train, validation and test", f"{name!r} without {missing}"
         refuse("load_text.name", requirement, received, flag="--data")
-    return [_joined(builder.as_dataset(split=split), key[0]) for split in splits]
+    train, val, test = (_joined(builder.as_dataset(split=split), key[0]) for split in splits)
+    return train, val, test
 
 
 def _joined(dataset, key):

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tf_kit.data.fingerprint import of_set
-from tf_kit.data.text import Text, load_text
+from tf_kit.checks import count
+from tf_kit.data.fingerprint import of_files, of_set
+from tf_kit.data.text import Text, cut, find_text
 from tf_kit.pretraining import MaskedTokens, TokenEncoder
 from tf_kit.pretraining.methods import own_options
 from tf_kit.randomness import ExampleRandom
@@ -53,7 +54,9 @@ def pretrain_text(
     Returns:
         The results as written to `results.json`.
     """
-    train, val, test = load_text(name, length=length, data_dir=data_dir)
+    length = count("pretrain.length", length, at_least=2)
+    found = find_text(name, data_dir)
+    train, val, test = cut(name, found, length)
     used, why = choose(
         wanted,
         lambda: TokenEncoder(train.num_tokens, **sizes),
@@ -71,7 +74,7 @@ def pretrain_text(
     settings = {
         "command": "pretrain",
         "method": method,
-        "data": str(Path(name).expanduser().resolve()) if Path(name).expanduser().is_file() else name,
+        "data": str(found.path.resolve()) if found.files else name,
         "data_dir": data_dir and str(Path(data_dir).expanduser().resolve()),
         "length": length,
         "width": encoder.width,
@@ -82,12 +85,16 @@ def pretrain_text(
         "precision": used or current_precision(),
     }
     defaults = {**own_options(method, {}), "precision": current_precision()}
-    recorded: dict[str, Any] = {"data": of_set(name, data_dir), "defaults": defaults}
+    root = found.path if found.path.is_dir() else found.path.parent
+    contents = of_files(root, found.files) if found.files else of_set(name, data_dir)
+    recorded: dict[str, Any] = {"data": contents, "defaults": defaults}
     run = Run(out, settings, resume=resume, **recorded, callbacks=callbacks)
     results = report.finished(run)
     if results:
         return results
     config_file.write_config(run.folder, settings)
+    if found.summary:
+        run.progress.print(f"{name}: {found.summary}")
     if why:
         run.progress.print(why)
     with precision(used):

@@ -1,0 +1,138 @@
+"""Texts of the user: a file, or all files of a folder, in any usual encoding, compressed or not."""
+
+from __future__ import annotations
+
+import bz2
+import collections
+import dataclasses
+import gzip
+import lzma
+import os
+import zlib
+from pathlib import Path
+
+from tf_kit.checks import refuse
+from tf_kit.data.encoding import decoded, is_text
+from tf_kit.data.listing import counted, list_files
+from tf_kit.data.owners import PARTS, TEST, TRAIN, VAL, division
+from tf_kit.data.pictures import clean
+
+_OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFiles:
+    """Characters of files, by part.
+
+    Args:
+        path: the file or folder.
+        parts: text for training, validation and test.
+        files: the files that were read, sorted by name.
+        summary: one line about them.
+    """
+
+    path: Path
+    parts: tuple[str, str, str]
+    files: tuple[Path, ...]
+    summary: str
+
+
+def read(path: str | Path) -> TextFiles:
+    """Read a text, or all texts of a folder at any depth, in the order of their names, joined by a new line.
+
+    A file is text if it has no control characters but those of lines and tabs, whatever its ending. It is in UTF-8,
+    in the encoding of its byte order mark, or else in Windows-1252; `.gz`, `.bz2` and `.xz` are decompressed. Ends of
+    lines become "\\n". Files and subfolders of a folder that are named after training, validation and test divide it;
+    otherwise the first 90 % of the characters are for training, the next 5 % for validation and the last 5 % for test.
+    Without one of the two, the last 5 % for training become it.
+
+    Args:
+        path: the file or folder.
+
+    Raises:
+        InputError: the file is no text, or the folder holds none.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("train.txt", "test.txt"):
+        ...         _ = (Path(folder) / name).write_text(name * 100)
+        ...     found = read(folder)
+        >>> found.summary
+        '2 texts, 1,700 characters; divided by its folders and files: train 855, val 45, test 800'
+    """
+    path = Path(path).expanduser()
+    if os.path.isfile(path):
+        text, encoding = _read_one(path)
+        if text is None:
+            received = f"a file with control characters, read as {encoding}"
+            refuse(clean(path), "be text", received, "Save it as plain text in UTF-8", flag="--data")
+        notes = [] if encoding == "UTF-8" else [f"read as {encoding}"]
+        summary = "; ".join([f"{len(text):,} characters", *notes])
+        return TextFiles(path, _drawn([text, "", ""]), (path,), summary)
+    return _read_folder(path)
+
+
+def _read_folder(path):
+    listing = list_files(path, is_wanted=lambda file: True)
+    named = division({file.relative_to(path).parts[0] for file in listing.files})
+    texts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    files, passed = (
+        [],
+        collections.defaultdict(list, {each: list(names) for each, names in listing.passed.items()}),
+    )
+    encodings: collections.Counter[str] = collections.Counter()
+    for file in listing.files:
+        inside = file.relative_to(path)
+        part = TRAIN if named is None else named.get(inside.parts[0])
+        text, encoding = (None, "") if part is None else _read_one(file)
+        if text is None or part not in (TRAIN, VAL, TEST):
+            reason = "beside the parts" if part is None else file.suffix.lower() or "without an ending"
+            passed[reason].append(inside.as_posix())
+            continue
+        texts[part].append(text)
+        files.append(file)
+        encodings[encoding] += 1
+    left_out = counted({each: tuple(names) for each, names in passed.items()}, listing.links)
+    if not any(map(any, texts)):
+        refuse(clean(path), "hold texts", left_out or "no file that is not hidden", flag="--data")
+    parts = _drawn(["\n".join(each) for each in texts])
+    divided = ", ".join(f"{name} {len(each):,}" for name, each in zip(PARTS, parts, strict=True))
+    found = [
+        f"{len(files):,} text{'s' * (len(files) != 1)}, {sum(map(len, parts)):,} characters",
+        f"divided by its folders and files: {divided}" if named is not None else "",
+        *(f"{n:,} read as {name}" for name, n in sorted(encodings.items()) if name != "UTF-8"),
+        left_out,
+    ]
+    return TextFiles(path, parts, tuple(files), "; ".join(filter(None, found)))
+
+
+def _drawn(texts):
+    """Cut text for validation and test off the end of that for training, as far as there is none."""
+    train, val, test = texts
+    n = len(train)
+    missing = (not val) + (not test)
+    kept = n * (100 - 5 * missing) // 100
+    first = n * 95 // 100
+    if not val and not test:
+        return train[:kept], train[kept:first], train[first:]
+    if not val:
+        return train[:kept], train[kept:], test
+    if not test:
+        return train[:kept], val, train[kept:]
+    return train, val, test
+
+
+def _read_one(file):
+    """Characters of a file, or None if it is no text; and its encoding."""
+    try:
+        with _OPEN.get(file.suffix.lower(), open)(file, "rb") as opened:
+            content = opened.read()
+    except _DAMAGED as error:
+        reason = getattr(error, "strerror", None) or "a damaged or cut archive"
+        refuse(clean(file), "be a file that can be read", reason, flag="--data")
+    text, encoding = decoded(content)
+    if not is_text(text):
+        return None, encoding
+    return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
