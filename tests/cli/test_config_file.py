@@ -94,6 +94,12 @@ def test_mistakes_in_the_file_are_refused(text, monkeypatch, capsys, tmp_path):
     assert err.count("\n") == 1
 
 
+def test_no_word_shows_the_help(monkeypatch, capsys):
+    status, out, err = run_main(monkeypatch, capsys, "pretrain")
+    assert status in (0, 2)
+    assert "simclr" in out + err
+
+
 def test_file_of_another_method_is_refused(monkeypatch, capsys, tmp_path):
     (tmp_path / "run.toml").write_text('method = "byol"\n')
     typed = ("pretrain", "simclr", "--config", tmp_path / "run.toml")

@@ -56,6 +56,12 @@ def test_difference_of_the_other_sign_does_not_show_the_claim():
     assert not found["shown"]
 
 
+@pytest.mark.parametrize("deep", [[4.25, 5.25], [np.nan, 5.5]])
+def test_an_interval_without_width_shows_nothing(deep):
+    (found,) = comparison.compare({"dbn": [4.0, 5.0], "deep": deep})
+    assert not found["shown"]
+
+
 def test_one_seed_decides_nothing():
     (found,) = comparison.compare({"dbn": [1.0], "deep": [9.0]})
     assert not found["shown"]

@@ -298,6 +298,14 @@ def test_rounds_of_a_fine_tuning(labels, expected):
         ({"pretrain_epochs": 0}, "pretrain_epochs=0"),
         ({"pretrainings": 0}, "pretrainings=0"),
         ({"probe_learning_rates": (0,)}, "probe_learning_rates=0"),
+        ({"labels": ()}, r"labels=\(\)"),
+        ({"neighbors": (0,)}, "neighbors=0"),
+        (
+            {"neighbors": (50,), "labels": (20,)},
+            r"at most 20, the fewest labels. Received: neighbors=\(50,\)",
+        ),
+        ({"pretrain_learning_rates": {"masked": 0}}, "pretrain_learning_rates=0"),
+        ({"moco": 1}, "changes='moco'"),
     ],
 )
 def test_setting_out_of_range_is_refused(given, received, tmp_path):
@@ -313,6 +321,12 @@ def test_every_method_has_a_row_below_its_encoder_from_scratch():
         own = [row for row in rows if settings_module.kind_of(row) == kind]
         first = rows.index(f"scratch-{kind}")
         assert rows[first : first + len(own)] == own
+
+
+def test_points_are_refused_before_a_method_for_images_trains(tmp_path):
+    with pytest.raises(InputError, match=r"examples that are not images, which cnn needs"):
+        run_label_efficiency("two_moons", 1, tmp_path / "r", methods=["masked", "simclr"], quiet=True)
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_precision_that_depends_on_the_network_is_refused(tmp_path):

@@ -239,13 +239,31 @@ def test_figure_shows_seeds_means_and_published_errors():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"units": 0}, {"layers": 1.5}, {"pretrain_epochs": 0}, {"gibbs_steps": 0}, {"learning_rates": (0.1, 0)}],
+    [
+        {"units": 0},
+        {"layers": 1.5},
+        {"pretrain_epochs": 0},
+        {"gibbs_steps": 0},
+        {"learning_rates": (0.1, 0)},
+        {"learning_rates": "0.1"},
+        {"pretrain_learning_rates": {"dbn": 0}},
+        {"pretrain_learning_rates": {"moco": 1}},
+        {"moco": 1},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_setting_out_of_range_is_refused(changes):
     (name,) = changes
-    with pytest.raises(InputError, match=rf"`run_table\.{name}` must"):
+    with pytest.raises(InputError, match=rf"`run_table\.({name}|\*\*changes)` must"):
         pretraining_table.settings_for(1000, **changes)
+
+
+def test_a_change_of_some_rows_leaves_the_others():
+    before = pretraining_table.settings_for(1000).pretrain_learning_rates
+    found = pretraining_table.settings_for(1000, pretrain_learning_rates={"dbn": 0.5}, learning_rates=0.1)
+    assert found.pretrain_learning_rates == {**before, "dbn": 0.5}
+    assert found.learning_rates == (0.1,)
+    assert set(pretraining_table.settings_for(1000, pretrain_epochs=3).pretrain_epochs.values()) == {3}
 
 
 @pytest.fixture

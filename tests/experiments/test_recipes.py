@@ -238,6 +238,29 @@ def test_every_value_of_a_space_makes_a_row():
             assert row.learning_rates in space["learning_rates"]
 
 
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "at least one field"),
+        ({"foo": [1]}, "space='foo'"),
+        ({"epochs": 3}, "a list of values for epochs. Received: epochs: 3"),
+        ({"learning_rates": [0.1]}, "hold tuples for learning_rates"),
+    ],
+)
+def test_space_without_values_of_a_recipe_is_refused(space, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        _search(tmp_path / "run", space=space)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_small_space_is_tried_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        recipe_search, "_validation_error", lambda run, system, row, *rest: row.learning_rates[0]
+    )
+    results = _search(tmp_path / "run", "deep", candidates=9, max_epochs=1)
+    assert len(results) == 6
+
+
 def test_unknown_row_is_refused():
     with pytest.raises(InputError, match="system='dnb'"):
         search_recipe("dnb")

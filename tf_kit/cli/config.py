@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import tomllib
 from typing import Any, NoReturn
 
@@ -49,7 +50,7 @@ def file_in(words: list[str]) -> str | None:
         >>> file_in(["--config", "run.toml"]), file_in(["--config=run.toml"]), file_in(["--epochs", "3"])
         ('run.toml', 'run.toml', None)
     """
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in itertools.zip_longest(words, words[1:], fillvalue=""):
         if word == "--config":
             return after
         if word.startswith("--config="):

@@ -54,7 +54,7 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
             points, answered = points + right, i
     except _Quit:
         pass
-    except EOFError:
+    except (EOFError, RuntimeError):  # the end of the input, or none
         click.echo("")
     except KeyboardInterrupt as error:
         if type(error) is not KeyboardInterrupt:  # SIGTERM, which `main` reports

@@ -63,6 +63,8 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None)
     if out is not None:
         check_ending("embed.out", out)
     _check_out("embed.out", out)
+    if map is not None and Path(map).expanduser().exists() and not Path(map).expanduser().is_dir():
+        refuse("embed.map", "be a folder", map, flag="--map")
     found = compute_embeddings(run, pictures)
     path = Path(run) / "embeddings.npz" if out is None else Path(out)
     found.save(path)

@@ -31,10 +31,10 @@ class Difference:
 
     @property
     def sign(self) -> int:
-        """−1 or 1 if the interval lies on that side of zero, otherwise 0."""
-        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+        """−1 or 1 if the interval lies on that side of zero, otherwise 0, as for one without width."""
+        if self.low is None or self.high is None or not self.low < self.high:  # no spread, or NaN
             return 0
-        return 1 if self.low > 0 else -1
+        return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
 
 def paired_difference(one: Sequence[float], other: Sequence[float], level: float = 0.95) -> Difference:

@@ -20,14 +20,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from tf_kit import data, plotting
+from tf_kit import plotting
 from tf_kit.checks import choice, count
-from tf_kit.data.fingerprint import of_set
 from tf_kit.data.splits import Split
 from tf_kit.experiments.cells import Cells, Loading, number_of_jobs
 from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
+from tf_kit.experiments.given_data import given_data
 from tf_kit.experiments.recipes import Recipe, Rows, rows_for
-from tf_kit.experiments.tuning import forget_models, given, mean_and_std, over_seeds, tune
+from tf_kit.experiments.tuning import changed, forget_models, given, mean_and_std, over_seeds, tune
 from tf_kit.pretraining import Classifier
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
@@ -35,7 +35,6 @@ from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import write_text
 from tf_kit.runs.precision import choose as choose_precision
 from tf_kit.runs.progress import Progress
-from tf_kit.runs.training_data import given_reading, refuse_without_labels, with_labels
 from tf_kit.training.precision import precision as precision_of_layers
 from tf_kit.training.sharing import shared_traces
 
@@ -143,7 +142,7 @@ def settings_for(num_examples: int, **changes: Any) -> Settings:
 
     Args:
         num_examples: number of training examples; 10,000 or more give `LARGE`, fewer `SMALL`.
-        **changes: fields of `Settings`; `pretrain_epochs` is one number for all systems.
+        **changes: fields of `Settings`; those by system may be one number for all, or hold some of the systems only.
 
     Example:
         >>> settings_for(1197).units, settings_for(50_000).units, settings_for(50_000, units=500).units
@@ -151,9 +150,7 @@ def settings_for(num_examples: int, **changes: Any) -> Settings:
     """
     base = LARGE if num_examples >= 10_000 else SMALL
     changes = given(changes)
-    if "pretrain_epochs" in changes:
-        changes["pretrain_epochs"] = dict.fromkeys(base.pretrain_epochs, changes["pretrain_epochs"])
-    return dataclasses.replace(base, **changes)
+    return changed("run_table", base, changes)
 
 
 def run_table(
@@ -204,27 +201,23 @@ def run_table(
     """
     seeds = count("run_table.seeds", seeds)
     jobs = number_of_jobs("run_table.jobs", jobs)
+    systems = [systems] if isinstance(systems, str) else systems
     chosen = dict.fromkeys(systems or SYSTEMS)  # a system that is named twice counts once
     systems = [choice("run_table.systems", system, tuple(SYSTEMS)) for system in chosen]
-    reading = given_reading(image_size, color, labels_file)
-    load_seed = functools.partial(_load, name, data_dir, reading)
-    splits = load_seed(0)
-    if not splits[0].num_classes:
-        refuse_without_labels("run_table.name", name)
+    examples = given_data("run_table", name, data_dir, image_size, color, labels_file)
+    splits = examples.load(0)
     settings: Settings | Rows = (
         rows_for(recipe, len(splits[0]), **changes) if recipe else settings_for(len(splits[0]), **changes)
     )
-    options = {"command": "table", "data": name, "data_dir": data_dir and str(data_dir), "systems": systems}
-    options |= dataclasses.asdict(settings) | reading
+    options = {"command": "table", **examples.options(), "systems": systems, **dataclasses.asdict(settings)}
     used, why = _choose_precision(precision, settings, splits[0].x, out if resume else None)
     options |= {"precision": used} if used else {}
     progress = Progress(sum(_cost(system, settings) for system in systems) * seeds, quiet=quiet)
-    contents = with_labels(of_set(name, data_dir), labels_file)
-    run = Run(out, options, resume=resume, progress=progress, data=contents)
+    run = Run(out, options, resume=resume, progress=progress, data=examples.contents())
     rows: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     if why:
         progress.print(why)
-    train = functools.partial(_train, run.folder, settings, options, used, Loading(load_seed, 0, splits))
+    train = functools.partial(_train, run.folder, settings, options, used, Loading(examples.load, 0, splits))
     cells = [(system, seed) for seed in range(seeds) for system in systems]
     open_ = [cell for cell in cells if not _folder(run.folder, cell).joinpath("results.json").exists()]
     with shared_traces(), Cells(jobs, train, open_, progress) as others:
@@ -250,10 +243,6 @@ def _choose_precision(wanted, settings, x, resumed):
 
     sizes = {"units": recipe.units}
     return choose_precision(wanted, make, sizes, x[:1], recipe.batch_size, resumed=resumed)
-
-
-def _load(name, data_dir, reading, seed):
-    return data.load(name, seed=seed, data_dir=data_dir, **reading)
 
 
 def _folder(table, cell):

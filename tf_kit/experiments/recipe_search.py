@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_kit import data, design
-from tf_kit.checks import choice, count
-from tf_kit.data.fingerprint import of_set
+from tf_kit import design
+from tf_kit.checks import choice, count, refuse
 from tf_kit.design.search.results import Results
 from tf_kit.errors import TrainingDiverged
+from tf_kit.experiments.given_data import given_data
 from tf_kit.experiments.pretraining_table import SYSTEMS, fine_tune, pretrained_encoder
 from tf_kit.experiments.recipes import LARGE, Recipe, rows_for
 from tf_kit.experiments.tuning import forget_models
 from tf_kit.runs import Run
 from tf_kit.runs.progress import Progress
-from tf_kit.runs.training_data import given_reading, refuse_without_labels, with_labels
 from tf_kit.training.precision import precision as precision_of_layers
 from tf_kit.training.sharing import shared_traces
 
@@ -75,6 +75,23 @@ def space_of(recipe: str, system: str) -> dict[str, list[Any]]:
     return {"units": units, **activation, **_PRETRAINING[recipe].get(system, {}), **_TUNING[recipe]}
 
 
+def _check_space(space):
+    """Refuse fields that no recipe has, and fields without a list of values of their kind."""
+    kinds = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    for field, values in space.items():
+        choice("search_recipe.space", field, tuple(kinds))
+        if not isinstance(values, list | tuple) or not values:
+            refuse("search_recipe.space", f"hold a list of values for {field}", f"{field}: {values!r}")
+        wrong = [
+            each for each in values if isinstance(kinds[field], tuple) and not isinstance(each, list | tuple)
+        ]
+        if wrong:
+            received = f"{field}: {wrong[0]!r}"
+            refuse("search_recipe.space", f"hold tuples for {field}, which a recipe has several of", received)
+    if not space:
+        refuse("search_recipe.space", "hold at least one field that is not fixed", "no field")
+
+
 def search_recipe(
     system: str,
     recipe: str = "2007",
@@ -105,14 +122,15 @@ def search_recipe(
         system: name of the row.
         recipe: `"2007"` or `"today"`. Defaults to `"2007"`.
         name: data set. Defaults to `"mnist"`.
-        candidates: number of candidates, the first of which is the declared recipe. Defaults to 9.
+        candidates: number of candidates, the first of which is the declared recipe; all of the space if it has fewer.
+            Defaults to 9.
         min_epochs, max_epochs: epochs of fine-tuning in the first round and in the last. Defaults to 3 and 27.
         seed: seed of the draws, the initial weights and the trainings. Defaults to 0.
         out: run folder; `search.csv` in it is the log, best candidate first.
         resume: whether to continue the search in `out`. Defaults to False.
         data_dir: folder of prepared data sets. Defaults to None.
         quiet: whether to show no progress. Defaults to False.
-        space: field → values, instead of `space_of`. Defaults to None.
+        space: field of `Recipe` → list of values, instead of `space_of`. Defaults to None.
         precision: `"float32"` or `"bfloat16"`. Defaults to None, the policy that Keras has.
         image_size, color, labels_file: how the images of a folder are read, as for `data.load`. Default to None.
         **changes: fields of `Recipe` that are the same for every candidate, see `recipes.rows_for`.
@@ -129,28 +147,28 @@ def search_recipe(
     if precision is not None:
         choice("search_recipe.precision", precision, ("float32", "bfloat16"))
     full = space_of(recipe, system)
-    reading = given_reading(image_size, color, labels_file)
-    splits = data.load(name, seed=seed, data_dir=data_dir, **reading)
-    if not splits[0].num_classes:
-        refuse_without_labels("search_recipe.name", name)
+    examples = given_data("search_recipe", name, data_dir, image_size, color, labels_file)
+    splits = examples.load(seed)
     fixed = {field for field, value in changes.items() if value is not None}
     fixed |= {"units"} if "layers" in fixed or len(splits[0]) < 10_000 else set()
-    space = {field: values for field, values in (space or full).items() if field not in fixed}
+    space = {
+        field: values for field, values in (full if space is None else space).items() if field not in fixed
+    }
+    _check_space(space)
     base = rows_for(recipe, len(splits[0]), **changes).of(system)
     declared = {field: getattr(base, field) for field in space}
-    drawn = design.random(space, count("search_recipe.candidates", candidates), seed)
+    most = math.prod(map(len, space.values()))
+    drawn = design.random(space, min(most, count("search_recipe.candidates", candidates)), seed)
     tried = [declared, *(each for each in drawn if each != declared)][:candidates]
     options: dict[str, Any] = {
         "command": "search",
-        "data": name,
-        "data_dir": data_dir and str(data_dir),
+        **examples.options(),
         "recipe": recipe,
     }
     options |= {"system": system, "seed": seed, "base": dataclasses.asdict(base)}
-    options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs} | reading
+    options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs}
     options |= {"precision": precision} if precision else {}
-    contents = with_labels(of_set(name, data_dir), labels_file)
-    run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=contents)
+    run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=examples.contents())
 
     stopped: list[Exception] = []
 

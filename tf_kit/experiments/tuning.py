@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_kit import keras_internals, optimizers
-from tf_kit.checks import count, number, refuse
+from tf_kit.checks import choice, count, number, refuse
 from tf_kit.errors import TrainingDiverged
 from tf_kit.pretraining import Classifier
 from tf_kit.runs.run import Run
@@ -62,7 +63,7 @@ def tune(
         The best classifier, and its `learning_rate`, `epoch` and `val_accuracy` in a dictionary.
     """
     start, best = encoder.get_weights(), None
-    for learning_rate in learning_rates:
+    for learning_rate in dict.fromkeys(learning_rates):
         encoder.set_weights(start)
         classifier = Classifier(encoder, train.num_classes, frozen=frozen, seed=seed)
         steps = epochs * math.ceil(len(train.x) / batch_size)
@@ -72,7 +73,7 @@ def tune(
                 classifier,
                 train.x,
                 train.y,
-                stage=f"{stage} at {learning_rate:g}",
+                stage=f"{stage} at {_text_of(learning_rate)}",
                 epochs=epochs,
                 batch_size=batch_size,
                 validation_data=(val.x, val.y),
@@ -99,6 +100,45 @@ def tune(
     return classifier, chosen
 
 
+def _text_of(rate):
+    """Write a rate in up to six digits, or in as many as it needs: two rates never have one text.
+
+    >>> _text_of(0.003), _text_of(1e-5), _text_of(0.1000001)
+    ('0.003', '1e-05', '0.1000001')
+    """
+    short = f"{rate:g}"
+    return short if float(short) == rate else repr(float(rate))
+
+
+def changed(function: str, settings: Any, changes: Mapping[str, Any]) -> Any:
+    """Return settings with some fields changed; of a field by row, only the rows that are given.
+
+    Args:
+        function: name of the experiment, for messages.
+        settings: a dataclass.
+        changes: field → value.
+
+    Raises:
+        InputError: there is no such field or row, or a learning rate is not above 0.
+    """
+    fields = tuple(field.name for field in dataclasses.fields(settings))
+    new = {}
+    for name, value in changes.items():
+        choice(f"{function}.**changes", name, fields)
+        before = getattr(settings, name)
+        if isinstance(before, dict):
+            rows = value if isinstance(value, Mapping) else dict.fromkeys(before, value)
+            for row, each in rows.items():
+                choice(f"{function}.{name}", row, tuple(before))
+                is_rate = name.endswith("rates")
+                number(f"{function}.{name}", each, above=0) if is_rate else count(f"{function}.{name}", each)
+            value = {**before, **rows}
+        elif isinstance(before, tuple) and not isinstance(value, list | tuple):
+            value = (value,)
+        new[name] = value
+    return dataclasses.replace(settings, **new)
+
+
 def check_rates(subject: str, rates: Sequence[float]) -> None:
     """Refuse learning rates unless there is at least one, and all are above 0.
 
@@ -106,6 +146,7 @@ def check_rates(subject: str, rates: Sequence[float]) -> None:
         subject: argument that holds the rates, such as `"run_table.learning_rates"`.
         rates: learning rates.
     """
+    rates = rates if isinstance(rates, list | tuple) else (rates,)
     if not rates:
         refuse(subject, "hold at least one number", f"{subject.rsplit('.', 1)[-1]}={rates!r}")
     for rate in rates:
@@ -120,7 +161,7 @@ def given(changes: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {name: value for name, value in changes.items() if value is not None}
     for name in ("layers", "units", "epochs", "pretrain_epochs", "batch_size", "gibbs_steps"):
-        if name in found:
+        if name in found and not isinstance(found[name], Mapping):
             count(f"run_table.{name}", found[name])
     if "learning_rates" in found:
         check_rates("run_table.learning_rates", found["learning_rates"])

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_kit import data
 from tf_kit.checks import choice, count
-from tf_kit.data.fingerprint import of_set
 from tf_kit.data.overlap import refuse_overlap
 from tf_kit.experiments.cells import Cells, Loading, number_of_jobs
+from tf_kit.experiments.given_data import given_data
 from tf_kit.experiments.label_efficiency.report import draw, format_labels, summarize
 from tf_kit.experiments.label_efficiency.rows import Row, cell_folder
 from tf_kit.experiments.label_efficiency.settings import (
@@ -25,11 +24,11 @@ from tf_kit.experiments.label_efficiency.settings import (
 )
 from tf_kit.experiments.tuning import forget_models
 from tf_kit.pretraining.methods import IMAGE_METHODS
+from tf_kit.runs.encoders import encoder_options
 from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import write_text
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.run import Run
-from tf_kit.runs.training_data import given_reading, refuse_without_labels, with_labels
 from tf_kit.training.precision import precision as precision_of_layers
 
 __all__ = ["format_labels", "run_label_efficiency", "settings_for"]
@@ -90,24 +89,24 @@ def run_label_efficiency(
     """
     seeds = count("run_label_efficiency.seeds", seeds)
     jobs = number_of_jobs("run_label_efficiency.jobs", jobs)
+    methods = [methods] if isinstance(methods, str) else methods
     names = [
         choice("run_label_efficiency.methods", each, IMAGE_METHODS)
         for each in dict.fromkeys(methods or IMAGE_METHODS)  # a method that is named twice counts once
     ]
-    reading = given_reading(image_size, color, labels_file)
     if precision is not None:
         choice("run_label_efficiency.precision", precision, ("float32", "bfloat16"))
-    load = functools.partial(_load, name, data_dir, reading)
+    examples = given_data("run_label_efficiency", name, data_dir, image_size, color, labels_file)
+    load = functools.partial(_load, examples)
     splits = load(0)
-    if not splits[0].num_classes:
-        refuse_without_labels("run_label_efficiency.name", name)
+    for each in names:
+        encoder_options(each, None, splits[0].x.shape[1:], {})  # refuses points where a method needs images
     settings = fitting(settings_for(len(splits[0]), **changes), splits)
     rows = rows_of(names)
-    options = {"command": "labels", "data": name, "data_dir": data_dir and str(data_dir), "methods": names}
-    options |= dataclasses.asdict(settings) | reading
+    options = {"command": "labels", **examples.options(), "methods": names, **dataclasses.asdict(settings)}
     options |= {"precision": precision} if precision else {}
     progress = Progress(total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
-    contents = with_labels(of_set(name, data_dir), labels_file)
+    contents = examples.contents()
     run = Run(out, options, resume=resume, progress=progress, data=contents)
     measure = functools.partial(
         _measure, run.folder, seeds, settings, options, precision, contents, Loading(load, 0, splits)
@@ -158,9 +157,9 @@ def _measure(table, seeds, settings, options, precision, contents, load, part, p
     return found
 
 
-def _load(name, data_dir, reading, seed):
+def _load(examples, seed):
     """Load the splits; refuse examples of val or test that are also in train."""
-    train, val, test = data.load(name, seed=seed, data_dir=data_dir, **reading)
+    train, val, test = examples.load(seed)
     refuse_overlap(train, val, ("train", "val"))
     refuse_overlap(train, test, ("train", "test"))
     return train, val, test

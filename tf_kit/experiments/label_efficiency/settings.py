@@ -9,7 +9,7 @@ from typing import Any
 
 from tf_kit.checks import count, refuse
 from tf_kit.data.splits import Split
-from tf_kit.experiments.tuning import check_rates
+from tf_kit.experiments.tuning import changed, check_rates
 from tf_kit.pretraining.methods import IMAGE_METHODS, METHODS
 
 ENCODERS = {"mlp": "multilayer perceptron", "cnn": "convolutional network", "vit": "vision transformer"}
@@ -80,7 +80,7 @@ def settings_for(num_examples: int, **changes: Any) -> Settings:
 
     Args:
         num_examples: number of training examples; 10,000 or more give `LARGE`, fewer `SMALL`.
-        **changes: fields of `Settings`; `pretrain_epochs` is one number for all methods.
+        **changes: fields of `Settings`; those by method may be one number for all, or hold some of the methods only.
 
     Example:
         >>> settings_for(1197).labels, settings_for(50_000).labels, settings_for(1197, labels=(10,)).labels
@@ -88,10 +88,7 @@ def settings_for(num_examples: int, **changes: Any) -> Settings:
     """
     base = LARGE if num_examples >= 10_000 else SMALL
     changes = {name: value for name, value in changes.items() if value is not None}
-    if "pretrain_epochs" in changes:
-        epochs = count("run_label_efficiency.pretrain_epochs", changes["pretrain_epochs"])
-        changes["pretrain_epochs"] = dict.fromkeys(base.pretrain_epochs, epochs)
-    return dataclasses.replace(base, **changes)
+    return changed("run_label_efficiency", base, changes)
 
 
 def fitting(settings: Settings, splits: Sequence[Split]) -> Settings:
@@ -108,6 +105,17 @@ def fitting(settings: Settings, splits: Sequence[Split]) -> Settings:
         InputError: a setting is out of range.
     """
     train, val, _ = splits
+    for field in ("labels", "neighbors"):
+        if not getattr(settings, field):
+            refuse(f"run_label_efficiency.{field}", "hold at least one number", f"{field}=()")
+    fewest = min(
+        len(train) if each is None else count("run_label_efficiency.labels", each) for each in settings.labels
+    )
+    for k in settings.neighbors:
+        count("run_label_efficiency.neighbors", k)
+    if min(settings.neighbors) > fewest:
+        requirement = f"hold a number of at most {fewest}, the fewest labels"
+        refuse("run_label_efficiency.neighbors", requirement, f"neighbors={settings.neighbors}")
     labels: list[int | None] = []
     for each in settings.labels:
         if each is None or each == len(train):
