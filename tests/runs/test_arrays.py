@@ -38,7 +38,9 @@ def test_examples_without_classes_are_all_used(place):
 def test_path_is_recorded_whole(place, monkeypatch, tmp_path):
     monkeypatch.chdir(place)
     pretrain(name="x.npy", out=tmp_path / "run", **PRETRAINING)
-    assert read_json(tmp_path / "run" / "config.json", "config.json")["options"]["data"] == str(place / "x.npy")
+    assert read_json(tmp_path / "run" / "config.json", "config.json")["options"]["data"] == str(
+        place / "x.npy"
+    )
 
 
 def test_changed_arrays_do_not_resume(place, tmp_path):
