@@ -110,6 +110,12 @@ def test_has_own_build():
     assert not keras_internals.has_own_build(Custom())
 
 
+def test_mask_of_a_tensor():
+    x = np.array([[[1.0], [0.0]]])
+    assert keras_internals.mask_of(keras.layers.Masking()(x)).numpy().tolist() == [[True, False]]
+    assert keras_internals.mask_of(keras.layers.ReLU()(x)) is None
+
+
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [

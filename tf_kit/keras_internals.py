@@ -80,6 +80,16 @@ def has_own_build(layer: keras.layers.Layer) -> bool:
     return not is_default(layer.build)
 
 
+def mask_of(x: Tensor) -> Tensor | None:
+    """Return the mask that layers attached to a tensor, such as `keras.layers.Masking`, or None.
+
+    Uses `keras.src.backend.get_keras_mask`. Keras gives masks to the `call` of layers, but not to that of losses.
+    """
+    from keras.src.backend import get_keras_mask
+
+    return get_keras_mask(x)
+
+
 def stored_kernel(layer: keras.layers.Layer) -> keras.Variable:
     """Return the variable that holds the kernel of a dense or convolutional layer of Keras.
 

@@ -58,8 +58,8 @@ def test_losses_equal_the_oracle(name):
         ("squared", SquaredError, "/ 2", "/ 1"),
         ("squared sigmoid", SquaredError, "self.function(y_pred) if", "y_pred if"),
         ("sigmoid", SigmoidCrossEntropy, "softplus(-z)", "softplus(z)"),
-        ("softmax", SoftmaxCrossEntropy, "return -ops", "return ops"),
-        ("softmax labels", SoftmaxCrossEntropy, "losses = -ops", "losses = ops"),
+        ("softmax", SoftmaxCrossEntropy, "return cross_entropy", "return -cross_entropy"),
+        ("softmax labels", SoftmaxCrossEntropy, "losses = cross_entropy", "losses = -cross_entropy"),
         ("softmax", SoftmaxCrossEntropy, "axis=-1, keepdims", "axis=0, keepdims"),
     ],
 )
@@ -120,6 +120,14 @@ def test_stable_for_large_logits(dtype):
     np.testing.assert_array_equal(gradient(squared, np.array([[0.0, 0.0]]), z[:1]), [[0, 0]])
 
 
+def test_a_logit_of_minus_infinity_rules_its_class_out():
+    z = np.array([[1.0, -np.inf, 2.0]])
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(np.array([0]), z[:, [0, 2]])
+    for y in (np.array([0]), np.array([[1.0, 0.0, 0.0]])):
+        np.testing.assert_allclose(SoftmaxCrossEntropy()(y, z), expected, rtol=1e-6)
+        assert np.isfinite(gradient(SoftmaxCrossEntropy(dtype="float64"), y, z)).all()
+
+
 def test_small_losses_stay_accurate():
     """log(1 + e^(−20)) = 2.06e−9 in float32, where 1 + e^(−20) rounds to 1."""
     value = SigmoidCrossEntropy()(np.array([[1.0]]), np.array([[20.0]], "float32"))
@@ -162,6 +170,54 @@ def test_targets_may_be_a_vector_or_a_column(loss):
     np.testing.assert_allclose(loss(y, z), expected)
     np.testing.assert_allclose(loss(y[:, None], z[:, 0]), expected)
     np.testing.assert_allclose(SoftmaxCrossEntropy()(LABELS[:, None], Z), SoftmaxCrossEntropy()(LABELS, Z))
+
+
+SUMMED = [SquaredError, lambda **rest: SquaredError("sigmoid", **rest), SigmoidCrossEntropy]
+VISIBLE = np.array(
+    [[1, 1, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool
+)  # as many examples as steps
+SEQUENCES = RNG.normal(size=(4, 4, 2)) * VISIBLE[..., None]
+AIMS = RNG.uniform(size=(4, 4, 2))
+
+
+def by_hand(make, weights):
+    """Loss of each example: the sum of the losses of its outputs, each times its weight."""
+    each = make(reduction="none", dtype="float64")(AIMS.reshape(-1, 1), SEQUENCES.reshape(-1, 1))
+    return np.sum(np.reshape(each, AIMS.shape) * weights[..., None], axis=(1, 2))
+
+
+@pytest.mark.parametrize("make", SUMMED)
+@pytest.mark.parametrize("examples", [4, 3])
+def test_mask_and_weights_of_steps_apply_before_the_sum(make, examples):
+    z = keras.layers.Masking(dtype="float64")(SEQUENCES[:examples])
+    aims, weights = AIMS[:examples], np.arange(16.0).reshape(4, 4)[:examples]
+    for options, mean in (({"reduction": "none"}, np.asarray), ({}, np.mean), ({"reduction": "sum"}, np.sum)):
+        loss = make(dtype="float64", **options)
+        for given, expected in (
+            ((aims, z), by_hand(make, VISIBLE)),
+            ((aims, SEQUENCES[:examples], weights), by_hand(make, np.arange(16.0).reshape(4, 4))),
+            ((aims, z, weights), by_hand(make, VISIBLE * np.arange(16.0).reshape(4, 4))),
+            ((aims, z, np.arange(examples)), by_hand(make, VISIBLE) * np.arange(4)),
+        ):
+            np.testing.assert_allclose(loss(*given), mean(expected[:examples]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", SUMMED)
+def test_weights_of_other_steps_are_refused(make):
+    with pytest.raises(
+        ValueError, match=r"sample_weight` must have .* Received: shape \(4, 3\) for outputs \(4, 4, 2\)"
+    ):
+        make()(AIMS, SEQUENCES, np.ones((4, 3)))
+
+
+def test_padded_steps_cost_nothing_in_a_compiled_model():
+    model = keras.Sequential(
+        [keras.Input((4, 2)), keras.layers.Masking(), keras.layers.Dense(2, use_bias=False)]
+    )
+    model.set_weights([np.eye(2)])
+    model.compile("sgd", SquaredError(), jit_compile=False)
+    loss = model.test_on_batch(SEQUENCES, AIMS)
+    np.testing.assert_allclose(loss, np.mean(by_hand(SquaredError, VISIBLE)), rtol=1e-5)
 
 
 def test_softmax_averages_over_the_steps_of_a_sequence():

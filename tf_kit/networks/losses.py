@@ -15,6 +15,7 @@ Reference: Bishop, 2006, Pattern Recognition and Machine Learning, section 5.2; 
 2016, Deep Learning, sections 6.2.2 and 7.1.1.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,12 +23,57 @@ import keras
 from keras import ops
 
 from tf_kit.checks import choice, number, refuse
+from tf_kit.keras_internals import mask_of
 from tf_kit.networks.activations import ACTIVATIONS
 from tf_kit.typing import ArrayLike, Tensor
 
 
+class SummedLoss(keras.losses.Loss):
+    """Loss of an example that is a sum over its outputs; base class of `SquaredError` and `SigmoidCrossEntropy`.
+
+    A mask (n, T) or sample weights (n, T) weigh the outputs before they are summed, so that padded steps of a sequence
+    cost nothing. Keras weighs the values that `call` returns, which are one per example.
+
+    A subclass passes the `y_pred` of its `call` through `parted`, and the losses of the outputs through `summed`.
+    """
+
+    def __call__(self, y_true: ArrayLike, y_pred: Tensor, sample_weight: ArrayLike | None = None) -> Tensor:
+        weights, mask = [], mask_of(y_pred)
+        if mask is not None and len(mask.shape) > 1:
+            weights.append(self._of_outputs("mask", mask, y_pred))
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+            if len(sample_weight.shape) > 1 and tuple(sample_weight.shape[1:]) != (1,):
+                weights.append(self._of_outputs("sample_weight", sample_weight, y_pred))
+                sample_weight = None
+        outputs = (y_pred, math.prod(weights)) if weights else y_pred
+        return super().__call__(y_true, outputs, sample_weight)
+
+    def _of_outputs(self, name, given, y_pred):
+        """Return weights of the first axes of the outputs, in the rank of the outputs."""
+        wanted = tuple(y_pred.shape)
+        sides = zip(given.shape, wanted, strict=False)
+        if len(given.shape) > len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
+            received = f"shape {tuple(given.shape)} for outputs {wanted}"
+            refuse(f"{type(self).__name__}.{name}", "have the shape of the outputs' first axes", received)
+        for _ in range(len(wanted) - len(given.shape)):
+            given = ops.expand_dims(given, -1)
+        return ops.cast(given, self.dtype)
+
+    @staticmethod
+    def parted(y_pred: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Return the outputs, and their weights or None."""
+        return y_pred if isinstance(y_pred, tuple) else (y_pred, None)
+
+    @staticmethod
+    def summed(each: Tensor, weights: Tensor | None) -> Tensor:
+        """Return the sums (n,) of the losses of the outputs (n, …), times their weights."""
+        each = each if weights is None else each * weights
+        return ops.sum(ops.reshape(each, (ops.shape(each)[0], -1)), axis=-1)
+
+
 @keras.saving.register_keras_serializable(package="tf_kit")
-class SquaredError(keras.losses.Loss):
+class SquaredError(SummedLoss):
     """Squared error: half the squared distance between output and target.
 
     The cost of regression. After a sigmoid it is a poor cost of classification: its gradient contains the factor
@@ -37,7 +83,7 @@ class SquaredError(keras.losses.Loss):
         ∂L/∂z   = (h − y) f'(z)                                          (2)
 
     where z = `y_pred` and y = `y_true`, both (n, …), and f = `activation`, or the identity. The sum in ‖·‖²
-    runs over all axes but the first; the mean over the n examples.
+    runs over all axes but the first, without the outputs that a mask excludes; the mean over the n examples.
 
     Args:
         activation: activation to apply to the outputs first: None, "sigmoid", "tanh", "relu" or "leaky_relu". Use it
@@ -70,16 +116,17 @@ class SquaredError(keras.losses.Loss):
         self.function = ACTIVATIONS[activation](dtype=self.dtype) if activation else None
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_pred, weights = self.parted(y_pred)
         h = self.function(y_pred) if self.function else y_pred
         error = h - _aligned("SquaredError.y_true", y_true, y_pred)
-        return ops.sum(ops.square(_rows(error)), axis=-1) / 2  # (1): (n, …) -> (n,)
+        return self.summed(ops.square(error), weights) / 2  # (1): (n, …) -> (n,)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation}
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
-class SigmoidCrossEntropy(keras.losses.Loss):
+class SigmoidCrossEntropy(SummedLoss):
     """Binary cross-entropy of sigmoid units, computed from logits.
 
     The cost of yes-or-no questions: one output for two classes, or several independent outputs, as in medical
@@ -90,8 +137,9 @@ class SigmoidCrossEntropy(keras.losses.Loss):
         ∂L/∂z_k = σ(z_k) − y_k                                           (3)
 
     where z = `y_pred` are logits and y = `y_true` are targets in [0, 1], both (n, …), and
-    softplus(z) = log(1 + exp(z)). (2) is computed, since it is finite for logits of any size and stays accurate where
-    σ(z) rounds to 0 or 1. The sum over k runs over all axes but the first; the mean over the n examples.
+    softplus(z) = log(1 + exp(z)). (2) is computed, since it is finite for finite logits of any size and stays accurate
+    where σ(z) rounds to 0 or 1. The sum over k runs over all axes but the first, without the outputs that a mask
+    excludes; the mean over the n examples.
 
     Args:
         reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none". Defaults to the mean.
@@ -111,6 +159,8 @@ class SigmoidCrossEntropy(keras.losses.Loss):
     Reference: Bishop, 2006, Pattern Recognition and Machine Learning, equation 5.21.
     """
 
+    from_logits = True  # an attribute that the cross-entropies of Keras have too
+
     def __init__(
         self,
         reduction: str = "sum_over_batch_size",
@@ -120,9 +170,10 @@ class SigmoidCrossEntropy(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        z, y = y_pred, _aligned("SigmoidCrossEntropy.y_true", y_true, y_pred)
+        z, weights = self.parted(y_pred)
+        y = _aligned("SigmoidCrossEntropy.y_true", y_true, z)
         each = y * ops.softplus(-z) + (1 - y) * ops.softplus(z)  # (2)
-        return ops.sum(_rows(each), axis=-1)  # (n, …) -> (n,)
+        return self.summed(each, weights)  # (n, …) -> (n,)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -138,8 +189,8 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
 
     where z = `y_pred` are logits (n, …, K) and y = `y_true` are labels 0 … K − 1 of shape (n, …) or
     (n, …, 1), or probabilities (n, …, K). (2) is computed after subtracting the largest logit, so it is finite for
-    logits of any size. The mean runs over the n examples and over the axes between n and K, if there are any. A
-    label outside 0 … K − 1 gives NaN.
+    finite logits of any size; a logit of −inf rules its class out. The mean runs over the n examples and over
+    the axes between n and K, if there are any. A label outside 0 … K − 1 gives NaN.
 
     Args:
         reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none". Defaults to the mean.
@@ -161,6 +212,8 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
     Reference: Bishop, 2006, Pattern Recognition and Machine Learning, equation 5.24.
     """
 
+    from_logits = True  # an attribute that the cross-entropies of Keras have too
+
     def __init__(
         self,
         reduction: str = "sum_over_batch_size",
@@ -173,12 +226,17 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
         z, num_classes = y_pred, y_pred.shape[-1]
         log_softmax = z - ops.logsumexp(z, axis=-1, keepdims=True)
         if len(y_true.shape) == len(z.shape) and y_true.shape[-1] == num_classes:
-            return -ops.sum(y_true * log_softmax, axis=-1)  # (2): (n, …, K) -> (n, …)
+            return cross_entropy(y_true, log_softmax)  # (2): (n, …, K) -> (n, …)
         labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., 0])
         y = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=z.dtype)
-        losses = -ops.sum(y * log_softmax, axis=-1)  # (2): (n, …, K) -> (n, …)
+        losses = cross_entropy(y, log_softmax)  # (2): (n, …, K) -> (n, …)
         known = ops.logical_and(labels >= 0, labels < num_classes)
         return ops.where(known, losses, float("nan"))
+
+
+def cross_entropy(y: Tensor, log_softmax: Tensor) -> Tensor:
+    """Return −Σ_k y_k log softmax(z)_k over the last axis; classes with y_k = 0 add nothing, even if z_k is −inf."""
+    return -ops.sum(ops.where(y != 0, y * log_softmax, ops.zeros_like(log_softmax)), axis=-1)
 
 
 def l2_penalty(weights: Iterable[ArrayLike], l2: float) -> Tensor:
@@ -248,11 +306,6 @@ def cost(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: keras.losses.Loss
     outputs = model(x, training=False)
     matrices = [each for each in model.trainable_variables if len(each.shape) >= 2]
     return loss(ops.convert_to_tensor(y), outputs) + l2_penalty(matrices, l2)  # (1)
-
-
-def _rows(values):
-    """Reshape (n,) or (n, …) to (n, product of the other sides)."""
-    return ops.reshape(values, (ops.shape(values)[0], -1))
 
 
 def _aligned(subject, y_true, y_pred):
