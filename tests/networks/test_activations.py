@@ -29,7 +29,7 @@ def test_value_and_derivative_equal_the_oracle(name):
 @pytest.mark.parametrize(
     ("name", "method", "old", "new"),
     [
-        ("sigmoid", "call", "sigmoid(inputs)", "sigmoid(-inputs)"),
+        ("sigmoid", "call", "sigmoid(as_floats(", "sigmoid(-as_floats("),
         ("sigmoid", "derivative", "ops.negative(z)", "z"),
         ("tanh", "call", "ops.tanh", "ops.sigmoid"),
         ("tanh", "derivative", "4 *", "2 *"),
@@ -74,7 +74,7 @@ def test_tanh_is_a_scaled_sigmoid():
 
 
 def test_tanh_identity_rejects_the_wrong_twin(wrong_twin):
-    wrong_twin(Tanh, "call", "ops.tanh(inputs)", "ops.tanh(inputs / 2)")
+    wrong_twin(Tanh, "call", "ops.tanh(as_floats(", "ops.tanh(0.5 * as_floats(")
     with pytest.raises(AssertionError):
         assert_tanh_is_a_scaled_sigmoid()
 

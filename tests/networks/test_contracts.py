@@ -115,6 +115,7 @@ class EagerOnly(Broken):
         (layer_contract.check_shape, WrongShape, ()),
         (layer_contract.check_dtype_kept, Float32Only, ("float16",)),
         (layer_contract.check_mixed_precision, Float32Only, ()),
+        (layer_contract.check_integers, Broken, ()),
         (layer_contract.check_config_round_trip, Broken, ()),
         (layer_contract.check_config_round_trip, lambda: Registered(3.0), ()),
         (layer_contract.check_keras_file, lambda: Registered(3.0), ()),

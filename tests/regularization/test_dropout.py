@@ -145,6 +145,17 @@ def test_gradient_flows_only_through_kept_units():
     np.testing.assert_array_equal(tape.gradient(y, x), np.where(np.asarray(y) != 0, 2.0, 0.0))
 
 
+def test_gaussian_inference_in_half_precision_squares_large_inputs():
+    x = np.full((2, 400), 300.0)
+    layers = [
+        DropConnect(3, 0.5, inference="gaussian", activation="tanh", dtype=dtype, kernel_initializer="ones")
+        for dtype in ("mixed_float16", "float32")
+    ]
+    got, expected = (layer(x) for layer in layers)
+    assert got.dtype == "float16"
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "factory",
     [

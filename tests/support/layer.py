@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_kit.errors import InputError
+
 TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-5, "float64": 1e-5}
 
 
@@ -33,6 +35,7 @@ def check_layer(factory, inputs, training_random=False):
     for dtype in TOLERANCE:
         check_dtype_kept(factory, inputs, dtype)
     check_mixed_precision(factory, inputs)
+    check_integers(factory, inputs)
     check_config_round_trip(factory, inputs)
     check_keras_file(factory, inputs)
     check_fit_step(factory, inputs)
@@ -82,6 +85,19 @@ def check_mixed_precision(factory, inputs):
     for weight in layer.trainable_variables:
         assert weight.dtype == "float32", f"{weight.path} is {weight.dtype} under mixed_float16"
     assert np.isfinite(keras.ops.convert_to_numpy(outputs)).all()
+
+
+def check_integers(factory, inputs):
+    """Integers give floats, those of the same numbers as floats; or they are refused in words."""
+    whole = np.round(5 * np.abs(inputs)).astype("uint8")
+    for training in (True, False):
+        try:
+            outputs = call(new(factory), whole, training)
+        except InputError:
+            return
+        assert keras.backend.is_float_dtype(outputs.dtype), f"uint8 became {outputs.dtype}"
+        expected = call(new(factory), whole.astype("float32"), training)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
 def check_config_round_trip(factory, inputs):

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import number, refuse
+from tf_kit.dtypes import as_floats
 from tf_kit.networks.inspection import intercepted, named_layers
 from tf_kit.typing import ArrayLike, Tensor
 
@@ -65,7 +66,7 @@ class Sigmoid(ActivationLayer):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.sigmoid(inputs)  # (1)
+        return ops.sigmoid(as_floats(inputs, self.compute_dtype))  # (1)
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return σ'(z), in (0, 1/4]."""
@@ -101,7 +102,7 @@ class Tanh(ActivationLayer):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.tanh(inputs)  # (1)
+        return ops.tanh(as_floats(inputs, self.compute_dtype))  # (1)
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return tanh'(z), in (0, 1]."""
@@ -139,7 +140,7 @@ class ReLU(ActivationLayer):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.relu(inputs)  # (1)
+        return ops.relu(as_floats(inputs, self.compute_dtype))  # (1)
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return f'(z), 0 or 1."""
@@ -186,7 +187,8 @@ class LeakyReLU(ActivationLayer):
 
     def call(self, inputs: Tensor) -> Tensor:
         # ops.leaky_relu rounds the slope to float32 even where z is float64.
-        return ops.where(inputs > 0, inputs, self.negative_slope * inputs)  # (1)
+        z = as_floats(inputs, self.compute_dtype)
+        return ops.where(z > 0, z, self.negative_slope * z)  # (1)
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return f'(z), a or 1."""

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import choice, count, refuse
+from tf_kit.dtypes import as_floats
 from tf_kit.networks.activations import ACTIVATIONS, ActivationLayer
 from tf_kit.networks.stages import sequence_of_layers
 from tf_kit.typing import ArrayLike, Tensor
@@ -47,8 +48,9 @@ class Threshold(ActivationLayer):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        step = ops.cast(inputs >= 0, inputs.dtype)  # (1)
-        return step + (inputs - ops.stop_gradient(inputs))  # (2): adds 0, passes the gradient
+        z = as_floats(inputs, self.compute_dtype)
+        step = ops.cast(z >= 0, z.dtype)  # (1)
+        return step + (z - ops.stop_gradient(z))  # (2): adds 0, passes the gradient
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return 1, the slope that backpropagation uses."""

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number, refuse
+from tf_kit.dtypes import as_floats
 from tf_kit.replicas import sum_over_replicas
 from tf_kit.typing import Tensor
 
@@ -40,7 +41,7 @@ class BatchNorm(keras.layers.Layer):
         center, scale: whether to use β and γ. Default to True.
 
     Call arguments:
-        inputs: tensor (n, …) of rank 2 or more.
+        inputs: tensor (n, …) of rank 2 or more; integers become floats.
         training: whether to use and update the statistics of the batch instead of using the moving averages.
         mask: booleans with the shape of the inputs without the feature axis. Entries that are False do not count in
             the statistics, but are normalized too.
@@ -102,6 +103,7 @@ class BatchNorm(keras.layers.Layer):
         )
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        inputs = as_floats(inputs, self.compute_dtype)
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))  # sums of halves overflow
         if training and self.trainable:
             # Shifting the data by a first mean, taken as a constant, keeps (1) and (2) accurate.

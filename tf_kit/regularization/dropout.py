@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import choice, count, number
+from tf_kit.dtypes import as_floats, widened
 from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import drawn_for_the_global_batch
 from tf_kit.typing import Tensor
@@ -46,7 +47,7 @@ class Dropout(SavesItsSeed, keras.layers.Layer):
             and each replica takes those of its examples, so masks do not depend on the number of replicas.
 
     Call arguments:
-        inputs: tensor (n, …) of any rank.
+        inputs: tensor (n, …) of any rank; integers become floats.
         training: whether to draw a mask instead of returning the inputs.
 
     Input shape: (n, …). Output shape: the same.
@@ -76,6 +77,7 @@ class Dropout(SavesItsSeed, keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        inputs = as_floats(inputs, self.compute_dtype)
         if not training or self.rate == 0:
             return inputs
         kept = _kept_for_each_example(inputs, ops.shape(inputs)[1:], self.rate, self.seed_generator)  # (1)
@@ -158,6 +160,7 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        inputs = as_floats(inputs, self.compute_dtype)
         if training and self.rate > 0:
             return self.thinned(inputs, self.per_example)
         if self.inference == "gaussian" and self.rate > 0:
@@ -185,10 +188,11 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         return self.activation(outputs)  # (2)
 
     def _expected(self, inputs):
-        mean = ops.matmul(inputs, self.kernel)
-        variance = ops.matmul(ops.square(inputs), ops.square(self.kernel))
+        v, kernel = widened(inputs), widened(self.kernel)  # float16 cannot hold the square of 256
+        mean, variance = ops.matmul(v, kernel), ops.matmul(ops.square(v), ops.square(kernel))
         if self.use_bias:
-            mean, variance = mean + self.bias, variance + ops.square(self.bias)
+            bias = widened(self.bias)
+            mean, variance = mean + bias, variance + ops.square(bias)
         deviation = ops.sqrt(self.rate / (1 - self.rate) * variance)  # (3)
         nodes, weights = np.polynomial.hermite_e.hermegauss(self.num_points)
         weights = weights / weights.sum()
@@ -196,7 +200,7 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
             float(w) * self.activation(mean + float(z) * deviation)
             for z, w in zip(nodes, weights, strict=True)
         ]
-        return sum(values)  # (5)
+        return ops.cast(sum(values), inputs.dtype)  # (5)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import count, number
+from tf_kit.dtypes import as_floats
 from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.regularization.batch_norm import BatchNorm
 from tf_kit.replicas import drawn_for_the_global_batch
@@ -38,7 +39,7 @@ class GaussianNoise(SavesItsSeed, keras.layers.Layer):
             and each replica takes that of its examples, so noise does not depend on the number of replicas.
 
     Call arguments:
-        inputs: tensor (n, …) of any rank.
+        inputs: tensor (n, …) of any rank; integers become floats.
         training: whether to add noise instead of returning the inputs.
 
     Input shape: (n, …). Output shape: the same.
@@ -67,6 +68,7 @@ class GaussianNoise(SavesItsSeed, keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        inputs = as_floats(inputs, self.compute_dtype)
         if not training or self.stddev == 0:
             return inputs
         z = drawn_for_the_global_batch(
