@@ -114,6 +114,58 @@ def test_mode_and_min_delta(arguments, best):
     assert play([0.1, 0.5, 0.7], patience=5, **arguments)[0].best_epoch == best
 
 
+def metric(kind, **arguments):
+    return getattr(keras.metrics, kind)(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "monitor", "rises"),
+    [
+        ([metric("MeanIoU", num_classes=2)], "val_mean_io_u", True),
+        ([metric("FBetaScore")], "val_fbeta_score", True),
+        ([metric("R2Score", name="p")], "val_p", True),
+        ([metric("MeanAbsoluteError", name="score")], "val_score", False),
+        ([metric("KLDivergence")], "val_kl_divergence", False),
+        (["mae"], "dense_mae", False),
+        ([], "val_io_u", True),
+        ([], "val_head_recall", True),
+        ([], "val_similarity_error", False),
+        ([], "val_similarity_loss", False),
+        ([], "val_acc_loss", False),
+        ([], "precision_loss", False),
+    ],
+)
+def test_mode_auto_knows_the_direction(metrics, monitor, rises):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, name="dense")])
+    model.compile("sgd", "mse", metrics=metrics)
+    model.compute_metrics(None, np.ones((2, 2)), np.ones((2, 2)))  # builds them
+    stopper = EarlyStopping(monitor)
+    stopper.set_model(model)
+    for epoch, value in enumerate([0.1, 0.5]):
+        stopper.on_epoch_end(epoch, {monitor: value})
+    assert stopper.best_epoch == (1 if rises else 0)
+
+
+def test_waits_for_a_validation_that_comes_later():
+    stopper = EarlyStopping(patience=2)
+    stopper.set_model(tiny_model())
+    for epoch, value in enumerate([None, 3.0, None, 1.0, None, None, None]):
+        stopper.on_epoch_end(epoch, {"loss": 1.0, **({} if value is None else {"val_loss": value})})
+    stopper.on_train_end()
+    assert (stopper.best_epoch, stopper.stopped_epoch) == (3, None)
+
+
+@pytest.mark.parametrize("num_epochs", [1, 3])
+def test_refuses_a_validation_that_never_comes(num_epochs):
+    stopper = EarlyStopping(patience=2)
+    stopper.set_model(tiny_model())
+    for epoch in range(min(num_epochs, 2)):
+        stopper.on_epoch_end(epoch, {"loss": 1.0})
+    end = stopper.on_train_end if num_epochs == 1 else lambda: stopper.on_epoch_end(2, {"loss": 1.0})
+    with pytest.raises(ValueError, match=r"'val_loss' with logs .* Pass validation_data to fit"):
+        end()
+
+
 def test_nan_never_counts_as_better(capsys):
     assert play([np.nan, 2.0, np.nan], patience=5)[0].best_epoch == 1
     stopper, epochs, kept = play([np.nan] * 4, patience=2, verbose=1)
@@ -148,7 +200,7 @@ def overfitting_data():
 
 def make_model():
     model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(1, kernel_initializer="glorot_uniform")])
-    model.compile(keras.optimizers.SGD(0.05), "mse")
+    model.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=False)
     return model
 
 
@@ -173,7 +225,9 @@ def test_retrains_for_the_best_number_of_epochs_or_updates(count_by):
     )  # it has seen them now
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 10])
+@pytest.mark.parametrize(
+    "together", [2, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3, 10))]
+)
 def test_repeats_the_number_of_updates_whatever_runs_together(together):
     """First run: 3 epochs of 5 updates. An epoch of the second run has 8 updates and ends with a shorter execution."""
     rng = np.random.default_rng(0)
@@ -182,7 +236,7 @@ def test_repeats_the_number_of_updates_whatever_runs_together(together):
 
     def make():
         model = make_model()
-        model.compile(keras.optimizers.SGD(1e-3), "mse", steps_per_execution=together)
+        model.compile(keras.optimizers.SGD(1e-3), "mse", steps_per_execution=together, jit_compile=False)
         return model
 
     def retrained(epochs):
@@ -219,6 +273,10 @@ def test_accepts_splits_with_x_and_y():
         (lambda: play([1.0], monitor="val_acc"), "monitor='val_acc' with logs"),
         (lambda: equivalent_l2([1.0, 11.0], 0.1, 3), "eigenvalues from 1.0 to 11.0 with learning_rate=0.1"),
         (lambda: equivalent_l2([-1.0], 0.1, 3), "eigenvalues from -1.0"),
+        (lambda: equivalent_l2([np.nan, 1.0], 0.1, 3), "1 nan of 2"),
+        (lambda: unknown("val_true_positives"), "monitor='val_true_positives'. Give mode"),
+        (lambda: retrain_on_all(never, ([[1.0]], [[1.0]]), ([[1.0]], [1.0])), r"x \(1,\) and y \(\)"),
+        (lambda: retrain_on_all(never, ([[1.0]], [1.0]), ([[1.0, 2.0]], [1.0])), r"x \(2,\) and y \(\)"),
         (lambda: equivalent_l2([1.0], 0, 3), "learning_rate=0"),
         (lambda: equivalent_l2([1.0], 0.1, 0), "num_steps=0"),
         (lambda: retrain_on_all(make_model, *overfitting_data(), count_by="steps"), "count_by='steps'"),
@@ -231,7 +289,17 @@ def test_refuses_bad_arguments(call, received):
         call()
 
 
+def unknown(monitor):
+    stopper = EarlyStopping(monitor)
+    stopper.set_model(tiny_model())
+    stopper.on_epoch_end(0, {monitor: 1.0})
+
+
+def never():
+    raise AssertionError("called before the arguments were checked")
+
+
 def exploding_model():
     model = make_model()
-    model.compile(keras.optimizers.SGD(1e30), "mse")
+    model.compile(keras.optimizers.SGD(1e30), "mse", jit_compile=False)
     return model

@@ -5,6 +5,7 @@
 Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, section 7.8.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +16,15 @@ import numpy as np
 from tf_kit.checks import choice, count, number, refuse
 from tf_kit.typing import ArrayLike
 
-_RISING = {"acc", "accuracy", "auc", "precision", "recall", "f1", "iou", "r2", "similarity"}
+_RISING = {"acc", "accuracy", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "similarity"}
+_FALLING = {"error", "mae", "mape", "mse", "msle", "rmse", "crossentropy", "entropy", "perplexity", "hinge"}
 
 
 class EarlyStopping(keras.callbacks.Callback):
     """Callback that stops training after `patience` epochs without improvement and restores the best weights.
 
-    The best weights are restored whenever training ends, also after the last epoch.
+    The best weights are restored whenever training ends, also after the last epoch. Epochs without a validation, as
+    with `validation_freq=2`, are not counted.
 
         v* ← v,  θ* ← θ,  t* ← t,  w ← 0     when v is better than v* by more than `min_delta`
         w ← w + 1                            otherwise;  stop when w = patience      (1)
@@ -30,10 +33,12 @@ class EarlyStopping(keras.callbacks.Callback):
 
     Args:
         monitor: name of a value in the logs of an epoch. Defaults to "val_loss".
-        patience: number of epochs without improvement after which training stops, at least 1. Defaults to 10.
+        patience: number of epochs without improvement after which training stops, at least 1. Also the number of
+            epochs that may pass before the first validation. Defaults to 10.
         min_delta: change that an improvement must exceed, at least 0. Defaults to 0.
-        mode: "min", "max", or "auto", which is "max" if a word of the name is accuracy, acc, auc, precision, recall,
-            f1, iou, r2 or similarity, and "min" otherwise. Defaults to "auto".
+        mode: "min", "max", or "auto": "min" for a name that ends in "loss", for a compiled metric the direction that
+            Keras gives it, and for other names "max" if a word of it is accuracy, acc, auc, precision, recall, f1, iou
+            or the like, "min" if it is error, mse, perplexity or the like. Defaults to "auto".
         verbose: 1 to print a line when training ends. Defaults to 0.
 
     Attributes after training:
@@ -43,7 +48,7 @@ class EarlyStopping(keras.callbacks.Callback):
         num_epochs: `best_epoch + 1`, the number of epochs that led to the best weights.
 
     Raises:
-        ValueError: the logs do not contain `monitor`.
+        ValueError: the logs do not contain `monitor`, or its name does not show its direction and `mode` is "auto".
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -64,6 +69,7 @@ class EarlyStopping(keras.callbacks.Callback):
     best_epoch: int | None
     stopped_epoch: int | None
     _best_weights: list[np.ndarray] | None
+    _sign: int | None
 
     def __init__(
         self,
@@ -79,8 +85,6 @@ class EarlyStopping(keras.callbacks.Callback):
         self.min_delta = number("EarlyStopping.min_delta", min_delta, at_least=0)
         self.mode = choice("EarlyStopping.mode", mode, ("auto", "min", "max"))
         self.verbose = verbose
-        rising = mode == "max" or (mode == "auto" and not _RISING.isdisjoint(monitor.split("_")))
-        self._sign = 1 if rising else -1
         self._forget()
 
     @property
@@ -93,11 +97,15 @@ class EarlyStopping(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
         if self.monitor not in logs:
-            remedy = "Pass validation_data to fit" if self.monitor.startswith("val_") else ""
-            received = f"monitor={self.monitor!r} with logs {sorted(logs)}"
-            refuse(
-                "EarlyStopping.monitor", "be the name of a value in the logs of an epoch", received, remedy
-            )
+            self._missing += 1
+            of_validation = self.monitor.startswith("val_")
+            validated = any(name.startswith("val_") for name in logs)
+            if not of_validation or validated or self._missing > self.patience:
+                self._refuse_monitor(logs)
+            return
+        self._missing = -math.inf  # it has come once
+        if self._sign is None:
+            self._sign = _direction(self.monitor, self.mode, self.model)
         value = float(logs[self.monitor])
         better = self.best_value is None or self._sign * (value - self.best_value) > self.min_delta
         if better and math.isfinite(value):
@@ -110,6 +118,8 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._missing > 0:
+            self._refuse_monitor(logs or {})
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
             self._best_weights = None
@@ -119,6 +129,37 @@ class EarlyStopping(keras.callbacks.Callback):
     def _forget(self):
         self.best_value = self.best_epoch = self.stopped_epoch = self._best_weights = None
         self._waited = 0
+        self._missing: float = 0  # epochs before the first value
+        self._sign: int | None = None
+
+    def _refuse_monitor(self, logs):
+        received = f"monitor={self.monitor!r} with logs {sorted(logs)}"
+        remedy = (
+            "Pass validation_data to fit, with validation_freq=1" if self.monitor.startswith("val_") else ""
+        )
+        refuse("EarlyStopping.monitor", "be the name of a value in the logs of an epoch", received, remedy)
+
+
+def _direction(monitor, mode, model):
+    """Return 1 if a large value is good, −1 if a small one is."""
+    name = monitor.removeprefix("val_")
+    if mode != "auto":
+        return 1 if mode == "max" else -1
+    if name.endswith("loss"):
+        return -1
+    for output in ("", *(f"{each}_" for each in getattr(model, "output_names", None) or ())):
+        rule = keras.callbacks.EarlyStopping(name.removeprefix(output))
+        rule.set_model(model)
+        with contextlib.suppress(ValueError):  # not the name of a metric of the model
+            rule.on_epoch_end(0, {rule.monitor: 0.0})
+            return 1 if rule.monitor_op(1.0, 0.0) else -1
+    words = set(name.replace("io_u", "iou").split("_"))
+    if words.isdisjoint(_FALLING | _RISING):
+        remedy = 'Give mode="max" if a large value is good, mode="min" if a small one is'
+        refuse(
+            "EarlyStopping.mode", "be given for a value of unknown direction", f"monitor={monitor!r}", remedy
+        )
+    return -1 if words & _FALLING else 1
 
 
 def retrain_on_all(
@@ -156,8 +197,9 @@ def retrain_on_all(
         (model, stopper): the model trained on all data, and the `EarlyStopping` of the first run.
 
     Raises:
-        ValueError: the monitored value was not finite in any epoch of the first run, or the second run cannot stop
-            at the number of updates, because `steps_per_execution` updates run together.
+        ValueError: the examples of `train` and `val` differ in shape, the monitored value was not finite in any epoch
+            of the first run, or the second run cannot stop at the number of updates, because `steps_per_execution`
+            updates run together.
 
     Example:
         >>> def make_model():
@@ -174,6 +216,11 @@ def retrain_on_all(
     """
     choice("retrain_on_all.count_by", count_by, ("epochs", "updates"))
     (x, y), (x_val, y_val) = _pair("train", train), _pair("val", val)
+    shapes = [tuple(np.shape(each)[1:] for each in pair) for pair in ((x, y), (x_val, y_val))]
+    if shapes[0] != shapes[1]:
+        rule = f"have examples of the shapes of train, x {shapes[0][0]} and y {shapes[0][1]}"
+        remedy = "np.reshape(y, (-1, 1)) makes a column"
+        refuse("retrain_on_all.val", rule, f"x {shapes[1][0]} and y {shapes[1][1]}", remedy)
     stopper = EarlyStopping(monitor, patience)
     keras.utils.set_random_seed(seed)
     first = make_model()
@@ -239,6 +286,8 @@ def equivalent_l2(eigenvalues: ArrayLike, learning_rate: float, num_steps: int) 
     learning_rate = number("equivalent_l2.learning_rate", learning_rate, above=0)
     num_steps = count("equivalent_l2.num_steps", num_steps)
     h = np.asarray(eigenvalues, dtype="float64")
+    if np.isnan(h).any():
+        refuse("equivalent_l2.eigenvalues", "be numbers", f"{np.isnan(h).sum()} nan of {h.size}")
     if not (np.all(h >= 0) and np.all(learning_rate * h <= 1)):
         received = f"eigenvalues from {h.min()} to {h.max()} with learning_rate={learning_rate}"
         remedy = f"Use learning_rate <= {1 / max(h.max(), 1e-300):.3g}"
@@ -283,7 +332,7 @@ class _StopAfter(keras.callbacks.Callback):
 
 def _pair(name, split):
     if hasattr(split, "x") and hasattr(split, "y"):
-        return split.x, split.y
+        split = (split.x, split.y)
     if isinstance(split, (tuple, list)) and len(split) == 2:
-        return tuple(split)
+        return tuple(np.asarray(each) for each in split)
     return refuse(f"retrain_on_all.{name}", "be a pair (x, y) or have .x and .y", f"{type(split).__name__}")
