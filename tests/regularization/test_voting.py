@@ -1,11 +1,15 @@
 """Topic 10: prediction by averaging over masks and by scaling the weights."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from oracles import regularization as oracle
 from support.twins import wrong_twin
 
+from tf_kit.networks import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from tf_kit.networks.inspection import all_layers
 from tf_kit.regularization import (
     BatchNorm,
@@ -23,7 +27,8 @@ RATE = 0.3
 
 
 def softmax_regression(dropout=Dropout, activation=None):
-    model = keras.Sequential([keras.Input((5,)), dropout(RATE), keras.layers.Dense(3, activation)])
+    head = keras.layers.Dense(3, activation, name="logits")
+    model = keras.Sequential([keras.Input((5,)), dropout(RATE), head])
     model.set_weights([KERNEL, BIAS])
     return model
 
@@ -153,6 +158,16 @@ def test_accepts_several_inputs():
     assert predict_by_mask_sampling(model, [X, X], num_masks=2, batch_size=4).shape == (6, 2)
 
 
+def custom_loss(y_true, y_pred):
+    return ops.mean(ops.abs(y_true - y_pred), axis=-1)
+
+
+def with_loss(loss):
+    model = softmax_regression()
+    model.compile("sgd", loss)
+    return model
+
+
 @pytest.mark.parametrize(
     ("activation", "loss", "from_logits", "are_logits"),
     [
@@ -164,13 +179,37 @@ def test_accepts_several_inputs():
         ("softmax", "categorical_crossentropy", None, False),
         (None, "mse", None, False),
         (None, keras.losses.Huber(), None, False),
+        *(
+            (None, loss, None, False)
+            for loss in (
+                keras.losses.mean_squared_error,
+                "MeanSquaredError",
+                "MSE",
+                ["mse"],
+                "poisson",
+                "LogCosh",
+                "Huber",
+                keras.losses.MeanSquaredError(name="fit"),
+                keras.losses.Poisson(),
+                keras.losses.CosineSimilarity(),
+                {"logits": "mae"},
+                SquaredError(),
+                "categorical_crossentropy",
+                keras.losses.CategoricalCrossentropy(),
+            )
+        ),
+        (None, SoftmaxCrossEntropy(), None, True),
+        (None, [SigmoidCrossEntropy()], None, True),
+        (None, functools.partial(keras.losses.categorical_crossentropy, from_logits=True), None, True),
+        (None, custom_loss, True, True),
+        ("softmax", custom_loss, None, False),
     ],
 )
 def test_recognizes_logits_and_probabilities(activation, loss, from_logits, are_logits):
     model = softmax_regression(activation=activation)
     if loss is not None:
         model.compile("sgd", loss)
-    outputs = model.predict(X, verbose=0)
+    outputs = np.asarray(model(X))
     expected = oracle.softmax(outputs) if are_logits else outputs
     predictions = predict_by_weight_scaling(model, X, from_logits=from_logits, batch_size=4)
     np.testing.assert_allclose(predictions, expected, rtol=1e-5)
@@ -198,6 +237,10 @@ def test_one_logit_means_a_sigmoid():
             "layer 'lstm",
         ),
         (lambda: predict_by_weight_scaling(softmax_regression(), X, batch_size=0), "batch_size=0"),
+        (
+            lambda: predict_by_weight_scaling(with_loss(custom_loss), X),
+            "loss custom_loss. Give from_logits=True",
+        ),
     ],
 )
 def test_refuses_bad_arguments(call, received):

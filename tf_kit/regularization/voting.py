@@ -4,6 +4,7 @@ Reference: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014, Dropo
 networks from overfitting, section 7.5; Goodfellow, Bengio, Courville, 2016, Deep Learning, section 7.12.
 """
 
+import inspect
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,11 +17,6 @@ from tf_kit.networks.inspection import all_layers, intercepted, last_layer
 from tf_kit.regularization.dropout import DropConnect, Dropout
 
 _ELEMENTWISE = (Dropout, keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)
-
-_OF_REGRESSION = {
-    *("mse", "mean_squared_error", "squared_error", "mae", "mean_absolute_error", "huber", "huber_loss"),
-    *("log_cosh", "msle", "mean_squared_logarithmic_error", "mape", "mean_absolute_percentage_error"),
-}
 
 
 def predict_by_mask_sampling(
@@ -49,16 +45,17 @@ def predict_by_mask_sampling(
         num_masks: K; the lecture uses 10 to 20. Defaults to 20.
         seed: whole number; the same seed gives the same masks. Defaults to 0.
         from_logits: whether the outputs are logits, which are converted to probabilities (softmax over the last axis,
-            or sigmoid for one output) before averaging. Defaults to None, the setting of the compiled loss; without
-            such a setting, whether the last layer is linear.
+            or sigmoid for one output) before averaging. Defaults to None: the setting of the compiled loss, False for
+            a loss of Keras without such a setting, such as a squared error; without a compiled loss, whether the last
+            layer is linear.
         batch_size: examples per forward pass; affects only memory. Defaults to 256.
 
     Returns:
         Float array in the shape of the model's outputs.
 
     Raises:
-        ValueError: `num_masks` is below 1, the model has no dropout layer, or it drops inside a recurrent cell, where
-            a mask cannot be set from outside.
+        ValueError: `num_masks` is below 1, the model has no dropout layer, it drops inside a recurrent cell, where
+            a mask cannot be set from outside, or its own loss does not show whether the outputs are logits.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(3, "softmax")])
@@ -145,13 +142,20 @@ def _probabilities(model, outputs, from_logits):
 
 
 def _ends_in_logits(model):
-    loss = getattr(model, "loss", None)
-    if hasattr(loss, "from_logits"):
-        return bool(loss.from_logits)
-    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
-    if name in _OF_REGRESSION:
-        return False
-    return getattr(last_layer(model), "activation", None) is keras.activations.linear
+    losses = [each for each in keras.tree.flatten(getattr(model, "loss", None)) if each is not None]
+    linear = getattr(last_layer(model), "activation", None) is keras.activations.linear
+    if not losses:
+        return linear
+    loss = keras.losses.get(losses[0])
+    given = getattr(loss, "keywords", {})  # of a `functools.partial`
+    if hasattr(loss, "from_logits") or "from_logits" in given:
+        return bool(given.get("from_logits", getattr(loss, "from_logits", False)))
+    formula = getattr(loss, "fn", getattr(loss, "func", loss))
+    of = formula if inspect.isroutine(formula) else type(formula)
+    if linear and of.__module__.split(".")[0] not in ("keras", "tf_kit"):
+        remedy = "Give from_logits=True to convert the outputs to probabilities, False to leave them"
+        refuse("from_logits", "be given for a loss that does not show it", f"loss {of.__name__}", remedy)
+    return False  # of Keras's losses, those that have no such setting take the outputs as they are
 
 
 def _dropout_layers(model):
