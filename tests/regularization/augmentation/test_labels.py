@@ -81,6 +81,12 @@ def test_rejects_wrong_twins(check, right, wrong):
         check(wrong_twin(labels, right, wrong))
 
 
+@pytest.mark.parametrize("y", [Y[:, None], Y.astype("float32"), Y.astype("uint8").tolist()])
+def test_accepts_labels_in_any_form(y):
+    survived = label_preserving(classifier, X, y, HalfTurn(), num_draws=1)
+    np.testing.assert_array_equal(survived, [1, 1, 0, 0])
+
+
 def test_accepts_a_keras_model():
     model = keras.Sequential([keras.Input((5, 3, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
     flat = SYMBOLS.reshape(4, 15)
@@ -93,6 +99,17 @@ def test_accepts_a_keras_model():
     [
         (lambda: label_preserving(classifier, X, Y[:-1], AddNoise(0.1)), "40 images and 39 labels"),
         (lambda: label_preserving(classifier, X, Y, AddNoise(0.1), num_draws=0), "num_draws=0"),
+        (lambda: label_preserving(classifier, X[:0], Y[:0], AddNoise(0.1)), r"shape \(0, 5, 3, 1\)"),
+        (
+            lambda: label_preserving(classifier, X, np.eye(4)[Y], AddNoise(0.1)),
+            r"float64 of shape \(40, 4\). np.argmax",
+        ),
+        (
+            lambda: label_preserving(classifier, X, Y + 1, AddNoise(0.1)),
+            r"int64 of shape \(40,\) from 1 to 4",
+        ),
+        (lambda: label_preserving(classifier, X, Y + 0.5, AddNoise(0.1)), "float64 of shape"),
+        (lambda: label_preserving(lambda x: np.ones((len(x), 1)), X, Y, AddNoise(0.1)), r"shape \(40, 1\)"),
     ],
 )
 def test_refuses_bad_arguments(call, received):

@@ -29,9 +29,9 @@ def label_preserving(
         s(c) = mean over examples x of class c with f(x) = c, and over draws a, of [f(a(x)) = c]     (1)
 
     Args:
-        classifier: trained Keras model, or any function, that maps images to scores (n, num_classes).
+        classifier: trained Keras model, or any function, that maps images to scores (n, num_classes), at least two.
         x: images (n, height, width, channels).
-        y: class labels (n,), whole numbers.
+        y: class labels (n,) or (n, 1), whole numbers from 0 to num_classes − 1.
         augmentation: augmentation to measure.
         num_draws: number of augmented copies of each example. Defaults to 5.
         seed: whole number that fixes the draws. Defaults to 0.
@@ -41,7 +41,8 @@ def label_preserving(
         Float array s, (num_classes,); NaN for classes of which the classifier gets no example right.
 
     Raises:
-        ValueError: x and y differ in length.
+        ValueError: x and y differ in length, x is empty, y does not hold class labels, or there are no scores of two
+            classes.
 
     Example:
         The classifier decides whether the left or the right half is brighter.
@@ -60,10 +61,22 @@ def label_preserving(
     """
     num_draws = count("label_preserving.num_draws", num_draws)
     x, y = np.asarray(x), np.asarray(y)
+    if not len(x):
+        refuse("label_preserving.x", "hold at least one image", f"shape {x.shape}")
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if len(x) != len(y):
         refuse("label_preserving.y", "have one label for each image", f"{len(x)} images and {len(y)} labels")
     scores = _scores(classifier, x, batch_size)
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        remedy = "Of one sigmoid output p make two: np.concatenate([1 - p, p], axis=1)"
+        refuse("label_preserving.classifier", "give scores (n, num_classes)", f"shape {scores.shape}", remedy)
     num_classes = scores.shape[1]
+    whole = y.ndim == 1 and y.dtype.kind in "iuf" and np.all(y == np.rint(y))
+    if not whole or y.min() < 0 or y.max() >= num_classes:
+        remedy = "np.argmax(y, axis=1) makes labels of one-hot rows"
+        received = f"{y.dtype} of shape {y.shape}" + (f" from {y.min():g} to {y.max():g}" if whole else "")
+        refuse("label_preserving.y", f"hold class labels from 0 to {num_classes - 1}", received, remedy)
+    y = y.astype("int64")
     right = np.flatnonzero(scores.argmax(axis=1) == y)
     survived = np.zeros(len(right))
     for draw in range(num_draws):
