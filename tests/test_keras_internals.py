@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -182,6 +183,19 @@ def test_built_before_training_replaces_the_build_in_fit():
     models[0].fit(X, Y, verbose=0)
     with pytest.raises(AssertionError, match="fit builds the model"):
         models[1].fit(X, Y, verbose=0)
+
+
+def test_keep_losses_of_replicas_apart():
+    model = keras.Sequential([keras.layers.Dense(1, activity_regularizer="l2")])
+    model(X)
+    keras_internals.keep_losses_of_replicas_apart(model)
+    model(X)
+    with ThreadPoolExecutor(1) as replica:
+        assert replica.submit(lambda: list(model.losses)).result() == []
+        replica.submit(model, X).result()
+        assert len(replica.submit(lambda: list(model.losses)).result()) == 1
+    keras_internals.keep_losses_of_replicas_apart(model)
+    assert len(model.losses) == 1
 
 
 def test_assert_compiled():

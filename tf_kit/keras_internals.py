@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -174,6 +175,28 @@ class BuiltBeforeTraining:
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass
+
+
+def keep_losses_of_replicas_apart(model: keras.Model) -> None:
+    """Let each replica see in `losses` only what its own calls of the layers of a model have added.
+
+    Replaces `Layer._losses`, a list of the layer. The replicas run in turns, each in its own thread, so that Keras would
+    mix the activity penalties of one with those of another, or forget them when the next replica begins.
+    """
+    for layer in flatten_layers(model):
+        if not isinstance(layer._losses, _ListOfThread):
+            vars(layer)["_losses"] = _ListOfThread()  # direct access avoids Keras's tracking of attributes
+
+
+class _ListOfThread(threading.local):
+    """List with other items in each thread, and the methods that Keras uses of `Layer._losses`."""
+
+    def __init__(self) -> None:
+        self.items: list[Tensor] = []
+        self.extend, self.clear = self.items.extend, self.items.clear
+
+    def __getitem__(self, place):
+        return self.items[place]
 
 
 def assert_compiled(model: keras.Model, method: str) -> None:

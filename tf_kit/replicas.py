@@ -108,7 +108,6 @@ class GlobalBatch:
         x: examples of this replica, or a structure of arrays of them.
 
     Attributes:
-        num_replicas: number of replicas that share the batch.
         count: number of examples on this replica.
         offset: place of this replica's first example in the global batch.
         total: number of examples in the global batch; `total_float` is the same number as float32.
@@ -117,8 +116,6 @@ class GlobalBatch:
     def __init__(self, x: Any) -> None:
         import tensorflow as tf
 
-        found = context()
-        self.num_replicas = 1 if found is None else found.num_replicas_in_sync
         self.count = tf.shape(tf.nest.flatten(x)[0])[0]
         self.offset, self.total = place_in_global_batch(self.count)
         self.total_float = tf.cast(self.total, tf.float32)

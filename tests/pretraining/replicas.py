@@ -83,13 +83,14 @@ def autoencoder():
 
 
 def finetune():
-    """With augmentation, dropout and batch norm."""
+    """With augmentation, dropout, batch norm, and a penalty of activities."""
+    glorot, l1 = keras.initializers.GlorotUniform(seed=0), keras.regularizers.L1(0.1)
     layers = [
         regularization.RandomFlip("both", seed=3),
         regularization.AddNoise(0.1, seed=4),
         keras.layers.Flatten(),
         regularization.Dropout(0.3, seed=1),
-        keras.layers.Dense(5, use_bias=False, kernel_initializer=keras.initializers.GlorotUniform(seed=0)),
+        keras.layers.Dense(5, use_bias=False, kernel_initializer=glorot, activity_regularizer=l1),
         regularization.BatchNorm(),
         networks.ReLU(),
     ]
@@ -380,7 +381,7 @@ SINGLE = {
 _GRADIENT = "tape.gradient(scaled, variables)"
 TWINS = {  # name → (method, right, wrong): faults that one replica would not show
     "mean of means": (center, 'ops.sum(values["loss"]) / place.total_float', 'ops.mean(values["loss"])'),
-    "penalty for each replica": (center, "penalty / place.num_replicas", "penalty"),
+    "penalty for each replica": (center, "share * ops.cast", "ops.cast"),
     "clip before the sum": (center, _GRADIENT, f"self.optimizer._clip_gradients({_GRADIENT})"),
     "own random numbers": (center, "step, place.count, place.offset, place.total)", "step, place.count)"),
     "history of one replica": (center, "sums = sum_over_replicas(ops", "sums = (ops"),

@@ -26,11 +26,12 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     A subclass defines the loss of each example in `per_example`; this class derives `fit` and `evaluate` from it.
     For a global batch B, shared by R replicas that hold the parts B_1 … B_R,
 
-        J = 1/|B| Σ_r Σ_{i ∈ B_r} ℓ_i + penalties                                          (1)
-        g = Σ_r ∂/∂θ [ 1/|B| Σ_{i ∈ B_r} ℓ_i + penalties / R ]                             (2)
+        J = 1/|B| Σ_r [ Σ_{i ∈ B_r} ℓ_i + |B_r| P_r ]                                      (1)
+        g = Σ_r ∂/∂θ [ 1/|B| Σ_{i ∈ B_r} ℓ_i + |B_r|/|B| P_r ]                             (2)
 
     where ℓ_i is multiplied by the `sample_weight` of its example, the third part of a data set's batches; all other
-    reported values are plain means. So neither an uneven last batch nor the number of replicas changes a step.
+    reported values are plain means. P_r are the penalties, `losses` of the model: those of weights are equal on all
+    replicas, those of activities are means over B_r, as a loss given to `add_loss` must be too. So neither an uneven last batch nor the number of replicas changes a step.
     Gradients are clipped after the sum (2). Random numbers belong to an example, see `ExampleRandom`. Arrays are
     shuffled in every epoch, in an order that is a function of the seed and the epoch, so
     `fit(..., initial_epoch=e)` continues as the uninterrupted `fit` would have.
@@ -101,6 +102,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         self._set_seed()
         if self.distribute_strategy.num_replicas_in_sync > 1:
             accept_empty_batches(self)
+            keras_internals.keep_losses_of_replicas_apart(self)
 
     def build_for(self, x: Tensor) -> None:
         """Create the weights for examples like `x` (n, …), unless they exist."""
@@ -322,8 +324,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 values = _weigh(values, weights)
                 real = keras.backend.result_type(values["loss"].dtype, "float32")  # float64 where the loss is
                 place.total_float = ops.cast(place.total_float, real)
-                penalty = ops.cast(sum(self.losses, start=0.0), real)
-                objective = ops.sum(values["loss"]) / place.total_float + penalty / place.num_replicas  # (2)
+                penalty = self._penalty(place)
+                objective = ops.sum(values["loss"]) / place.total_float + penalty  # (2)
                 scaled = self.optimizer.scale_loss(objective)
             variables = self.trained_variables
             gradients = place.sum_gradients(tape.gradient(scaled, variables))
@@ -337,7 +339,16 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         random = ExampleRandom(self._seed_of_step(), 0, place.count, place.offset, place.total)
         with keras_internals.custom_gradients_released():
             values, outputs = self.per_example(x, y, random, training=False)
-        return self._report(_weigh(values, weights), sum(self.losses, start=0.0), y, outputs, weights, place)
+        return self._report(_weigh(values, weights), self._penalty(place), y, outputs, weights, place)
+
+    def _penalty(self, place):
+        """Return |B_r|/|B| P_r of this replica; 0 on a replica without examples, where a mean is NaN."""
+        losses = self.losses
+        if not losses:
+            return 0.0
+        real = place.total_float.dtype
+        share = ops.cast(place.count, real) / place.total_float
+        return ops.where(place.count > 0, share * ops.cast(sum(losses), real), 0.0)
 
     def _seed_of_step(self):
         """Return the seed: in a graph on one device as a variable, so that other seeds can run the same graph."""
@@ -361,11 +372,12 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     def _report(self, values, penalty, y, outputs, weights, place):
         names = list(self._means.by_name)
         real = place.total_float.dtype
-        sums = sum_over_replicas(ops.stack([ops.sum(ops.cast(values[name], real)) for name in names]))
+        own = [*(ops.sum(ops.cast(values[name], real)) for name in names), ops.cast(penalty, real)]
+        sums = sum_over_replicas(ops.stack(own))
         for i, name in enumerate(names):
             mean = sums[i] / place.total_float  # (1)
             if name == "loss":
-                mean = mean + ops.cast(penalty, real)
+                mean = mean + sums[-1]
             self._means.by_name[name].update_state(mean, sample_weight=place.total_float)
         compiled = self._compiled_metrics()
         if outputs is not None and compiled is not None:
