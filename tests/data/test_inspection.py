@@ -86,3 +86,26 @@ def test_command_prints_text_or_json(pets, monkeypatch, capsys):
 def test_command_refuses_what_is_no_folder(tmp_path, monkeypatch, capsys):
     status, _, err = run_main(monkeypatch, capsys, "data", "check", tmp_path / "none")
     assert (status, err.startswith("tf-kit: `FOLDER` must be a folder of images")) == (2, True)
+
+
+def test_report_on_arrays(tmp_path, monkeypatch, capsys):
+    x = np.random.default_rng(0).integers(0, 256, (20, 16, 16), "uint8")
+    x[7], x[9] = x[3], np.minimum(255, x[4].astype(int) + 1)
+    y = np.where(np.arange(20) == 7, 1, np.arange(20) % 2)
+    np.savez(tmp_path / "mine.npz", x_train=x[:14], y_train=y[:14], x_test=x[14:], y_test=1 - y[14:], ids=y)
+    report = check(tmp_path / "mine.npz")
+    assert (report.images, report.classes) == (
+        20,
+        {"0": {"train": 7, "test": 3}, "1": {"train": 7, "test": 3}},
+    )
+    assert report.duplicates == [["mine.npz[3]", "mine.npz[7]"]]
+    assert report.near_duplicates == [["mine.npz[4]", "mine.npz[9]"]]
+    assert report.notes == ["arrays passed over: ids"]
+    np.save(tmp_path / "bad.npy", np.full((5, 4, 4), np.nan))
+    for name, status in (("mine.npz", 0), ("bad.npy", 1)):
+        found, out, _ = run_main(monkeypatch, capsys, "data", "check", tmp_path / name)
+        assert (found, f"{name}: " in out) == (status, True)
+    assert "refused: " in out
+    assert "NaN or infinity in 5 of 5" in out
+    np.savez(tmp_path / "one.npz", x=x, y=np.zeros(20))
+    assert "only the class 0" in check(tmp_path / "one.npz").refusals[0]

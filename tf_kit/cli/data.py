@@ -63,16 +63,17 @@ def import_data(name: str, folder: str, data_dir: str | None) -> None:
 @click.option("--exact", is_flag=True, help="Look for equal files only, not for images that look alike.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check_data(folder: str, unlabeled: bool, labels_file: str | None, exact: bool, as_json: bool) -> None:
-    """Look at every image of FOLDER: classes, sizes, damaged files, duplicates, files that are passed over.
+    """Look at every image of FOLDER, or example of a file .npy or .npz: classes, sizes, damaged files, duplicates.
 
     The last lines name what a later command would refuse. The exit status is 0, or 1 if a file is damaged or something
     would be refused.
     """
     from tf_kit.data import check
+    from tf_kit.data.array_files import is_array_file
     from tf_kit.data.folder import is_folder
 
-    if not is_folder(folder):
-        refuse("check.path", "be a folder of images", folder, flag="FOLDER")
+    if not is_folder(folder) and not is_array_file(folder):
+        refuse("check.path", "be a folder of images, or a file .npy or .npz", folder, flag="FOLDER")
     report = check(folder, unlabeled=unlabeled, labels_file=labels_file, near=not exact)
     click.echo(report.to_json() if as_json else report)
     if not report.is_usable:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_kit.checks import choice, refuse
 from tf_kit.data.copies import originals, within
-from tf_kit.data.division import check_numbers, part_names, parts
+from tf_kit.data.division import Divisible, check_numbers, part_names, parts
 from tf_kit.data.layout import lay_out, refuse_one_class
 from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files
 from tf_kit.data.memory import memory_bytes
@@ -151,8 +151,8 @@ def scan(
     return dataclasses.replace(folder, summary=_summary(folder, grey, left_out, layout.divided_by))
 
 
-def check_classes(folder: Folder) -> None:
-    """Refuse a folder whose classes cannot be trained and tested on.
+def check_classes(folder: Divisible) -> None:
+    """Refuse a folder, or a file of arrays, whose classes cannot be trained and tested on.
 
     Raises:
         InputError: there is one class, or one of fewer images than parts.

@@ -1,4 +1,4 @@
-"""Report on a folder of images: what is in it, what is wrong with it, and what would be refused later."""
+"""Report on a folder of images or a file of arrays: what is in it, what is wrong, what would be refused later."""
 
 import collections
 import dataclasses
@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tf_kit.data import folder, pictures
+from tf_kit.checks import refuse
+from tf_kit.data import array_files, folder, pictures
+from tf_kit.data.array_files import is_array_file
 from tf_kit.data.copies import originals
 from tf_kit.data.layout import Layout, lay_out
 from tf_kit.data.listing import list_files, some
+from tf_kit.data.overlap import fingerprints
 from tf_kit.data.owners import PARTS
 from tf_kit.data.pictures import Head, clean
 from tf_kit.errors import InputError
@@ -24,10 +27,10 @@ _OF_DAMAGED = "training, until the damaged files are repaired or removed; then c
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Report on a folder of images.
+    """Report on a folder of images, or a file of arrays, whose examples count as images.
 
     Args:
-        folder: path of the folder.
+        folder: path of the folder or file.
         images: number of images that can be read.
         classes: number of images of each class, by part; with one entry "" for images without classes.
         sizes: number of images of each size "height×width", the most frequent first.
@@ -91,13 +94,13 @@ class Report:
 def check(
     path: str | Path, *, unlabeled: bool = False, labels_file: str | Path | None = None, near: bool = True
 ) -> Report:
-    """Look at every image of a folder, and report what training on it would find.
+    """Look at every image of a folder or example of a file of arrays, and report what training on it would find.
 
     All pixels are decoded, so truncated files are found too. Images look alike if their perceptual hashes, 64 bits
     from the low frequencies of the image, differ in few bits: copies in another size or quality, but no crops.
 
     Args:
-        path: the folder.
+        path: the folder, or a `.npy` or `.npz` file.
         unlabeled, labels_file: as for `load`.
         near: whether to look for near duplicates. Defaults to True.
 
@@ -109,6 +112,10 @@ def check(
 
     Reference: Zauner, 2010, Implementation and benchmarking of perceptual image hash functions, section 3.2.1.
     """
+    if not str(path).strip():
+        refuse("check.path", "be a folder or a file of arrays", "an empty name", 'The current folder is "."')
+    if is_array_file(path):
+        return _check_arrays(Path(path).expanduser(), unlabeled, labels_file, near)
     root = Path(path).expanduser()
     listing = list_files(root)
     refusals: list[str] = []
@@ -153,6 +160,53 @@ def check(
         notes=notes,
         refusals=[*dict.fromkeys(refusals), *([_OF_DAMAGED] if damaged else [])],
     )
+
+
+def _check_arrays(path, unlabeled, labels_file, near) -> Report:
+    """Report on a file of arrays; its examples are named by their places, as `x.npz[3]`."""
+    try:
+        found = array_files.read(path, unlabeled=unlabeled, labels_file=labels_file)
+    except InputError as error:
+        return Report(clean(path), 0, {}, {}, {}, {}, {}, [], [], {}, [], [], [_line(error)])
+    refusals = []
+    if found.class_names:
+        try:
+            folder.check_classes(found)
+        except InputError as error:
+            refusals.append(_line(error))
+    first: dict[bytes, int] = {}
+    groups = _groups(np.array([first.setdefault(each, i) for i, each in enumerate(fingerprints(found.x))]))
+    hashes: dict[int, int] = {}
+    if near and found.x.ndim == 4:
+        hashes = {i: each for i, x in enumerate(found.x) if (each := perceptual_hash(_small(x))) is not None}
+    names = [f"{path.name}[{i}]" for i in range(len(found))]
+    as_layout = Layout(tuple(map(Path, names)), found.y, found.class_names, found.part, found.notes)
+    shape = found.x.shape[1:]
+    return Report(
+        folder=clean(path),
+        images=len(found),
+        classes=_counts(as_layout, set(as_layout.files)),
+        sizes={"×".join(map(str, shape[:2])): len(found)},
+        modes={{1: "grey", 3: "rgb"}[shape[2]] if len(shape) == 3 else "vectors": len(found)},
+        formats={path.suffix.lower()[1:]: len(found)},
+        damaged={},
+        duplicates=[[names[i] for i in group] for group in groups],
+        near_duplicates=[[names[i] for i in group] for group in _alike(hashes, groups)],
+        passed={},
+        links=[],
+        notes=[*found.notes, *_crossing(as_layout, as_layout.files, groups)],
+        refusals=refusals,
+    )
+
+
+def _small(x):
+    """Pixels 0 … 255 of an image (h, w, c) in grey, at the size for its perceptual hash."""
+    from PIL import Image
+
+    grey = Image.fromarray(
+        np.round(255 * x[..., 0] if x.shape[-1] == 1 else 255 * x).astype("uint8")
+    ).convert("L")
+    return np.asarray(grey.resize((_SIDE, _SIDE)))
 
 
 def _look_at_all(files, near) -> list[tuple[Head | None, str, int | None]]:

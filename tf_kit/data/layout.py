@@ -272,7 +272,7 @@ def refuse_one_class(root: Path, name: str) -> NoReturn:
     refuse(
         clean(root),
         "have two classes or more",
-        f"only the subfolder {clean(name)}",
+        f"only the class {clean(name)}",
         f"Without classes: `unlabeled=True`{itself}",
         flag="--data",
         typed_remedy=f"Without classes: `--unlabeled`{itself}",
