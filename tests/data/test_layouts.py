@@ -240,6 +240,7 @@ PARTS_REQUIRED = "hold train, val, test, unlabeled or nothing in each row of its
         ("00.png,cat,train\n01.png,dog,test\n", "column of classes .* the columns 00.png, cat, train"),
         (f'file,label\n00.png,"{"x" * 200_000}"\n', "at most 131,072 characters.* line 2"),
         ('file,label\n00.png,cat\n01.png,"dog\n' + "02.png,cat\n" * 20_000, "Close each quote"),
+        ('file,label\n00.png,cat\n01.png,"dog\n02.png,cat\n', r"row 4: 01.png,dog 02.png,cat.* Close each quote"),
         ("file,label,split\n00.png,cat,train\n00.png,cat,test\n", "00.png as train and, in row 3, as test"),
         ("file,label,split\n00.png,cat,Training\n01.png,cat,PublicTest\n02.png,dog,PrivateTest\n",
          f"{PARTS_REQUIRED} split. Received: PublicTest, row 3"),
@@ -300,6 +301,13 @@ def test_row_labels_the_image_whose_folders_it_names(name, image, read):
     labels, found = read(images, "file,label", "v.png,cat", f"{name},elk")
     assert labels == {"v.png": "cat"} | ({image: "elk"} if image else {})
     assert found.missing == (() if image else (name,))
+
+
+def test_quotes_may_follow_a_space(read):
+    labels, _ = read(
+        ["x.png", "y.png"], "file, label, text", 'x.png, "cat, big", "a\nb"', '"y.png" , dog, 5" long'
+    )
+    assert labels == {"x.png": "cat, big", "y.png": "dog"}
 
 
 def test_path_that_ends_several_images_is_refused(read):

@@ -95,6 +95,11 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
         if len(row) <= max(file, label):
             requirement = "hold a file name and a class in each row, separated by a comma"
             refuse(path, requirement, f"row {number}: {','.join(row)}", flag="--labels-file")
+        if "\n" in (row[file] + row[label]).strip():  # of an open quote, which ends at the next one
+            line = " ".join(f"{row[file]},{row[label]}".split())
+            requirement = "hold a file name and a class in each row, without a line break"
+            received = f"row {number}: {line[:40]}…"
+            refuse(path, requirement, received, "Close each quote that is opened", flag="--labels-file")
         index = _find(path, number, row[file], places)
         if index is None:
             missing.append(row[file].strip())
@@ -149,7 +154,7 @@ def _rows(path):
     text, _ = decoded(path.read_bytes())
     first = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
     try:
         return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:  # a cell above the limit of the module, most often after an open quote
