@@ -22,6 +22,11 @@ def test_bars_are_means_and_dots_are_seeds():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
 
 
+def test_every_measure_has_its_panel():
+    axes = plotting.bars({f"m{i}": {"a": 1.0} for i in range(9)}).axes
+    assert [(each.get_xlabel(), len(each.patches)) for each in axes] == [(f"m{i}", 1) for i in range(9)]
+
+
 @pytest.mark.parametrize(
     ("measures", "rule", "received"),
     [
@@ -30,6 +35,9 @@ def test_bars_are_means_and_dots_are_seeds():
         ({"error": {"a": 1.0, "b": 2.0}, "time": {"a": 1.0}}, "the rows ['a', 'b'] in each", "time: ['a']"),
         ({"error": {"a": 1.0}, "time": {"a": 1.0, "b": 2.0}}, "the rows ['a'] in each", "time: ['a', 'b']"),
         ({"error": {"a": 1.0, "b": []}}, "at least one value in each row", "error, b: []"),
+        ({"gain": {"a": 1.0, "b": [2.0, -20.0]}}, "be finite and at least 0", "gain, b: [2.0, -20.0]"),
+        ({"error": {"a": float("nan")}}, "be finite and at least 0", "error, a: nan"),
+        ({"error": {"a": [float("inf")]}}, "be finite and at least 0", "error, a: [inf]"),
     ],
 )
 def test_measures_without_bars_are_refused(measures, rule, received):

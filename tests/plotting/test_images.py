@@ -45,6 +45,34 @@ def test_other_shapes_are_refused_by_tiles(shape):
     assert plt.get_fignums() == []
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.filterwarnings("error")
+def test_values_that_are_not_finite_leave_the_rest_of_their_image(symmetric):
+    images = np.ones((3, 2, 2))
+    images[0, 0, 0], images[1, 0, 0], images[2] = np.nan, np.inf, np.nan
+    mosaic = drawn(plotting.tiles(images, columns=3, symmetric=symmetric))
+    for x in (0, 3):
+        np.testing.assert_array_equal(mosaic[:2, x : x + 2], [[np.nan, 1], [1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.tiles(np.ones((2, 3, 3)), columns=0), "columns=0"),
+        (lambda: plotting.tiles(np.ones((2, 3, 3)), labels="abc"), "3 labels for 2 images"),
+        (
+            lambda: plotting.filters(np.ones((4, 3)), (3, 3)),
+            r"image_shape=\(3, 3\) for a kernel of shape \(4, 3\)",
+        ),
+        (lambda: plotting.filters(np.ones((4, 3)), (2, 2), count=0), "count=0"),
+    ],
+)
+def test_bad_arguments_are_refused(draw, message):
+    with pytest.raises(InputError, match=f"Received: {message}"):
+        draw()
+    assert plt.get_fignums() == []
+
+
 def test_zero_is_mid_grey_if_symmetric():
     images = np.array([[[0.0, 3.0], [-3.0, 1.5]]])
     np.testing.assert_allclose(

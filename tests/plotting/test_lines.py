@@ -88,7 +88,7 @@ def test_of_two_equal_lines_both_are_seen():
 
 def test_record_of_fit_is_drawn_as_its_dictionary():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     x = np.ones((4, 1))
     monitor = TrainingMonitor(x, x)
     history = model.fit(x, x, validation_data=(x, x), epochs=3, verbose=0, callbacks=[monitor])
@@ -118,6 +118,16 @@ def test_group_without_curves_is_an_empty_plot():
         (lambda: plotting.curves(keras.callbacks.History()), r"at least one curve. Received: \{\}"),
         (lambda: plotting.images_and_graphs({}, [panel("a")]), r"Received: 0 rows, 1 panels"),
         (lambda: plotting.images_and_graphs({"a": np.ones((1, 2, 2))}, []), r"Received: 1 rows, 0 panels"),
+        (
+            lambda: plotting.curves({"a": (1.0, 2.0)}),
+            r"`curves.series\['a'\]` must .* Received: \(1.0, 2.0\)",
+        ),
+        (
+            lambda: plotting.curves({"a": (1.0, 2.0, 3.0)}),
+            r"pair \(x, values\).* Received: \(1.0, 2.0, 3.0\)",
+        ),
+        (lambda: plotting.curves({"a": 3.0}), r"be values \(n,\).* Received: 3.0"),
+        (lambda: plotting.panels({"g": {"a": ([1], [1, 2])}}), r"`panels.groups\['g'\]\['a'\]` must"),
         (lambda: plotting.graphs([]), r"at least one panel. Received: \[\]"),
     ],
 )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from tf_kit.checks import refuse
 from tf_kit.plotting.style import COLORS, STYLE
+from tf_kit.plotting.words import drawable, literal
 from tf_kit.typing import ArrayLike
 
 
@@ -19,7 +20,8 @@ def bars(
     """Draw the means of some measures as bars that begin at zero, with the values of single seeds as dots.
 
     Args:
-        measures: name of the measure, with its unit → {name of the row → values of its seeds}; the same rows in each.
+        measures: name of the measure, with its unit → {name of the row → values of its seeds, at least 0}; the same
+            rows in each.
         rows_are: name of the axis of the rows, such as `"network"`. Defaults to none.
         title: text above the figure.
         width: width of one panel in inches. Defaults to 5.6.
@@ -28,7 +30,8 @@ def bars(
         The figure.
 
     Raises:
-        InputError: there is no measure, a measure has other rows than the first, or a row has no value.
+        InputError: there is no measure, a measure has other rows than the first, or a row has no value or one that is
+            negative or not finite.
     """
     names = _rows_of(measures)
     rows = np.arange(len(names))
@@ -37,7 +40,8 @@ def bars(
         figure, panels = plt.subplots(
             1, len(measures), figsize=size, layout="constrained", sharey=True, squeeze=False
         )
-        for axes, (label, values), color in zip(panels[0], measures.items(), COLORS, strict=False):
+        for k, (axes, (label, values)) in enumerate(zip(panels[0], measures.items(), strict=True)):
+            color = COLORS[k % len(COLORS)]
             of = [np.atleast_1d(np.asarray(values[name], "float64")) for name in names]
             means = [float(each.mean()) for each in of]
             high = max(float(each.max()) for each in of) or 1.0
@@ -47,14 +51,14 @@ def bars(
                     axes.plot(each, [row] * len(each), "o", color="black", markersize=5)
                 shown = f"{mean:.1f}" if mean >= 9.95 else f"{mean:.2g}"
                 axes.text(max(mean, each.max()) + 0.03 * high, row, shown, va="center")
-            axes.set(xlabel=label, xlim=(0, 1.25 * high))
+            axes.set(xlabel=literal(label), xlim=(0, 1.25 * high))
             axes.locator_params(axis="x", nbins=5)
             axes.grid(axis="y", visible=False)
-        panels[0][0].set_yticks(rows, names)
-        panels[0][0].set_ylabel(rows_are)
+        panels[0][0].set_yticks(rows, list(map(literal, names)))
+        panels[0][0].set_ylabel(drawable(rows_are))
         panels[0][0].invert_yaxis()
         if title:
-            figure.suptitle(title)
+            figure.suptitle(drawable(title))
     return figure
 
 
@@ -69,4 +73,7 @@ def _rows_of(measures):
         for name, seeds in values.items():
             if not np.size(seeds):
                 refuse("bars.measures", "have at least one value in each row", f"{label}, {name}: {seeds}")
+            if not (np.isfinite(seeds).all() and np.min(seeds) >= 0):
+                remedy = "Leave the row out, or draw the values by curves"
+                refuse("bars.measures", "be finite and at least 0", f"{label}, {name}: {seeds}", remedy)
     return first

@@ -7,6 +7,8 @@ import textwrap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from tf_kit.plotting.words import drawable
+
 INCH = 72  # points
 LINE = 1.35  # height of a line, in font sizes
 WIDEST = 2.0  # width of a figure divided by its height
@@ -36,6 +38,7 @@ def framed(figure: Figure, title: str = "", caption: str = "") -> Figure:
         "title": 1.45 * width,
         "caption": 1.05 * width,
     }  # points, so that both can be read on a projector
+    title, caption = drawable(title), drawable(caption)
     above, top = _lines(title, width, sizes["title"])
     below, bottom = _lines(caption, width, sizes["caption"])
     # The layout would put the figure's own legends and title at its edge, so they get their places here.

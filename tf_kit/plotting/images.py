@@ -10,9 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_kit.checks import count as whole
 from tf_kit.checks import refuse
 from tf_kit.plotting.lines import draw_lines
 from tf_kit.plotting.style import STYLE
+from tf_kit.plotting.words import drawable, literal
 from tf_kit.typing import ArrayLike
 
 
@@ -26,7 +28,7 @@ def tiles(
     """Draw images in a grid, each on its own grey scale.
 
     Args:
-        images: (n, h, w) or (n, h, w, c).
+        images: (n, h, w) or (n, h, w, c); values that are not finite stay white.
         columns: images per row. Defaults to 10.
         title: text above the grid.
         labels: one word below each image. Defaults to None.
@@ -36,8 +38,9 @@ def tiles(
         The figure.
 
     Raises:
-        InputError: `images` has another shape, or there is no image.
+        InputError: `images` has another shape, there is no image, or `labels` has another length.
     """
+    columns = whole("tiles.columns", columns)
     images = np.asarray(images, "float32")
     if images.ndim not in (3, 4) or not images.size or images.shape[3:] not in ((), (1,), (3,), (4,)):
         remedy = "Use images.reshape(-1, h, w) for flat rows, images[None] for a single image"
@@ -52,10 +55,12 @@ def tiles(
     step_y, step_x = height + gap + below, width + gap
     # One picture of all tiles, because a hundred axes would take seconds to draw.
     mosaic = np.full((rows * step_y, columns * step_x, *images.shape[3:]), np.nan, "float32")
-    for i, image in enumerate(images):
+    if labels is not None and len(labels) != len(images):
+        refuse("tiles.labels", "be one for each image", f"{len(labels)} labels for {len(images)} images")
+    for i, image in enumerate(np.where(np.isfinite(images), images, np.nan)):
         y, x = step_y * (i // columns), step_x * (i % columns)
-        high = np.abs(image).max() or 1
-        scaled = 0.5 + image / (2 * high) if symmetric else np.clip(image / max(image.max(), 1e-6), 0, 1)
+        high = float(np.nanmax(np.abs(image) if symmetric else image, initial=0)) or 1
+        scaled = 0.5 + image / (2 * high) if symmetric else np.clip(image / max(high, 1e-6), 0, 1)
         mosaic[y : y + height, x : x + width] = scaled
     with plt.rc_context({**STYLE, "axes.grid": False}):
         size = (0.85 * columns, 0.85 * columns * mosaic.shape[0] / mosaic.shape[1] + (0.6 if title else 0))
@@ -65,9 +70,9 @@ def tiles(
         axes.axis("off")
         for i, label in enumerate(labels if labels is not None else ()):
             y, x = step_y * (i // columns) + height, step_x * (i % columns) + width / 2
-            axes.text(x, y, str(label), ha="center", va="top", fontsize=10)
+            axes.text(x, y, literal(str(label)), ha="center", va="top", fontsize=10)
         if title:
-            figure.suptitle(title)
+            figure.suptitle(drawable(title))
         return figure
 
 
@@ -89,8 +94,14 @@ def filters(
 
     Returns:
         The figure.
+
+    Raises:
+        InputError: the sides of `image_shape` do not multiply to the number of features.
     """
-    kernel = np.asarray(kernel)
+    kernel, count = np.asarray(kernel), whole("filters.count", count)
+    if kernel.ndim != 2 or math.prod(image_shape) != len(kernel) or len(image_shape) not in (2, 3):
+        received = f"image_shape={tuple(image_shape)} for a kernel of shape {kernel.shape}"
+        refuse("filters.image_shape", "be (h, w) or (h, w, c) with h·w·c features", received)
     strongest = np.argsort(-np.linalg.norm(kernel, axis=0))[:count]
     images = kernel[:, np.sort(strongest)].T.reshape(-1, *image_shape)
     if images.ndim == 4 and images.shape[-1] > 1:
@@ -127,7 +138,7 @@ def images_and_graphs(
             framed = np.pad(images, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
             strip = np.ma.masked_invalid(np.concatenate(list(framed), axis=1)[:, :-1])
             axes.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(name, fontsize=14, loc="left")
+            axes.set_title(drawable(name), fontsize=14, loc="left")
             axes.axis("off")
         for axes, panel in zip(right.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             draw_lines(axes, panel, order, legend=True)

@@ -15,6 +15,7 @@ from matplotlib.patheffects import withStroke
 from tf_kit.checks import refuse
 from tf_kit.plotting.network import draw_network
 from tf_kit.plotting.style import COLORS, MARKERS, STYLE
+from tf_kit.plotting.words import drawable, literal
 from tf_kit.typing import ArrayLike
 
 DASHES = ("-", "--", "-", ":", "-", "-.", "-")  # for the colors, in their order
@@ -39,23 +40,23 @@ def curves(
         The figure.
 
     Raises:
-        InputError: `series` is anything else, or is empty.
+        InputError: `series` is anything else, or is empty, or x and values differ in length.
     """
     series = _series_of("curves.series", series)
     if not series:
         refuse("curves.series", "hold at least one curve", f"{series}")
+    points = {name: _points(f"curves.series[{name!r}]", values) for name, values in series.items()}
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
-        for i, (name, values) in enumerate(series.items()):
-            x, values = _points(values)
+        for i, (name, (x, values)) in enumerate(points.items()):
             few = MARKERS[i % len(MARKERS)] if len(values) <= 40 else None
             axes.plot(x, values, label=name, color=COLORS[i % len(COLORS)], marker=few, markersize=5)
-        axes.set(xlabel=x_label, ylabel=y_label, title=title)
+        axes.set(xlabel=drawable(x_label), ylabel=drawable(y_label), title=drawable(title))
         if log_y:
             axes.set_yscale("log")
         axes.locator_params(axis="x", integer=True)
         if len(series) > 1:
-            axes.legend()
+            axes.legend(axes.get_lines(), list(map(literal, series)))
         return figure
 
 
@@ -70,8 +71,18 @@ def _series_of(subject, series):
     return {name: (record["epoch"], values) for name, values in record.items() if name != "epoch"}
 
 
-def _points(values):
-    return values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
+def _points(subject, values):
+    """Return x and values of a curve; a tuple is such a pair."""
+    x, y = values if isinstance(values, tuple) and len(values) == 2 else (None, values)
+    given = isinstance(values, tuple) and len(values) != 2
+    if given or np.ndim(y) != 1 or (x is not None and np.shape(x) != np.shape(y)):
+        refuse(
+            subject,
+            "be values (n,), or a pair (x, values) of equal length",
+            f"{values!r}",
+            "A list holds values",
+        )
+    return (np.arange(1, len(y) + 1) if x is None else x), y
 
 
 def panels(
@@ -93,6 +104,12 @@ def panels(
     if not groups:
         refuse("panels.groups", "hold at least one group of curves", f"{groups}")
     groups = {name: _series_of(f"panels.groups[{name!r}]", series) for name, series in groups.items()}
+    groups = {
+        name: {
+            label: _points(f"panels.groups[{name!r}][{label!r}]", values) for label, values in series.items()
+        }
+        for name, series in groups.items()
+    }
     with plt.rc_context({**STYLE, "font.size": 11}):
         columns = min(len(groups), 3)
         rows = math.ceil(len(groups) / columns)
@@ -102,13 +119,13 @@ def panels(
         for axes in grid.flat[len(groups) :]:
             axes.set_visible(False)
         for axes, (name, series) in zip(grid.flat, groups.items(), strict=False):
-            for i, (label, values) in enumerate(series.items()):
-                axes.plot(*_points(values), label=label, color=COLORS[i % len(COLORS)])
-            axes.set(xlabel=x_label, title=name)
+            for i, (label, points) in enumerate(series.items()):
+                axes.plot(*points, label=label, color=COLORS[i % len(COLORS)])
+            axes.set(xlabel=drawable(x_label), title=drawable(name))
             axes.locator_params(axis="x", integer=True)
             if series:
-                axes.legend(fontsize=10)
-        figure.suptitle(title)
+                axes.legend(axes.get_lines(), list(map(literal, series)), fontsize=10)
+        figure.suptitle(drawable(title))
         return figure
 
 
@@ -120,7 +137,8 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
 
     Args:
         panels: one dictionary per panel:
-            series: name → (x, y), drawn as a line, with markers if it has at most 20 points.
+            series: name → (x, y), drawn as a line, with markers if it has at most 20 points; the name may contain
+                mathematics between two `$`.
             spread: name → (n,), half the length of the error bar at each point.
             title, x_label, y_label: text.
             log: "x", "y" or "xy" for logarithmic axes.
@@ -162,7 +180,8 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
             enough = len(order) <= len(COLORS)
             draw_lines(axes, panel, order if enough else list(panel["series"]), legend=not shared)
         if shared:
-            handles, names = grid.flat[panels.index(lined[0])].get_legend_handles_labels()
+            lines = {each.get_label(): each for each in grid.flat[panels.index(lined[0])].get_lines()}
+            handles, names = [lines[name] for name in order], list(map(drawable, order))
             figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         return figure
 
@@ -176,16 +195,18 @@ def draw_lines(axes: Axes, panel: Mapping[str, Any], order: Sequence[str], legen
         order: names whose position gives each line its color, marker and dashes.
         legend: whether the panel gets its own legend, if it has more than one line.
     """
+    lines = []
     for name, (x, y) in panel["series"].items():
         i = order.index(name)
         few = MARKERS[i % len(MARKERS)] if len(x) <= 20 else None
         style = DASHES[i % len(DASHES)]
         color = COLORS[i % len(COLORS)]
         above = 2 + 0.1 * GAPS.index(style)  # the more gaps, the higher, so that equal lines are all seen
-        axes.plot(x, y, style, label=name, color=color, marker=few, markersize=5, zorder=above)
+        lines += axes.plot(x, y, style, label=name, color=color, marker=few, markersize=5, zorder=above)
         if "spread" in panel:
             axes.errorbar(x, y, panel["spread"][name], fmt="none", ecolor=color, capsize=3, elinewidth=1.2)
-    axes.set(title=panel.get("title"), xlabel=panel.get("x_label"), ylabel=panel.get("y_label"))
+    texts = {"title": "title", "xlabel": "x_label", "ylabel": "y_label"}
+    axes.set(**{name: drawable(panel.get(given) or "") for name, given in texts.items()})
     for axis in panel.get("log", ""):
         axes.set(**{f"{axis}scale": "log"})
     whole = all(np.asarray(x).dtype.kind in "iu" for x, _ in panel["series"].values())
@@ -214,4 +235,4 @@ def draw_lines(axes: Axes, panel: Mapping[str, Any], order: Sequence[str], legen
         x, y, text = panel["note"]
         axes.text(x, y, text, transform=axes.transAxes, va="top", color="0.25")
     if legend and len(panel["series"]) > 1:
-        axes.legend(fontsize=13, loc=panel.get("legend", "best"))
+        axes.legend(lines, list(map(drawable, panel["series"])), fontsize=13, loc=panel.get("legend", "best"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matplotlib.mathtext import MathTextParser
+
 
 def literal(text: str) -> str:
     r"""Return text that Matplotlib draws as it is: without this, the characters between two `$` are mathematics.
@@ -11,3 +13,20 @@ def literal(text: str) -> str:
         \$1 to \$9 _rest
     """
     return text.replace("$", r"\$")
+
+
+def drawable(text: str) -> str:
+    r"""Return text as it is if Matplotlib can draw the mathematics between its `$`, otherwise as `literal` does.
+
+    Example:
+        >>> print(drawable("curvature $h$"), drawable("$a_{$"))
+        curvature $h$ \$a_{\$
+    """
+    try:
+        _PARSER.parse(text)
+    except ValueError:
+        return literal(text)
+    return text
+
+
+_PARSER: MathTextParser = MathTextParser("path")
