@@ -153,9 +153,9 @@ def test_wrong_twin_of_the_record(check, right, wrong):
 
 def test_csv_holds_the_history(tmp_path):
     x, y = examples()
-    monitor = TrainingMonitor(x, y, csv=tmp_path / "run.csv")
+    monitor = TrainingMonitor(x, y, csv=tmp_path / "new" / "run.csv")
     network().fit(x, y, epochs=2, verbose=0, callbacks=[monitor])
-    loaded = read_history(tmp_path / "run.csv")
+    loaded = read_history(tmp_path / "new" / "run.csv")
     assert list(loaded) == list(monitor.history)
     for name, values in monitor.history.items():
         np.testing.assert_array_equal(loaded[name], values)
@@ -477,6 +477,8 @@ def test_diagnose_accepts_every_kind_of_record(tmp_path):
         ({"loss": [1.0] * 5}, "hold at least 6 epochs. Received: 5"),
         ({"loss": [math.nan], "probe_loss": [1.0]}, "at least one epoch"),
         (3.0, "Received: 3.0"),
+        ({"loss": [-0.1, -0.4, -0.6, -0.7, -0.8, -0.81]}, "at least 0, which is their aim. Received: -0.81"),
+        ({"loss": [1.0] * 6, "val_loss": [1.0, math.nan, -0.5]}, "Received: -0.5"),
     ],
 )
 def test_diagnose_refuses(history, message):

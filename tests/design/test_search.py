@@ -295,6 +295,18 @@ def test_table_and_csv(tmp_path):
     assert rows[1]["b"] == "x"
 
 
+def test_hyper_parameters_may_be_named_like_columns():
+    (row,) = Results([Trial({"score": 9, "budget": 8, "error": 7, "x": 6}, 0.5, 2)]).rows()
+    assert row == {
+        "score": 0.5,
+        "budget": 2,
+        "candidate.score": 9,
+        "candidate.budget": 8,
+        "candidate.error": 7,
+        "x": 6,
+    }
+
+
 def test_equal_scores_keep_their_order_and_infinity_ranks_last():
     results = Results([Trial({"x": x}, score) for x, score in enumerate([2, math.inf, 1, 1])])
     assert [trial.candidate["x"] for trial in results] == [2, 3, 0, 1]
@@ -383,7 +395,10 @@ def test_candidate_that_cannot_be_pickled_is_recorded():
         (lambda: try_all(len, []), "none"),
         (lambda: try_all(len, [1]), "1, …"),
         (lambda: try_all(len, [{}], processes=0), "processes=0"),
-        (lambda: try_all(len, [{}], goal="best"), "goal='best'"),
+        (lambda: try_all(len, [{}], goal="best"), "`try_all.goal` must be one of 'min', 'max'"),
+        (lambda: successive_halving(len, [{}], goal="best"), "`successive_halving.goal` must be one of"),
+        (lambda: grid({"a": np.array([])}), "a=[]"),
+        (lambda: random({"a": np.array([])}, 1), "a=[]"),
         (lambda: try_all(lambda c: 0, [{}], processes=2), "use processes=1"),
         (lambda: try_all(failing_alone, [{}]).best, "ZeroDivisionError"),
         (lambda: successive_halving(len, [{}], min_budget=0), "min_budget=0"),

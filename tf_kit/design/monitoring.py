@@ -18,6 +18,7 @@ and section 11.5 (a step should move the weights by about 1 %, a figure of Botto
 import csv as csv_files
 import math
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -59,8 +60,8 @@ class TrainingMonitor(keras.callbacks.Callback):
         x, y: probe batch, arrays as for `fit`.
         loss: Keras loss or its name, if the model is compiled without one. Defaults to None, the compiled
             loss.
-        csv: file to which the record is written after each epoch, one line per epoch. A run resumed with
-            `initial_epoch` keeps the lines of the earlier epochs. Defaults to None, no file.
+        csv: file to which the record is written after each epoch, one line per epoch; missing folders are
+            made. A run resumed with `initial_epoch` keeps the lines of the earlier epochs. Defaults to None, no file.
 
     Raises:
         ValueError: at the start of training, if there is no loss or there are no trainable weights.
@@ -109,6 +110,8 @@ class TrainingMonitor(keras.callbacks.Callback):
         loss = self.model.loss if self.loss is None else self.loss
         if loss is None:
             refuse("TrainingMonitor.loss", "be given", "a model compiled without a loss", "Pass loss=…")
+        if self.csv:
+            Path(self.csv).parent.mkdir(parents=True, exist_ok=True)
         if not self._can_probe(loss):
             self._probe = GradientProbe(self.model, loss)
             self._probed = (self.model, loss, self._probe.variables)
@@ -290,7 +293,7 @@ def diagnose(
         `Diagnosis`: name, reason with the numbers that decided, remedy.
 
     Raises:
-        ValueError: there is no loss, or there are fewer than 6 epochs of finite loss.
+        ValueError: there is no loss, one is negative, or there are fewer than 6 epochs of finite loss.
 
     Example:
         >>> from tf_kit.design import diagnose
@@ -310,6 +313,11 @@ def diagnose(
         losses, start = losses[1:], history["probe_loss"][0]
     if not len(losses):
         refuse("diagnose.history", "hold at least one epoch", "none")
+    values = np.array([start, *losses, *history.get("val_loss", ())])
+    lowest = values.min(initial=0, where=np.isfinite(values))
+    if lowest < 0:
+        remedy = "Add a constant that makes it at least 0, such as 1 to a loss from -1 to 1"
+        refuse("diagnose.history", "hold losses of at least 0, which is their aim", f"{lowest:.3g}", remedy)
     if not np.isfinite([start, *losses]).all():  # (1)
         epoch = int(np.argmin(np.isfinite(losses))) + 1
         return Diagnosis("diverging", f"the loss is not finite in epoch {epoch}", _REMEDIES["diverging"])

@@ -107,7 +107,8 @@ def _checked_space(subject, space):
         refuse(f"{subject}.space", "map each name to its values", f"space={space!r}")
     for name, values in space.items():
         if isinstance(values, np.ndarray):
-            space = {**space, name: values.tolist()}
-        elif _is_list(values) and not values:
+            values = np.atleast_1d(values).tolist()
+            space = {**space, name: values}
+        if _is_list(values) and not len(values):
             refuse(f"{subject}.space", "have at least one value for each name", f"{name}={values!r}")
     return dict(space)

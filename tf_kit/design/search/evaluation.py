@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from tf_kit.checks import count, refuse
+from tf_kit.checks import choice, count, refuse
 from tf_kit.design.search.results import Results, Trial
 
 
@@ -34,7 +34,7 @@ def try_all(
         `Results`.
 
     Raises:
-        ValueError: there are no candidates, or `evaluate` cannot be sent to another process.
+        ValueError: there are no candidates, `goal` has another value, or `evaluate` cannot be sent to another process.
 
     Example:
         >>> from tf_kit.design import grid, try_all
@@ -44,6 +44,7 @@ def try_all(
 
     Reference: Bergstra, Bengio, 2012, section 2.
     """
+    choice("try_all.goal", goal, ("min", "max"))
     candidates = checked_candidates("try_all", candidates)
     with evaluator("try_all", evaluate, processes) as run:
         return Results(run([(candidate, None) for candidate in candidates]), goal)

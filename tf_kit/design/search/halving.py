@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 
-from tf_kit.checks import count
+from tf_kit.checks import choice, count
 from tf_kit.design.search.evaluation import checked_candidates, evaluator
 from tf_kit.design.search.results import Results
 
@@ -46,7 +46,7 @@ def successive_halving(
         are not promoted.
 
     Raises:
-        ValueError: there are no candidates, or a number is out of range.
+        ValueError: there are no candidates, `goal` has another value, or a number is out of range.
 
     Example:
         >>> from tf_kit.design import successive_halving
@@ -59,6 +59,7 @@ def successive_halving(
     Reference: Jamieson, Talwalkar, 2016, algorithm 1, arXiv:1502.07943; the rounding of (1) is that of Li et al.,
     2018, Hyperband, algorithm 1, arXiv:1603.06560.
     """
+    choice("successive_halving.goal", goal, ("min", "max"))
     candidates = checked_candidates("successive_halving", candidates)
     min_budget = count("successive_halving.min_budget", min_budget)
     factor = count("successive_halving.factor", factor, at_least=2)

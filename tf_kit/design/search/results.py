@@ -83,11 +83,17 @@ class Results:
         return self.trials[index]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the trials, best first, as dictionaries of score, budget, error and the hyper-parameters."""
+        """Return the trials, best first, as dictionaries of score, budget, error and the hyper-parameters.
+
+        A hyper-parameter with the name of one of the first three is called "candidate.score" and so on.
+        """
         used = {"budget": lambda trial: trial.budget is not None, "error": lambda trial: trial.error}
         kept = [name for name, is_used in used.items() if any(map(is_used, self.trials))]
         return [
-            {"score": trial.score, **{name: getattr(trial, name) for name in kept}, **trial.candidate}
+            {
+                **{name: getattr(trial, name) for name in ("score", *kept)},
+                **{_column(name): value for name, value in trial.candidate.items()},
+            }
             for trial in self.trials
         ]
 
@@ -105,6 +111,10 @@ class Results:
         cells = [names, *([_cell(row.get(name, "")) for name in names] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join("  ".join(map(str.rjust, line, widths)).rstrip() for line in cells)
+
+
+def _column(name):
+    return f"candidate.{name}" if name in ("score", "budget", "error") else name
 
 
 def _names(rows):
