@@ -69,7 +69,12 @@ def test_default_cuts_balance_the_weights():
     assert parts.cuts == [3]  # 28 + 20 + 500 | 404
 
 
-@pytest.mark.parametrize("cuts", [[0], [4], [3, 1], [1, 1]])
+@pytest.mark.parametrize("cuts", [np.array([1]), [np.int64(1)], np.array([1], "uint8")])
+def test_cuts_may_be_whole_numbers_of_any_kind(cuts):
+    assert split(stack(), cuts=cuts).cuts == [1]
+
+
+@pytest.mark.parametrize("cuts", [[0], [4], [3, 1], [1, 1], [1.5], ["a"]])
 def test_bad_cuts_are_refused(cuts):
     with pytest.raises(InputError, match="increasing indices from 1 to 3"):
         Split([layers.Dense(2) for _ in range(4)], cuts=cuts)

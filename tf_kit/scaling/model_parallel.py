@@ -7,6 +7,7 @@ device waits for the one before it. `traffic_bill` compares the bytes moved per 
 Reference: Dean et al., 2012, Large scale distributed deep networks, section 3.
 """
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,8 +68,10 @@ class Split(keras.Model):
         self.stack = list(layers)
         self.cuts: list[int] | None = None
         if cuts is not None:
-            self.cuts = [int(cut) for cut in cuts]
-            if self.cuts != sorted(set(self.cuts)) or not all(0 < cut < len(layers) for cut in self.cuts):
+            whole = all(isinstance(cut, numbers.Integral) for cut in cuts)
+            self.cuts = [int(cut) for cut in cuts] if whole else []
+            inside = all(0 < cut < len(layers) for cut in self.cuts)
+            if not whole or self.cuts != sorted(set(self.cuts)) or not inside:
                 rule = f"be increasing indices from 1 to {len(layers) - 1}"
                 refuse("Split.cuts", rule, f"cuts={list(cuts)}")
         self.devices = tuple(devices or _devices())
@@ -172,8 +175,8 @@ def split(
     indices = None
     if cuts is not None:
         known = [names.index(cut) if cut in names else cut for cut in cuts]
-        indices = [cut for cut in known if isinstance(cut, int)]
-        unknown = [cut for cut in known if not isinstance(cut, int)]
+        indices = [int(cut) for cut in known if isinstance(cut, numbers.Integral)]
+        unknown = [cut for cut in known if not isinstance(cut, numbers.Integral)]
         if unknown:
             refuse("split.cuts", f"be layers of the model: {', '.join(names)}", f"{unknown}")
     layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]

@@ -96,7 +96,11 @@ def test_distillation(check):
     [
         (check_equals_the_oracle, "temperature**2 * soft", "temperature * soft"),
         (check_equals_the_oracle, "student_logits / temperature)", "student_logits)"),
-        (check_equals_the_oracle, "return -ops.sum(probabilities", "return ops.sum(probabilities"),
+        (
+            check_equals_the_oracle,
+            "return cross_entropy(probabilities",
+            "return -cross_entropy(probabilities",
+        ),
         (check_regression_at_high_temperature, "temperature**2 * soft", "soft"),
         (
             check_regression_at_high_temperature,
@@ -165,6 +169,15 @@ def test_large_logits_give_finite_loss():
     value = distillation_loss(LABELS, 1e4 * TEACHER, tf.constant(1e4 * STUDENT, tf.float32), 1.0, 0.5)
     assert np.all(np.isfinite(value))
     assert np.all(np.asarray(value) >= 0)
+
+
+def test_a_logit_of_minus_infinity_rules_its_class_out():
+    """The loss of the other classes alone."""
+    teacher, student = np.array([[1.0, -np.inf, 2.0]]), np.array([[0.0, -np.inf, 3.0]])
+    value = distillation_loss([0], teacher, student)
+    np.testing.assert_allclose(
+        value, distillation_loss([0], teacher[:, [0, 2]], student[:, [0, 2]]), rtol=1e-6
+    )
 
 
 def test_teacher_does_not_change():
@@ -236,6 +249,16 @@ def softmax_model():
         (lambda: distill(network(), network(), alpha=1.1), "alpha=1.1"),
         (lambda: distill(softmax_model(), network()), r"distill.teacher.*end in logits"),
         (lambda: distill(network(), softmax_model()), r"distill.student.*end in logits"),
+        (lambda: distill(keras.Sequential([softmax_model()]), network()), r"distill.teacher.*end in logits"),
+        (
+            lambda: distillation_loss(LABELS, TEACHER[:, :1], STUDENT),
+            r"teacher_logits` must have the shape of",
+        ),
+        (lambda: distillation_loss(LABELS, TEACHER[:1], STUDENT), r"teacher_logits` must have the shape of"),
+        (
+            lambda: distillation_loss(np.eye(9)[LABELS], TEACHER, STUDENT),
+            r"labels` must be classes .*, 9\) with",
+        ),
         (
             lambda: distill(network(), keras.Sequential([keras.Input((6,)), layers.Dense(3)])),
             "4 logits as the teacher does.*3 logits",

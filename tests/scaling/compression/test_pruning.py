@@ -309,6 +309,12 @@ def test_convolutions_equal_those_of_keras(layer, shape, tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
 
 
+def unknown_weights():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2, name="dense")])
+    model.set_weights([np.array([[np.nan, 1.0], [2.0, np.nan]]), np.zeros(2)])
+    return model
+
+
 class CustomModel(keras.Model):
     def call(self, x):
         return x
@@ -323,6 +329,7 @@ class CustomModel(keras.Model):
         (lambda: prune(mlp(), 0.99), "leave every layer a weight.*0.99, which empties"),
         (lambda: prune(keras.Sequential([layers.Dense(2)]), 0.5), "be built"),
         (lambda: prune(keras.Sequential([keras.Input((2,)), layers.ReLU()]), 0.5), "have a Dense"),
+        (lambda: prune(unknown_weights(), 0.5), r"prune.model.*kernels of numbers.*2 nan in layer dense"),
         (lambda: GradualPruning(0.5, end_step=0), "end_step=0"),
         (lambda: GradualPruning(0.5, 10, begin_step=10), "at least 11.*end_step=10"),
         (lambda: GradualPruning(0.5, 10, initial_sparsity=0.6), "initial_sparsity=0.6"),

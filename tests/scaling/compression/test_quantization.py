@@ -207,6 +207,9 @@ def test_convolutions_are_close_to_those_of_keras(layer, shape, settings):
         (lambda: quantize(keras.Sequential([keras.Input((2,)), layers.ReLU()])), "have a Dense"),
         (lambda: quantize(keras.Sequential([layers.Dense(2)])), "be built"),
         (lambda: quantize_weights([[1.0, np.nan]]), "be finite.*1 that are not"),
+        (lambda: quantize_weights(3.0), r"\(…, channels\).*shape \(\)"),
+        (lambda: quantize_weights(np.zeros((0, 3))), r"at least one number.*shape \(0, 3\)"),
+        (lambda: quantize_weights([[1.0, 1e60]]), "finite in float32.*1 that are not"),
         (lambda: QuantizedDense(3, bits=16), "QuantizedDense.bits.*bits=16"),
     ],
 )

@@ -13,6 +13,8 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import number, refuse
+from tf_kit.networks.inspection import last_layer
+from tf_kit.networks.losses import cross_entropy
 from tf_kit.training.inputs import first_examples
 from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
@@ -47,7 +49,8 @@ def distillation_loss(
         (n,), the loss of each example.
 
     Raises:
-        ValueError: `temperature` or `alpha` is outside its range.
+        ValueError: `temperature` or `alpha` is outside its range, teacher and student have logits of different shapes,
+            or `labels` have another shape.
 
     Example:
         >>> from tf_kit.scaling import distillation_loss
@@ -63,6 +66,7 @@ def distillation_loss(
     temperature, alpha = _checked("distillation_loss", temperature, alpha)
     student_logits = ops.convert_to_tensor(student_logits)
     teacher_logits = ops.cast(teacher_logits, student_logits.dtype)
+    _check_shape("teacher_logits", "have the shape of the student's", teacher_logits, student_logits)
     labels = _one_hot(labels, student_logits)
     hard = _cross_entropy(labels, student_logits) if alpha else 0.0  # (1)
     soft = _cross_entropy(ops.softmax(teacher_logits / temperature), student_logits / temperature)  # (2)
@@ -70,7 +74,14 @@ def distillation_loss(
 
 
 def _cross_entropy(probabilities, logits):
-    return -ops.sum(probabilities * ops.log_softmax(logits), axis=-1)
+    return cross_entropy(probabilities, ops.log_softmax(logits))
+
+
+def _check_shape(name, rule, given, student_logits):
+    shape, wanted = tuple(given.shape), tuple(student_logits.shape)
+    sides = zip(shape, wanted, strict=False)
+    if len(shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
+        refuse(f"distillation_loss.{name}", rule, f"shape {shape} with student logits of shape {wanted}")
 
 
 def _one_hot(labels, logits):
@@ -82,6 +93,7 @@ def _one_hot(labels, logits):
         known = ops.logical_and(labels >= 0, labels < num_classes)
         rows = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=logits.dtype)
         return ops.where(known[:, None], rows, float("nan"))  # a row of zeros would cost nothing
+    _check_shape("labels", "be classes (n,) or (n, 1), or probabilities (n, K)", labels, logits)
     return ops.cast(labels, logits.dtype)
 
 
@@ -253,9 +265,9 @@ def distill(
 
 def _num_logits(subject, model):
     """Number of logits that a model ends in; None if it is not known yet."""
-    layers = getattr(model, "layers", [])
-    activation = getattr(layers[-1], "activation", None) if layers else None
-    if activation is keras.activations.softmax or (layers and isinstance(layers[-1], keras.layers.Softmax)):
+    last = last_layer(model)
+    softmax = getattr(last, "activation", None) is keras.activations.softmax
+    if softmax or isinstance(last, keras.layers.Softmax):
         refuse(subject, "end in logits", "a model that ends in softmax", "Remove the softmax")
     shape = getattr(model, "output_shape", None) if getattr(model, "built", False) else None
     return shape[-1] if isinstance(shape, tuple) and shape else None

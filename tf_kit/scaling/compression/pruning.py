@@ -165,7 +165,7 @@ def prune(
 
     Raises:
         ValueError: `sparsity` is outside [0, 1) or would leave a layer without any weight, a name in `layers` is not
-            that of a layer that can be pruned, or the model is of another kind.
+            that of a layer that can be pruned, a kernel holds NaN, or the model is of another kind.
 
     Example:
         >>> import keras, numpy as np
@@ -206,6 +206,13 @@ def _kind(layer):
 
 def _prune_layers(subject, layers, sparsity, scope):
     """Reduce the masks of the layers to the share of zeros; pruned weights stay pruned."""
+    for layer in layers:
+        unknown = int(np.isnan(ops.convert_to_numpy(layer.kernel).astype("float32")).sum())
+        if unknown:
+            subject = f"{subject.split('.')[0]}.model"
+            refuse(
+                subject, "have kernels of numbers", f"{unknown} nan in layer {layer.name}", "Train it again"
+            )
     magnitudes = [
         np.where(
             ops.convert_to_numpy(layer.mask), np.abs(ops.convert_to_numpy(layer.kernel), dtype="float32"), -1

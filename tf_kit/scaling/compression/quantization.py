@@ -34,14 +34,14 @@ def quantize_weights(weights: ArrayLike, bits: int = 8) -> tuple[np.ndarray, np.
     about zero, so zero weights stay zero. A channel of zeros has s = 1.
 
     Args:
-        weights: (…, channels), finite.
+        weights: (…, channels), at least one number, finite in float32.
         bits: b, from 2 to 8. Defaults to 8.
 
     Returns:
         q, int8 with the shape of `weights`, and s, float32 (channels,).
 
     Raises:
-        ValueError: `bits` is outside 2 to 8, or a weight is not finite.
+        ValueError: `bits` is outside 2 to 8, there are no weights, or one is not finite in float32.
 
     Example:
         >>> import numpy as np
@@ -55,8 +55,12 @@ def quantize_weights(weights: ArrayLike, bits: int = 8) -> tuple[np.ndarray, np.
     """
     bits = _bits("quantize_weights.bits", bits)
     weights = np.asarray(weights, "float64")
-    if not np.isfinite(weights).all():
-        refuse("quantize_weights.weights", "be finite", f"{np.sum(~np.isfinite(weights))} that are not")
+    if not weights.ndim or not weights.size:
+        received = f"shape {weights.shape}"
+        refuse("quantize_weights.weights", "be (…, channels), at least one number", received)
+    finite = np.abs(weights) <= np.finfo("float32").max
+    if not finite.all():
+        refuse("quantize_weights.weights", "be finite in float32", f"{np.sum(~finite)} that are not")
     highest = 2 ** (bits - 1) - 1
     scale = np.abs(weights).reshape(-1, weights.shape[-1]).max(axis=0) / highest  # (1)
     scale = scale.astype("float32")
