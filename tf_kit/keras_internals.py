@@ -180,8 +180,8 @@ class BuiltBeforeTraining:
 def keep_losses_of_replicas_apart(model: keras.Model) -> None:
     """Let each replica see in `losses` only what its own calls of the layers of a model have added.
 
-    Replaces `Layer._losses`, a list of the layer. The replicas run in turns, each in its own thread, so that Keras would
-    mix the activity penalties of one with those of another, or forget them when the next replica begins.
+    Replaces `Layer._losses`, a list of the layer. The replicas run in turns, each in its own thread, so that Keras
+    would mix the activity penalties of one with those of another, or forget them when the next replica begins.
     """
     for layer in flatten_layers(model):
         if not isinstance(layer._losses, _ListOfThread):

@@ -111,6 +111,10 @@ REFUSED = {
         lambda: {**ARRAYS, "class_weight": {0: 1.0}, "sample_weight": WEIGHTS}, "sample_weight"
     ),
     "class_weight of no classes": (lambda: {**ARRAYS, "class_weight": [1, 2]}, r"\[1, 2\]"),
+    "class_weight of a missing class": (lambda: {**ARRAYS, "class_weight": {3: 2.0}}, "classes 0 … 2.*class 3"),
+    "class_weight of a missing class in a data set": (
+        lambda: {"x": batches(X, Y), "class_weight": {10**9: 2.0}}, "class 1000000000"
+    ),
     "class_weight beside weights": (
         lambda: {"x": batches(X, Y, WEIGHTS), "class_weight": {0: 2.0}}, "batches with weights"
     ),
@@ -139,6 +143,12 @@ REFUSED = {
     ),
     "initial_epoch": (lambda: {**ARRAYS, "initial_epoch": -1}, "initial_epoch=-1"),
     "initial_epoch as text": (lambda: {**ARRAYS, "initial_epoch": "1"}, "initial_epoch='1'"),
+    "initial_step": (lambda: {**ARRAYS, "initial_step": -1}, "initial_step=-1"),
+    "initial_step as a fraction": (lambda: {**ARRAYS, "initial_step": 1.5}, "initial_step=1.5"),
+    "initial_step after the epoch": (
+        lambda: {**ARRAYS, "batch_size": 6, "initial_step": 4}, "less than the 4 steps.*initial_step=4"
+    ),
+    "examples of another shape": (lambda: {"x": X[:, :4], "y": Y}, r"input shape \(5,\)\. .* shape \(4,\)"),
     "steps_per_epoch": (lambda: {"x": batches(X, Y), "steps_per_epoch": 0}, "steps_per_epoch=0"),
     "steps_per_epoch as a fraction": (lambda: {"x": batches(X, Y), "steps_per_epoch": 2.5}, "steps_per_epoch=2.5"),
     "validation_steps": (
@@ -191,6 +201,11 @@ def test_argument_is_refused_in_one_line(case):
     assert "\n" not in str(refused.value)
     if "later batch" not in case:
         np.testing.assert_array_equal(weights_of(model), before)
+
+
+def test_predict_refuses_an_empty_array():
+    with pytest.raises(InputError, match=r"predict\.x` must hold at least one example.*\(0, 5\)"):
+        classifier().predict(X[:0], verbose=0)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from support.twins import wrong_twin
 
 from tf_kit import keras_internals, networks, pretraining, regularization
 from tf_kit.errors import InputError
-from tf_kit.training import loop, resident, sharing
+from tf_kit.training import loop, resident, sharing, sources
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((23, 8, 8, 1)).astype("float32")
@@ -215,6 +215,15 @@ def test_data_set_begins_in_the_middle_of_an_epoch():
         weights.append(model.get_weights())
     for ours, theirs in zip(*weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_data_set_continues_at_the_epoch_that_a_callback_restores():
+    model = TRAINERS["Classifier"][0]()
+    numbers = tf.data.Dataset.range(30)
+    from_start = sources.of_data_set(model, numbers, 5)
+    assert next(iter(from_start.make(2, 1))).numpy() == 11
+    given_later = sources.of_data_set(model, numbers, 5, initial_epoch=2)
+    assert next(iter(given_later.make(2, 1))).numpy() == 1
 
 
 @pytest.mark.slow

@@ -91,6 +91,21 @@ def _checked_class_weights(subject, class_weight):
     }
 
 
+def check_class_weight(subject: str, class_weight: Any, num_classes: int | None) -> None:
+    """Refuse weights of classes that do not exist; None stands for all equal, or an unknown number of classes.
+
+    Example:
+        >>> check_class_weight("fit.class_weight", {11: 3.0}, 10)
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `fit.class_weight` must have weights of the classes 0 … 9. Received: class 11.
+    """
+    if class_weight is None or num_classes is None:
+        return
+    highest = max(_checked_class_weights(subject, class_weight))
+    if highest >= num_classes:
+        refuse(subject, f"have weights of the classes 0 … {num_classes - 1}", f"class {highest}")
+
+
 def _weights_of_classes(subject, y, class_weight):
     if y is None:
         refuse(subject, "be left out without labels", f"{class_weight!r}")
@@ -116,12 +131,13 @@ def with_class_weights(subject: str, dataset: Dataset, class_weight: Mapping[int
         given = "labels" if len(parts) < 2 else "weights"
         requirement = "be given with batches (x, y), of inputs and labels"
         refuse(subject, requirement, f"batches {'without' if len(parts) < 2 else 'with'} {given}")
-    table = np.ones(max(weights) + 2, "float32")  # the last one is for all other classes
-    table[list(weights)] = list(weights.values())
+    classes = np.array(sorted(weights), "int64")
+    values = np.array([weights[each] for each in classes], "float32")
 
     def weigh(x, y):
-        place = tf.clip_by_value(tf.cast(tf.reshape(y, (-1,)), tf.int64), 0, len(table) - 1)
-        return x, y, tf.gather(tf.constant(table), place)
+        labels = tf.cast(tf.reshape(y, (-1,)), tf.int64)
+        place = tf.minimum(tf.searchsorted(classes, labels), len(classes) - 1)
+        return x, y, tf.where(tf.gather(classes, place) == labels, tf.gather(values, place), 1.0)
 
     return dataset.map(weigh)
 

@@ -14,7 +14,7 @@ from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import check_one_input
+from tf_kit.training.inputs import check_one_input, check_shape
 from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor
@@ -105,6 +105,10 @@ class Classifier(Trainer):
             self.head.build(one_vector(f"{type(self).__name__}.encoder", self.encoder, input_shape))
         freeze_parts(self)
         self.built = True
+
+    def build_for(self, x: Tensor) -> None:
+        check_shape(f"{type(self).__name__}.x", self.encoder, x)
+        super().build_for(x)
 
     @property
     def input_dtype(self) -> str:

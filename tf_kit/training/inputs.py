@@ -48,6 +48,14 @@ def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
         refuse(subject, "have one input", f"a model with {len(inputs)} inputs, {names}", remedy)
 
 
+def check_shape(subject: str, encoder: keras.layers.Layer, x: ArrayLike) -> None:
+    """Refuse examples of another shape than a functional model takes; Keras adds or removes axes of length 1."""
+    wanted = tuple(encoder.inputs[0].shape[1:]) if getattr(encoder, "inputs", None) else (None,)
+    given = tuple(x.shape[1:])
+    if None not in wanted and [each for each in wanted if each != 1] != [each for each in given if each != 1]:
+        refuse(subject, f"hold examples of the encoder's input shape {wanted}", f"examples of shape {given}")
+
+
 @dataclasses.dataclass(frozen=True)
 class InputRange:
     """Values that the inputs of a method may have.

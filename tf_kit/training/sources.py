@@ -54,20 +54,25 @@ def of_arrays(
     return loop.Batches(trainer, make, num_steps)
 
 
-def of_data_set(trainer: Trainer, dataset: Dataset, num_steps: int | None) -> loop.Source:
+def of_data_set(
+    trainer: Trainer, dataset: Dataset, num_steps: int | None, initial_epoch: int = 0
+) -> loop.Source:
     """Return the source that takes the batches of a data set in their order.
 
     Args:
         trainer: model that trains.
         dataset: data set of batches.
         num_steps: steps per epoch, or None if each epoch reads the data set to its end.
+        initial_epoch: epoch that the first batch belongs to, if there is a number of steps. A training that a callback
+            restores may begin later. Defaults to 0.
     """
     # Counted before workers share it: where it ends, they would take a step without examples.
     size = arguments.num_batches(dataset, None) if num_steps is None else None
     shared = workers.in_order(trainer.distribute_strategy, dataset)
 
     def make(first_epoch: int, first_step: int) -> Dataset:
-        return shared.skip(first_step) if first_step else shared
+        skipped = (first_epoch - initial_epoch) * (num_steps or 0) + first_step
+        return shared.skip(skipped) if skipped else shared
 
     return loop.Batches(trainer, make, num_steps, size)
 
@@ -142,6 +147,13 @@ def steps_per_epoch(num_examples: int, batch_size: int, given: int | None = None
             "Give a tf.data.Dataset for shorter epochs",
         )
     return -(-num_examples // batch_size)
+
+
+def check_initial_step(initial_step: int, num_steps: int | None) -> None:
+    """Refuse to begin an epoch after its last step."""
+    if num_steps is not None and initial_step >= num_steps:
+        requirement = f"be less than the {num_steps} steps of an epoch"
+        refuse("fit.initial_step", requirement, f"initial_step={initial_step}")
 
 
 def _check_steps_per_execution(trainer: Trainer, num_steps: int) -> None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit import keras_internals
-from tf_kit.checks import count
+from tf_kit.checks import count, refuse
 from tf_kit.networks.convolutional import accept_empty_batches
 from tf_kit.networks.inspection import export_signature
 from tf_kit.randomness.step import ExampleRandom
@@ -31,10 +31,10 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     where ℓ_i is multiplied by the `sample_weight` of its example, the third part of a data set's batches; all other
     reported values are plain means. P_r are the penalties, `losses` of the model: those of weights are equal on all
-    replicas, those of activities are means over B_r, as a loss given to `add_loss` must be too. So neither an uneven last batch nor the number of replicas changes a step.
-    Gradients are clipped after the sum (2). Random numbers belong to an example, see `ExampleRandom`. Arrays are
-    shuffled in every epoch, in an order that is a function of the seed and the epoch, so
-    `fit(..., initial_epoch=e)` continues as the uninterrupted `fit` would have.
+    replicas, those of activities are means over B_r, as a loss given to `add_loss` must be too. So neither an uneven
+    last batch nor the number of replicas changes a step. Gradients are clipped after the sum (2). Random numbers
+    belong to an example, see `ExampleRandom`. Arrays are shuffled in every epoch, in an order that is a function of
+    the seed and the epoch, so `fit(..., initial_epoch=e)` continues as the uninterrupted `fit` would have.
 
     Args:
         seed: whole number that fixes the order of the data and all random numbers of training. Defaults to 0.
@@ -138,7 +138,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     ) -> keras.callbacks.History:
         """Train, as `keras.Model.fit`.
 
-        Arrays are shuffled by seed and epoch, unless `shuffle` is False. The batches of a data set keep their order.
+        Arrays are shuffled by seed and epoch, unless `shuffle` is False. The batches of a data set keep their order;
+        with `steps_per_epoch` its first batch is that of the epoch `initial_epoch`, as in `data.minibatches`.
         On one device, many steps on arrays run as one graph, see `tf_kit.training.loop`; the results are the same.
 
         Args:
@@ -149,6 +150,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         strategy = self.distribute_strategy
         epochs, size = count("fit.epochs", epochs, at_least=0), 0
         initial_epoch = count("fit.initial_epoch", initial_epoch, at_least=0)
+        initial_step = count("fit.initial_step", initial_step, at_least=0)
         arguments.check_counts(
             "fit",
             steps_per_epoch=steps_per_epoch,
@@ -156,6 +158,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             validation_batch_size=validation_batch_size,
         )
         arguments.check_shuffle(shuffle)
+        arguments.check_class_weight("fit.class_weight", class_weight, getattr(self, "num_classes", None))
         if is_array(x):
             size = count("fit.batch_size", 32 if batch_size is None else batch_size)
             arrays = targets.check_examples(self, "fit", x, y, sample_weight, class_weight)
@@ -178,6 +181,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             keras_internals.assert_compiled(self, "fit")
             self.prepare_from(x)
             num_steps = steps_per_epoch
+        sources.check_initial_step(initial_step, num_steps)
         if validation_data is not None:
             validation_data = targets.check_validation(self, validation_data, validation_steps)
             loop.is_due(0, validation_freq)  # refuses another value before time is spent
@@ -199,7 +203,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 epochs=epochs,
             )
         else:
-            source = sources.of_data_set(self, x, num_steps)
+            source = sources.of_data_set(self, x, num_steps, initial_epoch)
         validate = None
         if validation_data is not None:
             validation_size = validation_batch_size or max(size, 1024)
@@ -275,6 +279,19 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 return_dict=return_dict,
             )
 
+    def predict(
+        self,
+        x: ArrayLike | Dataset,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Compute the outputs of the model for `x`, as `keras.Model.predict`."""
+        if is_array(x) and tuple(x.shape[:1]) == (0,):
+            refuse("predict.x", "hold at least one example", f"x.shape={tuple(x.shape)}")
+        return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+
     def train_on_batch(
         self,
         x: ArrayLike,
@@ -285,6 +302,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     ) -> Any:
         """Take one step on a minibatch; return its metrics, as `keras.Model.train_on_batch`."""
         keras_internals.assert_compiled(self, "train_on_batch")
+        subject = "train_on_batch.class_weight"
+        arguments.check_class_weight(subject, class_weight, getattr(self, "num_classes", None))
         preparation.check_scope(self)
         arrays = targets.check_examples(self, "train_on_batch", x, y, sample_weight, class_weight)
         self.prepare_from(*arrays[:2])
