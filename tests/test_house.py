@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import functools
 import io
 import re
 import shlex
@@ -259,7 +260,13 @@ def texts_of(path):
             yield token.start[0], token.string.strip("rbf\"'\n ")
 
 
+@functools.cache
 def written():
+    """(place, text) of all that is written; reading it takes seconds."""
+    return list(_written())
+
+
+def _written():
     for folder in ("tf_kit", "lectures", "labs", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             if path != Path(__file__):

@@ -75,7 +75,7 @@ def test_without_shuffle_all_epochs_keep_the_order():
 
 
 def test_orders_are_uniform():
-    n, epochs = 8, 4000
+    n, epochs = 8, 1000
     orders = flat(minibatches(np.arange(n), batch_size=n, epochs=epochs)).reshape(epochs, n)
     counts = np.stack([np.bincount(orders[:, place], minlength=n) for place in range(n)])
     chi2 = ((counts - epochs / n) ** 2 / (epochs / n)).sum()

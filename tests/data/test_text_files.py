@@ -76,7 +76,7 @@ def test_names_divide_a_folder(names, lengths, tmp_path):
         (tmp_path / name).write_text("a" * 100)
     found = text_files.read(tmp_path)
     assert tuple(map(len, found.parts)) == lengths
-    assert ("1 beside the parts" in found.summary) == ("readme.txt" in names)
+    assert ("1 in no part" in found.summary) == ("readme.txt" in names)
 
 
 def test_folder_without_text_is_refused(tmp_path):

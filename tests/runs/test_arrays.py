@@ -54,7 +54,7 @@ def test_changed_arrays_do_not_resume(place, tmp_path):
 
 def test_fine_tuning_needs_labels_and_other_examples(place, tmp_path):
     tune = {"epochs": 1, "out": tmp_path / "tuned"}
-    with pytest.raises(InputError, match="an array y beside x"):
+    with pytest.raises(InputError, match="an array y next to x"):
         finetune_run(place / "run", **tune)
     with pytest.raises(InputError, match="9 of 9 test examples"):
         finetune_run(place / "run", labels_file=place / "y.npy", **tune)

@@ -88,7 +88,7 @@ def _read_folder(path):
         part = TRAIN if named is None else named.get(inside.parts[0])
         text, encoding = (None, "") if part is None else _read_one(file)
         if text is None or part not in (TRAIN, VAL, TEST):
-            reason = "beside the parts" if part is None else file.suffix.lower() or "without an ending"
+            reason = "in no part" if part is None else file.suffix.lower() or "without an ending"
             passed[reason].append(inside.as_posix())
             continue
         texts[part].append(text)

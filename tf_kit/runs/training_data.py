@@ -281,7 +281,7 @@ def refuse_without_labels(subject: str, name: str) -> NoReturn:
     """
     if array_files.is_array_file(name):
         requirement, received = (
-            "have labels for this: an array y beside x",
+            "have labels for this: an array y next to x",
             f"{name}, whose examples have no classes",
         )
         remedy = "`numpy.savez(file, x=x, y=y)` writes both; {} takes the classes from another `.npy` file"
