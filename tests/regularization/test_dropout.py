@@ -80,7 +80,7 @@ def test_equals_the_paper(check):
         (check_weights, "outputs += ops.cast(kept, outputs.dtype) *", "outputs += (1 - self.rate) *"),
         (check_mean_inference, "return super().call(inputs)", "return (1 - self.rate) * super().call(inputs)"),
         (check_gaussian_inference, "self.rate / (1 - self.rate) * variance", "self.rate * variance"),
-        (check_gaussian_inference, "variance + ops.square(self.bias)", "variance"),
+        (check_gaussian_inference, "variance + ops.square(bias)", "variance"),
         (check_gaussian_inference, "ops.sqrt(self.rate", "(self.rate"),
     ],
 )  # fmt: skip

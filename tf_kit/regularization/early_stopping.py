@@ -70,6 +70,7 @@ class EarlyStopping(keras.callbacks.Callback):
     stopped_epoch: int | None
     _best_weights: list[np.ndarray] | None
     _sign: int | None
+    _missing: float  # epochs before the first value
 
     def __init__(
         self,
@@ -129,8 +130,7 @@ class EarlyStopping(keras.callbacks.Callback):
     def _forget(self):
         self.best_value = self.best_epoch = self.stopped_epoch = self._best_weights = None
         self._waited = 0
-        self._missing: float = 0  # epochs before the first value
-        self._sign: int | None = None
+        self._missing, self._sign = 0, None
 
     def _refuse_monitor(self, logs):
         received = f"monitor={self.monitor!r} with logs {sorted(logs)}"

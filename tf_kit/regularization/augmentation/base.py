@@ -36,7 +36,8 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
         seed: whole number that fixes the draws of the layer. Defaults to None, draws that differ from run to run.
 
     Call arguments:
-        images: floats (n, height, width, channels), in [0, 1] for changes of color.
+        images: floats (n, height, width, channels), in [0, 1] for changes of color, which clip their results to it:
+            divide pixels of 0 to 255 by 255 first, and standardize after the augmentation.
         training: whether to transform the images instead of returning them unchanged.
 
     Input shape: (n, height, width, channels). Output shape: the same.

@@ -1,4 +1,7 @@
-"""Augmentations of color for images in [0, 1]: brightness, contrast, and both with saturation and hue."""
+"""Augmentations of color for images in [0, 1]: brightness, contrast, and both with saturation and hue.
+
+Results are clipped to [0, 1], so that images of another range lose what lies outside.
+"""
 
 import math
 from typing import Any
