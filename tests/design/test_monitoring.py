@@ -35,7 +35,7 @@ def network(optimizer=None, **compile_arguments):
             keras.layers.Dense(2, kernel_regularizer="l2", kernel_constraint="max_norm", name="logits"),
         ]
     )
-    arguments = {"loss": LOSS, "metrics": ["accuracy"], **compile_arguments}
+    arguments = {"loss": LOSS, "metrics": ["accuracy"], "jit_compile": False, **compile_arguments}
     model.compile(optimizer or keras.optimizers.Adam(0.01), **arguments)
     return model
 
@@ -235,7 +235,7 @@ def test_monitor_follows_layers_that_are_frozen_or_unfrozen_between_runs(order):
     model, monitor = small(), TrainingMonitor(x, y)
     for trainable in order:
         model.get_layer("first").trainable = trainable
-        model.compile(keras.optimizers.Adam(), LOSS)
+        model.compile(keras.optimizers.Adam(), LOSS, jit_compile=False)
         check_record_of(model, monitor, x, y, LOSS)
 
 
@@ -243,7 +243,7 @@ def test_monitor_follows_the_compiled_loss():
     x, _ = examples()
     model, monitor = small(), TrainingMonitor(x, x[:, :2])
     for loss in ("mse", "mae", keras.losses.Huber(0.1), keras.losses.Huber(0.2)):
-        model.compile(keras.optimizers.SGD(), loss)
+        model.compile(keras.optimizers.SGD(), loss, jit_compile=False)
         check_record_of(model, monitor, x, x[:, :2], loss)
 
 
