@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from support.cases import mostly_slow
 
 from tf_kit import data, networks
@@ -217,6 +218,91 @@ def test_damaged_config_is_refused_in_one_line(tmp_path):
 def test_unknown_metric_to_keep_is_refused(tmp_path, digits):
     with pytest.raises(InputError, match="val_accuracy"):
         tune(quiet_run(tmp_path / "run"), digits, keep_best="val_eror")
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory, digits):
+    """A run of which one epoch of the stage "Stufe A" is saved."""
+    run, model = quiet_run(tmp_path_factory.mktemp("run") / "run"), classifier()
+    model.prepare_from(*digits[:2])
+    folder = run.folder / "checkpoints" / "stufe-a"
+    folder.mkdir(parents=True)
+    checkpoint.StageState(folder).save(model, "Stufe A", 1, {"loss": 1.0, "seconds": 1.0})
+    return run
+
+
+def dataset(x, y):
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(64)
+
+
+REFUSED_FITS = {
+    "name of another stage": ({"stage": "stufe-a"}, "stage='stufe-a', but the run has 'Stufe A'"),
+    "name in other letters": ({"stage": "проба"}, "with a letter a-z or a digit.*'проба'"),
+    "empty name": ({"stage": ""}, "stage=''"),
+    "no name": ({"stage": None}, "stage=None"),
+    "no epochs": ({"epochs": 0}, "epochs=0"),
+    "epochs below 0": ({"epochs": -1}, "epochs=-1"),
+    "model of Keras": ({"model": keras.Sequential()}, "`Run.fit.model`.*a Sequential"),
+    "data set": ({"x": dataset, "y": None}, r"function \(first_epoch, epochs\) to continue.*a data set"),
+    "data set with steps": (
+        {"x": lambda x, y: dataset(x, y).repeat(), "y": None, "steps_per_epoch": 2}, "a data set"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED_FITS)
+def test_fit_is_refused_in_one_line(interrupted, digits, case):
+    given, message = REFUSED_FITS[case]
+    given = {"model": classifier(), "x": digits[0], "y": digits[1], "stage": "Stufe A", "epochs": 2} | given
+    if callable(given["x"]):
+        given["x"] = given["x"](*digits[:2])
+    with pytest.raises(InputError, match=message) as refused:
+        interrupted.fit(**given)
+    assert "\n" not in str(refused.value)
+    assert list(interrupted.history()) == ["Stufe A"]
+
+
+REFUSED_RUNS = {
+    "number as folder": ({"folder": 5}, "folder=5"),
+    "empty folder": ({"folder": ""}, "folder=''"),
+    "no options": ({"options": None}, "`Run.options` must be a dictionary.*a NoneType"),
+    "array as option": ({"options": {"a": np.arange(3)}}, "a ndarray as 'a'.*tolist"),
+    "set as option": ({"options": {"a": {1, 2}}}, "a set as 'a'"),
+    "object as option": ({"options": {"a": {"b": object()}}}, "a dict as 'a'"),
+    "list as data": ({"data": [np.zeros(3)]}, "dictionary of arrays.*a list"),
+    "None as data": ({"data": {"x": np.zeros(3), "y": None}}, "a NoneType as 'y'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_RUNS)
+def test_run_is_refused_in_one_line(tmp_path, case):
+    given, message = REFUSED_RUNS[case]
+    with pytest.raises(InputError, match=message) as refused:
+        Run(**{"folder": tmp_path / "run", "options": {}} | given)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_that_are_not_finite_resume(tmp_path):
+    options = {"rate": float("nan"), "limits": [np.float32(-np.inf), 1.0]}
+    Run(tmp_path / "run", options)
+    Run(tmp_path / "run", options, resume=True)
+    with pytest.raises(InputError, match=r"rate=1\.0, but the run began with None"):
+        Run(tmp_path / "run", options | {"rate": 1.0}, resume=True)
+
+
+def test_results_that_json_does_not_have_are_refused(tmp_path):
+    run = quiet_run(tmp_path / "run")
+    with pytest.raises(InputError, match=r"`Run\.finish\.results` must hold JSON values.*a ndarray as 'a'"):
+        run.finish({"a": np.arange(3)})
+    assert run.finish({"a": np.float32(3), "path": Path("b")}) == {"a": 3.0, "path": "b"}
+
+
+def test_home_in_the_name_of_a_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert quiet_run("~/run").folder == tmp_path / "run"
+    assert not Path("~").exists()
 
 
 def test_json_is_never_incomplete(tmp_path):

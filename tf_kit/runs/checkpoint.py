@@ -41,6 +41,7 @@ class StageState:
         history: metric → list over the finished epochs, None where an epoch did not measure it.
         best_epoch: best epoch by `keep_best`, from 1, or None.
         order: number of the stage in its run, from 0; None while nothing is saved.
+        stage: name of the stage, or None while nothing is saved.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class StageState:
         self.history: dict[str, list[float | None]] = state.get("history", {})
         self.best_epoch: int | None = state.get("best_epoch")
         self.order: int | None = state.get("order")
+        self.stage: str | None = state.get("stage")
         self._files: dict[str, str] = state.get("files", {})
 
     @property

@@ -30,7 +30,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit.checks import choice, number, refuse
+from tf_kit.checks import choice, count, number, refuse
 from tf_kit.data.fingerprint import Fingerprint, of_arrays
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.ownership import disown, own
@@ -40,6 +40,7 @@ from tf_kit.runs.checkpoint import STATES, StageState, read_state
 from tf_kit.runs.circumstances import circumstances
 from tf_kit.runs.divergence import Guard, scale_of
 from tf_kit.runs.files import (
+    finite,
     holds_files,
     read_json,
     remove_unfinished,
@@ -52,7 +53,8 @@ from tf_kit.runs.interruption import Interruption
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.recording import Events, Recorder
 from tf_kit.training import agreement, workers
-from tf_kit.typing import ArrayLike
+from tf_kit.training.trainer import Trainer
+from tf_kit.typing import ArrayLike, Dataset
 
 _NEW_FOLDER = {
     "remedy": "Another folder starts a new run",
@@ -74,7 +76,7 @@ class Run:
         folder: folder of the run, created if it does not exist. It must be new or empty, unless the run is resumed;
             None is refused.
         options: everything that the results depend on: JSON values, numbers of NumPy and paths. A run resumes only
-            with the options that it began with.
+            with the options that it began with. NaN and infinity count as None, which JSON has in their place.
         resume: whether to continue the run in `folder`; if there is none, a new run starts. Defaults to False.
         progress: `Progress` to report to. Defaults to None, one bar per stage.
         checkpoint_seconds: time after which a checkpoint is written within an epoch, at least 0. Defaults to 60.
@@ -86,8 +88,8 @@ class Run:
             without. Defaults to none.
 
     Raises:
-        InputError: a callback is not one of Keras; the folder holds another run or other files, is used by another
-            process, cannot be written; or the options or the data differ.
+        InputError: an argument is not of the kind above; the folder holds another run or other files, is used by
+            another process, cannot be written; or the options or the data differ.
 
     Attributes:
         data: the fingerprint of the data, or None.
@@ -104,16 +106,15 @@ class Run:
         defaults: Mapping[str, Any] | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
-        if folder is None:
-            refuse("Run.folder", "be the path of a folder", "folder=None", flag="--out")
+        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+            refuse("Run.folder", "be the path of a folder", f"folder={folder!r}", flag="--out")
         self._callbacks = check_callbacks(callbacks)
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self.progress = progress or Progress()
         self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
-        self._options, self._defaults = (
-            json.loads(json.dumps(plain(each))) for each in (options, defaults or {})
-        )
-        self.data = of_arrays("the arrays", data) if isinstance(data, Mapping) else data
+        self._options = _as_json("Run.options", options)
+        self._defaults = _as_json("Run.defaults", defaults or {})
+        self.data = _fingerprint(data)
         self._disown: Callable[[], Any] = lambda: None
         strategy = tf.distribute.get_strategy()
         contents = {"contents of the data": self.data.digest} if self.data is not None else {}
@@ -132,7 +133,8 @@ class Run:
                 return
             is_file = self.folder.exists() and not self.folder.is_dir()
             if is_file or (self.folder.exists() and not config.exists() and holds_files(self.folder)):
-                requirement, received = "be a new or empty folder", f"{self.folder}"
+                requirement = "be a new or empty folder"
+                received = f"{self.folder if self.folder.name else self.folder.resolve()}"
                 refuse("Run.folder", requirement, received, **_NEW_FOLDER, flag="--out")
             self.folder.mkdir(parents=True, exist_ok=True)
             self._own()
@@ -233,8 +235,8 @@ class Run:
 
     def fit(
         self,
-        model: keras.Model,
-        x: ArrayLike | Callable,
+        model: Trainer,
+        x: ArrayLike | Dataset | Callable,
         y: ArrayLike | None = None,
         *,
         stage: str,
@@ -255,8 +257,11 @@ class Run:
         Args:
             model: compiled `training.Trainer`.
             x, y: training data. For a stream, `x` is a function `(first_epoch, epochs)` that returns the data set of
-                these epochs; it needs `steps_per_epoch`.
-            stage: name of this training within the run.
+                these epochs, with `steps_per_epoch`; without it, each epoch reads the data set from its beginning. A
+                data set itself trains a stage as a whole, but is refused where the stage continues, since a data set
+                does not show where its order stands.
+            stage: name of this training within the run. Names that differ only in capitals, or in other characters
+                than a-z and 0-9, are refused.
             epochs: number of epochs of the whole stage.
             keep_best: metric, such as `"val_accuracy"`, whose best epoch gives the final weights. Defaults to None,
                 the weights of the last epoch.
@@ -271,12 +276,31 @@ class Run:
         Returns:
             History: metric → list over all epochs of the stage, None where an epoch did not measure it; with
             `keep_best` also `best_epoch`, from 1.
+
+        Raises:
+            InputError: an argument is not as above, or the checkpoint belongs to another model or stage.
         """
         choice("Run.fit.best_is", best_is, ("largest", "smallest"))
+        count("Run.fit.epochs", epochs)
+        if not isinstance(model, Trainer):
+            remedy = "training.Classifier(encoder, num_classes) is one; keras.callbacks.BackupAndRestore serves others"
+            refuse("Run.fit.model", "be a training.Trainer", f"a {type(model).__name__}", remedy)
+        if not isinstance(stage, str) or not _slug(stage):
+            refuse("Run.fit.stage", "be a name with a letter a-z or a digit", f"stage={stage!r}")
         folder = self.folder / "checkpoints" / _slug(stage)
         with stopping_if_unwritable(folder):
             folder.mkdir(parents=True, exist_ok=True)
         state = StageState(folder, keep_best, best_is, say=self.progress.print)
+        if state.stage not in (None, stage):
+            requirement = "have a name whose letters a-z and digits differ from those of all other stages"
+            refuse("Run.fit.stage", requirement, f"stage={stage!r}, but the run has {state.stage!r}")
+        if state.begun and state.epoch < epochs and isinstance(x, tf.data.Dataset):
+            requirement, received = (
+                "be an array or a function (first_epoch, epochs) to continue",
+                "a data set",
+            )
+            remedy = "Give the function that returns the data set of these epochs, or `lambda first_epoch, epochs: x`"
+            refuse("Run.fit.x", requirement, received, f"{remedy} if x has the same order in every epoch")
         if state.order is None:
             state.order = 1 + max((each["order"] for each in self._stages()), default=-1)
         x = x(min(state.epoch, epochs - 1), epochs) if callable(x) else x
@@ -359,6 +383,7 @@ class Run:
         Returns:
             The results as JSON stores them, like `Run.results`.
         """
+        results = _as_json("Run.finish.results", results)
         if self.history():
             self.write_history()
         if keep_checkpoints and (self.folder / "checkpoints").exists():
@@ -387,6 +412,36 @@ def plain(values: Any) -> Any:
     if isinstance(values, os.PathLike):
         return os.fspath(values)
     return values.item() if isinstance(values, np.generic) else values
+
+
+def _as_json(subject, values):
+    """Return values as JSON stores them; refuse values that it cannot store, naming the first.
+
+    >>> _as_json("Run.options", {"units": np.int64(8), "rate": float("nan")})
+    {'units': 8, 'rate': None}
+    """
+    if not isinstance(values, Mapping):
+        refuse(subject, "be a dictionary of JSON values", f"a {type(values).__name__}")
+    found = {}
+    for name, value in values.items():
+        try:
+            found |= json.loads(json.dumps(finite({name: plain(value)})))
+        except (TypeError, ValueError):
+            remedy = "`.tolist()` makes a list of an array"
+            received = f"a {type(value).__name__} as {name!r}"
+            refuse(subject, "hold JSON values, numbers of NumPy and paths", received, remedy)
+    return found
+
+
+def _fingerprint(data):
+    if data is None or isinstance(data, Fingerprint):
+        return data
+    if not isinstance(data, Mapping):
+        refuse("Run.data", 'be a dictionary of arrays, such as {"x": x, "y": y}', f"a {type(data).__name__}")
+    for name, array in data.items():
+        if np.asarray(array).dtype.hasobject:
+            refuse("Run.data", "hold arrays", f"a {type(array).__name__} as {name!r}")
+    return of_arrays("the arrays", data)
 
 
 def _with_whole_path(options):
