@@ -42,6 +42,11 @@ def test_every_name_can_be_drawn(kind):
         assert drawn == list(ODD)
 
 
+@pytest.mark.parametrize("kind", ["curves", "panels", "bars", "graphs"])
+def test_names_may_be_numbers(kind):
+    FIGURES[kind]([0.1, 1]).draw_without_rendering()
+
+
 def test_mathematics_stays_in_the_labels_of_graphs():
     figure = plotting.graphs([{"series": lines(["$x_1$", "b"]), "title": "$J$", "x_label": r"$\eta$"}])
     (axes,) = figure.axes
