@@ -106,7 +106,7 @@ def test_figure_that_is_too_large_is_named_instead(folder):
 def test_finished_run_writes_it_again_when_it_is_resumed(tmp_path):
     options = {"command": "pretrain", "method": "simclr", "data": "digits"}
     run = Run(tmp_path / "run", options, progress=Progress(quiet=True))
-    assert report.finished(run) is None
+    assert report.finished(run, "encoder.keras") is None
     assert not (tmp_path / "run" / "report.html").exists()
     kept = {"pretraining": {"text": "kept epoch 4 of 4"}}
     stages = {"pretraining": {"seconds": 0.6, "loss": 3.25}}
@@ -117,10 +117,23 @@ def test_finished_run_writes_it_again_when_it_is_resumed(tmp_path):
         assert wanted in words
     (tmp_path / "run" / "report.html").unlink()
     (tmp_path / "run" / "inputs.json").write_text("{")
-    assert (
-        report.finished(Run(tmp_path / "run", options, resume=True, progress=Progress(quiet=True))) == results
-    )
+    again = Run(tmp_path / "run", options, resume=True, progress=Progress(quiet=True))
+    assert report.finished(again, "encoder.keras") == results
     (tmp_path / "run" / "inputs.json").unlink()
     again = Run(tmp_path / "run", options, resume=True, progress=Progress(quiet=True))
-    assert report.finished(again) == results
+    assert report.finished(again, "encoder.keras") == results
     assert read(tmp_path / "run")[0] == first
+
+
+def test_missing_model_of_a_finished_run_is_named(tmp_path):
+    lines, progress = [], Progress(quiet=True)
+    progress.print = lines.append
+    run = Run(tmp_path / "run", {"command": "finetune"}, progress=progress)
+    run.finish({"labels": 3})
+    report.finished(run, "classifier.keras")
+    assert lines == [
+        f"{tmp_path / 'run' / 'classifier.keras'} is missing; remove results.json there to train it again"
+    ]
+    (tmp_path / "run" / "classifier.keras").touch()
+    report.finished(run, "classifier.keras")
+    assert len(lines) == 1

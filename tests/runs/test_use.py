@@ -15,6 +15,7 @@ from PIL import Image
 
 from tf_kit import networks, pretraining, regularization, runs
 from tf_kit.errors import InputError
+from tf_kit.runs import classification, embedding
 from tf_kit.runs.files import save_model, write_json
 from tf_kit.runs.inputs import write_inputs
 
@@ -103,6 +104,27 @@ def test_folder_of_damaged_images_only_is_refused(run, pictures, tmp_path):
     (tmp_path / "new" / "cut.png").rename(tmp_path / "bad" / "cut.png")
     with pytest.raises(InputError, match=r"Received: 1 files that cannot be read, the first bad/cut.png"):
         runs.embed(run, "bad")
+
+
+def test_embeddings_are_not_saved_in_a_missing_folder(tmp_path):
+    found = embedding.Embeddings(("a.png",), np.zeros((1, 2), "float32"))
+    with pytest.raises(InputError, match="must lie in a folder that exists"):
+        found.save(tmp_path / "no" / "e.npz")
+
+
+def test_arrays_are_refused_as_pictures(run):
+    with pytest.raises(
+        InputError, match=r"`embed\.pictures` must be paths.*Received: a ndarray\. .*load_model"
+    ):
+        runs.embed(run, pixels())
+
+
+def test_encoder_that_is_gone_is_pretrained_again(tmp_path):
+    with pytest.raises(InputError, match="`resume=True` finishes one that was interrupted"):
+        classification.finetune_run(tmp_path)
+    write_json(tmp_path / "results.json", {})
+    with pytest.raises(InputError, match=r"it is missing\. Remove results\.json there, and pretrain again"):
+        classification.finetune_run(tmp_path)
 
 
 def test_runs_that_cannot_be_used_are_refused(run, pictures, tmp_path):

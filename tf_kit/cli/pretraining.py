@@ -8,6 +8,7 @@ import functools
 import shlex
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -175,12 +176,13 @@ def _run(method: str, data: str, out: str | None, **options: Any) -> None:
     from tf_kit.runs.pretraining import pretrain
 
     out = out or f"runs/{method}-{flags.last_part(data)}"
+    folder = Path(out).expanduser()
     with _warnings_in_one_line():
         results = pretrain(method, data, out=out, **options)
     if "test" in results:  # a text is tested in the run itself
         for name, accuracy in results["test"].items():
             click.echo(f"test, masked characters: {name} {accuracy:.2f} %")
-        click.echo(f"encoder, curves and figures/filled_in.txt in {out}")
+        click.echo(f"{_encoder_in(folder)}curves and figures/filled_in.txt in {out}")
         return
     for stage, metrics in results["stages"].items():
         values = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
@@ -189,4 +191,9 @@ def _run(method: str, data: str, out: str | None, **options: Any) -> None:
         click.echo(f"{stage}: the embeddings collapsed in epoch {epoch}, so fine-tuning will gain little")
     for stage, kept in results.get("kept", {}).items():
         click.echo(f"{stage}: {kept['text']}")
-    click.echo(f"encoder, curves and figures in {out}; next: tf-kit finetune {shlex.quote(str(out))}")
+    after = f"; next: tf-kit finetune {shlex.quote(str(out))}" if _encoder_in(folder) else ""
+    click.echo(f"{_encoder_in(folder)}curves and figures in {out}{after}")
+
+
+def _encoder_in(folder: Path) -> str:
+    return "encoder, " if (folder / "encoder.keras").is_file() else ""

@@ -172,6 +172,7 @@ def _classify(
     function = f"{kind}_run"
     training, k, labels, seed = plain((training, k, labels, seed))
     data, data_dir, labels_file = plain((data, data_dir, labels_file))
+    folder = Path(folder).expanduser()
     for name in ("epochs", "batch_size"):
         count(f"{function}.{name}", training[name])
     number(f"{function}.learning_rate", training["learning_rate"], above=0)
@@ -203,20 +204,20 @@ def _classify(
         chosen["k"] = usual_neighbors(train) if k is None else count("probe_run.k", k)
         if chosen["k"] > len(train):
             refuse("probe_run.k", f"be at most the {len(train)} labels that are used", f"k={k}")
-    out = Path(out or folder_within(folder, kind, labels, seed, data))
-    if out.resolve().parent != Path(folder).resolve():
-        chosen["run"] = str(Path(folder).resolve())
+    out = Path(out or folder_within(folder, kind, labels, seed, data)).expanduser()
+    if out.resolve().parent != folder.resolve():
+        chosen["run"] = str(folder.resolve())
     used, why = _set_precision(
-        encoder, precision, Path(folder) / "encoder.keras", training["batch_size"], out if resume else None
+        encoder, precision, folder / "encoder.keras", training["batch_size"], out if resume else None
     )
     chosen |= {"precision": used} if used else {}
     contents = labelled.contents and labelled.contents | _weights_of(encoder)
     run = Run(out, {"command": kind, **chosen}, resume=resume, data=contents, callbacks=callbacks)
-    results = report.finished(run)
+    results = report.finished(run, "classifier.keras")
     if results:
         return results
     place = {
-        "run": str(Path(folder).resolve()),
+        "run": str(folder.resolve()),
         "data_dir": data_dir and str(Path(data_dir).expanduser().resolve()),
     }
     config_file.write_config(run.folder, {"command": kind, **place, **chosen})
@@ -336,14 +337,14 @@ def folder_within(
 def _encoder_of(folder, function):
     """Load the encoder of a run, its options, the epochs in which its stages collapsed, and its folder or a copy."""
     subject = f"{function}.folder"
-    workers.done_by_chief(lambda: _check_pretrained(Path(folder), subject))
+    workers.done_by_chief(lambda: _check_pretrained(folder, subject))
     names = ("encoder.keras", "config.json", "results.json", recorded_data.FILE, recorded_division.RECORD)
     copy = workers.folder_from_chief(folder, names)
     config = read_json(copy / "config.json", "config.json")
     options = config.get("options") if isinstance(config, dict) else None
     if not isinstance(options, dict) or not options.get("data"):
         refuse(subject, "be the folder of a pretraining, with its config.json", f"{folder}", flag="RUN")
-    encoder = _load_encoder(copy / "encoder.keras", Path(folder), subject)
+    encoder = _load_encoder(copy / "encoder.keras", folder, subject)
     return encoder, options, _collapsed_in(copy / "results.json"), copy
 
 
@@ -369,12 +370,13 @@ def _collapsed_in(path):
 
 
 def _check_pretrained(folder, subject):
-    if not (folder / "encoder.keras").is_file():
-        refuse(
-            subject,
-            "be the folder of a finished pretraining, which holds encoder.keras",
-            f"{folder}",
-            "`pretrain` with `resume=True` finishes one that was interrupted",
-            flag="RUN",
-            typed_remedy="`tf-kit pretrain METHOD --resume` finishes one that was interrupted",
-        )
+    if (folder / "encoder.keras").is_file():
+        return
+    requirement, received = "be the folder of a finished pretraining, which holds encoder.keras", f"{folder}"
+    remedy = "`pretrain` with `resume=True` finishes one that was interrupted"
+    typed_remedy = "`tf-kit pretrain METHOD --resume` finishes one that was interrupted"
+    if (folder / "results.json").is_file():
+        received += ", where it is missing"
+        again = "Remove results.json there, and pretrain again with"
+        remedy, typed_remedy = f"{again} `resume=True`", f"{again} `--resume`"
+    refuse(subject, requirement, received, remedy, flag="RUN", typed_remedy=typed_remedy)

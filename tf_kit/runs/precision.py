@@ -81,7 +81,7 @@ def precision_of_run(folder: str | Path | None) -> str | None:
     if folder is None:
         return None
     try:
-        options = read_json(Path(folder) / "config.json", "config.json")["options"]
+        options = read_json(Path(folder).expanduser() / "config.json", "config.json")["options"]
         usual = current_precision() if options.get("command") == "pretrain" else None
         return options.get("precision", usual)
     except (InputError, KeyError, TypeError, AttributeError, OSError):

@@ -46,13 +46,22 @@ def finish(run: Run, results: Mapping[str, Any]) -> dict[str, Any]:
     return recorded
 
 
-def finished(run: Run) -> dict[str, Any] | None:
+def finished(run: Run, model: str) -> dict[str, Any] | None:
     """Return the results of a run that is finished, and write its report again; None if the run is not finished.
 
-    A folder that cannot be written, or lacks what the report needs, still gives the results.
+    A folder that cannot be written, or lacks what the report needs, still gives the results. A line tells if the
+    model is gone.
+
+    Args:
+        run: the run.
+        model: file of its model, `"encoder.keras"` or `"classifier.keras"`.
     """
     results = run.results
     if results is not None:
+        if not (run.folder / model).is_file():
+            run.progress.print(
+                f"{run.folder / model} is missing; remove results.json there to train it again"
+            )
         with contextlib.suppress(InputError, RunStopped):
             write_report(run.folder)
     return results
@@ -70,7 +79,7 @@ def write_report(folder: str | Path) -> Path:
     Raises:
         InputError: config.json or results.json cannot be read.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     config, results = (read_json(folder / name, name) for name in ("config.json", "results.json"))
     options = config["options"]
     inputs = read_json(folder / "inputs.json", "inputs.json") if (folder / "inputs.json").exists() else {}

@@ -89,7 +89,7 @@ def pretrain_text(
     contents = of_files(root, found.files) if found.files else of_set(name, data_dir)
     recorded: dict[str, Any] = {"data": contents, "defaults": defaults}
     run = Run(out, settings, resume=resume, **recorded, callbacks=callbacks)
-    results = report.finished(run)
+    results = report.finished(run, "encoder.keras")
     if results:
         return results
     config_file.write_config(run.folder, settings)
