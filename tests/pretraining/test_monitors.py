@@ -282,6 +282,7 @@ def test_byol_without_teacher_and_predictor_collapses(digits):
         (lambda train, val: KNNMonitor(train, val, k=0), "k=0"),
         (lambda train, val: KNNMonitor(train, val, k=10_000), "k=10000"),
         (lambda train, val: KNNMonitor(train, train), "1197 of 1197 val examples that are also in train"),
+        (lambda train, val: KNNMonitor((train.x, train.y), val), "KNNMonitor.train.*a tuple"),
         (lambda train, val: CollapseMonitor(val.x[:1]), "at least two examples"),
         (lambda train, val: CollapseMonitor(val.x, min_rank=-1), "min_rank=-1"),
         (lambda train, val: CollapseMonitor(val.x, min_deviation=-1), "min_deviation=-1"),

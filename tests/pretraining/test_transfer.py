@@ -102,3 +102,9 @@ def test_refusals(k, message):
     split = SimpleNamespace(x=examples(), y=LABELS)
     with pytest.raises(ValueError, match=message):
         knn_accuracy(keras.layers.Flatten(), split, split, k=k)
+
+
+def test_tuples_are_refused_as_splits():
+    split = SimpleNamespace(x=examples(), y=LABELS)
+    with pytest.raises(ValueError, match=r"`knn_accuracy\.test` must have attributes x and y.*a tuple"):
+        knn_accuracy(keras.layers.Flatten(), split, (split.x, split.y))

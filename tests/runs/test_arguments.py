@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from support.cases import mostly_slow
 
+from tf_kit.errors import InputError
 from tf_kit.pretraining.methods import own_options
 from tf_kit.runs import Run, classification, pretraining, text
 
@@ -147,3 +148,10 @@ def test_model_is_saved_before_the_figures(kind, run, sources, monkeypatch):
         train(source, out="stopped", epochs=1, **options)
     expected = {"classifier.keras", "inputs.json"} if kind in CLASSIFY else {"encoder.keras"}
     assert {each.name for each in Path("stopped").iterdir()} >= expected
+
+
+def test_pretraining_refuses_arrays():
+    with pytest.raises(
+        InputError, match=r"`pretrain\.name` must be the name .*Received: a ndarray\. .*fit\(x\)"
+    ):
+        pretraining.pretrain("simclr", np.zeros((4, 8, 8, 1)), "run")

@@ -249,3 +249,11 @@ def test_two_checkpoints_and_the_best_are_kept(tmp_path):
     names = {path.name for path in folder.iterdir()}
     assert names == {"state.json", "state-before.json", *(f"epoch-0000{epoch}.npz" for epoch in (2, 4, 5))}
     assert checkpoint.StageState(folder, "loss", "smallest").best_epoch == 2
+
+
+def test_variables_and_models_are_saved_under_a_path_as_text(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    checkpoint.save_variables(model, f"{tmp_path}/v.npz")
+    checkpoint.load_variables(model, f"{tmp_path}/v.npz")
+    files.save_model(model, f"{tmp_path}/m.keras")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.keras", "v.npz"]

@@ -13,7 +13,7 @@ from tf_kit.data.overlap import refuse_overlap
 from tf_kit.pretraining.joint_embedding import JointEmbedding
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.quality import alignment, feature_deviation, rankme, uniformity
-from tf_kit.pretraining.transfer import share_of_votes_right
+from tf_kit.pretraining.transfer import check_splits, share_of_votes_right
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.representation import represent
 from tf_kit.typing import ArrayLike
@@ -70,6 +70,7 @@ class KNNMonitor(_Monitor):
 
     def __init__(self, train: Any, val: Any, k: int = 20, every: int = 1) -> None:
         super().__init__(every)
+        check_splits("KNNMonitor", train=train, val=val)
         self.train, self.val = train, val
         self.k = count("KNNMonitor.k", k)
         if self.k > len(train.x):

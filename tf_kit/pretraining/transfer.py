@@ -81,6 +81,7 @@ def knn_accuracy(encoder: keras.layers.Layer, train: Any, test: Any, k: int = 20
     Reference: Wu, Xiong, Yu, Lin, 2018, Unsupervised feature learning via non-parametric instance discrimination,
     arXiv:1805.01978 (there with weighted neighbors).
     """
+    check_splits("knn_accuracy", train=train, test=test)
     k = count("knn_accuracy.k", k)
     if k > len(train.x):
         refuse("knn_accuracy.k", f"be at most the {len(train.x)} training examples", f"k={k}")
@@ -88,6 +89,21 @@ def knn_accuracy(encoder: keras.layers.Layer, train: Any, test: Any, k: int = 20
         check_classes(split.y, len(split.x), name=name)
     refuse_overlap(train, test, ("train", "test"))
     return share_of_votes_right(encoder, train, test, k)
+
+
+def check_splits(function: str, **splits: Any) -> None:
+    """Refuse anything but objects with `.x` and `.y`.
+
+    Example:
+        >>> check_splits("knn_accuracy", train=(0, 1))
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `knn_accuracy.train` must have attributes x and y. Received: a tuple.
+        data.Split(x, y, class_names) makes one.
+    """
+    for name, split in splits.items():
+        if not (hasattr(split, "x") and hasattr(split, "y")):
+            received, remedy = f"a {type(split).__name__}", "data.Split(x, y, class_names) makes one"
+            refuse(f"{function}.{name}", "have attributes x and y", received, remedy)
 
 
 def share_of_votes_right(encoder: keras.layers.Layer, train: Any, test: Any, k: int) -> float:

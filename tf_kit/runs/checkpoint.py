@@ -180,7 +180,7 @@ def _checksum(state):
     return checksum(json.dumps(kept, sort_keys=True).encode())
 
 
-def save_variables(model: keras.Model, path: Path, with_metrics: bool = False) -> None:
+def save_variables(model: keras.Model, path: str | Path, with_metrics: bool = False) -> None:
     """Write every variable that training changes: weights, optimizer slots, random state.
 
     The weight files of Keras leave out the state of random generators, so dropout would not continue exactly.
@@ -197,7 +197,7 @@ def save_variables(model: keras.Model, path: Path, with_metrics: bool = False) -
         np.savez(file, **arrays)
 
 
-def load_variables(model: keras.Model, path: Path) -> None:
+def load_variables(model: keras.Model, path: str | Path) -> None:
     """Give the variables of `model` the values that `save_variables` wrote.
 
     Raises:
@@ -221,7 +221,8 @@ def load_variables(model: keras.Model, path: Path) -> None:
 
 
 def _variables(model):
-    return [*model.variables, *(model.optimizer.variables if model.optimizer is not None else ())]
+    optimizer = getattr(model, "optimizer", None)  # which a model has after `compile` only
+    return [*model.variables, *(optimizer.variables if optimizer is not None else ())]
 
 
 def _array(variable):

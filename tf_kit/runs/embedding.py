@@ -45,9 +45,11 @@ class Embeddings:
         """Write arrays `files` and `embeddings` (`.npz`), or columns `file` and `embedding` (`.parquet`).
 
         Raises:
-            InputError: the ending is another one.
+            InputError: the ending is another one, or the folder does not exist.
         """
         path = check_ending("Embeddings.save.path", path)
+        if not path.parent.is_dir():
+            refuse("Embeddings.save.path", "lie in a folder that exists", f"{path}", flag="--out")
         with replacing(path) as unfinished, unfinished.open("wb") as file:
             if path.suffix == ".npz":
                 np.savez(file, files=np.array(self.files, dtype=str), embeddings=self.x)

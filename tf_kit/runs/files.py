@@ -25,7 +25,7 @@ UNFINISHED = ".unfinished"  # ending of a file that is being written
 DAMAGED = "damaged-"  # beginning of the name of a file that was set aside
 
 
-def save_model(model: keras.Model, path: Path) -> None:
+def save_model(model: keras.Model, path: str | Path) -> None:
     """Write a model as a `.keras` file."""
     with replacing(path, ending=".unfinished.keras") as unfinished:
         model.save(unfinished)
@@ -81,7 +81,7 @@ def read_json(path: str | Path, name: str, remedy: str = "Start a new run in ano
 
 
 @contextlib.contextmanager
-def replacing(path: Path, ending: str = UNFINISHED) -> Iterator[Path]:
+def replacing(path: str | Path, ending: str = UNFINISHED) -> Iterator[Path]:
     """Within this context a file is written under the path that it yields, and then takes the place of `path`.
 
     The content is on the disk before the name changes, so after a crash there is the old file or the new one.
@@ -93,6 +93,7 @@ def replacing(path: Path, ending: str = UNFINISHED) -> Iterator[Path]:
     Raises:
         RunStopped: the disk is full, or the file cannot be written for another reason.
     """
+    path = Path(path)
     unfinished = path.with_name(f".{path.name}{ending}")
     with stopping_if_unwritable(path):
         try:

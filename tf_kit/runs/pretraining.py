@@ -102,6 +102,9 @@ def pretrain(
     image_size, data_dir, labels_file = plain((image_size, data_dir, labels_file))
     count("pretrain.seed", seed, at_least=0)
     kind = find(method)
+    if not isinstance(name, str):
+        remedy = "The classes of tf_kit.pretraining train on arrays: Autoencoder(encoder), compile, fit(x)"
+        refuse("pretrain.name", "be the name of a data set or a path", f"a {type(name).__name__}", remedy)
     reading = {"image_size": image_size, "color": color, "unlabeled": unlabeled, "labels_file": labels_file}
     chosen = _chosen(method, options, reading, labels)
     if kind.reads_text:
@@ -172,7 +175,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
     defaults = _defaults(method, sizes["kind"], shape)
     recorded = {"data": train.contents, "defaults": defaults}
     run = Run(out, settings | chosen.own, resume=resume, **recorded, callbacks=callbacks)
-    results = report.finished(run)
+    results = report.finished(run, "encoder.keras")
     if results:
         return results
     config_file.write_config(run.folder, settings | chosen.own)

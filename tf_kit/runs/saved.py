@@ -19,6 +19,7 @@ from tf_kit.errors import InputError
 from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.inputs import read_inputs
 from tf_kit.runs.keras_file import why_unreadable
+from tf_kit.training.inputs import is_array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +134,9 @@ def outputs_of(
         InputError: there is no image that can be read.
     """
     subject = f"{function}.pictures"
+    if is_array(given):
+        remedy = "The model of keras.models.load_model, from the run folder, takes arrays"
+        refuse(subject, "be paths of images", f"a {type(given).__name__}", remedy)
     images = find_images(subject, given, flag="PICTURES")
     damaged: list[InputError] = []
     names: list[str] = []
