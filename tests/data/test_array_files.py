@@ -1,5 +1,7 @@
 """Files of arrays: which array is what, the values, the classes, the division; and what is refused."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -112,7 +114,9 @@ def test_examples_without_a_class(save):
 
 def test_names_of_classes(save):
     named = data.load(save(x=GREY, y=CLASSES, class_names=["a", "b", "c", "d", "never"]))[0]
-    assert named.class_names == ("a", "b", "c", "d", "never")
+    assert named.class_names == ("a", "b", "c", "d")
+    words = data.load(save(x=GREY, y=np.array(["q", "p"])[CLASSES % 2], class_names=["a", "b"]))[0]
+    assert words.class_names == ("p", "q")
     gaps = data.load(save(x=GREY, y=CLASSES * 7))[0]
     assert (gaps.class_names, gaps.y.max()) == (("0", "7", "14", "21"), 3)
 
@@ -178,6 +182,11 @@ REFUSED = [
     ({"x": np.where(GREY > 250, np.inf, GREY)}, "NaN or infinity in"),
     ({"x": GREY + 1j}, "examples of real numbers. Received: complex128"),
     ({"x": np.full((40, 3), "a")}, "examples of real numbers. Received: <U1"),
+    ({"x": np.float32(1), "y": CLASSES}, r"vectors \(n, d\). Received: shape \(\)"),
+    (
+        {"x_train": GREY, "y_train": CLASSES, "x_test": GREY, "y_test": np.array(["a", "b"])[CLASSES % 2]},
+        "be all whole numbers or all text",
+    ),
     ({"x": np.array([{}, 1])}, "arrays of numbers or text. Received: Python objects"),
 ]
 
@@ -195,6 +204,13 @@ def test_damaged_files_are_named(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"{name}` must be a file that `numpy.save`"):
         data.load(str(tmp_path / name))
+
+
+def test_other_members_of_an_archive_are_passed_over(save):
+    path = save(x=GREY, y=CLASSES)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("readme.txt", "about")
+    assert len(array_files.read(path)) == 40
 
 
 def test_arguments_of_folders_are_refused(save, tmp_path):

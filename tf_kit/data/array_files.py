@@ -11,24 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data.array_names import named
 from tf_kit.data.copies import within
 from tf_kit.data.division import check_numbers, part_names, parts
 from tf_kit.data.listing import some
 from tf_kit.data.overlap import fingerprints
-from tf_kit.data.owners import TRAIN, UNLABELLED, part_of, words_of
+from tf_kit.data.owners import TRAIN, UNLABELLED
 from tf_kit.data.pictures import clean
-from tf_kit.data.reading import check_memory, resized
+from tf_kit.data.reading import check_memory
 from tf_kit.data.splits import Split, labelled_first
 from tf_kit.data.white import white_of_dtype, white_of_values
 
 ENDINGS = (".npy", ".npz")
-_EXAMPLES = frozenset(
-    ["x", "image", "images", "img", "imgs", "picture", "pictures", "data", "features", "examples"]
-)
-_LABELS = frozenset(["y", "label", "labels", "target", "targets", "class", "classes"])
-_NAMES = "names"  # the word that makes an array of labels one of their names, as in `class_names`
-_GREY = np.array([0.299, 0.587, 0.114], "float32")  # luma of red, green and blue, ITU-R BT.601, as in Pillow
-_UNNAMED = ("arr_0", "arr_1")  # how NumPy names arrays that are saved without names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,43 +70,6 @@ class ArrayFile:
         return "; ".join(filter(None, found))
 
 
-@dataclasses.dataclass(frozen=True)
-class Row(os.PathLike):
-    """One image of a file of arrays, in the place of an image file; its name is `photos.npz[3]`.
-
-    Args:
-        file: the file.
-        index: place of the image among all its examples, those for training first.
-    """
-
-    file: ArrayFile
-    index: int
-
-    def __fspath__(self) -> str:
-        return f"{self.file.path}[{self.index}]"
-
-    __str__ = __fspath__
-
-    def image(self, shape: tuple[int, int, int]) -> np.ndarray:
-        """Return the image as float32 in [0, 1], scaled and converted to a shape (height, width, channels)."""
-        x = self.file.x[self.index]
-        if x.shape[-1] != shape[-1]:
-            x = np.repeat(x, 3, axis=-1) if shape[-1] == 3 else (x @ _GREY)[..., None]
-        return x if x.shape == tuple(shape) else resized(x[None], shape[:2])[0]
-
-
-def rows(path: Path) -> list[Row]:
-    """List the images of a file of arrays.
-
-    Raises:
-        InputError: as for `read`; or the file holds vectors.
-    """
-    found = read(path, unlabeled=True)
-    if found.x.ndim != 4:
-        refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", f"shape {found.x.shape}")
-    return [Row(found, i) for i in range(len(found))]
-
-
 def is_array_file(name: str | Path) -> bool:
     """Return whether a name is the path of a file of arrays, by its ending.
 
@@ -157,17 +114,12 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
         '40 examples in 2 classes, 8×8×1'
     """
     path = Path(path).expanduser()
-    arrays = _load(path)
-    examples, labels, names, notes = _roles(path, arrays)
-    if labels_file is not None:
-        labels = _labels_of_file(path, labels_file, examples)
-    if unlabeled:
-        labels = {}
-    count = sum(len(each) for each in examples.values())
-    x, form = _scaled(path, examples, count)
+    found = named(path, _load(path))
+    examples, notes = found.examples, [f"arrays passed over: {some(found.others)}"] if found.others else []
+    x, form = _scaled(path, examples)
     notes += [form] if form else []
     part = None
-    if set(examples) - {UNLABELLED} != {None}:
+    if not set(examples) <= {None, UNLABELLED}:
         part = np.concatenate(
             [
                 np.full(len(each), TRAIN if key == UNLABELLED else key, "int8")
@@ -178,14 +130,17 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
     original = np.array([first.setdefault(each, i) for i, each in enumerate(fingerprints(x))])
     if part is not None:
         original = within(original, part)
-    y, class_names = _classes(path, examples, labels, names)
+    labels = {} if unlabeled else found.labels
+    if labels_file is not None:
+        labels = _labels_of_file(path, labels_file, examples)
+    y, class_names = _classes(path, examples, labels, found.class_names)
     if y is not None and not (y[_is_train(y, part)] >= 0).any():
         notes.append("the examples for training have no classes, so those of the others are not used")
         y, class_names = None, ()
     _check_trained(path, y, class_names, part)
-    found = ArrayFile(path, x, y, class_names, part, original, tuple(notes))
-    check_numbers(found, needs_labels=False)
-    return found
+    file = ArrayFile(path, x, y, class_names, part, original, tuple(notes))
+    check_numbers(file, needs_labels=False)
+    return file
 
 
 def _is_train(y, part):
@@ -224,7 +179,8 @@ def _load(path):
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
-            return {name: loaded[name] for name in loaded.files}
+            arrays = {name: loaded[name] for name in loaded.files}
+        return {name: each for name, each in arrays.items() if isinstance(each, np.ndarray)}
     except ValueError as error:
         if "object arrays" in str(error).lower():
             remedy = "Save labels as text, y.astype(str), and images of one size as one array"
@@ -237,73 +193,6 @@ def _load(path):
 def _refuse_damaged(path):
     requirement = "be a file that `numpy.save` or `numpy.savez` wrote"
     refuse(clean(path), requirement, "a damaged or foreign file", flag="--data")
-
-
-def _roles(path, arrays):
-    """Divide arrays by their names into examples and labels of each part (None: not divided), and names of classes."""
-    if len(arrays) == 1:
-        return {None: next(iter(arrays.values()))}, {}, None, []
-    if set(arrays) == set(_UNNAMED):
-        return {None: arrays[_UNNAMED[0]]}, {None: arrays[_UNNAMED[1]]}, None, []
-    examples, labels, names, others = {}, {}, None, []
-    key_of = {}
-    for name, array in arrays.items():
-        role, part = _role(name)
-        if role is None:
-            others.append(name)
-        elif role == _NAMES:
-            names = array
-        else:
-            if (role, part) in key_of:
-                _refuse_names(path, arrays, f"both {key_of[role, part]} and {name}")
-            key_of[role, part] = name
-            (examples if role == "x" else labels)[part] = array
-    if not examples or (None in examples and set(examples) - {None, UNLABELLED}):
-        _refuse_names(path, arrays)
-    for part in labels.keys() - examples.keys():
-        _refuse_names(path, arrays, f"{key_of['y', part]} without its examples")
-    if set(examples) - {None, UNLABELLED} and TRAIN not in examples:
-        _refuse_names(path, arrays, "no examples for training")
-    notes = [f"arrays passed over: {some(others)}"] if others else []
-    return (
-        dict(sorted(examples.items(), key=lambda each: -1 if each[0] is None else each[0])),
-        labels,
-        names,
-        notes,
-    )
-
-
-def _role(name):
-    """Return what an array is by its name, "x", "y", `_NAMES` or None, and the part that it belongs to.
-
-    >>> [_role(name) for name in ("x_train", "testLabels", "images", "Xval", "class_names", "train", "date")]
-    [('x', 0), ('y', 2), ('x', None), ('x', 1), ('names', None), ('x', 0), (None, None)]
-    """
-    words = []
-    for word in words_of(name):
-        joined = word[:1] in ("x", "y") and part_of(word[1:]) is not None
-        words += [word[:1], word[1:]] if joined else [word]
-    found = [part_of(word) for word in words]
-    own = [part for part in found if part is not None]
-    rest = {word for word, part in zip(words, found, strict=True) if part is None}
-    part = own[0] if len(own) == 1 else None
-    if len(own) > 1:
-        return None, None
-    if _NAMES in rest and rest - {_NAMES} <= _LABELS:
-        return _NAMES, None
-    if rest and rest <= _LABELS:
-        return "y", part
-    return ("x", part) if rest <= _EXAMPLES and (rest or own) else (None, None)
-
-
-def _refuse_names(path, arrays, received=""):
-    shapes = some([f"{name} {array.shape}" for name, array in arrays.items()])
-    refuse(
-        clean(path),
-        "name its arrays x and y, or x_train, y_train, x_val, y_val, x_test, y_test, or similarly",
-        f"{received}; its arrays are {shapes}" if received else shapes,
-        flag="--data",
-    )
 
 
 def _labels_of_file(path, labels_file, examples):
@@ -319,17 +208,17 @@ def _labels_of_file(path, labels_file, examples):
     return {None: _load(file)[""]}
 
 
-def _scaled(path, examples, count):
+def _scaled(path, examples):
     """Join examples of all parts as float32 with the values that a network takes; also what was done to their form."""
     shapes = {each.shape[1:] for each in examples.values()}
-    if len(shapes) > 1 or len(next(iter(shapes))) not in (1, 2, 3):
+    if len(shapes) > 1 or not all(each.ndim in (2, 3, 4) for each in examples.values()):
         requirement = "hold images (n, h, w) or (n, h, w, c), or vectors (n, d)"
         received = " and ".join(str(each.shape) for each in examples.values())
         refuse(clean(path), requirement, f"shape {received}", flag="--data")
     kinds = {each.dtype for each in examples.values()}
     if any(kind.kind not in "buif" for kind in kinds):
         refuse(clean(path), "hold examples of real numbers", some(sorted(map(str, kinds))), flag="--data")
-    (shape,) = shapes
+    (shape,), count = shapes, sum(map(len, examples.values()))
     check_memory(clean(path), count, shape)
     if not count or 0 in shape:
         refuse(clean(path), "hold at least one example", f"shape {(count, *shape)}", flag="--data")
@@ -384,14 +273,13 @@ def _classes(path, examples, labels, names):
             )
         values.append(_values(path, flat))
     y = np.concatenate(values)
-    known = sorted({each for each in y if each is not None})
-    if (
-        names is not None
-        and len(names) > max(known, default=-1)
-        and all(isinstance(each, int) for each in known)
-    ):
-        known = range(len(names))
-        class_names = tuple(str(each) for each in names)
+    known = {each for each in y if each is not None}
+    if len({type(each) for each in known}) > 1:
+        refuse(f"{clean(path)}: labels", "be all whole numbers or all text", "both", flag="--data")
+    known = sorted(known)
+    are_named = names is not None and names.ndim == 1 and all(isinstance(each, int) for each in known)
+    if are_named and known and len(names) > known[-1]:
+        class_names = tuple(str(names[each]) for each in known)
     else:
         class_names = tuple(str(each) for each in known)
     number = {each: i for i, each in enumerate(known)} | {None: -1}

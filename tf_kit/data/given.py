@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
-from tf_kit.data import array_files
-from tf_kit.data.array_files import Row
+from tf_kit.data.array_files import is_array_file
+from tf_kit.data.array_rows import Row, rows
 from tf_kit.data.listing import counted, list_files
 from tf_kit.data.pictures import clean, decode, in_parallel, suffixes
 from tf_kit.data.waiting import reporting
@@ -54,8 +54,8 @@ def find_images(subject: str, given: str | Path | Sequence[str | Path], flag: st
     links: tuple[str, ...] = ()
     for path in paths:
         for each in _expanded(subject, path, flag):
-            if array_files.is_array_file(each):
-                found: Sequence[Path | Row] = array_files.rows(each)
+            if is_array_file(each):
+                found: Sequence[Path | Row] = rows(each)
             elif each.is_dir():
                 listing = list_files(each)
                 found = listing.files

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
-from tf_kit.data.array_files import Row
+from tf_kit.data.array_rows import Row
 from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
 from tf_kit.runs.files import replacing

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.data.array_files import Row
+from tf_kit.data.array_rows import Row
 from tf_kit.data.given import Given, find_images, read_in_chunks
 from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
