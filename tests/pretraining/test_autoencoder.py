@@ -10,6 +10,7 @@ from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
 from tf_kit import networks, regularization
+from tf_kit.errors import InputError
 from tf_kit.pretraining import Autoencoder, DenoisingAutoencoder, ExampleRandom, autoencoder
 
 LOSSES = {"cross_entropy": oracle.cross_entropy, "squared_error": oracle.squared_error}
@@ -328,7 +329,7 @@ def test_linear_tied_autoencoder_spans_the_principal_subspace():
         (np.array([[0.0, 1.0]]), "cross_entropy"),
         (np.array([[0.5, 0.5], [-0.1, 0.5]]), "squared_error"),
         (np.array([[0.5, 0.5], [1.1, 0.5]]), "squared_error"),
-        (np.array([[0, 255]], "uint8"), "squared_error"),
+        (np.array([[0, 90]], "uint8"), "squared_error"),
     ],
 )
 def test_automatic_loss_depends_on_the_range_of_all_data(x, loss):
@@ -341,6 +342,16 @@ def test_automatic_loss_depends_on_the_range_of_all_data(x, loss):
     evaluated.compile("sgd", run_eagerly=True)
     evaluated.evaluate(x, verbose=0)
     assert evaluated.get_config()["loss"] == loss
+
+
+def test_message_names_the_choice_of_an_earlier_fit():
+    model = Autoencoder(keras.layers.Dense(2))
+    model.check_inputs("fit", examples())
+    with pytest.raises(InputError, match=r"'auto' chose for earlier data.*with loss='squared_error'"):
+        model.check_inputs("fit", examples() - 0.5)
+    given = Autoencoder(keras.layers.Dense(2), loss="cross_entropy")
+    with pytest.raises(InputError, match=r"Received: loss='cross_entropy'\.$"):
+        given.check_inputs("fit", examples() - 0.5)
 
 
 class Branching(keras.Model):

@@ -12,6 +12,7 @@ from tf_kit.pretraining import (
     RBM,
     Autoencoder,
     DenoisingAutoencoder,
+    MaskedVectors,
     Pretrainer,
     Supervised,
     greedy,
@@ -289,6 +290,19 @@ def test_block_may_be_any_pretrainer():
     assert block.strength == 2.0
 
 
+def test_layers_above_the_first_take_large_representations():
+    def fit(block, x, y, **arguments):
+        block.check_inputs("fit", x)
+        tops.append(float(np.max(x)))
+
+    tops = []
+    parts = [keras.Input((6,)), keras.layers.Dense(5, activation="exponential"), keras.layers.Dense(4)]
+    encoder = keras.Sequential(parts)
+    encoder.layers[0].bias.assign([6.0] * 5)
+    pretrain_greedily(encoder, examples(), block=MaskedVectors, fit=fit)
+    assert tops[0] < 1 < 100 < tops[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -297,6 +311,8 @@ def test_block_may_be_any_pretrainer():
         ({"block": keras.layers.Dense}, "block='Dense'"),
         ({"block": Supervised}, "y=None"),
         ({"block": Supervised, "x": tf.data.Dataset.from_tensors(examples())}, "without labels"),
+        ({"block": Supervised, "y": np.full(50, -1)}, r"`pretrain_greedily\.y`.*labels from -1 to -1"),
+        ({"x": 255 * examples()}, "Divide images of 0…255 by 255"),
         ({"block": Supervised, "y": LABELS[:3]}, "50 examples, 3 targets"),
         ({"epochs": 0}, "epochs=0"),
         ({"epochs": (1, 2, 3)}, r"epochs=\(1, 2, 3\)"),

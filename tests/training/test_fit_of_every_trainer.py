@@ -165,6 +165,31 @@ def test_arguments_that_cannot_count_are_refused_in_one_line(name):
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", params(EVERY, ("DenoisingAutoencoder", "MaskedVectors")))
+def test_empty_arrays_are_refused_in_one_line(name):
+    model = made(name)
+    for method in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        with pytest.raises(InputError, match=r"at least one example|hold the labels") as refused:
+            method(**arrays(name, 0))
+        assert "\n" not in str(refused.value)
+
+
+ON_NUMBERS = [name for name in EVERY if "Classifier" not in name and name != "MaskedTokens"]
+
+
+@pytest.mark.parametrize("name", params(ON_NUMBERS, ("DenoisingAutoencoder",)))
+def test_raw_pixels_are_refused_in_one_line(name):
+    model, (x,) = made(name), examples(name)
+    for method in (model.fit, model.evaluate):
+        for raw in (255 * x, (255 * x).astype("uint8"), tf.data.Dataset.from_tensors(255 * x)):
+            with pytest.raises(InputError, match="Divide images of 0…255 by 255") as refused:
+                method(raw)
+            assert "\n" not in str(refused.value)
+    if "RBM" not in name:
+        standardized = 300 * (x - x.mean())
+        model.check_inputs("fit", standardized)
+
+
 LABEL_FREE = [name for name in EVERY if "Classifier" not in name]
 
 

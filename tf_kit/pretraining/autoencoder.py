@@ -13,7 +13,7 @@ from tf_kit.networks.stages import Stage, check_flat, dense_stages, is_elementwi
 from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import InputRange, first_examples, is_array
+from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 
@@ -38,14 +38,15 @@ class Autoencoder(Pretrainer):
         decoder: Keras layer or model that maps the representation to the flattened input: to logits for
             cross-entropy, to values for squared error. Defaults to None, the mirrored encoder.
         tied: whether the mirrored decoder uses the encoder's weights, transposed. Defaults to True.
-        loss: `"cross_entropy"` for inputs in [0, 1], `"squared_error"` for any inputs, or `"auto"`, which chooses by
-            the range of the data in the first `fit`. Defaults to `"auto"`.
+        loss: `"cross_entropy"` for inputs in [0, 1], `"squared_error"` for others, such as standardized ones, or
+            `"auto"`, which chooses once, by the range of the data in the first `fit`, of a data set by its first
+            batch. Defaults to `"auto"`.
         seed: whole number that fixes the decoder's initial weights, the order of the data and the corruption.
             Defaults to 0.
 
     Raises:
-        InputError: the encoder cannot be mirrored and no decoder is given, or the loss is cross-entropy and the data
-            is not in [0, 1].
+        InputError: the encoder cannot be mirrored and no decoder is given, the data are not scaled, or the loss is
+            cross-entropy and the data are not in [0, 1].
 
     Example:
         >>> import numpy as np
@@ -78,10 +79,7 @@ class Autoencoder(Pretrainer):
         self.decoder = decoder
         self.options = AutoencoderOptions(tied, loss)
         self.tied, self.loss_name = self.options.tied, self.options.loss
-
-    @property
-    def input_range(self) -> InputRange | None:
-        return None  # squared error takes any inputs; `fit` checks those of cross-entropy
+        self._chosen_by = ""  # ending of a message where the loss was not given
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.decoder is not None:
@@ -151,27 +149,30 @@ class Autoencoder(Pretrainer):
 
     def _settle_loss(self, x):
         sample = x if is_array(x) else first_examples(x, count=1024)[0]
+        if not len(sample):
+            return  # refused by the checks that follow
+        if self.loss_name == "auto":
+            self._chosen_by = ", which 'auto' chose for earlier data"
         self.loss_name = self.resolve_loss(sample)
         low, high = float(ops.min(sample)), float(ops.max(sample))
         if self.loss_name == "cross_entropy" and not (low >= 0 and high <= 1):
             requirement = (
                 f"be 'squared_error' for data in [{low:.3g}, {high:.3g}], which is not inside [0, 1]"
             )
-            refuse(f"{type(self).__name__}.loss", requirement, "loss='cross_entropy'")
+            remedy = "Make the model with loss='squared_error'" if self._chosen_by else ""
+            refuse(
+                f"{type(self).__name__}.loss", requirement, f"loss='cross_entropy'{self._chosen_by}", remedy
+            )
 
-    def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self._settle_loss(x)
-        return super().fit(x, *args, **kwargs)
+    def check_inputs(self, method: str, x: ArrayLike | Dataset) -> None:
+        super().check_inputs(method, x)
+        if method == "fit" or is_array(x) or self.loss_name == "auto":
+            self._settle_loss(x)
 
     def prepare_from(self, x: ArrayLike | Dataset, y: ArrayLike | None = None) -> None:
         if self.loss_name == "auto":  # in `train_on_batch`, whose graph cannot decide
             self._settle_loss(x)
         super().prepare_from(x, y)
-
-    def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
-        if is_array(x) or self.loss_name == "auto":
-            self._settle_loss(x)
-        return super().evaluate(x, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         decoder = self.decoder and keras.saving.serialize_keras_object(self.decoder)

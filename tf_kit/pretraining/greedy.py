@@ -126,6 +126,8 @@ def pretrain_greedily(
         for depth, stage in enumerate(stages, start=1):
             part = keras.Sequential(stage.layers, name=f"stage_{depth}")
             trainer = block(encoder=part, seed=_stage_seed(seed, depth), **block_arguments)
+            if isinstance(trainer, Pretrainer):
+                trainer.on_representation = depth > 1
             trainer.compile(optimizer=type(fresh).from_config(fresh.get_config()))
             arguments: dict[str, Any] = {"epochs": epochs_of_layer[depth - 1], "verbose": verbose}
             if is_array(x):
@@ -195,7 +197,11 @@ def _default_optimizer(block):
 def _num_classes(x, y):
     if y is None:
         y = np.concatenate([np.asarray(batch[1]) for batch in x])
-    return int(np.max(y)) + 1
+    least, most = int(np.min(y)), int(np.max(y))
+    if least < 0 or most < 1:
+        requirement = "hold class numbers from 0, of at least two classes"
+        refuse("pretrain_greedily.y", requirement, f"labels from {least} to {most}")
+    return most + 1
 
 
 def _stage_seed(seed, depth):

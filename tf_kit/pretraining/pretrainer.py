@@ -30,9 +30,12 @@ class Pretrainer(Trainer):
 
     Attributes:
         options: values of the method's own options; `get_config` includes them.
+        on_representation: whether the data are outputs of layers below, which may be large. `pretrain_greedily` sets
+            it; it is False otherwise.
     """
 
     takes_targets = False
+    on_representation = False
 
     def __init__(self, encoder: keras.layers.Layer, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
@@ -70,14 +73,24 @@ class Pretrainer(Trainer):
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.encoder(x, training=training)
 
+    def check_inputs(self, method: str, x: ArrayLike | Dataset) -> None:
+        """Refuse data that the method cannot learn from; `fit` and `evaluate` call this first.
+
+        Args:
+            method: name of the caller.
+            x: array or data set.
+        """
+        targets.check_data_set(self, f"{method}.x", x)  # needs no batch, which `check_range` reads
+        allowed = self.input_range
+        if not (self.on_representation and allowed is SCALED):
+            check_range(f"{type(self).__name__}.{method}.x", x, allowed)
+
     def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        targets.check_data_set(self, "fit.x", x)  # needs no batch, which `check_range` reads
-        check_range(f"{type(self).__name__}.fit.x", x, self.input_range)
+        self.check_inputs("fit", x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
-        targets.check_data_set(self, "evaluate.x", x)
-        check_range(f"{type(self).__name__}.evaluate.x", x, self.input_range)
+        self.check_inputs("evaluate", x)
         return super().evaluate(x, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

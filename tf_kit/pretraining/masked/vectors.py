@@ -11,7 +11,6 @@ from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
 from tf_kit.pretraining.masked.hiding import hide
 from tf_kit.pretraining.methods import MaskedVectorsOptions
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.inputs import SCALED, InputRange
 from tf_kit.typing import ArrayLike, Tensor
 
 
@@ -64,10 +63,6 @@ class MaskedVectors(Autoencoder):
         super().__init__(encoder, decoder, tied, loss, seed, **kwargs)
         self.options = MaskedVectorsOptions(tied, loss, mask_ratio)
         self.mask_ratio = self.options.mask_ratio
-
-    @property
-    def input_range(self) -> InputRange:
-        return SCALED
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.mask_values = self.add_weight(
