@@ -76,7 +76,7 @@ def pretrain_greedily(
             descent at 0.05 for `RBM`, Adam at 0.001 for the others.
         seed: whole number that fixes the training of all layers; layer l uses a seed derived from it. Defaults to 0.
         fit: function that is called as `fit(block, x, y, stage="layer 1", epochs=…, batch_size=…)` instead of
-            `block.fit`. `Run.fit` makes the pretraining resumable.
+            `block.fit`. `Run.fit` makes the pretraining resumable, unless `x` is a data set.
         steps_per_epoch: batches per epoch, if `x` is a function or an endless data set.
         verbose: as in `keras.Model.fit`. Defaults to 0.
         **block_arguments: arguments of every block: `rate=0.25`, `gibbs_steps=1`, …
