@@ -471,8 +471,11 @@ MONITORS = {
 }
 
 
-@pytest.mark.parametrize("name", MONITORS)
-@pytest.mark.parametrize("monitor", ["accuracy", "val_accuracy", "val_loss"])
+@pytest.mark.parametrize(
+    ("name", "monitor"),
+    [(name, "val_accuracy") for name in MONITORS]
+    + [("EarlyStopping", "accuracy"), ("EarlyStopping", "val_loss")],
+)
 def test_callbacks_know_which_way_a_measure_improves(name, monitor, tmp_path, monkeypatch):
     """As in Keras: the same epochs, the same rates, the same files."""
     monkeypatch.chdir(tmp_path)
