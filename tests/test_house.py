@@ -1,8 +1,8 @@
 """The house: imports run one way, the guides are true, and the text is in plain American English."""
 
 import ast
-import importlib
 import functools
+import importlib
 import io
 import re
 import shlex

@@ -66,7 +66,7 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None)
     if map is not None and Path(map).expanduser().exists() and not Path(map).expanduser().is_dir():
         refuse("embed.map", "be a folder", map, flag="--map")
     found = compute_embeddings(run, pictures)
-    path = Path(run) / "embeddings.npz" if out is None else Path(out)
+    path = Path(run) / "embeddings.npz" if out is None else Path(out).expanduser()
     found.save(path)
     click.echo(f"{len(found):,} embeddings of {found.x.shape[1]} numbers in {path}")
     if map is not None:
@@ -101,7 +101,7 @@ def export(run: str, format: str, out: str | None) -> None:
 
 def _check_out(subject, out):
     """Refuse a file that cannot be written, before anything is computed."""
-    if out is not None and (Path(out).is_dir() or not Path(out).parent.is_dir()):
+    if out is not None and (Path(out).expanduser().is_dir() or not Path(out).expanduser().parent.is_dir()):
         refuse(subject, "be a file in a folder that exists", f"{out}", flag="--out")
 
 
