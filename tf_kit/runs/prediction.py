@@ -58,7 +58,7 @@ class Predictions:
 
     def save(self, path: str | Path) -> None:
         """Write the table into a CSV file."""
-        with replacing(Path(path)) as unfinished:
+        with replacing(Path(path).expanduser()) as unfinished:
             unfinished.write_text(self.to_csv(), encoding="utf-8", newline="")
 
 
