@@ -24,6 +24,7 @@ LONG_DOCTESTS = {
     "tf_kit/pretraining/monitors.py",
     "tf_kit/pretraining/masked/images.py",
     "tf_kit/pretraining/masked/tokens.py",
+    "tf_kit/pretraining/joint_embedding/dino.py",
     "tf_kit/pretraining/joint_embedding/simclr.py",
     "tf_kit/pretraining/joint_embedding/simsiam.py",
     "tf_kit/pretraining/joint_embedding/nnclr.py",
