@@ -91,6 +91,7 @@ def test_it_is_recorded_that_images_of_the_pretraining_may_be_tested_on(run, oth
     line = f"{folder}, the data of the pretraining, are no longer there, so whether test images were seen in "
     assert results["unchecked"] == f"{line}pretraining is not known"
     assert results["unchecked"] in capsys.readouterr().err
+    assert results["unchecked"] in (tmp_path / "probe" / "report.html").read_text()
     again = classification.probe_run(run, epochs=1, data=str(others), out=tmp_path / "again")
     assert "unchecked" not in again
 

@@ -329,8 +329,11 @@ def folder_within(
     Example:
         >>> folder_within("runs/simclr-digits", "finetune", 0.1).as_posix()
         'runs/simclr-digits/finetune-0.1-seed-0'
+        >>> folder_within("r", "probe", data=".").name == f"probe-{Path.cwd().name}-all-seed-0"
+        True
     """
-    on = "" if data is None else f"{Path(data).name}-"
+    place = Path(data or "")
+    on = "" if data is None else f"{(place.resolve() if place.name in ('', '..') else place).name}-"
     return Path(folder) / f"{kind}-{on}{'all' if labels is None else f'{labels:g}'}-seed-{seed}"
 
 

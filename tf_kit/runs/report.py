@@ -173,6 +173,8 @@ def _sentences(results):
         yield stage, kept["text"]
     for name, accuracy in results.get("test", {}).items():  # of a text
         yield "test, masked characters", f"{name} {accuracy:.2f} %"
+    if "unchecked" in results:
+        yield "test", results["unchecked"]
     if "test_seen_in_pretraining" in results:
         yield (
             "test",
