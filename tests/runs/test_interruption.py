@@ -161,8 +161,8 @@ def test_killed_training_continues_within_the_epoch(name, kind, kills, whole, tm
     ("right", "wrong"),
     [
         (
-            "*(model.optimizer.variables if model.optimizer is not None else ())",
-            "*model.optimizer.variables[:3]",
+            "*(optimizer.variables if optimizer is not None else ())",
+            "*optimizer.variables[:3]",
         ),
         ("return [*model.variables,", "return [*model.trainable_variables,"),
     ],
