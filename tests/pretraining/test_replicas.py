@@ -7,7 +7,7 @@ from pretraining.replicas import (
     HARD,
     METHODS,
     OPTIONS,
-    SHORT,
+    PLAIN,
     SINGLE,
     TWINS,
     largest_difference,
@@ -16,8 +16,7 @@ from pretraining.replicas import (
 )
 
 CASES = [
-    *((method, option) for method in METHODS for option in OPTIONS if option != "bfloat16"),
-    *((case.split("/")[0], "bfloat16") for case in SHORT if case.endswith("/bfloat16")),
+    *((method, option) for method in METHODS for option in OPTIONS if option in PLAIN or method in HARD),
     *((each, "alone") for each in SINGLE),
 ]
 

@@ -110,7 +110,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", params(EVERY, ("DenoisingAutoencoder",)))
+@pytest.mark.parametrize("name", params(FAMILIES, ("DenoisingAutoencoder",)))
 def test_single_batches_and_eager_steps_count_as_fit(name):
     """By SGD: Adam makes whole steps of the rounding of gradients that are zero, as of a bias before batch norm."""
     batch = tuple(each[:5] for each in examples(name))
