@@ -1,6 +1,7 @@
 """For every test: a quiet TensorFlow, a fixed seed, MNIST where this machine has it, and the order of the tests."""
 
 import collections
+import gc
 import os
 import re
 from pathlib import Path
@@ -41,6 +42,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("slow")
     tests = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: tests[item.path])
+    gc.collect()
+    gc.freeze()  # what TensorFlow has made on import would be looked through again and again
 
 
 @pytest.hookimpl(optionalhook=True)

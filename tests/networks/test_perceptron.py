@@ -235,7 +235,7 @@ def test_gradient_descent_is_the_perceptron_rule():
 
 
 def test_perceptron_rule_rejects_the_wrong_twin(wrong_twin):
-    wrong_twin(Threshold, "call", "ops.stop_gradient(inputs)", "inputs")
+    wrong_twin(Threshold, "call", "ops.stop_gradient(z)", "z")
     with pytest.raises(AssertionError):
         assert_gradient_descent_is_the_perceptron_rule()
 

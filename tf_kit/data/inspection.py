@@ -113,7 +113,13 @@ def check(
     Reference: Zauner, 2010, Implementation and benchmarking of perceptual image hash functions, section 3.2.1.
     """
     if not str(path).strip():
-        refuse("check.path", "be a folder or a file of arrays", "an empty name", 'The current folder is "."')
+        refuse(
+            "check.path",
+            "be a folder or a file of arrays",
+            "an empty name",
+            'The current folder is "."',
+            flag="FOLDER",
+        )
     if is_array_file(path):
         return _check_arrays(Path(path).expanduser(), unlabeled, labels_file, near)
     root = Path(path).expanduser()
