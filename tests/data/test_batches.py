@@ -117,7 +117,7 @@ def test_fit_sees_each_example_once_per_epoch_in_order():
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 def test_arrays_are_released_after_training():
-    """Eight more training runs on an array of 48 MB leave less than half of eight copies; the heap keeps some pieces."""
+    """Eight more trainings on an array of 48 MB leave less than half of eight copies; the heap keeps some pieces."""
 
     def resident_bytes():
         gc.collect()
