@@ -71,6 +71,7 @@ def test_names_divide(names, save):
         ((), {"images": GREY, "labels": CLASSES[:, None]}),
         ((), {"data": GREY, "target": CLASSES.astype("float64")}),
         ((), {"x": GREY, "y": CLASSES, "ids": np.arange(40)}),
+        ((), {"embeddings": GREY, "labels": CLASSES}),
         ((), {"x": GREY, "y": np.array([b"a", b"b", b"c", b"d"])[CLASSES]}),
     ],
 )
@@ -219,6 +220,8 @@ def test_arguments_of_folders_are_refused(save, tmp_path):
     with pytest.raises(InputError, match=r"labels.csv, which does not exist"):
         data.load(save(GREY), labels_file="labels.csv")
     np.save(tmp_path / "y.npy", CLASSES)
+    with pytest.raises(InputError, match="left out with a file of labels"):
+        data.load(save(GREY), labels_file=tmp_path / "y.npy", unlabeled=True)
     with pytest.raises(InputError, match="divided by the names of its arrays"):
         data.load(save(x_train=GREY, x_test=GREY), labels_file=tmp_path / "y.npy")
     with pytest.raises(InputError, match="left out for images without classes"):

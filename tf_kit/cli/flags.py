@@ -165,7 +165,7 @@ UNLABELED = click.option(
 )
 LABELS_FILE = text(
     "--labels-file",
-    "CSV file with file name and class of images of the folder, instead of subfolders; .npy of classes for .npy",
+    "CSV file with file name and class of images of the folder, instead of subfolders; for .npy, a .npy of its classes",
     default_text="none",
     type=click.Path(),
     metavar="FILE",

@@ -63,15 +63,15 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None)
     if out is not None:
         check_ending("embed.out", out)
     _check_out("embed.out", out)
-    if map is not None and Path(map).expanduser().exists() and not Path(map).expanduser().is_dir():
-        refuse("embed.map", "be a folder", map, flag="--map")
+    if map is not None:
+        from tf_kit.runs.maps import draw_map, map_folder
+
+        map_folder(map)  # refuses a file before anything is computed
     found = compute_embeddings(run, pictures)
     path = Path(run) / "embeddings.npz" if out is None else Path(out).expanduser()
     found.save(path)
     click.echo(f"{len(found):,} embeddings of {found.x.shape[1]} numbers in {path}")
     if map is not None:
-        from tf_kit.runs.maps import draw_map
-
         click.echo(
             f"{draw_map(found, map)}, and neighbors in {map}; tensorboard --logdir {map} shows them too"
         )
@@ -101,7 +101,8 @@ def export(run: str, format: str, out: str | None) -> None:
 
 def _check_out(subject, out):
     """Refuse a file that cannot be written, before anything is computed."""
-    if out is not None and (Path(out).expanduser().is_dir() or not Path(out).expanduser().parent.is_dir()):
+    path = Path(out or ".").expanduser()
+    if out is not None and (path.is_dir() or not path.parent.is_dir()):
         refuse(subject, "be a file in a folder that exists", f"{out}", flag="--out")
 
 

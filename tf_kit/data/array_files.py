@@ -12,8 +12,9 @@ import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.data.array_names import named
-from tf_kit.data.copies import within
+from tf_kit.data.copies import first_of, within
 from tf_kit.data.division import check_numbers, part_names, parts
+from tf_kit.data.labels_file import refuse_both
 from tf_kit.data.listing import some
 from tf_kit.data.overlap import fingerprints
 from tf_kit.data.owners import TRAIN, UNLABELLED
@@ -113,6 +114,7 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
         ...     read(file).summary
         '40 examples in 2 classes, 8×8×1'
     """
+    refuse_both(unlabeled, labels_file)
     path = Path(path).expanduser()
     found = named(path, _load(path))
     examples, notes = found.examples, [f"arrays passed over: {some(found.others)}"] if found.others else []
@@ -126,8 +128,7 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
                 for key, each in examples.items()
             ]
         )
-    first: dict[bytes, int] = {}
-    original = np.array([first.setdefault(each, i) for i, each in enumerate(fingerprints(x))])
+    original = first_of(fingerprints(x))
     if part is not None:
         original = within(original, part)
     labels = {} if unlabeled else found.labels

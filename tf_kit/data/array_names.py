@@ -14,7 +14,10 @@ from tf_kit.data.owners import TRAIN, UNLABELLED, part_of, words_of
 from tf_kit.data.pictures import clean
 
 _EXAMPLES = frozenset(
-    ["x", "image", "images", "img", "imgs", "picture", "pictures", "data", "features", "examples"]
+    [
+        *("x", "image", "images", "img", "imgs", "picture", "pictures", "data", "features", "examples"),
+        *("inputs", "samples", "vectors", "embeddings"),
+    ]
 )
 _LABELS = frozenset(["y", "label", "labels", "target", "targets", "class", "classes"])
 _NAMES = "names"  # the word that makes an array of labels one of their names, as in `class_names`

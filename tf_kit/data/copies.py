@@ -2,7 +2,7 @@
 
 import collections
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +43,17 @@ def within(original: np.ndarray, part: np.ndarray) -> np.ndarray:
         >>> within(np.array([0, 0, 0]), np.array([0, 2, 2])).tolist()
         [0, 1, 1]
     """
-    first: dict[tuple[int, int], int] = {}
-    keys = zip(original.tolist(), part.tolist(), strict=True)
+    return first_of(zip(original.tolist(), part.tolist(), strict=True))
+
+
+def first_of(keys: Iterable[Hashable]) -> np.ndarray:
+    """Index of the first item with the same key, which is the item's own if there is none.
+
+    Example:
+        >>> first_of("abca").tolist()
+        [0, 1, 2, 0]
+    """
+    first: dict[Hashable, int] = {}
     return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], "int64")
 
 

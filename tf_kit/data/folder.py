@@ -14,6 +14,7 @@ import numpy as np
 from tf_kit.checks import choice, refuse
 from tf_kit.data.copies import originals, within
 from tf_kit.data.division import Divisible, check_numbers, part_names, parts
+from tf_kit.data.labels_file import refuse_both
 from tf_kit.data.layout import lay_out, refuse_one_class
 from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files
 from tf_kit.data.memory import memory_bytes
@@ -119,9 +120,7 @@ def scan(
     path = Path(path).expanduser()
     if color is not None:
         choice("load.color", color, COLORS)
-    if unlabeled and labels_file is not None:
-        received = f"labels_file={str(labels_file)!r} and unlabeled=True"
-        refuse("load.unlabeled", "be left out with a file of labels", received, flag="--unlabeled")
+    refuse_both(unlabeled, labels_file)
     listing = list_files(path)
     layout = lay_out(listing, unlabeled=unlabeled, labels_file=labels_file, needs_labels=needs_labels)
     heads: list[Head] = in_parallel(

@@ -11,7 +11,7 @@ import numpy as np
 from tf_kit.checks import refuse
 from tf_kit.data import array_files, folder, pictures
 from tf_kit.data.array_files import is_array_file
-from tf_kit.data.copies import originals
+from tf_kit.data.copies import first_of, originals
 from tf_kit.data.layout import Layout, lay_out
 from tf_kit.data.listing import list_files, some
 from tf_kit.data.overlap import fingerprints
@@ -180,8 +180,7 @@ def _check_arrays(path, unlabeled, labels_file, near) -> Report:
             folder.check_classes(found)
         except InputError as error:
             refusals.append(_line(error))
-    first: dict[bytes, int] = {}
-    groups = _groups(np.array([first.setdefault(each, i) for i, each in enumerate(fingerprints(found.x))]))
+    groups = _groups(first_of(fingerprints(found.x)))
     hashes: dict[int, int] = {}
     if near and found.x.ndim == 4:
         hashes = {i: each for i, x in enumerate(found.x) if (each := perceptual_hash(_small(x))) is not None}

@@ -60,6 +60,13 @@ class LabelsFile:
     not_a_split: str = ""
 
 
+def refuse_both(unlabeled: bool, labels_file: str | Path | None) -> None:
+    """Refuse a file of labels for images that are to be taken without classes."""
+    if unlabeled and labels_file is not None:
+        received = f"labels_file={str(labels_file)!r} and unlabeled=True"
+        refuse("load.unlabeled", "be left out with a file of labels", received, flag="--unlabeled")
+
+
 def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFile:
     """Read the classes of images from a CSV file.
 

@@ -37,7 +37,7 @@ def load(
     Its test split is used for test; its validation split, or else the last sixth of train, for validation: MNIST
     gives train[:50000], train[50000:] and test, in the order of its files, for every seed.
 
-    A file `.npy` or `.npz` has arrays of examples, see `array_files.read`. Images are divided as those of a folder.
+    A file `.npy` or `.npz` has arrays of examples, see `array_files.read`, which are divided as images of a folder are.
 
     A path is a folder of images, of any kind that Pillow reads. With one subfolder per class, or a file of labels, they
     have labels; directly in the folder they have none and are in `.unlabelled_x` of the three splits. Folders for
@@ -101,7 +101,7 @@ def load(
         train, val, test = reading.read(place, size)
     if labels is not None and not train.num_classes:
         received = f"labels={labels!r} for {name!r}"
-        remedy = "Put the images of each class into a separate subfolder"
+        remedy = "Put the images of each class into a separate subfolder, or an array y next to x"
         refuse("load.labels", "be left out for images without classes", received, remedy)
     return withhold(train, labels, seed), val, test
 

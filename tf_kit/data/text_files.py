@@ -109,19 +109,13 @@ def _read_folder(path):
 
 
 def _drawn(texts):
-    """Cut text for validation and test off the end of that for training, as far as there is none."""
-    train, val, test = texts
-    n = len(train)
-    missing = (not val) + (not test)
-    kept = n * (100 - 5 * missing) // 100
-    first = n * 95 // 100
-    if not val and not test:
-        return train[:kept], train[kept:first], train[first:]
-    if not val:
-        return train[:kept], train[kept:], test
-    if not test:
-        return train[:kept], val, train[kept:]
-    return train, val, test
+    """Cut text for validation and test off the end of that for training, 5 % for each that is missing."""
+    train, *others = texts
+    missing = [i for i, text in enumerate(others) if not text]
+    ends = [len(train) * (100 - 5 * k) // 100 for k in range(len(missing), -1, -1)]
+    for i, start, end in zip(missing, ends, ends[1:], strict=False):
+        others[i] = train[start:end]
+    return (train[: ends[0]], *others)
 
 
 def _read_one(file):

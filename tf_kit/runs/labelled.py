@@ -15,6 +15,7 @@ from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.data import fingerprint, folder, loading
 from tf_kit.data.array_files import is_array_file
+from tf_kit.data.copies import first_of
 from tf_kit.data.fingerprint import Changes, Fingerprint
 from tf_kit.data.folder import Folder
 from tf_kit.data.overlap import fingerprints
@@ -375,11 +376,8 @@ def _other_folder(function, place, shape, labels_file, seen):
     whole = Examples(np.zeros(len(found), "int64"), (), None, found, np.arange(len(found)))
     unlabelled = dataclasses.replace(found, y=np.zeros(len(found), "int64"))
     prints = dataclasses.replace(whole, found=unlabelled).prints()
-    first: dict[Any, int] = {}
     part = np.zeros(len(found), int) if found.part is None else found.part
-    original = np.array(
-        [first.setdefault((each, k), i) for i, (each, k) in enumerate(zip(prints, part, strict=True))]
-    )
+    original = first_of(zip(prints, part.tolist(), strict=True))
     parts = folder.parts(
         dataclasses.replace(found, original=original),
         0,

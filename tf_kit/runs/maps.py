@@ -26,6 +26,14 @@ SPRITE_PIXELS = 8192  # largest side that TensorBoard loads
 THUMBNAIL = 32  # pixels
 
 
+def map_folder(folder: str | Path) -> Path:
+    """Return the path of a folder for a map; refuse one where there is a file."""
+    folder = Path(folder).expanduser()
+    if folder.exists() and not folder.is_dir():
+        refuse("embed.map", "be a folder", f"{folder}", flag="--map")
+    return folder
+
+
 def draw_map(found: Embeddings, folder: str | Path) -> str:
     """Draw embeddings, and write them for TensorBoard.
 
@@ -43,9 +51,7 @@ def draw_map(found: Embeddings, folder: str | Path) -> str:
     Raises:
         InputError: there are fewer than three embeddings, or `folder` is a file.
     """
-    folder = Path(folder).expanduser()
-    if folder.exists() and not folder.is_dir():
-        refuse("embed.map", "be a folder", f"{folder}", flag="--map")
+    folder = map_folder(folder)
     if len(found) < 3:
         refuse("embed.pictures", "be at least three for a map", f"{len(found)}", flag="PICTURES")
     folder.mkdir(parents=True, exist_ok=True)
