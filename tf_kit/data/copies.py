@@ -7,32 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_kit.data.fingerprint import COVERED
 from tf_kit.data.pictures import in_parallel
 
-_HEAD = 4096  # bytes that tell most files of one size apart
 
-
-def originals(files: Sequence[Path], sizes: np.ndarray) -> np.ndarray:
+def originals(files: Sequence[Path], hashes: Sequence[tuple[int, str]]) -> np.ndarray:
     """Find files with equal content.
 
-    Only files of one size are compared: by their first bytes, then as a whole.
+    Only files of equal size and hash are compared as a whole, if the hash does not cover all of their bytes.
 
     Args:
         files: paths.
-        sizes: bytes of each file.
+        hashes: bytes and hash of each file, as a fingerprint of images has them.
 
     Returns:
         int array (n,): the index of the first file with the same content, which is the file's own if there is none.
     """
     found = np.arange(len(files))
-    groups = _divided(list(range(len(files))), {i: int(size) for i, size in enumerate(sizes)})
-    for length in (_HEAD, None):
-        members = [i for group in groups for i in group]
-        digests = _digests([files[i] for i in members], length)
-        values = dict(zip(members, digests, strict=True))
-        groups = [part for group in groups for part in _divided(group, values)]
-    for group in groups:
-        found[group] = group[0]
+    for group in _divided(list(range(len(files))), hashes):
+        if 0 <= hashes[group[0]][0] <= COVERED:
+            found[group] = group[0]
+            continue
+        contents = _digests([files[i] for i in group])
+        for same in _divided(group, dict(zip(group, contents, strict=True))):
+            found[same] = same[0]
     return found
 
 
@@ -57,10 +55,6 @@ def first_of(keys: Iterable[Hashable]) -> np.ndarray:
     return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], "int64")
 
 
-def _digests(files, length):
-    return in_parallel(lambda i: _digest(files[i], length), len(files), "comparing files")
-
-
 def _divided(group, values):
     parts = collections.defaultdict(list)
     for i in group:
@@ -68,13 +62,13 @@ def _divided(group, values):
     return [part for part in parts.values() if len(part) > 1]
 
 
-def _digest(file, length):
-    content = hashlib.blake2b(digest_size=16)
+def _digests(files):
+    return in_parallel(lambda i: _digest(files[i]), len(files), "comparing files")
+
+
+def _digest(file):
     try:
         with open(file, "rb") as opened:
-            if length is None:
-                return hashlib.file_digest(opened, lambda: content).digest()
-            content.update(opened.read(length))
+            return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
     except OSError:  # named when it is decoded
         return str(file).encode(errors="surrogateescape")
-    return content.digest()

@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tf_kit.data import prepared
 from tf_kit.data.catalogue import BUILT_IN
-from tf_kit.data.listing import list_files
+from tf_kit.data.listing import list_files, names_below
 from tf_kit.data.pictures import clean, in_parallel
 from tf_kit.typing import ArrayLike
 
@@ -25,6 +26,7 @@ Entries = Mapping[str, tuple[int, str]]  # name of a file or an array → its by
 
 _KIB, _MIB = 2**10, 2**20
 _SAMPLES_OF_IMAGES = 3, 16 * _KIB  # number of samples of a file, and bytes of each
+COVERED = math.prod(_SAMPLES_OF_IMAGES)  # bytes up to which the whole image is hashed
 _SAMPLES = 64, _MIB
 _SHOWN = 3  # names in a message
 
@@ -52,6 +54,11 @@ class Fingerprint:
         """Return the number of entries, their bytes, the hash of all, and what it covers, as JSON values."""
         size = sum(size for size, _ in self.entries.values())
         return {"entries": len(self.entries), "bytes": size, "digest": self.digest, "covers": self.covers}
+
+    def of(self, kept: Iterable[int]) -> Fingerprint:
+        """Return a fingerprint with some of the entries, by their places."""
+        entries = list(self.entries.items())
+        return dataclasses.replace(self, entries=dict(entries[i] for i in kept))
 
     def __or__(self, other: Fingerprint) -> Fingerprint:
         """Return a fingerprint with the entries of both."""
@@ -114,7 +121,7 @@ def digest(entries: Entries) -> str:
 
 
 def of_images(root: Path, files: Sequence[Path]) -> Fingerprint:
-    """Compute the fingerprint of images of a folder: their names, sizes, and up to 48 KiB of each.
+    """Compute the fingerprint of images of a folder: their names, sizes, and up to `COVERED` bytes of each.
 
     Args:
         root: the folder.
@@ -173,7 +180,7 @@ def of_set(name: str, data_dir: str | Path | None = None) -> Fingerprint:
 
 def _of_files(root, files, samples, title):
     hashes = in_parallel(lambda i: _sampled(files[i], *samples), len(files), title)
-    names = [file.relative_to(root).as_posix() for file in files]
+    names = names_below(root, files)
     number, size = samples
     most = number * size
     shown = f"{most // _MIB} MiB" if most >= _MIB else f"{most // _KIB} KiB"
@@ -186,8 +193,8 @@ def _sampled(path, number, size):
     """Bytes of a file, and the hash of `number` samples of `size` bytes, or of all bytes if those are fewer."""
     content = hashlib.blake2b(digest_size=8)
     try:
-        length = path.stat().st_size
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
+            length = os.fstat(file.fileno()).st_size
             if length <= number * size:
                 content.update(file.read())
             else:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from tf_kit.checks import choice, refuse
+from tf_kit.data.as_is import decode_as_is, is_as_decoded
 from tf_kit.data.copies import originals, within
 from tf_kit.data.division import Divisible, check_numbers, part_names, parts
+from tf_kit.data.fingerprint import Fingerprint, of_images
 from tf_kit.data.labels_file import refuse_both
 from tf_kit.data.layout import lay_out, refuse_one_class
-from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files
+from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files, names_below
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.owners import PARTS, TRAIN
 from tf_kit.data.pictures import Head, decode, decode_all, in_parallel, read_head
@@ -53,10 +55,12 @@ class Folder:
         shape: (height, width, channels) of every image after scaling; one channel if all are grey, else three.
         part: int8 (n,), 0 for train, 1 for val, 2 for test, if its owner has divided the folder; None otherwise.
         original: int (n,), index of the first image with the same content.
+        as_is: bool (n,), whether the pixels of the file are the image: it has the shape, is upright and opaque.
         summary: the line that counts how many images in how many classes there are, and what was passed over.
         warning: what was left out, or is wrong with the folder; "" if these are only notes next to the images, such as
             text files.
         fingerprint: number of images and 8 bytes from their names and sizes.
+        contents: fingerprint of the images.
     """
 
     path: Path
@@ -66,9 +70,11 @@ class Folder:
     shape: tuple[int, int, int]
     part: np.ndarray | None
     original: np.ndarray
+    as_is: np.ndarray
     summary: str
     warning: str
     fingerprint: str
+    contents: Fingerprint
 
     def __len__(self) -> int:
         return len(self.files)
@@ -126,12 +132,12 @@ def scan(
     heads: list[Head] = in_parallel(
         lambda i: read_head(layout.files[i]), len(layout.files), "looking at images"
     )
-    sizes = _bytes_of(listing.files)
-    places = {file: i for i, file in enumerate(listing.files)}
-    original = originals(layout.files, np.array([sizes[places[file]] for file in layout.files]))
+    contents = of_images(path, layout.files)
+    original = originals(layout.files, list(contents.entries.values()))
     grey = sum(head.is_grey for head in heads)
     channels = {"grey": 1, "rgb": 3}[color] if color else 1 if grey == len(heads) else 3
     height, width = image_size or _usual_size(np.array([head.size for head in heads]))
+    shape = (height, width, channels)
     notes = [*layout.notes, *_leaks(original, layout.part)]
     left_out = "; ".join(filter(None, [counted(listing.passed, listing.links), *notes]))
     folder = Folder(
@@ -139,12 +145,14 @@ def scan(
         layout.files,
         layout.y,
         layout.class_names,
-        (height, width, channels),
+        shape,
         layout.part,
         original if layout.part is None else within(original, layout.part),
+        np.array([is_as_decoded(head, shape) for head in heads]),
         "",
         left_out if notes or listing.links or listing.passed.keys() - COMPANIONS else "",
-        _fingerprint(listing, sizes),
+        _fingerprint(listing),
+        contents,
     )
     check_numbers(folder, needs_labels)
     return dataclasses.replace(folder, summary=_summary(folder, grey, left_out, layout.divided_by))
@@ -191,27 +199,20 @@ def _summary(folder, grey, left_out, divided_by):
     return "; ".join(filter(None, parts))
 
 
-def _bytes_of(files):
-    sizes = np.zeros(len(files), "int64")
-    for i, file in enumerate(files):
-        with contextlib.suppress(OSError):  # named when it is read
-            sizes[i] = file.stat().st_size
-    return sizes
-
-
 def fingerprint(path: str | Path) -> str:
     """Compute the number of images in a folder and 8 bytes from their names and sizes, to notice a change.
 
     The split depends on the files: with one more file, other images are in the test split.
     """
-    listing = list_files(Path(path).expanduser())
-    return _fingerprint(listing, _bytes_of(listing.files))
+    return _fingerprint(list_files(Path(path).expanduser()))
 
 
-def _fingerprint(listing: Listing, sizes: np.ndarray) -> str:
+def _fingerprint(listing: Listing) -> str:
     content = hashlib.blake2b(digest_size=8)
-    for file, size in zip(listing.files, sizes, strict=True):
-        name = file.relative_to(listing.path).as_posix()
+    for file, name in zip(listing.files, names_below(listing.path, listing.files), strict=True):
+        size = 0
+        with contextlib.suppress(OSError):  # named when it is read
+            size = os.stat(file).st_size
         content.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
     return f"{len(listing.files)} images, {content.hexdigest()}"
 
@@ -252,7 +253,8 @@ def read_images(folder: Folder, indices: np.ndarray) -> np.ndarray:
     def put(row, image):
         np.divide(image, np.float32(255), out=x[row])
 
-    decode_all(files, folder.shape, put)
+    left = decode_as_is(files, folder.as_is[indices], folder.shape, put)
+    decode_all([files[i] for i in left], folder.shape, lambda k, image: put(left[k], image))
     return x
 
 

@@ -12,8 +12,9 @@ from tf_kit.checks import refuse
 from tf_kit.data import array_files, folder, pictures
 from tf_kit.data.array_files import is_array_file
 from tf_kit.data.copies import first_of, originals
+from tf_kit.data.fingerprint import of_images
 from tf_kit.data.layout import Layout, lay_out
-from tf_kit.data.listing import list_files, some
+from tf_kit.data.listing import list_files, names_below, some
 from tf_kit.data.overlap import fingerprints
 from tf_kit.data.owners import PARTS
 from tf_kit.data.pictures import Head, clean
@@ -126,7 +127,7 @@ def check(
     listing = list_files(root)
     refusals: list[str] = []
     notes: list[str] = []
-    names = [clean(file.relative_to(root).as_posix()) for file in listing.files]
+    names = list(map(clean, names_below(root, listing.files)))
     looks = _look_at_all(listing.files, near)
     heads = [look[0] for look in looks if look[0] is not None]
     damaged = {name: look[1] for name, look in zip(names, looks, strict=True) if look[1]}
@@ -142,8 +143,8 @@ def check(
         except InputError as error:
             refusals.append(_line(error))
     notes += layout.notes if layout else []
-    sizes = np.array([file.stat().st_size if file.exists() else 0 for file in listing.files], "int64")
-    groups = _groups(originals(listing.files, sizes))
+    hashes = list(of_images(root, listing.files).entries.values())
+    groups = _groups(originals(listing.files, hashes))
     duplicates = [[names[i] for i in group] for group in groups]
     alike = (
         _alike({i: look[2] for i, look in enumerate(looks) if look[2] is not None}, groups) if near else []

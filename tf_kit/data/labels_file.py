@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tf_kit.checks import refuse
 from tf_kit.data.encoding import decoded
-from tf_kit.data.listing import some
+from tf_kit.data.listing import names_below, some
 from tf_kit.data.owners import PARTS, TRAIN, UNLABELLED, part_of
 from tf_kit.data.pictures import clean
 
@@ -200,7 +200,7 @@ def _places(root, files):
             paths[each.as_posix()].append(index)
             for end in _ends(each.parts):
                 ends[end].append(index)
-    exact = {file.relative_to(root).as_posix(): [index] for index, file in enumerate(files)}
+    exact = {name: [index] for index, name in enumerate(names_below(root, files))}
     return paths | exact, ends
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.data.labels_file import class_names, read_labels
-from tf_kit.data.listing import HEIC, Listing, counted, some
+from tf_kit.data.listing import HEIC, Listing, counted, names_below, some
 from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, division, part_of
 from tf_kit.data.pictures import clean
 
@@ -40,7 +40,8 @@ class Layout:
 @dataclasses.dataclass
 class _Image:
     file: Path
-    above: tuple[str, ...]  # folders between the root and the file
+    place: tuple[str, ...]  # parts of its path from the root
+    above: tuple[str, ...]  # folders between the root and the file, less those that are left out
     part: int | None = None
     label: str | None = None
 
@@ -67,7 +68,8 @@ def lay_out(
     notes: list[str] = []
     if not listing.files:
         _refuse_empty(listing)
-    images = [_Image(file, file.relative_to(root).parts[:-1]) for file in listing.files]
+    places = [tuple(name.split("/")) for name in names_below(root, listing.files)]
+    images = [_Image(file, place, place[:-1]) for file, place in zip(listing.files, places, strict=True)]
     start = _unwrap(listing, images)
     parts = _divide(root, images, unlabeled or labels_file is not None)
     dividers = ["its folders"] if parts else []
@@ -115,7 +117,7 @@ def _unwrap_parts(listing, images, levels, start):
     """
     inside = {level: [] for level in levels if level != start}
     for each in images:
-        level = each.file.relative_to(listing.path).parts[: len(start) + 1]
+        level = each.place[: len(start) + 1]
         if level in inside:
             inside[level].append(each)
     trained = set()

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -109,7 +109,26 @@ def list_files(path: Path, is_wanted: Callable[[Path], bool] = is_picture) -> Li
 
     enter(path, ())
     kept = {reason: tuple(names) for reason, names in sorted(passed.items())}
-    return Listing(path, tuple(sorted(files)), tuple(folders), frozenset(empty), kept, tuple(links))
+    files.sort(key=lambda file: file.parts)
+    return Listing(path, tuple(files), tuple(folders), frozenset(empty), kept, tuple(links))
+
+
+def names_below(root: Path, files: Sequence[Path]) -> list[str]:
+    """Return the path of each file relative to a folder, its parts joined by "/".
+
+    `Path.relative_to` does the same in ten times the time.
+
+    Example:
+        >>> names_below(Path("pictures"), [Path("pictures/cat/1.png")])
+        ['cat/1.png']
+    """
+    start = os.path.join(root, "")
+    return [
+        name[len(start) :].replace(os.sep, "/")
+        if name.startswith(start)
+        else file.relative_to(root).as_posix()
+        for file, name in ((file, str(file)) for file in files)
+    ]
 
 
 def _entries(folder):

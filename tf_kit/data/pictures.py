@@ -40,11 +40,15 @@ class Head:
         size: (height, width) as it is seen, with the orientation of the camera applied.
         mode: mode of Pillow: "L", "RGB", "P", …
         format: format by its content: "JPEG", "PNG", …
+        is_upright: whether the camera noted no other orientation.
+        is_opaque: whether it has no transparent pixels.
     """
 
     size: tuple[int, int]
     mode: str
     format: str
+    is_upright: bool = True
+    is_opaque: bool = True
 
     @property
     def is_grey(self) -> bool:
@@ -88,17 +92,38 @@ def read_head(file: Path) -> Head:
     Raises:
         InputError: the file is not a readable image; the message names it.
     """
-    from PIL import Image
-
-    with _reading(file), Image.open(file) as image:
+    with _reading(file), _opened(file) as image:
         _check_pixels(file, image.size)
         width, height = image.size
         if image.format == "TIFF":  # of which some versions of Pillow swap them
             tags = getattr(image, "tag_v2", {})
             width, height = tags.get(256, width), tags.get(257, height)
-        if _orientation(image) in (5, 6, 7, 8):
+        orientation = _orientation(image)
+        if orientation in (5, 6, 7, 8):
             width, height = height, width
-        return Head((height, width), image.mode, image.format or "")
+        return Head(
+            (height, width), image.mode, image.format or "", orientation == 1, not _is_transparent(image)
+        )
+
+
+def _opened(file):
+    """Open an image file; the format of its ending is tried before all others, which is faster."""
+    from PIL import Image, UnidentifiedImageError
+
+    kind = _formats().get(os.path.splitext(file)[1].lower())
+    if kind is not None:
+        with contextlib.suppress(UnidentifiedImageError):
+            return Image.open(file, formats=(kind,))
+    return Image.open(file)
+
+
+@functools.cache
+def _formats():
+    """Ending → format of Pillow, for those of `suffixes`."""
+    from PIL import Image
+
+    known = suffixes()
+    return {each: kind for each, kind in Image.registered_extensions().items() if each in known}
 
 
 def decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
@@ -120,7 +145,7 @@ def decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
     from PIL import Image
 
     height, width, channels = shape
-    with _reading(file), Image.open(file) as image:
+    with _reading(file), _opened(file) as image:
         _check_pixels(file, image.size)
         turned = _orientation(image) in (5, 6, 7, 8)
         room = (
@@ -240,10 +265,15 @@ def _flat(file, image):
                 refuse(clean(file), "hold pixels in [0, 65535]", f"pixels from {low:,} to {high:,}", remedy)
         white = next((each for each in whites if values.max() <= each), 65535.0)
         image = Image.fromarray(np.clip(values * (255 / white), 0, 255).astype("uint8"))
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if _is_transparent(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image
+
+
+def _is_transparent(image):
+    bands = image.getbands()
+    return "A" in bands or "a" in bands or "transparency" in image.info
 
 
 def _upright(image: "Image.Image", orientation: int) -> "Image.Image":

@@ -192,8 +192,7 @@ def _contents(labelled, place, data_dir, labels_file):
         return training_data.with_labels(fingerprint.of_set(place, data_dir), labels_file)
     used = np.sort(np.concatenate([each.indices for each in (labelled.train, labelled.val, labelled.test)]))
     classes = {"classes of the images": found.y[used].astype("int64")}
-    images = fingerprint.of_images(found.path, [found.files[i] for i in used])
-    return images | fingerprint.of_arrays(str(found.path), classes)
+    return found.contents.of(used) | fingerprint.of_arrays(str(found.path), classes)
 
 
 def _own_examples(function, run_folder, pretrained, own, is_folder):
@@ -219,7 +218,7 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
             found, parts, line = divide_as_recorded(function, run_folder, found, pretrained)
             notes = (*notes, line)
     else:
-        now = training_data.contents_of(found, own.get("labels_file"))
+        now = training_data.with_labels(found.contents, own.get("labels_file"))
         changes = _refuse_changed(function, recorded, now)
         if changes:
             found, parts, _ = divide_as_recorded(function, run_folder, found, pretrained)

@@ -88,7 +88,7 @@ def _read_record(run_folder):
 def parts_recorded(run_folder: Path, found: Folder) -> np.ndarray:
     """Part of each image of a folder in the pretraining, −1 for images that it did not have."""
     known = _read_record(run_folder)
-    keys = [(path.relative_to(found.path).as_posix(), path.stat().st_size) for path in found.files]
+    keys = [(name, size) for name, (size, _) in found.contents.entries.items()]
     return np.array([known.get(key, -1) for key in keys])
 
 
@@ -106,4 +106,6 @@ def _only(found, kept):
         class_names=names,
         part=None if found.part is None else found.part[kept],
         original=np.arange(len(kept)),
+        as_is=found.as_is[kept],
+        contents=found.contents.of(kept),
     )

@@ -110,7 +110,7 @@ def training_data(
             refuse_without_labels("pretrain.name", name)
         if not supervised and found.class_names:
             found = dataclasses.replace(found, summary=found.summary + _later(found))
-        contents = contents_of(found, labels_file)
+        contents = with_labels(found.contents, labels_file)
         return dataclasses.replace(
             _of_folder(found, supervised, partly, labels, batch_size, seed), contents=contents
         )
@@ -140,11 +140,6 @@ def training_data(
         contents=with_labels(fingerprint.of_set(name, data_dir), labels_file),
         summary=summary,
     )
-
-
-def contents_of(found: folder.Folder, labels_file: str | Path | None = None) -> Fingerprint:
-    """Compute the fingerprint of the images of a folder, and of the file that has their labels."""
-    return with_labels(fingerprint.of_images(found.path, found.files), labels_file)
 
 
 def with_labels(images: Fingerprint, labels_file: str | Path | None) -> Fingerprint:
