@@ -3,13 +3,16 @@
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from tf_kit.errors import InputError
 from tf_kit.runs.classification import finetune_run
+from tf_kit.runs.embedding import embed
 from tf_kit.runs.files import read_json
-from tf_kit.runs.prediction import predict
+from tf_kit.runs.maps import draw_map
+from tf_kit.runs.prediction import predict, softmax
 from tf_kit.runs.pretraining import pretrain
 from tf_kit.runs.training_data import training_data
 
@@ -78,3 +81,26 @@ def test_vectors_are_pretrained_on(tmp_path):
     pretrain(name=str(tmp_path / "v.npy"), out=tmp_path / "run", **PRETRAINING)
     assert (tmp_path / "run" / "encoder.keras").is_file()
     assert not (tmp_path / "run" / "figures" / "filters.png").exists()
+
+
+def test_vectors_are_embedded_and_classified(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = RNG.normal(size=(60, 7)).astype("float32")
+    np.savez("xy.npz", x=x, y=np.arange(60) % 2)
+    np.save("new.npy", x[:5])
+    np.save("long.npy", x[:5].repeat(2, 1))
+    pretrain(name="xy.npz", out="run", **PRETRAINING)
+    finetune_run("run", epochs=1, out="tuned")
+    found = predict("tuned", ["new.npy", "xy.npz"])
+    assert found.files[4] == "new.npy[4]"
+    expected = softmax(keras.models.load_model("tuned/classifier.keras").predict(x, verbose=0))
+    np.testing.assert_allclose(found.probabilities[:5], expected[:5], atol=1e-6)
+    ours = found.probabilities[5:]  # those for training come first
+    np.testing.assert_allclose(np.sort(ours, axis=0), np.sort(expected, axis=0), atol=1e-6)
+    assert embed("run", "new.npy").x.shape == (5, embed("run", "xy.npz").x.shape[1])
+    with pytest.raises(InputError, match=r"long.npy` must hold vectors \(n, 7\). Received: shape \(5, 14\)"):
+        predict("tuned", "long.npy")
+    with pytest.raises(InputError, match=r"name .npy or .npz files of vectors \(n, 7\)"):
+        predict("tuned", str(tmp_path))
+    with pytest.raises(InputError, match=r"`embed.map` must be of images. Received: vectors of 7 numbers"):
+        draw_map(embed("run", "new.npy"), "map")

@@ -21,7 +21,7 @@ PICTURES = click.argument("pictures", type=click.Path(), nargs=-1, required=True
 def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
     """Classify PICTURES by the classifier in the folder RUN of a fine-tuning or probe.
 
-    PICTURES are images, folders of images, or arrays of images in .npy or .npz. Prints a table in CSV: file, class, its
+    PICTURES are images, folders of images, or arrays in .npy or .npz. Prints a table in CSV: file, class, its
     probability, and the probability of every class. Files that cannot be read are left out and named on standard error.
     """
     flags.import_tensorflow()
@@ -53,7 +53,7 @@ def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
 def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None) -> None:
     """Write the embeddings of PICTURES by the encoder in the run folder RUN.
 
-    PICTURES are images, folders of images, or arrays of images in .npy or .npz. The file has the names of the images
+    PICTURES are images, folders of images, or arrays in .npy or .npz. The file has the names of the images
     and a vector for each. Files that cannot be read are left out and named on standard error.
     """
     flags.import_tensorflow()

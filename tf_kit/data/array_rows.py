@@ -1,4 +1,4 @@
-"""Images in files of arrays, each in the place of an image file."""
+"""Examples in files of arrays, each in the place of an image file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _GREY = np.array([0.299, 0.587, 0.114], "float32")  # luma of red, green and blu
 
 @dataclasses.dataclass(frozen=True)
 class Row(os.PathLike):
-    """One image of a file of arrays, in the place of an image file; its name is `photos.npz[3]`.
+    """One example of a file of arrays, in the place of an image file; its name is `photos.npz[3]`.
 
     Args:
         file: the file.
-        index: place of the image among all its examples, those for training first.
+        index: place of the example among all its examples, those for training first.
     """
 
     file: ArrayFile
@@ -33,21 +33,30 @@ class Row(os.PathLike):
 
     __str__ = __fspath__
 
-    def image(self, shape: tuple[int, int, int]) -> np.ndarray:
-        """Return the image as float32 in [0, 1], scaled and converted to a shape (height, width, channels)."""
+    def example(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the vector, or the image as float32 in [0, 1], scaled and converted to (height, width, channels)."""
         x = self.file.x[self.index]
+        if len(shape) == 1:
+            return x
         if x.shape[-1] != shape[-1]:
             x = np.repeat(x, 3, axis=-1) if shape[-1] == 3 else (x @ _GREY)[..., None]
-        return x if x.shape == tuple(shape) else resized(x[None], shape[:2])[0]
+        return x if x.shape == tuple(shape) else resized(x[None], (shape[0], shape[1]))[0]
 
 
-def rows(path: Path) -> list[Row]:
-    """List the images of a file of arrays.
+def rows(path: Path, shape: tuple[int, ...] | None = None) -> list[Row]:
+    """List the examples of a file of arrays.
+
+    Args:
+        path: the file.
+        shape: `(features,)` if vectors are wanted. Defaults to images of any size.
 
     Raises:
-        InputError: as for `read`; or the file holds vectors.
+        InputError: as for `read`; or the examples are of the other kind, or vectors of another length.
     """
     found = read(path, unlabeled=True)
-    if found.x.ndim != 4:
+    if shape is not None and len(shape) == 1:
+        if found.x.shape[1:] != tuple(shape):
+            refuse(clean(path), f"hold vectors (n, {shape[0]})", f"shape {found.x.shape}")
+    elif found.x.ndim != 4:
         refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", f"shape {found.x.shape}")
     return [Row(found, i) for i in range(len(found))]

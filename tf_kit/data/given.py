@@ -35,16 +35,24 @@ class Given:
     passed: str = ""
 
 
-def find_images(subject: str, given: str | Path | Sequence[str | Path], flag: str | None = None) -> Given:
+def find_images(
+    subject: str,
+    given: str | Path | Sequence[str | Path],
+    flag: str | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> Given:
     """Find the images that are meant by paths: of folders of any layout, of files, of arrays, or with `*` and `?`.
+
+    Where a model takes vectors, these are rows of files of arrays.
 
     Args:
         subject: argument of the caller, for messages.
         given: one path or several.
         flag: word of the command line for the argument. Defaults to None.
+        shape: shape of one example; `(features,)` if vectors are wanted. Defaults to images of any size.
 
     Raises:
-        InputError: a path does not exist, or there are no images.
+        InputError: a path does not exist, there are no images, or vectors are wanted and a path is no file of arrays.
     """
     paths = [given] if isinstance(given, str | os.PathLike) else list(given)
     if not paths:
@@ -55,7 +63,10 @@ def find_images(subject: str, given: str | Path | Sequence[str | Path], flag: st
     for path in paths:
         for each in _expanded(subject, path, flag):
             if is_array_file(each):
-                found: Sequence[Path | Row] = rows(each)
+                found: Sequence[Path | Row] = rows(each, shape)
+            elif shape is not None and len(shape) == 1:
+                requirement = f"name .npy or .npz files of vectors (n, {shape[0]}), which the model takes"
+                refuse(subject, requirement, clean(each), flag=flag)
             elif each.is_dir():
                 listing = list_files(each)
                 found = listing.files
@@ -101,18 +112,18 @@ def _expanded(subject, path, flag):
 
 
 def read_in_chunks(
-    files: Sequence[Path | Row], shape: tuple[int, int, int], damaged: list[InputError], chunk: int = CHUNK
+    files: Sequence[Path | Row], shape: tuple[int, ...], damaged: list[InputError], chunk: int = CHUNK
 ) -> Iterator[tuple[list[Path | Row], np.ndarray]]:
     """Read images chunk by chunk, decoded and scaled as for training.
 
     Args:
         files: paths of the images, or rows of files of arrays.
-        shape: (height, width, channels), see `pictures.decode`.
+        shape: (height, width, channels), see `pictures.decode`, or (features,).
         damaged: list to which the error of each file that cannot be read is appended.
         chunk: number of images that are in memory at a time. Defaults to `CHUNK`.
 
     Yields:
-        The files that could be read, and their images, float32 (n, height, width, channels) in [0, 1].
+        The files that could be read, and their images, float32 (n, height, width, channels) in [0, 1], or vectors.
     """
     starts = range(0, len(files), chunk)
     for start in reporting(starts, len(starts), "reading images"):
@@ -128,7 +139,7 @@ def _attempt(files, shape, i):
     """Decode a file; returns its image in [0, 1] and None, or None and its error."""
     file = files[i]
     if isinstance(file, Row):
-        return file.image(shape), None
+        return file.example(shape), None
     try:
         return decode(file, shape).astype("float32") / np.float32(255), None
     except InputError as error:

@@ -28,7 +28,7 @@ class Embeddings:
         damaged: an error for each file that cannot be read.
         left_out: the files without an embedding, in one line; "" if there are none.
         paths: the files or rows of arrays to read the images from.
-        shape: (height, width, channels) in which the encoder takes an image.
+        shape: (height, width, channels) in which the encoder takes an image, or (features,) of a vector.
     """
 
     files: tuple[str, ...]
@@ -36,7 +36,7 @@ class Embeddings:
     damaged: tuple[InputError, ...] = ()
     left_out: str = ""
     paths: tuple[Path | Row, ...] = ()
-    shape: tuple[int, int, int] = (0, 0, 0)
+    shape: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -76,9 +76,9 @@ def embed(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Embed
         The embeddings, in the order of the files.
 
     Raises:
-        InputError: `run` holds no encoder of images, or no image can be read.
+        InputError: `run` holds no encoder, or no image can be read.
     """
-    saved = load_saved("embed", run)
+    saved = load_saved("embed", run, vectors=True)
     files, x, images, damaged = outputs_of("embed", saved.encoder, saved.shape, pictures)
     path_of = {clean(path): path for path in images.files}
     return Embeddings(

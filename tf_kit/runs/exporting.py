@@ -137,7 +137,7 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
     return Exported(path, difference, chosen.runtime or "TensorFlow")
 
 
-def _write(model: keras.Model, shape: tuple[int, int, int], format: str, path: Path) -> None:
+def _write(model: keras.Model, shape: tuple[int, ...], format: str, path: Path) -> None:
     model(np.zeros((1, *shape), "float32"))  # converters want a model that was called
     with _quietly():
         if format == "onnx":

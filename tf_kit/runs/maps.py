@@ -49,9 +49,11 @@ def draw_map(found: Embeddings, folder: str | Path) -> str:
         How the map was made, in one line, which is also its title.
 
     Raises:
-        InputError: there are fewer than three embeddings, or `folder` is a file.
+        InputError: there are fewer than three embeddings, they are of vectors, or `folder` is a file.
     """
     folder = map_folder(folder)
+    if len(found.shape) != 3:
+        refuse("embed.map", "be of images", f"vectors of {found.shape[0]} numbers", flag="--map")
     if len(found) < 3:
         refuse("embed.pictures", "be at least three for a map", f"{len(found)}", flag="PICTURES")
     folder.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ def predict(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Pre
         The predictions, in the order of the files.
 
     Raises:
-        InputError: `run` holds no classifier of images, or no image can be read.
+        InputError: `run` holds no classifier, or no image can be read.
     """
     saved = load_classifier("predict", run)
     files, z, images, damaged = outputs_of("predict", saved.model, saved.shape, pictures)

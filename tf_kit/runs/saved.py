@@ -1,4 +1,4 @@
-"""The model of a finished run: the file that holds it, and the images that it takes."""
+"""The model of a finished run: the file that holds it, and the examples that it takes."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from tf_kit.training.inputs import is_array
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """Model of a finished run on images.
+    """Model of a finished run.
 
     Args:
         folder: the run folder.
         model: the classifier of a fine-tuning or probe, or the encoder of a pretraining.
-        shape: (height, width, channels) of the images that it takes.
+        shape: (height, width, channels) of the images that it takes, or (features,) of vectors.
         class_names: names of the classes of a classifier, in the order of its outputs; empty for an encoder.
     """
 
     folder: Path
     model: keras.Model
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     class_names: tuple[str, ...]
 
     @property
@@ -44,15 +44,16 @@ class Saved:
         return getattr(self.model, "encoder", self.model)
 
 
-def load_saved(function: str, folder: str | Path) -> Saved:
+def load_saved(function: str, folder: str | Path, *, vectors: bool = False) -> Saved:
     """Load the classifier of a run, or else its encoder.
 
     Args:
         function: name of the caller, for messages.
         folder: run folder of `pretrain`, `finetune_run` or `probe_run`.
+        vectors: whether a run on vectors will do as well as one on images. Defaults to False.
 
     Raises:
-        InputError: the folder holds no finished run on images, or its model cannot be read.
+        InputError: the folder holds no finished run on such examples, or its model cannot be read.
     """
     folder, subject = Path(folder).expanduser(), f"{function}.run"
     file = next((each for each in _files(folder) if each.is_file()), None)
@@ -68,7 +69,7 @@ def load_saved(function: str, folder: str | Path) -> Saved:
     model = load_model(subject, file, "Run its command again in another folder")
     inputs = read_inputs(folder, model)
     shape = tuple(inputs["shape"])
-    if len(shape) != 3 or shape[-1] not in (1, 3):
+    if not ((len(shape) == 3 and shape[-1] in (1, 3)) or (vectors and len(shape) == 1)):
         refuse(
             subject, "be a run on images", f"{clean(folder)}, whose examples have shape {shape}", flag="RUN"
         )
@@ -82,7 +83,7 @@ def load_saved(function: str, folder: str | Path) -> Saved:
 
 def load_classifier(function: str, folder: str | Path) -> Saved:
     """Load the classifier of a run as `load_saved` does; refuse a run without one."""
-    saved = load_saved(function, folder)
+    saved = load_saved(function, folder, vectors=True)
     if not saved.class_names:
         _refuse_encoder(f"{function}.run", saved.folder)
     return saved
@@ -122,7 +123,7 @@ def load_model(
 
 
 def outputs_of(
-    function: str, model: Any, shape: tuple[int, int, int], given: str | Path | Sequence[str | Path]
+    function: str, model: Any, shape: tuple[int, ...], given: str | Path | Sequence[str | Path]
 ) -> tuple[tuple[str, ...], np.ndarray, Given, tuple[InputError, ...]]:
     """Apply a model to the images that are named; only their outputs are kept in memory.
 
@@ -137,7 +138,7 @@ def outputs_of(
     if is_array(given):
         remedy = "The model of keras.models.load_model, from the run folder, takes arrays"
         refuse(subject, "be paths of images", f"a {type(given).__name__}", remedy)
-    images = find_images(subject, given, flag="PICTURES")
+    images = find_images(subject, given, "PICTURES", shape)
     damaged: list[InputError] = []
     names: list[str] = []
     parts: list[np.ndarray] = []
