@@ -348,7 +348,7 @@ def test_column_without_any_part_is_named_and_ignored(column, values, ignored, m
 @pytest.mark.parametrize(
     ("files", "rows", "how", "divided_by"),
     [
-        (["*.png 3"], ["00.png,a,train", "01.png,b,test"], {}, "the file"),
+        (["*.png 3"], ["00.png,a,train", "01.png,a,test"], {}, "the file"),
         (["*.png 3"], ["00.png,a,", "01.png,b,"], {}, ""),
         (["train/*.png 3", "test/*.png 3"], ["train/00.png,a,"], {}, "its folders"),
         (["train/*.png 3", "test/*.png 3"], ["train/00.png,a,val"], {}, "its folders and the file"),
@@ -366,6 +366,41 @@ def test_origin_of_a_division_is_known(files, rows, how, divided_by, make, tmp_p
     summary = folder.scan(root, needs_labels=False, **how).summary
     assert ("divided by" in summary) == (f"; divided by {divided_by}: train" in summary) == (divided_by != "")
     assert (found.part is None) == (divided_by == "")
+
+
+@pytest.mark.parametrize(
+    ("files", "rows"),
+    [
+        (["train/a/*.png 3", "train/b/*.png 3", "test/a/*.png 2", "test/c/*.png 2"], None),
+        (["*.png 4"], ["00.png,a,train", "01.png,b,train", "02.png,c,test", "03.png,a,test"]),
+    ],
+)
+def test_class_only_for_validation_or_test_is_refused(files, rows, make, tmp_path):
+    root, how = make(*files), {}
+    if rows is not None:
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+        how = {"labels_file": tmp_path / "labels.csv"}
+    with pytest.raises(
+        InputError, match="have every class in the examples for training. Received: c only for"
+    ):
+        lay_out(list_files(root), **how)
+
+
+@pytest.mark.parametrize(
+    ("files", "rows"),
+    [
+        (["train/*.png 3", "test/a/*.png 2", "test/b/*.png 2"], None),
+        (["*.png 4"], ["00.png,,train", "01.png,,train", "02.png,a,test", "03.png,b,test"]),
+    ],
+)
+def test_classes_are_not_used_if_no_image_for_training_has_one(files, rows, make, tmp_path):
+    root, how = make(*files), {}
+    if rows is not None:
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+        how = {"labels_file": tmp_path / "labels.csv"}
+    found = lay_out(list_files(root), needs_labels=False, **how)
+    assert (found.y, found.class_names) == (None, ())
+    assert "the examples for training have no classes, so those of the others are not used" in found.notes
 
 
 @pytest.mark.parametrize(

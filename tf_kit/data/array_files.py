@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data import division
 from tf_kit.data.array_names import named
 from tf_kit.data.copies import first_of, within
-from tf_kit.data.division import check_numbers, part_names, parts
 from tf_kit.data.labels_file import refuse_both
 from tf_kit.data.listing import some
 from tf_kit.data.overlap import fingerprints
@@ -54,21 +54,8 @@ class ArrayFile:
     @property
     def summary(self) -> str:
         """One line about the examples."""
-        n, classes = len(self), len(self.class_names)
-        line = f"{n:,} example{'s' * (n != 1)}"
-        line += f" in {classes} class{'es' * (classes != 1)}" if classes else " without classes"
-        without = 0 if self.y is None else int((self.y < 0).sum())
-        copies = int((self.original != np.arange(n)).sum())
-        found = [
-            f"{line}, {'×'.join(map(str, self.x.shape[1:]))}",
-            f"{without:,} without class" if without else "",
-            f"divided by the names of the arrays: {part_names(self.part)}" if self.part is not None else "",
-            f"{copies:,} cop{'ies' if copies > 1 else 'y'} of others, kept in the same part"
-            if copies
-            else "",
-            *self.notes,
-        ]
-        return "; ".join(filter(None, found))
+        shape = "×".join(map(str, self.x.shape[1:]))
+        return division.summary(self, "example", shape, "the names of the arrays", self.notes)
 
 
 def is_array_file(name: str | Path) -> bool:
@@ -135,27 +122,13 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
     if labels_file is not None:
         labels = _labels_of_file(path, labels_file, examples)
     y, class_names = _classes(path, examples, labels, found.class_names)
-    if y is not None and not (y[_is_train(y, part)] >= 0).any():
-        notes.append("the examples for training have no classes, so those of the others are not used")
+    each_label = [None] * len(x) if y is None else [class_names[c] if c >= 0 else None for c in y.tolist()]
+    is_trained = [True] * len(x) if part is None else (part == TRAIN).tolist()
+    if not division.have_classes(path, each_label, is_trained, notes):
         y, class_names = None, ()
-    _check_trained(path, y, class_names, part)
     file = ArrayFile(path, x, y, class_names, part, original, tuple(notes))
-    check_numbers(file, needs_labels=False)
+    division.check_numbers(file, needs_labels=False)
     return file
-
-
-def _is_train(y, part):
-    return np.ones(len(y), bool) if part is None else part == TRAIN
-
-
-def _check_trained(path, y, class_names, part):
-    """Refuse classes that no example for training has."""
-    if y is None:
-        return
-    unknown = sorted(set(y[y >= 0].tolist()) - set(y[_is_train(y, part)].tolist()))
-    if unknown:
-        received = f"{some(class_names[c] for c in unknown)} only for validation or test"
-        refuse(clean(path), "have every class in the examples for training", received, flag="--data")
 
 
 def splits(found: ArrayFile, seed: int) -> tuple[Split, Split, Split]:
@@ -163,7 +136,7 @@ def splits(found: ArrayFile, seed: int) -> tuple[Split, Split, Split]:
 
     Examples with equal values are in one part. Those without a class are in `.unlabelled_x`.
     """
-    train, val, test = (_split(found, indices) for indices in parts(found, seed))
+    train, val, test = (_split(found, indices) for indices in division.parts(found, seed))
     return train, val, test
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data.listing import some
 from tf_kit.data.owners import PARTS, TEST, TRAIN, VAL
 from tf_kit.data.pictures import clean
 from tf_kit.data.splits import stratified
@@ -125,6 +127,58 @@ def _copies_of(members, different):
 def _drawn(folder):
     """Parts that are drawn from the images for training, because the owner has not made them."""
     return [part for part in (VAL, TEST) if folder.part is None or not (folder.part == part).any()]
+
+
+def have_classes(
+    path: Path, labels: Sequence[str | None], is_trained: Sequence[bool], notes: list[str]
+) -> bool:
+    """Whether the examples for training have classes; if not, a note says that those of the others are not used.
+
+    Args:
+        path: the folder or file, for messages.
+        labels: class of each example, None without one.
+        is_trained: whether each example is for training.
+        notes: list to which the note is appended.
+
+    Raises:
+        InputError: a class has no example for training.
+    """
+    known = {each for each in labels if each is not None}
+    trained = {each for each, here in zip(labels, is_trained, strict=True) if here} & known
+    if known and not trained:
+        notes.append("the examples for training have no classes, so those of the others are not used")
+    elif known - trained:
+        received = f"{some(sorted(known - trained))} only for validation or test"
+        refuse(clean(path), "have every class in the examples for training", received, flag="--data")
+    return bool(trained)
+
+
+def summary(found: Divisible, noun: str, shape: str, divided_by: str, notes: Iterable[str]) -> str:
+    """Describe examples in one line.
+
+    Args:
+        found: the examples.
+        noun: what one is called: "image" or "example".
+        shape: their shape, as text.
+        divided_by: what divides them if their owner did.
+        notes: what else is to be said.
+    """
+    n, classes, copies = (
+        len(found),
+        len(found.class_names),
+        int((found.original != np.arange(len(found))).sum()),
+    )
+    line = f"{n:,} {noun}{'s' * (n != 1)}"
+    line += f" in {classes} class{'es' * (classes != 1)}" if classes else " without classes"
+    without = 0 if found.y is None else int((found.y < 0).sum())
+    parts = [
+        f"{line}, {shape}",
+        f"{without:,} without class" if without else "",
+        f"divided by {divided_by}: {part_names(found.part)}" if found.part is not None else "",
+        f"{copies:,} cop{'ies' if copies > 1 else 'y'} of others, kept in the same part" if copies else "",
+        *notes,
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def part_names(part: np.ndarray) -> str:

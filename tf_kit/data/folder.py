@@ -14,7 +14,7 @@ import numpy as np
 from tf_kit.checks import choice, refuse
 from tf_kit.data.as_is import decode_as_is, is_as_decoded
 from tf_kit.data.copies import originals, within
-from tf_kit.data.division import Divisible, check_numbers, part_names, parts
+from tf_kit.data.division import Divisible, check_numbers, parts, summary
 from tf_kit.data.fingerprint import Fingerprint, of_images
 from tf_kit.data.labels_file import refuse_both
 from tf_kit.data.layout import lay_out, refuse_one_class
@@ -182,21 +182,10 @@ def _leaks(original, part):
 
 def _summary(folder, grey, left_out, divided_by):
     """One line about a folder; `grey` is its number of grey images."""
-    n, copies = len(folder), int((folder.original != np.arange(len(folder))).sum())
-    classes = len(folder.class_names)
-    line = f"{n:,} image{'s' * (n != 1)}"
-    line += f" in {classes} class{'es' * (classes != 1)}" if classes else " without classes"
-    without = 0 if folder.y is None else int((folder.y < 0).sum())
-    height, width, channels = folder.shape
-    parts = [
-        f"{line}, {height}×{width} {'grey' if channels == 1 else 'rgb'}",
-        f"{without:,} without class" if without else "",
-        f"divided by {divided_by}: {part_names(folder.part)}" if folder.part is not None else "",
-        f"{copies:,} cop{'ies' if copies > 1 else 'y'} of others, kept in the same part" if copies else "",
-        f"{n - grey:,} in color among {grey:,} grey" if channels == 3 and 0 < n - grey < grey else "",
-        left_out,
-    ]
-    return "; ".join(filter(None, parts))
+    n, (height, width, channels) = len(folder), folder.shape
+    in_color = f"{n - grey:,} in color among {grey:,} grey" if channels == 3 and 0 < n - grey < grey else ""
+    shape = f"{height}×{width} {'grey' if channels == 1 else 'rgb'}"
+    return summary(folder, "image", shape, divided_by, (in_color, left_out))
 
 
 def fingerprint(path: str | Path) -> str:

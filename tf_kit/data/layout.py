@@ -7,6 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data.division import have_classes
 from tf_kit.data.labels_file import class_names, read_labels
 from tf_kit.data.listing import HEIC, Listing, counted, names_below, some
 from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, division, part_of
@@ -76,11 +77,13 @@ def lay_out(
     if labels_file is not None:
         names, is_divided = _label_by_file(root, images, labels_file, notes)
         dividers += ["the file"] if is_divided else []
+        names = _trained(root, images, names, notes)
     elif unlabeled:
         names = ()
     else:
         levels = _unwrap_parts(listing, images, [(*start, *part) for part in parts], start) or [start]
-        names = _label_by_folder(root, images, notes)
+        names = _label_by_folder(images)
+        names = _trained(root, images, names, notes)
         _check_classes(listing, images, names, levels, needs_labels, notes)
     kept = [each for each in images if each.label is not None or each.part in (None, TRAIN) or not names]
     if len(kept) < len(images):
@@ -160,7 +163,7 @@ def _divide(root, images, mixed):
     return [()] if at else [(name,) for name, part in parts.items() if part != UNLABELLED]
 
 
-def _label_by_folder(root, images, notes):
+def _label_by_folder(images):
     """Give each image the folder it is in as its class; return the names of the classes."""
     for each in images:
         each.label = each.above[0] if each.above else None
@@ -170,17 +173,17 @@ def _label_by_folder(root, images, notes):
         for each in images:
             each.label = None if each.label in without else each.label
         names -= without
-    trained = {each.label for each in images if each.label is not None and each.part in (None, TRAIN)}
-    if not trained and names:  # train has no classes
-        notes.append("The images for training have no classes, so those of the others are not used")
-        for each in images:
-            each.label = None
-        return ()
-    unknown = sorted(names - trained)
-    if unknown:
-        requirement = "have every class in the images for training"
-        refuse(clean(root), requirement, f"{some(unknown)} only for validation or test", flag="--data")
     return tuple(sorted(names))
+
+
+def _trained(root, images, names, notes):
+    """Return the names of the classes, if images for training have some."""
+    is_trained = [each.part in (None, TRAIN) for each in images]
+    if have_classes(root, [each.label for each in images], is_trained, notes):
+        return names
+    for each in images:
+        each.label = None
+    return ()
 
 
 def _label_by_file(root, images, labels_file, notes):
