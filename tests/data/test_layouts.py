@@ -144,7 +144,9 @@ REFUSED = [
     ("only HEIC", ["*.heic 3"], {}, "pip install pillow-heif"),
     ("images beside classes", ["a.png", "cat/*.png 3"], {}, "`unlabeled=True` takes all"),
     ("a tree by date", ["2023/01/*.png 6", "2024/02/*.png 6"], {}, "`unlabeled=True` takes all"),
-    ("days", ["2024-01-31/*.png 6", "2024-02-01/*.png 6"], {}, "by date are no classes"),
+    ("days", ["2024-01-31/*.png 6", "2024-02-01/*.png 6"], {}, "Dates are no classes"),
+    ("folds", ["fold1/a/*.png 3", "fold1/b/*.png 3", "fold2/a/*.png 3"], {}, "Folds and other portions are no"),
+    ("batches", ["Batch_1/*.png 6", "batch-2/*.png 6"], {}, "`labels_file=…` a CSV file"),
     ("an empty class", ["cat/*.png 6", "dog/*.png 6", "bird/"], {}, r"bird` must hold images .* Received: no file"),
     ("a class of HEIC only", ["cat/*.png 6", "dog/*.png 6", "bird/*.heic 2"], {}, "bird` must .* 2 .heic"),
     ("one class", ["cat/*.png 6"], {}, "two classes or more"),
@@ -381,7 +383,7 @@ def test_class_only_for_validation_or_test_is_refused(files, rows, make, tmp_pat
         (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
         how = {"labels_file": tmp_path / "labels.csv"}
     with pytest.raises(
-        InputError, match="have every class in the examples for training. Received: c only for"
+        InputError, match=r"have every class in the examples for training. Received: c only for"
     ):
         lay_out(list_files(root), **how)
 

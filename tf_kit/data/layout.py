@@ -10,11 +10,10 @@ from tf_kit.checks import refuse
 from tf_kit.data.division import have_classes
 from tf_kit.data.labels_file import class_names, read_labels
 from tf_kit.data.listing import HEIC, Listing, counted, names_below, some
-from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, division, part_of
+from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, are_portions, division, part_of
 from tf_kit.data.pictures import clean
 
-_DATES = "Subfolders by date are no classes: `unlabeled=True` takes all images without classes"
-_DATES_TYPED = "Subfolders by date are no classes: `--unlabeled` takes all images without classes"
+_NO_CLASSES = "{} are no classes: {} takes all images without classes, {} a CSV file with the class of each"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,10 +223,16 @@ def _check_classes(listing, images, names, levels, needs_labels, notes):
             flag="--data",
             typed_remedy="`--unlabeled` takes all without classes; a subfolder `unlabeled` is for those that have none",
         )
-    if are_dates(names):
-        received = f"the subfolders {some(names)}"
-        requirement = "have subfolders that are classes"
-        refuse(clean(root), requirement, received, _DATES, flag="--data", typed_remedy=_DATES_TYPED)
+    kind = "Dates" if are_dates(names) else "Folds and other portions" if are_portions(names) else ""
+    if kind:
+        refuse(
+            clean(root),
+            "have subfolders that are classes",
+            f"the subfolders {some(names)}",
+            _NO_CLASSES.format(kind, "`unlabeled=True`", "`labels_file=…`"),
+            flag="--data",
+            typed_remedy=_NO_CLASSES.format(kind, "`--unlabeled`", "`--labels-file`"),
+        )
     below = [folder for folder in listing.folders if folder[:-1] in levels]
     empty = [folder for folder in below if _is_empty_class(listing, folder)] if names else []
     if empty and needs_labels:

@@ -1,4 +1,4 @@
-"""Names by which people divide a folder of images: training, validation and test; without labels; by date."""
+"""Names by which people divide a folder of images: for training, validation and test, by date, in portions."""
 
 import re
 from collections.abc import Iterable
@@ -34,6 +34,7 @@ _FILLERS = [
     "jpeg",
     "png",
 ]
+_PORTION = re.compile(r"(k?[-_ ]?folds?|batch|shard|chunk|portion|cv)[-_. ]?\d+")
 _DATE = re.compile(r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?([0-2]\d|3[01]))?)?")
 
 
@@ -88,6 +89,17 @@ def division(names: Iterable[str]) -> dict[str, int] | None:
     common = set.intersection(*words) - _PART.keys() if len(words) > 1 else set()
     found = {name: part for name in names if (part := part_of(name, common)) is not None}
     return found if TRAIN in found.values() and len(set(found.values())) > 1 else None
+
+
+def are_portions(names: Iterable[str]) -> bool:
+    """Return whether all names are numbered portions of a whole, such as folds of a cross-validation.
+
+    Example:
+        >>> are_portions(["fold1", "fold2"]), are_portions(["batch_01", "batch_02"]), are_portions(["cat1", "cat2"])
+        (True, True, False)
+    """
+    names = list(names)
+    return bool(names) and all(_PORTION.fullmatch(name.strip().lower()) for name in names)
 
 
 def are_dates(names: Iterable[str]) -> bool:
