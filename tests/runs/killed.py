@@ -1,5 +1,7 @@
 """Train each kind of run whole, and killed by SIGKILL and resumed: `python killed.py FOLDER KIND… [--kills 12]`.
 
+Several such lines, with `then` between them, share the import of TensorFlow.
+
 Each training is a fork of this process, which has imported TensorFlow but runs nothing, so it starts in no time. A
 process kills itself at a chosen flush of a file to the disk: between two files or within an epoch; with a file that
 is half written; and again, right after it was resumed. Each run is killed up to three times, in this order, at moments
@@ -76,7 +78,7 @@ def judged(judge):
 
 def table(folder):
     sizes = {"units": 8, "layers": 2, "epochs": 2, "pretrain_epochs": 1, "batch_size": 200}
-    systems = ["supervised", "shallow"]
+    systems = ["autoencoder", "supervised"]
     run_table("digits", 1, folder, True, systems, quiet=True, learning_rates=(0.001, 0.01), **sizes)
 
 
@@ -165,10 +167,12 @@ def train_and_kill(kind, folder, rng, kills=2, replicas=1):
     (folder / "moments.json").write_text(json.dumps({"flushes": count, "killed before": killed}))
 
 
-def forget_a_slot():
-    """Make checkpoints forget the last slot of the optimizer."""
-    whole = checkpoint._variables
-    checkpoint._variables = lambda model: whole(model)[:-1]
+VARIABLES = checkpoint._variables
+
+
+def without_the_last(model):
+    """Variables of a checkpoint that forgets the last slot of the optimizer."""
+    return VARIABLES(model)[:-1]
 
 
 def main(*words):
@@ -179,9 +183,8 @@ def main(*words):
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--forget-a-slot", action="store_true")
-    given = parser.parse_args(words)
-    if given.forget_a_slot:
-        forget_a_slot()
+    given = parser.parse_args([str(word) for word in words])
+    checkpoint._variables = without_the_last if given.forget_a_slot else VARIABLES
     first = sorted(given.kinds, key=lambda kind: kind != "masked")  # whose encoder others may use
     for number, kind in enumerate(first):
         masked = given.folder / "masked" / "whole"
@@ -192,5 +195,17 @@ def main(*words):
         train_and_kill(kind, given.folder / kind, rng, given.kills, given.replicas)
 
 
+def lines_of(words):
+    """Split words at each `then`."""
+    lines = [[]]
+    for word in words:
+        if word == "then":
+            lines.append([])
+        else:
+            lines[-1].append(word)
+    return lines
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for words in lines_of(sys.argv[1:]):
+        main(*words)
