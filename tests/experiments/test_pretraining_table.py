@@ -1,11 +1,6 @@
-"""Tests of the five-row table: choices on validation, one test, the same results after a kill."""
+"""Tests of the five-row table: choices on validation, and one test. (`runs/test_killed.py` kills it.)"""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,7 +23,6 @@ def _bar():
 
 
 ALL = list(pretraining_table.SYSTEMS)
-KILLED = ["autoencoder", "supervised"]
 RATES = (0.001, 0.01)
 
 
@@ -169,40 +163,6 @@ def test_unknown_system_and_seeds(tmp_path):
     with pytest.raises(InputError, match="seeds"):
         run_table("digits", out=tmp_path / "r", seeds=0)
     assert not (tmp_path / "r").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("table", [KILLED], ids=["two systems to be killed"], indirect=True)
-def test_killed_table_resumes_to_the_same_table(table, tmp_path):
-    """After SIGKILL during a fine-tuning, the resumed run gives the numbers of the uninterrupted one."""
-    results, _ = table
-    code = (
-        f"import sys, tf_kit.experiments as e; e.run_table('digits', seeds=2, out=sys.argv[1], systems={KILLED}, "
-        f"resume=True, quiet=True, learning_rates=(.001, .01), **{TINY})"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "run").glob("supervised-seed-0/checkpoints/*/state.json")):
-        assert process.poll() is None, "finished before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "run" / "results.json").exists()
-    resumed = run_table(
-        "digits",
-        seeds=2,
-        out=tmp_path / "run",
-        systems=KILLED,
-        resume=True,
-        quiet=True,
-        learning_rates=(0.001, 0.01),
-        **TINY,
-    )
-    for system, row in resumed["systems"].items():
-        for split in ("train", "valid", "test"):
-            assert row[split] == results["systems"][system][split], (system, split)
 
 
 @pytest.mark.slow
