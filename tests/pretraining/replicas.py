@@ -411,12 +411,17 @@ def record(name, model, history):
 CASES = [f"{method}/{training}" for method in METHODS for training in TRAININGS]
 HARD = ("persistent_chains", "simclr", "byol", "finetune")
 # Clipping and accumulation are the same steps of `Trainer` for every method, so the hard ones stand for all.
+# On four replicas the other methods differ in nothing: they leave sums over replicas to `Trainer`.
+GATHERING = ("nnclr", "supcon", "barlow", "vicreg", "dino", "lejepa")
+# What the twins change, which `METHODS` and the other cases contain; `center` is the shortest.
+TWINS_OF = ("simclr", "nnclr", "supcon", "frame_of_simclr", "summed_by_keras")
 SHORT = [case for case in CASES if case.endswith("/plain") or case.split("/")[0] in HARD]
 CHOSEN = {  # number of replicas → cases of the test suite
     0: [*SHORT, *SINGLE],
     1: [f"{method}/plain" for method in HARD],
     2: [*SHORT, *SINGLE],
-    4: [*(f"{method}/plain" for method in METHODS), *(f"{method}/accumulated" for method in HARD), *SINGLE],
+    4: [*(f"{method}/plain" for method in (*HARD, *GATHERING, "supervised")), "finetune/accumulated"]
+    + [case for case in SINGLE if case not in TWINS_OF],
 }
 
 

@@ -30,7 +30,7 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize(("method", "option"), CASES)
 def test_replicas_do_not_change_weights_and_history(trained, method, option):
     """Two replicas train everything except some cases in half precision, which `replicas.py all` includes; four train
-    the plain cases and some accumulated ones; one trains some."""
+    the methods that gather or draw over replicas; one trains some."""
     alone = of(trained[0], method, option)
     shared = {count: of(arrays, method, option) for count, arrays in trained.items() if count}
     assert shared[2]
