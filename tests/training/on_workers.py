@@ -1,7 +1,8 @@
 """Train methods on the workers that TF_CONFIG names; write weights and History: `python on_workers.py FILE`.
 
 Two workers share 18 examples in minibatches of 6 evenly. 19 examples in minibatches of 9 are 9, 9 and 1, which the
-workers share as 5 + 4 and 1 + 0. When imported, the module trains the same methods in one process.
+workers share as 5 + 4 and 1 + 0. When imported, the module trains the same methods in one process. Other methods use
+nothing between machines that these do not: sums of gradients and of measures, gathered embeddings, validation.
 """
 
 import os
@@ -14,11 +15,8 @@ import numpy as np
 
 from tf_kit import data, networks, regularization
 from tf_kit.pretraining import (
-    BYOL,
     RBM,
     DenoisingAutoencoder,
-    MaskedAutoencoder,
-    PatchEncoder,
     SimCLR,
     finetune,
     linear_probe,
@@ -57,15 +55,6 @@ def simclr():
     return compiled(SimCLR(encoder_with_dropout(), projector=(6, 4), augment=augment)), {}
 
 
-def byol():
-    return compiled(BYOL(encoder_with_dropout(), projector=(4,), augment=regularization.AddNoise(0.1))), {}
-
-
-def masked():
-    small = PatchEncoder(patch_size=2, width=4, depth=1, num_heads=2, seed=0)
-    return compiled(MaskedAutoencoder(small, mask_ratio=0.5, decoder_width=4, decoder_heads=2)), {}
-
-
 def tuned():
     """Fine-tuning with dropout and validation, and with a metric of Keras in addition to the built-in ones."""
     model = finetune(encoder_with_dropout(), num_classes=3)
@@ -78,10 +67,7 @@ def probed():
     return linear_probe(encoder(5), num_classes=3), {"y": Y}
 
 
-METHODS = {
-    method.__name__: method
-    for method in (denoising, contrastive_divergence, simclr, byol, masked, tuned, probed)
-}
+METHODS = {method.__name__: method for method in (denoising, contrastive_divergence, simclr, tuned, probed)}
 
 
 def train(name):
