@@ -159,7 +159,10 @@ def check_use(encoder, folder):
 
 
 LARGE = ("backbone", "resnet")
-CASES = [case for case in itertools.product(ENCODERS, PRETRAINERS) if case[0] not in LARGE]
+ALIKE = ("BarlowTwins", "VICReg")  # they differ from SimCLR in a loss of embeddings, so one encoder is enough
+METHODS = [method for method in PRETRAINERS if method not in ALIKE]
+CASES = [case for case in itertools.product(ENCODERS, METHODS) if case[0] not in LARGE]
+CASES += itertools.product(("only call",), ALIKE)
 CASES += itertools.product(LARGE, ("SimCLR",))  # which takes a quarter of a minute each
 FAST = {("only call", "BYOL"), ("only call", "MaskedVectors"), ("lambda", "SimCLR in chunks")}
 
