@@ -1,12 +1,13 @@
 """Files of arrays: which array is what, the values, the classes, the division; and what is refused."""
 
+import dataclasses
 import zipfile
 
 import numpy as np
 import pytest
 
 from tf_kit import data
-from tf_kit.data import array_files
+from tf_kit.data import array_files, reading
 from tf_kit.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -24,6 +25,22 @@ def save(tmp_path):
         return str(path)
 
     return save
+
+
+def test_whole_file_that_does_not_fit_into_memory_is_refused(save, monkeypatch):
+    monkeypatch.setattr(reading, "memory_bytes", lambda: 2**10)
+    found = array_files.read(save(GREY))
+    assert len(found.examples(np.array([3]))) == 1
+    for whole in (lambda: found.x, lambda: array_files.splits(found, 0)):
+        with pytest.raises(InputError, match="name a set that fits into the memory"):
+            whole()
+
+
+def test_grey_images_in_color_repeat_their_channel(save):
+    found = array_files.read(save(GREY))
+    colored = dataclasses.replace(found, in_color=True)
+    assert colored.shape == (*found.shape[:2], 3)
+    np.testing.assert_array_equal(colored.examples(np.arange(4)), found.x[:4].repeat(3, axis=-1))
 
 
 def test_division_at_random_keeps_the_classes_in_proportion(save):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from tf_kit.data import array_files
 from tf_kit.errors import InputError
 from tf_kit.runs.classification import finetune_run
 from tf_kit.runs.embedding import embed
@@ -104,3 +105,31 @@ def test_vectors_are_embedded_and_classified(tmp_path, monkeypatch):
         predict("tuned", str(tmp_path))
     with pytest.raises(InputError, match=r"`embed.map` must be of images. Received: vectors of 7 numbers"):
         draw_map(embed("run", "new.npy"), "map")
+
+
+@pytest.mark.parametrize("name", ["xy.npy", "xy.npz"])
+def test_large_files_are_streamed_with_the_same_result(name, tmp_path, monkeypatch):
+    """The weights after a pretraining and a fine-tuning on arrays in memory, and read as they are needed."""
+    np.save(tmp_path / "y.npy", Y)
+    np.save(tmp_path / "xy.npy", X) if name == "xy.npy" else np.savez(tmp_path / name, x=X, y=Y)
+    how = {"labels_file": tmp_path / "y.npy"} if name == "xy.npy" else {}
+    weights, outputs = [], []
+    for limit in (1 << 40, 0):
+        monkeypatch.setattr("tf_kit.runs.training_data.STREAM_ABOVE_BYTES", limit)
+        run = tmp_path / f"run-{limit}"
+        pretrain(name=str(tmp_path / name), out=run, **PRETRAINING, **how)
+        weights.append(keras.models.load_model(run / "encoder.keras").get_weights())
+        finetune_run(run, epochs=1, out=run / "tuned")
+        outputs.append(predict(run / "tuned", tmp_path / name).probabilities)
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_array_in_npy_stays_on_disk(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    found = array_files.read(tmp_path / "x.npy")
+    assert isinstance(found.arrays[0], np.memmap)
+    some = np.array([5, 1, 5])
+    np.testing.assert_array_equal(found.examples(some), found.x[some])
+    np.testing.assert_array_equal(found.x, X[..., None] / np.float32(255))

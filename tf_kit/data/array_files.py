@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import math
 import os
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.data import division
+from tf_kit.data.array_labels import classes_of
 from tf_kit.data.array_names import named
 from tf_kit.data.copies import first_of, within
 from tf_kit.data.labels_file import refuse_both
@@ -19,11 +24,15 @@ from tf_kit.data.listing import some
 from tf_kit.data.overlap import fingerprints
 from tf_kit.data.owners import TRAIN, UNLABELLED
 from tf_kit.data.pictures import clean
-from tf_kit.data.reading import check_memory
+from tf_kit.data.reading import check_memory, resized
 from tf_kit.data.splits import Split, labelled_first
+from tf_kit.data.streamed import read_as_needed
 from tf_kit.data.white import white_of_dtype, white_of_values
+from tf_kit.typing import Dataset
 
 ENDINGS = (".npy", ".npz")
+_UNREADABLE = (OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_PIECE_BYTES = 64 * 2**20  # of examples that are converted at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,29 +41,97 @@ class ArrayFile:
 
     Args:
         path: the file.
-        x: float32 (n, h, w, c) in [0, 1], or (n, d) for vectors.
+        arrays: the examples as they are in the file, one array for each part; those of a `.npy` file stay on disk.
+        white: value of white in images, or what vectors are divided by.
         y: int64 (n,), the class of each example, −1 without one; None without classes.
         class_names: names of the classes.
         part: int8 (n,), TRAIN, VAL or TEST of each example as the names of the arrays say; None if they do not.
         original: int (n,), the first example with the same values in the same part, which may be the example itself.
         notes: what is unusual, each in a few words.
+        size: (height, width) that images are scaled to. Defaults to None, the size that they have.
+        in_color: whether grey images are given three channels. Defaults to False.
     """
 
     path: Path
-    x: np.ndarray
+    arrays: tuple[np.ndarray, ...]
+    white: np.float32
     y: np.ndarray | None
     class_names: tuple[str, ...]
     part: np.ndarray | None
     original: np.ndarray
     notes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    in_color: bool = False
 
     def __len__(self) -> int:
-        return len(self.x)
+        return sum(map(len, self.arrays))
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of an image, or (features,) of a vector."""
+        shape = _with_channels(self.arrays[0][:0]).shape[1:]
+        shape = shape if self.size is None else (*self.size, shape[-1])
+        return (*shape[:-1], 3) if self.in_color else shape
+
+    @functools.cached_property
+    def x(self) -> np.ndarray:
+        """All examples: float32 (n, h, w, c) in [0, 1], or (n, d) for vectors.
+
+        Raises:
+            InputError: they do not fit into memory.
+        """
+        check_memory(clean(self.path), len(self), self.shape)
+        return self.examples(np.arange(len(self)))
+
+    def examples(self, indices: np.ndarray) -> np.ndarray:
+        """Read some examples, as `x` holds them."""
+        indices = np.asarray(indices)
+        x = np.empty((len(indices), *self.shape), "float32")
+        for some_of_them in pieces(len(indices), self.shape):
+            x[some_of_them] = self._read(indices[some_of_them])
+        return x
+
+    def _read(self, indices):
+        x, start = None, 0
+        for array in self.arrays:
+            here = (start <= indices) & (indices < start + len(array))
+            found = _with_channels(array[indices[here] - start])
+            x = np.empty((len(indices), *found.shape[1:]), "float32") if x is None else x
+            x[here] = found
+            start += len(array)
+        x /= self.white
+        x = x if self.size is None else resized(x, self.size)
+        return np.repeat(x, 3, axis=-1) if self.in_color and x.shape[-1] == 1 else x
+
+    def batches(
+        self,
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        epochs: int,
+        first_epoch: int,
+        shuffle: bool,
+        with_labels: bool = True,
+    ) -> Dataset:
+        """Stream minibatches of some examples, read as they are needed; the arguments are those of `stream`.
+
+        Args:
+            indices: indices of the examples to read.
+            with_labels: whether to return the classes, if the examples have some. Defaults to True.
+
+        Returns:
+            `tf.data.Dataset` of `(x, y)`, or of `x` without classes.
+        """
+        labels = self.y[indices].astype("int64") if with_labels and self.y is not None else None
+        order: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "shuffle": shuffle}
+        order |= {"epochs": epochs, "first_epoch": first_epoch}
+        return read_as_needed(np.asarray(indices), labels, self.examples, self.shape, **order)
 
     @property
     def summary(self) -> str:
         """One line about the examples."""
-        shape = "×".join(map(str, self.x.shape[1:]))
+        shape = "×".join(map(str, self.shape))
         return division.summary(self, "example", shape, "the names of the arrays", self.notes)
 
 
@@ -104,38 +181,64 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
     refuse_both(unlabeled, labels_file)
     path = Path(path).expanduser()
     found = named(path, _load(path))
-    examples, notes = found.examples, [f"arrays passed over: {some(found.others)}"] if found.others else []
-    x, form = _scaled(path, examples)
-    notes += [form] if form else []
+    arrays, notes = tuple(found.examples.values()), []
+    if found.others:
+        notes.append(f"arrays passed over: {some(found.others)}")
+    white = _white(path, arrays)
+    if arrays[0].ndim == 4 and arrays[0].shape[-1] not in (1, 3):
+        notes.append("channels moved to the end")
+    sizes = {part: len(each) for part, each in found.examples.items()}
     part = None
-    if not set(examples) <= {None, UNLABELLED}:
+    if not set(sizes) <= {None, UNLABELLED}:
         part = np.concatenate(
-            [
-                np.full(len(each), TRAIN if key == UNLABELLED else key, "int8")
-                for key, each in examples.items()
-            ]
+            [np.full(n, TRAIN if key == UNLABELLED else key, "int8") for key, n in sizes.items()]
         )
-    original = first_of(fingerprints(x))
-    if part is not None:
-        original = within(original, part)
     labels = {} if unlabeled else found.labels
     if labels_file is not None:
-        labels = _labels_of_file(path, labels_file, examples)
-    y, class_names = _classes(path, examples, labels, found.class_names)
-    each_label = [None] * len(x) if y is None else [class_names[c] if c >= 0 else None for c in y.tolist()]
-    is_trained = [True] * len(x) if part is None else (part == TRAIN).tolist()
+        labels = {None: _labels_in(path, labels_file, sizes)}
+    y, class_names = classes_of(path, sizes, labels, found.class_names)
+    each_label = (
+        [None] * sum(sizes.values())
+        if y is None
+        else [class_names[c] if c >= 0 else None for c in y.tolist()]
+    )
+    is_trained = [True] * len(each_label) if part is None else (part == TRAIN).tolist()
     if not division.have_classes(path, each_label, is_trained, notes):
         y, class_names = None, ()
-    file = ArrayFile(path, x, y, class_names, part, original, tuple(notes))
+    file = ArrayFile(path, arrays, white, y, class_names, part, np.arange(len(each_label)), tuple(notes))
+    original = first_of(prints(file))
+    file = dataclasses.replace(file, original=original if part is None else within(original, part))
     division.check_numbers(file, needs_labels=False)
     return file
+
+
+def prints(file: ArrayFile) -> list[bytes]:
+    """Compute the fingerprints of all examples, see `overlap.fingerprints`; few of them are in memory at a time."""
+    indices = np.arange(len(file))
+    found = (fingerprints(file.examples(indices[piece])) for piece in pieces(len(file), file.shape))
+    return [each for some_of_them in found for each in some_of_them]
+
+
+def pieces(n: int, shape: tuple[int, ...]) -> list[slice]:
+    """Cut n examples of a shape into pieces that need little memory as float32.
+
+    Example:
+        >>> pieces(5, (2048, 2048, 2))
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, _PIECE_BYTES // (4 * math.prod(shape)))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def splits(found: ArrayFile, seed: int) -> tuple[Split, Split, Split]:
     """Divide the examples: as the names of the arrays say, otherwise at random, a sixth each for validation and test.
 
     Examples with equal values are in one part. Those without a class are in `.unlabelled_x`.
+
+    Raises:
+        InputError: the examples do not fit into memory.
     """
+    check_memory(clean(found.path), len(found), found.shape)
     train, val, test = (_split(found, indices) for indices in division.parts(found, seed))
     return train, val, test
 
@@ -143,13 +246,18 @@ def splits(found: ArrayFile, seed: int) -> tuple[Split, Split, Split]:
 def _split(found, indices):
     if found.y is not None:
         indices = indices[np.argsort(found.y[indices] < 0, kind="stable")]
-    return labelled_first(found.x[indices], None if found.y is None else found.y[indices], found.class_names)
+    return labelled_first(
+        found.examples(indices), None if found.y is None else found.y[indices], found.class_names
+    )
 
 
 def _load(path):
-    """Map the name of each array in a file to the array; "" is that of a `.npy` file."""
+    """Map the name of each array in a file to the array; "" is that of a `.npy` file, which stays on disk."""
+    loaded = None
+    with contextlib.suppress(ValueError, *_UNREADABLE):  # which are told apart below; or an empty array
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(path, allow_pickle=False) if loaded is None else loaded
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
@@ -160,7 +268,7 @@ def _load(path):
             remedy = "Save labels as text, y.astype(str), and images of one size as one array"
             refuse(clean(path), "hold arrays of numbers or text", "Python objects", remedy, flag="--data")
         _refuse_damaged(path)
-    except (OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except _UNREADABLE:
         _refuse_damaged(path)
 
 
@@ -169,108 +277,59 @@ def _refuse_damaged(path):
     refuse(clean(path), requirement, "a damaged or foreign file", flag="--data")
 
 
-def _labels_of_file(path, labels_file, examples):
-    """Return the classes in a `.npy` file, by part; they follow the order of the examples."""
+def _labels_in(path, labels_file, sizes):
+    """Return the classes in a `.npy` file, which follow the order of the examples."""
     file = Path(labels_file).expanduser()
-    if set(examples) != {None}:
+    if set(sizes) != {None}:
         requirement = f"be left out for {clean(path)}, which is divided by the names of its arrays"
         refuse("load.labels_file", requirement, clean(file), flag="--labels-file")
     if file.suffix.lower() != ".npy" or not os.path.isfile(file):
         is_there = "" if os.path.isfile(file) else ", which does not exist"
         requirement = f"be a `.npy` file with the class of each example of {clean(path)}"
         refuse("load.labels_file", requirement, f"{clean(file)}{is_there}", flag="--labels-file")
-    return {None: _load(file)[""]}
+    return _load(file)[""]
 
 
-def _scaled(path, examples):
-    """Join examples of all parts as float32 with the values that a network takes; also what was done to their form."""
-    shapes = {each.shape[1:] for each in examples.values()}
-    if len(shapes) > 1 or not all(each.ndim in (2, 3, 4) for each in examples.values()):
+def _white(path, arrays):
+    """Check the examples of all parts; return what they are divided by."""
+    shapes = {each.shape[1:] for each in arrays}
+    if len(shapes) > 1 or not all(each.ndim in (2, 3, 4) for each in arrays):
         requirement = "hold images (n, h, w) or (n, h, w, c), or vectors (n, d)"
-        received = " and ".join(str(each.shape) for each in examples.values())
+        received = " and ".join(str(each.shape) for each in arrays)
         refuse(clean(path), requirement, f"shape {received}", flag="--data")
-    kinds = {each.dtype for each in examples.values()}
+    kinds = {each.dtype for each in arrays}
     if any(kind.kind not in "buif" for kind in kinds):
         refuse(clean(path), "hold examples of real numbers", some(sorted(map(str, kinds))), flag="--data")
-    (shape,), count = shapes, sum(map(len, examples.values()))
-    check_memory(clean(path), count, shape)
+    (shape,), count = shapes, sum(map(len, arrays))
     if not count or 0 in shape:
         refuse(clean(path), "hold at least one example", f"shape {(count, *shape)}", flag="--data")
-    x, start = np.empty((count, *shape), "float32"), 0
-    for each in examples.values():
-        x[start : start + len(each)] = each
-        start += len(each)
-    bad = int((~np.isfinite(x.reshape(count, -1))).any(axis=1).sum())
-    if bad:
-        refuse(
-            clean(path),
-            "hold finite numbers",
-            f"NaN or infinity in {bad:,} of {count:,} examples",
-            flag="--data",
-        )
     kind = np.result_type(*kinds)
-    if len(shape) > 1:
-        white = white_of_dtype(kind) if kind.kind == "u" else white_of_values(str(path), x.min(), x.max())
-        x /= white
-        return _with_channels(path, x)
-    x /= 255 if kind == np.uint8 else 1
-    return x, ""
+    low, high = (0.0, 0.0) if kind.kind in "bu" else _range(path, arrays, shape)
+    if len(shape) == 1:
+        return np.float32(255 if kind == np.uint8 else 1)
+    if len(shape) == 3 and not {shape[0], shape[-1]} & {1, 3}:
+        refuse(clean(path), "hold images of 1 or 3 channels", f"shape {(count, *shape)}", flag="--data")
+    return white_of_dtype(kind) if kind.kind == "u" else white_of_values(str(path), low, high)
 
 
-def _with_channels(path, x):
-    """Give images the shape (n, h, w, c); also what was done."""
-    if x.ndim == 3:
-        return x[..., None], ""
-    if x.shape[-1] in (1, 3):
-        return x, ""
-    if x.shape[1] in (1, 3):
-        return np.ascontiguousarray(np.moveaxis(x, 1, -1)), "channels moved to the end"
-    refuse(clean(path), "hold images of 1 or 3 channels", f"shape {x.shape}", flag="--data")
+def _range(path, arrays, shape):
+    """Smallest and largest value of all examples as float32; refuse values that are not finite."""
+    low, high, bad, count = np.inf, -np.inf, 0, sum(map(len, arrays))
+    for array in arrays:
+        for piece in pieces(len(array), shape):
+            x = np.asarray(array[piece], "float32").reshape(-1, math.prod(shape))
+            finite = np.isfinite(x).all(axis=1)
+            bad += int((~finite).sum())
+            if finite.all():
+                low, high = min(low, float(x.min())), max(high, float(x.max()))
+    if bad:
+        received = f"NaN or infinity in {bad:,} of {count:,} examples"
+        refuse(clean(path), "hold finite numbers", received, flag="--data")
+    return low, high
 
 
-def _classes(path, examples, labels, names):
-    """Return the class of each example, −1 without one, and the names of the classes; None and () without labels."""
-    if not labels:
-        return None, ()
-    values = []
-    for part, x in examples.items():
-        y = labels.get(part)
-        if y is None:
-            values.append(np.full(len(x), None, object))
-            continue
-        flat = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-        if flat.shape != (len(x),):
-            remedy = "y.argmax(-1) gives the classes of one-hot vectors" if y.ndim == 2 else ""
-            received = f"{y.shape} for {len(x):,} examples"
-            refuse(
-                f"{clean(path)}: labels", "hold one class for each example", received, remedy, flag="--data"
-            )
-        values.append(_values(path, flat))
-    y = np.concatenate(values)
-    known = {each for each in y if each is not None}
-    if len({type(each) for each in known}) > 1:
-        refuse(f"{clean(path)}: labels", "be all whole numbers or all text", "both", flag="--data")
-    known = sorted(known)
-    are_named = names is not None and names.ndim == 1 and all(isinstance(each, int) for each in known)
-    if are_named and known and len(names) > known[-1]:
-        class_names = tuple(str(names[each]) for each in known)
-    else:
-        class_names = tuple(str(each) for each in known)
-    number = {each: i for i, each in enumerate(known)} | {None: -1}
-    return np.array([number[each] for each in y], "int64"), class_names
-
-
-def _values(path, y):
-    """Convert labels to an array of int or str; None for an example without one."""
-    if y.dtype.kind in "US":
-        text = y.astype(str) if y.dtype.kind == "U" else np.char.decode(y, "utf-8", "replace")
-        return np.array([each.strip() or None for each in text.tolist()] or [], object)
-    if y.dtype.kind not in "buif":
-        refuse(f"{clean(path)}: labels", "hold whole numbers or text", f"dtype {y.dtype}", flag="--data")
-    missing = ~np.isfinite(y) if y.dtype.kind == "f" else np.zeros(len(y), bool)
-    whole = np.where(missing, -1, y)
-    if (whole != np.floor(whole)).any():
-        refuse(
-            f"{clean(path)}: labels", "hold whole numbers or text", f"first {y[:3].tolist()}", flag="--data"
-        )
-    return np.array([int(each) if each >= 0 else None for each in whole.tolist()], object)
+def _with_channels(x):
+    """Give images the shape (n, h, w, c)."""
+    if x.ndim == 4 and x.shape[-1] not in (1, 3):
+        return np.moveaxis(x, 1, -1)
+    return x[..., None] if x.ndim == 3 else x

@@ -35,7 +35,7 @@ class Row(os.PathLike):
 
     def example(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return the vector, or the image as float32 in [0, 1], scaled and converted to (height, width, channels)."""
-        x = self.file.x[self.index]
+        (x,) = self.file.examples(np.array([self.index]))
         if len(shape) == 1:
             return x
         if x.shape[-1] != shape[-1]:
@@ -55,8 +55,8 @@ def rows(path: Path, shape: tuple[int, ...] | None = None) -> list[Row]:
     """
     found = read(path, unlabeled=True)
     if shape is not None and len(shape) == 1:
-        if found.x.shape[1:] != tuple(shape):
-            refuse(clean(path), f"hold vectors (n, {shape[0]})", f"shape {found.x.shape}")
-    elif found.x.ndim != 4:
-        refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", f"shape {found.x.shape}")
+        if found.shape != tuple(shape):
+            refuse(clean(path), f"hold vectors (n, {shape[0]})", f"shape {(len(found), *found.shape)}")
+    elif len(found.shape) != 3:
+        refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", f"shape {(len(found), *found.shape)}")
     return [Row(found, i) for i in range(len(found))]

@@ -23,6 +23,7 @@ from tf_kit.data.memory import memory_bytes
 from tf_kit.data.owners import PARTS, TRAIN
 from tf_kit.data.pictures import Head, decode, decode_all, in_parallel, read_head
 from tf_kit.data.splits import Split, labelled_first
+from tf_kit.data.streamed import read_as_needed
 from tf_kit.errors import InputError
 from tf_kit.typing import Dataset
 
@@ -78,6 +79,14 @@ class Folder:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def examples(self, indices: np.ndarray) -> np.ndarray:
+        """Read some images, see `read_images`."""
+        return read_images(self, indices)
+
+    def batches(self, indices: np.ndarray, **how: Any) -> Dataset:
+        """Stream minibatches of some images, see `batches`."""
+        return batches(self, indices, **how)
 
     @property
     def size_bytes(self) -> int:
@@ -278,19 +287,10 @@ def batches(
     Returns:
         `tf.data.Dataset` of `(x, y)`, or of `x` without classes.
     """
-    import tensorflow as tf
-
-    from tf_kit.data.batches import minibatches
-
     names = np.array([os.fsencode(folder.files[i]) for i in indices], dtype=object)
-    order: dict[str, Any] = {
-        "batch_size": batch_size,
-        "seed": seed,
-        "epochs": epochs,
-        "first_epoch": first_epoch,
-    }
     labels = folder.y[indices].astype("int64") if with_labels and folder.y is not None else None
-    stream = minibatches(tf.constant(list(names)), labels, shuffle=shuffle, **order)
+    order: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "shuffle": shuffle}
+    order |= {"epochs": epochs, "first_epoch": first_epoch}
 
     def read_image(name):
         image = None if kept is None else kept.get(name)
@@ -303,12 +303,7 @@ def batches(
     def read_batch(names):
         return np.stack([read_image(name) for name in names]).astype("float32") / np.float32(255)
 
-    def read_names(names, *labels):
-        x = tf.numpy_function(read_batch, [names], tf.float32, stateful=False)
-        x = tf.ensure_shape(x, (None, *folder.shape))
-        return (x, *labels) if labels else x
-
-    return stream.map(read_names, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return read_as_needed(names, labels, read_batch, folder.shape, **order)
 
 
 def fits_as_bytes(folder: Folder, indices: np.ndarray) -> bool:

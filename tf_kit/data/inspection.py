@@ -15,7 +15,6 @@ from tf_kit.data.copies import first_of, originals
 from tf_kit.data.fingerprint import of_images
 from tf_kit.data.layout import Layout, lay_out
 from tf_kit.data.listing import list_files, names_below, some
-from tf_kit.data.overlap import fingerprints
 from tf_kit.data.owners import PARTS
 from tf_kit.data.pictures import Head, clean
 from tf_kit.errors import InputError
@@ -181,13 +180,13 @@ def _check_arrays(path, unlabeled, labels_file, near) -> Report:
             folder.check_classes(found)
         except InputError as error:
             refusals.append(_line(error))
-    groups = _groups(first_of(fingerprints(found.x)))
+    groups = _groups(first_of(array_files.prints(found)))
     hashes: dict[int, int] = {}
-    if near and found.x.ndim == 4:
-        hashes = {i: each for i, x in enumerate(found.x) if (each := perceptual_hash(_small(x))) is not None}
+    if near and len(found.shape) == 3:
+        hashes = {i: each for i, x in _each(found) if (each := perceptual_hash(_small(x))) is not None}
     names = [f"{path.name}[{i}]" for i in range(len(found))]
     as_layout = Layout(tuple(map(Path, names)), found.y, found.class_names, found.part, found.notes)
-    shape = found.x.shape[1:]
+    shape = found.shape
     return Report(
         folder=clean(path),
         images=len(found),
@@ -203,6 +202,13 @@ def _check_arrays(path, unlabeled, labels_file, near) -> Report:
         notes=[*found.notes, *_crossing(as_layout, as_layout.files, groups)],
         refusals=refusals,
     )
+
+
+def _each(found):
+    """Yield the index and the image of every example of a file of arrays."""
+    indices = np.arange(len(found))
+    for piece in array_files.pieces(len(found), found.shape):
+        yield from zip(indices[piece].tolist(), found.examples(indices[piece]), strict=True)
 
 
 def _small(x):

@@ -180,21 +180,21 @@ def stream(
     if array_files.is_array_file(name):
         how: dict[str, Any] = {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}
         arrays = read_arrays(name, image_size=image_size, **how, **parameters)
-        splits = array_files.splits(arrays, split_seed)
-        chosen = splits[("train", "val", "test").index(split)]
-        x, y = (chosen.x, chosen.y) if chosen.num_classes else (chosen.all_x, None)
-        return minibatches(x, y, shuffle=shuffle_buffer > 1, **order)
+        return _stream(arrays, split, split_seed, shuffle=shuffle_buffer > 1, **order)
     if is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
         found = folder.scan(name, size, color=color, unlabeled=unlabeled, labels_file=labels_file)
         _warn(found)
-        part = folder.parts(found, split_seed)[("train", "val", "test").index(split)]
-        if found.y is not None:
-            part = part[found.y[part] >= 0]
-        return folder.batches(found, part, shuffle=shuffle_buffer > 1, **order)
+        return _stream(found, split, split_seed, shuffle=shuffle_buffer > 1, **order)
     _check_reading(name, color, unlabeled, labels_file)
     place, size = _locate(name, parameters, data_dir, download, image_size)
     return reading.batches(place, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
+
+
+def _stream(found, split, split_seed, **order):
+    """Stream a part of a folder or a file of arrays: its labelled examples, if there are any."""
+    part = folder.parts(found, split_seed)[("train", "val", "test").index(split)]
+    return found.batches(part if found.y is None else part[found.y[part] >= 0], **order)
 
 
 def _check_name(function, name):
@@ -236,7 +236,8 @@ def read_arrays(
     size = _size(name, parameters, image_size)
     _check_reading(name, color, None, None)
     found = array_files.read(name, unlabeled=unlabeled, labels_file=labels_file)
-    return dataclasses.replace(found, x=_of_size(name, found.x, size))
+    _check_points(name, found.shape, size)
+    return dataclasses.replace(found, size=size)
 
 
 def _built_in(name, seed, parameters, image_size):
@@ -250,11 +251,16 @@ def _of_size(name, x, size):
     """Scale the images of an array to a size, if one is given."""
     if size is None:
         return x
-    if x.ndim != 4:
-        requirement = f"be left out for {name}, which has points, not images"
-        refuse("load.image_size", requirement, f"image_size={size}", flag="--image-size")
+    _check_points(name, x.shape[1:], size)
     reading.check_memory(name, len(x), (*size, x.shape[-1]))
     return reading.resized(x, size)
+
+
+def _check_points(name, shape, size):
+    """Refuse a size for examples that are not images."""
+    if size is not None and len(shape) != 3:
+        requirement = f"be left out for {name}, which has points, not images"
+        refuse("load.image_size", requirement, f"image_size={size}", flag="--image-size")
 
 
 def _parameters(name, parameters):

@@ -14,7 +14,7 @@ import numpy as np
 from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.data import fingerprint, folder, loading
-from tf_kit.data.array_files import is_array_file
+from tf_kit.data.array_files import ArrayFile, is_array_file
 from tf_kit.data.copies import first_of
 from tf_kit.data.fingerprint import Changes, Fingerprint
 from tf_kit.data.folder import Folder
@@ -33,15 +33,15 @@ class Examples:
     Args:
         y: int64 (n,), classes.
         class_names: names of the classes.
-        x: float32 (n, h, w, c), or None if the images are streamed.
-        found: folder of the images that are streamed.
-        indices: indices of the images in `found`.
+        x: float32 (n, h, w, c), or None if the examples are streamed.
+        found: folder, or file of arrays, of the examples; None for data sets.
+        indices: indices of the examples in `found`.
     """
 
     y: np.ndarray
     class_names: tuple[str, ...]
     x: np.ndarray | None
-    found: Folder | None = None
+    found: Folder | ArrayFile | None = None
     indices: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -67,13 +67,9 @@ class Examples:
 
     def _stream(self, first_epoch, epochs, seed, shuffle, batch_size):
         assert self.found is not None
-        order: dict[str, Any] = {
-            "first_epoch": first_epoch,
-            "epochs": epochs,
-            "seed": seed,
-            "shuffle": shuffle,
-        }
-        return folder.batches(self.found, self.indices, batch_size=batch_size, **order)
+        assert self.indices is not None
+        order: dict[str, Any] = {"first_epoch": first_epoch, "epochs": epochs, "seed": seed}
+        return self.found.batches(self.indices, batch_size=batch_size, shuffle=shuffle, **order)
 
     def images(self, places: np.ndarray) -> np.ndarray:
         """Return the images at some places, which are few; those of a stream are read."""
@@ -81,7 +77,7 @@ class Examples:
             return self.x[places]
         assert self.found is not None
         assert self.indices is not None
-        return folder.read_images(self.found, self.indices[places])
+        return self.found.examples(self.indices[places])
 
     def kept(self, places: np.ndarray) -> Examples:
         """Return the examples at some places."""
@@ -188,7 +184,7 @@ def labelled_examples(
 def _contents(labelled, place, data_dir, labels_file):
     """Compute the fingerprint of the examples: images and classes in a folder, or the whole of a data set."""
     found = labelled.train.found
-    if found is None:
+    if not isinstance(found, Folder):
         return training_data.with_labels(fingerprint.of_set(place, data_dir), labels_file)
     used = np.sort(np.concatenate([each.indices for each in (labelled.train, labelled.val, labelled.test)]))
     classes = {"classes of the images": found.y[used].astype("int64")}
@@ -204,7 +200,12 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
             now = fingerprint.of_set(pretrained["data"], own.get("data_dir"))
             _refuse_changed(function, recorded, training_data.with_labels(now, own.get("labels_file")))
         how = {each: own[each] for each in own if each != "color"}
-        splits = data.load(pretrained["data"], seed=pretrained.get("split_seed", 0), **how)
+        seed = pretrained.get("split_seed", 0)
+        if is_array_file(pretrained["data"]):
+            how.pop("data_dir", None)
+            arrays = loading.read_arrays(pretrained["data"], **how)
+            return dataclasses.replace(_of_arrays(f"{function}.data", arrays, None, seed), notes=notes)
+        splits = data.load(pretrained["data"], seed=seed, **how)
         if not splits[0].num_classes:
             training_data.refuse_without_labels(f"{function}.data", pretrained["data"])
         return Labelled(*(Examples(each.y, each.class_names, each.x) for each in splits), notes=notes)
@@ -267,12 +268,12 @@ def _growth(found, changes):
 
 
 def _examples(found, parts):
-    """Make the labelled examples of a folder, as arrays if they are small enough."""
+    """Make the labelled examples of a folder or a file of arrays, as arrays if they are small enough."""
     labelled = [part[found.y[part] >= 0] for part in parts]
     size_bytes = 4 * sum(map(len, labelled)) * math.prod(found.shape)
     if size_bytes > training_data.STREAM_ABOVE_BYTES:
         return Labelled(*(Examples(found.y[each], found.class_names, None, found, each) for each in labelled))
-    x = folder.read_images(found, np.concatenate(labelled))
+    x = found.examples(np.concatenate(labelled))
     pieces = np.split(x, np.cumsum([len(each) for each in labelled])[:-1])
     return Labelled(
         *(
@@ -280,6 +281,17 @@ def _examples(found, parts):
             for each, piece in zip(labelled, pieces, strict=True)
         )
     )
+
+
+def _of_arrays(subject, found, shape, seed):
+    """Make the labelled examples of a file of arrays; grey images get three channels where the shape has them."""
+    if not found.class_names:
+        training_data.refuse_without_labels(subject, found.path)
+    if shape is not None and found.shape == (*shape[:-1], 1) and shape[-1] == 3:
+        found = dataclasses.replace(found, in_color=True)
+    if shape is not None and found.shape != tuple(shape):
+        _refuse_shape(subject, found.path, found.shape, tuple(shape))
+    return _examples(found, folder.parts(found, seed))
 
 
 def _without_overlap(subject, labelled):
@@ -306,7 +318,11 @@ def _without_overlap(subject, labelled):
 
 
 def _names(part, places):
-    names = [clean(part.found.files[i].relative_to(part.found.path)) for i in part.indices[places]]
+    found, indices = part.found, part.indices[places]
+    if isinstance(found, ArrayFile):
+        names = [f"{clean(found.path.name)}[{i}]" for i in indices]
+    else:
+        names = [clean(found.files[i].relative_to(found.path)) for i in indices]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -401,7 +417,10 @@ def _refuse_shape(subject, name, found, wanted):
 
 
 def _of_set(subject, name, shape, data_dir, labels_file, image_size):
-    """Load a data set with images of a shape; grey ones get three channels."""
+    """Load a data set or a file of arrays with images of a shape; grey ones get three channels."""
+    if is_array_file(name):
+        arrays = loading.read_arrays(name, labels_file=labels_file, image_size=image_size)
+        return _of_arrays(subject, arrays, shape, 0)
     splits = data.load(name, seed=0, data_dir=data_dir, labels_file=labels_file, image_size=image_size)
     if not splits[0].num_classes:
         training_data.refuse_without_labels(subject, name)

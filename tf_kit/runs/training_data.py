@@ -1,4 +1,4 @@
-"""Training images of a pretraining: as arrays, or read from disk as they are needed."""
+"""Training examples of a pretraining: as arrays, or read from disk as they are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tf_kit.data.splits import Split, withhold
 from tf_kit.errors import InputError
 from tf_kit.typing import Dataset
 
-# A folder that needs more as float32 is read in minibatches, never as a whole. Arrays are in memory twice at times.
+# A folder or file that needs more as float32 is read in minibatches. Arrays are in memory twice at times.
 STREAM_ABOVE_BYTES = memory_bytes() // 8
 LABELS = "labels in "  # beginning of the name of a file of labels in a fingerprint
 
@@ -111,20 +111,14 @@ def training_data(
         if not supervised and found.class_names:
             found = dataclasses.replace(found, summary=found.summary + _later(found))
         contents = with_labels(found.contents, labels_file)
-        return dataclasses.replace(
-            _of_folder(found, supervised, partly, labels, batch_size, seed), contents=contents
-        )
-    summary = ""
+        return _of_examples(found, contents, supervised, partly, labels, batch_size, seed)
+    contents = with_labels(fingerprint.of_set(name, data_dir), labels_file)
     if array_files.is_array_file(name):
         arrays = loading.read_arrays(name, image_size=image_size, **how)
-        train, val, _ = array_files.splits(arrays, 0)
-        train, summary = withhold(train, labels, 0), arrays.summary
-        if not train.num_classes and arrays.part is None:  # there is no test to draw
-            train = dataclasses.replace(train, unlabelled_x=arrays.x)
-    else:
-        train, val, _ = data.load(
-            name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how
-        )
+        if supervised and not arrays.class_names:
+            refuse_without_labels("pretrain.name", name)
+        return _of_examples(arrays, contents, supervised, partly, labels, batch_size, seed)
+    train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how)
     if supervised and not train.num_classes:
         refuse_without_labels("pretrain.name", name)
     x, y = (train.x, train.y) if supervised else (train.all_x, train.all_y if partly else None)
@@ -137,8 +131,7 @@ def training_data(
         train.num_classes,
         watched=lambda part, most: _evenly(held[part], most),
         class_names=train.class_names,
-        contents=with_labels(fingerprint.of_set(name, data_dir), labels_file),
-        summary=summary,
+        contents=contents,
     )
 
 
@@ -162,9 +155,10 @@ def _later(found):
     return ""
 
 
-def _of_folder(found, supervised, partly, labels, batch_size, seed):
+def _of_examples(found, contents, supervised, partly, labels, batch_size, seed):
+    """Training data of a `Folder` or an `ArrayFile`."""
     train, val, test = folder.parts(found, 0)
-    used, told = train, None  # images, and the labels of all images that the method may see
+    used, told = train, None  # examples, and the labels of all examples that the method may see
     if found.y is None:
         used = np.sort(np.concatenate([train, val, test])) if found.part is None else train
     elif supervised or partly:
@@ -174,38 +168,40 @@ def _of_folder(found, supervised, partly, labels, batch_size, seed):
         used, told = shown if supervised else train, np.where(known, found.y, -1)
     y = None if told is None else told[used].astype("int64")
     held = {"train": train, "val": val}
-    kept: dict[bytes, np.ndarray] | None = {} if folder.fits_as_bytes(found, used) else None
+    is_folder = isinstance(found, folder.Folder)
+    decoded: dict[str, Any] = {"kept": {}} if is_folder and folder.fits_as_bytes(found, used) else {}
 
     def watched(part, most):
         few = _few(found, held[part], most)
-        return folder.split_of(found, few, folder.read_images(found, few))
+        return folder.split_of(found, few, found.examples(few))
 
     def stream(first_epoch, epochs, seed=seed) -> Dataset:
         order: dict[str, Any] = {"seed": seed, "first_epoch": first_epoch, "epochs": epochs, "shuffle": True}
         seen = dataclasses.replace(found, y=told)
-        order |= {"batch_size": batch_size, "kept": kept}
-        return folder.batches(seen, used, with_labels=told is not None, **order)
+        order |= {"batch_size": batch_size, **decoded}
+        return seen.batches(used, with_labels=told is not None, **order)
 
     size_bytes = 4 * len(used) * int(np.prod(found.shape))
-    x = None if size_bytes > STREAM_ABOVE_BYTES else folder.read_images(found, used)
+    x = None if size_bytes > STREAM_ABOVE_BYTES else found.examples(used)
     return TrainingData(
         x,
         None if x is None else y,
-        folder.read_images(found, used[:40]) if x is None else x[:40],
+        found.examples(used[:40]) if x is None else x[:40],
         len(used),
         len(found.class_names),
         stream if x is None else None,
-        found.shape[:2],
+        found.shape[:2] if is_folder else None,
         watched,
-        found.fingerprint,
-        found,
+        found.fingerprint if is_folder else None,
+        found if is_folder else None,
         found.class_names,
-        summary=found.summary,
+        contents,
+        found.summary,
     )
 
 
 def _few(found, indices, most):
-    """At most `most` of some images of a folder, evenly over the classes; labelled ones if there are any."""
+    """At most `most` of some examples, evenly over the classes; labelled ones if there are any."""
     if found.y is None or len(found.class_names) < 2:
         return indices[:most]
     labelled = indices[found.y[indices] >= 0]
