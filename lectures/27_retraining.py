@@ -35,7 +35,7 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(seeds=2)
+        return cls(seeds=1)
 
 
 # %% [markdown]
