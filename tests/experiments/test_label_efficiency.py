@@ -1,6 +1,8 @@
-"""Tests of accuracy by number of labels: equal budgets, choices on validation, one test, resumption after a kill."""
+"""Tests of accuracy by number of labels: equal budgets, choices on validation, one test. (`runs/test_killed.py` kills
+it.)"""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,18 +87,18 @@ def test_finished_run_returns_the_same_results(table):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("methods", [("masked",), ("supervised",)])
-def test_bar_ends_at_its_total(methods, tmp_path, monkeypatch):
+def test_bar_ends_at_its_total(tmp_path, monkeypatch):
     """In a whole run, a killed one and a finished one, with three seeds of which two share a pretraining."""
     monkeypatch.setattr(label_efficiency, "Progress", Bar)
+    methods = ("masked", "supervised")
     arguments = {"methods": methods, "seeds": 3, "pretrainings": 2, "labels": (30,)}
     run(tmp_path / "run", **arguments)
     np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [BARS[-1].total, 0])
     run(tmp_path / "run", resume=True, **arguments)
     np.testing.assert_allclose([BARS[-1].trained, BARS[-1].skipped], [0, BARS[-1].total])
-    for folder in (tmp_path / "run").glob(f"{methods[-1]}-*-seed-1"):
+    for method in methods:
         # The cells are measured again, with the pretraining that exists.
-        (folder / "results.json").unlink()
+        (tmp_path / "run" / f"{method}-30-seed-1" / "results.json").unlink()
     (tmp_path / "run" / "results.json").unlink()
     run(tmp_path / "run", resume=True, **arguments)
     assert 0 < BARS[-1].trained < BARS[-1].skipped
@@ -140,22 +142,48 @@ def test_table_as_text(table):
     assert len(lines) == 16
 
 
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """Run of two methods and two seeds that share a pretraining; its folder, and what its trainings were given."""
+    fit, load = Run.fit, data.load
+    seen = SimpleNamespace(folder=tmp_path_factory.mktemp("watched") / "run", fits=[], splits=[])
+
+    def recording(self, model, x, y=None, **options):
+        kind = "supervised" if isinstance(model, pretraining.Supervised) else "pretraining"
+        if isinstance(model, pretraining.Classifier) and kind != "supervised":
+            kind = "probe" if model.frozen else "finetuned"
+        total = None if y is None else float(np.sum(y))
+        seen.fits.append((self.folder.name, kind, images(x), len(x), total, options))
+        return fit(self, model, x, y, **options)
+
+    def loading(*arguments, **options):
+        seen.splits.append(load(*arguments, **options))
+        return seen.splits[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "fit", recording)
+        patch.setattr(data, "load", loading)
+        run(seen.folder, methods=("supervised", "masked"), pretrainings=1, labels=(30,))
+    return seen
+
+
+def images(x):
+    return {np.asarray(image).tobytes() for image in x}
+
+
 @pytest.mark.slow
-def test_every_row_has_the_same_budget(tmp_path, monkeypatch):
+def test_every_row_has_the_same_budget(watched):
     """With the same number of labels: the same examples in the same steps, the same rates, no augmentation."""
-    fit, seen = Run.fit, {}
-
-    def recording(self, model, x, y=None, *, stage, epochs, batch_size, **options):
-        if isinstance(model, pretraining.Classifier) and not isinstance(model, pretraining.Supervised):
-            row = self.folder.name.split("-seed-")[0]
-            seen.setdefault(row, []).append((len(x), epochs, batch_size, float(np.sum(y)), model.frozen))
-        return fit(self, model, x, y, stage=stage, epochs=epochs, batch_size=batch_size, **options)
-
-    monkeypatch.setattr(Run, "fit", recording)
-    run(tmp_path / "run", methods=("supervised", "masked"), seeds=1, labels=(30,))
-    assert seen["scratch-mlp-30"] == seen["masked-30"] == seen["supervised-30"]
-    examples, epochs, batch_size, *_ = seen["masked-30"][-1]
-    assert examples * epochs >= 16 * batch_size, "few labels are repeated until there are enough steps"
+    seen = {}
+    for folder, kind, _, count, total, options in watched.fits:
+        if kind in ("finetuned", "probe"):
+            given = count, options["epochs"], options["batch_size"], total, kind
+            seen.setdefault(folder, []).append(given)
+    for seed in (0, 1):
+        rows = [seen[f"{row}-30-seed-{seed}"] for row in ("scratch-mlp", "masked", "supervised")]
+        assert rows[0] == rows[1] == rows[2]
+        examples, epochs, batch_size, *_ = rows[1][-1]
+        assert examples * epochs >= 16 * batch_size, "few labels are repeated until there are enough steps"
 
 
 @pytest.mark.slow
@@ -196,47 +224,32 @@ def test_choices_are_made_on_validation_and_tested_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_seeds_may_share_a_pretraining(tmp_path):
-    out = tmp_path / "run"
-    run(out, pretrainings=1, labels=(30,))
-    assert [path.name for path in out.glob("pretrained-*")] == ["pretrained-masked-seed-0"]
-    assert cell(out, "masked", 30, 0) != cell(out, "masked", 30, 1), "the labels still differ"
+def test_seeds_may_share_a_pretraining(watched):
+    """But not a supervised one, whose labels differ."""
+    assert [path.name for path in watched.folder.glob("pretrained-masked-*")] == ["pretrained-masked-seed-0"]
+    assert len(list(watched.folder.glob("pretrained-supervised-*"))) == 2
+    assert cell(watched.folder, "masked", 30, 0) != cell(watched.folder, "masked", 30, 1), (
+        "the labels still differ"
+    )
 
 
 @pytest.mark.slow
-def test_no_test_image_was_in_the_pretraining(tmp_path, monkeypatch):
+def test_no_test_image_was_in_the_pretraining(watched):
     """Seeds that share a pretraining share its split, but never a supervised pretraining."""
-    fit, saw, labels_seen, tested = Run.fit, {}, {}, {}
-
-    def images(x):
-        return {np.asarray(image).tobytes() for image in x}
-
-    def recording(self, model, x, y=None, **options):
-        if "pretrained-" in str(self.folder):
-            seen = labels_seen if isinstance(model, pretraining.Supervised) else saw
-            seen.setdefault(self.folder.name, images(x))
-        elif not model.frozen:
-            tested[self.folder.name] = images(x)
-        return fit(self, model, x, y, **options)
-
-    load, splits = data.load, []
-
-    def loading(*arguments, **options):
-        splits.append(load(*arguments, **options))
-        return splits[-1]
-
-    monkeypatch.setattr(Run, "fit", recording)
-    monkeypatch.setattr(data, "load", loading)
-    out = tmp_path / "run"
-    run(out, methods=("supervised", "masked"), pretrainings=1, labels=(30,), learning_rates=(0.01,))
+    saw, labels_seen, tuned = {}, {}, {}
+    found = {"pretraining": saw, "supervised": labels_seen, "finetuned": tuned}
+    for folder, kind, shown, *_ in watched.fits:
+        if kind == "finetuned":
+            tuned[folder] = shown
+        elif kind in found:
+            found[kind].setdefault(folder, shown)
     assert list(saw) == ["pretrained-masked-seed-0"]
-    assert not any(images(test.x) & saw["pretrained-masked-seed-0"] for _, _, test in splits)
+    assert not any(images(test.x) & saw["pretrained-masked-seed-0"] for _, _, test in watched.splits)
     for seed in (0, 1):
         assert (
-            tested[f"supervised-30-seed-{seed}"]
-            == labels_seen[f"pretrained-supervised-seed-{seed}-30-labels"]
+            tuned[f"supervised-30-seed-{seed}"] == labels_seen[f"pretrained-supervised-seed-{seed}-30-labels"]
         )
-    options = json.loads((out / "pretrained-masked-seed-0" / "config.json").read_text())["options"]
+    options = json.loads((watched.folder / "pretrained-masked-seed-0" / "config.json").read_text())["options"]
     assert options["split_seed"] == 0
 
 
@@ -261,28 +274,6 @@ def test_collapsed_encoder_is_measured(tmp_path, monkeypatch):
     warned = [line for line in printed if "collapsed" in line]
     assert len(warned) == 1
     assert warned[0].startswith("masked, seed 0, pretraining, epoch 1: the embeddings have collapsed")
-
-
-class Killed(BaseException):
-    """Simulates a kill; nothing in the library catches it."""
-
-
-@pytest.mark.slow
-def test_killed_run_resumes_to_the_same_table(table, tmp_path, monkeypatch):
-    finish = Run.finish
-
-    def kill_at_the_last_cell(self, results, **options):
-        if self.folder.name == "masked-all-seed-1":
-            raise Killed
-        return finish(self, results, **options)
-
-    monkeypatch.setattr(Run, "finish", kill_at_the_last_cell)
-    with pytest.raises(Killed):
-        run(tmp_path / "run")
-    monkeypatch.undo()
-    assert not (tmp_path / "run" / "results.json").exists()
-    resumed = run(tmp_path / "run", resume=True)
-    assert resumed["rows"] == table[0]["rows"]
 
 
 @pytest.mark.parametrize(
