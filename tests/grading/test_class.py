@@ -25,11 +25,11 @@ course.grade("testing", [sys.argv[2]], sys.argv[3], secret="a secret of the cour
 """
 
 
-def worked(i):
-    """The notebook of student i: a quarter is wrong in one exercise, a few are empty."""
+def worked(i, number):
+    """The notebook of student i: a quarter is wrong in one exercise, a few are empty. Answers differ by `number`."""
     leaky = LEAKY if i % 4 else LEAKY.replace("slope * x", "0 * x")
     return json.dumps(
-        notebook(leaky=f"# student {i // 2}\n{leaky}", descent=DESCENT if i % 9 else LAB.stub("descent"))
+        notebook(leaky=f"# student {number}\n{leaky}", descent=DESCENT if i % 9 else LAB.stub("descent"))
     )
 
 
@@ -49,7 +49,9 @@ def hand_in(layout, folder):
     folder.mkdir()
     for i in range(STUDENTS):
         name = f"Student {'abcdefghij'[i % 10]} {i // 10}" if i % 20 else "John Smith"  # ten of one name
-        file, data = "lab.ipynb", worked(i).encode()
+        # Only the files differ between the layouts, so of Moodle's answers most are equal and graded once.
+        text = worked(i, i // 2 if layout == "canvas" else 0)
+        file, data = "lab.ipynb", text.encode()
         odd = i // 10 if i % 10 == 5 else None
         if odd in (1, 2, 3):
             file = {1: "lab.pdf", 2: "lab.py", 3: "LAB.IPYNB"}[odd]
@@ -57,8 +59,8 @@ def hand_in(layout, folder):
             4: b"",
             5: b'{"cells": [',
             6: data[: len(data) // 2],
-            7: worked(i).replace("# student", "# \\ud800 student").encode(),
-            8: worked(i).replace("np.where", "%time\\nnp.where", 1).encode(),
+            7: text.replace("# student", "# \\ud800 student").encode(),
+            8: text.replace("np.where", "%time\\nnp.where", 1).encode(),
             9: json.dumps({"cells": json.loads(data)["cells"]}).encode(),
             10: json.dumps({"cells": [{"cell_type": "code", "source": "while True: pass"}]}).encode(),
             11: data.replace(b"return np.where", b"raise ValueError(chr(55296) + chr(27)) #"),
