@@ -40,7 +40,7 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(rates=5, seeds=1)
+        return cls(rates=5, seeds=1, epochs=8)
 
 
 # %%

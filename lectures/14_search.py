@@ -42,7 +42,7 @@ class Config:
 
     @classmethod
     def quick(cls):
-        return cls(searches=10, largest=3)
+        return cls(searches=6, largest=3)
 
 
 # %% [markdown]
