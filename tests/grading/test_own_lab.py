@@ -1,11 +1,13 @@
 """A teacher's own lab, outside the repository: made, tested, released, checked, graded, changed, graded again."""
 
+import re
+
 import nbformat
 import pytest
 from cli.typed import run_main
 
 from tf_kit.errors import InputError
-from tf_kit.grading import checking, labs, new_lab, notebooks, selftest
+from tf_kit.grading import checking, grader, labs, new_lab, notebooks, selftest
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,65 @@ def test_an_error_in_a_lab_is_one_line(file, old, new, words, tmp_path):
     with pytest.raises(InputError, match=words) as raised:
         list(selftest.report(labs.Lab("", "circles", made.source), sandbox=False))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        (
+            "circles.py",
+            'exercise="circles_distances"',
+            'exercise="circle_distances"',
+            r"circles\.py lacks circles_distances; answers/circles\.py lacks circle_distances; "
+            r"probes/circles\.py lacks circle_distances",
+        ),
+        ("circles.py", ' exercise="circles_distances"', "", r": circles\.py lacks circles_distances\. "),
+        ("answers/circles.py", 'id="circles_distances"', 'id="discs"', "circles.py lacks discs; answers/circles.py "),
+        ("probes/circles.py", "def circles_distances", "def distances", ": probes/circles.py lacks circles_distances"),
+        ("probes/circles.py", "def ", "def def ", r"probes/circles\.py, line \d+: SyntaxError"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["release", "grade", "gradescope", "check"])
+def test_a_lab_with_different_exercises_in_its_files_is_refused_at_once(
+    command, file, old, new, words, tmp_path, monkeypatch, capsys
+):
+    made = new_lab.create("circles", tmp_path)
+    path = made.folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    labs._lab.cache_clear()  # as a new process reads it
+    given = {"grade": [made.notebook_path], "check": [made.notebook_path, "--lab"]}.get(command, [])
+    name = [made.folder]
+    typed = [*given, *name] if command == "check" else [*name, *given]
+    typed += [] if command == "check" else ["--out", tmp_path / "out"]
+    status, out, err = run_main(monkeypatch, capsys, "lab", command, *typed)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert re.search(words, err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_that_running_the_probes_shows_names_the_line(own, monkeypatch, tmp_path):
+    class Children:
+        def __init__(self, lab, jobs):
+            pass
+
+        def __exit__(self, *error):
+            pass
+
+        @property
+        def level(self):
+            raise InputError("a process that ended at once")
+
+    monkeypatch.setattr(grader, "Children", Children)
+    made = new_lab.create("circles", tmp_path)
+    for text, words in (("unknown\n", r"circles\.py, line 1: NameError"), ("", "ended at once")):
+        code = text + "def circles_distances(namespace, case): pass\n"
+        made.probes_path.write_text(code)
+        with (
+            pytest.raises(InputError, match=words),
+            grader.Grader(labs.Lab("", "circles", made.source), 1) as judge,
+        ):
+            judge.ready()
 
 
 def test_lab_is_found_by_folder_and_source(own, monkeypatch):

@@ -11,7 +11,8 @@ import numpy as np
 
 from tf_kit import __version__
 from tf_kit.checks import refuse
-from tf_kit.grading import checking, delegation, foreign_text, judge, submissions
+from tf_kit.errors import InputError
+from tf_kit.grading import checking, delegation, foreign_text, judge, labs, submissions
 from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.judge import Failure, Verdict
 from tf_kit.grading.labs import Lab
@@ -87,9 +88,14 @@ class Grader:
         """Wait until answers can run, and return the sandbox level: "full", "partial" or "none".
 
         Raises:
-            InputError: there are hidden cases, and the system cannot protect them.
+            InputError: there are hidden cases, and the system cannot protect them, or no answer can run at all.
         """
-        level = self._children.level
+        try:
+            level = self._children.level
+        except InputError:
+            if self.lab not in labs.built_in():
+                _ = self.lab.probes  # refused with the line at which they fail, if they do
+            raise
         if level == "none" and self._secret and not self._allow_unsandboxed:
             refuse(
                 "--course-secret",

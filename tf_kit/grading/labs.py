@@ -28,7 +28,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tf_kit.checks import refuse
-from tf_kit.grading import submissions
+from tf_kit.grading import consistency, submissions
 from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.slicing import Cell, Notebook
 
@@ -246,18 +246,23 @@ def at(path: str | Path) -> Lab | None:
     return lab
 
 
-def find(name: str) -> Lab:
+def find(name: str, consistent: bool = True) -> Lab:
     """Find a lab by its number ("3", "03"), its topic ("optimizers"), both ("03_optimizers"), or its path.
 
+    Args:
+        name: number, topic or path.
+        consistent: whether to refuse a lab whose files have different exercises.
+
     Raises:
-        InputError: there is no such lab. The message names the most similar topic.
+        InputError: there is no such lab, or its files have different exercises. The message names the most similar
+            topic, or the exercises.
     """
     for lab in labs():
         if name and name in (lab.topic, lab.number, lab.number.lstrip("0"), lab.name):
-            return lab
+            return _consistent(lab) if consistent else lab
     own = at(name) if name else None
     if own is not None:
-        return own
+        return _consistent(own) if consistent else own
     near = difflib.get_close_matches(name, [lab.topic for lab in labs()], n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     refuse(
@@ -267,6 +272,12 @@ def find(name: str) -> Lab:
         f"{hint}Run `tf-kit lab list` to see all labs",
         flag="NAME",
     )
+
+
+def _consistent(lab):
+    if lab not in built_in():
+        consistency.require(lab)
+    return lab
 
 
 def of_notebook(path: str | Path) -> Lab:
@@ -292,7 +303,7 @@ def of_notebook(path: str | Path) -> Lab:
             f"{str(path)!r}, which defines none of the answers",
             "Name the lab with --lab, as in `tf-kit lab check NOTEBOOK --lab optimizers`",
         )
-    return best
+    return _consistent(best)
 
 
 def of_cells(cells: Sequence[Cell]) -> Lab | None:
