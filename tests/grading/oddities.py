@@ -288,6 +288,21 @@ NOTEBOOKS = {
     "an experiment below the marked cell, and all checks again": [
         *(IMPORTS, MARK + LEAKY, CHECK, BODY + "x", DESCENT, f"{CHECK}\n{CHECK_2}")
     ],
+    "a wrong attempt, checked, then all exercises": [*(IMPORTS, MARK + BODY + "x", CHECK, LEAKY, "check()")],
+    "a wrong attempt, checked, then by keyword": [
+        *(IMPORTS, MARK + BODY + "x", CHECK, LEAKY, 'check(id="leaky")')
+    ],
+    "a wrong attempt, checked, then in a loop": [
+        *(
+            IMPORTS,
+            MARK + BODY + "x",
+            CHECK,
+            LEAKY,
+            DESCENT,
+            'for each in ["leaky", "descent"]:\n    check(each)',
+        )
+    ],
+    "a check that was commented out": [IMPORTS, MARK + LEAKY, CHECK, BODY + "x", f"# {CHECK}"],
     # the answer made from an earlier one
     "wrapped in a later cell": leaky(PAIR, "first = leaky_relu", answer=BODY + "first(x, slope)[1]"),
     "the marked cell wrapped in a later cell": [

@@ -144,6 +144,36 @@ def test_definition_that_was_bound_last_before_the_check_is_the_answer(sources):
 
 
 @pytest.mark.parametrize(
+    "check",
+    [
+        *("check()", 'check(id="f")', "check('f', hint=True)", "check(namespace=globals())", "points('f')"),
+        *("for e in ids:\n    check(e)", "[check(e) for e in ids]", "check(*ids)", "check(**which)"),
+        *('%time check("f")', 'kit.check("f")', 'check(\n    "f"\n)', "check(f'{name}')"),
+    ],
+)
+def test_every_form_of_check_judges(check):
+    assert value_of(code_of("check()", MARK + WRONG, CHECK, RIGHT, check).code) == 2
+    assert value_of(code_of(MARK + WRONG, check, RIGHT).code) == 1
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        *('# check("f")', "'check()'", 'print("""\ncheck("f")\n""")', 'check("g")', "check(3)", "check"),
+        *("# check()\nrecheck()", 'def check(x): return x\ncheck(f)\ncheck("f")', "check( f'"),
+    ],
+)
+def test_what_only_looks_like_a_check_does_not_judge(check):
+    assert value_of(code_of(MARK + WRONG, CHECK, RIGHT, check).code) == 1
+
+
+def test_checks_above_the_answer_are_not_the_first_that_saw_it():
+    answer = code_of("check()", MARK + STUB, "check()", RIGHT, CHECK, WRONG, "check()")
+    assert value_of(answer.code) == 1
+    assert 2 in [value_of(code) for code in answer.others[:1]]
+
+
+@pytest.mark.parametrize(
     "sources",
     [
         [MARK + RIGHT, WRONG, CHECK],

@@ -94,6 +94,7 @@ class Notebook:
             statement.place = place
             for name in statement.binds:
                 self._bindings.setdefault(name, []).append(statement)
+        self._checking = [statement for statement in self._statements if statement.checks]
         self._untouched = {id: self._drop_blank(*stub) for id, stub in stubs.items()}
         self._kept = dict(self._bindings)
         for id, (names, _) in stubs.items():
@@ -121,9 +122,10 @@ class Notebook:
             self._kept[name] = [s for s in self._kept[name] if s.cell == kept[0].cell or s.imports]
 
     def _checks(self, id):
-        """List the cells that check an exercise."""
-        call = re.compile(rf"""\b(?:check|points)\(\s*["']{re.escape(id)}["']""")
-        return [i for i, cell in enumerate(self.cells) if call.search(cell.source)]
+        """List the cells that check an exercise, by its id or with others, by a function that is not the student's."""
+        own = {name for name in ("check", "points") if any(s.defines for s in self._bindings.get(name, ()))}
+        found = [s.cell for s in self._checking if any(f not in own and e in (id, "") for f, e in s.checks)]
+        return list(dict.fromkeys(found))
 
     def answer(self, id: str, names: Sequence[str]) -> Answer:
         """Extract the answer to an exercise.
@@ -148,7 +150,9 @@ class Notebook:
         checks = self._checks(id)
         last = max(self._kept[name][-1].cell for name in names)
         judged = [i for i in checks if i >= last]
-        views = [(False, self._seen(names, checks, check)) for check in (*checks[-1:], *checks[:1])]
+        begun = max(self._first_cell(name) for name in names)
+        seeing = [i for i in checks if i >= begun]
+        views = [(False, self._seen(names, checks, check)) for check in (*seeing[-1:], *seeing[:1])]
         views.append((True, judged or [last]))  # without a check, nobody knows when the answer was judged
         places = dict.fromkeys((alone, ends[at]) for at in (0, -1) for alone, ends in views if ends)
         tried = [(alone, cell, wide) for wide in (False, True) for alone, cell in places]
@@ -161,14 +165,13 @@ class Notebook:
                 changed = len(cells) if alone and not judged else end
                 yield _Slice(self._statements, bindings, names, end, wide, changed).code()
 
+    def _first_cell(self, name):
+        """Find the first cell that defines a name; one below the notebook if the name is only imported."""
+        return next((s.cell for s in self._bindings[name] if not s.imports), len(self.cells))
+
     def _seen(self, names, checks, check):
-        """List the checks up to one that judged the definitions that this one saw; none if it did not see them all."""
-        last = -1
-        for name in names:
-            found = [s for s in self._bindings[name] if s.cell <= check]
-            if all(s.imports for s in found):
-                return []
-            last = max(last, found[-1].cell)
+        """List the checks up to one that judged the definitions that this one saw."""
+        last = max([s.cell for s in self._bindings[name] if s.cell <= check][-1] for name in names)
         return [i for i in checks if last <= i <= check]
 
     def _absent(self, id, names):

@@ -60,6 +60,7 @@ _CHANGING = {
         "__setattr__",
     ),
 }
+_JUDGES = ("check", "points")
 # Functions that change their first argument.
 _FILLING = {
     *(
@@ -123,6 +124,14 @@ class Statement:
     def only_defines(self) -> bool:
         """Whether it defines a function or a class and does nothing else, as a decorator might."""
         return self.defines and not getattr(self.node, "decorator_list", ())
+
+    @functools.cached_property
+    def checks(self) -> frozenset[tuple[str, str]]:
+        """Calls of `check` and `points` as (function, id of the exercise), with the id "" where all may be meant."""
+        if self.node is None or not any(name in self.text for name in _JUDGES):
+            return frozenset()
+        calls = [node for node in ast.walk(self.node) if isinstance(node, ast.Call)]
+        return frozenset((_called(call), _exercise(call)) for call in calls if _called(call) in _JUDGES)
 
     def replaces(self, name: str) -> bool:
         """Whether it binds a name always and anew, so that what the name was bound to before no longer counts.
@@ -268,11 +277,21 @@ def _touched(node):
     return frozenset(name for name in names if name)
 
 
+def _called(call):
+    """Find the last part of the name that a call calls."""
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def _exercise(call):
+    """Find the id that `check` or `points` is given; "" if none, or none that can be read."""
+    given = [*call.args[:1], *(each.value for each in call.keywords if each.arg in ("id", None))]
+    return str(given[0].value) if given and isinstance(given[0], ast.Constant) else ""
+
+
 def _changed_by(call) -> Iterable[str | None]:
     if isinstance(call.func, ast.Attribute) and call.func.attr in _CHANGING:
         yield _root(call.func)
-    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    if called in _FILLING and call.args:
+    if _called(call) in _FILLING and call.args:
         yield _root(call.args[0])
     for keyword in call.keywords:
         if keyword.arg == "out":
