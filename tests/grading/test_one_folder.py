@@ -122,3 +122,14 @@ def test_grades_are_not_graded(graded, tmp_path):
     with pytest.raises(InputError, match="another folder than that of the submissions"):
         course.grade("testing", [tmp_path], tmp_path)
     assert not (tmp_path / "grades.jsonl").exists()
+
+
+def test_a_roster_that_was_misread_is_a_line_before_anything_runs(graded, tmp_path, capsys):
+    graded("ada")
+    for names, times in (("Opiskelija;Ada\n", 2), ("ada\n", 0)):
+        (tmp_path / "roster.csv").write_text(names)
+        capsys.readouterr()
+        course.grade("testing", [tmp_path / "ada.ipynb"], tmp_path / "grades", listed=tmp_path / "roster.csv")
+        out = capsys.readouterr().out
+        assert out.count("NOBODY who handed in is on the roster") == times
+        assert times == 0 or out.index("NOBODY") < out.index("mean 5.0 of")

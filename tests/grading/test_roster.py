@@ -30,6 +30,7 @@ MOODLE = (
     "Participant 14,Alan Turing,alan@x,No submission,,5.00,-,-,\n"
 )
 
+WHOLE = ["Ada Lovelace", "Alan Turing"]
 WORKSHEETS = {
     "en": MOODLE,
     "de": (
@@ -147,6 +148,35 @@ def test_gradescope_reads_the_score():
         ("Nombre,Correo electrónico\nAda Lovelace,ada@x\n", ["Ada Lovelace"]),
         ("Name\nAda Lovelace\n", ["Ada Lovelace"]),
         ("Lovelace, Ada\nTuring, Alan\n", ["Lovelace, Ada", "Turing, Alan"]),
+        ("Surname,Name\nLovelace,Ada\n", ["Ada Lovelace"]),
+        ("Nome,Cognome,Matricola\nAda,Lovelace,7\n", ["Ada Lovelace"]),
+        ("Apellidos;Nombre\nLovelace;Ada\n", ["Ada Lovelace"]),
+        ("Apellidos;Nombres\nLovelace;Ada\n", ["Ada Lovelace"]),
+        ("first_name,LAST-NAME\nAda,Lovelace\n", ["Ada Lovelace"]),
+        ("Name,Name,Group\nAda,Lovelace,1\n", ["Ada Lovelace"]),
+        ("Student,First name,Last name\n4711,Ada,Lovelace\n", ["Ada Lovelace"]),
+        ("Students\nAda Lovelace\nBob\n", ["Ada Lovelace", "Bob"]),
+        ('"Name, Vorname, Titel";"Matrikelnummer"\n"Lovelace, Ada, Dr.";7\n', ["Lovelace, Ada, Dr."]),
+        ("Name, Vorname;Matrikelnummer\nLovelace, Ada;7\n", ["Lovelace, Ada"]),
+        ("Name|E-Mail\nLovelace, Ada|ada@x\n", ["Lovelace, Ada"]),
+        # lines above the headings
+        ("sep=;\nName;E-Mail\nAda Lovelace;ada@x\n", ["Ada Lovelace"]),
+        ('"sep=,"\r\nName,E-Mail\r\nAda Lovelace,ada@x\r\n', ["Ada Lovelace"]),
+        ("\n;;\nName;E-Mail\nAda Lovelace;ada@x\n", ["Ada Lovelace"]),
+        ("Course, 2026\n\nName;E-Mail\nAda Lovelace;a@x\n", ["Ada Lovelace"]),
+        ("Students\n\nName;E-Mail\nAda Lovelace;a@x\nName;E-Mail\nBob;b@x\n", ["Ada Lovelace", "Bob"]),
+        # no headings, or none that is known
+        ("Ada Lovelace,ada@x\nBob,\n", ["Ada Lovelace", "Bob"]),
+        ("1,Ada Lovelace\n2,Bob\n", ["Ada Lovelace", "Bob"]),
+        ("1;Lovelace;Ada\n2;Turing;Alan\n", ["Lovelace, Ada", "Turing, Alan"]),
+        (
+            "s4711,Ada Lovelace,ada@x,CS\ns4712,Alan Turing,at@x,CS\ns4713,Bob Ross,b@x,CS\n",
+            [*WHOLE, "Bob Ross"],
+        ),
+        ("García Márquez,Gabriel\nVargas Llosa,Mario\n", ["García Márquez, Gabriel", "Vargas Llosa, Mario"]),
+        ("Opiskelija;Numero\nAda Lovelace;4711\nAlan Turing;4712\n", WHOLE),
+        ("Ada Lovelace;n/a\nAlan Turing;4712\n", WHOLE),
+        ("4711\n4712\n", ["4711", "4712"]),
     ],
 )
 def test_tables_of_many_forms_are_read(tmp_path, text, names):
@@ -167,6 +197,70 @@ def test_two_students_of_one_name_are_not_guessed(tmp_path):
     assert [each.marks for each in roster.absent(listed, handed_in(("John Smith", "2")))] == [
         frozenset({"1"})
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("sep=,\nName,ID number\nAda,4711\nBob,4712\n", [{"4711"}, {"4712"}]),
+        ("Ada Lovelace,ada@x,s4711\nBob,,s4712\n", [{"ada@x", "s4711"}, {"s4712"}]),
+        ("Opiskelija;Numero\nAda Lovelace;4711\nAlan Turing;4712\n", [{"4711"}, {"4712"}]),
+        ("1.,Ada Lovelace\n2.,Bob\n", [set(), set()]),
+        ("7,Ada Lovelace\n7,Alan Turing\n", [set(), set()]),
+    ],
+)
+def test_numbers_and_addresses_are_found(tmp_path, text, marks):
+    """Those that count the rows, or that several students have, tell nobody apart."""
+    assert [each.marks for each in written(tmp_path, text)] == marks
+
+
+def test_a_number_that_two_students_have_matches_neither(tmp_path):
+    listed = written(tmp_path, "Name,Number\nAda Lovelace,7\nAlan Turing,7\n")
+    assert len(roster.absent(listed, handed_in(("x", "7")))) == 2
+
+
+@pytest.mark.parametrize("submitted", ["Ada Lovelace", "lovelaceada", "Dr. Ada Lovelace"])
+def test_titles_are_no_part_of_a_name(tmp_path, submitted):
+    listed = written(tmp_path, '"Name, Vorname, Titel";"Matrikelnummer"\n"Lovelace, Ada, Dr.";7\n')
+    assert roster.absent(listed, handed_in((submitted, ""))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("Name,Betreuer,E-Mail\nAda,Bob,ada@x\n", "names from 'Name', numbers and addresses from 'E-Mail'"),
+        ("1,Ada Lovelace\n2,Bob\n", "names from column 2, no numbers (no headings known)"),
+        ("Ada,Lovelace\n", "names from column 1 and column 2, no numbers (no headings known)"),
+    ],
+)
+def test_a_roster_without_anybody_who_handed_in_is_a_loud_line(tmp_path, text, columns):
+    listed, found = written(tmp_path, text), handed_in(("Eve", ""))
+    handed = roster.HandedIn(Survey(found, []), roster.absent(listed, found), listed)
+    summary = reports.summary(graded(found), LAB, handed)
+    assert f"NOBODY who handed in is on the roster, which was probably misread: {columns}; " in summary
+    assert roster.misread(listed, handed_in(("Ada Lovelace", ""), ("Ada", ""))) == ""
+    assert roster.misread([], found) == roster.misread(listed, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"PK\x03\x04\x14\x00", "a spreadsheet or"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old spreadsheet"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"Name\0\0\1", "a file that is not text"),
+    ],
+)
+def test_a_file_that_is_not_text_is_refused(tmp_path, data, kind):
+    (tmp_path / "class.xlsx").write_bytes(data)
+    with pytest.raises(ValueError, match=f"which is {kind}.*Save it as CSV") as refused:
+        roster.read(tmp_path / "class.xlsx")
+    assert "\n" not in str(refused.value)
+
+
+def test_utf_16_is_read(tmp_path):
+    (tmp_path / "class.csv").write_bytes("Name\tE-Mail\nÅsa\ta@x\n".encode("utf-16"))
+    assert [each.name for each in roster.read(tmp_path / "class.csv")] == ["Åsa"]
 
 
 @pytest.mark.parametrize("text", ["", "Student,ID\n", "\n\n"])

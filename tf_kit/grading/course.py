@@ -112,6 +112,9 @@ def _grade(lab, paths, out, jobs, seconds, secret, allow_unsandboxed, listed, co
         level = judge.ready()
         click.echo(f"{lab.title}: {len(found)} submissions, {len(found) - len(left)} of them on record")
         click.echo(_level_line(level, judge.parts, judge.memory, secret))
+        doubt = roster.misread(students, found)
+        if doubt:
+            click.echo(doubt)  # before anything runs, and once more in the summary
         conditions = _conditions(lab, seconds, secret)
         before = _graded_before(record, identity, lab, found, out, conditions)
         _keep_reports_of_others(record, identity, lab, found, out)

@@ -18,7 +18,8 @@ from tf_kit.grading.class_page import ClassOfStudents, class_page
 from tf_kit.grading.judge import STATUSES
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade
-from tf_kit.grading.roster import HandedIn, is_worksheet, matched, worksheet_column
+from tf_kit.grading.roster import HandedIn, matched, misread
+from tf_kit.grading.roster_columns import is_worksheet, worksheet_column
 from tf_kit.grading.similarity import Alike
 from tf_kit.grading.submissions import GRADED, SYSTEM
 from tf_kit.markup import clean, escaped
@@ -298,6 +299,7 @@ def _files(handed_in):
     late = sorted(submission.student for submission in handed_in.survey.submissions if submission.late)
     lines += _names("late", late)
     if handed_in.listed:
+        lines += [*filter(None, [misread(handed_in.listed, handed_in.survey.submissions)])]
         lines += _names("handed in nothing", [student.name for student in handed_in.absent]) or [
             "everybody on the roster handed something in"
         ]

@@ -1,8 +1,8 @@
 """The roster of a class: who should have handed in, and who did not.
 
 A roster is a table with commas, semicolons or tabs: the gradebook that Canvas exports, the grading worksheet of Moodle,
-the list of Gradescope, or any table with a column of names, with headings in English, German, French or Spanish; a file
-of one or two columns without headings has a name per line.
+the list of Gradescope, or any table with a column of names, with headings in English, German, French, Spanish or
+Italian. Titles above the headings are skipped. Without headings the columns are known by what is in them.
 """
 
 from __future__ import annotations
@@ -12,98 +12,26 @@ import dataclasses
 import io
 import itertools
 import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tf_kit.checks import refuse
-from tf_kit.grading import foreign_text
+from tf_kit.grading import foreign_text, roster_columns
+from tf_kit.grading.roster_columns import plain
 from tf_kit.grading.submissions import Submission, Survey
 
-# Headings in English, German, French and Spanish, compared without case and accents.
-_WHOLE: tuple[str, ...] = (
-    "Student",
-    "Full name",
-    "Student name",
-    "Vollständiger Name",
-    "Nom complet",
-    "Étudiant",
-)
-_WHOLE += ("Name, Vorname", "Vor- und Nachname", "Nom, prénom", "Nom et prénom", "Prénom et nom")
-_WHOLE += ("Nombre completo", "Nombre y apellidos", "Apellidos y nombre", "Estudiante")
-_FIRST = ("First name", "Firstname", "Given name", "Vorname", "Prénom")
-_LAST: tuple[str, ...] = (
-    "Last name",
-    "Lastname",
-    "Surname",
-    "Family name",
-    "Nachname",
-    "Familienname",
-    "Nom de famille",
-)
-_LAST += ("Apellidos", "Apellido", "Apellido(s)")
-_WHOLE_OR_LAST, _WHOLE_OR_FIRST = ("Name", "Nom"), ("Nombre", "Nombre(s)")  # by the column next to it
-_NUMBERS: tuple[str, ...] = (
-    "ID",
-    "Identifier",
-    "SID",
-    "SIS User ID",
-    "ID number",
-    "Student ID",
-    "Number",
-    "Matriculation number",
-)
-_NUMBERS += ("Matrikelnummer", "Matrikel-Nr.", "Matrikelnr.", "ID-Nummer", "Identifiant", "Matricule")
-_NUMBERS += ("Numéro d'identification", "Numéro d'étudiant", "Numéro étudiant")
-_NUMBERS += ("Identificador", "Número de ID", "Número de identificación", "Matrícula")
-_LOGINS: tuple[str, ...] = (
-    "SIS Login ID",
-    "Username",
-    "Login",
-    "Email",
-    "Email address",
-    "User name",
-    "E-mail",
-    "E-mail address",
-)
-_LOGINS += (
-    "Anmeldename",
-    "Benutzername",
-    "E-Mail-Adresse",
-    "Nom d'utilisateur",
-    "Adresse de courriel",
-    "Courriel",
-)
-_LOGINS += ("Adresse e-mail", "Nombre de usuario", "Dirección de correo", "Dirección email", "Correo")
-_LOGINS += ("Correo electrónico",)
-# Columns of the grading worksheet of Moodle: the English heading, then those of its other languages.
-_WORKSHEET = (
-    ("Identifier", "ID", "Identifiant", "Identificador"),
-    ("Full name", "Vollständiger Name", "Nom complet", "Nombre completo"),
-    ("Email address", "E-Mail-Adresse", "Adresse de courriel", "Dirección de correo"),
-    ("Status", "Statut", "Estado"),
-    ("Grade", "Bewertung", "Note", "Calificación"),
-    ("Maximum Grade", "Bestwertung", "Note maximale", "Calificación máxima"),
-    (
-        "Last modified (submission)",
-        "Zuletzt geändert (Abgabe)",
-        "Dernière modification (travail remis)",
-        "Última modificación (entrega)",
-    ),
-    (
-        "Last modified (grade)",
-        "Zuletzt geändert (Bewertung)",
-        "Dernière modification (note)",
-        "Última modificación (calificación)",
-    ),
-    (
-        "Feedback comments",
-        "Feedback als Kommentar",
-        "Feedback par commentaires",
-        "Comentarios de retroalimentación",
-    ),
-)
 LARGEST_FILE = 16 << 20
+_TITLES = {"dr", "prof", "herr", "frau", "mr", "mrs", "ms", "bsc", "msc", "phd"}  # no part of a name
+_DELIMITERS = ";\t|,"  # a comma may be part of a name
+_SAMPLE = 200  # rows by which the delimiter is found
+_MARKS_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# First bytes of files that are no text.
+_BINARY = {
+    b"PK\x03\x04": "a spreadsheet or another zipped file",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet or document",
+    b"%PDF": "a PDF",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,11 +42,13 @@ class Listed:
         name: name of the student.
         marks: numbers and logins by which course systems know the student.
         row: the cells of the roster by heading.
+        read_from: which columns of the roster were read as what, in words.
     """
 
     name: str
     marks: frozenset[str] = frozenset()
     row: tuple[tuple[str, str], ...] = dataclasses.field(default=(), compare=False)
+    read_from: str = dataclasses.field(default="", compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,8 +79,13 @@ def read(path: str | Path) -> list[Listed]:
         data = path.read_bytes()
     except OSError as error:
         refuse("--roster", "be a file with the students of the class", f"{str(path)!r}: {error.strerror}")
+    binary = next((kind for begin, kind in _BINARY.items() if data.startswith(begin)), "")
+    if not binary and data[:2] not in _MARKS_OF_UTF_16 and b"\0" in data[:1000]:
+        binary = "a file that is not text"
+    if binary:
+        refuse("--roster", "be a table as text", f"{str(path)!r}, which is {binary}", "Save it as CSV")
     try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = data.decode("utf-16" if data[:2] in _MARKS_OF_UTF_16 else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", "replace")
     rows = _table(foreign_text.paragraphs(text))
@@ -163,8 +98,12 @@ def read(path: str | Path) -> list[Listed]:
 
 
 def _table(text):
-    first = text.partition("\n")[0]
-    delimiter = max(";\t,", key=first.count)
+    text = text.lstrip("\n")
+    separator = re.match(
+        r"(?i)\"?sep=([^\w\n\"])\"?[;,\t|]*\n", text
+    )  # a line by which Excel knows the delimiter
+    text = text[separator.end() :] if separator else text
+    delimiter = separator[1] if separator else max(_DELIMITERS, key=lambda each: _share(text, each))
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error:
@@ -172,68 +111,43 @@ def _table(text):
     return [[foreign_text.line(cell) for cell in row] for row in rows if any(cell.strip() for cell in row)]
 
 
+def _share(text, delimiter):
+    """Return the share of rows that have the most frequent number of cells, and whether a delimiter is in the first."""
+    try:
+        rows = list(itertools.islice(csv.reader(io.StringIO(text), delimiter=delimiter), _SAMPLE))
+    except csv.Error:
+        return 0.0, False
+    counts = [len(row) for row in rows if any(cell.strip() for cell in row)]
+    several = [count for count in counts if count > 1]
+    if not several:
+        return 0.0, False
+    return max(map(several.count, set(several))) / len(counts), counts[0] > 1
+
+
 def _students(rows, path):
-    heading = [_plain(cell) for cell in rows[0]] if rows else []
-    names = _columns_of_names(heading)
-    if not names and is_worksheet(heading):  # without names, as Moodle hides them
-        names = [i for i, cell in enumerate(heading) if worksheet_column(cell) == "Identifier"]
-    marked = [i for i, cell in enumerate(heading) if cell in _known(_NUMBERS, _LOGINS)]
-    if not names:
-        if len(heading) > 2 or marked or set(heading) & set(_known(_FIRST, _LAST)):
-            _refuse_headings(rows[0], path)
-        return [Listed(", ".join(cell for cell in row[:2] if cell)) for row in rows]
+    columns, rest = roster_columns.find(rows)
+    if columns is None:
+        _refuse_headings(rest[0], path)
     found = []
-    for row in rows[1:]:
-        row = row + [""] * (len(heading) - len(row))
-        who = " ".join(row[i] for i in names).strip()
+    width = max([len(columns.headings), *(i + 1 for i in (*columns.names, *columns.marks))])
+    for row in rest:
+        row = row + [""] * (width - len(row))
+        who = columns.between.join(row[i] for i in columns.names if row[i])
         if "points possible" in who.casefold() or who.casefold() in ("student, test", "test student"):
             continue
-        marks = frozenset(_mark(row[i]) for i in marked if row[i])
-        found.append(Listed(who, marks, tuple(zip(rows[0], row, strict=False))))
+        marks = frozenset(_mark(row[i]) for i in columns.marks if row[i])
+        cells = tuple(zip(columns.headings, row, strict=False))
+        found.append(Listed(who, marks, cells, columns.described))
     return found
-
-
-def _known(*headings):
-    return [_plain(each) for each in itertools.chain(*headings)]
-
-
-def _columns_of_names(heading):
-    """Return the place of the name, or those of the first and the last name; none if there is no such heading.
-
-    >>> _columns_of_names(["nom", "prenom"]), _columns_of_names(["nombre", "apellidos"]), _columns_of_names(["nom"])
-    ([1, 0], [0, 1], [0])
-    """
-
-    def place(*headings):
-        return [heading.index(each) for each in _known(*headings) if each in heading][:1]
-
-    whole = place(_WHOLE)
-    first, last = place(_FIRST, _WHOLE_OR_FIRST), place(_LAST, _WHOLE_OR_LAST)
-    return whole or (first + last if first and last else place(_WHOLE_OR_LAST, _WHOLE_OR_FIRST))
 
 
 def _refuse_headings(cells, path):
     shown = ", ".join(cells[:8]) + (", …" if len(cells) > 8 else "")
     remedy = (
         "Call the column Full name, or two columns First name and Last name; "
-        "German, French and Spanish headings are known too. Or write a name per line, without headings"
+        "German, French, Spanish and Italian headings are known too. Or write a name per line, without headings"
     )
     refuse("--roster", "have a column of names", f"{str(path)!r}, whose first row is {shown}", remedy)
-
-
-def worksheet_column(heading: str) -> str:
-    """Return the English heading of a column of Moodle's grading worksheet, or "" for another column.
-
-    Example:
-        >>> worksheet_column("Bewertung"), worksheet_column("Section")
-        ('Grade', '')
-    """
-    return next((each[0] for each in _WORKSHEET if _plain(heading) in _known(each)), "")
-
-
-def is_worksheet(headings: Iterable[str]) -> bool:
-    """Whether a table has the columns that Moodle wants of a grading worksheet."""
-    return {"Identifier", "Grade", "Last modified (grade)"} <= {worksheet_column(each) for each in headings}
 
 
 def _mark(text):
@@ -249,7 +163,8 @@ def matched(listed: Sequence[Listed], found: Sequence[Submission]) -> dict[tuple
     Returns:
         Key of a submission -> its student.
     """
-    by_mark = {mark: student for student in listed for mark in student.marks}
+    shared = Counter(mark for student in listed for mark in student.marks)  # such as the number of a group
+    by_mark = {mark: student for student in listed for mark in student.marks if shared[mark] == 1}
     by_name: dict[str, list[Listed]] = {}
     for student in listed:
         for spelling in _spellings(student.name):
@@ -268,6 +183,18 @@ def matched(listed: Sequence[Listed], found: Sequence[Submission]) -> dict[tuple
     return pairs
 
 
+def misread(listed: Sequence[Listed], found: Sequence[Submission]) -> str:
+    """Return a line that nobody who handed in is on the roster, which was then probably misread; "" if somebody is."""
+    if not listed or not found or matched(listed, found):
+        return ""
+    shown = ", ".join(repr(student.name) for student in listed[:2])
+    handed_in = ", ".join(repr(foreign_text.line(each.student, 60)) for each in found[:2])
+    return (
+        f"NOBODY who handed in is on the roster, which was probably misread: {listed[0].read_from}; "
+        f"its names are such as {shown}, those of the submissions {handed_in}"
+    )
+
+
 def absent(listed: Sequence[Listed], found: Sequence[Submission]) -> list[Listed]:
     """List the students of a roster who handed in nothing."""
     present = {id(student) for student in matched(listed, found).values()}
@@ -281,17 +208,14 @@ def _spellings(name):
         >>> sorted(_spellings("Ada Lovelace")) == sorted(_spellings("Lovelace, Ada"))
         True
     """
-    plain = _plain(name)
-    last, comma, first = plain.partition(",")
+    last, comma, first = plain(name).partition(",")
     if comma:
-        parts = re.findall(r"\w+", first), re.findall(r"\w+", last)
+        parts = _words(first), _words(last)
     else:
-        words = re.findall(r"\w+", plain)
+        words = _words(last)
         parts = words[:-1], words[-1:]
     return {"".join(parts[0] + parts[1]), "".join(parts[1] + parts[0])} - {""}
 
 
-def _plain(text):
-    """Drop case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in plain if not unicodedata.combining(letter))
+def _words(text):
+    return [word for word in re.findall(r"\w+", text) if word not in _TITLES]
