@@ -112,6 +112,12 @@ NOTEBOOKS = {
     "help": leaky("ops.tanh?", "?np.where", "np.where??"),
     "a shell command with a result": leaky("files = !ls\nprint(files)"),
     "a shell command in the cell of the answer": leaky(answer=f"!echo begin\n{LEAKY}\n!echo end"),
+    "a shell command over several lines": leaky(
+        "!echo -n \\\n    one \\\n    two", answer=f"!echo \\\n    three\n{LEAKY}"
+    ),
+    "%time of a call that the answer needs": using(
+        "TABLE['edge']", "def table():\n    return {'edge': 0.0}", "%time TABLE = table()"
+    ),
     "timeit with a result": leaky("t = %timeit -o -n 1 -r 1 sum(range(3))"),
     "timeit in the cell of the answer": leaky(
         answer=f"{LEAKY}\n%timeit -n 1 -r 1 leaky_relu(np.ones(3), 0.1)"

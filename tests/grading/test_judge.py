@@ -87,6 +87,6 @@ def test_judge_does_not_import_tensorflow():
     import sys
 
     code = "import sys; from tf_kit.grading import grader, course, labs; labs.labs()[0].exercises\n"
-    code += "print(sorted(sys.modules.keys() & {'tensorflow', 'keras', 'matplotlib'}))"
+    code += "print(sorted(sys.modules.keys() & {'tensorflow', 'keras', 'matplotlib', 'IPython'}))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"

@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from IPython.core import interactiveshell
 
 from grading import oddities
 from grading.class_of_students import LAB
@@ -20,10 +21,9 @@ NAMES = list(oddities.NOTEBOOKS)
 @pytest.fixture(scope="module")
 def checked():
     """Function of a notebook's name that runs it in IPython: the best points that a check of each exercise gave."""
-    interactive = pytest.importorskip("IPython.core.interactiveshell")
     import tf_kit.grading as kit
 
-    shell = interactive.InteractiveShell.instance()
+    shell = interactiveshell.InteractiveShell.instance()
     current = {}
 
     def record(id="", namespace=None):
@@ -43,7 +43,7 @@ def checked():
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(kit, "check", record, raising=False)
         yield run
-    interactive.InteractiveShell.clear_instance()
+    interactiveshell.InteractiveShell.clear_instance()
 
 
 def sliced(cells):

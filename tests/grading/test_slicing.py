@@ -60,6 +60,28 @@ def test_syntax_error_names_its_line():
     assert "line 1" in answer.why
 
 
+@pytest.mark.parametrize(
+    "above",
+    [
+        "!pip install -q \\\n    one \\\n    two",
+        "    def g(): return 2\n    print(g())",
+        "%time TABLE = table()",
+        "%%time\nTABLE = table()",
+        "here, there = !echo 1\nTABLE = %timeit -o f()",
+        "f?\n%pdb off\nif 1:\n    !ls",
+    ],
+)
+def test_syntax_of_ipython_is_read_by_ipython(above):
+    code = code_of("def table(): return 2", f"{above}\n", "def f(): return TABLE").code
+    assert ("TABLE = table()" in code) == ("TABLE = table()" in above)
+    assert value_of(code_of(f"{above}\n", RIGHT).code) == 2
+
+
+def test_magics_without_number_cost_their_cells_alone():
+    answer = code_of(RIGHT, *(["%a\n" * 2000] * 50), "%time x = 2", "def g(): return 3")
+    assert value_of(answer.code) == 2
+
+
 def test_modulo_at_the_start_of_a_line_is_not_a_magic():
     assert "% 3" in code_of("def f():\n    return (7\n    % 3)").code
 

@@ -1,6 +1,6 @@
 """IPython's syntax in a cell, turned into Python: magics, shell commands, help.
 
-IPython's own transformer does it where IPython is installed, as in the notebook in which the cell ran.
+IPython's own transformer does it, as in the notebook in which the cell ran. It is imported where a cell is not Python.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 
 _RUNS_ITS_CELL = ("time", "capture", "prun", "memit", "mprun", "lprun", "script_time")
 _RUNS_ITS_LINE = ("time", "prun", "memit", "lprun")
-_SPECIAL = re.compile(r"^\s*(?:[%!?]|[\w, ()\[\]*.]+=\s*[%!])|\?\s*$")
-_MOST_LINES = 200
+MOST_WORK = (
+    100_000  # lines of one notebook that IPython reads, in about five seconds; labs have a few thousand
+)
 
 
 class Shell:
@@ -36,40 +37,33 @@ class Shell:
 
 
 def as_python(source: str) -> str:
-    """Turn a cell into Python.
+    """Turn a cell into Python by IPython's own transformer.
+
+    Raises:
+        SyntaxError: IPython cannot read the cell.
 
     Example:
         >>> print(as_python("if True:\\n    %matplotlib inline\\n    x = (7\\n% 5)").splitlines()[-1])
         % 5)
     """
+    from IPython.core.inputtransformer2 import TransformerManager
+
     try:
-        from IPython.core.inputtransformer2 import TransformerManager
-    except ImportError:
-        return _without_special_lines(source)
-    return TransformerManager().transform_cell(source)
+        return TransformerManager().transform_cell(source)
+    except Exception as error:  # it was written for people at a keyboard
+        raise SyntaxError(f"IPython cannot read the cell ({type(error).__name__})") from error
 
 
-def _without_special_lines(source):
-    """Replace the lines that only IPython understands, those at which Python's parser stops, by `pass`."""
-    head, _, body = source.lstrip().partition("\n")
-    if head.startswith("%%"):
-        return body if head[2:].split()[:1] and head[2:].split()[0] in _RUNS_ITS_CELL else ""
-    lines = source.split("\n")
-    for _ in range(_MOST_LINES):
-        try:
-            ast.parse("\n".join(lines))
-        except SyntaxError as error:
-            at = (error.lineno or 0) - 1
-            candidates = [i for i in (at, at - 1) if 0 <= i < len(lines) and _SPECIAL.search(lines[i])]
-            if not candidates:
-                break
-            line = lines[candidates[0]]
-            name = re.match(r"\s*(\w+)\s*=\s*[%!]", line)
-            indent = line[: len(line) - len(line.lstrip())]
-            lines[candidates[0]] = f"{indent}{f'{name[1]} = None' if name else 'pass'}"
-        else:
-            break
-    return "\n".join(lines)
+def work(source: str) -> int:
+    """Bound the lines that `as_python` reads: all of them, and again after each line that it changes.
+
+    Example:
+        >>> work("%time f()\\n!ls\\nx = 1")
+        9
+    """
+    lines = source.splitlines()
+    changed = [line for line in lines if {*"%!?"} & {*line} or line.lstrip().startswith((",", ";", "/"))]
+    return len(lines) * (1 + len(changed))
 
 
 def code_in(node: ast.stmt) -> str | None:

@@ -23,6 +23,7 @@ import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from tf_kit.grading import ipython
 from tf_kit.grading.statements import Statement, shapes, statements
 
 MOST_STATEMENTS = 20_000
@@ -82,11 +83,13 @@ class Notebook:
         self.cells = cells
         self._broken: dict[int, BaseException] = {}
         self._statements: list[Statement] = []
+        work = 0
         for i, cell in enumerate(cells):
+            work += ipython.work(cell.source)
             try:
                 if len(self._statements) > MOST_STATEMENTS:
                     raise ValueError("the notebook is too long")
-                self._statements += statements(cell.source, i)
+                self._statements += statements(cell.source, i, work <= ipython.MOST_WORK)
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 self._broken[i] = error
         self._bindings: dict[str, list[Statement]] = {}

@@ -145,12 +145,13 @@ class Statement:
         return self.imports or isinstance(self.node, ast.Assign)
 
 
-def statements(source: str, cell: int = 0) -> list[Statement]:
+def statements(source: str, cell: int = 0, magics: bool = True) -> list[Statement]:
     """Split the source of a cell into its top-level statements; an import of several names becomes one per name.
 
     Args:
         source: the source, which may hold IPython's syntax.
         cell: index of the cell.
+        magics: whether IPython's syntax is read.
 
     Raises:
         SyntaxError: the source is not Python.
@@ -165,6 +166,8 @@ def statements(source: str, cell: int = 0) -> list[Statement]:
     try:
         tree = ast.parse(source)
     except SyntaxError:
+        if not magics:
+            raise
         source = ipython.as_python(source)
         tree = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     lines = re.split(r"\r\n|\r|\n", source)  # `splitlines` ends a line at a form feed too

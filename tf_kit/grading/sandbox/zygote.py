@@ -34,7 +34,12 @@ ENVIRONMENT = {  # oneDNN rewrites graphs, for which it searches all registered 
 
 # Libraries that Keras loads without need, which takes a third of the start: name -> module to load once an answer
 # names the library.
-LATE = {"matplotlib": "matplotlib.pyplot", "scipy": "scipy.stats", "sklearn": "sklearn.base"}
+LATE = {
+    "IPython": "IPython.display",
+    "matplotlib": "matplotlib.pyplot",
+    "scipy": "scipy.stats",
+    "sklearn": "sklearn.base",
+}
 
 
 def main(settings: dict[str, Any]) -> None:
