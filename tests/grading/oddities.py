@@ -179,6 +179,22 @@ NOTEBOOKS = {
     "star imports of two modules": leaky(
         "from math import *\nfrom numpy import *", answer=LEAKY.replace("np.", "")
     ),
+    "a star import that replaces Python's own functions": leaky(
+        "from numpy import *", answer=BODY + "max([x, slope * x], 0)"
+    ),
+    "a star import of Keras that replaces Python's own functions": leaky(
+        "from keras.ops import *", answer=BODY + "max([x, slope * x], 0)"
+    ),
+    "a star import below a function that it replaces": leaky(
+        "def floor(x):\n    return 7.0",
+        "from math import *",
+        answer=f"{BODY}np.where(x > floor(0.5), x, slope * x)",
+    ),
+    "a star import above a function that replaces it": leaky(
+        "from math import *\ndef floor(x):\n    return 0.0",
+        answer=f"{BODY}np.where(x > floor(7.0), x, slope * x)",
+    ),
+    "a star import that fails and is not needed": leaky("from nothing_of_this_name import *"),
     "another name of numpy": leaky("import numpy", answer=LEAKY.replace("np.", "numpy.")),
     "an import in the function": leaky(
         answer=LEAKY.replace("    return", "    import numpy as np\n    return")

@@ -61,6 +61,20 @@ def test_syntax_error_names_its_line():
 
 
 @pytest.mark.parametrize(
+    "sources",
+    [
+        ["from math import *", "def f(): return pow(2, 1).is_integer() + 1"],
+        ["def floor(x): return 7", "from math import *", "def f(): return floor(2.5)"],
+        ["from math import *", "def floor(x): return 2", "def f(): return floor(7)"],
+        ["from nothing_of_this_name import *", "def f(): return 2"],
+        ["def f(): return 2 if isinstance(pow(1, 1), int) else 1", CHECK, "from math import *"],
+    ],
+)
+def test_star_imports_replace_names_as_in_the_notebook(sources):
+    assert value_of(code_of(*sources).code) == 2
+
+
+@pytest.mark.parametrize(
     "above",
     [
         "!pip install -q \\\n    one \\\n    two",

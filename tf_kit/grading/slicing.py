@@ -283,16 +283,13 @@ class _Slice:
         """Write the slice as a program."""
         bound = frozenset().union(*(s.binds for s in self._taken))
         unknown = frozenset().union(*(s.uses | s.later for s in self._taken)) - bound - _BUILTINS
-        stars = [s for s in self._all if "*" in s.binds] if unknown else []
+        stars = [s for s in self._all if "*" in s.binds and (unknown or s.place < self._end)]
         future = [s for s in self._all if s.future]
         ordered = [s for s in self._ordered() if not s.future and s not in stars]
-        first = min((s.place for s in ordered), default=0)
-        above = [s for s in stars if s.place < first]
-        if self._late or len(above) == len(stars):
-            ordered = [*stars, *ordered]
-        else:
-            ordered = sorted({*stars, *ordered}, key=_place)
-        return "\n\n".join(_guarded(s) if s in self._extra else s.text for s in [*future, *ordered]) + "\n"
+        ordered = [*stars, *ordered] if self._late else sorted({*stars, *ordered}, key=_place)
+        # even if every name is known, the imports may replace Python's own functions
+        guarded = self._extra if unknown else {*stars, *self._extra}
+        return "\n\n".join(_guarded(s) if s in guarded else s.text for s in [*future, *ordered]) + "\n"
 
     def _ordered(self):
         taken = sorted(self._taken, key=_place)
