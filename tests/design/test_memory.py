@@ -128,7 +128,16 @@ def check_layer_within_layer(module):
     assert sum(layer.weights_bytes for layer in bill.layers) == bill.weights_bytes
 
 
-CHECKS = [check_mlp, check_residual_network, check_shared, check_layer_within_layer]
+def check_layers_of_one_unit(module):
+    """They have kernels of one number, but their outputs are not written over their inputs."""
+    units = [layers.Dense(1), layers.ReLU(), layers.Dense(1), layers.PReLU()]
+    bill = module.memory_bill(keras.Sequential([keras.Input((3,)), *units]), batch_size=5)
+    assert [layer.activations_bytes // 20 for layer in bill.layers] == [1, 0, 1, 0]
+    convolution = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(1, 1), layers.ReLU()])
+    assert module.memory_bill(convolution, batch_size=5).num_activations == 4 * 4
+
+
+CHECKS = [check_mlp, check_residual_network, check_shared, check_layer_within_layer, check_layers_of_one_unit]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -148,6 +157,7 @@ def test_count(check):
         (check_residual_network, "elementwise or kind in _PADDING", "elementwise"),
         (check_residual_network, "len(read) == 1", "len(read) >= 1"),
         (check_layer_within_layer, "and not _has_kernel(operation)", ""),
+        (check_layers_of_one_unit, '"kernel" in v.name or ', ""),
         (check_shared, "_nbytes(model.weights),  # (1)", "sum(_nbytes(c.operation.weights) for c in calls),"),
         (check_layer_within_layer, "if id(tensor) not in seen]", "]"),
         (check_layer_within_layer, "claimed.update(map(id, own))", "claimed.update([])"),

@@ -230,7 +230,10 @@ def _tensors(structure):
 
 
 def _has_kernel(operation):
-    return any(sum(side > 1 for side in v.shape) > 1 for v in getattr(operation, "weights", ()))
+    """A kernel of one input and one output, (1, 1), has the shape of a scale; its name tells them apart."""
+    return any(
+        "kernel" in v.name or sum(side > 1 for side in v.shape) > 1 for v in getattr(operation, "weights", ())
+    )
 
 
 def _layer_bills(calls):
