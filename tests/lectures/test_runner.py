@@ -10,6 +10,7 @@ import pytest
 
 from tf_kit import cli, lectures
 from tf_kit.errors import InputError
+from tf_kit.lectures.performance import carry_out
 
 DEMO = '''# %%
 """Is two a prime?
@@ -98,12 +99,39 @@ def test_quick_and_options_reach_the_config(prime, monkeypatch, capsys, tmp_path
 def test_claim_that_fails_gives_status_1(prime, monkeypatch, capsys, tmp_path):
     status, _, err = run_lecture(monkeypatch, capsys, "lecture", "3", "--number", "9", "--out", tmp_path)
     assert status == 1
-    assert err == "tf-kit: the claim does not hold: 9 has 3 divisors\n"
+    figure = tmp_path / "03_primes.png"
+    changed = "with these parameters the claim does not hold (it is made for the defaults): 9 has 3 divisors"
+    assert err == f"tf-kit: {changed} (0 s; figure: {figure})\n"
+    assert figure.exists()
     # The size changes, because Python compares only the size and the second of writing to decide whether to recompile.
     prime.write_text(DEMO.replace("(2, ", "(40, "))
     status, _, err = run_lecture(monkeypatch, capsys, "lecture", "all", "--out", tmp_path)
     assert status == 1
+    assert err.startswith(f"the claim does not hold: 40 has 8 divisors (0 s; figure: {figure})\n")
     assert "1 claim does not hold: 03" in err
+
+
+def test_program_whose_claim_fails_prints_one_line(prime, monkeypatch, capsys, tmp_path):
+    module = lectures.load(lectures.find("primes"))
+    monkeypatch.setattr(sys, "argv", ["03_primes.py", "--number", "9", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as exit_:
+        lectures.main(vars(module))
+    assert exit_.value.code == 1
+    assert re.match(r"with these parameters the claim does not hold .*\n$", capsys.readouterr().err)
+
+
+def test_advice_on_retracing_is_not_printed(prime, caplog):
+    advice = "7 out of the last 7 calls triggered tf.function retracing"
+    prime.write_text(
+        DEMO.replace("import dataclasses", "import dataclasses\nimport logging").replace(
+            "def run(config):\n",
+            f'def run(config):\n    for words in ("{advice}", "a loss is not finite"):\n'
+            '        logging.getLogger("tensorflow").warning(words)\n',
+        )
+    )
+    module = lectures.load(lectures.find("primes"))
+    carry_out(module, module.Config())
+    assert caplog.messages == ["a loss is not finite"]
 
 
 def test_list_does_not_import_demos(prime, monkeypatch, capsys):

@@ -118,7 +118,7 @@ def _run(demo, quick, out, notebook, install, slides, sliders, animate, **change
     try:
         lectures.perform(module, config, out)
     except AssertionError as error:
-        click.echo(f"tf-kit: the claim does not hold: {error}", err=True)
+        click.echo(f"tf-kit: {error}", err=True)
         raise SystemExit(1) from None
 
 
@@ -211,5 +211,5 @@ def all_lectures(quick: bool, slides: bool, out: str) -> None:
             lectures.perform(module, config, out)
         except AssertionError as error:
             failed.append(demo.number)
-            click.echo(f"the claim does not hold: {error}", err=True)
+            click.echo(f"{error}", err=True)
     _report(failed)

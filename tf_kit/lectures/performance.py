@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import sys
 import time
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +17,7 @@ import click
 
 from tf_kit.errors import InputError
 from tf_kit.lectures.catalog import configure, question
-from tf_kit.options import flags_of, help_text
+from tf_kit.options import check, flags_of, help_text
 
 
 @dataclasses.dataclass
@@ -23,7 +26,7 @@ class Performance:
 
     Attributes:
         question: first line of the docstring.
-        answer: answer of the demo, or the reason why its claim does not hold.
+        answer: answer of the demo, or a clause on why its claim does not hold.
         holds: whether the claim holds.
         figure: figure of the results, without question and answer.
         seconds: duration.
@@ -44,13 +47,36 @@ def carry_out(module: ModuleType, config: Any) -> Performance:
         config: its configuration.
     """
     began = time.perf_counter()
-    results = module.run(config)
-    figure = module.plot(results)
+    with _without_retracing():
+        results = module.run(config)
+        figure = module.plot(results)
     try:
         answer, holds = module.check(results), True
     except AssertionError as error:  # the figure shows why
-        answer, holds = f"the claim does not hold: {error}", False
+        answer, holds = f"{_verdict(module, config)}: {error}", False
     return Performance(question(module.__doc__ or ""), answer, holds, figure, time.perf_counter() - began)
+
+
+def _verdict(module, config):
+    """Return the words for a claim that does not hold; a claim is made for the sizes that the demo comes with."""
+    if config in (module.Config(), module.Config.quick()):
+        return "the claim does not hold"
+    return "with these parameters the claim does not hold (it is made for the defaults)"
+
+
+@contextlib.contextmanager
+def _without_retracing() -> Iterator[None]:
+    """Leave out TensorFlow's advice on functions that are traced often, as small sets and several networks cause it."""
+    logger = logging.getLogger("tensorflow")
+
+    def wanted(record):
+        return "retracing" not in str(record.msg)
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 def announce(module: ModuleType, config: Any) -> None:
@@ -71,7 +97,7 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
         Path of the figure.
 
     Raises:
-        AssertionError: the claim of the demo does not hold.
+        AssertionError: the claim of the demo does not hold; the message has the reason and the path of the figure.
     """
     from tf_kit import plotting
 
@@ -81,9 +107,10 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
     plotting.framed(done.figure, done.question, done.answer)
     shown = plotting.show(done.figure)
     path = plotting.save(done.figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
+    line = f"{done.answer} ({done.seconds:.0f} s; figure: {path})"
     if not done.holds:
-        raise AssertionError(done.answer.removeprefix("the claim does not hold: "))
-    click.echo(f"{done.answer} ({done.seconds:.0f} s; figure: {path})")
+        raise AssertionError(line)
+    click.echo(line)
     return path
 
 
@@ -96,11 +123,12 @@ def main(namespace: Mapping[str, Any]) -> None:
     module = sys.modules[namespace["__name__"]]
     if "ipykernel" in sys.modules:
         module.__file__ = namespace.get("__file__", f"{namespace['TITLE'].lower().replace(' ', '_')}.py")
-        config = module.Config(**namespace.get("PARAMETERS", {}))
-        try:
-            perform(module, config, "figures")
-        except AssertionError as error:  # a reader who changes a parameter gets an answer, not a traceback
-            click.echo(f"With these parameters the claim does not hold: {error}")
+        try:  # a reader who changes a parameter gets an answer, not a traceback
+            perform(module, _checked(module.Config, namespace.get("PARAMETERS", {})), "figures")
+        except InputError as error:
+            click.echo(f"{error}")
+        except AssertionError as error:
+            click.echo(f"{str(error)[0].upper()}{str(error)[1:]}")
         return
 
     def command(quick, out, **changes):
@@ -112,6 +140,18 @@ def main(namespace: Mapping[str, Any]) -> None:
     except InputError as error:
         click.echo(f"{error}", err=True)
         sys.exit(2)
+    except AssertionError as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(1)
+
+
+def _checked(declaration, values):
+    """Return the configuration with some values, each checked as a flag would be."""
+    kinds, fields = typing.get_type_hints(declaration), dataclasses.fields(declaration)
+    declared = {field.name: field.metadata for field in fields}
+    return declaration(
+        **{name: check(name, value, kinds[name], declared[name]) for name, value in values.items()}
+    )
 
 
 def general_flags() -> list[click.Option]:
