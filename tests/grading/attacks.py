@@ -161,6 +161,7 @@ SPIES = {
     "solutions": "raise ValueError('found ' + open('{source}').read()[:200])",
     "record": "raise ValueError('found ' + open('{out}/grades.jsonl').read()[:200])",
     "secret": "raise ValueError('found ' + open('{out}/course-secret').read()[:200])",
+    "module of the process": "import sys; found = vars(sys.modules['__main__']); assert 'leaky_relu' in found and 'main' not in found, 'found it'; raise ValueError('none')",
     "environment of the judge": "import os; assert 'TF_KIT_COURSE_SECRET' not in os.environ, 'found it'; raise ValueError('none')",
     "memory of the parent": "import os; raise ValueError('found ' + str(open('/proc/%d/mem' % os.getppid(), 'rb').read(1)))",
     "memory of the judge": "raise ValueError('found ' + str(open('/proc/{judge}/mem', 'rb').read(1)))",

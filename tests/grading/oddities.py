@@ -216,6 +216,18 @@ NOTEBOOKS = {
         "Settings().edge",
         "import dataclasses\n\n@dataclasses.dataclass\nclass Settings:\n    edge: float = 0.0",
     ),
+    "a dataclass whose annotations are strings": using(
+        "Settings(1.0).edge + Settings.lower",
+        "from __future__ import annotations\nimport dataclasses\nfrom typing import ClassVar",
+        "@dataclasses.dataclass(slots=True)\nclass Settings:\n    given: dataclasses.InitVar[float]\n"
+        "    edge: float = 0.0\n    lower: ClassVar[float] = -1.0\n\n"
+        "    def __post_init__(self, given):\n        self.edge = given",
+    ),
+    "a dataclass made in a call": leaky(
+        "from __future__ import annotations\nimport dataclasses\nfrom typing import ClassVar",
+        answer="def leaky_relu(x, slope):\n    @dataclasses.dataclass(slots=True)\n    class Settings:\n"
+        "        edge: ClassVar[float] = 0.0\n\n    return np.where(x > Settings.edge, x, slope * x)",
+    ),
     "a base class of its own": [
         *(IMPORTS, "class Named:\n    title = 'descent'"),
         *(DESCENT.replace("Optimizer)", "Optimizer, Named)"), CHECK_2),

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import json
+import sys
 
 import pytest
 from IPython.core import interactiveshell
@@ -57,8 +58,9 @@ def sliced(cells):
         allowed = [code for code in (answer.code, *answer.others) if not delegation.summary(exercise, code)]
         best = 0
         for code in allowed[: 1 + grader.MOST_SLICES] if answer.code and answer.code in allowed else ():
-            with contextlib.redirect_stdout(io.StringIO()):
-                best = max(best, _points(exercise, execute(code)))
+            with contextlib.redirect_stdout(io.StringIO()), pytest.MonkeyPatch.context() as monkeypatch:
+                monkeypatch.setitem(sys.modules, "__main__", None)  # put back afterwards
+                best = max(best, _points(exercise, execute(code, keep=True)))
         points[id] = best
     return points
 

@@ -44,7 +44,7 @@ def serve(
         if request["code"] is not None:
             code = request["code"]
             seeds.seed(code)
-            namespace = execute(code)
+            namespace = execute(code, keep=True)
             if not isinstance(namespace, Failure):
                 namespace = _with_allowed_bases(namespace, request["bases"])
         probe = getattr(probes, request["probe"])

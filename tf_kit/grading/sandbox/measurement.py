@@ -4,7 +4,9 @@ Nothing in this module knows the expected values.
 """
 
 import functools
+import sys
 import traceback
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -17,17 +19,40 @@ CELL = "<answer>"
 LARGEST_OUTPUT = 4 << 20  # bytes of one case
 
 
-def execute(code: str, name: str = "__main__") -> dict[str, Any] | Failure:
-    """Run the code of an answer. Returns its namespace, or a `Failure` if the code raised."""
-    namespace = {"__name__": name, "__builtins__": __builtins__, "display": _display}
+def execute(code: str, name: str = "__main__", keep: bool = False) -> dict[str, Any] | Failure:
+    """Run the code of an answer in a module that `sys.modules` holds, where dataclasses look up annotations.
+
+    Args:
+        code: the code.
+        name: name of the module.
+        keep: whether the module stays in `sys.modules`, in a process that runs nothing but answers. The next answer
+            replaces it.
+
+    Returns:
+        The namespace of the module, or a `Failure` if the code raised.
+    """
+    module, before = types.ModuleType(name), sys.modules.get(name)
+    namespace = vars(module)
+    namespace.update({"__builtins__": __builtins__, "display": _display})
     namespace["get_ipython"] = functools.partial(Shell, namespace)
+    sys.modules[name] = module
     try:
         exec(compile(code, CELL, "exec"), namespace)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         return failure(error, code)
+    finally:
+        if not keep:
+            _register(name, before)
     return namespace
+
+
+def _register(name, module):
+    if module is None:
+        sys.modules.pop(name, None)
+    else:
+        sys.modules[name] = module
 
 
 def _display(*_, **__):
