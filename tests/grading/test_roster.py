@@ -11,7 +11,7 @@ import pytest
 
 from grading import importers
 from grading.class_of_students import LAB
-from tf_kit.grading import reports, roster
+from tf_kit.grading import reports, roster, submissions
 from tf_kit.grading.record import Grade, Result
 from tf_kit.grading.submissions import Submission, Survey
 
@@ -191,6 +191,59 @@ def test_a_student_is_found_by_every_spelling(tmp_path, submitted):
     assert [each.name for each in roster.absent(listed, handed_in((submitted, "")))] == ["Bob"]
 
 
+ROSTER = (
+    "Full name,ID number,Email address\nAda Lovelace,s1234567,a.king@x\nGrace Hopper,4712,gh@x\n"
+    'Alan Turing,4713,at@x\nAlan Turing,4714,at2@x\n"García Márquez, Gabriel",4715,g@x\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("names", "matched"),
+    [
+        ("90_testing_ada_lovelace hopper_grace", "Ada Lovelace, Grace Hopper"),
+        ("lab90_lovelace_ada lab90_hopper_grace", "Ada Lovelace, Grace Hopper"),
+        ("s1234567-lab90-final gh", "Ada Lovelace, Grace Hopper"),
+        ("Testing_-_Ada_Lovelace 4712_hopper_lab90", "Ada Lovelace, Grace Hopper"),
+        (
+            "test_ada_lovelace_v2 a.king_final",
+            "None, None",
+        ),  # `test` is no word of the lab; both claim one student
+        ("a.king_final backprop_grace_hopper", "Ada Lovelace, Grace Hopper"),
+        ("Gabriel_García_Márquez_lab3 garcia-marquez-gabriel", "None, García Márquez, Gabriel"),
+        ("lab90_alan_turing 90_4714", "None, Alan Turing"),
+        ("ada_lovelace ada_lovelace_final", "Ada Lovelace, None"),
+        ("ada_lovelace_v1 ada_lovelace_v2", "None, None"),
+        ("lab90_ada lovelace_final", "None, None"),
+    ],
+)
+def test_names_of_files_are_matched_without_the_lab(tmp_path, names, matched):
+    listed = written(tmp_path, ROSTER)
+    (tmp_path / "class").mkdir()
+    for name in names.split():
+        (tmp_path / "class" / f"{name}.ipynb").write_text("{}")
+    found = submissions.survey([tmp_path / "class"], LAB).submissions
+    pairs = roster.matched(listed, found)
+    by_name = {each.student: pairs.get(each.key) for each in found}
+    shown = [by_name[name].name if by_name[name] else "None" for name in names.split()]
+    assert ", ".join(shown) == matched
+
+
+def test_a_login_that_is_the_name_of_another_is_not_guessed(tmp_path):
+    found = [Submission("lab90_ada", Path("lab90_ada.ipynb"), person="ada")]
+    listed = written(tmp_path, "Name,Email\nAda Lovelace,ada@x\nGrace Hopper,gh@x\n")
+    assert [each.name for each in roster.matched(listed, found).values()] == ["Ada Lovelace"]
+    listed = written(tmp_path, "Name,Email\nAda Lovelace,ada@x\nAda King,ak@x\n")
+    assert roster.matched(listed, found) == {}
+
+
+def test_a_student_with_several_notebooks_is_matched_with_none_but_not_absent(tmp_path):
+    listed = written(tmp_path, "Name\nAda Lovelace\nBob\n")
+    found = handed_in(("ada_lovelace", ""), ("section1/Lovelace, Ada", ""))
+    assert roster.matched(listed, found) == {}
+    assert [each.name for each in roster.absent(listed, found)] == ["Bob"]
+    assert roster.misread(listed, found) == ""
+
+
 def test_two_students_of_one_name_are_not_guessed(tmp_path):
     listed = written(tmp_path, "Student,ID\nJohn Smith,1\nJohn Smith,2\n")
     assert len(roster.absent(listed, handed_in(("John Smith", "")))) == 2
@@ -303,3 +356,10 @@ def test_secret_is_whole_or_refused(tmp_path):
     (tmp_path / "course-secret").write_text("")
     with pytest.raises(ValueError, match="0 characters"):
         secret_of(tmp_path)
+
+
+def test_names_that_may_be_one_students_versions_are_a_line():
+    found = handed_in(("ada", ""), ("ada_final", ""))
+    summary = reports.summary(graded(found), LAB, roster.HandedIn(Survey(found, [], [["ada", "ada_final"]])))
+    assert "maybe one student's versions, graded as several students': ada, ada_final. If so, put" in summary
+    assert "versions" not in reports.summary(graded(found), LAB, roster.HandedIn(Survey(found, [])))

@@ -231,3 +231,35 @@ def test_source_with_a_lone_surrogate_is_kept(tmp_path):
     path = tmp_path / "lab.ipynb"
     path.write_text(json.dumps(notebook(leaky="# \ud83d odd\n" + LEAKY)))
     assert submissions.answers_in(submissions.read(path), LAB) == 2
+
+
+@pytest.mark.parametrize("given", ["folder", "files"])
+@pytest.mark.parametrize(
+    ("names", "expected", "alike"),
+    [
+        ("ada ada_final grace grace_v2 alan", "ada ada_final alan grace grace_v2", "ada ada_final, grace grace_v2"),
+        ("Ada_King_lab2 Ada_King_lab2(1) Bob", "Ada_King_lab2 Ada_King_lab2(1) Bob", "Ada_King_lab2 Ada_King_lab2(1)"),
+        ("s1234567 s1234567-lab02-final s1234568-lab02", "s1234567 s1234568-lab02", ""),
+        ("S1234567_v1 s1234567_v2 s1234568", "s1234567 s1234568", ""),
+        # perhaps not one student's: the number may be that of the assignment, or is a date
+        ("94711(1) 94711(2)", "94711(1) 94711(2)", "94711(1) 94711(2)"),
+        ("20261128_final 20261128 20261129", "20261128 20261128_final 20261129", ""),
+        ("team1 team2 team10", "team1 team10 team2", ""),
+        ("student-1 student-2 1 2", "1 2 student-1 student-2", ""),
+        ("lab lab(1) lab(2)", "lab lab(1) lab(2)", ""),
+        ("j.doe j.doe2", "j.doe j.doe2", ""),
+    ],
+)  # fmt: skip
+def test_versions_in_a_flat_folder_are_joined_by_number_or_named(names, expected, alike, given, tmp_path):
+    hand_in(tmp_path, *(f"{name}.ipynb" for name in names.split()))
+    found = survey([tmp_path] if given == "folder" else sorted(tmp_path.iterdir()), LAB)
+    assert " ".join(each.student for each in found.submissions) == expected
+    assert ", ".join(map(" ".join, found.alike)) == alike
+    assert sum(found.counts.values()) == len(names.split())
+
+
+def test_students_of_one_name_in_two_folders_are_no_versions(tmp_path):
+    hand_in(
+        tmp_path, "section1/ada.ipynb", "section1/bob.ipynb", "section2/ada_final.ipynb", "section2/cy.ipynb"
+    )
+    assert survey([tmp_path], LAB).alike == []

@@ -99,6 +99,11 @@ LAYOUTS = {
         "ada, bob",
     ),
     "a notebook per week": (["ada/01.ipynb*", "ada/02.ipynb", "ada/03.ipynb*"], "ada"),
+    "a notebook per experiment": (["ada/exp1.ipynb", "ada/exp2.ipynb", "bob/lab.ipynb"], "ada, bob"),
+    "a notebook per part": (["ada/part_1.ipynb", "ada/part_2.ipynb", "bob/test1.ipynb", "bob/test2.ipynb"], "ada, bob"),
+    "folders of experiments": (["ada/exp1/a.ipynb", "ada/exp2/b.ipynb", "bob/exp1/a.ipynb"], "ada, bob"),
+    "names of experiments in a class": (["class/exp1_ada.ipynb", "class/exp1_bob.ipynb"], "exp1_ada, exp1_bob"),
+    "names that begin so": (["class/exner.ipynb", "class/parton.ipynb"], "exner, parton"),
     "folders of weeks": (
         ["ada/week1/01.ipynb*", "ada/week2/02.ipynb", "bob/week1/a.ipynb*", "bob/week2/b.ipynb"],
         "ada, bob",

@@ -20,7 +20,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tf_kit.grading import archives, foreign_text
+from tf_kit.grading import archives, foreign_text, persons
 
 _ID = r"(?P<id>\d+)"
 _MOODLE = re.compile(rf"^(?P<name>.+)_{_ID}_assignsubmission_[a-z]+(?:_(?P<file>.*))?$")
@@ -34,7 +34,8 @@ _COPY = re.compile(r"(?:[ _-]*\((\d+)\)|[ _-]*[Cc]opy[ _-]?(\d*)|-(\d{1,2})|[ _-
 _COPY_OF = re.compile(r"^(?:Copy|Kopie) (?:of|von) ")
 _GENERAL = re.compile(
     r"(?i)final|last|new|old|draft|backup|copy|lab|notebooks?|solutions?|answers?|homework|assignment|submission|work|my|"
-    r"untitled|version|done|ipynb|[\W\d_]+"
+    r"untitled|version|done|ipynb|(?<![^\W\d_])(?:exp(?:eriments?)?|tests?|trial|try|attempt|run|versuch|parts?|teil|tasks?|"
+    r"aufgaben?|exercises?|ex|[uü]e?bung(?:en)?|questions?|problems?)(?![^\W\d_])|[\W\d_]+"
 )
 _PERSON = re.compile(
     r"(?i)(team|group|gruppe|grp|pair|tandem|student|participant|teilnehmer|candidate|kandidat|user|person|matr)"
@@ -66,6 +67,7 @@ class Owner:
         late: whether the system calls the submission late.
         time: time of the submission as the system writes it, or ""; it sorts as text.
         system: name of the system, or "".
+        person: guess of the student's name, where a student chose the name of the file or folder, or "".
     """
 
     name: str
@@ -73,6 +75,7 @@ class Owner:
     late: bool = False
     time: str = ""
     system: str = ""
+    person: str = dataclasses.field(default="", repr=False)
 
 
 def recognized(name: str) -> Owner | None:
@@ -141,6 +144,7 @@ class Owners:
         answered: Callable[[tuple[str, ...]], bool] = lambda parts: False,
     ):
         self._labs = {_plain(name).casefold() for name in labs}
+        self._all_labs = frozenset(name.casefold() for name in labs)
         self._metadata = dict(metadata or {})
         self._context = tuple(context)
         self._graded, self._answered = graded.casefold(), answered
@@ -174,7 +178,7 @@ class Owners:
         while len(folder) < len(parts) - 1:
             inner = (*folder, parts[len(folder)])
             if not self._once(self._is_collection, inner):
-                return [Owner(foreign_text.line(_stem(inner[-1]), 200))]
+                return [self._named_by_student(_stem(inner[-1]))]
             folder = inner
         return [self._named_after_file(parts[-1])]
 
@@ -286,7 +290,12 @@ class Owners:
         found = _CLASSROOM.match(_stem(name))
         if found and _plain(found["file"]).casefold() in self._labs:
             return Owner(foreign_text.line(found["name"], 200), system="Google Classroom")
-        return Owner(foreign_text.line(_stem(name), 200))
+        return self._named_by_student(_stem(name))
+
+    def _named_by_student(self, name):
+        name = foreign_text.line(name, 200)
+        number = re.match(r"\d*", self._graded)[0]
+        return Owner(name, person=persons.person(name, self._all_labs, number))
 
     def _is_collection(self, folder):
         if any(self._recognized(folder, name) for name in self._children(folder)):

@@ -298,6 +298,10 @@ def _files(handed_in):
         lines.append(f"  and {len(left_out) - _MOST_FILES} more; every file has a line in files.csv")
     late = sorted(submission.student for submission in handed_in.survey.submissions if submission.late)
     lines += _names("late", late)
+    groups = "; ".join(", ".join(names) for names in handed_in.survey.alike)
+    if groups:
+        words = "maybe one student's versions, graded as several students'"
+        lines += _wrapped(f"{words}: {groups}. If so, put them into a folder with the name of the student")
     if handed_in.listed:
         lines += [*filter(None, [misread(handed_in.listed, handed_in.survey.submissions)])]
         lines += _names("handed in nothing", [student.name for student in handed_in.absent]) or [
@@ -310,10 +314,12 @@ def _files(handed_in):
 
 
 def _names(what, names):
-    if not names:
-        return []
+    return _wrapped(f"{what} ({len(names)}): {', '.join(names)}") if names else []
+
+
+def _wrapped(text):
     return textwrap.wrap(
-        f"{what} ({len(names)}): {', '.join(names)}",
+        text,
         _WIDTH,
         subsequent_indent="    ",
         break_long_words=False,

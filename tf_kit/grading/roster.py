@@ -12,7 +12,7 @@ import dataclasses
 import io
 import itertools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -160,32 +160,79 @@ def _mark(text):
 def matched(listed: Sequence[Listed], found: Sequence[Submission]) -> dict[tuple[str, str], Listed]:
     """Match submissions with students of the roster: by number or login, else by a name that only one has.
 
+    The names of files are compared as they stand, then without what they say about the lab. A student whose name
+    several submissions have is matched with none of them.
+
     Returns:
         Key of a submission -> its student.
     """
-    shared = Counter(mark for student in listed for mark in student.marks)  # such as the number of a group
-    by_mark = {mark: student for student in listed for mark in student.marks if shared[mark] == 1}
-    by_name: dict[str, list[Listed]] = {}
-    for student in listed:
-        for spelling in _spellings(student.name):
-            by_name.setdefault(spelling, []).append(student)
-    pairs = {}
-    for submission in found:
-        for mark in (submission.number, submission.student, submission.student.rpartition("/")[2]):
-            if mark and _mark(mark) in by_mark:
-                pairs[submission.key] = by_mark[_mark(mark)]
-                break
-        else:
-            names = _spellings(submission.student.rpartition("/")[2])
-            candidates = [student for name in names for student in by_name.get(name, ())]
-            if len({id(student) for student in candidates}) == 1:
-                pairs[submission.key] = candidates[0]
-    return pairs
+    return _matched(listed, found)[0]
+
+
+def _matched(listed, found):
+    """Return the pairs, and the students (by `id`) whom at least one submission may be by."""
+    known = _Known(listed)
+    pairs, present = {}, set()
+    for candidates_of in (known.by_mark, known.by_name, known.by_guess):
+        claims = {}
+        for submission in found:
+            if submission.key not in pairs:
+                candidates = {id(student): student for student in candidates_of(submission)}
+                if len(candidates) == 1:
+                    claims[submission.key] = candidates.popitem()[1]
+        times = Counter(map(id, claims.values()))
+        alone = {
+            key: each for key, each in claims.items() if times[id(each)] == 1 and id(each) not in present
+        }
+        pairs |= claims if candidates_of == known.by_mark else alone
+        present |= times.keys()
+    return pairs, present
+
+
+class _Known:
+    """The students of a roster by all that may be in the name of a submission."""
+
+    def __init__(self, listed):
+        shared = Counter(
+            mark for student in listed for mark in student.marks
+        )  # such as the number of a group
+        self._marks = {mark: student for student in listed for mark in student.marks if shared[mark] == 1}
+        self._names, self._words = defaultdict(list), defaultdict(list)
+        for student in listed:
+            logins = {mark.partition("@")[0] for mark in student.marks if "@" in mark}
+            for spelling in _spellings(student.name):
+                self._names[spelling].append(student)
+            for word in logins | set(_words(plain(student.name))):
+                self._words[word].append(student)
+        self._logins = {mark.partition("@")[0] for mark in self._marks if "@" in mark}
+
+    def by_mark(self, submission):
+        marks = (submission.number, submission.student, submission.student.rpartition("/")[2])
+        return [self._marks[_mark(mark)] for mark in marks if mark and _mark(mark) in self._marks][:1]
+
+    def by_name(self, submission):
+        return self._of_name(submission.student.rpartition("/")[2])
+
+    def by_guess(self, submission):
+        """Find students by the numbers in the name of a file, else by the name that it has besides, or a login."""
+        person = _mark(submission.person)
+        numbers = [word for word in re.findall(r"[^\W_]+", person) if len(re.findall(r"\d", word)) > 3]
+        found = [self._marks[word] for word in (person, *numbers) if word in self._marks]
+        if found:
+            return found
+        name = re.sub(
+            "|".join(map(re.escape, numbers)) or "(?!)", " ", submission.person, flags=re.IGNORECASE
+        )
+        # a login may be a first name, which another student may have too
+        return self._of_name(name) + (self._words[person] if person in self._logins else [])
+
+    def _of_name(self, name):
+        return [student for spelling in _spellings(name) for student in self._names.get(spelling, ())]
 
 
 def misread(listed: Sequence[Listed], found: Sequence[Submission]) -> str:
     """Return a line that nobody who handed in is on the roster, which was then probably misread; "" if somebody is."""
-    if not listed or not found or matched(listed, found):
+    if not listed or not found or _matched(listed, found)[1]:
         return ""
     shown = ", ".join(repr(student.name) for student in listed[:2])
     handed_in = ", ".join(repr(foreign_text.line(each.student, 60)) for each in found[:2])
@@ -197,7 +244,7 @@ def misread(listed: Sequence[Listed], found: Sequence[Submission]) -> str:
 
 def absent(listed: Sequence[Listed], found: Sequence[Submission]) -> list[Listed]:
     """List the students of a roster who handed in nothing."""
-    present = {id(student) for student in matched(listed, found).values()}
+    present = _matched(listed, found)[1]
     return [student for student in listed if id(student) not in present]
 
 
@@ -218,4 +265,4 @@ def _spellings(name):
 
 
 def _words(text):
-    return [word for word in re.findall(r"\w+", text) if word not in _TITLES]
+    return [word for word in re.findall(r"[^\W_]+", text) if word not in _TITLES]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tf_kit.checks import refuse
-from tf_kit.grading import archives, foreign_text, layouts
+from tf_kit.grading import archives, foreign_text, layouts, persons
 from tf_kit.grading.layouts import Owner, Owners
 from tf_kit.grading.slicing import Cell, Notebook
 
@@ -45,6 +45,7 @@ class Submission:
         number: number of the student in the course system, if the name of the file or its folder contains it.
         late: whether the course system calls it late.
         note: why there is no notebook to grade, or "".
+        person: guess of the student's name, where a student chose the name of the file or folder, or "".
     """
 
     student: str
@@ -52,6 +53,7 @@ class Submission:
     number: str = ""
     late: bool = False
     note: str = ""
+    person: str = dataclasses.field(default="", compare=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -88,10 +90,12 @@ class Survey:
     Args:
         submissions: one per student, ordered by name and number.
         files: every file and every empty folder.
+        alike: students whose names in one folder differ only by the lab's or by words such as "final".
     """
 
     submissions: list[Submission]
     files: list[File]
+    alike: Sequence[Sequence[str]] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -121,7 +125,8 @@ def survey(
     """Find the submissions in files, folders and archives, and account for every file.
 
     A student is known by name and number. Of several notebooks of a student, the one with the most exercises of the
-    lab answered is taken, then the newest. A student who handed in something else gets a submission without a
+    lab answered is taken, then the newest. Notebooks of a flat folder are one student's if they are named after one
+    number, else `Survey.alike` names them. A student who handed in something else gets a submission without a
     notebook, so that nobody is lost.
 
     Folders below the paths that the grader wrote, with record and manifest, are no student's.
@@ -136,6 +141,7 @@ def survey(
     """
     files: list[File] = []
     handed_in: dict[tuple[str, str, str], list[tuple[Owner, _Entry]]] = {}
+    together: dict[str, str] = {}  # folder of a student -> folder whose names are compared
     names = _names_of_labs(lab)
     for path in map(Path, paths):
         if not os.path.lexists(path):
@@ -157,17 +163,36 @@ def survey(
             for owner in found:
                 place = "" if owner.number else f"{path}/{owners.collection(entry.parts)}"
                 handed_in.setdefault((owner.name, owner.number, place), []).append((owner, entry))
+                together[place] = str(path.parent) if entry.path == path else place
     if not handed_in:
         received = f"{', '.join(foreign_text.line(p) for p in paths)}, where there is no notebook"
         refuse("SUBMISSION", "be a notebook, a folder or an archive of notebooks", received)
-    chosen = []
+    _join_by_number(handed_in, together)
+    chosen, persons_of = [], collections.defaultdict(list)
     for (name, number, place), several in handed_in.items():
         alike = [key for key in handed_in if key[:2] == (name, number)]
         label = name if len(alike) == 1 else _placed(name, place, alike)
         submission, fates = _chosen(label, several, lab)
         chosen.append(submission)
         files += fates
-    return Survey(sorted(chosen, key=lambda each: each.key), files)
+        if submission.person:
+            persons_of[together[place], submission.person.casefold()].append(label)
+    named_alike = [sorted(labels) for labels in persons_of.values() if len(labels) > 1]
+    return Survey(sorted(chosen, key=lambda each: each.key), files, sorted(named_alike))
+
+
+def _join_by_number(handed_in, together):
+    """Give all notebooks that are named after one number to one student, where others are named after other numbers."""
+    keys = collections.defaultdict(list)
+    for key, several in handed_in.items():
+        person = several[0][0].person.casefold()
+        if persons.is_number(person):
+            keys[together[key[2]], person].append(key)
+    numbers = collections.Counter(folder for folder, _ in keys)
+    for (folder, person), same in keys.items():
+        if len(same) > 1 and numbers[folder] > 1:
+            joined = [each for key in same for each in handed_in.pop(key)]
+            handed_in[person, *same[0][1:]] = joined
 
 
 def _names_of_labs(graded):
@@ -330,7 +355,7 @@ def _chosen(name, several, lab):
     graded = best.readable and best.kind != OTHER_LAB
     files.append(File(best.entry.path, owner, GRADED if graded else best.kind, best.why))
     note = "" if graded else _note(best, [look.entry for look in looked])
-    return Submission(name, best.entry.path, owner.number, late, note), files
+    return Submission(name, best.entry.path, owner.number, late, note, owner.person), files
 
 
 def _note(best, entries):
