@@ -210,5 +210,9 @@ DELEGATIONS = {
         "    __mro__ = property(lambda cls: keras.optimizers.Optimizer.__mro__)\n"
         "class Descent(keras.optimizers.SGD, metaclass=Meta): pass"
     ),
+    "in a file": (
+        "get_ipython().run_cell_magic('writefile', 'tools.py', 'from keras.optimizers import SGD as Base')\n"
+        "from tools import Base\nclass Descent(Base): pass"
+    ),
     "the kit's": "from tf_kit import optimizers\nclass Descent(optimizers.SGD): pass",
 }

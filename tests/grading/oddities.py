@@ -131,6 +131,20 @@ NOTEBOOKS = {
     "%%capture": leaky(answer=f"%%capture shown\n{LEAKY}"),
     "%time": using("edge", "%time edge = 0.0"),
     "%%writefile": leaky("%%writefile /dev/null\nthis is not Python ("),
+    "%%writefile of a module": leaky(
+        "%%writefile mine_1.py\nimport numpy as np\n\n" + LEAKY,
+        answer="from mine_1 import leaky_relu as mine\n" + BODY + "mine(x, slope)",
+    ),
+    "%%writefile of modules that import each other": leaky(
+        "%%file mine_2.py\nedge = 1",
+        "%%writefile mine_3.py\nimport mine_2\nlower = mine_2.edge",
+        "%%writefile -a mine_3.py\nlower -= 1",
+        answer=BODY + "np.where(x > __import__('mine_3').lower, x, slope * x)",
+    ),
+    "%%writefile of numbers": leaky(
+        '%%writefile mine_4.json\n{"edge": 0}',
+        answer="import json\ntable = json.load(open('mine_4.json'))\n" + GUARD,
+    ),
     "%%bash": leaky("%%bash\nfor f in *; do true; done"),
     "a line that begins with %": leaky(
         "%matplotlib inline", answer=f"{LEAKY.replace('slope * x)', 'slope * x * (6')}\n% 5))"

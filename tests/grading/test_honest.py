@@ -8,7 +8,7 @@ import pytest
 
 from grading.class_of_students import DESCENT, LAB, LEAKY, notebook, write
 from tf_kit import ownership
-from tf_kit.grading import course, labs
+from tf_kit.grading import course, grader, labs
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +17,7 @@ WARNS = "import warnings\n" + LEAKY.replace(
     "    return", "    warnings.warn('careful')\n    print('noise')\n    return"
 )
 HELPER = LEAKY.replace("np.where(x > 0, x, slope * x)", "chosen(x, slope)")
+WITH_RATE = LEAKY.replace("slope * x)", "slope * x) + RATE")
 CHOSEN = "def chosen(x, slope):\n    return np.where(x > RATE, x, slope * x)\n\nRATE = 0"
 
 
@@ -163,6 +164,9 @@ def grades(tmp_path_factory):
     write(folder, "syntax", notebook(leaky="def leaky_relu(x, slope:\n    return x"))
     write(folder, "nested", notebook(leaky="leaky_relu = " + "(" * 50_000 + "1" + ")" * 50_000))
     write(folder, "minus", notebook(leaky="leaky_relu = " + "-" * 90_000 + "1"))
+    write(folder, "a file next to it", notebook(leaky=f"from helpers import RATE\n{WITH_RATE}"))
+    write(folder, "a file that is run", notebook(before=["%run helpers.py"], leaky=WITH_RATE))
+    write(folder, "a name without a file", notebook(leaky=WITH_RATE))
     write(folder, "stub", notebook(leaky=STUB, descent=LAB.stub("descent")))
     for exercise in LAB.exercises.values():
         solution = LAB.solution(exercise.id)
@@ -191,6 +195,11 @@ def test_answer_that_was_not_submitted_is_missing(name, grades):
 def test_syntax_error_costs_only_its_own_exercise(name, grades):
     leaky, descent = grades[0][name].results
     assert (leaky.status, leaky.points, descent.points) == ("error", 0, 3)
+
+
+def test_files_outside_of_the_notebook_are_named_as_the_reason(grades):
+    told = {name for name, grade in grades[0].items() if grader.OUTSIDE in grade.results[0].findings}
+    assert told == {"a file next to it", "a file that is run"}
 
 
 def test_known_mistakes_are_explained(grades):

@@ -20,7 +20,7 @@ NAMES = list(oddities.NOTEBOOKS)
 
 
 @pytest.fixture(scope="module")
-def checked():
+def checked(tmp_path_factory):
     """Function of a notebook's name that runs it in IPython: the best points that a check of each exercise gave."""
     import tf_kit.grading as kit
 
@@ -42,6 +42,9 @@ def checked():
         return dict(current)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(tmp_path_factory.mktemp("run"))
+        monkeypatch.setattr(sys, "path", ["", *sys.path])
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
         monkeypatch.setattr(kit, "check", record, raising=False)
         yield run
     interactiveshell.InteractiveShell.clear_instance()

@@ -91,6 +91,14 @@ def test_syntax_of_ipython_is_read_by_ipython(above):
     assert value_of(code_of(f"{above}\n", RIGHT).code) == 2
 
 
+def test_files_of_writefile_are_kept_where_they_are_named():
+    above = ["%%writefile a.py\nimport b", "%%writefile b.py\nx = 2", "%%writefile c.py\nx = 3"]
+    code = code_of(*above, "from a import b", "def f(): return b.x", CHECK, "%%writefile a.py\n").code
+    written = [line.split("'")[3] for line in code.splitlines() if "run_cell_magic" in line]
+    assert written == ["a.py", "b.py"]
+    assert "writefile" not in code_of(*above, RIGHT).code
+
+
 def test_magics_without_number_cost_their_cells_alone():
     answer = code_of(RIGHT, *(["%a\n" * 2000] * 50), "%time x = 2", "def g(): return 3")
     assert value_of(answer.code) == 2

@@ -76,7 +76,12 @@ def findings(
         reader.read(tree)
     except RecursionError:
         return ["the code is nested too deeply to be checked"]
-    return list(dict.fromkeys(reader.found))
+    found = list(reader.found)
+    for node in ast.walk(tree):
+        file = ipython.file_in(node) if isinstance(node, ast.Call) else None
+        if file is not None:
+            found += findings(file[1], forbids, allows, bases, kit)
+    return list(dict.fromkeys(found))
 
 
 def summary(exercise: Exercise, code: str) -> str:

@@ -26,6 +26,10 @@ MOST_PREPARED = 100  # submissions that are read while the first process starts
 MOST_SLICES = 3  # wider slices of a notebook that are tried if the first does not get all points
 LONGEST_SENTENCE = 2000  # characters
 BY_HAND = "it must be graded by hand"
+OUTSIDE = (
+    "only the cells of the notebook are graded, without files that lie next to it and without what `%run` runs: "
+    "write the code into a cell, or into one that begins with `%%writefile NAME.py`"
+)
 SHARED = 0.25  # fraction of its time limit that an answer gets in a shared child; in its own child it gets the rest
 
 
@@ -203,6 +207,7 @@ class _Paper:
         self._answers, self._wider = {}, {}  # id -> answer as it was cut out, wider slices to try
         self._best = {}  # id -> outcome of the best slice so far
         self._shared, self._own, self._groups = [], [], []
+        self._outside = {"ModuleNotFoundError", "FileNotFoundError", "PermissionError"}
         self.digest = submissions.digest_of(submission)
         self._guarded(self._open)
 
@@ -221,10 +226,13 @@ class _Paper:
         try:
             if submission.note:
                 raise submissions.Unreadable(submission.note)
-            notebook = Notebook(submissions.read(submission.path), self._lab.stubs)
+            cells = submissions.read(submission.path)
+            notebook = Notebook(cells, self._lab.stubs)
         except submissions.Unreadable as error:
             self._give_up("missing", str(error))
             return
+        if any("%run" in cell.source for cell in cells):
+            self._outside.add("NameError")
         self._split(notebook)
         self._groups = self._grouped()
 
@@ -424,6 +432,8 @@ class _Paper:
         first = next((each for each in outputs if isinstance(each, Failure) and each.text), None)
         if first and not unwritten:
             findings.append(f"in the line `{first.text}`")
+        if any(isinstance(each, Failure) and each.kind in self._outside for each in outputs):
+            findings.append(OUTSIDE)
         if behind is not None and behind.status != "ok":
             earned = {part: min(points, behind.earned[part]) for part, points in earned.items()}
             if verdict.status == "ok":

@@ -6,10 +6,15 @@ IPython's own transformer does it, as in the notebook in which the cell ran. It 
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 _RUNS_ITS_CELL = ("time", "capture", "prun", "memit", "mprun", "lprun", "script_time")
+_WRITES_ITS_CELL = ("writefile", "file")
 _RUNS_ITS_LINE = ("time", "prun", "memit", "lprun")
 MOST_WORK = (
     100_000  # lines of one notebook that IPython reads, in about five seconds; labs have a few thousand
@@ -17,7 +22,7 @@ MOST_WORK = (
 
 
 class Shell:
-    """Stand-in for IPython's shell in the process of an answer, where magics and commands do nothing.
+    """Stand-in for IPython's shell in the process of an answer: `%%writefile` writes, all else does nothing.
 
     Args:
         namespace: names of the answer.
@@ -30,10 +35,30 @@ class Shell:
         """Define names."""
         self.user_ns.update(variables)
 
+    def run_cell_magic(self, name: str, line: str, cell: str) -> None:
+        """Write the file of `%%writefile` where modules are found, which is the working folder."""
+        if name in _WRITES_ITS_CELL and line.split():
+            path = _path(line)
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open(
+                    "a" if {"-a", "--append"} & {*line.split()} else "w", encoding="utf-8"
+                ) as file:
+                    file.write(cell)
+            importlib.invalidate_caches()
+            sys.dont_write_bytecode = (
+                True  # it is known by its second and size, and may be written again at once
+            )
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         return lambda *_, **__: [] if name == "getoutput" else None
+
+
+def _path(line):
+    path = Path(line.split()[-1].strip("\"'"))
+    return Path(path.name) if path.is_absolute() else path
 
 
 def as_python(source: str) -> str:
@@ -85,14 +110,36 @@ def code_in(node: ast.stmt) -> str | None:
     shell = call.func.value.func
     if not isinstance(shell, ast.Name) or shell.id != "get_ipython":
         return None
-    words = [
-        each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)
-    ]
+    words = _words(call)
+    if file_in(node) is not None:
+        return None
     if call.func.attr == "run_cell_magic" and len(words) == 3:
         return words[2] if words[0] in _RUNS_ITS_CELL else ""
     if call.func.attr == "run_line_magic" and len(words) == 2 and words[0] in _RUNS_ITS_LINE:
         return re.sub(r"^(?:-\w+ +)*", "", words[1])
     return "" if call.func.attr in ("run_line_magic", "system", "getoutput", "set_next_input") else None
+
+
+def file_in(node: ast.AST) -> tuple[str, str] | None:
+    """Return the name, without folder and suffix, and the text of the file that `%%writefile` writes.
+
+    Example:
+        >>> file_in(ast.parse("get_ipython().run_cell_magic('writefile', '-a tools.py', 'x = 1')").body[0])
+        ('tools', 'x = 1')
+    """
+    call = node.value if isinstance(node, ast.Expr) else node
+    if not isinstance(call, ast.Call) or getattr(call.func, "attr", "") != "run_cell_magic":
+        return None
+    words = _words(call)
+    if len(words) != 3 or words[0] not in _WRITES_ITS_CELL or not words[1].split():
+        return None
+    return _path(words[1]).stem, words[2]
+
+
+def _words(call):
+    """List the strings that a call is given."""
+    constants = [each.value for each in call.args if isinstance(each, ast.Constant)]
+    return [each for each in constants if isinstance(each, str)]
 
 
 def _literal(call):

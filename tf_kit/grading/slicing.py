@@ -287,9 +287,24 @@ class _Slice:
         future = [s for s in self._all if s.future]
         ordered = [s for s in self._ordered() if not s.future and s not in stars]
         ordered = [*stars, *ordered] if self._late else sorted({*stars, *ordered}, key=_place)
+        files = self._files(ordered)
+        ordered = [*files, *ordered] if self._late else sorted({*files, *ordered}, key=_place)
         # even if every name is known, the imports may replace Python's own functions
         guarded = self._extra if unknown else {*stars, *self._extra}
         return "\n\n".join(_guarded(s) if s in guarded else s.text for s in [*future, *ordered]) + "\n"
+
+    def _files(self, taken):
+        """Find the cells above that write a file which the statements or another file name, as `import` does."""
+        named, found = {}, []
+        for statement in self._all[: self._end]:
+            if statement.file:
+                named.setdefault(statement.file[0], []).append(statement)
+        texts = [s.text for s in taken] if named else []
+        while texts:
+            more = [s for word in set(re.findall(r"\w+", texts.pop())) for s in named.pop(word, ())]
+            texts += [s.file[1] for s in more]
+            found += more
+        return sorted(found, key=_place)
 
     def _ordered(self):
         taken = sorted(self._taken, key=_place)

@@ -126,6 +126,11 @@ class Statement:
         return self.defines and not getattr(self.node, "decorator_list", ())
 
     @functools.cached_property
+    def file(self) -> tuple[str, str] | None:
+        """Name and text of the file that it writes by `%%writefile`."""
+        return None if self.node is None or self.binds else ipython.file_in(self.node)
+
+    @functools.cached_property
     def checks(self) -> frozenset[tuple[str, str]]:
         """Calls of `check` and `points` as (function, id of the exercise), with the id "" where all may be meant."""
         if self.node is None or not any(name in self.text for name in _JUDGES):

@@ -214,8 +214,9 @@ def available() -> dict[str, bool]:
 
 
 def _settle(folder):
-    """Make a folder the working, home and temporary directory of this process."""
+    """Make a folder the working, home and temporary directory of this process, in which modules are found first."""
     os.chdir(folder)
+    sys.path.insert(0, str(folder))
     for name in ("HOME", "TMPDIR", "KERAS_HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME", "TFDS_DATA_DIR"):
         os.environ[name] = str(folder)
     os.environ["MPLBACKEND"] = "agg"
