@@ -254,6 +254,20 @@ NOTEBOOKS = {
     "a wrong answer": leaky(answer=BODY + "x"),
     "a name that is not defined": leaky(answer=BODY + "np.where(x > zero, x, slope * x)"),
     "half of the exercises": [*leaky(), CLIMB, CHECK_2],
+    # folders
+    "a folder made above": leaky(
+        "from pathlib import Path\nPath('made_1').mkdir(exist_ok=True)",
+        answer=LEAKY.replace("    return", "    np.save('made_1/x.npy', x)\n    return"),
+    ),
+    "folders made in an if, in a loop and by a command": leaky(
+        "import os\nif not os.path.exists('made_2'):\n    os.mkdir('made_2')",
+        "for folder in ('a', 'b'):\n    os.makedirs(f'made_2/{folder}', exist_ok=True)",
+        "!mkdir -p made_2/c",
+        answer=LEAKY.replace(
+            "    return", "    for each in 'abc':\n        np.save(f'made_2/{each}/x.npy', x)\n    return"
+        ),
+    ),
+    "a folder that is there already": leaky("import os\nos.mkdir('.')"),
     # found by looking for more
     "nonlocal": leaky(
         "def maker():\n    edge = 1.0\n    def lower():\n        nonlocal edge\n        edge -= 1\n        return edge\n"

@@ -99,6 +99,14 @@ def test_files_of_writefile_are_kept_where_they_are_named():
     assert "writefile" not in code_of(*above, RIGHT).code
 
 
+def test_statements_that_make_folders_are_kept_in_wider_slices():
+    above = ["from pathlib import Path", "Path('a').mkdir()", "def g(): Path('b').mkdir()"]
+    answer = code_of(*above, "for _ in range(9):\n    Path('c').mkdir()\n    train()", RIGHT, CHECK)
+    assert "mkdir" not in answer.code
+    assert ["'a'" in each for each in answer.others] == [True]
+    assert not [each for each in answer.others if "'b'" in each or "'c'" in each]
+
+
 def test_magics_without_number_cost_their_cells_alone():
     answer = code_of(RIGHT, *(["%a\n" * 2000] * 50), "%time x = 2", "def g(): return 3")
     assert value_of(answer.code) == 2

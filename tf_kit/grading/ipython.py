@@ -99,6 +99,8 @@ def code_in(node: ast.stmt) -> str | None:
     Example:
         >>> code_in(ast.parse("get_ipython().run_line_magic('time', 'x = 1')").body[0])
         'x = 1'
+        >>> code_in(ast.parse("get_ipython().system('mkdir -p out')").body[0])
+        "[__import__('os').makedirs(folder, exist_ok=True) for folder in ['out']]"
     """
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
         return None
@@ -117,6 +119,9 @@ def code_in(node: ast.stmt) -> str | None:
         return words[2] if words[0] in _RUNS_ITS_CELL else ""
     if call.func.attr == "run_line_magic" and len(words) == 2 and words[0] in _RUNS_ITS_LINE:
         return re.sub(r"^(?:-\w+ +)*", "", words[1])
+    if call.func.attr in ("run_line_magic", "system") and words and words[0].split()[:1] == ["mkdir"]:
+        folders = [word for word in " ".join(words).split()[1:] if not word.startswith("-")]
+        return f"[__import__('os').makedirs(folder, exist_ok=True) for folder in {folders}]"
     return "" if call.func.attr in ("run_line_magic", "system", "getoutput", "set_next_input") else None
 
 

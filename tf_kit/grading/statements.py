@@ -61,6 +61,7 @@ _CHANGING = {
     ),
 }
 _JUDGES = ("check", "points")
+_MAKING_FOLDERS = ("mkdir", "makedirs", "MakeDirs")
 # Functions that change their first argument.
 _FILLING = {
     *(
@@ -129,6 +130,12 @@ class Statement:
     def file(self) -> tuple[str, str] | None:
         """Name and text of the file that it writes by `%%writefile`."""
         return None if self.node is None or self.binds else ipython.file_in(self.node)
+
+    @functools.cached_property
+    def makes_folders(self) -> bool:
+        """Whether it makes folders when it runs, as `Path("out").mkdir()` does."""
+        named = any(name in self.text for name in _MAKING_FOLDERS)
+        return named and self.node is not None and not self.only_defines and _makes_folders(self.node)
 
     @functools.cached_property
     def checks(self) -> frozenset[tuple[str, str]]:
@@ -283,6 +290,13 @@ def _touched(node):
         elif isinstance(inner, ast.Call):
             names.update(_changed_by(inner))
     return frozenset(name for name in names if name)
+
+
+def _makes_folders(node):
+    """Whether a statement makes folders; of a loop, all of its body must, since a training may do it on the way."""
+    if isinstance(node, ast.For | ast.While | ast.With):
+        return all(map(_makes_folders, node.body))
+    return any(isinstance(n, ast.Call) and _called(n) in _MAKING_FOLDERS for n in ast.walk(node))
 
 
 def _called(call):
