@@ -112,11 +112,11 @@ def training_data(
             found = dataclasses.replace(found, summary=found.summary + _later(found))
         contents = with_labels(found.contents, labels_file)
         return _of_examples(found, contents, supervised, partly, labels, batch_size, seed)
-    contents = with_labels(fingerprint.of_set(name, data_dir), labels_file)
     if array_files.is_array_file(name):
         arrays = loading.read_arrays(name, image_size=image_size, **how)
         if supervised and not arrays.class_names:
             refuse_without_labels("pretrain.name", name)
+        contents = with_labels(fingerprint.of_set(name, data_dir), labels_file)
         return _of_examples(arrays, contents, supervised, partly, labels, batch_size, seed)
     train, val, _ = data.load(name, seed=0, labels=labels, data_dir=data_dir, image_size=image_size, **how)
     if supervised and not train.num_classes:
@@ -131,7 +131,7 @@ def training_data(
         train.num_classes,
         watched=lambda part, most: _evenly(held[part], most),
         class_names=train.class_names,
-        contents=contents,
+        contents=with_labels(fingerprint.of_set(name, data_dir), labels_file),
     )
 
 
