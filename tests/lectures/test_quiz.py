@@ -203,3 +203,13 @@ def test_notebook_asks_the_questions(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.count("Skipped: ") == len(code) - 2
     assert printed.count("Right.") == 1
+
+
+def test_notebook_without_a_seed_has_one_order(tmp_path):
+    typed = ["quiz", "dropout", "--notebook", "--out", str(tmp_path)]
+    first = type_command(*typed)
+    written = (tmp_path / "quiz.ipynb").read_bytes()
+    again = type_command(*typed)
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert (tmp_path / "quiz.ipynb").read_bytes() == written
+    assert type_command(*typed, "--seed", "1").returncode == 2

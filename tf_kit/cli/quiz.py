@@ -17,7 +17,10 @@ from tf_kit.errors import InputError
 @click.argument("topic", required=False)
 @flags.number("--questions", "Largest number of questions to ask", default_text="all")
 @flags.number(
-    "--seed", "Seed of the order of questions and choices", default_text="a new order each time", at_least=0
+    "--seed",
+    "Seed of the order of questions and choices",
+    default_text="a new order each time; 0 with --notebook",
+    at_least=0,
 )
 @click.option(
     "--notebook", is_flag=True, help="Write the questions as a notebook into the folder instead of asking."
@@ -34,7 +37,8 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
 
     if out is not None and not notebook:
         refuse("out", "be used with --notebook, which writes a file", f"{out!r}", "Add --notebook")
-    seed = random.SystemRandom().randrange(10_000) if seed is None else seed
+    if seed is None:
+        seed = 0 if notebook else random.SystemRandom().randrange(10_000)
     asked = list(declared.questions(topic))
     if topic != "review":
         random.Random(seed).shuffle(asked)
