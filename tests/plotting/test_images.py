@@ -100,3 +100,14 @@ def test_images_and_graphs_draw_both():
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["digits", "noise", ""]
     assert [image.get_array().shape for axes in figure.axes for image in axes.images] == [(4, 14)] * 2
     assert len(figure.axes[2].get_lines()) == 1
+
+
+def test_images_in_color_are_drawn_in_gray():
+    """Colors that differ only in their order are equally bright."""
+    red, blue = np.zeros((2, 1, 3, 4, 3))
+    red[..., 0] = blue[..., 2] = 0.6
+    figure = plotting.images_and_graphs(
+        {"a": np.concatenate([red, blue])}, [{"series": {"b": ([0, 1], [0, 1])}}]
+    )
+    drawn = figure.subfigs[0].get_axes()[0].images[0].get_array()
+    np.testing.assert_allclose(drawn[:, [0, 8]], 0.2, rtol=1e-6)

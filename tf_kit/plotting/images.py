@@ -115,7 +115,7 @@ def images_and_graphs(
     """Draw titled rows of images on the left, and panels of lines as in `graphs` on the right.
 
     Args:
-        rows: title → images (k, h, w) or (k, h, w, 1) in [0, 1], the same number in each row.
+        rows: title → images (k, h, w) or (k, h, w, c) in [0, 1], the same number in each row; colors become gray.
         panels: as for `graphs`.
         width: width of one panel in inches. Defaults to 4.4.
 
@@ -134,8 +134,9 @@ def images_and_graphs(
         left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, len(panels)))[0]
         grid = left.subplots(len(rows), 1, squeeze=False)[:, 0]
         for axes, (name, images) in zip(grid, rows.items(), strict=True):
-            images = np.asarray(images, "float32").reshape(len(images), *images.shape[1:3])
-            framed = np.pad(images, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
+            images = np.asarray(images, "float32")
+            gray = images.mean(axis=-1) if images.ndim == 4 else images
+            framed = np.pad(gray, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
             strip = np.ma.masked_invalid(np.concatenate(list(framed), axis=1)[:, :-1])
             axes.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(drawable(name), fontsize=14, loc="left")
