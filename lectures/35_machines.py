@@ -31,6 +31,8 @@ import numpy as np
 
 import tf_kit
 from tf_kit import lectures, plotting
+from tf_kit.checks import refuse
+from tf_kit.lectures.words import enumerated
 
 TITLE = "Connections and messages"
 SECONDS = 30
@@ -41,9 +43,13 @@ KINDS = ("window", "random", "all")
 @dataclasses.dataclass(frozen=True)
 class Config:
     side: int = lectures.option(32, "Rows and columns of units in a layer.", at_least=8)
-    window: int = lectures.option(5, "Rows and columns of the window that a unit reads, odd.")
-    multiplications: float = lectures.option(1e10, "Multiplications and additions per second of one machine.")
-    bandwidth: float = lectures.option(1.25e9, "Bytes per second that a machine receives.")
+    window: int = lectures.option(
+        5, "Rows and columns of the window that a unit reads.", choices=(3, 5, 7, 9, 11)
+    )
+    multiplications: float = lectures.option(
+        1e10, "Multiplications and additions per second of one machine.", above=0
+    )
+    bandwidth: float = lectures.option(1.25e9, "Bytes per second that a machine receives.", above=0)
     machines: bool = lectures.option(True, "Whether to train on two machines, which starts two processes.")
     epochs: int = lectures.option(3, "Passes over the digits on one and on two machines.", at_least=1)
 
@@ -157,7 +163,10 @@ def on_two_machines(epochs):
 
 def run(config):
     counts = [count for count in (1, 2, 4, 8, 16) if count <= config.side]
-    results = {"counts": counts, "work": {}, "received": {}, "speed": {}}
+    if config.window > config.side:
+        received = f"{config.window} for {config.side} rows and columns of units"
+        refuse("Config.window", "be no wider than the layer", received)
+    results = {"window": config.window, "counts": counts, "work": {}, "received": {}, "speed": {}}
     for kind in KINDS:
         reads = connections(kind, config.side, config.window)
         work, received = np.transpose([split_over(reads, count) for count in counts])
@@ -182,10 +191,10 @@ def check(results):
         f"multiplications: {work['window'][0]}, {work['random'][0]}"
     )
     last = {kind: int(received[kind][-1]) for kind in KINDS}
-    assert last["window"] * 3 < last["random"] < last["all"], f"values received: {last}"
+    assert last["window"] * 3 < last["random"] < last["all"], f"values received: {enumerated(last, ',')}"
     faster = {kind: float(speed[kind][-1]) for kind in KINDS}
-    assert faster["window"] > 2 * faster["random"], f"speed on {most} machines: {faster}"
-    assert faster["all"] > faster["window"], f"speed on {most} machines: {faster}"
+    assert faster["window"] > 2 * faster["random"], f"speed on {most} machines: {enumerated(faster, '.2f')}"
+    assert faster["all"] > faster["window"], f"speed on {most} machines: {enumerated(faster, '.2f')}"
     answer = (
         f"On {most} machines a machine receives {last['window']} values per layer and example with windows, "
         f"{last['random']} with as many connections anywhere and {last['all']} with all. They are "
@@ -195,7 +204,9 @@ def check(results):
         return answer
     two = results["machines"]
     assert two["difference"] < 1e-5, f"a weight differs by {two['difference']:.1e} on two machines"
-    assert set(two["jobs"]) == {"job:localhost", "job:server"}, f"the weights lie on {two['jobs']}"
+    assert set(two["jobs"]) == {"job:localhost", "job:server"}, (
+        f"the weights lie on {' and '.join(sorted(set(two['jobs'])))}"
+    )
     return (
         f"{answer} A network split over two processes with gRPC between them gets the same weights within "
         f"{max(two['difference'], 1e-9):.0e}; it takes {two['seconds'][1] / two['seconds'][0]:.1f} times as long as in "
@@ -206,7 +217,11 @@ def check(results):
 # %%
 def plot(results):
     counts = results["counts"]
-    names = {"window": "5 × 5 neighbors", "random": "as many anywhere", "all": "all units"}
+    names = {
+        "window": f"{results['window']} × {results['window']} neighbors",
+        "random": "as many anywhere",
+        "all": "all units",
+    }
     received = {names[kind]: (counts[1:], results["received"][kind][1:]) for kind in KINDS}
     speed = {names[kind]: (counts, results["speed"][kind]) for kind in KINDS}
     shared = {"x_label": "machines", "log": "x", "x_ticks": counts}
@@ -214,8 +229,8 @@ def plot(results):
         [
             {
                 "series": received,
-                "title": "messages",
-                "y_label": "values received per machine,\nlayer and example",
+                "title": "messages per layer and example",
+                "y_label": "values that a machine receives",
                 **shared,
                 "log": "xy",
             },
