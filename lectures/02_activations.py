@@ -20,7 +20,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
 from tf_kit.pretraining import Classifier
 
 TITLE = "Activations and their gradients"
@@ -38,10 +38,12 @@ LAYERS = {
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1197, "Largest number of training examples.")
+    examples: int = lectures.option(1197, "Largest number of training examples.", at_least=2)
     depth: int = lectures.option(3, "Hidden layers.", at_least=1)
     units: int = lectures.option(64, "Units in each hidden layer.", at_least=1)
-    error: float = lectures.option(5.0, "Training error at which a run ends, in percent.")
+    error: float = lectures.option(
+        5.0, "Training error at which a run ends, in percent.", at_least=0, at_most=100
+    )
     epochs: int = lectures.option(50, "Epochs after which a run is given up.", at_least=1)
     seeds: int = lectures.option(2, "Networks per activation and rate.", at_least=1)
 
@@ -102,8 +104,8 @@ def training_errors(layer, train, config):
             classifier.set_weights(network(seed).get_weights())
             classifier.optimizer.learning_rate = rate
             history = classifier.fit(
-                train.x[: config.examples],
-                train.y[: config.examples],
+                train.x,
+                train.y,
                 batch_size=32,
                 epochs=config.epochs,
                 callbacks=[StopAt(config.error)],
@@ -120,7 +122,7 @@ def needed(errors, config):
 
 def run(config):
     z, found = curves()
-    train, _, _ = data.load(config.data, seed=0)
+    train, _, _ = lectures.load_data(config.data, examples=config.examples)
     results = {"z": z, "curves": found, "error": config.error, "limit": config.epochs}
     results |= {"epochs": {}, "rate": {}, "errors": {}}
     for name, layer in LAYERS.items():

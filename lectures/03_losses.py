@@ -19,7 +19,7 @@ import functools
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
 
 TITLE = "Cross-entropy after a sigmoid"
 SECONDS = 15
@@ -36,7 +36,7 @@ ENOUGH = 20.0  # percent
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set with ten classes: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1197, "Largest number of training examples.")
+    examples: int = lectures.option(1197, "Largest number of training examples.", at_least=2)
     sure: int = lectures.option(12, "Largest logit b to start from.", at_least=0)
     apart: int = lectures.option(2, "Distance between the starting logits, which begin at 0.", at_least=1)
     epochs: int = lectures.option(25, "Epochs after which a run is given up.", at_least=1)
@@ -88,9 +88,9 @@ def errors_from(model, start, rate, x, y, config):
 
 
 def run(config):
-    train, _, _ = data.load(config.data, seed=config.seed)
-    x = train.x[: config.examples]
-    y = (train.y[: config.examples] % 2 == 0).astype("float32")[:, None]
+    train, _, _ = lectures.load_data(config.data, seed=config.seed, examples=config.examples)
+    x = train.x
+    y = (train.y % 2 == 0).astype("float32")[:, None]
     z, slopes = gradients()
     starts = list(range(0, config.sure + 1, config.apart))
     results = {"z": z, "slopes": slopes, "starts": starts, "limit": config.epochs, "epochs": {}, "errors": {}}

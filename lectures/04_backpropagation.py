@@ -19,7 +19,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
+from tf_kit.lectures.words import enumerated
 
 TITLE = "Backpropagation, checked"
 SECONDS = 5
@@ -29,7 +30,7 @@ SECONDS = 5
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set with ten classes: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1197, "Largest number of training examples.")
+    examples: int = lectures.option(1197, "Largest number of training examples.", at_least=2)
     units: int = lectures.option(12, "Hidden units.", at_least=2)
     l2: float = lectures.option(0.03, "λ of the penalty.", above=0)
     directions: int = lectures.option(20, "Random directions of the numerical gradient.", at_least=1)
@@ -143,9 +144,9 @@ def train(weights, biases, x, y, config, rate=1.0, batch_size=32):
 
 
 def run(config):
-    split, _, _ = data.load(config.data, seed=config.seed)
-    x = split.x[: config.examples].reshape(-1, split.x[0].size).astype("float64")
-    y = np.eye(split.num_classes)[split.y[: config.examples]]
+    split, _, _ = lectures.load_data(config.data, seed=config.seed, examples=config.examples)
+    x = split.x.reshape(-1, split.x[0].size).astype("float64")
+    y = np.eye(split.num_classes)[split.y]
     results = compared(x[:50], y[:50], config)
     shapes = [(config.units, x.shape[1]), (y.shape[1], config.units)]
     biases = [np.zeros(shape[0]) for shape in shapes]
@@ -184,7 +185,7 @@ def check(results):
         f"the δ are {results['against_automatic']:.1g} off TensorFlow's gradient"
     )
     assert right < 1e-6, f"the δ are {right:.1g} off the differences"
-    assert min(printed) > 0.01, f"the printed forms are off by only {printed}"
+    assert min(printed) > 0.01, f"the printed forms are off by only {enumerated(printed)}"
     equal, random = (results["training"][name][-1] for name in ("equal weights", "random weights"))
     apart = results["apart"]
     assert apart["equal weights"] < 1e-9, f"equal units drifted apart by {apart['equal weights']:.1g}"

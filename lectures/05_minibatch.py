@@ -20,7 +20,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
 from tf_kit.design import gradient_variance, minibatch_variance
 from tf_kit.optimizers import RobbinsMonro
 
@@ -32,9 +32,9 @@ SECONDS = 10
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(500, "Size of the network's training set.", at_least=2)
-    draws: int = lectures.option(200, "Minibatches drawn per size.", at_least=2)
-    steps: int = lectures.option(100_000, "Steps of SGD, with one example each.")
+    examples: int = lectures.option(500, "Size of the network's training set.", at_least=20)
+    draws: int = lectures.option(200, "Minibatches drawn per size.", at_least=10)
+    steps: int = lectures.option(100_000, "Steps of SGD, with one example each.", at_least=100)
     runs: int = lectures.option(20, "Runs of SGD to average over.", at_least=1)
     seed: int = lectures.option(0, "Seed of all random draws.", at_least=0)
 
@@ -56,7 +56,8 @@ def gradient_noise(train, config):
     """Measure and predict the squared distance of minibatch gradients at the initial weights of a network."""
     model = networks.mlp((32,), train.num_classes, "relu", train.x.shape[1:], config.seed)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    x, y = train.x[: config.examples], train.y[: config.examples]
+    few = lectures.first_examples(train, config.examples)
+    x, y = few.x, few.y
     sizes = [size for size in SIZES if size < len(x)]
     return gradient_variance(model, x, y, loss, sizes, config.draws, seed=config.seed), len(x)
 
@@ -97,7 +98,7 @@ def distances(x, rate, runs, seed, marks):
 
 
 def run(config):
-    train, _, _ = data.load(config.data, seed=0)
+    train, _, _ = lectures.load_data(config.data)
     noise, n = gradient_noise(train, config)
     x = train.x.reshape(len(train), -1).astype("float64")
     variance = x.var(axis=0).sum()
@@ -180,7 +181,7 @@ SHOWN_RATES = (0.02, 0.1, 0.3, 1.0)
 
 def sliders(config):
     """Paths of two of the parameters, and the distance from the minimum, by batch size and learning rate."""
-    x = data.load(config.data, seed=0)[0].x
+    x = lectures.load_data(config.data)[0].x
     x = x.reshape(len(x), -1)
     x = x[:, np.argsort(-x.var(axis=0))[:2]].astype("float64")  # the two pixels that vary most
     minimum, steps = x.mean(axis=0), 150

@@ -44,7 +44,9 @@ class Config:
     steepness: float = lectures.option(
         100.0, "Curvature across the valley divided by curvature along it.", above=1
     )
-    angle: float = lectures.option(30.0, "Degrees between the turned valley and the first axis.")
+    angle: float = lectures.option(
+        30.0, "Degrees between the turned valley and the first axis.", at_least=-180, at_most=180
+    )
     steps: int = lectures.option(500, "Steps after which a run is given up.", at_least=1)
 
     @classmethod

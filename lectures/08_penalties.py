@@ -20,7 +20,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, plotting
+from tf_kit import lectures, plotting
+from tf_kit.lectures.words import enumerated
 from tf_kit.pretraining import Classifier
 from tf_kit.regularization import L1, L2, MaxNorm, SoftThreshold
 
@@ -32,7 +33,7 @@ SECONDS = 15
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1197, "Largest number of training examples.")
+    examples: int = lectures.option(1197, "Largest number of training examples.", at_least=2)
     units: int = lectures.option(100, "Hidden units.", at_least=1)
     l1: float = lectures.option(0.002, "λ of the l1 penalty.", above=0)
     l2: float = lectures.option(0.01, "λ of the l2 penalty.", above=0)
@@ -69,7 +70,7 @@ def penalties(config):
 def train(penalty, splits, config):
     """Train; return the weights of the hidden layer (features, units) and the test error in percent."""
     train, _, test = splits
-    x, y = train.x[: config.examples], train.y[: config.examples]
+    x, y = train.x, train.y
     hidden = keras.layers.Dense(
         config.units,
         activation="relu",
@@ -85,9 +86,9 @@ def train(penalty, splits, config):
 
 
 def run(config):
-    splits = data.load(config.data, seed=0)
+    splits = lectures.load_data(config.data, examples=config.examples)
     # A pixel that is black in every image gives no gradient, so only the penalty would move its weights.
-    seen = splits[0].x[: config.examples].max(axis=0).ravel() > 0
+    seen = splits[0].x.max(axis=0).ravel() > 0
     results = {"bound": config.max_norm, "jump": RATE * config.l1, "weights": {}, "error": {}}
     for name, penalty in penalties(config).items():
         weights, error = train(penalty, splits, config)
@@ -118,7 +119,7 @@ def check(results):
     assert shrunk < 0.9 * kept, f"elastic net leaves a norm of {shrunk:.1f}, l1 {kept:.1f}"
     largest = {name: float(np.linalg.norm(each, axis=0).max()) for name, each in weights.items()}
     assert largest["max-norm"] < 1.001 * results["bound"] < largest["none"], (
-        f"largest norms of units: {largest}"
+        f"largest norms of units: {enumerated(largest)}"
     )
     listed = "; ".join(
         f"{name} {zero[name]:.0f} %, {norm[name]:.1f}, {results['error'][name]:.1f} %" for name in weights

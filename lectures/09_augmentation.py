@@ -23,6 +23,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tf_kit import data, lectures, networks, plotting
+from tf_kit.checks import refuse
+from tf_kit.lectures.words import enumerated
 from tf_kit.pretraining import Classifier
 from tf_kit.regularization import (
     AddNoise,
@@ -43,7 +45,7 @@ LEAN = 30  # degrees
 class Config:
     data: str = lectures.option("mnist or digits", "Data set; of several, the first that is prepared.")
     most: int = lectures.option(
-        960, "Labels in the largest training set; each smaller set has half as many as the next."
+        960, "Labels in the largest training set; each smaller set has half as many as the next.", at_least=10
     )
     sets: int = lectures.option(4, "Number of training sets.", at_least=1)
     seeds: int = lectures.option(3, "Networks per kind and size.", at_least=1)
@@ -129,17 +131,32 @@ TRANSFORMATIONS = {
 }
 
 
+def ten_digits(names, seed):
+    splits = lectures.load_data(names, seed=seed, images=True)
+    if splits[0].num_classes != 10:
+        received = f"{names} with {splits[0].num_classes} classes"
+        refuse("Config.data", "have ten classes, the digits 0 to 9", received)
+    return splits
+
+
 def run(config):
-    sizes = [config.most // 2**k for k in reversed(range(config.sets))]
+    name = lectures.first_prepared(config.data)
+    splits = ten_digits(name, seed=0)
+    most = min(config.most, len(splits[0]))
+    if most < 2 ** (config.sets - 1):
+        rule = f"be at most {most.bit_length()} for {most} labels, which each smaller set halves"
+        refuse("Config.sets", rule, f"{config.sets}")
+    sizes = [most // 2**k for k in reversed(range(config.sets))]
     errors = {name: np.empty((len(sizes), config.seeds)) for name in ("as they are", "turned anew")}
     for seed in range(config.seeds):
-        train, _, test = data.load(lectures.first_prepared(config.data), seed=seed)
+        train, _, test = ten_digits(name, seed)
         leaning, learner = lean(test.x[:2000], seed), Learner(config, train, seed)
         for i, n in enumerate(sizes):
-            for name, of in errors.items():
-                model = learner.learn(train.x[:n], train.y[:n], TURN if name == "turned anew" else None)
+            few = lectures.first_examples(train, n)
+            for kind, of in errors.items():
+                model = learner.learn(few.x, few.y, TURN if kind == "turned anew" else None)
                 of[i, seed] = error(model, leaning, test.y[:2000])
-    train, val, test = data.load(lectures.first_prepared(config.data), seed=0)
+    train, val, test = splits
     judge = Learner(config, train, 0).learn(train.x, train.y, SHIFT_AND_TURN)
     x, y = np.concatenate([val.x, test.x])[:2000], np.concatenate([val.y, test.y])[:2000]
     kept = {name: label_preserving(judge, x, y, each) for name, each in TRANSFORMATIONS.items()}
@@ -160,18 +177,20 @@ def labels_needed(results):
 def check(results):
     plain, augmented = (of.mean(axis=1) for of in results["errors"].values())
     most, needed = results["sizes"][-1], labels_needed(results)
-    assert np.all(augmented < plain), f"as they are {plain.round(1)} %, turned anew {augmented.round(1)} %"
+    assert np.all(augmented < plain), (
+        f"errors as they are {enumerated(plain, '.1f', ' %')}; turned anew {enumerated(augmented, '.1f', ' %')}"
+    )
     assert needed < most / 2, f"{needed:.0f} labels instead of {most}"
     kept = results["kept"]
     slight, half, mirror = kept["turn up to 15°"], kept["half a turn"], kept["mirror image"]
     shift = kept["shift up to 1 pixel"]
-    assert np.nanmin(slight) > 0.75, f"a slight turn keeps {slight.round(2)}"
-    assert np.nanmin(shift) > 0.75, f"a shift keeps {shift.round(2)}"
+    assert np.nanmin(slight) > 0.75, f"a slight turn keeps {enumerated(slight, '.2f')}"
+    assert np.nanmin(shift) > 0.75, f"a shift keeps {enumerated(shift, '.2f')}"
     safe = {"half a turn": (half, [0, 8]), "mirror image": (mirror, [0, 8])}
     for name, (of, digits) in safe.items():
-        assert np.all(of[digits] > 0.6), f"{name} keeps {of.round(2)}"
+        assert np.all(of[digits] > 0.6), f"{name} keeps {enumerated(of, '.2f')}"
     broken = [digit for digit in range(10) if half[digit] < 0.2]
-    assert {3, 6, 7, 9} <= set(broken), f"half a turn keeps {half.round(2)}"
+    assert {3, 6, 7, 9} <= set(broken), f"half a turn keeps {enumerated(half, '.2f')}"
     assert results["sixes_as_nines"] > 0.5, f"{results['sixes_as_nines']:.0%} of the sixes became nines"
     return (
         f"With {most} labels the error falls from {plain[-1]:.1f} % to {augmented[-1]:.1f} %; {needed:.0f} labels with "

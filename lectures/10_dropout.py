@@ -30,7 +30,9 @@ SECONDS = 10
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(1000, "Labelled training examples.", at_least=1)
+    labels: int = lectures.option(
+        1000, "Largest number of labelled examples, one per class at least.", at_least=2
+    )
     masks: int = lectures.option(100, "Masks to sample.", at_least=20)
     seeds: int = lectures.option(3, "Networks to train.", at_least=1)
     units: int = lectures.option(200, "Units in each of the two hidden layers.", at_least=1)
@@ -99,7 +101,7 @@ def compare(classifier, x, y, masks):
 def run(config):
     runs = []
     for seed in range(config.seeds):
-        train_split, val, test = data.load(config.data, seed=seed, labels=config.labels)
+        train_split, val, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
         x, y = np.concatenate([val.x, test.x])[:2000], np.concatenate([val.y, test.y])[:2000]
         runs.append(compare(train(train_split, config, seed), x, y, config.masks))
     return {name: np.array([each[name] for each in runs]) for name in runs[0]} | {"sizes": runs[0]["sizes"]}

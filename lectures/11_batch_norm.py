@@ -29,7 +29,7 @@ SECONDS = 45
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1000, "Training examples.", at_least=50)
+    examples: int = lectures.option(1000, "Largest number of training examples.", at_least=50)
     layers: int = lectures.option(4, "Hidden layers.", at_least=1)
     units: int = lectures.option(50, "ReLU units in each hidden layer.", at_least=1)
     epochs: int = lectures.option(15, "Passes over the training examples.", at_least=1)
@@ -96,7 +96,10 @@ def undone(model, x):
 
 def run(config):
     rates = np.geomspace(1e-3, 10, config.rates)
-    splits = [data.load(config.data, seed=seed, labels=config.examples) for seed in range(config.seeds)]
+    splits = [
+        lectures.load_data(config.data, seed=seed, labels=config.examples, flag="examples")
+        for seed in range(config.seeds)
+    ]
     models = {
         "without": network(config, splits[0][0], normalized=False),
         "with BatchNorm": network(config, splits[0][0], normalized=True),
@@ -126,9 +129,13 @@ def working(results):
 
 def check(results):
     ranges = working(results)
+    for name, (lowest, _) in ranges.items():
+        assert np.isfinite(lowest), f"no learning rate leads to an error below {GOOD} % {name}"
     (low, high), (low_with, high_with) = ranges["without"], ranges["with BatchNorm"]
     assert high_with > 5 * high, f"largest rates: {high:g} without, {high_with:g} with"
-    assert high_with / low_with > 5 * high / low, f"ranges: {ranges}"
+    assert high_with / low_with > 5 * high / low, (
+        f"from {low:.3g} to {high:.3g} without, from {low_with:.3g} to {high_with:.3g} with"
+    )
     without = f"from {low:.3g} to {high:.3g}" if high > low else f"of {low:.3g}"
     z, undo = results["undo"]["given"], results["undo"]
     trained, apart = (np.abs(undo[name] - z).max() for name in ("as trained", "undone"))

@@ -18,7 +18,8 @@ import dataclasses
 
 import numpy as np
 
-from tf_kit import data, design, lectures, plotting
+from tf_kit import design, lectures, plotting
+from tf_kit.lectures.words import enumerated
 
 TITLE = "Preprocessing and the condition number"
 SECONDS = 2
@@ -28,7 +29,7 @@ SECONDS = 2
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1197, "Largest number of training examples.")
+    examples: int = lectures.option(1197, "Largest number of training examples.", at_least=2)
     excess: float = lectures.option(1.0, "Percent of the initial excess cost at which descent ends.", above=0)
     steps: int = lectures.option(20_000, "Steps after which descent is given up.", at_least=1)
     seed: int = lectures.option(0, "Seed of the split.", at_least=0)
@@ -88,11 +89,11 @@ def descend(H, c, rate, excess, steps):
 
 
 def run(config):
-    train, _, _ = data.load(config.data, seed=config.seed)
-    y = np.eye(train.num_classes)[train.y[: config.examples]]
+    train, _, _ = lectures.load_data(config.data, seed=config.seed, examples=config.examples)
+    y = np.eye(train.num_classes)[train.y]
     results = {"excess": config.excess, "limit": config.steps}
     results |= {"eigenvalues": {}, "condition": {}, "shares": {}, "of_inputs": {}}
-    for name, x in versions(train.x[: config.examples]).items():
+    for name, x in versions(train.x).items():
         H, c, eigenvalues = bowl(x, y)
         results["eigenvalues"][name] = eigenvalues
         results["condition"][name] = eigenvalues[0] / eigenvalues[-1]
@@ -112,7 +113,7 @@ def check(results):
     )
     assert steps["whitened"] == 1, f"whitened, descent took {steps['whitened']} steps"
     order = ["whitened", "standardized", "centered", "pixels"]
-    assert sorted(steps, key=steps.get)[:4] == order, f"steps: {steps}"
+    assert sorted(steps, key=steps.get)[:4] == order, f"steps: {enumerated(steps, ',')}"
     assert steps["pixels"] > 100, f"the pixels took only {steps['pixels']} steps"
     assert steps["as printed"] > steps["pixels"], f"the printed form took {steps['as printed']} steps"
     bill = ", ".join(f"{name} {steps[name]:,} (κ = {condition[name]:.2g})" for name in reversed(order))

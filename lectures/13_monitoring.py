@@ -92,7 +92,8 @@ def run(config):
     for sickness, (words, recipe) in recipes(config.few).items():
         histories, found = [], []
         for seed in range(config.seeds):
-            histories.append(record(recipe, config.examples, data.load(config.data, seed=seed), seed))
+            splits = lectures.load_data(config.data, seed=seed, examples=config.examples)
+            histories.append(record(recipe, config.examples, splits, seed))
             found.append(design.diagnose(histories[-1])._asdict())
         gradients = [v[-1] for name, v in histories[0].items() if name.startswith("gradient_norm/")]
         results[sickness] = {

@@ -21,7 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from tf_kit import data, design, lectures, networks, plotting
+from tf_kit import design, lectures, networks, plotting
+from tf_kit.lectures.words import enumerated
 
 TITLE = "Random search and grid search"
 SECONDS = 40
@@ -36,7 +37,9 @@ class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
     searches: int = lectures.option(12, "Searches per kind and budget.", at_least=2)
     largest: int = lectures.option(4, "Values per hyper-parameter in the largest grid.", at_least=3)
-    labels: int = lectures.option(300, "Training examples.", at_least=1)
+    labels: int = lectures.option(
+        300, "Largest number of training examples, one per class at least.", at_least=2
+    )
     units: int = lectures.option(32, "Hidden units.", at_least=1)
     steps: int = lectures.option(60, "Steps of gradient descent per trial.", at_least=1)
 
@@ -55,7 +58,7 @@ class Trials:
     """Trains a network with a candidate's hyper-parameters and returns its validation error in percent."""
 
     def __init__(self, config):
-        train, val, _ = data.load(config.data, seed=0, labels=config.labels)
+        train, val, _ = lectures.load_data(config.data, labels=config.labels)
         self.val = val.x, val.y
         self.model = networks.mlp((config.units,), train.num_classes, "tanh", train.x.shape[1:])
         self.start = self.model.get_weights()
@@ -163,10 +166,11 @@ def check(results):
     means = {kind: {n: errors.mean() for n, errors in of.items()} for kind, of in results["best"].items()}
     gaps = {n: means["grid"][n] - means["random"][n] for n in means["grid"]}
     smallest, *_, largest = gaps
-    assert all(gap > 0 for gap in gaps.values()), f"grid error minus random error: {gaps}"
-    assert gaps[smallest] > gaps[largest], f"the gap does not close: {gaps}"
+    differences = enumerated({f"{n} trials": gap for n, gap in gaps.items()}, ".1f", " %")
+    assert all(gap > 0 for gap in gaps.values()), f"grid error minus random error: {differences}"
+    assert gaps[smallest] > gaps[largest], f"the gap does not close: {differences}"
     parts = results["explained"]
-    assert parts["learning_rate"] > parts["l2"] + parts["momentum"], f"explained: {parts}"
+    assert parts["learning_rate"] > parts["l2"] + parts["momentum"], f"explained: {enumerated(parts, '.0%')}"
     listed = "; ".join(
         f"{n} trials: grid {means['grid'][n]:.1f} %, random {means['random'][n]:.1f} %" for n in gaps
     )

@@ -20,7 +20,7 @@ import dataclasses
 
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
 
 TITLE = "Gradient flow through depth"
 SECONDS = 5
@@ -45,8 +45,8 @@ class Config:
 
 # %%
 def run(config):
-    train, _, _ = data.load(config.data, seed=0)
-    x, y = train.x[: config.examples], train.y[: config.examples]
+    train, _, _ = lectures.load_data(config.data, examples=config.examples)
+    x, y = train.x, train.y
     norms = {}
     for activation in ACTIVATIONS:
         for initialization in INITIALIZATIONS:
@@ -65,8 +65,9 @@ def run(config):
                 )[:-1]  # hidden layers only
                 for seed in range(config.seeds)
             ]
-            typical = np.exp(np.mean(np.log(by_seed), axis=0))  # the geometric mean, as these are factors
-            norms[activation, initialization] = typical / typical[-1]
+            with np.errstate(divide="ignore"):  # δ is 0 where all units are dead
+                typical = np.exp(np.mean(np.log(by_seed), axis=0))  # the geometric mean, as these are factors
+            norms[activation, initialization] = typical / (typical[-1] or 1)
     return {"norms": norms}
 
 
@@ -80,6 +81,8 @@ def per_layer(norms):
 
 
 def check(results):
+    for (activation, initialization), norms in results["norms"].items():
+        assert norms.all(), f"δ is 0 in a layer of the {activation} network from {initialization} weights"
     factor = {kind: per_layer(norms) for kind, norms in results["norms"].items()}
     sigmoid = max(factor["sigmoid", each] for each in INITIALIZATIONS)
     assert sigmoid < 0.5, f"a sigmoid layer passes back {sigmoid:.2f} of δ"
@@ -104,7 +107,7 @@ def check(results):
 # %%
 def plot(results):
     norms = results["norms"]
-    lowest = min(each.min() for each in norms.values())
+    lowest = min(each[each > 0].min(initial=1) for each in norms.values())
     panels = []
     for activation in ACTIVATIONS:
         lines = {each: norms[activation, each] for each in INITIALIZATIONS}
@@ -113,7 +116,9 @@ def plot(results):
                 "series": {name: (np.arange(1, len(line) + 1), line) for name, line in lines.items()},
                 "title": {"relu": "ReLU"}.get(activation, activation),
                 "x_label": "hidden layer",
-                "log": "y",
+                "log": "y"
+                if any(line.any() for line in lines.values())
+                else "",  # all 0 where units are dead
                 "y_label": r"$\|\delta\|$, last layer = 1",
                 "y_limits": (lowest / 3, 30),
             }

@@ -19,7 +19,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tf_kit import data, experiments, lectures, networks, plotting, pretraining
+from tf_kit import experiments, lectures, networks, plotting, pretraining
 
 TITLE = "Greedy layer-wise pretraining"
 SECONDS = 90
@@ -29,7 +29,7 @@ SECONDS = 90
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("mnist or digits", "Data set; of several, the first that is prepared.")
-    examples: int = lectures.option(2500, "Largest number of images to learn from.")
+    examples: int = lectures.option(2500, "Largest number of images to learn from.", at_least=20)
     depths: int = lectures.option(4, "Largest number of hidden layers.", at_least=1)
     every: int = lectures.option(
         1, "Step from one depth to the next, starting at one hidden layer.", at_least=1
@@ -47,8 +47,7 @@ class Config:
 # %%
 def run(config):
     depths = range(1, config.depths + 1, config.every)
-    train, val, test = data.load(lectures.first_prepared(config.data), seed=0)
-    few = dataclasses.replace(train, x=train.x[: config.examples], y=train.y[: config.examples])
+    few, val, test = lectures.load_data(config.data, examples=config.examples, images=True)
     results = experiments.error_by_depth(
         (few, val, test), tuple(depths), config.seeds, config.units, config.pretrain_epochs, config.epochs
     )
@@ -121,7 +120,7 @@ class Filters(keras.callbacks.Callback):
 
 def animation(config):
     """Filters of the first layer while it is pretrained without labels."""
-    train, _, _ = data.load(lectures.first_prepared(config.data), seed=0)
+    train, _, _ = lectures.load_data(config.data, images=True)
     x = train.all_x[: config.examples]
     encoder = networks.mlp((config.units,), None, input_shape=x.shape[1:], seed=0)
     model = pretraining.DenoisingAutoencoder(encoder, rate=0.1)

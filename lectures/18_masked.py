@@ -23,7 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tf_kit import data, lectures, plotting
+from tf_kit import lectures, plotting
+from tf_kit.lectures.words import enumerated
 from tf_kit.pretraining import MaskedVectors
 from tf_kit.regularization import BatchNorm
 
@@ -36,7 +37,7 @@ RATIOS = (0.05, 0.5, 0.75, 0.95, 0.99)
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("mnist or digits", "Data set; of several, the first that is prepared.")
-    examples: int = lectures.option(2000, "Largest number of images to learn from.")
+    examples: int = lectures.option(2000, "Largest number of images to learn from.", at_least=20)
     epochs: int = lectures.option(20, "Passes over them per mask ratio.", at_least=1)
     width: int = lectures.option(16, "Features of the representation.", at_least=1)
     seeds: int = lectures.option(1, "Models per mask ratio.", at_least=1)
@@ -94,9 +95,10 @@ def error_by_hidden(model, x, mean):
 
 
 def run(config):
-    train, val, _ = data.load(lectures.first_prepared(config.data), seed=0)
-    x, y = train.x[: config.examples], train.y[: config.examples]
-    held_out = val.x[:1000], val.y[:1000]
+    train, val, _ = lectures.load_data(config.data, examples=config.examples, images=True)
+    x, y = train.x, train.y
+    val = lectures.first_examples(val, 1000)
+    held_out = val.x, val.y
     probes, untrained = np.empty((len(RATIOS), config.seeds)), []
     for seed in range(config.seeds):
         for i, ratio in enumerate(RATIOS):
@@ -128,9 +130,9 @@ def check(results):
     half = RATIOS.index(0.5)
     best = int(np.argmax(probes))
     assert error[half] < 2 / 3, f"{error[half]:.2f} of the error of the mean image"
-    assert np.all(np.diff(error[half:]) > 0), f"errors {np.round(error, 2)} as more is hidden"
+    assert np.all(np.diff(error[half:]) > 0), f"errors {enumerated(error)} as more is hidden"
     assert probes[half] > untrained + 4, f"untrained {untrained:.1f} %, half hidden {probes[half]:.1f} %"
-    assert probes[-1] < probes[best] - 2, f"probes {probes.round(1)} %"
+    assert probes[-1] < probes[best] - 2, f"probes {enumerated(probes, '.1f', ' %')}"
     by_ratio = ", ".join(f"{each:.1f} % at {ratio:.0%}" for ratio, each in zip(RATIOS, probes, strict=True))
     return (
         f"The model fills in a hidden half of the pixels with {error[half]:.0%} of the error of the mean image, and "

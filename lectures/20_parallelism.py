@@ -29,7 +29,7 @@ import keras
 import numpy as np
 
 import tf_kit
-from tf_kit import data, lectures, networks, plotting, pretraining, regularization, scaling
+from tf_kit import lectures, networks, plotting, pretraining, regularization, scaling
 
 TITLE = "Parallelism"
 SECONDS = 40
@@ -39,11 +39,15 @@ SECONDS = 40
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    largest: int = lectures.option(4, "Largest number of replicas: 2, 4 or 8.")
-    labels: int = lectures.option(1000, "Labelled training examples.")
+    largest: int = lectures.option(4, "Largest number of replicas.", choices=(2, 4, 8))
+    labels: int = lectures.option(
+        1000, "Largest number of labelled examples, one per class at least.", at_least=10
+    )
     epochs: int = lectures.option(3, "Passes over them.", at_least=1)
     batch_size: int = lectures.option(99, "Examples per minibatch, over all replicas together.", at_least=8)
-    units: int = lectures.option(1000, "Units in each hidden layer of the network whose traffic is computed.")
+    units: int = lectures.option(
+        1000, "Units in each hidden layer of the network whose traffic is computed.", at_least=1
+    )
 
     @classmethod
     def quick(cls):
@@ -65,7 +69,7 @@ def train(replicas, name, labels, epochs, batch_size):
             return keras.ops.mean(losses)
 
     with scaling.strategy("mirrored" if replicas > 1 else "none", replicas).scope():
-        split = data.load(name, seed=0, labels=labels)[0]
+        split = lectures.load_data(name, labels=labels)[0]
         dense = networks.mlp((64,), num_classes=None, activation="relu", seed=0).layers[1:]
         hidden = [regularization.BatchNorm(), regularization.Dropout(0.3, seed=0)]
         encoder = keras.Sequential([keras.layers.Flatten(), *dense, *hidden])
@@ -77,7 +81,7 @@ def train(replicas, name, labels, epochs, batch_size):
         shape = keras.Input(split.x.shape[1:])
         plain = MeanInComputeLoss([shape, *layers])
         plain.compile(keras.optimizers.SGD(0.05))
-        even = batch_size // 8 * 8  # plain Keras gets only minibatches that divide evenly
+        even = min(batch_size, len(split.x)) // 8 * 8  # plain Keras gets only minibatches that divide evenly
         n = len(split.x) // even * even
         plain.fit(split.x[:n], split.y[:n], batch_size=even, epochs=epochs, shuffle=False, verbose=0)
 
@@ -97,7 +101,7 @@ def train(replicas, name, labels, epochs, batch_size):
 
 # %%
 IMPORTS = (
-    "import keras, numpy as np\nfrom tf_kit import data, networks, pretraining, regularization, scaling\n"
+    "import keras, numpy as np\nfrom tf_kit import lectures, networks, pretraining, regularization, scaling\n"
 )
 
 
@@ -116,6 +120,7 @@ def start(replicas, path, *arguments):
 def trained(config):
     """Return the results of `train` for each number of replicas."""
     counts = [count for count in (2, 4, 8) if count <= config.largest]
+    lectures.load_data(config.data, labels=config.labels)  # a refusal comes before the processes
     arguments = (config.data, config.labels, config.epochs, config.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         paths = {count: str(Path(folder) / f"{count}.npz") for count in counts}
@@ -139,7 +144,7 @@ def trained(config):
 # %%
 def bills(config):
     """Return the bytes moved by each kind, and the minibatch size at which they are equal, per number of devices."""
-    split = data.load(config.data, seed=0)[0]
+    split = lectures.load_data(config.data)[0]
     network = networks.mlp([config.units] * 3, split.num_classes, input_shape=split.x.shape[1:], seed=0)
     sizes = 2 ** np.arange(4, 15)
     found = {}

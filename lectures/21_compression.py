@@ -26,7 +26,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting, scaling
+from tf_kit import lectures, networks, plotting, scaling
 
 TITLE = "Compression and energy"
 SECONDS = 20
@@ -70,7 +70,7 @@ def compressed(config, split, seed):
     """Return name → network, all trained from the same seed."""
     keras.utils.set_random_seed(seed)
     shape, num_classes = split.x.shape[1:], split.num_classes
-    few = slice(0, config.labels)
+    few = lectures.first_examples(split, config.labels)
     few_epochs = 4 * config.epochs  # its epochs are short
 
     def small():
@@ -87,7 +87,7 @@ def compressed(config, split, seed):
         f"{config.sparsity:.0%} pruned": pruned,
         f"{config.sparsity:.0%} pruned, 8 bits": scaling.quantize(pruned),
         "small, taught without labels": student,
-        f"small, {config.labels} labels": classify(small(), split.x[few], split.y[few], few_epochs, 0.01),
+        f"small, {len(few)} labels": classify(small(), few.x, few.y, few_epochs, 0.01),
         "small, all labels": classify(small(), split.x, split.y, config.epochs, 0.01),
     }
 
@@ -97,7 +97,7 @@ def accuracy(model, split):
 
 
 def run(config):
-    split, _, test = data.load(config.data, seed=0)
+    split, _, test = lectures.load_data(config.data)
     runs = [compressed(config, split, seed) for seed in range(config.seeds)]
     bills = [scaling.energy_bill(m, 1, training=False, skip_zeros=True) for m in runs[0].values()]
     return {

@@ -18,7 +18,7 @@ import dataclasses
 
 import numpy as np
 
-from tf_kit import data, lectures, plotting
+from tf_kit import lectures, plotting
 
 TITLE = "Growing minibatches"
 SECONDS = 6
@@ -28,7 +28,7 @@ SECONDS = 6
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1197, "Largest number of training examples.")
+    examples: int = lectures.option(1197, "Largest number of training examples.", at_least=2)
     batch_size: int = lectures.option(8, "Examples in the first minibatches.", at_least=1)
     rate: float = lectures.option(0.03, "Learning rate of the first stage.", above=0)
     stages: int = lectures.option(
@@ -82,11 +82,9 @@ def descend(x, y, schedule, epochs, seed):
 
 
 def run(config):
-    train, _, _ = data.load(config.data, seed=0)
+    train, _, _ = lectures.load_data(config.data, examples=config.examples)
     largest = config.batch_size * 2 ** (config.stages - 1)
-    n = (
-        max(1, min(config.examples, len(train)) // largest) * largest
-    )  # no smaller last batch, which would weigh more
+    n = max(1, len(train) // largest) * largest  # no smaller last batch, which would weigh more
     flat = train.x[:n].reshape(-1, train.x[0].size).astype("float64")
     x = np.column_stack([flat, np.ones(len(flat))])
     y = np.eye(train.num_classes)[train.y[:n]]

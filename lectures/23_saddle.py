@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tf_kit import lectures, optimizers, plotting
+from tf_kit.lectures.words import enumerated
 
 TITLE = "A saddle point"
 SECONDS = 5
@@ -98,14 +99,16 @@ def check(results):
     left = results["left"]
     for name in MAKE:
         assert np.isnan(left[name][0]), f"{name} left the ridge after {left[name][0]:g} steps"
-        assert np.all(np.isfinite(left[name][2:])), f"{name} stays: {left[name]}"
+        assert np.all(np.isfinite(left[name][2:])), f"{name} stays next to the ridge"
     longer = -np.diff(left["SGD"][2:])
-    assert longer.min() > 0.8 * longer.max(), f"the steps of SGD grow by {longer}"
-    near = {name: each[2] for name, each in left.items()}  # started at 1e-5
-    assert near["Momentum"] < near["SGD"] / 2, f"steps: {near}"
-    assert near["Adam"] < near["SGD"] / 2, f"steps: {near}"
+    assert longer.min() > 0.8 * longer.max(), f"the steps of SGD grow by {enumerated(longer)}"
+    near = {name: left[name][2] for name in MAKE}  # started at 1e-5
+    assert near["Momentum"] < near["SGD"] / 2, f"steps: {enumerated(near)}"
+    assert near["Adam"] < near["SGD"] / 2, f"steps: {enumerated(near)}"
     for name in ("RMSProp", "Adam"):
-        assert left[name][2] < 1.5 * left[name][4] + 5, f"{name} notices the distance: {left[name]}"
+        assert left[name][2] < 1.5 * left[name][4] + 5, (
+            f"{name} notices the distance: {enumerated(left[name][2:])} steps"
+        )
     assert np.isfinite(left["SGD with noise"][0]), "noise did not free SGD"
     listed = ", ".join(f"{name} {near[name]:.0f}" for name in MAKE)
     return (

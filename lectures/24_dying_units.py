@@ -17,7 +17,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
 from tf_kit.pretraining import Classifier
 
 TITLE = "Dying units"
@@ -28,7 +28,7 @@ SECONDS = 15
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1000, "Largest number of training examples.")
+    examples: int = lectures.option(1000, "Largest number of training examples.", at_least=2)
     units: int = lectures.option(64, "Units in each of the two hidden layers.", at_least=1)
     epochs: int = lectures.option(15, "Passes over the examples.", at_least=1)
     seeds: int = lectures.option(3, "Networks per activation and rate.", at_least=1)
@@ -71,8 +71,8 @@ def train_at_rates(layer, x, y, num_classes, config):
 
 
 def run(config):
-    train, _, _ = data.load(config.data, seed=0)
-    x, y = train.x[: config.examples], train.y[: config.examples]
+    train, _, _ = lectures.load_data(config.data, examples=config.examples)
+    x, y = train.x, train.y
     results = {"rates": np.array(RATES), "dead": {}, "errors": {}}
     for name, layer in LAYERS.items():
         results["dead"][name], results["errors"][name] = train_at_rates(

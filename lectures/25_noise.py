@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from tf_kit import data, lectures, plotting
+from tf_kit.lectures.words import enumerated
 
 TITLE = "Noise on inputs, weights and labels"
 SECONDS = 25
@@ -29,7 +30,9 @@ SECONDS = 25
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(400, "Training examples.", at_least=1)
+    labels: int = lectures.option(
+        400, "Largest number of training examples, one per class at least.", at_least=2
+    )
     wrong: float = lectures.option(
         0.2, "Share of the training labels to replace at random.", at_least=0, at_most=1
     )
@@ -85,7 +88,7 @@ def mislabel(y, num_classes, share, seed):
 
 def scores(kind, config, seed):
     """Train a network with one kind of noise; return its test loss and its test error in percent."""
-    train, _, test = data.load(config.data, seed=seed, labels=config.labels)
+    train, _, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
     noise = {"inputs": 0.0, "weights": 0.0} | (
         {kind: getattr(config, kind)} if kind in ("inputs", "weights") else {}
     )
@@ -126,8 +129,8 @@ def check(results):
             f"noise {name}: {error[name]:.1f} %, without {error['none']:.1f} %"
         )
     smoothed = error["on the labels"]
-    assert error["on the inputs"] < smoothed < error["none"], f"errors: {error}"
-    assert loss["on the labels"] > loss["none"], f"test losses: {loss}"
+    assert error["on the inputs"] < smoothed < error["none"], f"errors: {enumerated(error, '.1f', ' %')}"
+    assert loss["on the labels"] > loss["none"], f"test losses: {enumerated(loss)}"
     listed = "; ".join(f"{name} {loss[name]:.2f} and {error[name]:.1f} %" for name in loss)
     best = min(error, key=error.get)
     return f"The error is lowest with noise {best}. Test loss and test error by noise: {listed}."

@@ -21,7 +21,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, plotting
+from tf_kit import lectures, plotting
+from tf_kit.lectures.words import enumerated
 from tf_kit.pretraining import Classifier
 from tf_kit.regularization import DropConnect, Dropout
 
@@ -33,7 +34,9 @@ SECONDS = 60
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(300, "Training examples.", at_least=1)
+    labels: int = lectures.option(
+        300, "Largest number of training examples, one per class at least.", at_least=2
+    )
     wrong: float = lectures.option(
         0.2, "Share of the training labels to replace at random.", at_least=0, at_most=1
     )
@@ -118,7 +121,7 @@ def mislabel(y, num_classes, share, seed):
 
 def error(layers, config, seed):
     """Train a classifier; return its test error in percent."""
-    train, val, test = data.load(config.data, seed=seed, labels=config.labels)
+    train, val, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
     classifier = Classifier(
         keras.Sequential([keras.Input(train.x.shape[1:]), *layers]), train.num_classes, seed=seed
     )
@@ -142,9 +145,9 @@ def run(config):
 def check(results):
     mean = {name: float(of.mean()) for name, of in results["error"].items()}
     gain = {kind: mean[kind] - mean[f"{kind}, dropout"] for kind in ("dense", "convolutional", "recurrent")}
-    assert gain["dense"] > 4, f"errors: {mean}"
-    assert gain["convolutional"] < gain["dense"], f"errors: {mean}"
-    assert gain["recurrent"] < gain["convolutional"] / 2, f"errors: {mean}"
+    assert gain["dense"] > 4, f"errors: {enumerated(mean, '.1f', ' %')}"
+    assert gain["convolutional"] < gain["dense"], f"errors: {enumerated(mean, '.1f', ' %')}"
+    assert gain["recurrent"] < gain["convolutional"] / 2, f"errors: {enumerated(mean, '.1f', ' %')}"
     apart = abs(mean["dense, DropConnect"] - mean["dense, dropout"])
     assert apart < 3, (
         f"DropConnect {mean['dense, DropConnect']:.1f} %, dropout {mean['dense, dropout']:.1f} %"

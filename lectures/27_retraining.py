@@ -16,7 +16,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
 from tf_kit.pretraining import Classifier
 from tf_kit.regularization import EarlyStopping, retrain_on_all
 
@@ -28,7 +28,9 @@ SECONDS = 40
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    labels: int = lectures.option(200, "Labelled examples for training and validation together.", at_least=10)
+    labels: int = lectures.option(
+        200, "Largest number of labelled examples, for training and validation together.", at_least=10
+    )
     patience: int = lectures.option(5, "Epochs without improvement before training stops.", at_least=1)
     epochs: int = lectures.option(60, "Largest number of epochs.", at_least=1)
     seeds: int = lectures.option(4, "Networks per kind.", at_least=1)
@@ -44,8 +46,8 @@ class Config:
 
 # %%
 def errors(config, seed):
-    """Return the test error of the weights kept by early stopping and of both kinds of retraining, and the epoch."""
-    labelled, _, test = data.load(config.data, seed=seed, labels=config.labels)
+    """Return the test errors of the weights kept by early stopping and of both retrainings, epoch and labels."""
+    labelled, _, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
     half = len(labelled.x) // 2
     train, val = (labelled.x[:half], labelled.y[:half]), (labelled.x[half:], labelled.y[half:])
 
@@ -73,16 +75,16 @@ def errors(config, seed):
     kept = make_model()  # the first run of `retrain_on_all` once more, for its weights
     stop = EarlyStopping(patience=config.patience)
     kept.fit(*train, batch_size=32, epochs=config.epochs, validation_data=val, callbacks=[stop], verbose=0)
-    return {"half of the data, weights kept": error(kept), **found}, stopper.num_epochs
+    return {"half of the data, weights kept": error(kept), **found}, stopper.num_epochs, len(labelled)
 
 
 def run(config):
     runs = [errors(config, seed) for seed in range(config.seeds)]
     names = list(runs[0][0])
     return {
-        "error": {name: np.array([found[name] for found, _ in runs]) for name in names},
-        "epochs": np.array([epoch for _, epoch in runs]),
-        "labels": config.labels,
+        "error": {name: np.array([found[name] for found, *_ in runs]) for name in names},
+        "epochs": np.array([epoch for _, epoch, _ in runs]),
+        "labels": int(runs[0][2]),
     }
 
 

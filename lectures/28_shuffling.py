@@ -19,7 +19,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
 
 TITLE = "Forgetting to shuffle"
 SECONDS = 12
@@ -29,7 +29,7 @@ SECONDS = 12
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1197, "Largest number of training examples.")
+    examples: int = lectures.option(1197, "Largest number of training examples.", at_least=2)
     rate: float = lectures.option(0.2, "Learning rate of stochastic gradient descent.", above=0)
     epochs: int = lectures.option(15, "Passes over the examples.", at_least=1)
     seeds: int = lectures.option(3, "Networks per order.", at_least=1)
@@ -54,7 +54,7 @@ def errors_by_epoch(model, kind, train, test, config, seed):
     """Train from the weights of a seed; return the test error in percent after each epoch, and the last answers."""
     start = networks.mlp((64,), train.num_classes, "relu", train.x.shape[1:], seed)
     model.set_weights(start.get_weights())
-    x, y = train.x[: config.examples], train.y[: config.examples]
+    x, y = train.x, train.y
     errors = []
     for epoch in range(config.epochs):
         chosen = order(kind, y, seed, epoch)
@@ -65,7 +65,9 @@ def errors_by_epoch(model, kind, train, test, config, seed):
 
 
 def run(config):
-    splits = [data.load(config.data, seed=seed) for seed in range(config.seeds)]
+    splits = [
+        lectures.load_data(config.data, seed=seed, examples=config.examples) for seed in range(config.seeds)
+    ]
     train = splits[0][0]
     model = networks.mlp((64,), train.num_classes, "relu", train.x.shape[1:], 0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -20,7 +20,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
+from tf_kit.lectures.words import enumerated
 from tf_kit.regularization import BatchNorm
 
 TITLE = "Internal covariate shift"
@@ -31,7 +32,7 @@ SECONDS = 20
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set: digits, mnist, or any other image set.")
-    examples: int = lectures.option(1000, "Training examples.", at_least=50)
+    examples: int = lectures.option(1000, "Largest number of training examples.", at_least=50)
     layers: int = lectures.option(4, "Hidden layers.", at_least=1)
     units: int = lectures.option(50, "ReLU units in each hidden layer.", at_least=1)
     rate: float = lectures.option(0.1, "Learning rate.", above=0)
@@ -92,7 +93,7 @@ def run(config):
     for name, normalized in (("without", False), ("with BatchNorm", True)):
         shifts, growths, errors = [], [], []
         for seed in range(config.seeds):
-            train, _, _ = data.load(config.data, seed=seed, labels=config.examples)
+            train, _, _ = lectures.load_data(config.data, seed=seed, labels=config.examples, flag="examples")
             model = network(config, train, normalized, seed)
             watch = Watch(model, train.x[:500])
             fit = model.fit(
@@ -122,8 +123,10 @@ def check(results):
     without, with_ = shift["without"], shift["with BatchNorm"]
     assert without > 0.5, f"without it the inputs moved by {without:.2f} σ"
     assert with_ < 0.6 * without, f"shift {with_:.2f} σ with, {without:.2f} σ without"
-    assert growth["with BatchNorm"] < growth["without"], f"growth: {growth}"
-    assert error["with BatchNorm"] < error["without"] + 1, f"training error: {error}"
+    assert growth["with BatchNorm"] < growth["without"], f"growth: {enumerated(growth)}"
+    assert error["with BatchNorm"] < error["without"] + 1, (
+        f"training errors: {enumerated(error, '.1f', ' %')}"
+    )
     return (
         f"After {len(results['error']['without'])} epochs the mean input of a unit has moved by {without:.2f} standard "
         f"deviations without batch normalization and by {with_:.2f} with it; the standard deviation has grown "

@@ -105,10 +105,13 @@ def check(results):
     assert errors[()] > 30, f"without hidden units {errors[()]:.1f} %"
     assert errors[1,] > 20, f"one hidden unit {errors[1,]:.1f} %"
     assert errors[best] < errors[()] / 10, (
-        f"{best}: {errors[best]:.1f} %, without hidden units {errors[()]:.1f} %"
+        f"grown {errors[best]:.1f} %, without hidden units {errors[()]:.1f} %"
     )
     assert tried < results["grid"], f"{tried} networks tried, {results['grid']} in the grid"
-    assert dict(results["tried"])[best] == min(score for _, score in results["tried"])
+    score, lowest = dict(results["tried"])[best], min(score for _, score in results["tried"])
+    assert score == lowest, (
+        f"the chosen network has the validation error {score:.3g}, the best one {lowest:.3g}"
+    )
     return (
         f"The test error is {errors[()]:.1f} % without hidden units, {errors[1,]:.1f} % with one, and "
         f"{errors[best]:.1f} % for the grown network with hidden layers of {named(best)} units. {tried} networks were "

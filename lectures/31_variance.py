@@ -18,7 +18,8 @@ import dataclasses
 
 import numpy as np
 
-from tf_kit import data, experiments, lectures, plotting
+from tf_kit import experiments, lectures, plotting
+from tf_kit.lectures.words import enumerated
 
 TITLE = "Variance between random starts"
 SECONDS = 90
@@ -41,7 +42,7 @@ class Config:
 
 # %%
 def run(config):
-    splits = data.load(config.data, seed=0)
+    splits = lectures.load_data(config.data)
     found = experiments.error_by_depth(
         splits, (config.depth,), config.seeds, config.units, config.pretrain_epochs, config.epochs
     )
@@ -53,7 +54,7 @@ def check(results):
     without, with_ = results["without"], results["with"]
     deviation = {name: float(np.std(of, ddof=1)) for name, of in results.items()}
     assert with_.mean() < without.mean(), f"with {with_.mean():.1f} %, without {without.mean():.1f} %"
-    assert deviation["with"] < deviation["without"] / 2, f"standard deviations: {deviation}"
+    assert deviation["with"] < deviation["without"] / 2, f"standard deviations: {enumerated(deviation)}"
     ratio = (deviation["without"] / deviation["with"]) ** 2
     return (
         f"Most of it: over {len(without)} seeds the test error is {without.mean():.1f} ± {deviation['without']:.1f} % "

@@ -24,7 +24,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
+from tf_kit.lectures.words import enumerated
 from tf_kit.pretraining import RBM, Classifier, DeepBeliefNetwork, pretrain_greedily
 
 TITLE = "A network that writes digits"
@@ -82,8 +83,8 @@ def nearest(images, others):
 
 
 def run(config):
-    train, _, test = data.load(lectures.first_prepared(config.data), seed=0)
-    x, y, shape = train.x[: config.examples], train.y[: config.examples], (-1, *train.x.shape[1:])
+    train, _, test = lectures.load_data(config.data, examples=config.examples, images=True)
+    x, y, shape = train.x, train.y, (-1, *train.x.shape[1:])
     network = learn(x, config)
     written = np.asarray(network.sample(config.samples, config.steps, seed=config.seed)).reshape(shape)
     rng = np.random.default_rng(config.seed)
@@ -106,8 +107,8 @@ def check(results):
     real, written, independent = (float(np.median(each)) for each in results["distance"].values())
     found = int(np.sum(results["digits"] > 0.01))
     assert written < (real + independent) / 2, f"distances: {real:.2f}, {written:.2f}, {independent:.2f}"
-    assert found >= 8, f"only {found} digits were written: {results['digits'].round(2)}"
-    assert results["digits"].max() < 0.5, f"mostly one digit: {results['digits'].round(2)}"
+    assert found >= 8, f"only {found} digits were written: {enumerated(results['digits'], '.2f')}"
+    assert results["digits"].max() < 0.5, f"mostly one digit: {enumerated(results['digits'], '.2f')}"
     seen, unseen = (float(np.median(each)) for each in results["among_as_many"].values())
     assert seen > 0.9 * unseen, f"copies: {seen:.2f} from training images, {unseen:.2f} from unseen ones"
     return (

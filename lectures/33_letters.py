@@ -22,6 +22,7 @@ import numpy as np
 
 from tf_kit import lectures, networks, plotting
 from tf_kit.lectures.letters import draw_letters
+from tf_kit.lectures.words import enumerated
 from tf_kit.pretraining import Classifier
 from tf_kit.regularization import RandomFlip, RandomRotation, example_keys
 
@@ -106,10 +107,10 @@ def check(results):
     of = {name: errors(taken, oriented) for name, taken in results["taken"].items()}
     own = {name: errors(taken, OWN_IMAGE) for name, taken in results["taken"].items()}
     for name in ("as they are", "turned up to 10°"):
-        assert of[name] < 10, f"errors on {oriented}: {of}"
+        assert of[name] < 10, f"errors on b, d, p and q: {enumerated(of, '.1f', ' %')}"
     for name in ("mirrored", "turned up to 180°"):
-        assert of[name] > 30, f"errors on {oriented}: {of}"
-    assert own["mirrored"] < 5, f"errors on {OWN_IMAGE}: {own}"
+        assert of[name] > 30, f"errors on b, d, p and q: {enumerated(of, '.1f', ' %')}"
+    assert own["mirrored"] < 5, f"errors on o and x: {enumerated(own, '.1f', ' %')}"
     b, d, q = (LETTERS.index(letter) for letter in "bdq")
     mirrored, turned = results["taken"]["mirrored"], results["taken"]["turned up to 180°"]
     assert mirrored[b, d] > 5 * mirrored[b, q], (

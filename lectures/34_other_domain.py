@@ -26,8 +26,10 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tf_kit import data, lectures, networks, plotting
+from tf_kit import lectures, networks, plotting
+from tf_kit.checks import refuse
 from tf_kit.lectures.letters import draw_letters
+from tf_kit.lectures.words import enumerated
 from tf_kit.pretraining import Classifier, DenoisingAutoencoder, pretrain_greedily
 
 TITLE = "Pretraining on another domain"
@@ -41,8 +43,12 @@ LETTERS = (
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: str = lectures.option("digits", "Data set of digits: digits, mnist, or another of gray images.")
-    labels: int = lectures.option(200, "Labelled digits.", at_least=10)
-    images: int = lectures.option(2000, "Letters to pretrain on, and largest number of unlabelled digits.")
+    labels: int = lectures.option(
+        200, "Largest number of labelled digits, one per class at least.", at_least=10
+    )
+    images: int = lectures.option(
+        2000, "Letters to pretrain on, and largest number of unlabelled digits.", at_least=24
+    )
     depth: int = lectures.option(3, "Hidden layers.", at_least=1)
     units: int = lectures.option(100, "Units in each hidden layer.", at_least=1)
     pretrain_epochs: int = lectures.option(20, "Passes per layer without labels.", at_least=1)
@@ -79,8 +85,10 @@ def error(splits, config, pretraining_images, seed):
 
 
 def run(config):
-    splits = data.load(config.data, seed=0, labels=config.labels)
+    splits = lectures.load_data(config.data, labels=config.labels, images=True)
     digits = splits[0].all_x[: config.images]
+    if digits.shape[-1] != 1:
+        refuse("Config.data", "have gray images for this demo", f"{config.data}, images in color")
     letters, _ = draw_letters(LETTERS, config.images, size=digits.shape[1:3])
     rng = np.random.default_rng(0)
     sources = {"random weights": None, "letters": letters[rng.permutation(len(letters))], "digits": digits}
@@ -96,8 +104,8 @@ def run(config):
 # %%
 def check(results):
     mean = {name: float(of.mean()) for name, of in results["error"].items()}
-    assert mean["letters"] < mean["random weights"] / 2, f"test errors: {mean}"
-    assert mean["digits"] < mean["letters"] + 1, f"test errors: {mean}"
+    assert mean["letters"] < mean["random weights"] / 2, f"test errors: {enumerated(mean, '.1f', ' %')}"
+    assert mean["digits"] < mean["letters"] + 1, f"test errors: {enumerated(mean, '.1f', ' %')}"
     return (
         f"Yes: the test error is {mean['random weights']:.1f} % from random weights, {mean['letters']:.1f} % after "
         f"pretraining on letters and {mean['digits']:.1f} % after pretraining on digits."
@@ -111,7 +119,7 @@ def plot(results):
         figure = plt.figure(figsize=(13, 5), layout="constrained")
         left, right = figure.subfigures(1, 2)
         for axes, (name, images) in zip(left.subplots(2, 1), results["images"].items(), strict=True):
-            framed = np.pad(images[..., 0], ((0, 0), (1, 1), (1, 1)))
+            framed = np.pad(images[..., 0], ((0, 24 - len(images)), (1, 1), (1, 1)))
             rows = [np.hstack([*framed[k : k + 8]]) for k in (0, 8, 16)]
             axes.imshow(np.vstack(rows), cmap="gray")
             axes.set_title(f"unlabelled {name}", fontsize=16)

@@ -21,6 +21,7 @@ from tf_kit import lectures, plotting
 from tf_kit.errors import InputError
 from tf_kit.first_cell import first_cell
 from tf_kit.lectures import index
+from tf_kit.lectures.performance import carry_out
 
 DEMOS = lectures.demos()
 LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` runs these
@@ -160,12 +161,13 @@ def assert_axes_are_named(figure):
 
 
 @every_run
-def test_figure_has_content(demo):
+def test_figure_has_content(demo, caplog):
     figure = module_of(demo).plot(results_of(demo))
     for axes in figure.get_axes():
         assert axes.has_data() or not axes.axison or not axes.get_visible(), "an empty panel"
     plotting.framed(figure, demo.question, module_of(demo).check(results_of(demo)))
     figure.canvas.draw()  # once, where `plotting.save` would draw twice
+    assert not caplog.messages, "such as a character that the font does not have"
     assert_axes_are_named(figure)
     image = np.asarray(figure.canvas.buffer_rgba())[..., :3]
     used = figure.get_tightbbox()  # inches
@@ -483,8 +485,15 @@ def test_check_rejects_wrong_results(topic, twin):
     demo = lectures.find(topic)
     wrong = copy.deepcopy(results_of(demo))
     twin(wrong)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError) as caught:
         module_of(demo).check(wrong)
+    assert_is_sentence(f"{caught.value}")
+
+
+def assert_is_sentence(text):
+    """The text of a demo is one line of words and numbers."""
+    assert text, "no words"
+    assert not re.search(r"\n|[{}\[\]]|array\(|np\.float|\b(nan|inf)\b", text), text
 
 
 @every_demo
@@ -526,6 +535,81 @@ def test_ranges_are_declared_and_hold_what_the_demo_uses(demo):
                 assert flag.type.convert(str(value), flag, None) == value
 
 
+def smallest(config):
+    """Return the smallest value allowed for each number parameter; without a bound, the parameter is missing."""
+    values = {}
+    for field in dataclasses.fields(config):
+        limits, value = field.metadata["limits"], getattr(config, field.name)
+        if field.metadata["choices"]:
+            values[field.name] = min(field.metadata["choices"])
+        elif "at_least" in limits:
+            values[field.name] = type(value)(limits["at_least"])
+        elif "above" in limits:
+            values[field.name] = limits["above"] + 1e-3
+    return values
+
+
+@every_demo
+def test_every_number_has_a_bound(demo):
+    config = module_of(demo).Config()
+    numbers = {name for name, value in vars(config).items() if type(value) in (int, float)}
+    assert numbers <= set(smallest(config))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    "demo",
+    [
+        pytest.param(demo, marks=() if demo.topic in ("saddle", "machines") else pytest.mark.slow)
+        for demo in DEMOS
+    ],
+    ids=name,
+)
+def test_smallest_values_give_an_answer(demo):
+    module = module_of(demo)
+    quick = module.Config.quick()
+    few = {"labels": 10} if hasattr(quick, "labels") else {}  # the digits have ten classes
+    done = carry_out(module, dataclasses.replace(quick, **{**smallest(quick), **few}))
+    assert_is_sentence(done.answer)
+    plotting.framed(done.figure, done.question, done.answer)
+    done.figure.canvas.draw()
+    plt.close(done.figure)
+
+
+@pytest.mark.parametrize(
+    ("topic", "changes", "message"),
+    [
+        ("machines", {"side": 8, "window": 9}, "`Config.window` must be no wider than the layer"),
+        ("augmentation", {"sets": 10}, "`Config.sets` must be at most 9 for 480 labels"),
+        (
+            "early_stopping",
+            {"labels": 5},
+            r"`Config.labels` must be at least 10, one per class of digits\. .*: 5\.$",
+        ),
+        ("search", {"labels": 2}, "`Config.labels` must be at least 10"),
+        ("preprocessing", {"data": "{folder}"}, "`Config.data` must have classes .* separate subfolder"),
+        (
+            "augmentation",
+            {"data": "two_moons"},
+            "`Config.data` must have images .*two_moons, vectors of 2 numbers",
+        ),
+        ("augmentation", {"data": "bars_and_stripes"}, "`Config.data` must have ten classes"),
+        ("greedy", {"data": "two_moons"}, "`Config.data` must have images"),
+        ("masked", {"data": "two_moons"}, "`Config.data` must have images"),
+        ("joint_embedding", {"data": "two_moons"}, "`Config.data` must have images"),
+        ("generation", {"data": "two_moons"}, "`Config.data` must have images"),
+        ("other_domain", {"data": "two_moons"}, "`Config.data` must have images"),
+    ],
+)
+def test_run_refuses_in_one_line(topic, changes, message, tmp_path):
+    for i in range(6):
+        plt.imsave(tmp_path / f"{i}.png", np.random.default_rng(i).random((8, 8)))
+    module = module_of(lectures.find(topic))
+    changes = {name: str(tmp_path) if value == "{folder}" else value for name, value in changes.items()}
+    with pytest.raises(InputError, match=message):
+        module.run(dataclasses.replace(module.Config.quick(), **changes))
+
+
 @pytest.mark.parametrize(
     ("topic", "typed"),
     [
@@ -533,6 +617,15 @@ def test_ranges_are_declared_and_hold_what_the_demo_uses(demo):
         ("backpropagation", "--units 1"),
         ("noise", "--wrong 1.5"),
         ("minibatch", "--seed -1"),
+        ("minibatch", "--draws 2"),
+        ("augmentation", "--most 1"),
+        ("memory", "--optimizer nope"),
+        ("machines", "--bandwidth 0"),
+        ("machines", "--window 4"),
+        ("parallelism", "--largest 3"),
+        ("activations", "--error -5"),
+        ("preprocessing", "--examples 1"),
+        ("early_stopping", "--labels 1"),
     ],
 )
 def test_value_out_of_range_is_refused(topic, typed):
@@ -591,4 +684,27 @@ def test_changed_parameter_whose_claim_fails_gives_an_answer(monkeypatch, capsys
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
     module = module_of(lectures.find("machines"))
     lectures.main({**vars(module), "PARAMETERS": {"machines": False, "bandwidth": 1e15}})
-    assert "With these parameters the claim does not hold: speed on 16 machines" in capsys.readouterr().out
+    last = capsys.readouterr().out.splitlines()[-1]
+    verdict = r"With these parameters the claim does not hold \(it is made for the defaults\): speed on 16 machines: "
+    assert re.match(
+        verdict + r"window [\d.]+, random [\d.]+, all [\d.]+ \(\d+ s; figure: figures/.*\.png\)$", last
+    )
+
+
+@pytest.mark.parametrize(
+    ("topic", "changes", "line"),
+    [
+        ("machines", {"window": 4}, "`window` must be one of 3, 5, 7, 9, 11. Received: window=4."),
+        ("memory", {"image": 8}, "`image` must be a whole number of at least 32. Received: image=8."),
+        (
+            "early_stopping",
+            {"labels": 5},
+            "`Config.labels` must be at least 10, one per class of digits. Received: 5.",
+        ),
+    ],
+)
+def test_notebook_prints_why_a_parameter_is_refused(monkeypatch, capsys, topic, changes, line):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    module = module_of(lectures.find(topic))
+    lectures.main({**vars(module), "PARAMETERS": changes})
+    assert capsys.readouterr().out.splitlines()[-1] == line

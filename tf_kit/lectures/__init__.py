@@ -24,7 +24,7 @@ from tf_kit.lectures.catalog import (
     load,
     question,
 )
-from tf_kit.lectures.data_sets import first_prepared
+from tf_kit.lectures.data_sets import first_examples, first_prepared, load_data
 from tf_kit.lectures.notebooks import write_notebook
 from tf_kit.lectures.performance import general_flags, main, perform
 from tf_kit.lectures.states import States
@@ -37,11 +37,13 @@ __all__ = [
     "demos",
     "docstring",
     "find",
+    "first_examples",
     "first_prepared",
     "flags",
     "folder",
     "general_flags",
     "load",
+    "load_data",
     "main",
     "option",
     "perform",

@@ -1,8 +1,17 @@
-"""The data set of a demo whose figure shows images: the large one where it is prepared, the small one elsewhere."""
+"""The data set of a demo: its splits, of as many examples or labels as the demo takes, or a refusal in one line."""
 
 from __future__ import annotations
 
+import dataclasses
+from typing import TYPE_CHECKING
+
 import click
+import numpy as np
+
+from tf_kit.checks import refuse
+
+if TYPE_CHECKING:
+    from tf_kit.data import Split
 
 OR = " or "
 
@@ -31,3 +40,76 @@ def first_prepared(names: str) -> str:
             f"{wanted[0]} is not prepared here, so this uses {last}. `tf-kit data get {wanted[0]}` prepares it."
         )
     return last
+
+
+def load_data(
+    names: str,
+    *,
+    seed: int = 0,
+    examples: int | None = None,
+    labels: int | None = None,
+    flag: str = "labels",
+    images: bool = False,
+) -> tuple[Split, Split, Split]:
+    """Load the splits of a demo's data set, which must have classes.
+
+    Args:
+        names: name or path of a data set, or several names as for `first_prepared`.
+        seed: whole number, as for `data.load`. Defaults to 0.
+        examples: largest number of training examples, see `first_examples`. Defaults to None, all.
+        labels: largest number of training examples that keep their label, one per class at least. Defaults to None,
+            all.
+        flag: parameter of the demo that sets `labels`. Defaults to `"labels"`.
+        images: whether the demo needs images, so that vectors are refused. Defaults to False.
+
+    Returns:
+        `Split` train, val, test.
+
+    Raises:
+        InputError: the data set has no classes, has vectors instead of images, or has more classes than `labels`.
+
+    Example:
+        >>> load_data("digits", labels=20)[0]
+        Split(20 of shape (8, 8, 1) in 10 classes, 1177 unlabelled)
+    """
+    from tf_kit import data
+    from tf_kit.data.splits import withhold
+
+    name = first_prepared(names)
+    train, val, test = data.load(name, seed=seed)
+    if not train.num_classes:
+        remedy = "Put the images of each class into a separate subfolder"
+        refuse("Config.data", "have classes for this demo", f"{name}, which has none", remedy)
+    if images and train.x.ndim != 4:
+        received = f"{name}, vectors of {train.x.shape[1]} numbers"
+        refuse("Config.data", "have images for this demo", received)
+    if labels is not None:
+        if labels < train.num_classes:
+            rule = f"be at least {train.num_classes}, one per class of {name}"
+            refuse(f"Config.{flag}", rule, f"{labels}")
+        train = withhold(train, min(labels, len(train)), seed)
+    return train if examples is None else first_examples(train, examples), val, test
+
+
+def first_examples(split: Split, n: int) -> Split:
+    """Return the first examples of a split; if these lack a class, the first of each class by turns.
+
+    The examples of a folder lie class by class.
+
+    Args:
+        split: the split.
+        n: largest number of examples.
+
+    Example:
+        >>> from tf_kit.data import Split
+        >>> split = Split(np.eye(6), np.array([0, 0, 0, 1, 1, 2]), ("a", "b", "c"))
+        >>> first_examples(split, 4).y.tolist()
+        [0, 1, 2, 0]
+    """
+    chosen = np.arange(len(split))
+    if len(set(split.y[:n].tolist())) < len(set(split.y.tolist())):
+        place = np.empty(len(split), int)  # of an example in its class
+        for each in range(split.num_classes):
+            place[split.y == each] = np.arange(np.sum(split.y == each))
+        chosen = np.argsort(place, kind="stable")
+    return dataclasses.replace(split, x=split.x[chosen[:n]], y=split.y[chosen[:n]])

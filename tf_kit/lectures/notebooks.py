@@ -118,6 +118,8 @@ def parameters(demo: Demo, values: Mapping[str, Any]) -> str:
             assert isinstance(field.value, ast.Call)  # of lectures.option
             default, meaning = (ast.literal_eval(each) for each in field.value.args)
             limits = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in field.value.keywords}
+            choices = ", ".join(map(str, limits.pop("choices", ())))
+            meaning = f"{meaning.rstrip('.')}: {choices}." if choices else meaning
             name = field.target.id
             lines.append(f'    "{name}": {values.get(name, default)!r},  # {help_text(meaning, **limits)}')
     return "\n".join([*lines, "}"])
