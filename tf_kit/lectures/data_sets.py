@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from tf_kit.checks import refuse
 
@@ -101,11 +100,14 @@ def first_examples(split: Split, n: int) -> Split:
         n: largest number of examples.
 
     Example:
+        >>> import numpy as np
         >>> from tf_kit.data import Split
         >>> split = Split(np.eye(6), np.array([0, 0, 0, 1, 1, 2]), ("a", "b", "c"))
         >>> first_examples(split, 4).y.tolist()
         [0, 1, 2, 0]
     """
+    import numpy as np
+
     chosen = np.arange(len(split))
     if len(set(split.y[:n].tolist())) < len(set(split.y.tolist())):
         place = np.empty(len(split), int)  # of an example in its class
