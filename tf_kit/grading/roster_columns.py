@@ -161,7 +161,7 @@ class Columns:
 
     @property
     def described(self) -> str:
-        """Which columns were read as what, in words."""
+        """Say in words how the columns were read."""
 
         def listed(places):
             if self.headings:
