@@ -103,29 +103,18 @@ class ArrayFile:
         x = x if self.size is None else resized(x, self.size)
         return np.repeat(x, 3, axis=-1) if self.in_color and x.shape[-1] == 1 else x
 
-    def batches(
-        self,
-        indices: np.ndarray,
-        *,
-        batch_size: int,
-        seed: int,
-        epochs: int,
-        first_epoch: int,
-        shuffle: bool,
-        with_labels: bool = True,
-    ) -> Dataset:
-        """Stream minibatches of some examples, read as they are needed; the arguments are those of `stream`.
+    def batches(self, indices: np.ndarray, *, with_labels: bool = True, **order: Any) -> Dataset:
+        """Stream minibatches of some examples, read as they are needed.
 
         Args:
             indices: indices of the examples to read.
             with_labels: whether to return the classes, if the examples have some. Defaults to True.
+            **order: arguments of `minibatches`.
 
         Returns:
             `tf.data.Dataset` of `(x, y)`, or of `x` without classes.
         """
         labels = self.y[indices].astype("int64") if with_labels and self.y is not None else None
-        order: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "shuffle": shuffle}
-        order |= {"epochs": epochs, "first_epoch": first_epoch}
         return read_as_needed(np.asarray(indices), labels, self.examples, self.shape, **order)
 
     @property
