@@ -9,6 +9,7 @@ import math
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,12 @@ class ArrayFile:
         for some_of_them in pieces(len(indices), self.shape):
             x[some_of_them] = self._read(indices[some_of_them])
         return x
+
+    def in_pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the indices and the examples of a piece of the file after the other."""
+        for piece in pieces(len(self), self.shape):
+            indices = np.arange(piece.start, piece.stop)
+            yield indices, self.examples(indices)
 
     def _read(self, indices):
         x, start = None, 0
@@ -186,15 +193,13 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
     if labels_file is not None:
         labels = {None: _labels_in(path, labels_file, sizes)}
     y, class_names = classes_of(path, sizes, labels, found.class_names)
-    each_label = (
-        [None] * sum(sizes.values())
-        if y is None
-        else [class_names[c] if c >= 0 else None for c in y.tolist()]
-    )
-    is_trained = [True] * len(each_label) if part is None else (part == TRAIN).tolist()
-    if not division.have_classes(path, each_label, is_trained, notes):
-        y, class_names = None, ()
-    file = ArrayFile(path, arrays, white, y, class_names, part, np.arange(len(each_label)), tuple(notes))
+    if y is not None:
+        present = np.unique(y[y >= 0] if part is None else y[(y >= 0) & (part == TRAIN)])
+        trained = {class_names[c] for c in present}
+        if not division.have_classes(path, set(class_names), trained, notes):
+            y, class_names = None, ()
+    each = np.arange(sum(sizes.values()))
+    file = ArrayFile(path, arrays, white, y, class_names, part, each, tuple(notes))
     original = first_of(prints(file))
     file = dataclasses.replace(file, original=original if part is None else within(original, part))
     division.check_numbers(file, needs_labels=False)
@@ -203,9 +208,7 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
 
 def prints(file: ArrayFile) -> list[bytes]:
     """Compute the fingerprints of all examples, see `overlap.fingerprints`; few of them are in memory at a time."""
-    indices = np.arange(len(file))
-    found = (fingerprints(file.examples(indices[piece])) for piece in pieces(len(file), file.shape))
-    return [each for some_of_them in found for each in some_of_them]
+    return [each for _, x in file.in_pieces() for each in fingerprints(x)]
 
 
 def pieces(n: int, shape: tuple[int, ...]) -> list[slice]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -129,22 +129,18 @@ def _drawn(folder):
     return [part for part in (VAL, TEST) if folder.part is None or not (folder.part == part).any()]
 
 
-def have_classes(
-    path: Path, labels: Sequence[str | None], is_trained: Sequence[bool], notes: list[str]
-) -> bool:
+def have_classes(path: Path, known: Set[str], trained: Set[str], notes: list[str]) -> bool:
     """Whether the examples for training have classes; if not, a note says that those of the others are not used.
 
     Args:
         path: the folder or file, for messages.
-        labels: class of each example, None without one.
-        is_trained: whether each example is for training.
+        known: classes of all examples.
+        trained: classes of the examples for training.
         notes: list to which the note is appended.
 
     Raises:
         InputError: a class has no example for training.
     """
-    known = {each for each in labels if each is not None}
-    trained = {each for each, here in zip(labels, is_trained, strict=True) if here} & known
     if known and not trained:
         notes.append("the examples for training have no classes, so those of the others are not used")
     elif known - trained:
@@ -163,11 +159,8 @@ def summary(found: Divisible, noun: str, shape: str, divided_by: str, notes: Ite
         divided_by: what divides them if their owner did.
         notes: what else is to be said.
     """
-    n, classes, copies = (
-        len(found),
-        len(found.class_names),
-        int((found.original != np.arange(len(found))).sum()),
-    )
+    n, classes = len(found), len(found.class_names)
+    copies = int((found.original != np.arange(n)).sum())
     line = f"{n:,} {noun}{'s' * (n != 1)}"
     line += f" in {classes} class{'es' * (classes != 1)}" if classes else " without classes"
     without = 0 if found.y is None else int((found.y < 0).sum())

@@ -206,9 +206,8 @@ def _check_arrays(path, unlabeled, labels_file, near) -> Report:
 
 def _each(found):
     """Yield the index and the image of every example of a file of arrays."""
-    indices = np.arange(len(found))
-    for piece in array_files.pieces(len(found), found.shape):
-        yield from zip(indices[piece].tolist(), found.examples(indices[piece]), strict=True)
+    for indices, x in found.in_pieces():
+        yield from zip(indices.tolist(), x, strict=True)
 
 
 def _small(x):

@@ -177,8 +177,8 @@ def _label_by_folder(images):
 
 def _trained(root, images, names, notes):
     """Return the names of the classes, if images for training have some."""
-    is_trained = [each.part in (None, TRAIN) for each in images]
-    if have_classes(root, [each.label for each in images], is_trained, notes):
+    trained = {each.label for each in images if each.label is not None and each.part in (None, TRAIN)}
+    if have_classes(root, {each.label for each in images if each.label is not None}, trained, notes):
         return names
     for each in images:
         each.label = None

@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tf_kit.grading import ipython
-from tf_kit.grading.statements import Statement, shapes, statements
+from tf_kit.grading.statements import JUDGES, Statement, shapes, statements
 
 MOST_STATEMENTS = 20_000
 MOST_FOR_WIDE = 3_000
@@ -126,7 +126,7 @@ class Notebook:
 
     def _checks(self, id):
         """List the cells that check an exercise, by its id or with others, by a function that is not the student's."""
-        own = {name for name in ("check", "points") if any(s.defines for s in self._bindings.get(name, ()))}
+        own = {name for name in JUDGES if any(s.defines for s in self._bindings.get(name, ()))}
         found = [s.cell for s in self._checking if any(f not in own and e in (id, "") for f, e in s.checks)]
         return list(dict.fromkeys(found))
 

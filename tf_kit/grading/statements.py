@@ -60,7 +60,7 @@ _CHANGING = {
         "__setattr__",
     ),
 }
-_JUDGES = ("check", "points")
+JUDGES = ("check", "points")
 _MAKING_FOLDERS = ("mkdir", "makedirs", "MakeDirs")
 # Functions that change their first argument.
 _FILLING = {
@@ -140,10 +140,10 @@ class Statement:
     @functools.cached_property
     def checks(self) -> frozenset[tuple[str, str]]:
         """Calls of `check` and `points` as (function, id of the exercise), with the id "" where all may be meant."""
-        if self.node is None or not any(name in self.text for name in _JUDGES):
+        if self.node is None or not any(name in self.text for name in JUDGES):
             return frozenset()
         calls = [node for node in ast.walk(self.node) if isinstance(node, ast.Call)]
-        return frozenset((_called(call), _exercise(call)) for call in calls if _called(call) in _JUDGES)
+        return frozenset((_called(call), _exercise(call)) for call in calls if _called(call) in JUDGES)
 
     def replaces(self, name: str) -> bool:
         """Whether it binds a name always and anew, so that what the name was bound to before no longer counts.
