@@ -347,6 +347,14 @@ def test_column_without_any_part_is_named_and_ignored(column, values, ignored, m
     assert (found.part is None) == ("train" not in values)
 
 
+def labelled_by(folder, rows):
+    """Arguments that name a file of labels with these rows; none without rows."""
+    if rows is None:
+        return {}
+    (folder / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    return {"labels_file": folder / "labels.csv"}
+
+
 @pytest.mark.parametrize(
     ("files", "rows", "how", "divided_by"),
     [
@@ -360,9 +368,7 @@ def test_column_without_any_part_is_named_and_ignored(column, values, ignored, m
 )
 def test_origin_of_a_division_is_known(files, rows, how, divided_by, make, tmp_path):
     root = make(*files)
-    if rows is not None:
-        (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
-        how = {"labels_file": tmp_path / "labels.csv"}
+    how = how | labelled_by(tmp_path, rows)
     found = lay_out(list_files(root), **how)
     assert found.divided_by == divided_by
     summary = folder.scan(root, needs_labels=False, **how).summary
@@ -378,10 +384,7 @@ def test_origin_of_a_division_is_known(files, rows, how, divided_by, make, tmp_p
     ],
 )
 def test_class_only_for_validation_or_test_is_refused(files, rows, make, tmp_path):
-    root, how = make(*files), {}
-    if rows is not None:
-        (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
-        how = {"labels_file": tmp_path / "labels.csv"}
+    root, how = make(*files), labelled_by(tmp_path, rows)
     with pytest.raises(
         InputError, match=r"have every class in the examples for training. Received: c only for"
     ):
@@ -396,10 +399,7 @@ def test_class_only_for_validation_or_test_is_refused(files, rows, make, tmp_pat
     ],
 )
 def test_classes_are_not_used_if_no_image_for_training_has_one(files, rows, make, tmp_path):
-    root, how = make(*files), {}
-    if rows is not None:
-        (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
-        how = {"labels_file": tmp_path / "labels.csv"}
+    root, how = make(*files), labelled_by(tmp_path, rows)
     found = lay_out(list_files(root), needs_labels=False, **how)
     assert (found.y, found.class_names) == (None, ())
     assert "the examples for training have no classes, so those of the others are not used" in found.notes

@@ -17,9 +17,8 @@ from typing import Any
 _RUNS_ITS_CELL = ("time", "capture", "prun", "memit", "mprun", "lprun", "script_time")
 _WRITES_ITS_CELL = ("writefile", "file")
 _RUNS_ITS_LINE = ("time", "prun", "memit", "lprun")
-MOST_WORK = (
-    100_000  # lines of one notebook that IPython reads, in about five seconds; labs have a few thousand
-)
+# Lines of one notebook that IPython reads, in about five seconds; labs have a few thousand.
+MOST_WORK = 100_000
 
 
 class Shell:
@@ -47,9 +46,8 @@ class Shell:
                 ) as file:
                     file.write(cell)
             importlib.invalidate_caches()
-            sys.dont_write_bytecode = (
-                True  # it is known by its second and size, and may be written again at once
-            )
+            # Bytecode is known by the second and size of its source, which may be written again at once.
+            sys.dont_write_bytecode = True
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -99,9 +99,8 @@ def read(path: str | Path) -> list[Listed]:
 
 def _table(text):
     text = text.lstrip("\n")
-    separator = re.match(
-        r"(?i)\"?sep=([^\w\n\"])\"?[;,\t|]*\n", text
-    )  # a line by which Excel knows the delimiter
+    # a line by which Excel knows the delimiter
+    separator = re.match(r"(?i)\"?sep=([^\w\n\"])\"?[;,\t|]*\n", text)
     text = text[separator.end() :] if separator else text
     delimiter = separator[1] if separator else max(_DELIMITERS, key=lambda each: _share(text, each))
     try:
@@ -193,9 +192,8 @@ class _Known:
     """The students of a roster by all that may be in the name of a submission."""
 
     def __init__(self, listed):
-        shared = Counter(
-            mark for student in listed for mark in student.marks
-        )  # such as the number of a group
+        # A mark that several students have is such as the number of a group.
+        shared = Counter(mark for student in listed for mark in student.marks)
         self._marks = {mark: student for student in listed for mark in student.marks if shared[mark] == 1}
         self._names, self._words = defaultdict(list), defaultdict(list)
         for student in listed:

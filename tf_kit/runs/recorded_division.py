@@ -30,8 +30,8 @@ def record_division(run_folder: Path, found: Folder) -> None:
     ):
         writer = csv.writer(file)
         writer.writerow(["file", "bytes", "part"])
-        for image, k in zip(found.files, part, strict=True):
-            writer.writerow([image.relative_to(found.path).as_posix(), image.stat().st_size, PARTS[k]])
+        for (name, (size, _)), k in zip(found.contents.entries.items(), part, strict=True):
+            writer.writerow([name, size, PARTS[k]])
 
 
 def divide_as_recorded(
