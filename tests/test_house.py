@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tf_kit"
 FOUNDATION = {
     "checks",
+    "colab",
     "dtypes",
     "errors",
     "first_cell",

@@ -6,6 +6,8 @@ import importlib
 import importlib.metadata
 import os
 import shlex
+import tomllib
+from pathlib import Path
 
 from tf_kit import stderr
 from tf_kit.checks import refuse
@@ -32,11 +34,20 @@ def first_cell(requirement: str = "") -> str:
     Raises:
         InputError: `requirement` has several lines.
     """
-    if "\n" in requirement or "\r" in requirement:
-        refuse("first_cell.requirement", "be one line", repr(requirement), flag="--install")
-    requirement = requirement or _repository()
+    requirement = address(requirement)
     install = f"%pip install --quiet {shlex.quote(requirement)}" if requirement else MISSING
     return CELL.format(install=install)
+
+
+def address(requirement: str = "") -> str:
+    """Return what pip is to install: `requirement`, or else the repository's address in pyproject.toml, or "".
+
+    Raises:
+        InputError: `requirement` has several lines.
+    """
+    if "\n" in requirement or "\r" in requirement:
+        refuse("first_cell.requirement", "be one line", repr(requirement), flag="--install")
+    return requirement or _repository()
 
 
 def start_quietly() -> None:
@@ -52,10 +63,15 @@ def start_quietly() -> None:
 
 
 def _repository():
-    """Return the address of the repository for pip, as pyproject.toml gives it, or ""."""
-    try:
-        lines = importlib.metadata.metadata("tf-kit").get_all("Project-URL") or []
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-    found = {name: address for name, address in (line.split(", ", 1) for line in lines)}
-    return f"tf-kit @ git+{found['Repository']}" if "Repository" in found else ""
+    """Return the address of the repository for pip, or "". In a checkout pyproject.toml counts as it is now."""
+    file = Path(__file__).parents[1] / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}) if file.is_file() else {}
+    if project.get("name") == "tf-kit":
+        urls = project.get("urls", {})
+    else:
+        try:
+            lines = importlib.metadata.metadata("tf-kit").get_all("Project-URL") or []
+        except importlib.metadata.PackageNotFoundError:
+            return ""
+        urls = dict(line.split(", ", 1) for line in lines)
+    return f"tf-kit @ git+{urls['Repository']}" if "Repository" in urls else ""

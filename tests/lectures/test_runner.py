@@ -248,7 +248,12 @@ def test_every_kind_of_file_that_was_typed_is_written(prime, monkeypatch, capsys
 
 @pytest.mark.parametrize(
     "typed",
-    [("lecture", "3", "--install", "kit.whl"), ("lecture", "3", "--install", ""), ("quiz", "--out", "x")],
+    [
+        ("lecture", "3", "--install", "kit.whl"),
+        ("lecture", "3", "--install", ""),
+        ("lecture", "3", "--colab", "demos"),
+        ("quiz", "--out", "x"),
+    ],
 )
 def test_flag_about_the_notebook_is_refused_without_it(prime, monkeypatch, capsys, typed):
     status, out, err = run_lecture(monkeypatch, capsys, *typed)

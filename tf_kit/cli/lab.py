@@ -87,12 +87,20 @@ def selftest(name: str, exercise: tuple[str, ...]) -> None:
     "Package that the first cell installs if the kit is missing: a name, a URL, a wheel or git+https://…",
     default_text="the repository's address in pyproject.toml; if it has none, the cell tells what to do",
 )
+@flags.text(
+    "--colab",
+    "Folder on GitHub into which you put the notebook, for a badge that opens it in Colab",
+    default_text="labs/notebooks for a plain notebook of this kit, else no badge",
+    metavar="FOLDER",
+)
 @click.option(
     "--with-checks",
     is_flag=True,
     help="For your own lab: write its folder too, which `check` needs and which holds the solutions.",
 )
-def release(name: str, out: str, format: str, install: str | None, with_checks: bool) -> None:
+def release(
+    name: str, out: str, format: str, install: str | None, colab: str | None, with_checks: bool
+) -> None:
     """Write the student notebook of lab NAME.
 
     nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
@@ -119,7 +127,7 @@ def release(name: str, out: str, format: str, install: str | None, with_checks: 
         )
     if with_checks and checks.exists():
         refuse("--out", f"be a folder without {each.name}", f"{out!r}", "Choose another folder")
-    released = notebooks.released(each, format, install or "")
+    released = notebooks.released(each, format, install or "", colab)
     click.echo(f"{notebooks.write(released, path)}")
     if with_checks:
         click.echo(f"{notebooks.write_checks(each, checks)}")

@@ -29,6 +29,7 @@ class _Lectures(Group):
                 *lectures.general_flags(),
                 _NOTEBOOK,
                 _INSTALL,
+                _COLAB,
                 _SLIDES,
                 _SLIDERS,
                 _ANIMATE,
@@ -49,6 +50,14 @@ _INSTALL = click.Option(
     default=None,
     metavar="ADDRESS",
     help="With --notebook: a wheel, or git+ and an address, that its first cell installs where the kit is missing.",
+)
+
+
+_COLAB = click.Option(
+    ["--colab"],
+    default=None,
+    metavar="FOLDER",
+    help="With --notebook: folder on GitHub into which you put the notebook, for a badge that opens it in Colab.",
 )
 
 
@@ -85,7 +94,7 @@ def lecture() -> None:
     """
 
 
-def _run(demo, quick, out, notebook, install, slides, sliders, animate, **changes):
+def _run(demo, quick, out, notebook, install, colab, slides, sliders, animate, **changes):
     from tf_kit import lectures
     from tf_kit.lectures.catalog import moving
 
@@ -96,6 +105,8 @@ def _run(demo, quick, out, notebook, install, slides, sliders, animate, **change
             f"{install!r}",
             "Add --notebook",
         )
+    if colab is not None and not notebook:
+        refuse("colab", "be used with --notebook, to which it adds a badge", f"{colab!r}", "Add --notebook")
     for kind, wanted in (("sliders", sliders), ("animation", animate)):
         if wanted:
             moving(demo, kind)
@@ -103,7 +114,7 @@ def _run(demo, quick, out, notebook, install, slides, sliders, animate, **change
     Path(out).mkdir(parents=True, exist_ok=True)  # a file in its place is refused before the demo runs
     if notebook:
         values = _values(demo, quick, changes)
-        click.echo(f"{lectures.write_notebook(demo, out, install or '', values)}")
+        click.echo(f"{lectures.write_notebook(demo, out, install or '', values, colab)}")
         if not (slides or sliders or animate):
             return
     flags.import_tensorflow()

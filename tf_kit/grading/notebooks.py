@@ -2,7 +2,8 @@
 
     python -m tf_kit.grading.notebooks [lab ...]
 
-writes the notebook of every lab, or of those named, into the folder `notebooks` next to its source.
+writes the notebook of every lab, or of those named, into the folder `notebooks` next to its source. It also writes the
+badges of the labs into the guides of the labs and of the lecture.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tf_kit import colab
 from tf_kit.checks import refuse
 from tf_kit.first_cell import first_cell
 from tf_kit.grading import labs
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tf_kit.grading.exercise import Exercise
     from tf_kit.grading.labs import Lab
 
+_BADGE = f" {colab.BADGE}"
 OWN_LAB = """
 
 import os
@@ -31,20 +34,30 @@ if "{variable}" not in os.environ:
     os.environ["{variable}"] = "{folder}"  # folder with the checks, next to this notebook"""
 
 
-def student_notebook(lab: Lab, requirement: str = "") -> NotebookNode:
+def student_notebook(lab: Lab, requirement: str = "", folder: str | None = None) -> NotebookNode:
     """Make the notebook that is handed out: prose, stubs, and a mark in each cell that a student must complete.
 
     Args:
         lab: the lab.
         requirement: what pip is to install where the kit is missing, see `first_cell`.
+        folder: folder of that repository in which the notebook lies, for the badge that opens it in Colab. Defaults to
+            None, `labs/notebooks` for a lab of this kit, and no badge for your own lab.
 
     Returns:
         The notebook. The cell of an exercise is marked by its first line, `# exercise: momentum (3 points)`, and by its
         metadata.
 
     Raises:
-        InputError: a solution is not marked as one, so that the notebook would show it.
+        InputError: a solution is not marked as one, so that the notebook would show it, or `colab.badge` refuses the
+            folder.
     """
+    wanted = folder is not None or lab in labs.built_in()
+    return _generated(
+        lab, requirement, colab.badge(f"{lab.name}.ipynb", requirement, folder) if wanted else ""
+    )
+
+
+def _generated(lab, requirement, badge):
     import jupytext
     import nbformat
 
@@ -63,7 +76,8 @@ def student_notebook(lab: Lab, requirement: str = "") -> NotebookNode:
     notebook.cells.append(_code("install", install))
     for i, cell in enumerate(source.cells):
         if cell.cell_type == "markdown":
-            notebook.cells.append(nbformat.v4.new_markdown_cell(cell.source, id=f"text-{i}"))
+            text, badge = colab.beneath_heading(cell.source, badge), ""  # beneath the first
+            notebook.cells.append(nbformat.v4.new_markdown_cell(text, id=f"text-{i}"))
         elif "exercise" in cell.metadata:
             notebook.cells.append(answer_cell(lab, cell.metadata["exercise"]))
         else:
@@ -72,7 +86,7 @@ def student_notebook(lab: Lab, requirement: str = "") -> NotebookNode:
     return notebook
 
 
-def released(lab: Lab, form: str = "plain", requirement: str = "") -> NotebookNode:
+def released(lab: Lab, form: str = "plain", requirement: str = "", folder: str | None = None) -> NotebookNode:
     """Make the student notebook, plain or in the format of nbgrader or otter.
 
     Both of these run their tests in the student's process, where an answer can read them, change them or write its
@@ -83,10 +97,12 @@ def released(lab: Lab, form: str = "plain", requirement: str = "") -> NotebookNo
         form: "plain", "nbgrader" (source version, for `nbgrader generate_assignment`) or "otter" (with the tests in
             the metadata).
         requirement: as for `student_notebook`.
+        folder: likewise; without it only the plain notebook has a badge.
     """
     import nbformat
 
-    notebook = student_notebook(lab, requirement)
+    badged = form == "plain" or folder is not None
+    notebook = student_notebook(lab, requirement, folder) if badged else _generated(lab, requirement, "")
     if form == "plain":
         return notebook
     cells, tests = [], {}
@@ -148,6 +164,17 @@ def write(notebook: NotebookNode, path: str | Path) -> Path:
     return path
 
 
+def with_badges(guide: str) -> str:
+    """Return the text of a guide with the badges of the labs, in the table of labs and in the lines of the demos."""
+    for lab in labs.built_in():
+        row = rf"^\| \[`{lab.number}`\]\({lab.name}\.py\)[^|\[]*?(?= \||{_BADGE})"
+        mention = rf"Lab: \[`{lab.number}`\]\(\S+/{lab.name}\.ipynb\)"
+        badge = colab.badge(f"{lab.name}.ipynb")
+        after = f" {badge}" if badge else ""
+        guide = re.sub(rf"({row}|{mention})(?:{_BADGE})?", rf"\g<1>{after}", guide, flags=re.MULTILINE)
+    return guide
+
+
 def write_checks(lab: Lab, folder: str | Path) -> Path:
     """Copy the files that `check` needs, which hold the solutions, into a folder. Returns the folder."""
     folder = Path(folder)
@@ -176,3 +203,6 @@ def _code(id, source):
 if __name__ == "__main__":
     for each in map(labs.find, sys.argv[1:]) if sys.argv[1:] else labs.built_in():
         print(write(student_notebook(each), each.notebook_path))
+    for guide in (labs.folder() / "README.md", labs.folder().parent / "lectures" / "README.md"):
+        if guide.is_file():
+            guide.write_text(with_badges(guide.read_text(encoding="utf-8")), encoding="utf-8")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tf_kit import colab
 from tf_kit.checks import refuse
 from tf_kit.first_cell import first_cell
 from tf_kit.lectures.catalog import Demo, docstring
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def write_notebook(
-    demo: Demo, out: str | Path, install: str = "", values: Mapping[str, Any] | None = None
+    demo: Demo,
+    out: str | Path,
+    install: str = "",
+    values: Mapping[str, Any] | None = None,
+    folder: str | None = None,
 ) -> Path:
     """Write a demo as a notebook that opens in Jupyter and on Colab.
 
@@ -32,13 +37,15 @@ def write_notebook(
         out: folder for the notebook.
         install: what pip is to install where the kit is missing, see `first_cell`.
         values: parameter → value that the cell of parameters gives it in place of its default. Defaults to none.
+        folder: folder of the repository on GitHub into which the notebook will be put, for a badge that opens it in
+            Colab, see `colab.badge`. Defaults to None, no badge.
 
     Returns:
         Path of the notebook.
 
     Raises:
-        InputError: jupytext is not installed, `install` has several lines, or the folder holds another notebook of
-            that name.
+        InputError: jupytext is not installed, `install` has several lines, `folder` is refused, or `out` holds another
+            notebook of that name.
     """
     try:
         import jupytext
@@ -51,6 +58,9 @@ def write_notebook(
     notebook = jupytext.read(demo.path, fmt="py:percent")
     cells = notebook.cells[1:]  # without the docstring
     head = [new.new_markdown_cell(text) for text in prose(demo, added.get("equations", [])) if text]
+    if folder is not None:
+        badge = colab.badge(f"{demo.path.stem}.ipynb", install, folder)
+        head[0].source = colab.beneath_heading(head[0].source, badge)
     head += [new.new_code_cell(first_cell(install)), new.new_code_cell(parameters(demo, values))]
     named = f"__doc__ = {demo.question!r}  # printed first"
     source = notebook.cells[0].source.split('"""', 2)[2].strip()  # the imports stand below the docstring
