@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tf_kit.data import folder, load, pictures
+from tf_kit.data import fingerprint, folder, load, pictures
 from tf_kit.errors import InputError
 
 WEDGE = np.zeros((16, 24, 3), "uint8")
@@ -146,7 +146,11 @@ def test_cause_of_an_unreadable_file_is_named(error, received, six, monkeypatch)
     def fail(*arguments, **options):
         raise error
 
+    def unreadable(*arguments, **options):
+        raise OSError
+
     monkeypatch.setattr(Image, "open", fail)
+    monkeypatch.setattr(fingerprint, "open", unreadable, raising=False)
     with pytest.raises(InputError, match=rf"0.png` must be a readable image\. Received: a .*{received}"):
         folder.scan(six)
 

@@ -1,5 +1,6 @@
 """Images whose pixels are taken as they are in their files; TensorFlow decodes many of them at once."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from tf_kit.data.pictures import Head
 _MODES = {1: "L", 3: "RGB"}  # channels → mode of Pillow
 _FORMATS = ("JPEG", "PNG")  # which TensorFlow decodes to the same bytes
 _MANY = 500  # images for which it is worth to start TensorFlow's threads
-_BATCH = 64
+_BATCH, _BATCH_BYTES = 32, 2**23  # images that one call decodes, at most, and their pixels
 
 
 def is_as_decoded(head: Head, shape: tuple[int, int, int]) -> bool:
@@ -58,16 +59,23 @@ def decode_as_is(
 
 
 def _decoded(files, places, shape) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield `(place, image)` of the files at some places, without those that TensorFlow refuses."""
+    """Yield `(place, image)` of the files at some places, without batches in which TensorFlow refuses one.
+
+    A batch is one call, since the calls of single images take longer than their pixels. The last, shorter one is left.
+    """
     import tensorflow as tf
 
-    def read(place, name):
+    def read(name):
         # Decodes PNG as well. The slow, exact cosine transform is that of Pillow.
-        image = tf.io.decode_jpeg(tf.io.read_file(name), shape[2], dct_method="INTEGER_ACCURATE")
-        return place, tf.ensure_shape(image, shape)
+        return tf.io.decode_jpeg(tf.io.read_file(name), shape[2], dct_method="INTEGER_ACCURATE")
 
-    names = [os.fsencode(files[i]) for i in places]
-    images = tf.data.Dataset.from_tensor_slices((places, tf.constant(names))).map(read, tf.data.AUTOTUNE)
-    images = images.ignore_errors().batch(_BATCH).prefetch(tf.data.AUTOTUNE)
+    def read_batch(places, names):
+        return places, tf.ensure_shape(tf.stack([read(name) for name in tf.unstack(names)]), (size, *shape))
+
+    size = max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
+    places = places[: len(places) // size * size].reshape(-1, size)
+    names = [[os.fsencode(files[i]) for i in some] for some in places]
+    images = tf.data.Dataset.from_tensor_slices((places, tf.constant(names, tf.string, places.shape)))
+    images = images.map(read_batch, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
     for some, pixels in images.as_numpy_iterator():
         yield from zip(some.tolist(), pixels, strict=True)

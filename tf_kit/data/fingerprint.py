@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -120,14 +121,27 @@ def digest(entries: Entries) -> str:
     return content.hexdigest()
 
 
-def of_images(root: Path, files: Sequence[Path]) -> Fingerprint:
+def of_images(
+    root: Path, files: Sequence[Path], hashes: Sequence[tuple[int, str]] | None = None
+) -> Fingerprint:
     """Compute the fingerprint of images of a folder: their names, sizes, and up to `COVERED` bytes of each.
 
     Args:
         root: the folder.
         files: images in it, at any depth.
+        hashes: what `hashed_image` found of each. Defaults to None, which reads the files.
     """
-    return _of_files(root, files, _SAMPLES_OF_IMAGES, "fingerprint of the images")
+    return _of_files(root, files, _SAMPLES_OF_IMAGES, "fingerprint of the images", hashes)
+
+
+def hashed_image(path: Path) -> tuple[tuple[int, str], bytes]:
+    """Read up to `COVERED` bytes of an image.
+
+    Returns:
+        Bytes of the file and its hash, as a fingerprint of images has them, and its first bytes; −1, "" and no bytes
+        for a file that cannot be read.
+    """
+    return _sampled(path, *_SAMPLES_OF_IMAGES)
 
 
 def of_files(root: Path, files: Sequence[Path]) -> Fingerprint:
@@ -178,8 +192,9 @@ def of_set(name: str, data_dir: str | Path | None = None) -> Fingerprint:
     return of_files(found.parent, files)
 
 
-def _of_files(root, files, samples, title):
-    hashes = in_parallel(lambda i: _sampled(files[i], *samples), len(files), title)
+def _of_files(root, files, samples, title, hashes=None):
+    if hashes is None:
+        hashes = in_parallel(lambda i: _sampled(files[i], *samples)[0], len(files), title)
     names = names_below(root, files)
     number, size = samples
     most = number * size
@@ -190,17 +205,24 @@ def _of_files(root, files, samples, title):
 
 
 def _sampled(path, number, size):
-    """Bytes of a file, and the hash of `number` samples of `size` bytes, or of all bytes if those are fewer."""
+    """Bytes of a file, with the hash of `number` samples of `size` bytes, or of all bytes if those are fewer.
+
+    The first of the samples, or all bytes, are returned as well.
+    """
     content = hashlib.blake2b(digest_size=8)
     try:
-        with open(path, "rb") as file:
-            length = os.fstat(file.fileno()).st_size
+        with open(path, "rb", buffering=0) as raw:  # a buffer takes longer than a short file
+            length = os.fstat(raw.fileno()).st_size
             if length <= number * size:
-                content.update(file.read())
+                first = raw.read()
+                content.update(first)
             else:
-                for k in range(number):
+                file = io.BufferedReader(raw)
+                first = file.read(size)
+                content.update(first)
+                for k in range(1, number):
                     file.seek(k * (length - size) // (number - 1))
                     content.update(file.read(size))
     except OSError:  # named when it is decoded
-        return -1, ""
-    return length, content.hexdigest()
+        return (-1, ""), b""
+    return (length, content.hexdigest()), first

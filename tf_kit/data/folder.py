@@ -16,12 +16,13 @@ from tf_kit.data.as_is import decode_as_is, is_as_decoded
 from tf_kit.data.copies import originals, within
 from tf_kit.data.division import Divisible, check_numbers, parts, summary
 from tf_kit.data.fingerprint import Fingerprint, of_images
+from tf_kit.data.heads import heads_and_hashes
 from tf_kit.data.labels_file import refuse_both
 from tf_kit.data.layout import lay_out, refuse_one_class
 from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files, names_below
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.owners import PARTS, TRAIN
-from tf_kit.data.pictures import Head, decode, decode_all, in_parallel, read_head
+from tf_kit.data.pictures import decode, decode_all
 from tf_kit.data.splits import Split, labelled_first
 from tf_kit.data.streamed import read_as_needed
 from tf_kit.errors import InputError
@@ -138,11 +139,9 @@ def scan(
     refuse_both(unlabeled, labels_file)
     listing = list_files(path)
     layout = lay_out(listing, unlabeled=unlabeled, labels_file=labels_file, needs_labels=needs_labels)
-    heads: list[Head] = in_parallel(
-        lambda i: read_head(layout.files[i]), len(layout.files), "looking at images"
-    )
-    contents = of_images(path, layout.files)
-    original = originals(layout.files, list(contents.entries.values()))
+    heads, hashes = heads_and_hashes(layout.files)
+    contents = of_images(path, layout.files, hashes)
+    original = originals(layout.files, hashes)
     grey = sum(head.is_grey for head in heads)
     channels = {"grey": 1, "rgb": 3}[color] if color else 1 if grey == len(heads) else 3
     height, width = image_size or _usual_size(np.array([head.size for head in heads]))

@@ -209,9 +209,9 @@ def _label_by_file(root, images, labels_file, notes):
 def _check_classes(listing, images, names, levels, needs_labels, notes):
     """Refuse subfolders that are not classes, or too few; note empty ones. They lie in the folders `levels`."""
     root = listing.path
-    beside = {root.joinpath(*level) for level in levels}
+    beside = set(levels)
     flat = sum(
-        each.label is None and each.part in (None, TRAIN) and each.file.parent in beside for each in images
+        each.label is None and each.part in (None, TRAIN) and each.place[:-1] in beside for each in images
     )
     if flat and names:
         received = f"{flat} image{'s' * (flat > 1)} and the subfolders {some(names)}"
