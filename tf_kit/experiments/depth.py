@@ -69,29 +69,41 @@ def error_by_depth(
                     if shown:
                         filters["random"] = _first_kernel(encoder)  # the same for both kinds
                     if kind == "with":
-                        pretrain_greedily(
-                            encoder,
-                            train.all_x,
-                            block=DenoisingAutoencoder,
-                            epochs=pretrain_epochs,
-                            batch_size=batch_size,
-                            optimizer=keras.optimizers.Adam(0.003),
-                            seed=seed,
-                            rate=rate,
-                        )
+                        pretrain(encoder, train, pretrain_epochs, batch_size, rate, seed)
                         if shown:
                             filters["pretrained"] = _first_kernel(encoder)
-                    errors[kind][row, seed] = _tune_and_test(encoder, train, test, epochs, batch_size, seed)
+                    classifier = fine_tune(encoder, train, epochs, batch_size, seed)
+                    errors[kind][row, seed] = _test_error(classifier, test)
                     if shown:
                         filters["tuned" if kind == "with" else "trained"] = _first_kernel(encoder)
     return {"depths": list(depths), **errors, "filters": filters}
 
 
-def _tune_and_test(encoder, train, test, epochs, batch_size, seed):
+def pretrain(encoder, train, epochs, batch_size, rate, seed):
+    """Pretrain the layers of an encoder, one after another, as denoising auto-associators."""
+    pretrain_greedily(
+        encoder,
+        train.all_x,
+        block=DenoisingAutoencoder,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=keras.optimizers.Adam(0.003),
+        seed=seed,
+        rate=rate,
+    )
+
+
+def fine_tune(encoder, train, epochs, batch_size, seed, callbacks=()):
+    """Return the classifier that Adam has trained, with a rate that falls to zero."""
     classifier = Classifier(encoder, train.num_classes, seed=seed)
     steps = epochs * -(-len(train) // batch_size)
     classifier.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.003, steps)))
-    classifier.fit(train.x, train.y, batch_size=batch_size, epochs=epochs, verbose=0)
+    fit = {"batch_size": batch_size, "epochs": epochs, "verbose": 0}
+    classifier.fit(train.x, train.y, callbacks=list(callbacks), **fit)
+    return classifier
+
+
+def _test_error(classifier, test):
     return 100 * (1 - classifier.evaluate(test.x, test.y, verbose=0, return_dict=True)["accuracy"])
 
 
