@@ -1,5 +1,6 @@
 """Heads that are read without Pillow: the same as Pillow's, and none for a file that Pillow refuses."""
 
+import functools
 import struct
 import warnings
 
@@ -13,7 +14,7 @@ from tf_kit.data.heads import heads_and_hashes, plain_head
 from tf_kit.data.pictures import Head
 from tf_kit.errors import InputError
 
-MUTATIONS = 60  # of each file
+MUTATIONS = 30  # of each file
 
 
 def segment(marker, content):
@@ -90,20 +91,19 @@ def mutated(content, rng):
     return bytes(wrong)
 
 
-def heads_of_pillow(files):
-    found = []
+@functools.cache
+def head_of_pillow(file):
+    """Pillow's answer, or None for a file that it refuses, for which it tries all formats and takes long."""
     with warnings.catch_warnings(action="ignore"):
-        for file in files:
-            try:
-                found.append(pictures.read_head(file))
-            except InputError:
-                found.append(None)
-    return found
+        try:
+            return pictures.read_head(file)
+        except InputError:
+            return None
 
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory):
-    """Files of all kinds, damaged ones and mutations, with their bytes and with Pillow's answer or None."""
+    """Files of all kinds, damaged ones and mutations, with their bytes."""
     root = tmp_path_factory.mktemp("kinds")
     write_all(root)
     damage(root)
@@ -118,27 +118,26 @@ def kinds(tmp_path_factory):
         content = (root / name).read_bytes()
         for end in range(min(len(content), 700)):
             (root / f"end-{end}-{name}").write_bytes(content[:end])
-    files = sorted(root.iterdir())
-    return list(zip(files, [file.read_bytes() for file in files], heads_of_pillow(files), strict=True))
+    return [(file, file.read_bytes()) for file in sorted(root.iterdir())]
 
 
 def differing(kinds, found):
     """Names of files of which `found` returns a head that is not Pillow's."""
-    answers = [(file.name, found(str(file), content), head) for file, content, head in kinds]
-    return [name for name, answer, head in answers if answer is not None and answer != head]
+    answers = [(file, found(str(file), content)) for file, content in kinds]
+    return [file.name for file, answer in answers if answer is not None and answer != head_of_pillow(file)]
 
 
 def test_heads_are_those_of_pillow(kinds):
-    assert len(kinds) > 8000
+    assert len(kinds) > 5000
     assert not differing(kinds, plain_head)
 
 
 def test_most_plain_files_are_read_without_pillow(kinds):
-    read = {file.name for file, content, _ in kinds if plain_head(str(file), content)}
+    read = {file.name for file, content in kinds if plain_head(str(file), content)}
     assert {"85-2-False.jpg", "85-0-True.jpg", "grey-85.jpg", "rgb.jpg", "restart.jpg"} <= read
     assert {"RGB.png", "L.png", "RGBA.png", "LA.png", "adobe-first.jpg", "comment-last.jpg"} <= read
     assert not read & {"exif-6.jpg", "exif-6.png", "cmyk.jpg", "P.png", "a.png", "b.jpg", "tRNS.png"}
-    assert len(read) > 1500
+    assert len(read) > 1000
 
 
 @pytest.mark.parametrize(
