@@ -24,9 +24,11 @@ def decoded(files, channels):
             flags.append(as_is.is_as_decoded(pictures.read_head(file), shape))
         except InputError:
             flags.append(False)
-    left = as_is.decode_as_is(
-        files, np.array(flags), shape, lambda i, pixels: found.update({files[i]: pixels.copy()})
-    )
+
+    def put(places, images):
+        found.update({files[i]: image.copy() for i, image in zip(places, images, strict=True)})
+
+    left = as_is.decode_as_is(files, np.array(flags), shape, put)
     assert sorted([*left, *map(files.index, found)]) == list(range(len(files))), "each file once"
     return found
 
@@ -64,10 +66,13 @@ def test_folder_is_read_the_same_with_few_images_and_with_many(tmp_path, monkeyp
     picture(12).resize((HEIGHT, WIDTH)).save(tmp_path / "turned.png")
     found = folder.scan(tmp_path, (HEIGHT, WIDTH))
     assert found.as_is.sum() == 12
-    indices = np.random.default_rng(0).permutation(len(found))
-    many = folder.read_images(found, indices)
-    monkeypatch.setattr(as_is, "_MANY", 100)
-    np.testing.assert_array_equal(many, folder.read_images(found, indices))
+    assert found.fingerprint == folder.fingerprint(tmp_path)
+    monkeypatch.setattr(as_is, "_BATCH", 3)
+    for indices in np.arange(len(found)), np.random.default_rng(0).permutation(len(found)):
+        many = folder.read_images(found, indices)
+        with monkeypatch.context() as few:
+            few.setattr(as_is, "_MANY", 100)
+            np.testing.assert_array_equal(many, folder.read_images(found, indices))
 
 
 def test_damaged_files_are_named(tmp_path, capfd):

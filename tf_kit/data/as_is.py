@@ -32,7 +32,7 @@ def decode_as_is(
     files: Sequence[Path],
     as_is: np.ndarray,
     shape: tuple[int, int, int],
-    put: Callable[[int, np.ndarray], None],
+    put: Callable[[np.ndarray, np.ndarray], None],
 ) -> list[int]:
     """Decode the images of some files whose pixels are taken as they are, if these are many.
 
@@ -42,7 +42,7 @@ def decode_as_is(
         files: paths of the images.
         as_is: bool (n,), for which of them `is_as_decoded` is true.
         shape: (height, width, channels) of the images.
-        put: function of an index and its image, uint8 (height, width, channels).
+        put: function of the indices of some images and these, uint8 (n, height, width, channels).
 
     Returns:
         Indices of the files that are left: the others, and those that are damaged.
@@ -52,14 +52,13 @@ def decode_as_is(
     places = np.flatnonzero(as_is)
     done = np.zeros(len(files), "bool")
     if len(places) >= _MANY:
-        for place, image in reporting(_decoded(files, places, shape), len(places), "reading images"):
-            put(place, image)
+        for place in reporting(_decoded(files, places, shape, put), len(places), "reading images"):
             done[place] = True
     return np.flatnonzero(~done).tolist()
 
 
-def _decoded(files, places, shape) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield `(place, image)` of the files at some places, without batches in which TensorFlow refuses one.
+def _decoded(files, places, shape, put) -> Iterator[int]:
+    """Put the images of files and yield their places, without batches of which TensorFlow refuses an image.
 
     A batch is one call, since the calls of single images take longer than their pixels. The last, shorter one is left.
     """
@@ -78,4 +77,5 @@ def _decoded(files, places, shape) -> Iterator[tuple[int, np.ndarray]]:
     images = tf.data.Dataset.from_tensor_slices((places, tf.constant(names, tf.string, places.shape)))
     images = images.map(read_batch, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
     for some, pixels in images.as_numpy_iterator():
-        yield from zip(some.tolist(), pixels, strict=True)
+        put(some, pixels)
+        yield from some.tolist()

@@ -18,8 +18,9 @@ _JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 _JPEG_MODES = {1: "L", 3: "RGB"}  # number of components → mode of Pillow
 _JFIF, _ADOBE, _COMMENT, _TABLES = 0xE0, 0xEE, 0xFE, 0xDB  # markers of segments
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+_FRAME = struct.Struct(">BHHB")  # bits, height, width, number of components
 _SCAN = 0xDA
-_SKIPPED = (_COMMENT, 0xC4, 0xDD)  # and Huffman tables, restart interval
+_SKIPPED = (0xC4, _COMMENT, 0xDD)  # with Huffman tables and the restart interval
 _TABLE = 65  # bytes of a quantization table with 8 bits per value
 _PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _PNG_MODES = {(8, 0): "L", (8, 2): "RGB", (8, 4): "LA", (8, 6): "RGBA"}  # bits and kind of color
@@ -73,25 +74,23 @@ def _jpeg(content):
         start, at = at + 4, at + 2 + length
         if at > end:
             return None
-        if marker == _SCAN:
-            return head
-        if marker in _FRAMES:
-            if length < 8:
-                return None
-            bits, height, width, components = struct.unpack_from(">BHHB", content, start)
-            if bits != 8 or length != 8 + 3 * components or components not in _JPEG_MODES:
-                return None
-            head = _head(height, width, _JPEG_MODES[components], "JPEG")
-            if head is None:
-                return None
-        elif marker == _TABLES:
+        if marker in _SKIPPED:
+            continue
+        if marker == _TABLES:
             if (length - 2) % _TABLE or max(content[start:at:_TABLE], default=0) > 15:
                 return None
         elif marker in (_JFIF, _ADOBE):
             if length < 9:  # too short for the version, which Pillow reads
                 return None
-        elif marker not in _SKIPPED:
-            return None
+        elif marker in _FRAMES and length >= 8:
+            bits, height, width, components = _FRAME.unpack_from(content, start)
+            if bits != 8 or length != 8 + 3 * components or components not in _JPEG_MODES:
+                return None
+            head = _head(height, width, _JPEG_MODES[components], "JPEG")
+            if head is None:
+                return None
+        else:
+            return head if marker == _SCAN else None
     return None
 
 
