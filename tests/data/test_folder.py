@@ -1,10 +1,14 @@
 """Folders of images: their classes, their division, reading, streaming, and errors."""
 
+import gc
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tf_kit.data import folder, load, stream
+from tf_kit.data.listing import list_files
+from tf_kit.errors import InputError
 
 
 def picture(seed, height=6, width=8, channels=3):
@@ -214,3 +218,16 @@ def test_arguments_that_a_folder_does_not_take_are_refused(flat, tmp_path):
 def test_folder_larger_than_memory_is_refused(flat):
     with pytest.raises(ValueError, match=r"`data.stream` reads it"):
         load(str(flat), image_size=1_000_000)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_collected_again_after_a_scan_and_a_refusal(enabled, tmp_path, monkeypatch):
+    before, seen = gc.isenabled(), []
+    monkeypatch.setattr(folder, "list_files", lambda path: seen.append(gc.isenabled()) or list_files(path))
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(InputError, match="hold images"):
+            folder.scan(tmp_path)
+        assert (seen, gc.isenabled()) == ([False], enabled)
+    finally:
+        (gc.enable if before else gc.disable)()

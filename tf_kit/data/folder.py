@@ -20,7 +20,7 @@ from tf_kit.data.heads import heads_and_hashes
 from tf_kit.data.labels_file import refuse_both
 from tf_kit.data.layout import lay_out, refuse_one_class
 from tf_kit.data.listing import COMPANIONS, Listing, counted, list_files, names_below
-from tf_kit.data.memory import memory_bytes
+from tf_kit.data.memory import memory_bytes, without_collection
 from tf_kit.data.owners import PARTS, TRAIN
 from tf_kit.data.pictures import decode, decode_all
 from tf_kit.data.splits import Split, labelled_first
@@ -101,6 +101,7 @@ def is_folder(name: str | Path) -> bool:
     return bool(str(name)) and os.path.isdir(Path(name).expanduser())
 
 
+@without_collection()  # several objects for each file, none of which is garbage
 def scan(
     path: str | Path,
     image_size: tuple[int, int] | None = None,

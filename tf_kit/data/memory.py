@@ -1,7 +1,9 @@
-"""Memory of this machine."""
+"""Memory of this machine, and its collection."""
 
 import contextlib
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -17,3 +19,23 @@ def memory_bytes() -> int:
         with contextlib.suppress(OSError, ValueError):  # there is no limit, or the file reads "max"
             found.append(int(Path(limit).read_text()))
     return min(found)
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Do not look for cyclic garbage meanwhile.
+
+    Python looks for it, among all objects of TensorFlow as well, when many objects are made, even if none is garbage.
+
+    Example:
+        >>> with without_collection():
+        ...     gc.isenabled()
+        False
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
