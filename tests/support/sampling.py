@@ -1,4 +1,4 @@
-"""A third of the cases of every parametrized test, so that three runs together have all of them."""
+"""A third of the cases of every parametrized test, so that three runs together have all; and which cases run."""
 
 import collections
 import hashlib
@@ -22,6 +22,17 @@ def third_of(tests, number):
         step = min(3, len(of_test))
         kept += of_test[(_hash(test) + number) % step :: step]
     return kept
+
+
+def cases_of_this_run(request, test):
+    """Return the cases of a test of this file that are part of the run, so that a fixture prepares no others.
+
+    Args:
+        request: that of a fixture.
+        test: name of the function, whose only parameter has names as values.
+    """
+    here = [item for item in request.session.items if item.path == request.path]
+    return [next(iter(item.callspec.params.values())) for item in here if item.originalname == test]
 
 
 def _hash(text):
