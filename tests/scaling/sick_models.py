@@ -175,10 +175,11 @@ def check(model, y):
     }
 
 
-def main(path):
+def main(path, *names):
+    """Check the models of these names, and the callback; write what is found to a file."""
     with scaling.strategy("mirrored", replicas=2).scope():
-        found = {name: check(make(), Y) for name, (_, _, make) in SICK.items()}
-        found |= {name: check(make(), y) for name, (make, y) in HEALTHY.items()}
+        found = {name: check(make(), Y) for name, (_, _, make) in SICK.items() if name in names}
+        found |= {name: check(make(), y) for name, (make, y) in HEALTHY.items() if name in names}
         guard = scaling.ReplicaCheck(X, Y)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -189,4 +190,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -7,16 +7,22 @@ import numpy as np
 import pytest
 from scaling import sick_models
 from support import processes
+from support.sampling import cases_of_this_run
 
 from tf_kit import scaling
 from tf_kit.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def found(tmp_path_factory, request):
     """Name of the model → its findings, from a process with two devices."""
     path = tmp_path_factory.mktemp("guards") / "found.json"
-    processes.finish(processes.start(sick_models.__file__, path))
+    names = {
+        *cases_of_this_run(request, "test_error_of_a_sick_model_is_found"),
+        *cases_of_this_run(request, "test_healthy_model_has_no_findings"),
+        *cases_of_this_run(request, "test_variables_do_not_change"),
+    }
+    processes.finish(processes.start(sick_models.__file__, path, *sorted(names)))
     return json.loads(path.read_text())
 
 
