@@ -419,7 +419,7 @@ SHORT = [case for case in CASES if case.endswith("/plain") or case.split("/")[0]
 CHOSEN = {  # number of replicas → cases of the test suite
     0: [*SHORT, *SINGLE],
     1: [f"{method}/plain" for method in HARD],
-    2: [*SHORT, *SINGLE],
+    2: [*SHORT, *SINGLE, *(f"twin {name}" for name in TWINS)],
     4: [*(f"{method}/plain" for method in (*HARD, *GATHERING, "supervised")), "finetune/accumulated"]
     + [case for case in SINGLE if case not in TWINS_OF],
 }
@@ -452,7 +452,9 @@ def train_all(cases):
     try:
         for case in cases:
             method, _, training = case.partition("/")
-            if training:
+            if case.startswith("twin "):
+                arrays |= dict(record(case, *trained_twin(case.removeprefix("twin "))))
+            elif training:
                 for option, model, history in train(method, training):
                     arrays |= dict(record(f"{method}/{option}", model, history))
             else:
@@ -462,13 +464,11 @@ def train_all(cases):
     return arrays
 
 
-def train_twins():
-    """Train the methods of `TWINS` with their faults."""
-    arrays = {}
-    for name, (method, right, wrong) in TWINS.items():
-        module = inspect.signature(method).parameters["module"].default
-        arrays |= dict(record(f"twin {name}", *method(wrong_twin(module, right, wrong))))
-    return arrays
+def trained_twin(name):
+    """Train a method of `TWINS` with its fault; return the model and its History."""
+    method, right, wrong = TWINS[name]
+    module = inspect.signature(method).parameters["module"].default
+    return method(wrong_twin(module, right, wrong))
 
 
 def of(arrays, method, option):
@@ -505,7 +505,7 @@ def train_everywhere(folder, cases=CHOSEN):
 
     Args:
         folder: folder for files of the other processes.
-        cases: number of replicas → names from `CASES` and `SINGLE`.
+        cases: number of replicas → names from `CASES` and `SINGLE`, and `"twin NAME"` for a name of `TWINS`.
 
     Returns:
         Number of replicas, 0 for no strategy → arrays of `train_all`.
@@ -539,10 +539,7 @@ def table(arrays, kind):
 
 def main(count, path, cases):
     with scaling.strategy("mirrored", replicas=count).scope():
-        arrays = train_all(cases)
-        if count == 2 and {method.__name__ for method, _, _ in TWINS.values()} <= set(cases):
-            arrays |= train_twins()
-        np.savez(path, **arrays)
+        np.savez(path, **train_all(cases))
 
 
 if __name__ == "__main__":

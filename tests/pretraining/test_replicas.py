@@ -4,48 +4,56 @@ import numpy as np
 import pytest
 from pretraining import replicas
 from pretraining.replicas import (
+    CHOSEN,
     HARD,
-    METHODS,
-    OPTIONS,
     PLAIN,
+    SHORT,
     SINGLE,
+    TRAININGS,
     TWINS,
     largest_difference,
     of,
     tolerance,
 )
-
-CASES = [
-    *((method, option) for method in METHODS for option in OPTIONS if option in PLAIN or method in HARD),
-    *((each, "alone") for each in SINGLE),
-]
+from support.sampling import cases_of_this_run
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return replicas.train_everywhere(tmp_path_factory.mktemp("replicas"))
+def trained(tmp_path_factory, request):
+    """Number of replicas → arrays of the cases of this run."""
+    wanted = {
+        *cases_of_this_run(request, "test_replicas_do_not_change_weights_and_history"),
+        *(f"{method}/plain" for method in cases_of_this_run(request, "test_one_replica_equals_no_strategy")),
+        "not_a_number",
+    }
+    for name in cases_of_this_run(request, "test_wrong_twin"):
+        wanted |= {f"twin {name}", TWINS[name][0].__name__}
+    cases = {count: [case for case in chosen if case in wanted] for count, chosen in CHOSEN.items()}
+    return replicas.train_everywhere(tmp_path_factory.mktemp("replicas"), cases)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "option"), CASES)
-def test_replicas_do_not_change_weights_and_history(trained, method, option):
+@pytest.mark.parametrize("case", [*SHORT, *SINGLE])
+def test_replicas_do_not_change_weights_and_history(trained, case):
     """Two replicas train everything except some cases in half precision, which `replicas.py all` includes; four train
     the methods that gather or draw over replicas; one trains some."""
-    alone = of(trained[0], method, option)
-    shared = {count: of(arrays, method, option) for count, arrays in trained.items() if count}
-    assert shared[2]
-    for count, arrays in shared.items():
-        for kind in ("weight", "history") if arrays else ():
-            apart = largest_difference(arrays, alone, kind)
-            assert apart <= tolerance(method, option), (count, kind)
+    method, _, training = case.partition("/")
+    for option in [option for option, *_ in TRAININGS[training][2]] if training else ["alone"]:
+        alone = of(trained[0], method, option)
+        shared = {count: of(arrays, method, option) for count, arrays in trained.items() if count}
+        assert shared[2]
+        for count, arrays in shared.items():
+            for kind in ("weight", "history") if arrays else ():
+                apart = largest_difference(arrays, alone, kind)
+                assert apart <= tolerance(method, option), (option, count, kind)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", HARD)
-@pytest.mark.parametrize("option", ["even", "uneven"])
-def test_one_replica_equals_no_strategy(trained, method, option):
-    for name, array in of(trained[0], method, option).items():
-        np.testing.assert_array_equal(of(trained[1], method, option)[name], array, err_msg=name)
+def test_one_replica_equals_no_strategy(trained, method):
+    for option in PLAIN:
+        for name, array in of(trained[0], method, option).items():
+            np.testing.assert_array_equal(of(trained[1], method, option)[name], array, err_msg=name)
 
 
 @pytest.mark.slow
