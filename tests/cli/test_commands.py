@@ -121,6 +121,7 @@ def test_label_efficiency_prints_the_table(monkeypatch, capsys, tmp_path):
     assert (tmp_path / "runs" / "label-efficiency-digits" / "figures" / "label_efficiency.png").is_file()
 
 
+@pytest.mark.slow
 def test_table_prints_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     arguments = ["table", "--jobs", "1", "--systems", "shallow,deep", "--seeds", "2", "--units", "8", *TINY]

@@ -75,6 +75,7 @@ def test_without_shuffle_all_epochs_keep_the_order():
     np.testing.assert_array_equal(seen, np.tile(np.arange(9), 2))
 
 
+@pytest.mark.slow
 def test_orders_are_uniform():
     n, epochs = 8, 1000
     orders = flat(minibatches(np.arange(n), batch_size=n, epochs=epochs)).reshape(epochs, n)

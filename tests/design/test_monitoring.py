@@ -229,6 +229,7 @@ def check_record_of(model, monitor, x, y, loss):
     np.testing.assert_allclose(monitor.history["probe_loss"][-1], cost, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(True, False, True), (False, True, False)])
 def test_monitor_follows_layers_that_are_frozen_or_unfrozen_between_runs(order):
     x, y = examples()

@@ -138,6 +138,7 @@ def test_test_set_is_used_once_per_system_and_seed(tmp_path, monkeypatch):
     assert len(sizes) == len(set(sizes)) == 3, "train, validation and test, each once"
 
 
+@pytest.mark.slow
 def test_learning_rate_is_chosen_on_validation(tmp_path):
     results = run_table(
         "digits",

@@ -75,6 +75,7 @@ def test_unknown_recipe_is_refused():
         rows_for("1986", 1000)
 
 
+@pytest.mark.slow
 def test_fine_tuning_drops_units_of_the_pretrained_layers_and_limits_their_norms():
     recipe = Recipe((6, 5), input_dropout=0.2, dropout=0.5, max_norm=0.5, optimizer="momentum")
     encoder = recipe.encoder((4, 4), seed=0)

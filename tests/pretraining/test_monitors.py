@@ -102,6 +102,7 @@ def test_warns_of_weights_that_are_not_finite(digits):
     assert np.all(np.isnan([history[name][0] for name in NAMES]))
 
 
+@pytest.mark.slow
 def test_warns_again_in_a_second_training(digits):
     train, val = digits
     monitor = CollapseMonitor(val.x[:100])

@@ -62,6 +62,7 @@ def test_finetune_and_linear_probe_are_compiled():
         assert float(model.optimizer.learning_rate) == pytest.approx(rate)
 
 
+@pytest.mark.slow
 def test_finetune_takes_the_steps_of_the_adam_of_keras():
     """Up to rounding and the place of epsilon, of which Keras's shows while t is small."""
     weights = []

@@ -114,6 +114,7 @@ def test_gradients_of_the_penalties():
         np.testing.assert_allclose(tape.gradient(value, w), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_l2_shrinks_by_curvature_and_l1_zeroes():
     """Minima of ½ Σ h (w − w*)² + penalty, for a diagonal Hessian (Goodfellow et al., 7.13 and 7.23)."""
     h, target, strength, rate = np.array([4.0, 1.0, 0.5]), np.array([0.5, 0.2, -1.0]), 0.3, 0.1

@@ -136,6 +136,7 @@ def test_classifier_records_the_folder_of_sets_as_a_whole_path(run, sources, mon
     assert recorded("probe")[1]["data_dir"] == str(sources / "sets")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["masked", "tokens", "finetune", "probe"])
 def test_model_is_saved_before_the_figures(kind, run, sources, monkeypatch):
     """So that an error in a figure does not cost the training."""

@@ -220,6 +220,7 @@ def test_full_disk_stops_in_one_line_and_the_run_continues(after, killed, tmp_pa
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.slow
 def test_stages_keep_their_order(tmp_path):
     """Also if their files have been copied, which changes the times of the file system."""
     run = Run(tmp_path / "run", {"test": 1})

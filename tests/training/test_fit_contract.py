@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from support.cases import mostly_slow
 
 from tf_kit import networks, optimizers, pretraining, training
 from tf_kit.errors import InputError
@@ -473,8 +474,11 @@ MONITORS = {
 
 @pytest.mark.parametrize(
     ("name", "monitor"),
-    [(name, "val_accuracy") for name in MONITORS]
-    + [("EarlyStopping", "accuracy"), ("EarlyStopping", "val_loss")],
+    mostly_slow(
+        [(name, "val_accuracy") for name in MONITORS]
+        + [("EarlyStopping", "accuracy"), ("EarlyStopping", "val_loss")],
+        {("EarlyStopping", "accuracy")},
+    ),
 )
 def test_callbacks_know_which_way_a_measure_improves(name, monitor, tmp_path, monkeypatch):
     """As in Keras: the same epochs, the same rates, the same files."""

@@ -118,6 +118,7 @@ def test_product_of_rotations_adds_the_angles():
     np.testing.assert_allclose(ops.array(both), ops.array(geometry.turned(1.5 * angles, 7, 5)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_images():
     """Resampling is linear: the gradient of Σ s·out along an image is its transpose applied to s."""
     slopes = np.random.default_rng(1).normal(size=IMAGES.shape).astype("float32")

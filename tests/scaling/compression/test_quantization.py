@@ -103,6 +103,7 @@ def test_wrong_twin(check, right, wrong):
         check(twin)
 
 
+@pytest.mark.slow
 def test_weights_file_keeps_the_levels(tmp_path):
     check_file(quantization, tmp_path)
     twin = wrong_twin(quantization, "levels[kept] -= 2 ** (self.bits - 1)", "levels[kept] -= 1")
