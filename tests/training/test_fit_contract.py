@@ -183,10 +183,6 @@ def test_signature_is_that_of_keras():
 FAST = {"sample_weight", "class_weight", "validation_split", "data set with steps_per_epoch"}
 
 
-def mostly_slow(cases, fast):
-    return [pytest.param(case, marks=() if case in fast else pytest.mark.slow) for case in cases]
-
-
 @pytest.mark.parametrize("case", mostly_slow(AS_IN_KERAS, FAST))
 def test_argument_counts_as_in_keras(case):
     check_as_keras(AS_IN_KERAS[case])
