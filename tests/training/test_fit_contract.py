@@ -10,6 +10,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from keras import ops
 from support.cases import mostly_slow
@@ -38,7 +39,7 @@ def in_keras(optimizer=None, **compiled):
     """The same network, loss and optimizer as `classifier`, trained by Keras itself."""
     model = network()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer or SGD(0.5), loss, metrics=["accuracy"], **compiled)
+    model.compile(optimizer or SGD(0.5), **{"loss": loss, "metrics": ["accuracy"]} | compiled)
     return model
 
 
@@ -162,6 +163,9 @@ REFUSED = {
     "callbacks": (lambda: {**ARRAYS, "callbacks": [print]}, "list of Keras callbacks"),
     "text": (lambda: {"x": X.astype(str), "y": Y}, "hold numbers"),
     "objects": (lambda: {"x": X.astype(object), "y": Y}, "hold numbers"),
+    "complex numbers": (lambda: {"x": X.astype("complex64"), "y": Y}, r"real numbers.*complex64.*np\.stack"),
+    "sparse matrix": (lambda: {"x": scipy.sparse.csr_matrix(X), "y": Y}, r"csr_matrix\. x\.toarray\(\)"),
+    "sparse tensor": (lambda: {"x": tf.sparse.from_dense(X), "y": Y}, r"SparseTensor\. tf\.sparse\.to_dense"),
     "ragged rows": (lambda: {"x": tf.ragged.constant([[1.0], [2.0, 3.0]]), "y": Y[:2]}, "to_tensor"),
     "masked entries": (lambda: {"x": np.ma.masked_greater(X, 0.9), "y": Y}, "masked"),
 }  # fmt: skip
@@ -267,6 +271,51 @@ def test_scope_of_another_strategy_is_refused():
     scope = tf.distribute.MirroredStrategy(["/cpu:0"]).scope()
     with scope, pytest.raises(InputError, match="the scope of a MirroredStrategy"):
         model.fit(X, Y, verbose=0)
+
+
+COMPILED = {
+    "loss": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean"),
+    "metrics": lambda: ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)],
+    "weighted_metrics": lambda: [keras.metrics.SparseTopKCategoricalAccuracy(2)],
+    "run_eagerly": lambda: True,
+    "jit_compile": lambda: True,
+    "steps_per_execution": lambda: 2,
+    "auto_scale_loss": lambda: False,
+}
+
+
+@pytest.mark.parametrize("name", mostly_slow(COMPILED, {"loss", "weighted_metrics"}))
+def test_argument_of_compile_counts_as_in_keras(name):
+    histories = []
+    for make in (classifier, in_keras):
+        model = make(**{name: COMPILED[name]()})
+        given = {**ARRAYS, "sample_weight": WEIGHTS, "shuffle": False}
+        histories.append(model.fit(epochs=2, verbose=0, **given).history)
+    assert histories[0].keys() == histories[1].keys()
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-5, err_msg=name)
+
+
+def test_arguments_of_compile_are_all_known():
+    """A new one of Keras is noticed here."""
+    theirs = set(inspect.signature(keras.Model.compile).parameters) - {"self"}
+    assert theirs == {"optimizer", "loss_weights", *COMPILED}
+    with pytest.raises(InputError, match=r"loss_weights` must be None.*\[2\.0\]"):
+        classifier(loss_weights=[2.0])
+    for reduction in ("sum", "none", "mean_with_sample_weight"):  # Keras would take other steps
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+        with pytest.raises(InputError, match=f"mean over examples.*{reduction}"):
+            classifier(loss=loss)
+
+
+def test_file_that_keras_could_not_load_is_not_written(tmp_path):
+    model = classifier()
+    model.fit(X, Y, verbose=0)
+    with pytest.raises(InputError, match=r"end in \.keras.*model\.h5"):
+        model.save(tmp_path / "model.h5")
+    assert list(tmp_path.iterdir()) == []
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ _REMEDIES: dict[type, str] = {
     tuple: "np.stack(x) makes one array; targets are the argument y",
     dict: "Give one array, and split it inside the encoder",
     tf.RaggedTensor: "x.to_tensor() pads the rows to one length",
+    tf.SparseTensor: "tf.sparse.to_dense(x) makes an array",
 }
 
 require_tensorflow()  # before a model is made, which another backend could not train
@@ -31,7 +32,16 @@ def is_array(x: Any) -> TypeGuard[ArrayLike]:
         >>> is_array(np.zeros(3)), is_array([1, 2])
         (True, False)
     """
-    return hasattr(x, "shape") and hasattr(x, "__getitem__") and not isinstance(x, tf.RaggedTensor)
+    is_other = isinstance(x, tf.RaggedTensor) or _is_sparse(x)
+    return hasattr(x, "shape") and hasattr(x, "__getitem__") and not is_other
+
+
+def _is_sparse(x):
+    return hasattr(x, "toarray")  # a matrix of scipy.sparse
+
+
+def _remedy(x, other):
+    return "x.toarray() makes an array" if _is_sparse(x) else _REMEDIES.get(type(x), other)
 
 
 def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
@@ -128,9 +138,7 @@ def check_data_set(subject: str, dataset: Any, num_steps: int | None, steps_name
     if isinstance(dataset, tf.distribute.DistributedDataset):
         return dataset
     if not isinstance(dataset, tf.data.Dataset):
-        remedy = _REMEDIES.get(
-            type(dataset), "tf.data.Dataset.from_generator makes a data set of a generator"
-        )
+        remedy = _remedy(dataset, "tf.data.Dataset.from_generator makes a data set of a generator")
         refuse(subject, "be an array or a tf.data.Dataset of batches", type(dataset).__name__, remedy)
     spec = dataset.element_spec
     parts = spec if isinstance(spec, tuple) else (spec,)
@@ -178,8 +186,12 @@ def check_arrays(
 ) -> tuple[ArrayLike, ArrayLike | None]:
     """Return `x` and `y` unchanged; refuse arrays without examples or numbers, with NaN, or of unequal lengths."""
     if not is_array(x):
-        refuse(f"{subject}.x", "be an array", type(x).__name__, _REMEDIES.get(type(x), ""))
-    if not _holds_numbers(x):
+        refuse(f"{subject}.x", "be an array", type(x).__name__, _remedy(x, ""))
+    kind = _kind_of_numbers(x)
+    if kind == "c":
+        remedy = "np.stack([x.real, x.imag], axis=-1) makes features of both parts"
+        refuse(f"{subject}.x", "hold real numbers", f"x.dtype={x.dtype}", remedy)
+    if kind not in "biufV":  # V: bfloat16
         refuse(f"{subject}.x", "hold numbers", f"x.dtype={x.dtype}", 'x.astype("float32") converts them')
     refuse_masked(f"{subject}.x", x)
     if len(x.shape) < 2 or x.shape[0] == 0:
@@ -200,12 +212,12 @@ def check_arrays(
     return x, y
 
 
-def _holds_numbers(x):
-    """Return whether an array has a numeric dtype, of NumPy or TensorFlow; one of another library is not known."""
+def _kind_of_numbers(x):
+    """Return NumPy's letter for the kind of an array's dtype; that of another library counts as floats."""
     dtype = getattr(x, "dtype", None)
     if isinstance(dtype, tf.DType):
         dtype = dtype.as_numpy_dtype
     try:
-        return dtype is None or np.dtype(dtype).kind in "biufcV"  # V: bfloat16
+        return "f" if dtype is None else np.dtype(dtype).kind
     except TypeError:
-        return True
+        return "f"

@@ -1,5 +1,6 @@
 """Base class of everything that trains: `fit` and `evaluate` whose results depend only on seed and data."""
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -292,6 +293,13 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             refuse("predict.x", "hold at least one example", f"x.shape={tuple(x.shape)}")
         return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Save the model in a `.keras` file, as `keras.Model.save`; Keras could not load an `.h5` file of it."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            remedy = "save_weights writes the weights alone, as NAME.weights.h5"
+            refuse("save.filepath", "end in .keras", f"{str(filepath)!r}", remedy)
+        super().save(filepath, *args, **kwargs)
+
     def train_on_batch(
         self,
         x: ArrayLike,
@@ -406,6 +414,17 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         return workers.as_logs(self.get_metrics_result())
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Configure training, as `keras.Model.compile`; there is one loss, so `loss_weights` are refused."""
+        given = inspect.signature(keras.Model.compile).bind_partial(self, *args, **kwargs).arguments
+        if given.get("loss_weights") is not None:
+            received = f"loss_weights={given['loss_weights']!r}"
+            refuse(
+                "compile.loss_weights", "be None, as there is one loss", received, "Scale the learning rate"
+            )
+        reduction = getattr(given.get("loss"), "reduction", None)
+        if reduction not in (None, "sum_over_batch_size", "mean"):
+            remedy = "Leave it out; multiply the learning rate by the batch size for a sum"
+            refuse("compile.loss", "have the reduction of a mean over examples", f"{reduction=}", remedy)
         super().compile(*args, **kwargs)
         self.traced_pieces.forget()
 
