@@ -300,12 +300,33 @@ def test_arguments_of_compile_are_all_known():
     """A new one of Keras is noticed here."""
     theirs = set(inspect.signature(keras.Model.compile).parameters) - {"self"}
     assert theirs == {"optimizer", "loss_weights", *COMPILED}
-    with pytest.raises(InputError, match=r"loss_weights` must be None.*\[2\.0\]"):
-        classifier(loss_weights=[2.0])
-    for reduction in ("sum", "none", "mean_with_sample_weight"):  # Keras would take other steps
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
-        with pytest.raises(InputError, match=f"mean over examples.*{reduction}"):
-            classifier(loss=loss)
+
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy
+REFUSED_BY_COMPILE = {
+    "loss_weights": (lambda: {"loss_weights": [2.0]}, r"loss_weights` must be None.*\[2\.0\]"),
+    "a sum": (lambda: {"loss": CROSS_ENTROPY(from_logits=True, reduction="sum")}, "mean over examples.*sum"),
+    "no reduction": (lambda: {"loss": CROSS_ENTROPY(from_logits=True, reduction="none")}, "mean over examples.*none"),
+    "weighted mean": (
+        lambda: {"loss": CROSS_ENTROPY(from_logits=True, reduction="mean_with_sample_weight")}, "mean_with_sample"
+    ),
+    "list of losses": (lambda: {"loss": [CROSS_ENTROPY(from_logits=True)]}, "one loss.*list of 1.*brackets"),
+    "losses by name": (lambda: {"loss": {"head": CROSS_ENTROPY(from_logits=True)}}, "one loss.*dict of 1"),
+    "squared error": (lambda: {"loss": "mse"}, "each example a value.*mean_squared_error.*cross-entropy"),
+    "one-hot": (lambda: {"loss": keras.losses.CategoricalCrossentropy(from_logits=True)}, "each example a value"),
+    "mean by itself": (
+        lambda: {"loss": lambda y, z: keras.ops.mean(z)}, "each example a value.*<lambda>, which fails"
+    ),
+    "no step": (lambda: {"steps_per_execution": 0}, "steps_per_execution=0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_BY_COMPILE)
+def test_compile_refuses_in_one_line(name):
+    make, message = REFUSED_BY_COMPILE[name]
+    with pytest.raises(InputError, match=message) as refused:
+        classifier(**make())
+    assert "\n" not in str(refused.value)
 
 
 def test_file_that_keras_could_not_load_is_not_written(tmp_path):

@@ -14,6 +14,7 @@ from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
+from tf_kit.training.compiled import check_compiled, check_loss_of_labels, loss_of_each
 from tf_kit.training.inputs import check_one_input, check_shape
 from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
@@ -85,6 +86,7 @@ class Classifier(Trainer):
         **kwargs: Any,
     ) -> None:
         """Configure training, as `keras.Model.compile`; the default loss is (2), and accuracy is always reported."""
+        check_compiled({"loss": loss, **kwargs})
         loss = keras.losses.get(loss)
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
         named = getattr(loss, "__name__", "")
@@ -95,6 +97,8 @@ class Classifier(Trainer):
                 named or type(loss).__name__,
                 "Make the loss with from_logits=True, or leave it out",
             )
+        if loss is not None:
+            check_loss_of_labels(loss, self.num_classes)
         if isinstance(metrics, list | tuple):
             metrics = [metric for metric in metrics if metric not in ("accuracy", "acc")] or None
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
@@ -163,10 +167,7 @@ class Classifier(Trainer):
         given = keras_internals.given_loss(self)
         if given is None:
             return ops.sparse_categorical_crossentropy(y, z, from_logits=True)  # (2)
-        losses = ops.convert_to_tensor(
-            given.call(y, z) if isinstance(given, keras.losses.Loss) else given(y, z)
-        )
-        return ops.mean(ops.reshape(losses, (ops.shape(z)[0], -1)), axis=-1)
+        return loss_of_each(given, y, z)
 
     def fit(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any

@@ -15,6 +15,7 @@ from tf_kit.networks.inspection import export_signature
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
 from tf_kit.training import arguments, loop, preparation, sources, steps, targets, workers
+from tf_kit.training.compiled import check_compiled
 from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.training.resident import TracedPieces
 from tf_kit.typing import ArrayLike, Dataset, Tensor
@@ -414,17 +415,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         return workers.as_logs(self.get_metrics_result())
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Configure training, as `keras.Model.compile`; there is one loss, so `loss_weights` are refused."""
+        """Configure training, as `keras.Model.compile`; `compiled.check_compiled` says what is refused."""
         given = inspect.signature(keras.Model.compile).bind_partial(self, *args, **kwargs).arguments
-        if given.get("loss_weights") is not None:
-            received = f"loss_weights={given['loss_weights']!r}"
-            refuse(
-                "compile.loss_weights", "be None, as there is one loss", received, "Scale the learning rate"
-            )
-        reduction = getattr(given.get("loss"), "reduction", None)
-        if reduction not in (None, "sum_over_batch_size", "mean"):
-            remedy = "Leave it out; multiply the learning rate by the batch size for a sum"
-            refuse("compile.loss", "have the reduction of a mean over examples", f"{reduction=}", remedy)
+        check_compiled(given)
         super().compile(*args, **kwargs)
         self.traced_pieces.forget()
 
