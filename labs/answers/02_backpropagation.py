@@ -206,7 +206,7 @@ def initialize_statistics(case, drawn):
         found[f"variance{l}"] = np.var(numbers)
         found[f"largest{l}"] = np.max(np.abs(numbers))
         found[f"evenness{l}"] = np.var(numbers) / max(np.max(np.abs(numbers)), 1e-100) ** 2
-        found[f"distinct_units{l}"] = len(np.unique(W, axis=0))
+        found[f"distinct_units{l}"] = len({row.tobytes() for row in W + 0.0})  # + 0.0 makes −0 a 0
     found["second_to_first"] = found["largest2"] / max(found["largest1"], 1e-100)
     first, second = np.ravel(weights[0]), np.ravel(weights[1])
     shared = min(len(first), len(second))

@@ -121,6 +121,7 @@ def lars_reference(case):
 def lars_cases(rng):
     """The walks, and both corners of the ratio in one: weights of zero, then neither gradient nor penalty."""
     corners = walk(rng, lars_hyper(rng) | {"l2": 0.0}, about="a matrix of zeros, then no gradient")
+    corners["variables"] = ["matrix"]  # a vector has no ratio
     corners["matrix"] = np.zeros((3, 2))
     corners["matrix_gradients"][1] = 0.0
     return [*walks(lars_hyper)(rng), corners]

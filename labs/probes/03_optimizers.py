@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 
@@ -58,8 +59,6 @@ def walk(optimizer, case):
 
 def recorded(optimizer, gradients):
     """A step as a graph, recorded once."""
-    import tensorflow as tf
-
     step = tf.function(lambda *each: optimizer.apply(list(each)), autograph=False)
     return step.get_concrete_function(*gradients)
 
@@ -67,19 +66,27 @@ def recorded(optimizer, gradients):
 @contextlib.contextmanager
 def unrewritten():
     """Graphs run as they were recorded: to rewrite one that runs three times takes longer than to run it."""
-    from tensorflow import config
-
-    before = config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
-    config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    options = tf.config.optimizer
+    before = options.get_experimental_options().get("disable_meta_optimizer", False)
+    options.set_experimental_options({"disable_meta_optimizer": True})
     try:
         yield
     finally:
-        config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+        options.set_experimental_options({"disable_meta_optimizer": before})
 
 
 def rate_of(case):
     """The learning rate, or a schedule that has another one at every step."""
     if "rates" not in case:
         return case["learning_rate"]
-    rates = [float(rate) for rate in case["rates"]]
-    return keras.optimizers.schedules.PiecewiseConstantDecay(list(range(len(rates) - 1)), rates)
+    return Listed(case["rates"])
+
+
+class Listed(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of listed rates in two operations; Keras's piecewise constant one takes a dozen."""
+
+    def __init__(self, rates):
+        self.rates = rates
+
+    def __call__(self, step):
+        return tf.gather(self.rates, tf.minimum(step, len(self.rates) - 1))

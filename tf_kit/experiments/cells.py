@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from tf_kit.checks import count, refuse
+from tf_kit.data import waiting
 from tf_kit.data.splits import Split
 from tf_kit.runs.progress import Progress
 from tf_kit.training.sharing import shared_traces
@@ -185,7 +186,15 @@ class _Sent(Progress):
         self._pipe = pipe
 
     def print(self, line: str) -> None:
+        super().print(line)  # which notes the time
         _send(self._pipe, ("print", (line,)))
+
+    def is_due(self) -> bool:
+        return self._silent() >= waiting.SECONDS
+
+    def within(self, line: str, left: float) -> None:
+        super().print(line)
+        _send(self._pipe, ("within", (line, left)))
 
     def ended(self, line: str) -> None:
         _send(self._pipe, ("ended", (line,)))

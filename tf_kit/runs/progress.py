@@ -8,6 +8,8 @@ import warnings
 
 import keras
 
+from tf_kit.data import waiting
+
 with warnings.catch_warnings():  # without ipywidgets a notebook shows the plain bar
     warnings.simplefilter("ignore")
     from tqdm.auto import tqdm
@@ -16,7 +18,8 @@ with warnings.catch_warnings():  # without ipywidgets a notebook shows the plain
 class Progress:
     """Progress of a command that trains several models.
 
-    On a terminal this is one bar; if the output goes to a file, it is one line per finished stage.
+    On a terminal this is one bar; if the output goes to a file, it is one line per finished stage, and in a longer one
+    a line every half minute.
 
     Args:
         total: total cost of the command: number of epochs, each weighted by its cost. None means unknown, and every
@@ -29,6 +32,7 @@ class Progress:
         self._interactive = sys.stderr.isatty() and not quiet
         self._quiet = quiet
         self._bar = None
+        self._printed = time.perf_counter()  # when the last line was printed
 
     def start(
         self, stage: str, epochs: int, first_epoch: int = 0, cost: float = 1.0
@@ -71,8 +75,21 @@ class Progress:
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""
+        self._printed = time.perf_counter()
         if not self._quiet:
             tqdm.write(line, file=sys.stderr)
+
+    def is_due(self) -> bool:
+        """Return whether it is time for a line within a stage: there is no bar, and no line for half a minute."""
+        return not self._interactive and not self._quiet and self._silent() >= waiting.SECONDS
+
+    def within(self, line: str, left: float) -> None:
+        """Print how far a stage is, and the time left: of the command if its total is known, else `left` seconds."""
+        if not self._interactive:
+            self.print(f"{line}{self._time_left() or f', about {_duration(left)} left'}")
+
+    def _silent(self):
+        return time.perf_counter() - self._printed
 
     def close(self) -> None:
         """Remove the bar."""
@@ -114,6 +131,15 @@ class _StageProgress(keras.callbacks.Callback):
         self._epoch, self._reported, self._began = first_epoch, 0.0, time.perf_counter()
         self._trained = 0
 
+    def _say_how_far(self, logs):
+        """Print a line, if one is due."""
+        done = self._trained + self._reported
+        if self._progress.is_due() and done:
+            rest = self._epochs - self._epoch - self._reported
+            left = (time.perf_counter() - self._began) / done * rest
+            line = f"{self._stage}, epoch {self._epoch + 1} of {self._epochs}: {_brief(logs)}"
+            self._progress.within(line.removesuffix(": "), left)
+
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._reported = epoch, 0.0
         if self._progress._bar is not None:
@@ -121,13 +147,16 @@ class _StageProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         steps = self.params.get("steps")
-        if self._progress._bar is not None and steps:
+        if steps and (self._progress._bar is not None or self._progress.is_due()):
             share = (batch + 1) / steps
             self._progress.advance(self._cost * (share - self._reported))
             self._reported = share
+            self._say_how_far(logs)
 
     def on_epoch_end(self, epoch, logs=None):
         self._progress.advance(self._cost * (1 - self._reported))
+        self._reported = 1.0
+        self._say_how_far(logs)
         self._trained += 1
         if self._progress._bar is not None:
             self._progress._bar.set_postfix_str(_brief(logs))

@@ -20,6 +20,7 @@ from tf_kit.grading import foreign_text
 from tf_kit.grading.judge import Failure
 
 LARGEST = 32 << 20  # bytes of a message
+_CHUNK = 1 << 18  # bytes that are read or written at once
 MOST_ARRAYS, MOST_AXES = 4096, 16
 _KINDS = "biufcUS"
 _ARRAY, _DICT = "__array__", "__dict__"
@@ -52,7 +53,12 @@ def pack(tree: Any) -> bytes:
     tree = flat(tree)
     described = [[array.dtype.str, array.shape] for array in arrays]
     text = json.dumps({"tree": tree, "arrays": described}).encode()
-    return b"".join([struct.pack("<Q", len(text)), text, *(array.tobytes() for array in arrays)])
+    return b"".join([struct.pack("<Q", len(text)), text, *map(_elements, arrays)])
+
+
+def _elements(array):
+    """The elements in their order, without a copy of an array that holds them that way."""
+    return array.tobytes() if array.dtype.kind in "US" or not array.flags.c_contiguous else array.data
 
 
 def unpack(data: bytes) -> Any:
@@ -78,7 +84,7 @@ def _unpacked(data):
     message = json.loads(bytes(data[8:start]))
     if len(message["arrays"]) > MOST_ARRAYS:
         raise Forged("too many arrays")
-    arrays = []
+    arrays, view = [], memoryview(data)
     for described, shape in message["arrays"]:
         dtype = _dtype(described)
         if len(shape) > MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
@@ -86,7 +92,7 @@ def _unpacked(data):
         end = start + math.prod(shape) * dtype.itemsize
         if end > len(data):
             raise Forged("size")
-        array = np.frombuffer(data[start:end], dtype).reshape(shape)
+        array = np.frombuffer(view[start:end], dtype).reshape(shape)
         arrays.append(array.astype(dtype.newbyteorder("=")))
         start = end
     if start != len(data):
@@ -116,9 +122,10 @@ def _dtype(described):
 
 def send(descriptor: int, data: bytes) -> None:
     """Write a message to a pipe."""
-    view = memoryview(struct.pack("<Q", len(data)) + data)
-    while view:
-        view = view[os.write(descriptor, view[: 1 << 20]) :]
+    head, rest = struct.pack("<Q", len(data)) + data[:_CHUNK], memoryview(data)[_CHUNK:]
+    for view in (memoryview(head), rest):
+        while view:
+            view = view[os.write(descriptor, view[:_CHUNK]) :]
 
 
 def receive(descriptor: int) -> bytes:
@@ -130,7 +137,7 @@ def receive(descriptor: int) -> bytes:
 def _exactly(descriptor, count):
     parts = []
     while count:
-        part = os.read(descriptor, min(count, 1 << 20))
+        part = os.read(descriptor, min(count, _CHUNK))
         if not part:
             return b""
         parts.append(part)

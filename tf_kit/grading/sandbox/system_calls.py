@@ -1,6 +1,7 @@
 """System calls: those that confine a process, and a filter against those that an answer may not make."""
 
 import ctypes
+import functools
 import os
 import struct
 import sys
@@ -115,9 +116,14 @@ def call(name: str, *arguments: Any) -> None:
     Raises:
         OSError: the call failed.
     """
-    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) < 0:
+    if getattr(_library(), name)(*arguments) < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def filter_program(own: int = 0) -> bytes | None:
