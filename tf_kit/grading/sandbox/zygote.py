@@ -23,7 +23,10 @@ import time
 import traceback
 import types
 import typing
+from collections.abc import Mapping, MutableMapping
 from typing import Any
+
+import numpy as np
 
 from tf_kit.grading.sandbox import confinement, memory
 
@@ -288,10 +291,9 @@ def _fill_registries():
     config.list_physical_devices()
     op_def_registry.get("VarHandleOp")
     kernels.get_registered_kernels_for_op("VarHandleOp")
-    with contextlib.suppress(
-        ImportError, AttributeError
-    ):  # another TensorFlow may create variables differently
+    with contextlib.suppress(ImportError, AttributeError, TypeError):  # another TensorFlow may differ
         _share_kernels_of_variables()
+        _know_types()
 
 
 def _share_kernels_of_variables():
@@ -304,6 +306,23 @@ def _share_kernels_of_variables():
         return made(*arguments, **options)
 
     operations.var_handle_op = var_handle_op
+
+
+def _know_types():
+    """Let Python look up once which values are composite tensors, mappings and the like; it remembers the answers."""
+    from tensorflow.python.framework import composite_tensor, ops, type_spec
+    from tensorflow.python.ops import resource_variable_ops, variables
+    from tensorflow.python.types import core, trace
+    from tensorflow.python.util import custom_nest_protocol
+
+    tensors = (ops.EagerTensor, ops.SymbolicTensor, core.Tensor, resource_variable_ops.ResourceVariable)
+    kinds = (type(None), int, float, str, list, tuple, dict, types.FunctionType, np.ndarray, *tensors)
+    for abstract in (
+        *(composite_tensor.CompositeTensor, type_spec.TypeSpec, variables.Variable, trace.TraceType),
+        *(core.TensorProtocol, custom_nest_protocol.CustomNestProtocol, Mapping, MutableMapping),
+    ):
+        for kind in kinds:
+            issubclass(kind, abstract)
 
 
 def _load(path):
