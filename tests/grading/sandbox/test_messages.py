@@ -1,7 +1,9 @@
 """Messages: they keep their contents, and forged bytes are refused."""
 
 import json
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -25,6 +27,18 @@ def test_round_trip():
     np.testing.assert_array_equal(got[0].pop("x"), given[0]["x"])
     assert got[0].pop("deep")[0]["b"]
     assert got == [{"k": 3, "n": None, "s": "é"}]
+
+
+def test_large_message_passes_a_pipe_that_holds_less():
+    sent = messages.pack([np.arange(200_000.0), np.arange(6)[::2]])
+    incoming, outgoing = os.pipe()
+    with ThreadPoolExecutor(1) as threads:
+        received = threads.submit(messages.receive, incoming)
+        messages.send(outgoing, sent)
+        assert received.result() == sent
+    np.testing.assert_array_equal(messages.unpack(sent)[1], [0, 2, 4])
+    os.close(incoming)
+    os.close(outgoing)
 
 
 def test_forger_can_write_a_valid_message():
