@@ -31,11 +31,8 @@ import numpy as np
 from tf_kit.grading.sandbox import confinement, memory
 
 SHOW_OUTPUT = "TF_KIT_ZYGOTE_OUTPUT"  # environment variable by which a developer keeps output and tracebacks
-ENVIRONMENT = {
-    # oneDNN rewrites graphs, for which it searches all registered kernels for each new one
+ENVIRONMENT = {  # oneDNN rewrites graphs, for which it searches all registered kernels for each new one
     "TF_ENABLE_ONEDNN_OPTS": "0",
-    # memory in huge pages: a fork copies fewer entries, and a child has a quarter fewer page faults
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
 
