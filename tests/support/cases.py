@@ -3,8 +3,8 @@
 import pytest
 
 
-def mostly_slow(cases, quick):
-    """Mark all cases as slow but those of the set `quick`, or the `quick` first ones."""
+def mostly_slow(cases, quick=0):
+    """Mark all cases as slow but those in `quick`, or the `quick` first ones."""
     every = list(cases)
     fast = every[:quick] if isinstance(quick, int) else quick
     return [case if case in fast else _slow(case) for case in every]

@@ -8,15 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.cases import mostly_slow
 from training.test_loop import TRAINERS
 
 from tf_kit.errors import InputError
 from tf_kit.scaling.recording import SavedValues
-
-
-def params(names, fast=()):
-    return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in names]
-
 
 EVERY = tuple(TRAINERS)
 FAMILIES = (
@@ -67,7 +63,7 @@ def check_equal(ours, theirs):
         np.testing.assert_allclose(ours[1][metric], values, rtol=1e-4, atol=1e-6, err_msg=metric)
 
 
-@pytest.mark.parametrize("name", params(FAMILIES))
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES))
 def test_arguments_of_arrays_count_as_a_data_set_that_spells_them_out(name):
     """`batch_size`, `shuffle`, `validation_split`, `validation_freq`, `steps_per_epoch` and `validation_steps`."""
     given = {"shuffle": False, "batch_size": 5, "validation_split": 0.3}
@@ -79,7 +75,7 @@ def test_arguments_of_arrays_count_as_a_data_set_that_spells_them_out(name):
     assert len(of_arrays[1]["val_loss"]) == 1
 
 
-@pytest.mark.parametrize("name", params(FAMILIES))
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES))
 def test_validation_data_and_initial_epoch_count(name, tmp_path):
     """Two calls, of which the second continues, and a backup of Keras equal one call; the best epoch is kept."""
     held_out = tuple(each[KEPT:] for each in examples(name))
@@ -111,7 +107,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", params(FAMILIES, ("DenoisingAutoencoder",)))
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, ("DenoisingAutoencoder",)))
 def test_single_batches_and_eager_steps_count_as_fit(name):
     """By SGD: Adam makes whole steps of the rounding of gradients that are zero, as of a bias before batch norm."""
     batch = tuple(each[:5] for each in examples(name))
@@ -129,7 +125,7 @@ def test_single_batches_and_eager_steps_count_as_fit(name):
         check_equal(other, found[0])
 
 
-@pytest.mark.parametrize("name", params(FAMILIES))
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES))
 def test_averages_replace_the_trained_weights_at_the_end(name):
     """With momentum 0 the averages are the weights themselves, so averaging and swapping change nothing."""
     given = {**arrays(name, KEPT), "batch_size": 5, "epochs": 2}
@@ -157,7 +153,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", params(EVERY, ("RBM", "SimCLR")))
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("RBM", "SimCLR")))
 def test_arguments_that_cannot_count_are_refused_in_one_line(name):
     model = made(name)
     for message, arguments in REFUSED.items():
@@ -166,7 +162,7 @@ def test_arguments_that_cannot_count_are_refused_in_one_line(name):
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", params(EVERY, ("DenoisingAutoencoder", "MaskedVectors")))
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("DenoisingAutoencoder", "MaskedVectors")))
 def test_empty_arrays_are_refused_in_one_line(name):
     model = made(name)
     for method in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
@@ -178,7 +174,7 @@ def test_empty_arrays_are_refused_in_one_line(name):
 ON_NUMBERS = [name for name in EVERY if "Classifier" not in name and name != "MaskedTokens"]
 
 
-@pytest.mark.parametrize("name", params(ON_NUMBERS, ("DenoisingAutoencoder",)))
+@pytest.mark.parametrize("name", mostly_slow(ON_NUMBERS, ("DenoisingAutoencoder",)))
 def test_raw_pixels_are_refused_in_one_line(name):
     model, (x,) = made(name), examples(name)
     for method in (model.fit, model.evaluate):
@@ -191,10 +187,28 @@ def test_raw_pixels_are_refused_in_one_line(name):
         model.check_inputs("fit", standardized)
 
 
+@pytest.mark.parametrize("name", mostly_slow(ON_NUMBERS, ("DenoisingAutoencoder", "MaskedVectors")))
+def test_arrays_of_other_types_count_as_floats(name):
+    """Booleans, bytes and big-endian floats of zeros and ones give the weights of float32; doubles the same loss."""
+    (x,) = examples(name)
+    ones = np.round(x)
+    given = {"epochs": 1, "batch_size": 8, "shuffle": False}
+    weights, history = fitted(name, x=ones, **given)
+    np.testing.assert_array_equal(fitted(name, x=ones.astype(">f4"), **given)[0], weights)
+    doubles = fitted(name, x=ones.astype("float64"), **given)[1]
+    np.testing.assert_allclose(doubles["loss"], history["loss"], rtol=1e-5)
+    for kind in ("bool", "uint8"):
+        if getattr(made(name), "augment", None) is not None:
+            with pytest.raises(InputError, match=f"images` must be floats.*{kind}"):
+                fitted(name, x=ones.astype(kind), **given)
+        else:
+            np.testing.assert_array_equal(fitted(name, x=ones.astype(kind), **given)[0], weights)
+
+
 LABEL_FREE = [name for name in EVERY if "Classifier" not in name]
 
 
-@pytest.mark.parametrize("name", params(LABEL_FREE, ("SimCLR",)))
+@pytest.mark.parametrize("name", mostly_slow(LABEL_FREE, ("SimCLR",)))
 def test_targets_that_a_method_does_not_use_are_refused_in_one_line(name):
     model, (x,) = made(name), examples(name)
     y = np.arange(len(x))
@@ -227,7 +241,7 @@ def test_targets_of_a_data_set_are_refused_before_it_is_read():
             act(unread)
 
 
-@pytest.mark.parametrize("name", params(LABEL_FREE, ("DenoisingAutoencoder",)))
+@pytest.mark.parametrize("name", mostly_slow(LABEL_FREE, ("DenoisingAutoencoder",)))
 def test_weights_of_examples_count_without_targets(name):
     (x,) = examples(name)
     weights = np.linspace(0, 2, len(x)).astype("float32")

@@ -34,6 +34,8 @@ class Split:
     unlabelled_x: np.ndarray = None  # type: ignore[assignment]  # __post_init__ replaces None by an array
 
     def __post_init__(self) -> None:
+        if hasattr(self.x, "toarray"):
+            refuse("Split.x", "be an array", type(self.x).__name__, "x.toarray() makes an array")
         if self.unlabelled_x is None:
             object.__setattr__(self, "unlabelled_x", self.x[:0])
 

@@ -145,7 +145,8 @@ class Autoencoder(Pretrainer):
         """Return the name of the loss; `"auto"` depends on the range of `x` until `fit` or `evaluate` decides."""
         if self.loss_name != "auto":
             return self.loss_name
-        return "cross_entropy" if ops.min(x) >= 0 and ops.max(x) <= 1 else "squared_error"
+        low, high = (ops.cast(each, "float32") for each in (ops.min(x), ops.max(x)))  # of booleans, too
+        return "cross_entropy" if low >= 0 and high <= 1 else "squared_error"
 
     def _settle_loss(self, x):
         sample = x if is_array(x) else first_examples(x, count=1024)[0]

@@ -22,7 +22,6 @@ import sys
 import time
 import traceback
 import types
-import typing
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -113,34 +112,10 @@ def _import_without(late):
     """Import Keras and TensorFlow, while the libraries that Keras looks for and can do without are not found."""
     for name in late:
         sys.modules[name] = None
-    with _known_constraints():
-        importlib.import_module("keras")
-        importlib.import_module("tensorflow")
+    importlib.import_module("keras")
+    importlib.import_module("tensorflow")
     for name in late:
         del sys.modules[name]
-
-
-@contextlib.contextmanager
-def _known_constraints():
-    """Let `typing` compile each constraint of a type variable once.
-
-    TensorFlow has 1,400 type variables over the same dozen names, which take a sixth of its import.
-    """
-    module: Any = typing
-    check, known = getattr(module, "_type_check", None), {}
-
-    def checked(constraint, message, *arguments, **options):
-        if type(constraint) is not str or arguments or options or not message.startswith("TypeVar"):
-            return check(constraint, message, *arguments, **options)
-        if constraint not in known:
-            known[constraint] = check(constraint, message)
-        return known[constraint]
-
-    if check is not None:
-        module._type_check = checked
-    yield
-    if check is not None:
-        module._type_check = check
 
 
 def _folders(library):
