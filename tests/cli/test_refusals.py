@@ -377,6 +377,8 @@ ONLY_PYTHON = {
     "minibatches": "a trainer sets all arguments of `minibatches` itself",
     "epoch_order": "a trainer sets all arguments of `epoch_order` itself",
     "Share": "a trainer makes the shares",
+    "Split": "loading makes the splits of a run",
+    "paths": "results of `function_paths`, which no command has",
     "fingerprints": "no command takes arrays",
     "refuse_overlap.allowed": "no command allows an overlap",
     "Watch.every": "`MonitorOptions` has checked `--monitor-every`",

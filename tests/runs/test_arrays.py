@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.cases import mostly_slow
 
 from tf_kit.data import array_files
 from tf_kit.errors import InputError
@@ -107,7 +108,7 @@ def test_vectors_are_embedded_and_classified(tmp_path, monkeypatch):
         draw_map(embed("run", "new.npy"), "map")
 
 
-@pytest.mark.parametrize("name", ["xy.npy", "xy.npz"])
+@pytest.mark.parametrize("name", mostly_slow(["xy.npz", "xy.npy"], quick=1))
 def test_large_files_are_streamed_with_the_same_result(name, tmp_path, monkeypatch):
     """The weights after a pretraining and a fine-tuning on arrays in memory, and read as they are needed."""
     np.save(tmp_path / "y.npy", Y)

@@ -187,7 +187,7 @@ def test_raw_pixels_are_refused_in_one_line(name):
         model.check_inputs("fit", standardized)
 
 
-@pytest.mark.parametrize("name", mostly_slow(ON_NUMBERS, ("DenoisingAutoencoder", "MaskedVectors")))
+@pytest.mark.parametrize("name", mostly_slow(ON_NUMBERS, ("DenoisingAutoencoder",)))
 def test_arrays_of_other_types_count_as_floats(name):
     """Booleans, bytes and big-endian floats of zeros and ones give the weights of float32; doubles the same loss."""
     (x,) = examples(name)
