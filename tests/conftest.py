@@ -36,7 +36,7 @@ LONG_DOCTESTS = {
 
 
 def pytest_addoption(parser):
-    help = "of each slow test only every third case; which ones depends on this number, and three in a row have all"
+    help = "only every third slow test; which ones depends on this number, and three in a row have all"
     parser.addoption("--third", type=int, metavar="NUMBER", help=help)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pretraining import gradients
 from pretraining.gradients import FURTHER, LIMIT
-from support.sampling import cases_of_this_run
+from support.sampling import cases_of_this_run, tests_of_this_run
 
 TRAJECTORIES = ("denoising", "simclr")
 CHOSEN = ("rbm", "supervised", "simclr", "byol", "mae", "masked")
@@ -14,11 +14,12 @@ ON_FOUR = ("rbm", "simclr")  # `gradients.py` alone measures every method on eve
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory, request):
     chosen = cases_of_this_run(request, "test_gradients_of_replicas_are_those_of_one_device_in_float64")
-    paths = cases_of_this_run(request, "test_trajectories_part_no_further_than_by_the_last_bit")
-    paths = sorted({*paths, "simclr"})  # that of SimCLR is compared with its wrong twin
-    on_two = [*(f"gradient/{name}" for name in chosen), *(f"trajectory/{name}" for name in paths)]
-    cases = {2: [*on_two, "wrong gradient/simclr", "wrong trajectory/simclr"]}
-    cases[4] = [f"gradient/{name}" for name in ON_FOUR if name in chosen]
+    paths = set(cases_of_this_run(request, "test_trajectories_part_no_further_than_by_the_last_bit"))
+    twins = []
+    if "test_rounded_embeddings_are_noticed" in tests_of_this_run(request):
+        twins, paths = ["wrong gradient/simclr", "wrong trajectory/simclr"], paths | {"simclr"}
+    on_two = [*(f"gradient/{name}" for name in chosen), *(f"trajectory/{name}" for name in sorted(paths))]
+    cases = {2: [*on_two, *twins], 4: [f"gradient/{name}" for name in ON_FOUR if name in chosen]}
     cases = {count: names for count, names in cases.items() if names}
     return gradients.measured(tmp_path_factory.mktemp("gradients"), cases)
 

@@ -203,7 +203,7 @@ def lines_of(words):
             lines.append([])
         else:
             lines[-1].append(word)
-    return lines
+    return [line for line in lines if line]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Two kills for every kind are part of the slow tests. More of them, here twelve o
 """
 
 import csv
+import itertools
 import json
 import shutil
 import sys
@@ -20,10 +21,15 @@ import pytest
 import tensorflow as tf
 from runs import killed
 from support import processes
-from support.sampling import cases_of_this_run
+from support.sampling import cases_of_this_run, tests_of_this_run
 
 KINDS = list(killed.KINDS)
 OF_ENCODERS = ["masked", "finetune", "probe", "byol", "supervised", "denoising"]
+
+OF_RBM = {
+    "test_run_killed_six_times_ends_as_the_uninterrupted_one",
+    "test_wrong_twin_with_a_flipped_bit_in_the_weights_differs",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +40,25 @@ def folder(tmp_path_factory, request):
     the wrong twin; all from two processes, since an import of TensorFlow takes long."""
     folder = tmp_path_factory.mktemp("killed")
     kinds = cases_of_this_run(request, "test_killed_run_ends_as_the_uninterrupted_one")
+    here = tests_of_this_run(request)
     encoders = [kind for kind in OF_ENCODERS if kind in kinds]
     others = [kind for kind in kinds if kind not in OF_ENCODERS]
-    twin = folder / "twin", "simclr", "--forget-a-slot", "--kills", 1
-    six_times, two_replicas = (folder, "rbm", "--kills", 6), (folder / "replicas", "rbm", "--replicas", 2)
+    halves = [[], []]  # lines of `killed.py`
+    if encoders:
+        halves[0] += [[folder, *encoders]]
+    if "test_wrong_twin_that_forgets_a_slot_differs" in here:
+        halves[0] += [[folder / "twin", "simclr", "--forget-a-slot", "--kills", 1]]
+    if others:
+        halves[1] += [[folder, *others]]
+    if here & OF_RBM:
+        halves[1] += [[folder, "rbm", "--kills", 6]]
+    if "test_run_killed_on_two_replicas_ends_as_the_uninterrupted_one" in here:
+        halves[1] += [[folder / "replicas", "rbm", "--replicas", 2]]
     halves = [
-        [*([folder, *encoders, "then"] if encoders else []), *twin],
-        [*([folder, *others, "then"] if others else []), *six_times, "then", *two_replicas],
+        processes.start(killed.__file__, *itertools.chain(*(["then", *line] for line in lines)))
+        for lines in halves
+        if lines
     ]
-    halves = [processes.start(killed.__file__, *words) for words in halves]
     for half in halves:
         processes.finish(half, timeout=900)
     return folder

@@ -1,14 +1,14 @@
-"""A third of the cases of every parametrized test, so that three runs together have all; and which cases run."""
+"""A third of the slow tests, so that three runs together have all; and which cases of a test run."""
 
 import collections
 import hashlib
 
 
 def third_of(tests, number):
-    """Return the tests that run number `number` has: every third case of a test, and each test without cases.
+    """Return the tests that run number `number` has: every third case of each test, and every third test without cases.
 
-    Tests of one and two cases keep one. Where a test begins depends on its name, or one case of many tests, such as a
-    method of pretraining, would always come together.
+    Where a test begins depends on its name, or one case of many tests, such as a method of pretraining, would always
+    come together.
 
     Args:
         tests: names, as `"test_fit.py::test_repeats[SimCLR]"`, in their order.
@@ -17,15 +17,21 @@ def third_of(tests, number):
     cases = collections.defaultdict(list)
     for test in tests:
         cases[test.partition("[")[0]].append(test)
-    kept = []
-    for test, of_test in cases.items():
-        step = min(3, len(of_test))
-        kept += of_test[(_hash(test) + number) % step :: step]
-    return kept
+    return [
+        test
+        for name, of_test in cases.items()
+        for i, test in enumerate(of_test, start=_hash(name))
+        if (i + number) % 3 == 0
+    ]
+
+
+def tests_of_this_run(request):
+    """Return the names of the functions of this file that are part of the run, so that a fixture prepares no more."""
+    return {item.originalname for item in request.session.items if item.path == request.path}
 
 
 def cases_of_this_run(request, test):
-    """Return the cases of a test of this file that are part of the run, so that a fixture prepares no others.
+    """Return the cases of a test of this file that are part of the run.
 
     Args:
         request: that of a fixture.
