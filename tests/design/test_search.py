@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import re
 import sys
+import types
 
 import keras
 import numpy as np
@@ -321,7 +322,8 @@ def test_seconds_are_measured():
 
 
 @pytest.mark.slow
-def test_other_process_imports_the_evaluated_function():
+def test_other_process_imports_the_evaluated_function(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))  # earlier tests may change it
     (trial,) = try_all(trials.parabola, [{"x": 5}], processes=2)  # spawned, so nothing is inherited
     assert (trial.score, trial.error) == (4, "")
 

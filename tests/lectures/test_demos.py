@@ -162,7 +162,9 @@ def assert_axes_are_named(figure):
 
 @every_run
 def test_figure_has_content(demo, caplog):
-    figure = module_of(demo).plot(results_of(demo))
+    results = results_of(demo)
+    caplog.clear()  # of what TensorFlow says in a training
+    figure = module_of(demo).plot(results)
     for axes in figure.get_axes():
         assert axes.has_data() or not axes.axison or not axes.get_visible(), "an empty panel"
     plotting.framed(figure, demo.question, module_of(demo).check(results_of(demo)))
