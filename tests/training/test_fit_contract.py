@@ -329,6 +329,13 @@ def test_compile_refuses_in_one_line(name):
     assert "\n" not in str(refused.value)
 
 
+def test_own_loss_may_take_labels_as_floats():
+    """By operations of TensorFlow, which do not mix types of numbers."""
+    model = classifier(loss=lambda y, z: tf.reduce_mean(tf.square(z - y[:, None]), axis=-1))
+    history = model.fit(X, Y.astype("float32"), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
 def test_file_that_keras_could_not_load_is_not_written(tmp_path):
     model = classifier()
     model.fit(X, Y, verbose=0)

@@ -34,8 +34,8 @@ class Split:
     unlabelled_x: np.ndarray = None  # type: ignore[assignment]  # __post_init__ replaces None by an array
 
     def __post_init__(self) -> None:
-        if hasattr(self.x, "toarray"):
-            refuse("Split.x", "be an array", type(self.x).__name__, "x.toarray() makes an array")
+        if is_sparse(self.x):
+            refuse("Split.x", "be an array", type(self.x).__name__, OF_SPARSE)
         if self.unlabelled_x is None:
             object.__setattr__(self, "unlabelled_x", self.x[:0])
 
@@ -220,6 +220,19 @@ def check_images(
             "Divide 8-bit images by 255",
         )
     return x if y is None else (x, check_classes(y, len(x), num_classes, name))
+
+
+OF_SPARSE = "x.toarray() makes an array"  # the remedy
+
+
+def is_sparse(x: Any) -> bool:
+    """Return whether `x` is a matrix of `scipy.sparse`, which has a shape and no length.
+
+    Example:
+        >>> is_sparse(np.eye(3))
+        False
+    """
+    return hasattr(x, "toarray")
 
 
 def refuse_masked(subject: str, x: Any) -> None:

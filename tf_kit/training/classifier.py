@@ -86,7 +86,7 @@ class Classifier(Trainer):
         **kwargs: Any,
     ) -> None:
         """Configure training, as `keras.Model.compile`; the default loss is (2), and accuracy is always reported."""
-        check_compiled({"loss": loss, **kwargs})
+        check_compiled({"loss": loss})  # `Trainer.compile` checks the others
         loss = keras.losses.get(loss)
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
         named = getattr(loss, "__name__", "")

@@ -40,14 +40,18 @@ def loss_of_each(loss: Any, y: Any, z: Any) -> Any:
 def check_loss_of_labels(loss: Any, num_classes: int) -> None:
     """Refuse a loss that does not give each example a value from its class and its logits.
 
-    It is tried with class numbers (n,) and logits (n, classes), for an n at which the shapes cannot be mistaken.
+    It is tried with class numbers (n,), whole and as floats, and logits (n, classes), for an n at which the shapes
+    cannot be mistaken.
     """
     n = num_classes + 1
-    y, z = np.arange(n) % num_classes, np.zeros((n, num_classes), "float32")
-    try:
-        loss_of_each(loss, ops.convert_to_tensor(y), ops.convert_to_tensor(z))
-    except Exception as error:
-        name = getattr(loss, "name", None) or getattr(loss, "__name__", type(loss).__name__)
-        remedy = "Leave it out for the cross-entropy; SparseCategoricalCrossentropy(from_logits=True) is one"
-        requirement = "give each example a value, from class numbers (n,) and logits (n, classes)"
-        refuse("compile.loss", requirement, f"{name}, which fails with {type(error).__name__}", remedy)
+    z = ops.zeros((n, num_classes))
+    for dtype in ("int64", "float32"):
+        try:
+            loss_of_each(loss, ops.convert_to_tensor(np.arange(n) % num_classes, dtype), z)
+            return
+        except Exception as error:
+            failure = type(error).__name__
+    name = getattr(loss, "name", None) or getattr(loss, "__name__", type(loss).__name__)
+    remedy = "Leave it out for the cross-entropy; SparseCategoricalCrossentropy(from_logits=True) is one"
+    requirement = "give each example a value, from class numbers (n,) and logits (n, classes)"
+    refuse("compile.loss", requirement, f"{name}, which fails with {failure}", remedy)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.data.splits import refuse_masked
+from tf_kit.data.splits import OF_SPARSE, is_sparse, refuse_masked
 from tf_kit.registration import require_tensorflow
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -32,16 +32,12 @@ def is_array(x: Any) -> TypeGuard[ArrayLike]:
         >>> is_array(np.zeros(3)), is_array([1, 2])
         (True, False)
     """
-    is_other = isinstance(x, tf.RaggedTensor) or _is_sparse(x)
+    is_other = isinstance(x, tf.RaggedTensor) or is_sparse(x)
     return hasattr(x, "shape") and hasattr(x, "__getitem__") and not is_other
 
 
-def _is_sparse(x):
-    return hasattr(x, "toarray")  # a matrix of scipy.sparse
-
-
 def _remedy(x, other):
-    return "x.toarray() makes an array" if _is_sparse(x) else _REMEDIES.get(type(x), other)
+    return OF_SPARSE if is_sparse(x) else _REMEDIES.get(type(x), other)
 
 
 def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
