@@ -110,3 +110,27 @@ def test_batches_of_large_images_are_smaller(tmp_path, monkeypatch):
         picture(i).save(tmp_path / f"{i}.png")
     files = sorted(tmp_path.iterdir())
     assert decoded(files, 3).keys() == {*files[:3]}
+
+
+@pytest.mark.parametrize("piece", [0, 700, 2**25])
+def test_files_are_read_in_pieces(piece, tmp_path, monkeypatch):
+    monkeypatch.setattr(as_is, "_BATCH", 2)
+    monkeypatch.setattr(as_is, "_PIECE_BYTES", piece)
+    for i in range(9):
+        picture(i).save(tmp_path / f"{i}.png")
+    files = sorted(tmp_path.iterdir())
+    found = decoded(files, 3)
+    assert found.keys() == {*files[:8]}
+    for file, pixels in found.items():
+        np.testing.assert_array_equal(pixels, pictures.decode(file, (HEIGHT, WIDTH, 3)))
+
+
+def test_file_that_is_gone_is_named(tmp_path):
+    for i in range(6):
+        picture(i).save(tmp_path / f"{i}.jpg")
+    found = folder.scan(tmp_path)
+    (tmp_path / "4.jpg").unlink()
+    with pytest.raises(
+        InputError, match=r"4\.jpg` must be a readable image\. Received: a file that is no longer there"
+    ):
+        folder.read_images(found, np.arange(6))

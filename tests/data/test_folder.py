@@ -231,3 +231,25 @@ def test_garbage_is_collected_again_after_a_scan_and_a_refusal(enabled, tmp_path
         assert (seen, gc.isenabled()) == ([False], enabled)
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_files_are_in_the_order_of_the_parts_of_their_paths(tmp_path):
+    """Of the parts, not of the characters: "-" and " " come before "/"."""
+    names = (
+        "a/b.png",
+        "a-b/a.png",
+        "a b/a.png",
+        "a.png",
+        "a/b/c.png",
+        "a/b-c.png",
+        "A/z.png",
+        "é.png",
+        "10.png",
+        "9.png",
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    expected = sorted((tmp_path / name for name in names), key=lambda file: file.parts)
+    assert list(list_files(tmp_path).files) == expected
+    assert expected != sorted(expected, key=str)

@@ -1,7 +1,6 @@
 """Images whose pixels are taken as they are in their files; TensorFlow decodes many of them at once."""
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ _MODES = {1: "L", 3: "RGB"}  # channels → mode of Pillow
 _FORMATS = ("JPEG", "PNG")  # which TensorFlow decodes to the same bytes
 _MANY = 500  # images for which it is worth to start TensorFlow's threads
 _BATCH, _BATCH_BYTES = 32, 2**23  # images that one call decodes, at most, and their pixels
+_PIECE_BYTES = 2**25  # of files that are in memory at a time
 
 
 def is_as_decoded(head: Head, shape: tuple[int, int, int]) -> bool:
@@ -64,18 +64,41 @@ def _decoded(files, places, shape, put) -> Iterator[int]:
     """
     import tensorflow as tf
 
-    def read(name):
+    def decode(content):
         # Decodes PNG as well. The slow, exact cosine transform is that of Pillow.
-        return tf.io.decode_jpeg(tf.io.read_file(name), shape[2], dct_method="INTEGER_ACCURATE")
+        return tf.io.decode_jpeg(content, shape[2], dct_method="INTEGER_ACCURATE")
 
-    def read_batch(places, names):
-        return places, tf.ensure_shape(tf.stack([read(name) for name in tf.unstack(names)]), (size, *shape))
+    def decode_batch(places, contents):
+        images = tf.stack([decode(content) for content in tf.unstack(contents)])
+        return places, tf.ensure_shape(images, (size, *shape))
 
     size = max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
-    places = places[: len(places) // size * size].reshape(-1, size)
-    names = [[os.fsencode(files[i]) for i in some] for some in places]
-    images = tf.data.Dataset.from_tensor_slices((places, tf.constant(names, tf.string, places.shape)))
-    images = images.map(read_batch, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
-    for some, pixels in images.as_numpy_iterator():
-        put(some, pixels)
-        yield from some.tolist()
+    batches = places[: len(places) // size * size].reshape(-1, size)
+    for some, contents in _pieces(files, batches):
+        images = tf.data.Dataset.from_tensor_slices((some, tf.constant(contents, tf.string, some.shape)))
+        images = images.map(decode_batch, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
+        for decoded, pixels in images.as_numpy_iterator():
+            put(decoded, pixels)
+            yield from decoded.tolist()
+
+
+def _pieces(files, batches):
+    """Yield some rows of `batches` with the contents of their files, about `_PIECE_BYTES` at a time.
+
+    TensorFlow's threads need several times as long to read short files as this loop.
+    """
+    first, contents, read = 0, [], 0
+    for i, batch in enumerate(batches):
+        contents.append([_content(files[k]) for k in batch])
+        read += sum(map(len, contents[-1]))
+        if read > _PIECE_BYTES or i + 1 == len(batches):
+            yield batches[first : i + 1], contents
+            first, contents, read = i + 1, [], 0
+
+
+def _content(file):
+    try:
+        with open(file, "rb", buffering=0) as opened:  # a buffer takes longer than a short file
+            return opened.read()
+    except OSError:  # named when Pillow opens it
+        return b""

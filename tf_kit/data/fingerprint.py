@@ -214,7 +214,7 @@ def _sampled(path, number, size):
         with open(path, "rb", buffering=0) as raw:  # a buffer takes longer than a short file
             length = os.fstat(raw.fileno()).st_size
             if length <= number * size:
-                first = raw.read()
+                first = raw.read(length)
                 content.update(first)
             else:
                 file = io.BufferedReader(raw)

@@ -109,7 +109,6 @@ def list_files(path: Path, is_wanted: Callable[[Path], bool] = is_picture) -> Li
 
     enter(path, ())
     kept = {reason: tuple(names) for reason, names in sorted(passed.items())}
-    files.sort(key=lambda file: file.parts)
     return Listing(path, tuple(files), tuple(folders), frozenset(empty), kept, tuple(links))
 
 
