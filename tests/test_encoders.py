@@ -186,6 +186,7 @@ def test_use(encoder, tmp_path):
     check_use(ENCODERS[encoder](), tmp_path)
 
 
+@pytest.mark.slow
 def test_greedy_pretraining_trains_the_layers_of_nested_models():
     encoder = keras.Sequential([nested(), keras.Sequential([DENSE(4, "tanh")])])
     blocks = pretraining.pretrain_greedily(encoder, X, epochs=1, loss="squared_error")
@@ -341,6 +342,7 @@ def test_two_inputs_are_refused():
             make(encoder)
 
 
+@pytest.mark.slow
 def test_float64_everywhere():
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")

@@ -352,6 +352,7 @@ def test_workers_of_a_strategy():
         assert keras_internals.worker_index(each) == 0
 
 
+@pytest.mark.slow
 def test_custom_gradients_released():
     """They hold the graph in which they were traced; the gradient itself is that of the custom function."""
 
@@ -444,6 +445,7 @@ def test_launched_kernel_that_captures_is_called_as_usual():
     assert float(tf.function(lambda x: keras_internals.launched(kernel, (x,)))(tf.constant(3.0))) == 6.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_data_set", [False, True])
 def test_trainings_of_new_models_free_kernels_in_time(as_data_set, monkeypatch):
     from tf_kit import networks, pretraining

@@ -32,6 +32,7 @@ def test_other_configurations_have_their_own_kernels(other):
     assert xla._kernel_of(RandomCrop(3).draw) is not xla._kernel_of(other.draw)
 
 
+@pytest.mark.slow
 def test_shared_kernels_transform_by_their_own_configuration():
     keys = example_keys(0, 0, range(4))
     for padding in (1, 2):
@@ -60,6 +61,7 @@ def operations(jit_compile=False, gradients=False):
     return [node.op for row in nodes for node in row]
 
 
+@pytest.mark.slow
 def test_views_are_drawn_by_single_operations():
     assert operations().count("XlaLaunch") == 2
     assert operations(gradients=True).count("XlaLaunch") == 1

@@ -108,6 +108,7 @@ def test_test_split_without_labels_is_not_used(write_raw, tmp_path, raw_arrays):
     np.testing.assert_array_equal(np.concatenate([part.y for part in parts]), labels)
 
 
+@pytest.mark.slow
 def test_images_of_varying_size_require_image_size(write_raw, tmp_path):
     import_raw("tf_kit_varying", write_raw("tf_kit_varying"), data_dir=tmp_path)
     assert available(tmp_path)[-1].shape == (-1, -1, 3)
@@ -136,6 +137,7 @@ def test_unshuffled_stream_equals_the_array(tiny_dir, split):
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), part.y)
 
 
+@pytest.mark.slow
 def test_stream_of_one_block_equals_minibatches(tiny_dir):
     train = load("tf_kit_tiny", data_dir=tiny_dir)[0]
     batches = streamed(tiny_dir, epochs=2, seed=3)

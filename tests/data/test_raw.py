@@ -11,6 +11,7 @@ from tf_kit.data import fetch, import_raw, load, raw
 TWO = ("tf_kit_tiny", "tf_kit_other")
 
 
+@pytest.mark.slow
 def test_sets_with_the_same_file_names_are_not_mixed(tmp_path, write_raw, raw_arrays):
     for name in TWO:
         import_raw(name, write_raw(name), data_dir=tmp_path / "prepared")

@@ -48,6 +48,7 @@ def bees(n):
     return np.arange(n) % 2
 
 
+@pytest.mark.slow
 def test_own_validation_split_is_found_by_any_name(prepare):
     place = prepare(
         {"train": (images(12), bees(12)), "val": (images(4, 1), bees(4)), "test": (images(5, 2), bees(5))}
@@ -81,6 +82,7 @@ def test_images_of_other_real_numbers_are_refused(prepare, value):
         load("tf_kit_unusual", data_dir=place)
 
 
+@pytest.mark.slow
 def test_examples_without_class_are_unlabelled(prepare):
     y = bees(12)
     y[[1, 4]] = -1
@@ -112,6 +114,7 @@ def test_set_without_training_split_is_refused(prepare):
         load("tf_kit_unusual", data_dir=place)
 
 
+@pytest.mark.slow
 def test_images_of_unknown_shape_need_a_size(prepare):
     mixed = [images(1, i, (4 + i % 2, 5, 1 if i % 2 else 3))[0] for i in range(6)]
     place = prepare({"train": (mixed, bees(6))}, shape=(None, None, None))

@@ -102,6 +102,7 @@ CHECKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_theorem(check):
     check(minibatch)
@@ -189,6 +190,7 @@ def check_probe(module):
     )
 
 
+@pytest.mark.slow
 def test_probe_agrees_with_gradient_norms():
     check_probe(gradient_probe)
     with pytest.raises(AssertionError):

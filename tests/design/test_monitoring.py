@@ -151,6 +151,7 @@ def test_wrong_twin_of_the_record(check, right, wrong):
         check(wrong_twin(monitoring, right, wrong))
 
 
+@pytest.mark.slow
 def test_csv_holds_the_history(tmp_path):
     x, y = examples()
     monitor = TrainingMonitor(x, y, csv=tmp_path / "new" / "run.csv")
@@ -240,6 +241,7 @@ def test_monitor_follows_layers_that_are_frozen_or_unfrozen_between_runs(order):
         check_record_of(model, monitor, x, y, LOSS)
 
 
+@pytest.mark.slow
 def test_monitor_follows_the_compiled_loss():
     x, _ = examples()
     model, monitor = small(), TrainingMonitor(x, x[:, :2])
@@ -293,6 +295,7 @@ def test_zero_weights_have_no_update_ratio():
     assert math.isnan(ratio[1])
 
 
+@pytest.mark.slow
 def test_several_outputs_are_recorded_with_their_compiled_losses():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, {name: keras.layers.Dense(2, name=name)(inputs) for name in ("a", "b")})
@@ -456,6 +459,7 @@ def test_diagnosis_does_not_depend_on_the_scale_of_the_loss():
         assert diagnose({"loss": scale * (2.3 - 0.02 * E)}).name == "too slow"
 
 
+@pytest.mark.slow
 def test_diagnose_accepts_every_kind_of_record(tmp_path):
     x, y = examples()
     monitor = TrainingMonitor(x, y, csv=tmp_path / "run.csv")

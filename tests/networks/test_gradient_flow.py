@@ -286,12 +286,14 @@ def test_sigmoid_loses_at_least_half_of_delta_per_layer():
     assert ratio("sigmoid", "glorot") < 2**-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["deltas", "weights"])
 def test_deeper_sigmoid_networks_pass_less_gradient(of):
     two, four, eight = (ratio("sigmoid", "glorot", depth, of) for depth in (2, 4, 8))
     assert two > 10 * four > 1000 * eight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "scaled", "factor"), [("relu", "he", np.sqrt(1 / 6)), ("tanh", "glorot", np.sqrt(1 / 3))]
 )

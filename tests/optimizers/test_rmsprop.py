@@ -42,6 +42,7 @@ def bowl_gradient(theta):
     return 0.5 * theta + 0.1 * theta**3
 
 
+@pytest.mark.slow
 def test_nesterov_weights_hold_the_look_ahead_point():
     """(4): the book's θ is φ − αv; the weights are not θ."""
     optimizer = optimizers.RMSPropNesterov(0.05, rho=0.8, momentum=0.6)

@@ -22,6 +22,7 @@ def test_saved_figure_is_whole_and_closed(tmp_path):
     assert not plt.fignum_exists(figure.number)
 
 
+@pytest.mark.slow
 def test_every_format_of_matplotlib_is_whole(tmp_path):
     begins = {
         "png": b"\x89PNG",
@@ -61,6 +62,7 @@ def started(path):
     return left
 
 
+@pytest.mark.slow
 def test_two_processes_that_save_one_figure_use_two_files(tmp_path):
     first, second = (started(tmp_path / "loss.png") for _ in range(2))
     assert first.name.startswith(".")

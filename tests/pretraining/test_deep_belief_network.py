@@ -71,6 +71,7 @@ def test_seed_fixes_the_samples(bars_and_stripes):
     assert np.all(np.any(first != other, axis=1))
 
 
+@pytest.mark.slow
 def test_chains_start_at_examples(bars_and_stripes):
     """One step after an example the sample is near it; after many steps it is not."""
     images, network = bars_and_stripes
@@ -101,6 +102,7 @@ def test_pass_down_uses_every_machine_from_the_top(state):
     np.testing.assert_allclose(network.sample(5, num_steps=2), np.tile(down, (5, 1)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_network_of_one_machine():
     np.testing.assert_allclose(DeepBeliefNetwork([clamped((0, 1, 1))]).sample(2), [[0, 1, 1]] * 2, atol=1e-6)
 

@@ -114,6 +114,7 @@ class Counting(keras.layers.Layer):
         return input_shape
 
 
+@pytest.mark.slow
 def test_data_set_passes_through_a_trained_layer_once(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     counting, counts, files = Counting(), [], []
@@ -151,6 +152,7 @@ def test_removes_the_temporary_folder_if_training_fails(monkeypatch, tmp_path):
     assert not list(tmp_path.glob("tf_kit-*"))
 
 
+@pytest.mark.slow
 def test_data_set_gives_the_weights_of_equal_minibatches_of_arrays():
     x, trained = examples(), []
     for inputs in (x, tf.data.Dataset.from_tensor_slices(x).batch(10)):
@@ -209,6 +211,7 @@ def test_head_is_not_trained():
     assert [bool(np.any(a != b)) for a, b in zip(before, after, strict=True)] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_passes_epochs_to_layers_and_arguments_to_blocks():
     encoder = networks.mlp((5, 4), num_classes=None)
     watch = Watch(encoder)

@@ -142,6 +142,7 @@ def test_does_not_warn_again_in_a_continued_training(digits, tmp_path):
     assert monitor.collapsed_in == 1
 
 
+@pytest.mark.slow
 def test_calls_a_function_instead_of_warning(digits):
     train, val = digits
     lines = []
@@ -152,6 +153,7 @@ def test_calls_a_function_instead_of_warning(digits):
     assert "\n" not in lines[0]
 
 
+@pytest.mark.slow
 def test_measures_the_first_and_the_last_epoch_and_some_between(digits):
     train, val = digits
     model = SimCLR(networks.mlp((8,), num_classes=None), projector=(4,))
@@ -165,6 +167,7 @@ def test_measures_the_first_and_the_last_epoch_and_some_between(digits):
     assert not any(names & logged[epoch] for epoch in (1, 2, 4))
 
 
+@pytest.mark.slow
 def test_does_not_warn_of_a_large_common_mean(digits):
     """Sigmoid units are near ½, so one direction has most of the length. A constant is a collapse."""
     train, val = digits

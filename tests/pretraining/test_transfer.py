@@ -78,6 +78,7 @@ def test_finetune_takes_the_steps_of_the_adam_of_keras():
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3 * np.abs(theirs - start).max())
 
 
+@pytest.mark.slow
 def test_probe_separates_linearly_separable_classes():
     x = examples()
     y = (x[:, 0] > 0).astype(int)

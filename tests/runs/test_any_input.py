@@ -35,6 +35,7 @@ def start(*arguments, **options):
     raise Started
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     content=JSON,

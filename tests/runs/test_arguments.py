@@ -89,6 +89,7 @@ def test_pretraining_takes_numbers_of_numpy_and_paths(method, sources, monkeypat
     begin(monkeypatch, method, Path(name), "of python", resume=True, **numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLASSIFY)
 def test_classifiers_take_numbers_of_numpy_and_paths(kind, run, monkeypatch):
     monkeypatch.setattr(classification, "_trained_and_tested", lambda *arguments: {})
@@ -130,6 +131,7 @@ def test_folder_of_sets_is_recorded_as_a_whole_path(method, sources, monkeypatch
     begin(monkeypatch, method, name, "begun", data_dir="sets", resume=True, **options)
 
 
+@pytest.mark.slow
 def test_classifier_records_the_folder_of_sets_as_a_whole_path(run, sources, monkeypatch):
     monkeypatch.setattr(classification, "_trained_and_tested", lambda *arguments: {})
     classification.probe_run(run, data="digits", data_dir="sets", out="probe")

@@ -6,7 +6,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from support.cases import mostly_slow
 
 from tf_kit.data import array_files
 from tf_kit.errors import InputError
@@ -34,12 +33,14 @@ def place(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_examples_without_classes_are_all_used(place):
     found = training_data(str(place / "x.npy"))
     assert (found.num_examples, found.num_classes) == (60, 0)
     assert training_data(str(place / "labelled.npz")).num_examples == 42
 
 
+@pytest.mark.slow
 def test_path_is_recorded_whole(place, monkeypatch, tmp_path):
     monkeypatch.chdir(place)
     pretrain(name="x.npy", out=tmp_path / "run", **PRETRAINING)
@@ -48,6 +49,7 @@ def test_path_is_recorded_whole(place, monkeypatch, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_changed_arrays_do_not_resume(place, tmp_path):
     file, folder = tmp_path / "x.npy", tmp_path / "run"
     np.save(file, X)
@@ -67,6 +69,7 @@ def test_fine_tuning_needs_labels_and_other_examples(place, tmp_path):
         finetune_run(place / "run", data="digits", labels_file=place / "y.npy", **tune)
 
 
+@pytest.mark.slow
 def test_fine_tuned_classifier_names_the_rows_of_new_arrays(place, tmp_path):
     finetune_run(place / "run", data=str(place / "labelled.npz"), epochs=1, out=tmp_path / "tuned")
     shutil.copy(place / "x.npy", tmp_path / "new.npy")
@@ -108,7 +111,8 @@ def test_vectors_are_embedded_and_classified(tmp_path, monkeypatch):
         draw_map(embed("run", "new.npy"), "map")
 
 
-@pytest.mark.parametrize("name", mostly_slow(["xy.npz", "xy.npy"], quick=1))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["xy.npz", "xy.npy"])
 def test_large_files_are_streamed_with_the_same_result(name, tmp_path, monkeypatch):
     """The weights after a pretraining and a fine-tuning on arrays in memory, and read as they are needed."""
     np.save(tmp_path / "y.npy", Y)

@@ -216,6 +216,7 @@ def test_damaged_config_of_the_pretraining_is_refused(content, copied):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_collapsed_encoder_is_named_before_the_training(copied, capsys):
     results = json.loads((copied / "results.json").read_text())
     (copied / "results.json").write_text(json.dumps(results | {"collapsed_in": {"pretraining": 3}}))

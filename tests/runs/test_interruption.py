@@ -190,6 +190,7 @@ def test_wrong_twin_forgets_the_means(whole, tmp_path, monkeypatch):
     assert history["loss"][2] == whole["arrays"][2]["loss"][2]
 
 
+@pytest.mark.slow
 def test_checkpoints_are_written_by_time(tmp_path):
     """A kill within an epoch that is shorter than the time continues at its beginning."""
     with pytest.raises(Killed):
@@ -252,6 +253,7 @@ def test_handlers_are_restored(tmp_path):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.slow
 def test_users_handler_decides(tmp_path, whole):
     """A handler that returns lets the training continue after it has been saved."""
     seen = []
@@ -297,6 +299,7 @@ def test_second_signal_ends_the_process(monkeypatch):
         interruption.received = None
 
 
+@pytest.mark.slow
 def test_several_machines_stop_without_saving_within_an_epoch(tmp_path, monkeypatch):
     """They would have to agree on the step."""
     run = quiet_run(tmp_path / "run")

@@ -63,6 +63,7 @@ def prepared(run, **given):
     return labelled.labelled_examples("finetune_run", run, (8, 8, 1), options, **given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["subfolders", "labels_file", "own"])
 def test_files_that_are_left_out_are_named(source, run, others, tmp_path):
     """Of another folder next to what was found, of that of the pretraining alone."""
@@ -81,6 +82,7 @@ def test_files_that_are_left_out_are_named(source, run, others, tmp_path):
     assert note == f"{others}: {found}1 file passed over: 1 .mp4{missing}"
 
 
+@pytest.mark.slow
 def test_it_is_recorded_that_images_of_the_pretraining_may_be_tested_on(run, others, tmp_path, capsys):
     folder = run.parent / "images"
     folder.rename(folder.with_name("moved"))

@@ -160,6 +160,7 @@ def test_without_classes_only_collapse_is_monitored(flat, tmp_path, monkeypatch)
     assert history(tmp_path / "held")["rankme"] == history(tmp_path / "streamed")["rankme"]
 
 
+@pytest.mark.slow
 def test_three_images_are_trained_on_but_not_monitored(flat, tmp_path):
     for file in sorted(flat.iterdir())[3:]:
         file.unlink()
@@ -167,6 +168,7 @@ def test_three_images_are_trained_on_but_not_monitored(flat, tmp_path):
     assert "rankme" not in history(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_collapse_is_printed_in_one_line(classes, tmp_path, monkeypatch, capsys):
     """The epoch is also in the results."""
     monkeypatch.setattr(networks, "mlp", dead_mlp)
@@ -191,6 +193,7 @@ def dead_mlp(units, **options):
 make_mlp = networks.mlp
 
 
+@pytest.mark.slow
 def test_copies_in_train_and_validation_are_no_neighbors(classes, tmp_path):
     """Monitors leave out duplicate images instead of refusing them."""
     for file in classes.rglob("0*.png"):
@@ -199,6 +202,7 @@ def test_copies_in_train_and_validation_are_no_neighbors(classes, tmp_path):
     assert "val_knn_accuracy" in history(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_missing_labels_are_refused(flat, tmp_path):
     pretrain("masked", flat, tmp_path / "run", epochs=1)
     for judge in (classification.finetune_run, classification.probe_run):
@@ -297,6 +301,7 @@ def test_neighbors_are_at_most_the_labels_per_class(classes, tmp_path):
     assert options["options"]["k"] == 5
 
 
+@pytest.mark.slow
 def test_images_in_both_training_and_test_are_refused(classes, tmp_path, capsys):
     """A test on copies of training images would measure memory."""
     for file in classes.rglob("*.png"):

@@ -175,6 +175,7 @@ def test_18_second_strategy_in_a_process_fails(found):
     trap(found["second_strategy/keras"][1] != "")
 
 
+@pytest.mark.slow
 def test_19_bias_before_batch_norm_changes_without_a_gradient():
     dense, norm = keras.layers.Dense(4), keras.layers.BatchNormalization()
     traps.trained(

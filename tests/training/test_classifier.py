@@ -188,6 +188,7 @@ def compiled_classifier(**compiled):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compiled",
     [

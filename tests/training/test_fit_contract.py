@@ -394,6 +394,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_backup_continues_with_the_order_of_the_data(tmp_path):
     whole, part = classifier(ADAM(0.1)), classifier(ADAM(0.1))
     whole.fit(X, Y, batch_size=6, epochs=4, verbose=0)
@@ -408,6 +409,7 @@ def test_backup_continues_with_the_order_of_the_data(tmp_path):
     np.testing.assert_allclose(weights_of(resumed), weights_of(whole), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_checkpoint_early_stopping_and_termination(tmp_path):
     path = tmp_path / "best.keras"
     model = classifier(SGD(50.0))  # gets worse
@@ -441,6 +443,7 @@ def test_optimizer_of_other_variables_is_refused(optimizer):
             each.fit(X, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_greedy_pretraining_on_an_endless_data_set_ends():
     encoder = networks.mlp((4, 3), num_classes=None)
     blocks = pretraining.pretrain_greedily(encoder, batches(X).repeat(), steps_per_epoch=3, epochs=2)

@@ -205,6 +205,7 @@ def check_pieces_cover_the_epoch(module):
     np.testing.assert_array_equal(seen.numpy(), np.ones(23))
 
 
+@pytest.mark.slow
 def test_data_set_begins_in_the_middle_of_an_epoch():
     weights = []
     for first, calls in ((0, [{"epochs": 1}]), (2, [{"epochs": 1, "initial_step": 2}])):
@@ -266,6 +267,7 @@ def test_further_training_does_not_trace_again():
     assert model.traced_pieces.of(model, "train", (tf.constant(IMAGES), tf.constant(LABELS))) is not pieces
 
 
+@pytest.mark.slow
 def test_pieces_grow_to_half_a_second(monkeypatch):
     model, *_ = trained("Classifier", calls=[{"epochs": 1}])
     arrays = (tf.constant(IMAGES), tf.constant(LABELS))
@@ -279,6 +281,7 @@ def test_pieces_grow_to_half_a_second(monkeypatch):
         assert low <= pieces.suggested <= high
 
 
+@pytest.mark.slow
 def test_training_stops_after_a_piece():
     class Stops(keras.callbacks.Callback):
         works_in_pieces = True

@@ -241,6 +241,7 @@ def test_answer_that_never_ends_is_given_up():
         assert time.monotonic() - began < 1
 
 
+@pytest.mark.slow
 def test_reports_a_missing_first_worker():
     meeting = Meeting(3, limit=1.0)
     meeting.start(1, 2)

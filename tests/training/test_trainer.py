@@ -269,6 +269,7 @@ def test_half_precision(name, policy):
     np.testing.assert_allclose(*losses, rtol=0.02, atol=0.02)
 
 
+@pytest.mark.slow
 def test_steps_per_execution_do_not_change_the_weights():
     trained = []
     for steps in (1, 2):
@@ -279,6 +280,7 @@ def test_steps_per_execution_do_not_change_the_weights():
         np.testing.assert_allclose(ours, theirs, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_validation_split_takes_the_end_of_the_arrays():
     histories = []
     for arguments in ({"validation_split": 0.3}, {"validation_data": (examples(30, 6)[21:],)}):
@@ -289,6 +291,7 @@ def test_validation_split_takes_the_end_of_the_arrays():
     assert len(histories[0]["val_loss"]) == 2
 
 
+@pytest.mark.slow
 def test_compiled_metrics_get_the_outputs():
     metric = keras.metrics.SparseCategoricalAccuracy(name="compiled")
     model, (x, y) = trainer("Classifier", run_eagerly=True, metrics=[metric])

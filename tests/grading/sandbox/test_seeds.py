@@ -53,6 +53,7 @@ def cases(seed):
     return [np.array(each) for each in seen if each is not None]
 
 
+@pytest.mark.slow
 def test_watched_process_draws_the_same_as_one_that_is_always_seeded(watched):
     lazily = cases(seeds.seed)
     always = cases(lambda: keras.utils.set_random_seed(seeds.SEED))

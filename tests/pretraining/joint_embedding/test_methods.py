@@ -180,6 +180,7 @@ def test_warns_once_that_views_are_equal(method):
         model.fit(images(4), verbose=0)
 
 
+@pytest.mark.slow
 def test_does_not_warn_where_views_differ(recwarn):
     """With an augmentation, or with dropout in the encoder."""
     dropout = keras.Sequential([keras.layers.Flatten(), keras.layers.Dropout(0.5, seed=0), DENSE(3)])

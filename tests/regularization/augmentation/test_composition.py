@@ -109,6 +109,7 @@ def test_equal_parts_draw_different_numbers():
     assert np.var(noise) == pytest.approx(2, rel=0.2)  # equal draws would give 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "fashion", "natural"])
 def test_presets_draw_from_their_seed_and_only_digits_are_not_flipped(name):
     layer = preset(name, seed=3)

@@ -170,6 +170,7 @@ def test_zeros_stay_zero_in_a_file_and_in_later_training(tmp_path):
         np.testing.assert_array_equal(new == 0, old)
 
 
+@pytest.mark.slow
 def test_weights_file_and_compiled_training(tmp_path):
     model = prune(mlp(), 0.5)
     model.compile("adam", "mse")
@@ -248,6 +249,7 @@ def test_gradual_pruning_follows_its_schedule():
     assert list(callback.sparsities) == [1, 3, 5, 7]
 
 
+@pytest.mark.slow
 def test_gradual_pruning_prunes_each_model_that_it_is_given():
     callback = GradualPruning(0.5, end_step=4, frequency=2)
     first, second = prune(mlp(), 0), prune(mlp(), 0)
