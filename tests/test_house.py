@@ -33,6 +33,7 @@ FOUNDATION = {
     "registration",
     "stderr",
     "typing",
+    "whole_files",
     "xla",
 }
 BASE = FOUNDATION | {"randomness", "replicas"}

@@ -11,8 +11,14 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def closed() -> Iterator[None]:
     """Within this context, discard everything that is written to descriptor 2."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # nothing is open there, as after `2>&-`
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield

@@ -28,6 +28,7 @@ from keras import ops
 from tf_kit.checks import refuse
 from tf_kit.networks.gradient_probe import GradientProbe
 from tf_kit.typing import ArrayLike
+from tf_kit.whole_files import replacing
 
 
 class TrainingMonitor(keras.callbacks.Callback):
@@ -176,7 +177,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         self._rows.append({key: math.nan if value is None else float(value) for key, value in row.items()})
         self.history = {key: np.array([each.get(key, math.nan) for each in self._rows]) for key in row}
         if self.csv:
-            with open(self.csv, "w", newline="", encoding="utf-8") as file:
+            with replacing(self.csv) as path, path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv_files.DictWriter(file, self.history)
                 writer.writeheader()
                 writer.writerows(

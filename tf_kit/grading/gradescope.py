@@ -11,7 +11,6 @@ Reference: the autograder specifications of Gradescope, https://gradescope-autog
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -128,10 +127,7 @@ def grade(root: str | Path) -> dict[str, Any]:
     results["execution_time"] = round(time.perf_counter() - began, 1)
     if settings["secret"] and level == "none":
         results["output"] += "\nGraded on the visible cases only."
-    place = root / "results" / "results.json"
-    new = place.with_name(f".{place.name}.new")
-    reports.save(new, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    os.replace(new, place)
+    reports.save(root / "results" / "results.json", json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     print(f"{results['output']}; sandbox {level}, {results['execution_time']} s")
     return results
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tf_kit.checks import refuse
 from tf_kit.grading import labs, notebooks
+from tf_kit.whole_files import write_text
 
 TEMPLATE = Path(__file__).with_name("lab_template")
 
@@ -46,9 +47,8 @@ def create(name: str, folder: str | Path = ".") -> labs.Lab:
     try:
         for part in (".", "probes", "answers"):
             written = string.Template((TEMPLATE / part / "source.txt").read_text(encoding="utf-8"))
-            (place / part).mkdir(parents=True, exist_ok=True)
             text = written.safe_substitute(name=name, title=title)
-            (place / part / f"{name}.py").write_text(text, encoding="utf-8")
+            write_text(place / part / f"{name}.py", text)
     except OSError as error:
         received = f"{str(folder)!r}: {error.strerror}"
         refuse("folder", "be a folder that can be written", received, "Choose another", flag="--out")

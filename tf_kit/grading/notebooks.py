@@ -18,6 +18,7 @@ from tf_kit import colab
 from tf_kit.checks import refuse
 from tf_kit.first_cell import first_cell
 from tf_kit.grading import labs
+from tf_kit.whole_files import write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -157,11 +158,14 @@ def mark(exercise: Exercise) -> str:
 
 
 def write(notebook: NotebookNode, path: str | Path) -> Path:
-    """Write a notebook to a file, the same bytes for the same notebook. Returns the path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text_of(notebook), encoding="utf-8")
-    return path
+    """Write a notebook to a file, the same bytes for the same notebook. Returns the path.
+
+    The file appears once it is complete, because one that exists is taken for a student's work.
+
+    Raises:
+        OSError: the file, which the error names, cannot be written.
+    """
+    return write_text(path, text_of(notebook))
 
 
 def with_badges(guide: str) -> str:
@@ -205,4 +209,4 @@ if __name__ == "__main__":
         print(write(student_notebook(each), each.notebook_path))
     for guide in (labs.folder() / "README.md", labs.folder().parent / "lectures" / "README.md"):
         if guide.is_file():
-            guide.write_text(with_badges(guide.read_text(encoding="utf-8")), encoding="utf-8")
+            write_text(guide, with_badges(guide.read_text(encoding="utf-8")))

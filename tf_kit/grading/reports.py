@@ -23,6 +23,7 @@ from tf_kit.grading.roster_columns import is_worksheet, worksheet_column
 from tf_kit.grading.similarity import Alike
 from tf_kit.grading.submissions import GRADED, SYSTEM
 from tf_kit.markup import clean, escaped
+from tf_kit.whole_files import write_text
 
 _WIDTH, _MOST_FILES = 110, 12
 _NO_MISTAKE = ("SyntaxError", "IndentationError", "TabError", "the grader failed")  # not about the subject
@@ -398,5 +399,4 @@ def _filename(student, taken):
 
 def save(path: Path, text: str) -> None:
     """Write text to a file whose folder need not exist."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", errors="replace")
+    write_text(path, text, errors="replace")

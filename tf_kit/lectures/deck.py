@@ -18,6 +18,7 @@ from tf_kit.lectures.index import read, slides
 from tf_kit.lectures.performance import Performance
 from tf_kit.lectures.quiz import LETTERS, everything
 from tf_kit.markup import escaped
+from tf_kit.whole_files import write_text
 
 AROUND = 3  # lines of code shown before and after the one that matters
 
@@ -32,13 +33,10 @@ def write_deck(performances: Sequence[tuple[Demo, Performance]], path: str | Pat
     Returns:
         The path.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     sections = [section for demo, done in performances for section in slides_of(demo, done)]
     title = performances[0][0].title if len(performances) == 1 else "The lecture, demo by demo"
     template = string.Template((Path(__file__).parent / "deck.html").read_text(encoding="utf-8"))
-    path.write_text(template.substitute(title=escaped(title), sections="\n".join(sections)), encoding="utf-8")
-    return path
+    return write_text(path, template.substitute(title=escaped(title), sections="\n".join(sections)))
 
 
 def slides_of(demo: Demo, done: Performance) -> list[str]:

@@ -14,6 +14,7 @@ from tf_kit.first_cell import first_cell
 from tf_kit.lectures.catalog import Demo, docstring
 from tf_kit.lectures.index import read
 from tf_kit.options import help_text
+from tf_kit.whole_files import write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -89,14 +90,12 @@ def write_once(notebook: NotebookNode, path: Path) -> Path:
 
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i}"
-    content = (nbformat.writes(notebook) + "\n").encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.read_bytes() != content:
+    content = nbformat.writes(notebook) + "\n"
+    if path.exists() and path.read_bytes() != content.encode():
         rule = f"be a folder without {path.name}, which may hold a student's work"
         remedy = "Choose another folder, or move the file"
         refuse("write_notebook.out", rule, f"{str(path.parent)!r}", remedy, flag="--out")
-    path.write_bytes(content)
-    return path
+    return write_text(path, content)
 
 
 def prose(demo: Demo, equations: list[str]) -> list[str]:

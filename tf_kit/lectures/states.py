@@ -17,6 +17,7 @@ from typing import Any
 
 from tf_kit.checks import refuse
 from tf_kit.markup import escaped
+from tf_kit.whole_files import replacing, write_text
 
 MOST = 120  # pictures in a page, which holds all of them
 SHARP = 140  # pixels per inch in a page, which is as wide as the window
@@ -92,10 +93,7 @@ def page(states: States, title: str, caption: str = "") -> str:
 
 def write_page(states: States, path: str | Path, title: str, caption: str = "") -> Path:
     """Write the page of `page` to a file; missing folders are made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(states, title, caption), encoding="utf-8")
-    return path
+    return write_text(path, page(states, title, caption))
 
 
 def write_animation(states: States, path: str | Path, seconds: float = 8.0) -> Path:
@@ -118,7 +116,10 @@ def write_animation(states: States, path: str | Path, seconds: float = 8.0) -> P
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     times = [max(40, round(1000 * seconds / len(frames)))] * (len(frames) - 1) + [2000]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=times, loop=0, disposal=2)
+    with replacing(path) as unfinished:
+        frames[0].save(
+            unfinished, save_all=True, append_images=frames[1:], duration=times, loop=0, disposal=2
+        )
     return path
 
 

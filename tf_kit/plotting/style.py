@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from pathlib import Path
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image  # a dependency of matplotlib, which writes its PNG files with it
 
 from tf_kit.checks import refuse
+from tf_kit.whole_files import replacing
 
 if "inline" in os.environ.get("MPLBACKEND", ""):
     # A notebook's backend turns interactive mode on when it is loaded. If it is loaded inside an `rc_context`, the end
@@ -74,20 +74,13 @@ def save(figure: Figure, path: str | Path, close: bool = True) -> Path:
             "plotting.save.path", f"end in one of {', '.join(formats)}", f"{path}", "Use .png, .pdf or .svg"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Each process has a name, and `tf_kit.runs.files.remove_unfinished` knows the ending.
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
-    try:
+    with replacing(path) as unfinished:
         figure.savefig(unfinished, bbox_inches="tight", facecolor="white")
         arrays = [image.get_array() for axes in figure.axes for image in axes.images]
         photographs = any(array is not None and array.ndim == 3 for array in arrays)
         if path.suffix.lower() == ".png" and not photographs:
             with Image.open(unfinished) as drawn:
                 drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(unfinished, optimize=True)
-        unfinished.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
     if close:
         plt.close(figure)
     return path

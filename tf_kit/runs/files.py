@@ -1,33 +1,32 @@
-"""Files of a run, which are never incomplete.
-
-Each is written under another name, flushed to the disk and renamed.
-"""
+"""Files of a run, which are never incomplete; one that cannot be written stops the run in one line."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import numbers
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from tf_kit import whole_files
 from tf_kit.checks import refuse
 from tf_kit.errors import RunStopped
 from tf_kit.ownership import LOCK, OWNER
+from tf_kit.whole_files import UNFINISHED
 
-UNFINISHED = ".unfinished"  # ending of a file that is being written
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a disk, a quota or a limit that is reached
 DAMAGED = "damaged-"  # beginning of the name of a file that was set aside
 
 
 def save_model(model: keras.Model, path: str | Path) -> None:
     """Write a model as a `.keras` file."""
-    with replacing(path, ending=".unfinished.keras") as unfinished:
+    with replacing(path) as unfinished:
         model.save(unfinished)
 
 
@@ -42,7 +41,8 @@ def write_text(path: str | Path, text: str) -> None:
     with stopping_if_unwritable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        # A path may hold bytes that are not text; JSON reads `\udcff` as such a byte again.
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def finite(content: Any) -> Any:
@@ -81,30 +81,17 @@ def read_json(path: str | Path, name: str, remedy: str = "Start a new run in ano
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path, ending: str = UNFINISHED) -> Iterator[Path]:
-    """Within this context a file is written under the path that it yields, and then takes the place of `path`.
-
-    The content is on the disk before the name changes, so after a crash there is the old file or the new one.
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Write a file whole, as `whole_files.replacing` does.
 
     Args:
         path: path of the file.
-        ending: ending of the name until the file is complete. Defaults to `UNFINISHED`.
 
     Raises:
         RunStopped: the disk is full, or the file cannot be written for another reason.
     """
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}{ending}")
-    with stopping_if_unwritable(path):
-        try:
-            yield unfinished
-            _flush(unfinished)
-            unfinished.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise
-        _flush(path.parent)
+    with stopping_if_unwritable(Path(path)), whole_files.replacing(path) as unfinished:
+        yield unfinished
 
 
 @contextlib.contextmanager
@@ -144,14 +131,3 @@ def remove_unfinished(folder: Path) -> None:
 def holds_files(folder: Path) -> bool:
     """Return whether a folder holds anything but a lock and files that a killed process left half written."""
     return any(path.name not in (LOCK, OWNER) and UNFINISHED not in path.name for path in folder.iterdir())
-
-
-def _flush(path):
-    """Make the operating system write a file, or the names in a folder, to the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -196,7 +196,7 @@ def _write_projector(folder, x, files, groups, small):
     sheet[:n] = small
     sheet = sheet.reshape(side, side, height, width, channels).swapaxes(1, 2)
     sheet = sheet.reshape(side * height, side * width, channels)
-    with replacing(folder / "sprite.png", ending=".unfinished.png") as path:
+    with replacing(folder / "sprite.png") as path:
         Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(path)
     with replacing(folder / "vectors.tsv") as path:
         np.savetxt(path, x, fmt="%.6g", delimiter="\t")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tf_kit.checks import choice, refuse
+from tf_kit.whole_files import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,10 @@ class Results:
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write the table to a file, one line per trial, best first."""
         rows = self.rows()
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(path) as unfinished,
+            unfinished.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, _names(rows))
             writer.writeheader()
             writer.writerows(rows)

@@ -1,0 +1,72 @@
+"""Files that are never incomplete: written under another name, flushed to the disk and renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+UNFINISHED = ".unfinished"  # in the name of a file that is being written
+_LONGEST = 40  # characters of the name of a file that its unfinished one repeats
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Within this context a file is written under the path that it yields, and then takes the place of `path`.
+
+    The content is on the disk before the name changes, so after a crash there is the old file or the new one. The other
+    path has the ending of `path`, by which some libraries choose a format, and differs between processes. A link stays,
+    and the file that it leads to is replaced; what is no file, such as `/dev/stdout`, is written itself.
+
+    Args:
+        path: path of the file.
+
+    Raises:
+        OSError: the file, which the error names, cannot be written; a file that was there before is kept.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(f"{folder}/a.txt") as unfinished:
+        ...         _ = unfinished.write_text("whole")
+        ...     Path(folder, "a.txt").read_text()
+        'whole'
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    place = Path(os.path.realpath(path))
+    unfinished = place.with_name(f".{place.stem[:_LONGEST]}.{os.getpid()}{UNFINISHED}{place.suffix}")
+    try:
+        yield unfinished
+        _flush(unfinished)
+        unfinished.replace(place)
+        _flush(place.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str, errors: str = "strict") -> Path:
+    """Write a text file as UTF-8, the same bytes on every system, and make missing folders. Returns its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", errors=errors, newline="\n")
+    return path
+
+
+def _flush(path):
+    """Make the operating system write a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
