@@ -7,7 +7,7 @@ import tensorflow as tf
 from oracles import networks as oracle
 
 from tf_kit import data, replicas, scaling
-from tf_kit.networks import cnn, convolutional
+from tf_kit.networks import cnn, convolutional, mlp, resnet
 from tf_kit.regularization import BatchNorm
 
 
@@ -147,3 +147,23 @@ def test_keras_layers_can_be_made_to_accept_empty_batches(monkeypatch, tmp_path)
     model.save(tmp_path / "model.keras")
     read = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(read(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mlp((3,), num_classes=2, input_shape=(32, 32, 3)),
+        lambda: cnn((3,), num_classes=2, input_shape=(32, 32, 3)),
+        pytest.param(lambda: resnet(18, num_classes=2), marks=pytest.mark.slow),
+    ],
+)
+def test_channels_come_last_whatever_keras_is_set_to(make):
+    """All data of the kit are (n, height, width, channels); other axes would be mixed up without an error."""
+    x = np.random.default_rng(0).random((2, 32, 32, 3)).astype("float32")
+    expected = make()(x)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        outputs = make()(x)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(outputs, expected)

@@ -11,7 +11,14 @@ from support.twins import wrong_twin
 
 from tf_kit import networks, regularization
 from tf_kit.errors import InputError
-from tf_kit.pretraining import Autoencoder, DenoisingAutoencoder, ExampleRandom, autoencoder
+from tf_kit.pretraining import (
+    RBM,
+    Autoencoder,
+    DenoisingAutoencoder,
+    ExampleRandom,
+    MaskedVectors,
+    autoencoder,
+)
 
 LOSSES = {"cross_entropy": oracle.cross_entropy, "squared_error": oracle.squared_error}
 ORACLE = {"sigmoid": oracle.sigmoid, "tanh": math.tanh, "linear": lambda z: z}
@@ -370,6 +377,10 @@ class Branching(keras.Model):
         (lambda: DenoisingAutoencoder(keras.layers.Dense(2), corruption="blur"), "corruption='blur'"),
         (lambda: Autoencoder(Branching()).prepare(examples()), "a Branching"),
         (
+            lambda: Autoencoder(keras.layers.Dense(2), keras.layers.Dense(3)).prepare(examples()),
+            r"return the \d features.*outputs of shape \(None, 3\)",
+        ),
+        (
             lambda: Autoencoder(
                 keras.Sequential([keras.layers.Conv1D(3, 2), keras.layers.Flatten(), keras.layers.Dense(2)])
             ).prepare(np.zeros((1, 4, 1), "float32")),
@@ -388,3 +399,20 @@ def test_refusals(make, message):
 
 def test_gaussian_noise_may_exceed_one():
     assert DenoisingAutoencoder(keras.layers.Dense(2), rate=1.5, corruption="gaussian").rate == 1.5
+
+
+@pytest.mark.parametrize("method", [Autoencoder, DenoisingAutoencoder, MaskedVectors, RBM])
+def test_refuses_to_mirror_layers_that_reorder_the_features(method):
+    """The decoder, and the visible units, are in the order of the flattened inputs."""
+    images = np.random.default_rng(0).random((2, 2, 3, 2)).astype("float32")
+
+    def prepare(x, *before):
+        encoder = keras.Sequential([*before, keras.layers.Dense(2, "sigmoid")])
+        method(encoder=encoder).prepare(x)
+
+    turned = keras.layers.Flatten(data_format="channels_first", name="turned")
+    with pytest.raises(InputError, match="'turned', which changes the order"):
+        prepare(images, turned)
+    with pytest.raises(InputError, match="'permuted'"):
+        prepare(images, keras.layers.Permute((2, 1, 3), name="permuted"), keras.layers.Flatten())
+    prepare(images.reshape(2, 12), turned)

@@ -145,6 +145,9 @@ REFUSED = {
     "from_generator": lambda name: {"x": iter([examples(name)])},
     "batch_size=3": lambda name: {"x": batches(name, 0, 9, 3), "batch_size": 3},
     "dataset.take": lambda name: {"x": batches(name, 0, 9, 3), "validation_split": 0.5},
+    "number of axes.*output_signature": lambda name: {
+        "x": tf.data.Dataset.from_generator(lambda: iter(()), output_types=tf.float32)
+    },
     "an endless data set": lambda name: {"x": batches(name, 0, 9, 3).repeat()},
     "0 weights|9 weights": lambda name: {**arrays(name), "sample_weight": np.ones(9)},
     "class_weight|hold the labels": lambda name: {"x": examples(name)[0], "class_weight": {0: 2.0}},
@@ -160,6 +163,16 @@ def test_arguments_that_cannot_count_are_refused_in_one_line(name):
         with pytest.raises(InputError, match=message) as refused:
             model.fit(verbose=0, **arguments(name))
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("BYOL",)))
+def test_prediction_builds_a_new_model_as_training_does(name):
+    x = examples(name)[0]
+    model, prepared = made(name), made(name)
+    outputs = model.predict(x, batch_size=9, verbose=0)
+    prepared.prepare_from(*examples(name))
+    np.testing.assert_array_equal(weights_of(model), weights_of(prepared))
+    np.testing.assert_allclose(outputs, prepared(x, training=False), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", mostly_slow(EVERY, ("DenoisingAutoencoder", "MaskedVectors")))

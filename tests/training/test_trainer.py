@@ -335,6 +335,9 @@ def test_config_keeps_seed_name_and_encoder():
     assert [layer.name for layer in again.encoder.layers] == [layer.name for layer in model.encoder.layers]
 
 
+STATEFUL = keras.Sequential([keras.layers.GRU(2, stateful=True, name="memory")])
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [
@@ -342,6 +345,8 @@ def test_config_keeps_seed_name_and_encoder():
         (lambda: Trainer(seed=0.5), "seed=0.5"),
         (lambda: Pretrainer(encoder="mlp"), "Received: str"),
         (lambda: Pretrainer(networks.mlp((4,), num_classes=2)), "ends in the layer 'logits'"),
+        (lambda: Pretrainer(STATEFUL), "stateful layer 'memory'"),
+        (lambda: Classifier(STATEFUL, 3), "stateful layer 'memory'"),
         (lambda: center().fit(np.zeros((0, 3))), r"x.shape=\(0, 3\)"),
         (lambda: center().fit(np.zeros(3)), r"x.shape=\(3,\)"),
         (lambda: center().fit(np.array([[1.0, np.nan, 2.0]])), "1 values that are NaN or infinite"),

@@ -107,9 +107,11 @@ def cnn(
 
     for index, size in enumerate(filters):
         name = f"conv_{index + 1}"
-        convolution = Convolution(size, 3, 2, padding="same", name=name, **start(index))  # (1)
+        convolution = Convolution(
+            size, 3, 2, padding="same", name=name, data_format="channels_last", **start(index)
+        )  # (1)
         layers += [convolution, *after(name)]  # (2)
-    layers.append(keras.layers.Flatten(name="flatten"))
+    layers.append(keras.layers.Flatten(data_format="channels_last", name="flatten"))
     for index, size in enumerate(units):
         name = f"hidden_{index + 1}"
         dense = keras.layers.Dense(size, name=name, **start(len(filters) + index))

@@ -185,7 +185,7 @@ def mlp(
     if input_shape is not None:
         shape = _sequence("mlp.input_shape", input_shape)
         layers.append(keras.Input([count("mlp.input_shape", side) for side in shape]))
-    layers.append(keras.layers.Flatten(name="flatten"))  # (1)
+    layers.append(keras.layers.Flatten(data_format="channels_last", name="flatten"))  # (1)
     for index, size in enumerate(units):
         name = f"hidden_{index + 1}"
         layers += [dense(size, index, name), new_activation(name)]  # (2)

@@ -78,12 +78,14 @@ def resnet(
         h = convolve(inputs, 64, 3, 1, "stem")
     else:
         h = convolve(inputs, 64, 7, 2, "stem")
-        h = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pooling")(h)
+        h = keras.layers.MaxPooling2D(3, 2, padding="same", data_format="channels_last", name="stem_pooling")(
+            h
+        )
     for stage, blocks in enumerate(BLOCKS[depth]):
         for block in range(blocks):
             stride = 2 if stage and not block else 1
             h = _block(convolve, h, depth, 64 * 2**stage, stride, f"stage{stage + 1}_block{block + 1}")
-    outputs = keras.layers.GlobalAveragePooling2D(name="average")(h)  # (4)
+    outputs = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="average")(h)  # (4)
     if num_classes is not None:
         glorot = keras.initializers.GlorotUniform(seed=convolve.next_seed())
         outputs = keras.layers.Dense(num_classes, kernel_initializer=glorot, name="logits")(outputs)
@@ -122,7 +124,14 @@ class _Convolutions:
     ) -> Tensor:
         he = keras.initializers.HeNormal(seed=self.next_seed())
         h = Convolution(
-            filters, size, stride, padding="same", use_bias=False, kernel_initializer=he, name=name
+            filters,
+            size,
+            stride,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=he,
+            name=name,
+            data_format="channels_last",
         )(h)
         h = self.normalization()(h)
         return keras.layers.ReLU(name=f"{name}_relu")(h) if rectify else h

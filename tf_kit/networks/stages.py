@@ -69,7 +69,7 @@ def is_reshaping(layer: keras.layers.Layer) -> bool:
 
 
 def check_flat(subject: str, stage: Stage, input_shape: tuple[int | None, ...]) -> None:
-    """Refuse a stage whose dense layer does not see the flattened inputs themselves, as after a convolution.
+    """Refuse a stage whose dense layer does not see the flattened inputs themselves, in their order.
 
     Args:
         subject: argument that is checked, for the error message.
@@ -77,17 +77,27 @@ def check_flat(subject: str, stage: Stage, input_shape: tuple[int | None, ...]) 
         input_shape: shape of the inputs of the encoder, (n, …).
 
     Raises:
-        ValueError: the dense layer has another number of inputs than an example has features.
+        ValueError: the dense layer has another number of inputs than an example has features, as after a
+            convolution, or a layer before it reorders them.
     """
     features = math.prod(side or 0 for side in input_shape[1:])  # an unknown side does not match
     width = stage.dense.kernel.shape[0]
-    if features != width:
+    reordering = [each.name for each in stage.before if _reorders(each) and len(input_shape) > 2]
+    if features != width or reordering:
+        received = f"inputs of {features} features and a dense layer on {width}"
+        if reordering:
+            received = f"the layer {reordering[0]!r}, which changes the order of the features"
         refuse(
             subject,
             "lead from its flattened inputs straight to a dense layer",
-            f"inputs of {features} features and a dense layer on {width}",
+            received,
             "Autoencoder takes any encoder together with a decoder",
         )
+
+
+def _reorders(layer):
+    """Return whether a layer exchanges the axes of its inputs; `Flatten` does so for channels in front."""
+    return isinstance(layer, keras.layers.Permute) or getattr(layer, "data_format", "") == "channels_first"
 
 
 def dense_stages(encoder: keras.layers.Layer) -> list[Stage]:

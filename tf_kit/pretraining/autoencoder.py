@@ -1,5 +1,6 @@
 """Autoencoders: representations learned by reconstructing the input, clean or corrupted."""
 
+import math
 from typing import Any
 
 import keras
@@ -84,7 +85,7 @@ class Autoencoder(Pretrainer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.decoder is not None:
             build_on(self.encoder, input_shape)
-            build_on(self.decoder, output_shape(self.encoder, input_shape))
+            self._build_decoder(output_shape(self.encoder, input_shape), input_shape)
             freeze_parts(self)
             self.built = True
             return
@@ -104,6 +105,16 @@ class Autoencoder(Pretrainer):
                 )
         freeze_parts(self)
         self.built = True
+
+    def _build_decoder(self, hidden_shape, input_shape):
+        build_on(self.decoder, hidden_shape)
+        shape, wanted = output_shape(self.decoder, hidden_shape), input_shape[1:]
+        if None in (*shape[1:], *wanted) or math.prod(shape[1:]) == math.prod(wanted):
+            return
+        features = math.prod(wanted)
+        requirement = f"return the {features} features of an example"
+        remedy = f"End it in Flatten and Dense({features})"
+        refuse(f"{type(self).__name__}.decoder", requirement, f"outputs of shape {shape}", remedy)
 
     def corrupt(self, x: Tensor, random: ExampleRandom) -> Tensor:
         """Return the input of the encoder in training: here `x` itself."""

@@ -91,7 +91,7 @@ class RBM(Pretrainer):
             dtype = kwargs.get("dtype")
             encoder = keras.Sequential(
                 [
-                    keras.layers.Flatten(dtype=dtype),
+                    keras.layers.Flatten(data_format="channels_last", dtype=dtype),
                     keras.layers.Dense(
                         units, activation="sigmoid", kernel_initializer=small, dtype=dtype, name="hidden"
                     ),

@@ -11,6 +11,7 @@ from keras import ops
 
 from tf_kit.checks import refuse
 from tf_kit.data.splits import OF_SPARSE, is_sparse, refuse_masked
+from tf_kit.networks.inspection import all_layers
 from tf_kit.registration import require_tensorflow
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -41,7 +42,7 @@ def _remedy(x, other):
 
 
 def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
-    """Refuse a functional model with several inputs.
+    """Refuse a functional model with several inputs, and layers that continue from the minibatch before.
 
     Args:
         subject: argument that is checked, for the error message.
@@ -52,6 +53,11 @@ def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
         names = ", ".join(each.name for each in inputs)
         remedy = "Concatenate the arrays, and split them inside the model"
         refuse(subject, "have one input", f"a model with {len(inputs)} inputs, {names}", remedy)
+    for layer in all_layers(encoder):
+        if getattr(layer, "stateful", False):
+            requirement = "compute an example from its own input, in minibatches of any size"
+            received = f"the stateful layer {layer.name!r}"
+            refuse(subject, requirement, received, "Make it with stateful=False")
 
 
 def check_shape(subject: str, encoder: keras.layers.Layer, x: ArrayLike) -> None:
@@ -141,10 +147,13 @@ def check_data_set(subject: str, dataset: Any, num_steps: int | None, steps_name
     if not (0 < len(parts) <= 3 and all(isinstance(each, tf.TensorSpec) for each in parts)):
         received = f"batches ({', '.join(_kind(each) for each in parts)})"
         refuse(subject, "have batches x, (x, y) or (x, y, sample_weight) of one array each", received)
+    if any(each.shape.rank is None for each in parts):
+        remedy = "from_generator takes them as output_signature; tf.ensure_shape sets them in map"
+        refuse(subject, "know the number of axes of its batches", "batches of an unknown shape", remedy)
     if any(_is_single(each, images=i == 0) for i, each in enumerate(parts)):
         shapes = ", ".join(str(tuple(each.shape)) for each in parts)
         refuse(subject, "consist of batches", f"elements of shape {shapes}", "Call dataset.batch(batch_size)")
-    if len(parts) == 3 and parts[2].shape.rank not in (None, 1) and tuple(parts[2].shape[1:]) != (1,):
+    if len(parts) == 3 and parts[2].shape.rank != 1 and tuple(parts[2].shape[1:]) != (1,):
         requirement = "have weights of shape (n,), one for each example"
         refuse(f"{subject} (sample_weight)", requirement, f"weights of shape {tuple(parts[2].shape)}")
     endless = tf.data.experimental.cardinality(dataset) == tf.data.INFINITE_CARDINALITY
@@ -154,14 +163,12 @@ def check_data_set(subject: str, dataset: Any, num_steps: int | None, steps_name
 
 
 def _kind(spec):
-    return f"array {tuple(spec.shape)}" if isinstance(spec, tf.TensorSpec) else type(spec).__name__
+    return f"array {spec.shape}" if isinstance(spec, tf.TensorSpec) else type(spec).__name__
 
 
 def _is_single(spec, images):
     """Return whether elements are single examples: of too small a rank for a batch, or of the shape of an image."""
     shape = spec.shape
-    if shape.rank is None:
-        return False
     looks_like_image = (
         shape.rank == 3 and shape[0] is not None and shape[0] == shape[1] and shape[2] in (1, 3)
     )

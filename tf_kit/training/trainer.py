@@ -106,6 +106,13 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             accept_empty_batches(self)
             keras_internals.keep_losses_of_replicas_apart(self)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.built and not tf.executing_eagerly() and args:
+            # In the graph of `predict`, new weights have no values that a teacher could copy.
+            with tf.init_scope():
+                self.build_for(args[0])
+        return super().__call__(*args, **kwargs)
+
     def build_for(self, x: Tensor) -> None:
         """Create the weights for examples like `x` (n, …), unless they exist."""
         if not self.built and type(self).build is not keras.Model.build:

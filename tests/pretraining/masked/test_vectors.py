@@ -114,6 +114,18 @@ def test_values_in_hidden_places_are_trained():
     assert np.abs(gradient).max() > 1e-4
 
 
+def test_data_set_may_leave_the_number_of_features_open():
+    x = examples(12)
+    spec = tf.TensorSpec((None, None), "float32")
+    batches = tf.data.Dataset.from_generator(lambda: iter((x[:6], x[6:])), output_signature=spec)
+    losses = []
+    for given in (tf.data.Dataset.from_tensor_slices(x).batch(6), batches):
+        model = model_of()
+        model.compile(keras.optimizers.SGD(0.1))
+        losses += model.fit(given, verbose=0).history["loss"]
+    assert losses[0] == losses[1]
+
+
 def test_images_equal_flattened_vectors():
     x = examples(6, (2, 4, 1))
     flat, square = model_of(), model_of(shape=(2, 4, 1))

@@ -78,9 +78,11 @@ class MaskedVectors(Autoencoder):
             random: random numbers of the step. Defaults to None, those of step 0.
         """
         random = ExampleRandom(self.seed, 0, len(x)) if random is None else random
-        features = math.prod(x.shape[1:])
+        # A data set may leave its number of features open, also in the graph of a step.
+        shape = self.mask_values.shape if self.built else x.shape[1:]
+        features = math.prod(shape)
         visible = min(max(features - round(self.mask_ratio * features), 1), features - 1)
-        return ops.reshape(hide(random.uniform((features,)), visible)[2], (-1, *x.shape[1:]))
+        return ops.reshape(hide(random.uniform((features,)), visible)[2], (-1, *shape))
 
     def cover(self, x: Tensor, masked: Tensor) -> Tensor:
         """Compute x̃, the input of the encoder, equation (1)."""
