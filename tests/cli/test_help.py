@@ -210,3 +210,13 @@ def test_flags_of_a_demo_that_uses_its_own_names(tmp_path):
     described = lectures.Demo("04", "sizes", "Sizes", "Which?", 1, demo)
     assert [flag.help for flag in lectures.flags(described)] == ["Size. [default: 3]"]
     assert dataclasses.fields(lectures.load(described).Config)[0].default == 3
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_no_path_may_be_empty(names):
+    """A shell variable without a value gives "", which `pathlib` takes for the working directory."""
+    command = find_command(*names)
+    for each in command.params:
+        if isinstance(each.type, click.Path):
+            with pytest.raises(click.UsageError, match=r"must be a path\. Received: ''\."):
+                each.type.convert("", each, click.Context(command))

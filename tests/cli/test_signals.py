@@ -1,4 +1,4 @@
-"""Tests of Ctrl-C and SIGTERM to a real process: it saves, names the command that continues, and that command works."""
+"""Tests of Ctrl-C, SIGTERM and SIGHUP to a real process: it saves and names the command that continues, which works."""
 
 import json
 import os
@@ -18,7 +18,9 @@ PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handle
 WORDS = ["pretrain", "masked", "--units", "8", "--epochs", "60", "--monitor-every", "0", "--out", "a run"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_interrupted_process_saves_and_the_line_that_it_prints_continues(number, status, tmp_path):
     program = [sys.executable, "-c", PROGRAM, *WORDS]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}

@@ -1,8 +1,10 @@
 """Tests of a finished run in use: classes, embeddings and exported models, the same as those of the model itself."""
 
 import csv
+import errno
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -10,12 +12,13 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from cli.typed import run_main
 from PIL import Image
 
 from tf_kit import networks, pretraining, regularization, runs
-from tf_kit.errors import InputError
-from tf_kit.runs import classification, embedding
+from tf_kit.errors import InputError, RunStopped
+from tf_kit.runs import classification, embedding, exporting
 from tf_kit.runs.files import save_model, write_json
 from tf_kit.runs.inputs import write_inputs
 
@@ -186,6 +189,18 @@ def test_difference_is_relative_to_the_largest_output_of_an_image(found, differe
         lambda x, training: outputs, (2, 2, 1), lambda path, x: np.array([found] * 4), None, None
     )
     assert measured == pytest.approx(difference)
+
+
+@pytest.mark.parametrize("kind", [OSError, tf.errors.UnknownError])
+def test_export_to_a_full_disk_names_the_file(kind, run, tmp_path, monkeypatch):
+    def write(*arguments):
+        reason = os.strerror(errno.ENOSPC)
+        raise OSError(errno.ENOSPC, reason) if kind is OSError else kind(None, None, f"part-0; {reason}")
+
+    monkeypatch.setattr(exporting, "_write", write)
+    with pytest.raises(RunStopped, match=r"model cannot be written: No space left on device"):
+        exporting.export(run, out=tmp_path / "model")
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_outputs_are_refused_and_leave_no_file(run, tmp_path, monkeypatch):

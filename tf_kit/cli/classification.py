@@ -9,7 +9,7 @@ import click
 from tf_kit.cli import flags
 from tf_kit.cli.config import CONFIG, ConfiguredCommand
 
-RUN = click.argument("run", type=click.Path())
+RUN = click.argument("run", type=flags.Place())
 EPOCHS = flags.number("--epochs", "Passes over the labelled examples", default=30)
 BATCH_SIZE = flags.number("--batch-size", "Examples per step", default=32)
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command
 from tf_kit.options import flag_of, text_of
 
@@ -119,7 +120,7 @@ def _refuse(requirement: str, received: str, ctx: click.Context | None) -> NoRet
 
 CONFIG = click.option(
     "--config",
-    type=click.Path(),
+    type=flags.Place(),
     metavar="FILE",
     is_eager=True,
     expose_value=False,

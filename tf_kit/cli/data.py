@@ -46,7 +46,7 @@ def get_data(name: str, data_dir: str | None) -> None:
 
 @data.command("import", short_help="Prepare the data set NAME from its raw files.")
 @click.argument("name")
-@click.argument("folder", type=click.Path())
+@click.argument("folder", type=flags.Place())
 @flags.DATA_DIR
 def import_data(name: str, folder: str, data_dir: str | None) -> None:
     """Prepare the data set NAME from its original raw files in FOLDER, without a network."""
@@ -57,7 +57,7 @@ def import_data(name: str, folder: str, data_dir: str | None) -> None:
 
 
 @data.command("check", short_help="Look at every image of FOLDER and report what is wrong.")
-@click.argument("folder", type=click.Path())
+@click.argument("folder", type=flags.Place())
 @flags.UNLABELED
 @flags.LABELS_FILE
 @click.option("--exact", is_flag=True, help="Look for equal files only, not for images that look alike.")

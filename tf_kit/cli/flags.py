@@ -17,6 +17,16 @@ from tf_kit.checks import refuse
 from tf_kit.options import Parsed, help_text, type_of
 
 
+class Place(click.Path):
+    """A path; an empty one, which a shell variable without a value gives, would mean the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            name = param.opts[0] if isinstance(param, click.Option) else (param and param.name or "path").upper()
+            raise click.UsageError(f"`{name}` must be a path. Received: ''.", ctx)
+        return super().convert(value, param, ctx)
+
+
 def number(
     name: str,
     help: str,
@@ -132,7 +142,7 @@ DATA_DIR = text(
     "--data-dir",
     "Folder of prepared tensorflow-datasets sets",
     default_text="TFDS_DATA_DIR, then ~/tensorflow_datasets",
-    type=click.Path(file_okay=False),
+    type=Place(file_okay=False),
     metavar="FOLDER",
 )
 DATA = text(
@@ -167,7 +177,7 @@ LABELS_FILE = text(
     "--labels-file",
     "CSV file with file name and class of images of the folder, instead of subfolders; for .npy, a .npy of its classes",
     default_text="none",
-    type=click.Path(),
+    type=Place(),
     metavar="FILE",
 )
 TEST_ON_SEEN = click.option(
@@ -189,7 +199,7 @@ LABELS = text(
 
 def out(default: str) -> Callable:
     """Make the flag `--out` of a command whose run folder has a default."""
-    return text("--out", "Run folder", default_text=default, type=click.Path(), metavar="FOLDER")
+    return text("--out", "Run folder", default_text=default, type=Place(), metavar="FOLDER")
 
 
 def precision(default: str) -> Callable:

@@ -41,7 +41,7 @@ def list_labs() -> None:
 @click.option(
     "--out",
     default=".",
-    type=click.Path(),
+    type=flags.Place(),
     metavar="FOLDER",
     help=help_text("Folder in which the folder of the lab is made", "this one"),
 )
@@ -78,7 +78,7 @@ def selftest(name: str, exercise: tuple[str, ...]) -> None:
 
 @lab.command()
 @click.argument("name")
-@click.option("--out", required=True, type=click.Path(), metavar="FOLDER", help="Folder for the notebook.")
+@click.option("--out", required=True, type=flags.Place(), metavar="FOLDER", help="Folder for the notebook.")
 @flags.choice(
     "--format", "Plain, or the source format of another grader", ("plain", "nbgrader", "otter"), "plain"
 )
@@ -141,7 +141,7 @@ def release(
 @lab.command(short_help="Write the autograder of lab NAME for Gradescope.")
 @click.argument("name")
 @click.option(
-    "--out", required=True, type=click.Path(), metavar="FILE", help="File for the autograder, a .zip."
+    "--out", required=True, type=flags.Place(), metavar="FILE", help="File for the autograder, a .zip."
 )
 @flags.text(
     "--install",
@@ -170,7 +170,7 @@ def gradescope(name: str, out: str, install: str, course_secret: str | None, vis
 
 
 @lab.command("check", short_help="Check every answer in NOTEBOOK on the visible cases.")
-@click.argument("notebook", type=click.Path(exists=True, dir_okay=False))
+@click.argument("notebook", type=flags.Place(exists=True, dir_okay=False))
 @click.option(
     "--lab",
     "name",
@@ -198,9 +198,9 @@ def check_notebook(notebook: str, name: str | None, timeout: float | None) -> No
 
 @lab.command(short_help="Grade notebooks of lab NAME.")
 @click.argument("name")
-@click.argument("submission", nargs=-1, required=True, type=click.Path())
+@click.argument("submission", nargs=-1, required=True, type=flags.Place())
 @click.option(
-    "--out", required=True, type=click.Path(), metavar="FOLDER", help="Folder for the record and the reports."
+    "--out", required=True, type=flags.Place(), metavar="FOLDER", help="Folder for the record and the reports."
 )
 @flags.number("--jobs", "Answers that run at once", default_text="number of processors")
 @TIMEOUT
@@ -212,13 +212,13 @@ def check_notebook(notebook: str, name: str | None, timeout: float | None) -> No
 )
 @click.option(
     "--roster",
-    type=click.Path(),
+    type=flags.Place(),
     metavar="FILE",
     help="Table of the students of the class, to list who handed in nothing.",
 )
 @click.option(
     "--compare",
-    type=click.Path(),
+    type=flags.Place(),
     metavar="FOLDER",
     help=help_text(
         "Earlier grades, to list whose points have changed since", "those in OUT under other rules"

@@ -1,22 +1,25 @@
 """The command tf-kit: its groups and commands, and its exit status.
 
 Nothing heavy is imported before a command needs it, so `--help` answers at once. Exit status: 0 done, 2 bad arguments
-or input (one line on standard error), 130 interrupted by Ctrl-C, 143 by SIGTERM, 1 any other error.
+or input (one line on standard error), 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, 1 any other error.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import io
 import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 
 import click
 
 from tf_kit import __version__
+from tf_kit.cli import streams
 from tf_kit.cli.classification import finetune, probe
 from tf_kit.cli.data import data
 from tf_kit.cli.doctor import doctor
@@ -58,14 +61,26 @@ for command in (
     cli.add_command(command)
 
 
+# Signals that stop a command as Ctrl-C does; a terminal that closes sends SIGHUP, which Windows does not have.
+_STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which stops a command as Ctrl-C does."""
+    """A signal of `_STOPPING`; its argument is the number of the signal."""
 
 
 def main() -> None:
     """Run the command; a mistake of the user gives one line and exit status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    handler = signal.signal(signal.SIGTERM, _terminate)
+    os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not be installed here
+    streams.open_closed()
+    with streams.error_not_relied_on(), _stopped_by_signals():
+        status = _run()
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run the command and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files are any bytes, which are printed as \udcff
             stream.reconfigure(errors="backslashreplace")
@@ -90,23 +105,34 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort) as error:
         atexit.register(_let_signals_end_the_process)
         click.echo(f"tf-kit: interrupted{_continuation()}", err=True)
-        status = 143 if isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated) else 130
+        found = next((each for each in (error, error.__cause__) if isinstance(each, _Terminated)), None)
+        status = 128 + (found.args[0] if found else signal.SIGINT)
     except RuntimeError as error:  # of `Path.expanduser`
         if "home directory" not in str(error):
             raise
         status = _fail("a path that begins with ~ and a name must name a user of this machine")
+    return status if isinstance(status, int) else 0
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Within this context, a signal of `_STOPPING` raises `_Terminated`. Ignored ones stay so, as under nohup."""
+    heard = [number for number in _STOPPING if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, _terminate) for number in heard}
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
-    sys.exit(status if isinstance(status, int) else 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _terminate(number, frame):
-    raise _Terminated
+    raise _Terminated(number)
 
 
 def _let_signals_end_the_process() -> None:
     """From now on a further Ctrl-C ends the process without a traceback; TensorFlow may take seconds to leave."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *_STOPPING):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 

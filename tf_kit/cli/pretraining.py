@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +173,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _run(method: str, data: str, out: str | None, **options: Any) -> None:
     from tf_kit.runs.pretraining import pretrain
+    from tf_kit.runs.report import as_argument
 
     out = out or f"runs/{method}-{flags.last_part(data)}"
     folder = Path(out).expanduser()
@@ -191,7 +191,7 @@ def _run(method: str, data: str, out: str | None, **options: Any) -> None:
         click.echo(f"{stage}: the embeddings collapsed in epoch {epoch}, so fine-tuning will gain little")
     for stage, kept in results.get("kept", {}).items():
         click.echo(f"{stage}: {kept['text']}")
-    after = f"; next: tf-kit finetune {shlex.quote(str(out))}" if _encoder_in(folder) else ""
+    after = f"; next: tf-kit finetune {as_argument(out)}" if _encoder_in(folder) else ""
     click.echo(f"{_encoder_in(folder)}curves and figures in {out}{after}")
 
 

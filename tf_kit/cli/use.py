@@ -10,14 +10,14 @@ from tf_kit.checks import refuse
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command
 
-RUN = click.argument("run", type=click.Path())
-PICTURES = click.argument("pictures", type=click.Path(), nargs=-1, required=True)
+RUN = click.argument("run", type=flags.Place())
+PICTURES = click.argument("pictures", type=flags.Place(), nargs=-1, required=True)
 
 
 @click.command(cls=Command, short_help="Classify PICTURES by the classifier of a run.")
 @RUN
 @PICTURES
-@flags.text("--out", "CSV file", default_text="standard output", type=click.Path(), metavar="FILE")
+@flags.text("--out", "CSV file", default_text="standard output", type=flags.Place(), metavar="FILE")
 def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
     """Classify PICTURES by the classifier in the folder RUN of a fine-tuning or probe.
 
@@ -41,13 +41,13 @@ def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
 @RUN
 @PICTURES
 @flags.text(
-    "--out", "File, .npz or .parquet", default_text="embeddings.npz in RUN", type=click.Path(), metavar="FILE"
+    "--out", "File, .npz or .parquet", default_text="embeddings.npz in RUN", type=flags.Place(), metavar="FILE"
 )
 @flags.text(
     "--map",
     "Folder for a map of the embeddings, nearest neighbors, and files for TensorBoard's projector",
     default_text="none",
-    type=click.Path(),
+    type=flags.Place(),
     metavar="FOLDER",
 )
 def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None) -> None:
@@ -81,7 +81,7 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None)
 @click.command(cls=Command, short_help="Export the model of a run to ONNX, LiteRT or a SavedModel.")
 @RUN
 @flags.choice("--format", "Format", ("savedmodel", "onnx", "litert"), "savedmodel")
-@flags.text("--out", "File or folder", default_text="in RUN", type=click.Path(), metavar="PATH")
+@flags.text("--out", "File or folder", default_text="in RUN", type=flags.Place(), metavar="PATH")
 def export(run: str, format: str, out: str | None) -> None:
     """Export the classifier or encoder in the run folder RUN for programs without Keras.
 

@@ -230,7 +230,7 @@ def _progress(grades, total):
     """Yield grades while showing progress: a bar on a terminal, otherwise a line about every 20 seconds."""
     from tqdm import tqdm
 
-    interactive = sys.stderr.isatty()
+    interactive = sys.stderr is not None and sys.stderr.isatty()
     yield from tqdm(
         grades,
         total=total,

@@ -22,8 +22,8 @@ from keras import ops
 from tf_kit import stderr
 from tf_kit.checks import choice, refuse
 from tf_kit.data.pictures import clean
-from tf_kit.errors import InputError
-from tf_kit.runs.files import write_json
+from tf_kit.errors import InputError, RunStopped
+from tf_kit.runs.files import FULL, write_json
 from tf_kit.runs.saved import Saved, load_saved
 from tf_kit.training.precision import set_precision
 
@@ -119,6 +119,9 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
         except InputError:
             raise
         except Exception as error:  # converters raise exceptions of any class for a layer they do not know
+            full = next((each for each in map(os.strerror, FULL) if each in str(error)), None)
+            if full is not None:
+                raise RunStopped(f"{path} cannot be written: {full}") from error
             reason = str(error).strip().splitlines()
             received = f"{clean(saved.folder)}: {reason[0][:200] if reason else type(error).__name__}"
             refuse("export.run", f"be a model that {format} can hold", received, _OTHER, flag="RUN")

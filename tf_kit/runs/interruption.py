@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: Ctrl-C and SIGTERM, noted first and obeyed after saving."""
+"""Signals that ask a training to stop: Ctrl-C, SIGTERM and SIGHUP, noted first and obeyed after saving."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A terminal that closes sends SIGHUP, which Windows does not have.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interruption:
-    """Context in which the first SIGINT or SIGTERM is only noted; a second one ends the process at once.
+    """Context in which the first of `SIGNALS` is only noted; a second one ends the process at once.
 
     The training asks for `received` after each piece of work, saves, and calls `deliver`, which hands the signal to
     the handler that was there before: by default Ctrl-C then raises `KeyboardInterrupt`, and SIGTERM ends the process.

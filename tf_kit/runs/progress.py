@@ -29,7 +29,7 @@ class Progress:
 
     def __init__(self, total: float | None = None, quiet: bool = False) -> None:
         self._total, self._done, self._worked, self._started = total, 0.0, 0.0, time.perf_counter()
-        self._interactive = sys.stderr.isatty() and not quiet
+        self._interactive = sys.stderr is not None and sys.stderr.isatty() and not quiet
         self._quiet = quiet
         self._bar = None
         self._printed = time.perf_counter()  # when the last line was printed
@@ -76,7 +76,7 @@ class Progress:
     def print(self, line: str) -> None:
         """Print a line above the bar."""
         self._printed = time.perf_counter()
-        if not self._quiet:
+        if not self._quiet and sys.stderr is not None:
             tqdm.write(line, file=sys.stderr)
 
     def is_due(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import time
@@ -106,7 +107,7 @@ class Events:
         with self._stopping_if_unwritable():
             if folder.is_symlink() or folder.is_file():
                 folder.unlink()
-            self._writer = tf.summary.create_file_writer(str(folder))
+            self._writer = tf.summary.create_file_writer(os.fsencode(folder))
         for epoch in range(1, 1 + max(map(len, history.values()), default=0)):
             values = {name: values[epoch - 1] for name, values in history.items()}
             self.write(epoch, {name: value for name, value in values.items() if value is not None})

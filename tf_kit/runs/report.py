@@ -182,8 +182,17 @@ def _sentences(results):
         )
 
 
+def as_argument(path: str | Path) -> str:
+    """Quote a path for a shell, so that a command does not read it as a flag.
+
+    >>> as_argument("my runs/1"), as_argument("-mine")
+    ("'my runs/1'", './-mine')
+    """
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
+
+
 def _next(folder, options, inputs):
-    run, first = shlex.quote(str(folder)), options.get("command") == "pretrain"
+    run, first = as_argument(folder), options.get("command") == "pretrain"
     lines = (
         [f"tf-kit finetune {run} --compare", f"tf-kit probe {run}", f"tf-kit embed {run} PICTURES"]
         if first

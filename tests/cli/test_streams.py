@@ -1,0 +1,58 @@
+"""Tests of standard streams that are closed, full or no longer read: a command works, and loses only its lines."""
+
+import subprocess
+import sys
+
+import pytest
+
+MAIN = "from tf_kit.cli import main; main()"
+NO_TRAINING = ["lecture", "nosuch"]  # one line on standard error, status 2
+CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
+PROGRAM = """
+import os, signal, sys
+sys.argv = ["tf-kit", "doctor"]
+import tf_kit.cli
+def command(**options):
+    for number in range(3):
+        os.fstat(number)
+    opened = os.open(os.devnull, os.O_RDONLY)
+    assert opened > 2, "a file took the place of a standard stream"
+    for _ in range(3):
+        print("progress", file=sys.stderr, flush=True)
+    sys.exit(7)
+tf_kit.cli.cli.main = command
+tf_kit.cli.main()
+"""
+
+
+def run(words, streams, program=MAIN, unbuffered=""):
+    line = f'exec "$0" $1 -c "$2" "${{@:3}}" {streams}'
+    return subprocess.run(
+        ["bash", "-c", line, sys.executable, unbuffered, program, *words], timeout=60
+    ).returncode
+
+
+@pytest.mark.parametrize("unbuffered", ["", "-u"])
+@pytest.mark.parametrize("streams", [*CLOSED, "2>/dev/full", "2> >(exec <&-)"])
+def test_command_needs_no_standard_stream(streams, unbuffered):
+    assert run([], streams, PROGRAM, unbuffered) == 7
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full"])
+def test_refusal_that_nobody_reads_keeps_its_status(streams):
+    assert run(NO_TRAINING, streams) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", [*CLOSED[1:], "2>/dev/full"])
+def test_training_ends_without_standard_streams(streams, tmp_path):
+    words = ["pretrain", "masked", "--units", "8", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert run(words, streams) == 0
+    assert (tmp_path / "run" / "results.json").exists()
+
+
+def test_backend_of_a_notebook_that_is_not_installed_here_is_not_used(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://no_such_package.backend")
+    code = f"import sys; sys.argv = ['tf-kit', 'lecture', 'nosuch']\ntry:\n    {MAIN}\nexcept SystemExit:\n    pass\n"
+    code += "import matplotlib; assert matplotlib.get_backend().lower() == 'agg'"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
