@@ -158,6 +158,37 @@ def test_exercise_unlike_any_is_answered_with_the_way_to_find_its_name(capsys):
     assert "check() alone lists the exercises of its lab" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("None", "returned None; a function without `return` does"),
+        ("(v for v in [1.0])", "returned generator, not numbers"),
+        ("{}", "returned dict, not numbers"),
+        ("object()", "returned object, not numbers"),
+        ("np.array([None])", "returned ndarray of dtype object, not numbers"),
+    ],
+)
+def test_answer_that_returns_no_numbers_learns_what_it_returned(returned, said, capsys):
+    out = " ".join(printed(capsys, "leaky", f"def leaky_relu(x, slope):\n    return {returned}").split())
+    assert f"TypeError: the answer {said}" in out
+
+
+@pytest.mark.parametrize("id", ["sigmoid", "cross_entropy_cost"])
+def test_errors_of_numpy_that_a_notebook_asks_for_leave_the_kit_alone(id, monkeypatch):
+    """As by `np.seterr(all="raise")`: cases and references of the kit may underflow."""
+    import keras
+
+    monkeypatch.undo()
+    lab, exercise = labs.find_exercise(id)
+    monkeypatch.setattr(checking.judge, "_references", {})
+    namespace = {"__name__": "__main__", "np": np, "keras": keras, "ops": keras.ops}
+    exec(lab.solution(id), namespace)
+    with np.errstate(all="raise"):
+        verdict = checking.review(lab, exercise, namespace)
+        assert np.geterr()["over"] == "raise"
+    assert all("FloatingPointError" in finding.what for finding in verdict.findings), "the answer's alone"
+
+
 def test_points_are_returned_for_other_graders():
     namespace = {"np": np}
     exec(LEAKY, namespace)

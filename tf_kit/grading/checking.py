@@ -195,7 +195,8 @@ def review(lab: labs.Lab, exercise: Exercise, namespace: dict[str, Any]) -> Verd
     found = _delegated(lab, exercise, namespace)
     if found:
         return forbidden(exercise, found)
-    cases = visible_cases(exercise)
+    with np.errstate(all="ignore"):
+        cases = visible_cases(exercise)
     probe = getattr(lab.probes, exercise.id)
     outputs = [measure(probe, namespace, case) for case in cases]
     known = KnownMistakes(lab, exercise, cases)
@@ -216,11 +217,12 @@ def concluded(
         outputs: outputs of the answer on the cases.
         run: outputs of a known mistake on a case, as for `judge.matching`.
     """
-    verdict = judge.judge(exercise, cases, outputs)
-    if outputs and all(isinstance(output, Failure) and output.unwritten for output in outputs):
-        verdict.status, verdict.sentence = "missing", exercise.task
-    elif verdict.status != "ok":
-        verdict.sentence = judge.matching(exercise, cases, outputs, run)
+    with np.errstate(all="ignore"):  # a notebook may have called `np.seterr(all="raise")`
+        verdict = judge.judge(exercise, cases, outputs)
+        if outputs and all(isinstance(output, Failure) and output.unwritten for output in outputs):
+            verdict.status, verdict.sentence = "missing", exercise.task
+        elif verdict.status != "ok":
+            verdict.sentence = judge.matching(exercise, cases, outputs, run)
     return verdict
 
 

@@ -94,12 +94,16 @@ def plain(value: Any) -> np.ndarray:
     Raises:
         TypeError: the value does not hold numbers or strings.
     """
+    if value is None:
+        raise TypeError("the answer returned None; a function without `return` does")
+    kind = type(value).__name__
     if type(value) is not np.ndarray:
         value = np.array(value)
     if value.dtype.name == "bfloat16":
         value = value.astype("float32")
     if value.dtype.kind not in "biufcUS":
-        raise TypeError(f"the answer returned {type(value).__name__} of dtype {value.dtype}, not numbers")
+        of_dtype = f" of dtype {value.dtype}" if kind == "ndarray" else ""
+        raise TypeError(f"the answer returned {kind}{of_dtype}, not numbers")
     return np.ascontiguousarray(value) if value.ndim else value
 
 
