@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.cases import mostly_slow
 
 from tf_kit import keras_internals, networks, pretraining, regularization
 from tf_kit.errors import InputError
@@ -164,14 +165,10 @@ METHODS = [method for method in PRETRAINERS if method not in ALIKE]
 CASES = [case for case in itertools.product(ENCODERS, METHODS) if case[0] not in LARGE]
 CASES += itertools.product(("only call",), ALIKE)
 CASES += itertools.product(LARGE, ("SimCLR",))  # which takes a quarter of a minute each
-FAST = {("only call", "BYOL"), ("only call", "MaskedVectors"), ("lambda", "SimCLR in chunks")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("encoder", "method"),
-    [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow) for case in CASES],
-)
+@pytest.mark.parametrize(("encoder", "method"), CASES)
 def test_pretraining(encoder, method, tmp_path):
     if method == "SimCLR in chunks" and encoder == "frozen part":
         pytest.skip("batch norm is refused there")
@@ -180,7 +177,7 @@ def test_pretraining(encoder, method, tmp_path):
 
 @pytest.mark.parametrize(
     "encoder",
-    [pytest.param(each, marks=() if each == "only call" else pytest.mark.slow) for each in ENCODERS],
+    mostly_slow(ENCODERS, ["only call"]),
 )
 def test_use(encoder, tmp_path):
     check_use(ENCODERS[encoder](), tmp_path)

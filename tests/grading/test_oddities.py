@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from IPython.core import interactiveshell
+from support.cases import mostly_slow
 
 from grading import oddities
 from grading.class_of_students import LAB
@@ -81,10 +82,7 @@ def test_corpus_is_large():
     assert len(NAMES) >= 60
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if i % 40 == 1 else pytest.mark.slow) for i, name in enumerate(NAMES)],
-)
+@pytest.mark.parametrize("name", mostly_slow(NAMES, NAMES[1::40]))
 def test_slices_get_what_check_gave(name, checked):
     found = sliced(oddities.NOTEBOOKS[name])
     assert {id: found[id] for id in checked(name)} == checked(name)

@@ -16,6 +16,7 @@ import click
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from support.cases import mostly_slow
 
 from tf_kit import lectures, plotting
 from tf_kit.errors import InputError
@@ -561,10 +562,7 @@ def test_every_number_has_a_bound(demo):
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize(
     "demo",
-    [
-        pytest.param(demo, marks=() if demo.topic in ("saddle", "machines") else pytest.mark.slow)
-        for demo in DEMOS
-    ],
+    mostly_slow(DEMOS, [demo for demo in DEMOS if demo.topic in ("saddle", "machines")]),
     ids=name,
 )
 def test_smallest_values_give_an_answer(demo):

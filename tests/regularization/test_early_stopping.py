@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from oracles import regularization as oracle
+from support.cases import mostly_slow
 from support.twins import wrong_twin
 
 from tf_kit.regularization import EarlyStopping, early_stopping, equivalent_l2, retrain_on_all
@@ -225,9 +226,7 @@ def test_retrains_for_the_best_number_of_epochs_or_updates(count_by):
     )  # it has seen them now
 
 
-@pytest.mark.parametrize(
-    "together", [2, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3, 10))]
-)
+@pytest.mark.parametrize("together", mostly_slow((2, 1, 3, 10), quick=1))
 def test_repeats_the_number_of_updates_whatever_runs_together(together):
     """First run: 3 epochs of 5 updates. An epoch of the second run has 8 updates and ends with a shorter execution."""
     rng = np.random.default_rng(0)

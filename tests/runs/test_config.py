@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.cases import mostly_slow
 
 from tf_kit.pretraining.methods import METHODS, TrainingOptions, own_options
 from tf_kit.runs import Run, pretraining, text
@@ -58,8 +59,7 @@ def recorded(method, monkeypatch, tmp_path, **options):
 
 @pytest.mark.parametrize("given", [False, True], ids=["defaults", "changed"])
 @pytest.mark.parametrize(
-    "method",
-    [pytest.param(name, marks=pytest.mark.slow) if METHODS[name].views else name for name in METHODS],
+    "method", mostly_slow(METHODS, [name for name in METHODS if not METHODS[name].views])
 )
 def test_config_holds_exactly_the_own_options(method, given, monkeypatch, tmp_path):
     changes = CHANGED[method] if given else {}

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from cli.typed import run_main
+from support.cases import mostly_slow
 
 from tf_kit import networks
 from tf_kit.errors import InputError, TrainingDiverged
@@ -27,9 +28,7 @@ def quiet_run(folder, **kwargs):
     return Run(folder, {"test": 1}, progress=Progress(quiet=True), **kwargs)
 
 
-@pytest.mark.parametrize(
-    "method", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
-)
+@pytest.mark.parametrize("method", mostly_slow(METHODS, QUICK))
 def test_rate_of_a_million_stops_every_method(method, tmp_path):
     (tmp_path / "rhyme.txt").write_text("the cat sat on the mat. " * 300)
     kind = METHODS[method]

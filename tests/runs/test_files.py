@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from runs.damage import cut, empty, flip_a_bit, make_foreign, remove
+from support.cases import mostly_slow
 
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.pretraining import Autoencoder
@@ -80,7 +81,7 @@ QUICK = [((LAST,), flip_a_bit, 2), (("state.json",), empty, 2), ((LAST, "state-b
 
 @pytest.mark.parametrize(
     ("names", "damage", "epoch"),
-    [case if case in QUICK else pytest.param(*case, marks=pytest.mark.slow) for case in REPAIRED],
+    mostly_slow(REPAIRED, QUICK),
     ids=[f"{damage.__name__} {' '.join(names)}" for names, damage, _ in REPAIRED],
 )
 def test_training_continues_from_the_checkpoint_before(names, damage, epoch, killed, tmp_path, capsys):
@@ -205,9 +206,7 @@ class FullDisk:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "after", [6, 13, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4, 5, 7, 8, 9, 10, 11, 12))]
-)
+@pytest.mark.parametrize("after", range(3, 14))
 def test_full_disk_stops_in_one_line_and_the_run_continues(after, killed, tmp_path, monkeypatch):
     _, weights = killed
     with monkeypatch.context() as patch:

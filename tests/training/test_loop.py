@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.cases import mostly_slow
 from support.twins import wrong_twin
 
 from tf_kit import keras_internals, networks, pretraining, regularization
@@ -91,7 +92,6 @@ TRAINERS = {
 FAST = ["Classifier"]
 # A shared function must find the state of its model; these have the layers and no more than `SimCLR`.
 STATELESS = ("RBM", "BarlowTwins", "VICReg", "LeJEPA", "MaskedVectors")
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINERS if name not in FAST]
 
 
 def trained(name, callbacks=(), calls=({"epochs": 2},), module=None, **compiled):
@@ -123,7 +123,7 @@ def in_pieces(name):
     return None, *trained(name)[1:]
 
 
-@pytest.mark.parametrize("name", [*FAST, *SLOW])
+@pytest.mark.parametrize("name", mostly_slow(TRAINERS, FAST))
 def test_pieces_give_the_numbers_of_single_steps(name):
     assert_same(in_pieces(name), trained(name, [LooksAtMinibatches()]))
 
