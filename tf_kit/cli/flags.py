@@ -22,7 +22,11 @@ class Place(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not os.fspath(value):
-            name = param.opts[0] if isinstance(param, click.Option) else (param and param.name or "path").upper()
+            name = (
+                param.opts[0]
+                if isinstance(param, click.Option)
+                else str(param.name if param else "path").upper()
+            )
             raise click.UsageError(f"`{name}` must be a path. Received: ''.", ctx)
         return super().convert(value, param, ctx)
 

@@ -200,7 +200,11 @@ def check_notebook(notebook: str, name: str | None, timeout: float | None) -> No
 @click.argument("name")
 @click.argument("submission", nargs=-1, required=True, type=flags.Place())
 @click.option(
-    "--out", required=True, type=flags.Place(), metavar="FOLDER", help="Folder for the record and the reports."
+    "--out",
+    required=True,
+    type=flags.Place(),
+    metavar="FOLDER",
+    help="Folder for the record and the reports.",
 )
 @flags.number("--jobs", "Answers that run at once", default_text="number of processors")
 @TIMEOUT

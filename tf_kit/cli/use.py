@@ -41,7 +41,11 @@ def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
 @RUN
 @PICTURES
 @flags.text(
-    "--out", "File, .npz or .parquet", default_text="embeddings.npz in RUN", type=flags.Place(), metavar="FILE"
+    "--out",
+    "File, .npz or .parquet",
+    default_text="embeddings.npz in RUN",
+    type=flags.Place(),
+    metavar="FILE",
 )
 @flags.text(
     "--map",
