@@ -136,6 +136,8 @@ def _text(kept, collapsed_in):
     >>> measured = {"rank": 64.2, "features": 128, "neighbors": 0.92, "untrained": 0.712}
     >>> _text({"epoch": 12, "epochs": 15, "by": "last"} | measured, None)
     'kept epoch 12 of 15, the last one: rank 64 of 128: no collapse; neighbors 92 % right, untrained 71 %'
+    >>> _text({"epoch": 15, "epochs": 15, "by": "last", "rank": 1.4, "features": 200}, None)
+    'kept epoch 15 of 15, the last one: rank 1 of 200, as one large mean dominates: no collapse'
     >>> _text({"epoch": 2, "epochs": 15, "by": "best:loss"}, None)
     'kept epoch 2 of 15, in which the training loss was lowest'
     """
@@ -143,7 +145,8 @@ def _text(kept, collapsed_in):
     if kept.get("rank") is not None:
         is_before = collapsed_in is None or kept["epoch"] < collapsed_in
         state = "no collapse" if is_before else f"collapsed in epoch {collapsed_in}"
-        parts.append(f"rank {kept['rank']:.0f} of {kept['features']}: {state}")
+        mean = ", as one large mean dominates" if is_before and kept["rank"] < 1.5 else ""
+        parts.append(f"rank {kept['rank']:.0f} of {kept['features']}{mean}: {state}")
     text = ": ".join(parts)
     if "neighbors" in kept:
         text += (
