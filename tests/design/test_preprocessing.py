@@ -122,7 +122,7 @@ def test_theorem(check):
         (check_zca_symmetric, "ops.matmul(self._project(inputs), ops.transpose(self.directions))  # (2)",
          "self._project(inputs)"),
         (check_inverse, "projected * self.stddev", "projected / self.stddev"),
-        (check_inverse, "self.mean + self.stddev * ops", "self.stddev * ops"),
+        (check_inverse, "self.mean + self.stddev * z", "self.stddev * z"),
         (check_stream_equals_array, "(self.count * n / total)", "(n / total)"),
         (check_stream_equals_array, "between * (self.count", "-between * (self.count"),
         (check_stream_equals_array, "delta * (n / total)", "delta * (1 / total)"),
@@ -407,6 +407,32 @@ def test_works_inside_tf_data(new):
 def test_refuses(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("new", LAYERS)
+@pytest.mark.parametrize("shape", [(6, 1), (3, 2), (4, 2, 3), (3,), (4, 5)], ids=str)
+def test_examples_of_another_shape_are_refused(new, shape):
+    """Three features are not one that is broadcast, and three rows of two are not two examples of three."""
+    layer, other = new().adapt(ellipsoid(d=3)), np.ones(shape, "float32")
+    message = re.escape(f"be given examples of shape (3). Received: a batch of shape {shape}")
+    for use in (layer, layer.inverse, tf.function(layer, autograph=False)):
+        with pytest.raises(ValueError, match=message):
+            use(tf.constant(other))
+
+
+@pytest.mark.parametrize("new", LAYERS)
+def test_inverse_before_adapt_is_refused(new):
+    with pytest.raises(ValueError, match=f"{new.__name__}.inverse` must be called after adapt"):
+        new().inverse(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("new", LAYERS)
+def test_examples_of_unknown_shape_are_transformed(new):
+    x = ellipsoid(n=20, d=3).astype("float32")
+    layer = new().adapt(x)
+    for shape in (None, (None, None), (None, 3)):
+        compiled = tf.function(layer, input_signature=[tf.TensorSpec(shape)])
+        np.testing.assert_allclose(compiled(x), layer(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [Standardize, PCAWhitening])

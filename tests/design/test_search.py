@@ -199,6 +199,17 @@ def test_halving_stops_at_the_largest_budget():
     assert results.best.budget == 10
 
 
+@pytest.mark.parametrize("returned", [None, "high", {"loss": 0.5}, [0.5, 0.7], 1j, np.zeros(2)], ids=repr)
+def test_result_that_is_no_number_is_named(returned):
+    for results in (
+        try_all(lambda _: returned, [{"x": 1}]),
+        successive_halving(lambda *_: returned, [{"x": 1}]),
+        grow(lambda _: returned, num_inputs=2),
+    ):
+        assert [trial.error for trial in results] == [f"returned {returned!r}, not one number"] * len(results)
+        assert np.isnan([trial.score for trial in results]).all()
+
+
 def test_halving_does_not_promote_failed_candidates():
     def evaluate(candidate, budget):
         if candidate["x"] < 8:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 from keras import ops
 
 from tf_kit import keras_internals
@@ -29,19 +30,32 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         **kwargs: arguments of every Keras optimizer.
 
     Raises:
-        ValueError: `learning_rate` is neither a number of at least 0 nor a schedule.
+        ValueError: `learning_rate`, given or assigned later, is neither a number of at least 0 nor a schedule.
     """
 
     def __init__(
         self, learning_rate: LearningRate, fused: bool = True, jit_update: bool = False, **kwargs: Any
     ) -> None:
         if not callable(learning_rate):  # schedules are callable
-            remedy = "The update already has the minus sign; a schedule is allowed too"
-            subject = f"{type(self).__name__}.learning_rate"
-            learning_rate = number(subject, learning_rate, at_least=0, remedy=remedy)
+            learning_rate = self._checked_rate(learning_rate)
         super().__init__(learning_rate, **kwargs)
         self.fused = bool(fused)
         self.jit_update = bool(jit_update)
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of the next step; what is assigned is checked like the argument."""
+        return super().learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        if learning_rate is None or isinstance(learning_rate, str | int | float | np.number):
+            learning_rate = self._checked_rate(learning_rate)
+        keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
+
+    def _checked_rate(self, learning_rate):
+        remedy = "The update already has the minus sign; a schedule is allowed too"
+        return number(f"{type(self).__name__}.learning_rate", learning_rate, at_least=0, remedy=remedy)
 
     def add_variable(
         self,

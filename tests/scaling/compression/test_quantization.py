@@ -205,6 +205,7 @@ def test_convolutions_are_close_to_those_of_keras(layer, shape, settings):
         (lambda: quantize(mlp(), 1), "at least 2.*bits=1"),
         (lambda: quantize(mlp(), 7.5), r"bits=7\.5"),
         (lambda: quantize(quantize(mlp())), "float kernels.*hidden"),
+        (lambda: prune(quantize(mlp()), 0.5), "prune.model.*float kernels.*hidden.*before you quantize"),
         (lambda: quantize(keras.Sequential([keras.Input((2,)), layers.ReLU()])), "have a Dense"),
         (lambda: quantize(keras.Sequential([layers.Dense(2)])), "be built"),
         (lambda: quantize_weights([[1.0, np.nan]]), "be finite.*1 that are not"),

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import keras
 import numpy as np
+from keras import ops
 
 from tf_kit.checks import refuse
 from tf_kit.design.preprocessing.batches import batches
@@ -64,13 +65,29 @@ class Adapted(keras.layers.Layer):
             name=name, shape=shape, initializer=initializer, trainable=False, autocast=False
         )
 
-    def _check_features(self, name, shape):
-        if len(shape) != len(self._feature_shape) + 1 or any(
-            mine is not None and mine != given
-            for mine, given in zip(self._feature_shape, shape[1:], strict=True)
+    def _check_features(self, name, shape, wanted=None):
+        """Refuse examples of another shape, which would be broadcast or cut into another number of examples."""
+        if getattr(shape, "rank", 0) is None:  # of a data set that does not know it
+            return
+        wanted = self._feature_shape if wanted is None else wanted
+        if len(shape) != len(wanted) + 1 or any(
+            mine is not None and given is not None and mine != given
+            for mine, given in zip(wanted, shape[1:], strict=True)
         ):
-            expected = ", ".join("any" if side is None else str(side) for side in self._feature_shape)
+            expected = ", ".join("any" if side is None else str(side) for side in wanted)
             refuse(name, f"be given examples of shape ({expected})", f"a batch of shape {tuple(shape)}")
+
+    def _checked(self, inputs):
+        self._check_features(f"{type(self).__name__}.inputs", inputs.shape)
+        return ops.cast(inputs, self.variable_dtype)
+
+    def _checked_inverse(self, z, wanted=None):
+        name = f"{type(self).__name__}.inverse"
+        if not self.built:
+            refuse(name, "be called after adapt", "a layer that has seen no data", "Call adapt(x) first")
+        z = ops.cast(z, self.variable_dtype)
+        self._check_features(name, z.shape, wanted)
+        return z
 
     def _resolution(self):
         """Relative rounding error of one number in the dtype of the weights."""

@@ -35,7 +35,7 @@ class Standardize(Adapted):
 
     Raises:
         ValueError: `axis` contains the axis of examples or an axis that the inputs lack, or the data of `adapt`
-            cannot be used.
+            cannot be used, or the inputs have another shape than the data.
 
     Example:
         >>> import numpy as np
@@ -90,12 +90,13 @@ class Standardize(Adapted):
         self.stddev.assign(np.where(varies, stddev, 1.0).reshape(self.mean.shape))
 
     def call(self, inputs: Tensor) -> Tensor:
-        inputs = ops.cast(inputs, self.variable_dtype)
+        inputs = self._checked(inputs)
         return ops.cast((inputs - self.mean) / self.stddev, self.compute_dtype)  # (2)
 
     def inverse(self, z: ArrayLike) -> Tensor:
         """Undo the standardization of z (n, …)."""
-        return self.mean + self.stddev * ops.cast(z, self.variable_dtype)  # (3)
+        z = self._checked_inverse(z)
+        return self.mean + self.stddev * z  # (3)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

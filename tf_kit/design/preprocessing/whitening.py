@@ -62,7 +62,7 @@ class Whitening(Adapted):
         self.stddev.assign(np.where(varies, stddev, 1.0))
 
     def _project(self, inputs):
-        rows = ops.reshape(ops.cast(inputs, self.variable_dtype), (-1, self.mean.shape[0]))
+        rows = ops.reshape(self._checked(inputs), (-1, self.mean.shape[0]))
         # Centered before the product: (x − μ)U keeps the digits that xU − μU loses when μ is large.
         return ops.matmul(rows - self.mean, self.directions) / self.stddev  # (n, d) -> (n, k)
 
@@ -99,7 +99,8 @@ class PCAWhitening(Whitening):
     Input shape: (n, …). Output shape: (n, k).
 
     Raises:
-        ValueError: `num_components` exceeds d, `epsilon` is negative, or the data of `adapt` cannot be used.
+        ValueError: `num_components` exceeds d, `epsilon` is negative, or the data of `adapt` cannot be used, or
+            the inputs have another shape than the data.
 
     Example:
         >>> import numpy as np
@@ -134,7 +135,8 @@ class PCAWhitening(Whitening):
 
     def inverse(self, z: ArrayLike) -> Tensor:
         """Undo the whitening of z (n, k): exactly if k = d, otherwise up to the dropped components."""
-        return self._lift(ops.cast(z, self.variable_dtype))  # (3)
+        kept = (self.directions.shape[1],) if self.built else None
+        return self._lift(self._checked_inverse(z, kept))  # (3)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], self._directions(math.prod(input_shape[1:])))
@@ -165,7 +167,8 @@ class ZCAWhitening(Whitening):
     Input shape: (n, …). Output shape: the same.
 
     Raises:
-        ValueError: `epsilon` is negative, or the data of `adapt` cannot be used.
+        ValueError: `epsilon` is negative, or the data of `adapt` cannot be used, or the inputs have another shape than
+            the data.
 
     Example:
         >>> import numpy as np
@@ -187,7 +190,7 @@ class ZCAWhitening(Whitening):
 
     def inverse(self, z: ArrayLike) -> Tensor:
         """Undo the whitening of z (n, …)."""
-        rows = ops.reshape(ops.cast(z, self.variable_dtype), (-1, self.mean.shape[0]))
+        rows = ops.reshape(self._checked_inverse(z), (-1, self.mean.shape[0]))
         return self._lift(ops.matmul(rows, self.directions))  # (3)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

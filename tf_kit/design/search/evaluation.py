@@ -64,11 +64,24 @@ def attempt(evaluate: Callable[..., float], candidate: dict, budget: float | Non
     """Evaluate one candidate; an exception becomes the error of the trial."""
     start, given = time.perf_counter(), copy.deepcopy(candidate)  # `evaluate` may take values out of it
     try:
-        score = float(evaluate(given) if budget is None else evaluate(given, budget))
-        error = "returned nan" if math.isnan(score) else ""
+        score, error = _score_of(evaluate(given) if budget is None else evaluate(given, budget))
     except Exception as raised:
         score, error = math.nan, _one_line(raised)
     return Trial(candidate, score, budget, time.perf_counter() - start, error)
+
+
+def _score_of(returned):
+    """Return the score, and what is wrong with it."""
+    try:
+        score = float(returned)
+    except (TypeError, ValueError):
+        return math.nan, f"returned {_shortened(returned)}, not one number"
+    return score, "returned nan" if math.isnan(score) else ""
+
+
+def _shortened(value):
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _one_line(error):

@@ -165,7 +165,8 @@ def prune(
 
     Raises:
         ValueError: `sparsity` is outside [0, 1) or would leave a layer without any weight, a name in `layers` is not
-            that of a layer that can be pruned, a kernel holds NaN, or the model is of another kind.
+            that of a layer that can be pruned, a kernel holds NaN, a layer is quantized already, or the model is of
+            another kind.
 
     Example:
         >>> import keras, numpy as np

@@ -16,7 +16,6 @@ from keras import ops
 
 from tf_kit.checks import count, refuse
 from tf_kit.keras_internals import stored_kernel
-from tf_kit.networks.inspection import layers_within
 from tf_kit.scaling.compression.pruning import PrunedConv1D, PrunedConv2D, PrunedConv3D, PrunedDense
 from tf_kit.scaling.compression.rebuilding import config_of, rebuild
 from tf_kit.scaling.compression.size import pack, unpack
@@ -78,6 +77,8 @@ def _bits(subject, bits):
 
 class _Quantized(LayerMixin):
     """Mixin for a Keras layer with a kernel, which it stores as int8 levels and a scale."""
+
+    stores_levels = True  # for `rebuild`: there is no float kernel to copy
 
     def __init__(self, *args: Any, bits: int = 8, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -239,11 +240,6 @@ def quantize(model: keras.Model, bits: int = 8) -> keras.Model:
     Reference: Krishnamoorthi, 2018, section 3.1, arXiv:1806.08342.
     """
     bits = _bits("quantize.bits", bits)
-    layers = list(layers_within(model)) if hasattr(model, "layers") else []
-    quantized = [layer.name for layer in layers if isinstance(layer, _Quantized)]
-    if quantized:
-        received = f"{quantized[0]}, which is quantized"
-        refuse("quantize.model", "have float kernels", received, "Give the original model")
 
     def replacement(layer):
         kind = _KINDS.get(getattr(layer, "same_as", type(layer)))

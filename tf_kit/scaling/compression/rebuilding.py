@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from tf_kit.checks import refuse
+from tf_kit.networks.inspection import layers_within
 
 
 def rebuild(
@@ -29,6 +30,10 @@ def rebuild(
     if not hasattr(model, "inputs"):
         remedy = "Give the functional models that it consists of"
         refuse(subject, "be a Sequential or a functional model", f"a {type(model).__name__}", remedy)
+    quantized = [layer.name for layer in layers_within(model) if getattr(layer, "stores_levels", False)]
+    if quantized:
+        received = f"{quantized[0]}, which is quantized"
+        refuse(subject, "have float kernels", received, "Give the original model; prune before you quantize")
     copies = {}  # a layer that is called twice is copied once
 
     def clone(layer):
