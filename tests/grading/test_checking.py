@@ -47,6 +47,12 @@ def test_undefined_name_is_reported(capsys):
     assert "missing: `leaky_relu` is not defined yet" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("answer", [lambda x: x, [1], 3, "leaky_relu"])
+def test_answer_in_place_of_the_names_is_refused(answer, capsys):
+    checking.check("leaky", answer)
+    assert capsys.readouterr().out == 'check finds your answer by its name: write check("leaky") alone.\n'
+
+
 def test_stub_gets_the_task(capsys):
     assert "missing: write the leaky ReLU." in printed(capsys, "leaky", LAB.stub("leaky"))
 

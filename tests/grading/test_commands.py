@@ -88,6 +88,13 @@ def test_input_error_is_one_line_and_status_2(arguments, expected, monkeypatch, 
     assert expected in err
 
 
+def test_refused_folder_of_submissions_gets_no_secret(monkeypatch, capsys, tmp_path):
+    (tmp_path / "ada.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[])))
+    status, _, err = run_main(monkeypatch, capsys, "grade", "optimizers", tmp_path, "--out", tmp_path)
+    assert (status, "another folder than that of the submissions" in err) == (2, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["ada.ipynb"]
+
+
 @pytest.mark.slow
 def test_check_and_pytest_give_the_same_points_as_grade(monkeypatch, capsys, tmp_path):
     lab = labs.find("optimizers")

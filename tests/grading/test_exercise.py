@@ -15,6 +15,8 @@ EXERCISE = LAB.exercises["leaky"]
     [
         ({"id": "not a name"}, "id='not a name'"),
         ({"points": 0}, "points=0"),
+        ({"seconds": 1e10}, "in \\[0.1, 86400\\]"),
+        ({"memory_mb": -1}, "memory_mb=-1"),
         ({"parts": {"easy": 1}}, "add up to points=2"),
         ({"forbids": "keras.optimizers"}, "forbids='keras.optimizers'"),
         ({"forbids": ("tensorflow.keras",)}, "all of Keras"),

@@ -3,6 +3,7 @@
 import pytest
 
 from grading.class_of_students import LAB
+from tf_kit.cli import lab
 from tf_kit.grading import grader
 
 
@@ -25,3 +26,14 @@ def test_hidden_cases_are_refused_without_a_sandbox(monkeypatch):
         assert judge.ready() == "none"
     with grader.Grader(LAB) as judge:
         assert judge.ready() == "none"
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e10, float("inf"), float("nan")])
+def test_time_limit_that_the_system_cannot_count_is_refused(seconds):
+    """The process of an answer would end where it sets its limit, which would cost the student every point."""
+    with pytest.raises(ValueError, match=r"`Grader.seconds` must be a number in \[0.1, 86400\]"):
+        grader.Grader(LAB, seconds=seconds)
+
+
+def test_command_line_and_grader_have_one_longest_time():
+    assert lab.LONGEST == grader.LONGEST

@@ -114,6 +114,16 @@ def test_of_equal_notebooks_the_one_further_up_is_taken(tmp_path):
     assert found.path == folder / "lab" / "lab.ipynb"
 
 
+def test_path_given_twice_or_below_another_counts_once(tmp_path):
+    hand_in(tmp_path / "in", "ada.ipynb", "bob/lab.ipynb")
+    once = survey([tmp_path / "in"], LAB)
+    inside = [tmp_path / "in" / "ada.ipynb", tmp_path / "in" / "bob" / ".." / "bob"]
+    for given in ([tmp_path / "in"] * 2, [tmp_path / "in", *inside], [*inside, tmp_path / "in"]):
+        assert survey(given, LAB) == once
+    with pytest.raises(ValueError, match="does not exist"):
+        survey([tmp_path / "in", tmp_path / "in" / "cy.ipynb"], LAB)
+
+
 def test_every_file_is_accounted_for(tmp_path):
     hand_in(tmp_path, "ada/lab.ipynb", "bob/.ipynb_checkpoints/lab-checkpoint.ipynb", "bob/._lab.ipynb")
     hand_in(tmp_path, "bob/lab.pdf", "cy/lab.py", "__MACOSX/ada/._lab.ipynb", "dan/lab.ipynb.txt")

@@ -11,8 +11,12 @@ from tf_kit.cli import flags
 from tf_kit.cli.refusals import Group
 from tf_kit.options import help_text
 
+LONGEST = 86_400  # a day, as for `Exercise.seconds`
 TIMEOUT = flags.number(
-    "--timeout", "Seconds for one answer", float, default_text="those of its exercise", at_least=0.1
+    *("--timeout", "Seconds for one answer", float),
+    default_text="those of its exercise",
+    at_least=0.1,
+    at_most=LONGEST,
 )
 
 
@@ -174,6 +178,7 @@ def gradescope(name: str, out: str, install: str, course_secret: str | None, vis
 @click.option(
     "--lab",
     "name",
+    type=flags.Word(),
     metavar="NAME",
     help=help_text("Number or topic of the lab", "found from the notebook's cells"),
 )
@@ -260,6 +265,7 @@ def grade(
     # Refuse mistakes before the folder and its secret are made.
     each = labs.find(name)
     submissions.find(submission, each)
+    course.refuse_folder_of(submission, out)
     if roster:
         rosters.read(roster)
     if compare:

@@ -50,6 +50,9 @@ def check(id: str = "", namespace: dict[str, Any] | None = None, hint: bool = Fa
     except InputError:
         Shown(_unknown(id, namespace)).show()
         return
+    if not isinstance(namespace, dict):  # the answer itself: check("adam", Adam)
+        Shown(f'check finds your answer by its name: write check("{id}") alone.').show()
+        return
     with _quiet_library():
         verdict = review(lab, exercise, namespace)
     Shown(_hint(exercise, verdict) if hint else report(exercise, verdict)).show()

@@ -40,6 +40,17 @@ def secret(out: str | Path, like: str | Path | None = None) -> str:
     return secret_of(out)
 
 
+def refuse_folder_of(paths: Sequence[str | Path], out: str | Path) -> None:
+    """Refuse to write into a folder of submissions.
+
+    Raises:
+        InputError: `out` is one of the paths.
+    """
+    if Path(out).resolve() in [Path(path).resolve() for path in paths]:
+        rule = "be another folder than that of the submissions"
+        refuse("--out", rule, f"{str(out)!r}", "Choose another folder")
+
+
 def grade(
     name: str,
     paths: Sequence[str | Path],
@@ -77,14 +88,7 @@ def grade(
             has grades of another lab, `compare` has no grades of the lab, or hidden cases cannot be protected.
     """
     lab = labs.find(name)
-    for path in paths:
-        if Path(path).resolve() == Path(out).resolve():
-            refuse(
-                "--out",
-                "be another folder than that of the submissions",
-                f"{str(out)!r}",
-                "Choose another folder",
-            )
+    refuse_folder_of(paths, out)
     _make_folder(out)
     lock = own(Path(out), "--out", "Wait until that process has ended, or choose another folder")
     try:

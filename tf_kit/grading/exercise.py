@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tf_kit.checks import choice, count, refuse
+from tf_kit.checks import choice, count, number, refuse
 
+LONGEST = 86_400  # seconds of an answer, a day
 TOLERANCES = {
     "float16": (1e-2, 1e-3),
     "bfloat16": (3e-2, 1e-2),
@@ -150,7 +151,7 @@ class Exercise:
         parts: part -> points, if parts of the cases earn points separately. Each part is all or nothing.
         mistakes: known wrong answers, the more likely first.
         variants: right answers other than the solution.
-        seconds: time limit for one answer with all its cases.
+        seconds: time limit for one answer with all its cases, at most a day.
         memory_mb: memory that one answer may take beyond that of an idle TensorFlow.
 
     Raises:
@@ -196,6 +197,8 @@ class Exercise:
                     "Write `keras` to forbid all of it, or a part of it such as `keras.optimizers`",
                 )
         count("Exercise.points", self.points)
+        number("Exercise.seconds", self.seconds, at_least=0.1, at_most=LONGEST)
+        count("Exercise.memory_mb", self.memory_mb)
         if sum(self.parts_points().values()) != self.points:
             refuse("Exercise.parts", f"add up to points={self.points}", f"parts={self.parts!r}")
 

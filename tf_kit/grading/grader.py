@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 
 from tf_kit import __version__
-from tf_kit.checks import refuse
+from tf_kit.checks import number, refuse
 from tf_kit.errors import InputError
 from tf_kit.grading import checking, delegation, foreign_text, judge, labs, submissions
-from tf_kit.grading.exercise import Exercise
+from tf_kit.grading.exercise import LONGEST, Exercise
 from tf_kit.grading.judge import Failure, Verdict
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade, Result
@@ -39,12 +39,12 @@ class Grader:
     Args:
         lab: the lab.
         jobs: number of answers that run at once. Defaults to the number of processors.
-        seconds: time limit for one answer. Defaults to that of its exercise.
+        seconds: time limit for one answer, at most a day. Defaults to that of its exercise.
         secret: string from which the hidden cases are drawn. Without it there are none.
         allow_unsandboxed: whether to use hidden cases even if the system cannot confine an answer.
 
     Raises:
-        InputError: the system cannot run the grader.
+        InputError: the system cannot run the grader, or the time limit is out of range.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class Grader:
         allow_unsandboxed: bool = False,
     ):
         self.lab = lab
+        if seconds is not None:
+            number("Grader.seconds", seconds, at_least=0.1, at_most=LONGEST)
         self.seconds = seconds
         self._exercises = lab.exercises
         self._children = Children(lab, jobs or os.cpu_count() or 1)  # it starts while the cases are drawn

@@ -143,10 +143,7 @@ def survey(
     handed_in: dict[tuple[str, str, str], list[tuple[Owner, _Entry]]] = {}
     together: dict[str, str] = {}  # folder of a student -> folder whose names are compared
     names = _names_of_labs(lab)
-    for path in map(Path, paths):
-        if not os.path.lexists(path):
-            received = f"{foreign_text.line(path)!r}, which does not exist"
-            refuse("SUBMISSION", "be a notebook, a folder or an archive of notebooks", received)
+    for path in _outermost(paths):
         entries, left_out = _entries(path)
         files += left_out
         entries, written = _without_grades(entries, path, leave_out)
@@ -179,6 +176,17 @@ def survey(
             persons_of[together[place], submission.person.casefold()].append(label)
     named_alike = [sorted(labels) for labels in persons_of.values() if len(labels) > 1]
     return Survey(sorted(chosen, key=lambda each: each.key), files, sorted(named_alike))
+
+
+def _outermost(paths):
+    """Return the paths that are neither given earlier nor below another, so that no file counts twice."""
+    places: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if not os.path.lexists(path):
+            received = f"{foreign_text.line(path)!r}, which does not exist"
+            refuse("SUBMISSION", "be a notebook, a folder or an archive of notebooks", received)
+        places.setdefault(Path(os.path.abspath(path)), path)
+    return [path for place, path in places.items() if not places.keys() & set(place.parents)]
 
 
 def _join_by_number(handed_in, together):
