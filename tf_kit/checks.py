@@ -94,16 +94,17 @@ def number(
 
 
 def count(subject: str, value: Any, *, at_least: int = 1, remedy: str = "") -> int:
-    """Return `value` as an int; refuse it unless it is a whole number of at least `at_least`.
+    """Return `value` as an int; refuse it unless it is a whole number of at least `at_least` that int64 can hold.
 
     Example:
         >>> count("mlp.num_classes", 10)
         10
     """
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < at_least:
+    if not whole or not at_least <= value < 2**63:
         received = f"{subject.rsplit('.', 1)[-1]}={value!r}"
-        refuse(subject, f"be a whole number of at least {at_least}", received, remedy)
+        most = " and below 2**63" if whole and value >= 2**63 else ""
+        refuse(subject, f"be a whole number of at least {at_least}{most}", received, remedy)
     return int(value)
 
 

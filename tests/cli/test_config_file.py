@@ -24,7 +24,7 @@ def called(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def call(text, *words):
-        (tmp_path / "run.toml").write_text(text)
+        (tmp_path / "run.toml").write_text(text, encoding="utf-8", newline="")
         found = []
 
         def record(*arguments, **options):
@@ -50,6 +50,21 @@ def test_file_gives_what_the_flags_give(called):
     assert by_file == called("", "pretrain", "simclr", *typed)[0]
     assert by_file[1]["units"] == (20, 10)
     assert called(text, "pretrain", "simclr", "--config=run.toml")[0] == by_file
+
+
+def test_file_of_a_windows_editor_is_read(called):
+    """It begins with a byte-order mark, and its lines end with two characters."""
+    lines = ['method = "simclr"', 'encoder = "mlp"', "units = [20, 10]", ""]
+    plain, marked = "\n".join(lines), "\ufeff" + "\r\n".join(lines)
+    by_file, err = called(marked, "pretrain", "--config", "run.toml")
+    assert (by_file, err) == called(plain, "pretrain", "--config", "run.toml")
+
+
+def test_last_of_several_files_holds(called, tmp_path):
+    (tmp_path / "first.toml").write_text('method = "byol"\nepochs = 1\n')
+    typed = ["pretrain", "--config", "first.toml", "--config", "run.toml"]
+    alone, _ = called('method = "simclr"\nepochs = 2\n', "pretrain", "--config", "run.toml")
+    assert called('method = "simclr"\nepochs = 2\n', *typed)[0] == alone
 
 
 def test_argument_and_flags_without_value_come_from_the_file(called):

@@ -34,6 +34,7 @@ MISTAKES = [
     (["table", "--epochs", "0"], "--epochs", ""),
     (["table", "--pretrain-epochs", "0"], "--pretrain-epochs", ""),
     (["table", "--batch-size", "1.5"], "--batch-size", "a whole number"),
+    (["table", "--batch-size", "1" + 21 * "0"], "--batch-size", "below 2**63"),
     (["table", "--out", "/dev/null/run"], "--out", "/dev/null/run"),
     (["table", "--out", "taken"], "--out", "a new or empty folder"),
     (["table", "--strategy", "tpu"], "--strategy", "none"),
@@ -144,6 +145,12 @@ MISTAKES = [
     (["lab", "grade", "backpropagation", "missing.ipynb", "--out", "grades"], "SUBMISSION", "missing.ipynb"),
     (["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--jobs", "0"], "--jobs", ""),
     (["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--timeout", "0"], "--timeout", ""),
+    (
+        ["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--timeout", "1e10"],
+        "--timeout",
+        "86400",
+    ),
+    (["lab", "check", "latin.txt", "--timeout", "1e300"], "--timeout", "86400"),
     (
         ["lab", "grade", "backpropagation", "latin.txt", "--out", "g", "--compare", "empty"],
         "--compare",
@@ -500,6 +507,40 @@ def test_flag_and_typed_remedy_replace_argument_and_remedy():
         "`images/3.png` must exist. Received: x. Call f().",
     ]
     assert refusals.as_typed(InputError("a whole sentence"), command) == "a whole sentence"
+
+
+def flags_of_text():
+    """Return the words of each command with each of its flags of free text."""
+
+    def below(command, words):
+        for name, each in getattr(command, "commands", {}).items():
+            yield from below(each, [*words, name])
+        for each in command.params:
+            if isinstance(each, click.Option) and isinstance(each.type, click.types.StringParamType):
+                yield [*words, each.opts[0]]
+
+    return list(below(cli.cli, []))
+
+
+@pytest.mark.parametrize("words", flags_of_text(), ids=" ".join)
+def test_empty_text_is_refused(words, monkeypatch, capsys):
+    """A shell variable without a value gives it; it would be taken for a flag that was not typed."""
+    status, out, err = run_main(monkeypatch, capsys, *words, "")
+    assert (status, out) == (2, "")
+    assert f"`{words[-1]}` must not be empty. Received: ''." in err
+
+
+@pytest.mark.parametrize("kind", ["MemoryError", "_ArrayMemoryError", "ResourceExhaustedError"])
+def test_lack_of_memory_is_one_line(kind, monkeypatch, capsys):
+    def exhaust():
+        raise type(kind, (Exception,), {})(
+            "OOM when allocating tensor with shape[64,9] and type float on /job:a"
+        )
+
+    monkeypatch.setitem(cli.cli.commands, "table", click.Command("table", callback=exhaust))
+    status, out, err = run_main(monkeypatch, capsys, "table")
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert "the memory is not enough for a tensor with shape[64,9] and type float; use fewer units" in err
 
 
 def test_lost_worker_and_interruption_have_their_own_status(monkeypatch, capsys):

@@ -37,7 +37,7 @@ def read_config(path: str, ctx: click.Context | None = None) -> dict[str, Any]:
     """Read a TOML file of flags; a mistake is a `click.UsageError`."""
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            return tomllib.loads(file.read().decode("utf-8-sig"))  # Windows writes a byte-order mark
     except OSError as error:
         _refuse("be a file that can be read", f"{path}: {error.strerror}", ctx)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -50,13 +50,16 @@ def file_in(words: list[str]) -> str | None:
     Example:
         >>> file_in(["--config", "run.toml"]), file_in(["--config=run.toml"]), file_in(["--epochs", "3"])
         ('run.toml', 'run.toml', None)
+        >>> file_in(["--config", "a.toml", "--config", "b.toml"])
+        'b.toml'
     """
+    found = None  # the last one, as click takes
     for word, after in itertools.zip_longest(words, words[1:], fillvalue=""):
         if word == "--config":
-            return after
-        if word.startswith("--config="):
-            return word.removeprefix("--config=")
-    return None
+            found = after
+        elif word.startswith("--config="):
+            found = word.removeprefix("--config=")
+    return found
 
 
 def _apply(ctx: click.Context, param: click.Parameter, path: str | None) -> None:

@@ -22,13 +22,22 @@ class Place(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not os.fspath(value):
-            name = (
-                param.opts[0]
-                if isinstance(param, click.Option)
-                else str(param.name if param else "path").upper()
-            )
-            raise click.UsageError(f"`{name}` must be a path. Received: ''.", ctx)
+            _refuse_empty("be a path", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Word(click.types.StringParamType):
+    """Any text but an empty one, which a shell variable without a value gives and which would be taken for no text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            _refuse_empty("not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _refuse_empty(rule, param, ctx):
+    name = param.opts[0] if isinstance(param, click.Option) else str(param.name if param else "path").upper()
+    raise click.UsageError(f"`{name}` must {rule}. Received: ''.", ctx)
 
 
 def number(
@@ -58,6 +67,7 @@ def number(
 
 def text(name: str, help: str, default: Any = None, default_text: str | None = None, **more: Any) -> Callable:
     """Make the decorator of any other flag; `more` are arguments of `click.option`."""
+    more = {"type": Word(), **more}
     return click.option(name, default=default, help=help_text(help, default_text or default), **more)
 
 

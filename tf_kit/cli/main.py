@@ -11,6 +11,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -111,7 +112,29 @@ def _run() -> int:
         if "home directory" not in str(error):
             raise
         status = _fail("a path that begins with ~ and a name must name a user of this machine")
+    except Exception as error:
+        if type(error).__name__ not in _OF_MEMORY:
+            raise
+        status = _fail(
+            f"the memory is not enough{_needed(error)}; use fewer units or smaller batches", status=1
+        )
     return status if isinstance(status, int) else 0
+
+
+_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")  # of Python, NumPy, TensorFlow
+
+
+def _needed(error: Exception) -> str:
+    """Return the array for which there was no memory, as far as the error describes it.
+
+    >>> _needed(MemoryError("Unable to allocate 7 EiB for an array with shape (9,) and data type int8"))
+    ' for an array with shape (9,) and data type int8'
+    >>> _needed(MemoryError("{{node MatMul}} OOM when allocating tensor with shape[64,9] and type float on /job:a"))
+    ' for a tensor with shape[64,9] and type float'
+    """
+    found = re.search(r" for an array with shape [^\n]+|tensor with shape\S+ and type \w+", str(error))
+    text = found[0] if found else ""
+    return f" for a {text}" if text.startswith("tensor") else text
 
 
 @contextlib.contextmanager
