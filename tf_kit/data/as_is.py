@@ -12,7 +12,7 @@ _MODES = {1: "L", 3: "RGB"}  # channels → mode of Pillow
 _FORMATS = ("JPEG", "PNG")  # which TensorFlow decodes to the same bytes
 _MANY = 500  # images for which it is worth to start TensorFlow's threads
 _BATCH, _BATCH_BYTES = 32, 2**23  # images that one call decodes, at most, and their pixels
-_PIECE_BYTES = 2**25  # of files that are in memory at a time
+_PIECE_BYTES = 2**23  # of files that are in memory at a time
 
 
 def is_as_decoded(head: Head, shape: tuple[int, int, int]) -> bool:
