@@ -24,12 +24,12 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import keras
 import numpy as np
 
-from tf_kit import data, networks, regularization
+from tf_kit import data, networks, regularization, whole_files
 from tf_kit.experiments import run_label_efficiency, run_table
 from tf_kit.optimizers import Adam
 from tf_kit.pretraining import SimCLR
 from tf_kit.pretraining.methods import METHODS
-from tf_kit.runs import Run, checkpoint, classification, files, pretraining, save_model
+from tf_kit.runs import Run, checkpoint, classification, pretraining, save_model
 from tf_kit.runs.progress import Progress
 from tf_kit.training import resident, strategy
 
@@ -110,7 +110,7 @@ class Flushes:
     """
 
     def __init__(self, last, half):
-        self.count, self.last, self.half, self.flush = 0, last, half, files._flush
+        self.count, self.last, self.half, self.flush = 0, last, half, whole_files._flush
 
     def __call__(self, path):
         self.count += 1
@@ -127,7 +127,7 @@ def in_a_fork(train, folder, last=None, half=False, replicas=1):
     process = os.fork()
     if process == 0:
         try:
-            flushes = files._flush = Flushes(last, half)
+            flushes = whole_files._flush = Flushes(last, half)
             Run.__init__ = partialmethod(
                 Run.__init__, checkpoint_seconds=0.0
             )  # a checkpoint after each piece

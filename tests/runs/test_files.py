@@ -9,6 +9,7 @@ import pytest
 from runs.damage import cut, empty, flip_a_bit, make_foreign, remove
 from support.cases import mostly_slow
 
+from tf_kit import whole_files
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.pretraining import Autoencoder
 from tf_kit.runs import Run, checkpoint, files, read_json, write_json
@@ -195,8 +196,8 @@ class FullDisk:
     """Makes the n-th flush to the disk fail, as on a full disk."""
 
     def __init__(self, monkeypatch, after):
-        self.flush, self.left = files._flush, after
-        monkeypatch.setattr(files, "_flush", self)
+        self.flush, self.left = whole_files._flush, after
+        monkeypatch.setattr(whole_files, "_flush", self)
 
     def __call__(self, path):
         self.left -= 1
