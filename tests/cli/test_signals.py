@@ -13,8 +13,12 @@ from cli.typed import type_command
 
 pytestmark = pytest.mark.slow
 
-# A process that a shell starts in the background ignores Ctrl-C, and so would its children.
-PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from tf_kit.cli import main; main()"
+# A process that a shell starts in the background ignores Ctrl-C, one under nohup SIGHUP, and so would their children.
+PROGRAM = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+from tf_kit.cli import main
+main()"""
 WORDS = ["pretrain", "masked", "--units", "8", "--epochs", "60", "--monitor-every", "0", "--out", "a run"]
 
 
