@@ -1,4 +1,4 @@
-"""Suppression of standard error, including output that bypasses `sys.stderr`, as that of TensorFlow does."""
+"""Standard error: whether it is a terminal, and silencing it, with what bypasses `sys.stderr` as TensorFlow does."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def closed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def is_terminal() -> bool:
+    """Return whether `sys.stderr`, which a program without a console lacks, is a terminal that can show a bar."""
+    return sys.stderr is not None and sys.stderr.isatty()

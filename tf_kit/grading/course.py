@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from tf_kit import __version__
+from tf_kit import __version__, stderr
 from tf_kit.checks import refuse
 from tf_kit.grading import changes, checking, grader, labs, reports, roster, similarity, submissions
 from tf_kit.grading.class_figure import class_figure
@@ -234,7 +234,7 @@ def _progress(grades, total):
     """Yield grades while showing progress: a bar on a terminal, otherwise a line about every 20 seconds."""
     from tqdm import tqdm
 
-    interactive = sys.stderr is not None and sys.stderr.isatty()
+    interactive = stderr.is_terminal()
     yield from tqdm(
         grades,
         total=total,

@@ -8,6 +8,7 @@ import warnings
 
 import keras
 
+from tf_kit import stderr
 from tf_kit.data import waiting
 
 with warnings.catch_warnings():  # without ipywidgets a notebook shows the plain bar
@@ -29,7 +30,7 @@ class Progress:
 
     def __init__(self, total: float | None = None, quiet: bool = False) -> None:
         self._total, self._done, self._worked, self._started = total, 0.0, 0.0, time.perf_counter()
-        self._interactive = sys.stderr is not None and sys.stderr.isatty() and not quiet
+        self._interactive = stderr.is_terminal() and not quiet
         self._quiet = quiet
         self._bar = None
         self._printed = time.perf_counter()  # when the last line was printed
