@@ -113,7 +113,7 @@ def writes(tree):
         opens = function == "open" and any(f"'{mode}" in given for mode in "wx")
         nowhere = "devnull" in given or "fileobj" in given  # or into memory
         writes_path = bool(owner) and function in ("write_text", "write_bytes")
-        if (opens or writes_path) and not nowhere and not {*owner} & {*inside}:
+        if (opens or writes_path) and not nowhere and not {*owner} & {*inside, "whole_files"}:
             yield call.lineno
 
 

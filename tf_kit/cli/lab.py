@@ -13,7 +13,9 @@ from tf_kit.options import help_text
 
 LONGEST = 86_400  # a day, as for `Exercise.seconds`
 TIMEOUT = flags.number(
-    *("--timeout", "Seconds for one answer", float),
+    "--timeout",
+    "Seconds for one answer",
+    float,
     default_text="those of its exercise",
     at_least=0.1,
     at_most=LONGEST,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_kit.pretraining.methods import METHODS, EncoderOptions, Method
-from tf_kit.runs.files import replacing
+from tf_kit.runs.files import write_text
 
 FILE = "run.toml"
 NOT_FLAGS = ("files",)  # recorded options that follow from the data
@@ -24,8 +24,7 @@ def write_config(folder: Path, options: Mapping[str, Any]) -> None:
     command = options["command"]
     method = f" {options['method']}" if "method" in options else ""
     head = f"# Repeats the run: tf-kit {command}{method} --config {FILE} --out FOLDER\n"
-    with replacing(folder / FILE) as unfinished:
-        unfinished.write_text(head + to_toml(flags(options)), encoding="utf-8", errors="backslashreplace")
+    write_text(folder / FILE, head + to_toml(flags(options)))
 
 
 def flags(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,12 +37,9 @@ def write_json(path: str | Path, content: Any) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file; a missing folder is made."""
-    path = Path(path)
-    with stopping_if_unwritable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as unfinished:
+    with stopping_if_unwritable(Path(path)):
         # A path may hold bytes that are not text; JSON reads `\udcff` as such a byte again.
-        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+        whole_files.write_text(path, text, errors="backslashreplace")
 
 
 def finite(content: Any) -> Any:

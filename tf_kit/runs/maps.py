@@ -17,7 +17,7 @@ from tf_kit.plotting.style import STYLE
 from tf_kit.plotting.words import literal
 from tf_kit.runs.embedding import Embeddings
 from tf_kit.runs.figures import save_figure
-from tf_kit.runs.files import replacing
+from tf_kit.runs.files import replacing, write_text
 
 MOST = 10_000  # pictures in a map
 ASKED, NEIGHBORS = 20, 5  # pictures whose neighbors are shown, and neighbors of each
@@ -204,8 +204,7 @@ def _write_projector(folder, x, files, groups, small):
         "file\tfolder",
         *(f"{' '.join(file.split())}\t{group}" for file, group in zip(files, groups, strict=True)),
     ]
-    with replacing(folder / "metadata.tsv") as path:
-        path.write_text("\n".join(rows) + "\n", encoding="utf-8", errors="backslashreplace")
+    write_text(folder / "metadata.tsv", "\n".join(rows) + "\n")
     config = f"""embeddings {{
   tensor_name: "embeddings"
   tensor_path: "vectors.tsv"
@@ -217,5 +216,4 @@ def _write_projector(folder, x, files, groups, small):
   }}
 }}
 """
-    with replacing(folder / "projector_config.pbtxt") as path:
-        path.write_text(config, encoding="utf-8")
+    write_text(folder / "projector_config.pbtxt", config)

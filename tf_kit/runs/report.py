@@ -17,7 +17,7 @@ from typing import Any
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.markup import escaped
 from tf_kit.options import text_of
-from tf_kit.runs.files import read_json, replacing
+from tf_kit.runs.files import read_json, write_text
 from tf_kit.runs.run import Run
 
 FILE = "report.html"
@@ -94,8 +94,7 @@ def write_report(folder: str | Path) -> Path:
     }
     room = LARGEST_BYTES - sum(len(part.encode()) for part in parts.values())
     page = _template().substitute(parts, figures=_figures(folder / "figures", room))
-    with replacing(folder / FILE) as unfinished:
-        unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")
+    write_text(folder / FILE, page)
     return folder / FILE
 
 
