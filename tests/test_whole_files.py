@@ -96,6 +96,17 @@ def test_every_name_that_a_file_can_have(name, tmp_path):
     assert os.listdir(tmp_path / "new") == [name]
 
 
+@pytest.mark.parametrize("names", [("a.txt", "a.txt"), (f"{'x' * 60}1.txt", f"{'x' * 60}2.txt")])
+def test_two_files_that_are_written_at_once_do_not_mix(names, tmp_path):
+    first, second = (tmp_path / name for name in names)
+    with whole_files.replacing(first) as one, whole_files.replacing(second) as other:
+        one.write_text("first")
+        other.write_text("second")
+    assert first.read_text() == "first"  # which is complete later
+    assert second.read_text() == ("first" if first == second else "second")
+    assert sorted(os.listdir(tmp_path)) == sorted(set(names))
+
+
 def writes(tree):
     """Lines that write a file which is not an unfinished one."""
     inside = [

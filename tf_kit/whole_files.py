@@ -16,8 +16,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Within this context a file is written under the path that it yields, and then takes the place of `path`.
 
     The content is on the disk before the name changes, so after a crash there is the old file or the new one. The other
-    path has the ending of `path`, by which some libraries choose a format, and differs between processes. A link stays,
-    and the file that it leads to is replaced; what is no file, such as `/dev/stdout`, is written itself.
+    path has the ending of `path`, by which some libraries choose a format, and is another each time. A link stays, and
+    the file that it leads to is replaced; what is no file, such as `/dev/stdout`, is written itself.
 
     Args:
         path: path of the file.
@@ -38,7 +38,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield path
         return
     place = Path(os.path.realpath(path))
-    unfinished = place.with_name(f".{place.stem[:_LONGEST]}.{os.getpid()}{UNFINISHED}{place.suffix}")
+    drawn = os.urandom(4).hex()  # two threads, or machines with one disk, may have the same process number
+    unfinished = place.with_name(f".{place.stem[:_LONGEST]}.{drawn}{UNFINISHED}{place.suffix}")
     try:
         yield unfinished
         _flush(unfinished)
