@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -180,7 +179,7 @@ def search_recipe(
             raise stopped[0]
         row = dataclasses.replace(base, **candidate, epochs=epochs)
         try:
-            return _validation_error(run, system, row, splits, seed, tried.index(candidate))
+            return _validation_error(run, system, row, splits, seed, tried.index(candidate), tuple(space))
         except TrainingDiverged:
             raise  # the fault of the candidate
         except Exception as error:
@@ -199,14 +198,25 @@ def search_recipe(
     return results
 
 
-def _validation_error(run, system, row, splits, seed, number):
+def _validation_error(run, system, row, splits, seed, number, varied):
     """Pretrain, or load what an earlier candidate has pretrained, and fine-tune; return the lowest error in percent."""
-    encoder = pretrained_encoder(run, system, row, splits[0], seed, f"pretraining {_key(row)}")
+    encoder = pretrained_encoder(run, system, row, splits[0], seed, _stage_of_pretraining(row, varied))
     stage = f"candidate {number}, {row.epochs} epochs"
     _, chosen = fine_tune(run, system, encoder, row, splits, seed, stage)
     return round(100 * (1 - chosen["val_accuracy"]), 4)
 
 
-def _key(row: Recipe) -> str:
-    """Name the pretraining of a row by the values on which it depends."""
-    return " ".join(json.dumps(getattr(row, field)) for field in _OF_PRETRAINING)
+def _stage_of_pretraining(row: Recipe, varied: Sequence[str]) -> str:
+    """Name a pretraining by the values in which it differs from that of other candidates.
+
+    Example:
+        >>> _stage_of_pretraining(Recipe((500, 2000), pretrain_epochs=40), ("units", "pretrain_epochs", "batch_size"))
+        'pretraining, units 500-2000, epochs 40'
+    """
+    words = ["pretraining"]
+    for field in _OF_PRETRAINING:
+        if field in varied:
+            value = getattr(row, field)
+            shown = "-".join(map(str, value)) if isinstance(value, tuple | list) else value
+            words.append(f"{field.removeprefix('pretrain_').replace('_', ' ')} {shown}")
+    return ", ".join(words)
