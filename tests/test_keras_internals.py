@@ -158,6 +158,16 @@ def test_given_loss():
     assert keras_internals.given_loss(model) is None
 
 
+def test_given_loss_weights():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    assert keras_internals.given_loss_weights(model) is None
+    model.compile("sgd", lambda y, outputs: outputs - y, loss_weights=[3.0])
+    assert keras_internals.given_loss_weights(model) == [3.0]
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd")
+    assert keras_internals.given_loss_weights(model) is None
+
+
 def test_build_from_batch_creates_all_variables():
     model = Custom()
     model.compile("adam", "mse", metrics=["mae"])

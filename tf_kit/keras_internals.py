@@ -154,6 +154,16 @@ def given_loss(model: keras.Model) -> Any:
     return None if compiled is None else compiled._user_loss
 
 
+def given_loss_weights(model: keras.Model) -> Any:
+    """Return the `loss_weights` that were given to `compile`, or None if there were none.
+
+    Uses `Model._compile_loss` and `CompileLoss._user_loss_weights`. The public `get_compile_config` holds them too, but
+    raises for a loss or metric that cannot be serialized.
+    """
+    compiled = model._compile_loss if model.compiled else None
+    return None if compiled is None else compiled._user_loss_weights
+
+
 def build_from_batch(model: keras.Model, batch: tuple) -> None:
     """Create the variables of a compiled model, its metrics, its loss and its optimizer, without computing anything.
 

@@ -295,16 +295,47 @@ def test_zero_weights_have_no_update_ratio():
     assert math.isnan(ratio[1])
 
 
+IN_ORDER = [LOSS, "mse"], [1.0, 5.0]
+BY_NAME = {"a": LOSS, "b": "mse"}, {"a": 1.0, "b": 5.0}
+
+
 @pytest.mark.slow
-def test_several_outputs_are_recorded_with_their_compiled_losses():
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize(
+    ("outputs", "given"),
+    [(list, IN_ORDER), (list, BY_NAME), (dict, BY_NAME)],
+    ids=["list", "named list", "dict"],
+)
+def test_several_outputs_are_recorded_with_their_compiled_losses_and_weights(outputs, given, weighted):
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, {name: keras.layers.Dense(2, name=name)(inputs) for name in ("a", "b")})
-    model.compile("sgd", {"a": LOSS, "b": "mse"})
+    named = {name: keras.layers.Dense(2, name=name)(inputs) for name in ("a", "b")}
+    model = keras.Model(inputs, named if outputs is dict else list(named.values()))
+    losses, weights = given
+    model.compile("sgd", losses, loss_weights=weights if weighted else None)
     x, y = examples()
     targets = {"a": y, "b": x[:, :2]}
+    targets = targets if outputs is dict else list(targets.values())
     monitor = TrainingMonitor(x, targets)
-    model.fit(x, targets, epochs=1, verbose=0, callbacks=[monitor])
-    assert monitor.history["probe_loss"][0] > monitor.history["probe_loss"][1]
+    costs = []
+    for _ in range(2):
+        costs.append(model.evaluate(x, targets, batch_size=len(x), verbose=0)[0])
+        model.fit(x, targets, epochs=1, verbose=0, callbacks=[monitor])
+        np.testing.assert_allclose(monitor.history["probe_loss"][0], costs[-1], rtol=1e-5)
+    assert costs[1] < costs[0]
+
+
+@pytest.mark.slow
+def test_weights_of_the_losses_may_change_between_runs():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(2, name=name)(inputs) for name in ("a", "b")])
+    x, y = examples()
+    targets = [y, x[:, :2]]
+    monitor, losses = TrainingMonitor(x, targets), [LOSS, "mse"]
+    for weights in (None, [1.0, 5.0], [2.0, 0.5]):
+        model.compile("sgd", losses, loss_weights=weights)
+        cost = model.evaluate(x, targets, batch_size=len(x), verbose=0)[0]
+        model.fit(x, targets, epochs=1, verbose=0, callbacks=[monitor])
+        np.testing.assert_allclose(monitor.history["probe_loss"][0], cost, rtol=1e-5)
 
 
 # Diagnoses of real runs.

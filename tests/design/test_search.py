@@ -1,3 +1,4 @@
+import argparse
 import csv
 import math
 import multiprocessing
@@ -231,6 +232,33 @@ def test_candidates_stay_whole_if_the_function_takes_values_out_of_them():
     results = successive_halving(evaluate, candidates)
     assert not any(trial.error for trial in results)
     assert results.best.candidate == candidates[0]
+
+
+def not_a_flag(candidate):
+    if candidate["x"] == 1:
+        argparse.ArgumentParser(prog="trial").parse_args(["--unknown"])  # exits
+    return candidate["x"]
+
+
+def a_generator(candidate):
+    return candidate["x"] if isinstance(candidate["x"], int) else 0
+
+
+FAILURES = {
+    "exit": (not_a_flag, [{"x": 0}, {"x": 1}, {"x": 2}], "SystemExit"),
+    "candidate without a copy": (a_generator, [{"x": 0}, {"x": (each for each in ())}, {"x": 2}], "pickle"),
+}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.usefixtures("forked")
+def test_trials_after_a_failed_one_are_evaluated(failure, processes):
+    evaluate, candidates, error = FAILURES[failure]
+    results = try_all(evaluate, candidates, processes=processes)
+    assert [trial.score for trial in results][:2] == [0, 2]
+    assert error in results.history[1].error
+    assert math.isnan(results.history[1].score)
 
 
 # Growing.

@@ -26,6 +26,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import refuse
+from tf_kit.keras_internals import given_loss_weights
 from tf_kit.networks.gradient_probe import GradientProbe
 from tf_kit.typing import ArrayLike
 from tf_kit.whole_files import replacing
@@ -42,8 +43,9 @@ class TrainingMonitor(keras.callbacks.Callback):
         gradient_norm_l = ‖∂J/∂θ_l‖           on the probe batch          (1)
         update_ratio_l  = ‖Δθ_l‖ / ‖θ_l‖      in the epoch's first step   (2)
 
-    where θ_l are the trainable weights of layer l as one vector, and J = the compiled loss plus penalties. A
-    ratio of 1e-3 to 1e-2 is usual; below 1e-5 the layer hardly learns, above 1e-1 its weights jump around.
+    where θ_l are the trainable weights of layer l as one vector, and J = the compiled loss, with its `loss_weights`,
+    plus penalties. A ratio of 1e-3 to 1e-2 is usual; below 1e-5 the layer hardly learns, above 1e-1 its weights jump
+    around.
 
     After `fit`, `history` maps each name to a float64 array of E + 1 values, one before training and one after
     each of the E epochs; values that do not exist before training are NaN:
@@ -103,7 +105,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         self.csv = csv
         self.history = {}
         self._rows = []
-        # Model and loss of the probe, and the variables of its gradients.
+        # Model, loss and loss weights of the probe, and the variables of its gradients.
         self._probed: tuple[Any, ...] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -113,17 +115,18 @@ class TrainingMonitor(keras.callbacks.Callback):
             refuse("TrainingMonitor.loss", "be given", "a model compiled without a loss", "Pass loss=…")
         if self.csv:
             Path(self.csv).parent.mkdir(parents=True, exist_ok=True)
-        if not self._can_probe(loss):
-            self._probe = GradientProbe(self.model, loss)
-            self._probed = (self.model, loss, self._probe.variables)
+        weights = given_loss_weights(self.model) if self.loss is None else None
+        if not self._can_probe(loss, weights):
+            self._probe = GradientProbe(self.model, loss, loss_weights=weights)
+            self._probed = (self.model, loss, weights, self._probe.variables)
 
-    def _can_probe(self, loss):
+    def _can_probe(self, loss, weights):
         """Return whether the probe of the last run, which was traced once, measures this run too."""
         if self._probed is None:
             return False
-        model, loss_before, variables = self._probed
+        model, *losses, variables = self._probed
         same = list(map(id, variables)) == list(map(id, self._probe.variables))  # none was frozen since
-        return model is self.model and loss_before == loss and same
+        return model is self.model and losses == [loss, weights] and same
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._rows:

@@ -1,6 +1,7 @@
 """Gradients of a model's cost on given batches, computed repeatedly without changing the model."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ class GradientProbe:
         extra_variables: variables outside the model on which the cost depends too. Defaults to ().
         run_eagerly: whether to run without tracing, for a model whose layers do something else in each call.
             Defaults to False.
+        loss_weights: weights of the losses of several outputs, as `compile` accepts them. Defaults to None, 1 for each.
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
@@ -36,11 +38,17 @@ class GradientProbe:
         loss: keras.losses.Loss | str | Callable[[Tensor, Tensor], Tensor],
         extra_variables: Sequence[keras.Variable] = (),
         run_eagerly: bool = False,
+        loss_weights: Any = None,
     ) -> None:
         self._recorder = Recorder()
         self._wrapper = InferenceMode(model, list(extra_variables))
         self._wrapper.compile(
-            self._recorder, loss, run_eagerly=run_eagerly, jit_compile=False, auto_scale_loss=False
+            self._recorder,
+            loss,
+            loss_weights,
+            run_eagerly=run_eagerly,
+            jit_compile=False,
+            auto_scale_loss=False,
         )
         self._model = model
 
@@ -95,6 +103,8 @@ class InferenceMode(keras.Model):
         super().__init__()
         self.model = model
         self.extra_variables = extra_variables
+        if hasattr(model, "output_names"):  # `compile` finds the losses of several outputs by them
+            self.output_names = list(model.output_names)
 
     def call(self, inputs: Tensor) -> Tensor:
         return self.model(inputs, training=False)

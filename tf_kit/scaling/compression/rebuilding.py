@@ -49,7 +49,7 @@ def rebuild(
 
     rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
     for layer, new, replaced in copies.values():
-        if not replaced:
+        if not replaced and isinstance(layer, keras.layers.Layer):  # `h * 2` is a node without weights
             new.set_weights(layer.get_weights())
     return rebuilt, [(layer, new) for layer, new, replaced in copies.values() if replaced]
 
