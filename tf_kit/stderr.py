@@ -6,12 +6,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
 def closed() -> Iterator[None]:
     """Within this context, discard everything that is written to descriptor 2."""
-    if sys.stderr is not None:
+    with contextlib.suppress(AttributeError, ValueError):  # there is none, or the program has closed its own
         sys.stderr.flush()
     try:
         kept = os.dup(2)
@@ -28,6 +29,12 @@ def closed() -> Iterator[None]:
         os.close(nowhere)
 
 
-def is_terminal() -> bool:
-    """Return whether `sys.stderr`, which a program without a console lacks, is a terminal that can show a bar."""
-    return sys.stderr is not None and sys.stderr.isatty()
+def is_terminal(stream: Any = None) -> bool:
+    """Return whether a stream, by default `sys.stderr`, is a terminal that can show a bar.
+
+    A program can lack, close or replace its streams.
+    """
+    try:
+        return (sys.stderr if stream is None else stream).isatty()
+    except (AttributeError, ValueError):
+        return False

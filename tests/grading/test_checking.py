@@ -1,5 +1,6 @@
 """`check` in a notebook cell: its report fits on one screen and explains the answer without hidden cases."""
 
+import io
 import logging
 import os
 import re
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from grading.class_of_students import DESCENT, LAB, LEAKY
+from tf_kit import stderr
+from tf_kit.data import waiting
 from tf_kit.grading import Mistake, checking, labs
 from tf_kit.grading.judge import Failure
 
@@ -51,6 +54,94 @@ def test_undefined_name_is_reported(capsys):
 def test_answer_in_place_of_the_names_is_refused(answer, capsys):
     checking.check("leaky", answer)
     assert capsys.readouterr().out == 'check finds your answer by its name: write check("leaky") alone.\n'
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+@pytest.mark.parametrize(
+    "done",
+    [
+        "sys.{name}.close()",
+        "sys.{name} = None",
+        "sys.{name} = io.StringIO()",
+        "print('x', file=sys.{name}), sys.{name}.close(), print('x', file=sys.{name})",
+        "sys.{name}.__exit__(None, None, None)",
+    ],
+)
+def test_answer_that_closes_or_replaces_a_stream_is_reported(name, done, capsys):
+    code = LEAKY.replace("    return", f"    {done.format(name=name)}\n    return", 1)
+    before = sys.stdout, sys.stderr
+    assert "2 of 2 points" in printed(capsys, "leaky", f"import io, sys\n{code}")
+    assert (sys.stdout, sys.stderr) == before
+    assert not sys.stdout.closed
+    assert not sys.stderr.closed
+
+
+@pytest.mark.parametrize("id", ["leaky", "descent", "momentum", "batch_norm"])
+@pytest.mark.parametrize("setting", ["set_floatx", "set_dtype_policy"])
+@pytest.mark.parametrize("where", ["in a cell", "in the answer"])
+def test_precision_that_a_notebook_has_set_costs_no_points(id, setting, where, monkeypatch):
+    """The grader begins each answer in float32, so `check` does too."""
+    import keras
+
+    monkeypatch.undo()
+    lab, exercise = (LAB, LAB.exercises[id]) if id in LAB.exercises else labs.find_exercise(id)
+    own = keras.config.floatx(), keras.config.dtype_policy()
+    namespace = {"__name__": "__main__", "np": np, "keras": keras, "ops": keras.ops}
+    exec(lab.solution(id), namespace)
+    name = exercise.defines[0]
+    right, change = namespace[name], getattr(keras.config, setting)
+    if where == "in a cell":
+        change("float16")
+    else:
+        inner = right.__init__ if isinstance(right, type) else right
+
+        def changing(*arguments, **options):
+            change("float16")
+            return inner(*arguments, **options)
+
+        if isinstance(right, type):
+            right.__init__ = changing
+        else:
+            namespace[name] = changing
+    left = keras.config.floatx(), keras.config.dtype_policy()
+    try:
+        if where == "in a cell":
+            assert checking.review(lab, exercise, namespace).status == "ok"
+        else:
+            checking.review(lab, exercise, namespace)  # what it changes may cost its own points
+        assert (keras.config.floatx(), keras.config.dtype_policy()) == left
+    finally:
+        keras.config.set_floatx(own[0])
+        keras.config.set_dtype_policy(own[1])
+
+
+class _OnlyWritten:
+    """The least that people replace a stream by."""
+
+    def write(self, text):
+        pass
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("stream", [None, _OnlyWritten()], ids=["none", "only written"])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_program_with_an_unusual_stream_can_check(name, stream, monkeypatch):
+    """None is that of a program that Windows starts without a console."""
+    monkeypatch.setattr(sys, name, stream)
+    checking.check("leaky", {})
+    assert not stderr.is_terminal()
+    assert list(waiting.reporting("ab", 2, "reading letters")) == ["a", "b"]
+
+
+def test_program_that_has_closed_standard_error_can_check(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    checking.check("leaky", {})
+    assert not stderr.is_terminal()
+    assert list(waiting.reporting("ab", 2, "reading letters")) == ["a", "b"]
 
 
 def test_stub_gets_the_task(capsys):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -86,6 +87,77 @@ def test_input_error_is_one_line_and_status_2(arguments, expected, monkeypatch, 
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1, err
     assert expected in err
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("file", "which is a file"),
+        ("file/inside", "which cannot be made: Not a directory"),
+        ("dangling", "which is a link that leads to no folder"),
+        ("loop", "which is a link that leads to no folder"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "lab release optimizers",
+        "lab new circles",
+        "lab grade optimizers ada.ipynb",
+        "lab gradescope optimizers",
+        "quiz --notebook",
+    ],
+)
+def test_place_that_cannot_be_a_folder_is_refused_with_the_reason(
+    command, place, reason, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("dangling").symlink_to("nowhere")
+    Path("loop").symlink_to("loop")
+    Path("ada.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[])))
+    before = sorted(Path().iterdir())
+    out = f"{place}/a.zip" if "gradescope" in command else place
+    monkeypatch.setattr(sys, "argv", ["tf-kit", *command.split(), "--out", out])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    shown, err = capsys.readouterr()
+    assert (exit_.value.code, shown) == (2, "")
+    assert "`--out` must be a" in err
+    assert f"{place!r}, {reason}. Choose another folder." in err
+    assert sorted(Path().iterdir()) == before
+
+
+def test_autograder_is_not_written_over_a_link_or_left_half(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("dangling").symlink_to("nowhere")
+    status, _, err = run_main(monkeypatch, capsys, "gradescope", "optimizers", "--out", "dangling")
+    assert (status, "must be a file that does not exist. Received: 'dangling'" in err) == (2, True)
+    Path("kit.whl").write_bytes(b"x")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile.write", full)
+    arguments = ("gradescope", "optimizers", "--out", "a.zip", "--install", "kit.whl")
+    status, _, err = run_main(monkeypatch, capsys, *arguments)
+    assert (status, "'a.zip': No space left on device" in err) == (2, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "kit.whl"]
+
+
+@pytest.mark.parametrize("name", ["a", "class", "a" * 42, "Circles", "a-b", "../x", "été", ""])
+def test_rule_of_the_name_of_a_new_lab_is_whole(name, monkeypatch, capsys, tmp_path):
+    status, _, err = run_main(monkeypatch, capsys, "new", name, "--out", tmp_path)
+    assert status == 2
+    assert (
+        "2 to 41 lower-case letters, digits and underscores that begins with a letter, and no keyword" in err
+    )
+
+
+def test_command_that_tests_a_new_lab_can_be_pasted(monkeypatch, capsys, tmp_path):
+    _, out, _ = run_main(monkeypatch, capsys, "new", "circles", "--out", tmp_path / "my labs")
+    command = out.splitlines()[-1].partition("`")[2].rstrip("`")
+    assert shlex.split(command) == ["tf-kit", "lab", "selftest", str(tmp_path / "my labs" / "circles")]
 
 
 def test_refused_folder_of_submissions_gets_no_secret(monkeypatch, capsys, tmp_path):

@@ -311,9 +311,73 @@ def test_a_file_that_is_not_text_is_refused(tmp_path, data, kind):
     assert "\n" not in str(refused.value)
 
 
-def test_utf_16_is_read(tmp_path):
-    (tmp_path / "class.csv").write_bytes("Name\tE-Mail\nÅsa\ta@x\n".encode("utf-16"))
-    assert [each.name for each in roster.read(tmp_path / "class.csv")] == ["Åsa"]
+@pytest.mark.parametrize("more", [b"", b"\0"], ids=["whole", "cut within a character"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf_16_is_read(order, more, tmp_path):
+    data = "\ufeffName\tE-Mail\nÅsa\ta@x\n".encode(f"utf-16-{order}")
+    (tmp_path / "class.csv").write_bytes(data + more)
+    assert [each.name for each in roster.read(tmp_path / "class.csv")][:1] == ["Åsa"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_text_of_another_encoding_is_refused(encoding, tmp_path):
+    (tmp_path / "class.csv").write_bytes("Name\tE-Mail\nÅsa\ta@x\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"which is a file that is not text.*Save it as CSV"):
+        roster.read(tmp_path / "class.csv")
+
+
+@pytest.mark.parametrize("open_in", ["first", "middle", "last but one"])
+@pytest.mark.parametrize("closed", [False, True], ids=["at no place", "by the quotation mark of another"])
+def test_quotation_mark_that_is_not_closed_is_refused(open_in, closed, tmp_path):
+    """The rows after it would be one cell, so students who handed in nothing would not be listed."""
+    names = ["Ada Lovelace", "Alan Turing", "Bob Ross", '"Hopper, Grace"' if closed else "Grace Hopper"]
+    row = {"first": 0, "middle": 1, "last but one": 2}[open_in]
+    names[row] = f'"{names[row]}'
+    with pytest.raises(ValueError, match=f"must close every quotation mark.*{names[row][1:]}"):
+        written(tmp_path, "Name,Email\n" + "".join(f"{name},{i}@x\n" for i, name in enumerate(names)))
+
+
+def test_lines_within_a_cell_are_read(tmp_path):
+    listed = written(tmp_path, 'Name,Email\n"Ada\nLovelace",ada@x\nBob "Al" Ross,bob@x\n')
+    assert [each.name for each in listed] == ["Ada Lovelace", 'Bob "Al" Ross']
+
+
+@pytest.mark.parametrize(
+    ("listed", "submitted"),
+    [("12345", "0012345"), ("0012345", "12345"), ("0012345", "0012345"), ("0", "0")],
+)
+def test_zeros_before_a_number_may_be_missing_on_one_side(listed, submitted, tmp_path):
+    """A spreadsheet drops them."""
+    students = written(tmp_path, f"Name,Student ID\nAda Lovelace,{listed}\nBob Ross,99\n")
+    assert [each.name for each in roster.absent(students, handed_in(("x", submitted)))] == ["Bob Ross"]
+    assert len(roster.absent(students, handed_in(("", "")))) == 2
+
+
+def test_zeros_that_tell_students_apart_are_kept(tmp_path):
+    students = written(tmp_path, "Name,Student ID\nAda Lovelace,007\nBob Ross,7\n")
+    assert [each.name for each in roster.absent(students, handed_in(("x", "007")))] == ["Bob Ross"]
+    assert [each.name for each in roster.absent(students, handed_in(("x", "7")))] == ["Ada Lovelace"]
+    assert len(roster.absent(students, handed_in(("x", "07")))) == 2
+
+
+@pytest.mark.parametrize("heading", ["Matr.-Nr.", "Matr.Nr.", "Matrikel-Nr.", "Student ID", "student_id"])
+def test_numbers_next_to_names_are_found_by_their_heading(heading, tmp_path):
+    assert written(tmp_path, f"{heading};Nachname;Vorname\n123;Lovelace;Ada\n")[0].marks == {"123"}
+
+
+def test_id_of_another_table_is_not_written_as_that_of_canvas(tmp_path):
+    found = handed_in(("lovelaceada", "11"))
+    grades, _, rows = reported(found, written(tmp_path, "Student,ID,Email\nAda Lovelace,4711,ada@x\n"))
+    assert importers.canvas(reports.canvas_csv(grades, LAB, rows), {11: "Ada King"})[0] == {11: "4"}
+
+
+@pytest.mark.parametrize("language", WORKSHEETS)
+@pytest.mark.parametrize("maximum", ["5", "100"])
+def test_another_maximum_in_moodle_is_a_line(language, maximum, tmp_path):
+    text = re.sub(r"5([.,])00", rf"{maximum}\g<1>00", WORKSHEETS[language])
+    listed, found = written(tmp_path, text), handed_in(("Ada Lovelace", "11"))
+    summary = reports.summary(graded(found), LAB, roster.HandedIn(Survey(found, []), [], listed))
+    assert ("ANOTHER MAXIMUM in Moodle: 100" in summary) == (maximum == "100")
 
 
 @pytest.mark.parametrize("text", ["", "Student,ID\n", "\n\n"])
@@ -340,6 +404,10 @@ def test_headings_without_a_name_are_refused_and_listed(tmp_path, heading):
         ("Participante 4711", "4711"),
         ("Participant4711", "4711"),
         ("4711.0", "4711"),
+        ("4711.00", "4711"),
+        ('"=""004711"""', "004711"),
+        ("'004711", "004711"),
+        ("1E5", "1e5"),
         ("Ada12", "ada12"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 import click
@@ -61,7 +63,7 @@ def new(name: str, out: str) -> None:
     made = new_lab.create(name, out)
     for path in (made.source, made.probes_path, made.answers_path, made.notebook_path):
         click.echo(f"{Path(out) / made.name / path.relative_to(made.folder)}")
-    click.echo(f"test it with `tf-kit lab selftest {Path(out) / made.name}`")
+    click.echo(f"test it with `tf-kit lab selftest {shlex.quote(str(Path(out) / made.name))}`")
 
 
 @lab.command(short_help="Test lab NAME: its solutions, stubs, mistakes, notebook.")
@@ -112,7 +114,7 @@ def release(
     nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
     own mark. Use `tf-kit lab grade` for marks that count.
     """
-    from tf_kit.grading import labs, notebooks
+    from tf_kit.grading import folders, labs, notebooks
 
     each = labs.find(name)
     path = Path(out) / f"{each.name}.ipynb"
@@ -131,9 +133,10 @@ def release(
             f"{name!r}",
             "`check` finds the labs of this kit",
         )
-    if with_checks and checks.exists():
+    if with_checks and os.path.lexists(checks):
         refuse("--out", f"be a folder without {each.name}", f"{out!r}", "Choose another folder")
     released = notebooks.released(each, format, install or "", colab)
+    folders.make(out)
     click.echo(f"{notebooks.write(released, path)}")
     if with_checks:
         click.echo(f"{notebooks.write_checks(each, checks)}")

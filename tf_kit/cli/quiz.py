@@ -44,7 +44,11 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
         random.Random(seed).shuffle(asked)
     asked = asked[:questions]
     if notebook:
-        click.echo(f"{declared.write_quiz(asked, 'figures' if out is None else out)}")
+        from tf_kit.grading import folders
+
+        place = "figures" if out is None else out
+        folders.make(place)
+        click.echo(f"{declared.write_quiz(asked, place)}")
         return
     words = "question" if len(asked) == 1 else "questions"
     click.echo(f"{len(asked)} {words}, seed {seed}. Enter skips, q ends.")

@@ -17,8 +17,7 @@ def reporting(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
         >>> list(reporting("ab", 2, "reading letters"))
         ['a', 'b']
     """
-    # As `tf_kit.stderr.is_terminal`, which is closed to answers; they load this module.
-    if sys.stderr is not None and sys.stderr.isatty():
+    if _is_terminal():
         from tqdm import tqdm
 
         yield from tqdm(items, title, total, leave=False, dynamic_ncols=True, delay=PATIENCE)
@@ -30,3 +29,11 @@ def reporting(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
         if now - last >= SECONDS:
             left, last = (now - began) / done * (total - done), now
             print(f"{title}: {done:,} of {total:,}, about {left:.0f} s left", file=sys.stderr, flush=True)
+
+
+def _is_terminal():
+    """As `tf_kit.stderr.is_terminal`, which is closed to answers; they load this module."""
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False

@@ -344,4 +344,56 @@ def measure(
     """Run a probe on a copy of a case, from the seed with which every case starts."""
     seeds.seed()
     copied = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
-    return measurement.measure(probe, namespace, copied)
+    with _lent_streams(), _first_precision():
+        return measurement.measure(probe, namespace, copied)
+
+
+class _Lent:
+    """A stream that does everything that another one does, but does not close it."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def __iter__(self):
+        return iter(self._stream)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def close(self):
+        pass
+
+    def detach(self):
+        raise io.UnsupportedOperation("detach")
+
+
+@contextlib.contextmanager
+def _first_precision():
+    """Within this context Keras begins in float32, as where answers are graded; afterwards it is as before."""
+    from keras import config
+
+    own = config.floatx(), config.dtype_policy()
+    config.set_floatx("float32")
+    config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        config.set_floatx(own[0])
+        config.set_dtype_policy(own[1])
+
+
+@contextlib.contextmanager
+def _lent_streams():
+    """Within this context `sys.stdout` and `sys.stderr` may be closed or replaced; afterwards they are as before."""
+    own = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (each and _Lent(each) for each in own)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = own

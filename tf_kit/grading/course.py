@@ -15,7 +15,7 @@ import click
 
 from tf_kit import __version__, stderr
 from tf_kit.checks import refuse
-from tf_kit.grading import changes, checking, grader, labs, reports, roster, similarity, submissions
+from tf_kit.grading import changes, checking, folders, grader, labs, reports, roster, similarity, submissions
 from tf_kit.grading.class_figure import class_figure
 from tf_kit.grading.record import SECRET, Grade, Record, secret_of
 from tf_kit.ownership import disown, own
@@ -33,7 +33,7 @@ def secret(out: str | Path, like: str | Path | None = None) -> str:
     Raises:
         InputError: the folder cannot be written.
     """
-    _make_folder(out)
+    folders.make(out)
     here, there = Path(out, SECRET), Path(like or out, SECRET)
     if not here.exists() and there.exists():
         shutil.copy(there, here)
@@ -46,7 +46,7 @@ def refuse_folder_of(paths: Sequence[str | Path], out: str | Path) -> None:
     Raises:
         InputError: `out` is one of the paths.
     """
-    if Path(out).resolve() in [Path(path).resolve() for path in paths]:
+    if os.path.realpath(out) in map(os.path.realpath, paths):
         rule = "be another folder than that of the submissions"
         refuse("--out", rule, f"{str(out)!r}", "Choose another folder")
 
@@ -89,7 +89,7 @@ def grade(
     """
     lab = labs.find(name)
     refuse_folder_of(paths, out)
-    _make_folder(out)
+    folders.make(out)
     lock = own(Path(out), "--out", "Wait until that process has ended, or choose another folder")
     try:
         return _grade(lab, paths, out, jobs, seconds, secret, allow_unsandboxed, listed, compare)
@@ -244,13 +244,3 @@ def _progress(grades, total):
         maxinterval=1 if interactive else 20,
         file=sys.stderr,
     )
-
-
-def _make_folder(out):
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise PermissionError
-    except OSError:
-        received = f"{str(out)!r}, which cannot be created or written"
-        refuse("--out", "be a folder that can be written", received, "Choose another folder")

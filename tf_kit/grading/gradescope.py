@@ -11,6 +11,7 @@ Reference: the autograder specifications of Gradescope, https://gradescope-autog
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -21,11 +22,12 @@ from typing import Any
 
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError
-from tf_kit.grading import foreign_text, labs, reports, submissions
+from tf_kit.grading import folders, foreign_text, labs, reports, submissions
 from tf_kit.grading.grader import Grader
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade
 from tf_kit.grading.submissions import Submission
+from tf_kit.whole_files import replacing
 
 SETTINGS = "autograder.json"
 SETUP = """#!/usr/bin/env bash
@@ -79,11 +81,11 @@ def write(lab: Lab, path: str | Path, requirement: str, secret: str | None) -> P
         received = f"{requirement!r}, which does not exist"
         refuse("requirement", "be a wheel that exists, a name or a URL", received, flag="--install")
     install = shlex.quote(f"./{wheel.name}" if inside else requirement)
-    if path.exists():
+    if os.path.lexists(path):
         refuse("path", "be a file that does not exist", f"{str(path)!r}", "Choose another name", flag="--out")
+    folders.make(path.parent, "be a file in a folder that can be written")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as archive:
+        with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "x", zipfile.ZIP_DEFLATED) as archive:
             _add(archive, "setup.sh", SETUP.format(requirement=install), 0o755)
             _add(archive, "run_autograder", RUN, 0o755)
             _add(archive, SETTINGS, json.dumps(settings, indent=2) + "\n", 0o600)

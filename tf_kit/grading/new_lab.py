@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import keyword
+import os
 import re
 import string
 from pathlib import Path
 
 from tf_kit.checks import refuse
-from tf_kit.grading import labs, notebooks
+from tf_kit.grading import folders, labs, notebooks
 from tf_kit.whole_files import write_text
 
 TEMPLATE = Path(__file__).with_name("lab_template")
@@ -30,7 +31,8 @@ def create(name: str, folder: str | Path = ".") -> labs.Lab:
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,40}", name) or keyword.iskeyword(name):
         refuse(
             "name",
-            "be a word of lower-case letters, digits and underscores that begins with a letter",
+            "be a word of 2 to 41 lower-case letters, digits and underscores that begins with a letter, and no "
+            "keyword of Python",
             f"{name!r}",
             "Use for example `circles`",
             flag="NAME",
@@ -40,18 +42,15 @@ def create(name: str, folder: str | Path = ".") -> labs.Lab:
             "name", "be another than that of a lab of this kit", f"{name!r}", "Choose another", flag="NAME"
         )
     place = Path(folder) / name
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    if os.path.lexists(place) and (not place.is_dir() or any(place.iterdir())):
         remedy = "Choose another name, or another folder with --out"
         refuse("name", "be that of a folder without files", f"{str(place)!r}", remedy, flag="NAME")
     title = name.replace("_", " ").capitalize()
-    try:
-        for part in (".", "probes", "answers"):
-            written = string.Template((TEMPLATE / part / "source.txt").read_text(encoding="utf-8"))
-            text = written.safe_substitute(name=name, title=title)
-            write_text(place / part / f"{name}.py", text)
-    except OSError as error:
-        received = f"{str(folder)!r}: {error.strerror}"
-        refuse("folder", "be a folder that can be written", received, "Choose another", flag="--out")
+    folders.make(folder)
+    for part in (".", "probes", "answers"):
+        written = string.Template((TEMPLATE / part / "source.txt").read_text(encoding="utf-8"))
+        text = written.safe_substitute(name=name, title=title)
+        write_text(place / part / f"{name}.py", text)
     lab = labs.at(place)
     assert lab is not None
     notebooks.write(notebooks.student_notebook(lab), lab.notebook_path)

@@ -18,7 +18,7 @@ from tf_kit.grading.class_page import ClassOfStudents, class_page
 from tf_kit.grading.judge import STATUSES
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade
-from tf_kit.grading.roster import HandedIn, matched, misread
+from tf_kit.grading.roster import HandedIn, matched, misread, other_maximum
 from tf_kit.grading.roster_columns import is_worksheet, worksheet_column
 from tf_kit.grading.similarity import Alike
 from tf_kit.grading.submissions import GRADED, SYSTEM
@@ -126,7 +126,8 @@ def canvas_csv(
     for grade in grades:
         own = {"Student": grade.student, "ID": grade.number}
         known = rows.get(grade.key, {})
-        found = known if "ID" in known and "Student" in known else {}
+        # Canvas writes all three; the ID of another table is another number.
+        found = known if {"Student", "ID", "Section"} <= known.keys() else {}
         lines.append((*(found.get(each) or own.get(each, "") for each in _CANVAS), grade.points))
     return csv_of(lines)
 
@@ -282,11 +283,11 @@ def summary(grades: Sequence[Grade], lab: Lab, handed_in: HandedIn | None = None
                 break_on_hyphens=False,
             )
     if handed_in is not None:
-        lines += ["", *_files(handed_in)]
+        lines += ["", *_files(handed_in, lab.points)]
     return "\n".join(lines) + "\n"
 
 
-def _files(handed_in):
+def _files(handed_in, points):
     """Account for all files: the number of each kind, and those that were not graded, as far as they fit."""
     counts = handed_in.survey.counts
     total = sum(counts.values())
@@ -304,7 +305,11 @@ def _files(handed_in):
         words = "maybe one student's versions, graded as several students'"
         lines += _wrapped(f"{words}: {groups}. If so, put them into a folder with the name of the student")
     if handed_in.listed:
-        lines += [*filter(None, [misread(handed_in.listed, handed_in.survey.submissions)])]
+        doubts = (
+            misread(handed_in.listed, handed_in.survey.submissions),
+            other_maximum(handed_in.listed, points),
+        )
+        lines += filter(None, doubts)
         lines += _names("handed in nothing", [student.name for student in handed_in.absent]) or [
             "everybody on the roster handed something in"
         ]

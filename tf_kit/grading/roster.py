@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tf_kit.checks import refuse
 from tf_kit.grading import foreign_text, roster_columns
-from tf_kit.grading.roster_columns import plain
+from tf_kit.grading.roster_columns import is_worksheet, plain, worksheet_column
 from tf_kit.grading.submissions import Submission, Survey
 
 LARGEST_FILE = 16 << 20
@@ -79,16 +79,13 @@ def read(path: str | Path) -> list[Listed]:
         data = path.read_bytes()
     except OSError as error:
         refuse("--roster", "be a file with the students of the class", f"{str(path)!r}: {error.strerror}")
+    text = _decoded(data)
     binary = next((kind for begin, kind in _BINARY.items() if data.startswith(begin)), "")
-    if not binary and data[:2] not in _MARKS_OF_UTF_16 and b"\0" in data[:1000]:
+    if not binary and "\0" in text[:1000]:
         binary = "a file that is not text"
     if binary:
         refuse("--roster", "be a table as text", f"{str(path)!r}, which is {binary}", "Save it as CSV")
-    try:
-        text = data.decode("utf-16" if data[:2] in _MARKS_OF_UTF_16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")
-    rows = _table(foreign_text.paragraphs(text))
+    rows = _table(foreign_text.paragraphs(text), path)
     students = [student for student in _students(rows, path) if student.name]
     if not students:
         received = f"{str(path)!r}, where no student is named"
@@ -97,7 +94,16 @@ def read(path: str | Path) -> list[Listed]:
     return students
 
 
-def _table(text):
+def _decoded(data):
+    if data[:2] in _MARKS_OF_UTF_16:
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _table(text, path):
     text = text.lstrip("\n")
     # a line by which Excel knows the delimiter
     separator = re.match(r"(?i)\"?sep=([^\w\n\"])\"?[;,\t|]*\n", text)
@@ -107,7 +113,27 @@ def _table(text):
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error:
         rows = [[line] for line in text.splitlines()]
-    return [[foreign_text.line(cell) for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    _refuse_open_quotes(text, delimiter, rows, path)
+    return [[_cell(cell) for cell in row] for row in rows if any(cell.strip() for cell in row)]
+
+
+def _refuse_open_quotes(text, delimiter, rows, path):
+    """Refuse a table whose rows a quotation mark without its second one has joined: students would be lost."""
+    joined = next((cell for row in rows for cell in row if "\n" in cell), None)
+    if joined is None:
+        return
+    try:
+        list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    except csv.Error:
+        received = f"{str(path)!r}, where one opens before {foreign_text.line(joined, 40)!r}"
+        refuse("--roster", "close every quotation mark", received, "Close it, or remove it")
+
+
+def _cell(text):
+    """Return the text of a cell. A spreadsheet is told by ="0012345" to keep the zeros."""
+    text = foreign_text.line(text)
+    found = re.fullmatch(r'="(.*)"', text)
+    return found[1] if found else text
 
 
 def _share(text, delimiter):
@@ -151,9 +177,13 @@ def _refuse_headings(cells, path):
 
 def _mark(text):
     """Reduce a number or login: Moodle writes `Participant 4711` or `Teilnehmer/in4711`, a spreadsheet `4711.0`."""
-    text = re.sub(r"\.0$", "", text.strip().lstrip("'")).casefold()
+    text = re.sub(r"\.0+$", "", text.strip().lstrip("'")).casefold()
     found = re.fullmatch(r"(?:\D+ |participante?|teilnehmer(?:/?in)?)(\d+)", text)
     return found[1] if found else text
+
+
+def _unpadded(mark):
+    return (mark.lstrip("0") if mark.isdecimal() else "") or mark
 
 
 def matched(listed: Sequence[Listed], found: Sequence[Submission]) -> dict[tuple[str, str], Listed]:
@@ -195,6 +225,10 @@ class _Known:
         # A mark that several students have is such as the number of a group.
         shared = Counter(mark for student in listed for mark in student.marks)
         self._marks = {mark: student for student in listed for mark in student.marks if shared[mark] == 1}
+        short = Counter(map(_unpadded, shared))  # a spreadsheet drops the zeros before a number
+        self._unpadded = {
+            _unpadded(mark): student for mark, student in self._marks.items() if short[_unpadded(mark)] == 1
+        }
         self._names, self._words = defaultdict(list), defaultdict(list)
         for student in listed:
             logins = {mark.partition("@")[0] for mark in student.marks if "@" in mark}
@@ -206,7 +240,7 @@ class _Known:
 
     def by_mark(self, submission):
         marks = (submission.number, submission.student, submission.student.rpartition("/")[2])
-        return [self._marks[_mark(mark)] for mark in marks if mark and _mark(mark) in self._marks][:1]
+        return [student for mark in marks if mark for student in self._of_mark(_mark(mark))][:1]
 
     def by_name(self, submission):
         return self._of_name(submission.student.rpartition("/")[2])
@@ -215,7 +249,7 @@ class _Known:
         """Find students by the numbers in the name of a file, else by the name that it has besides, or a login."""
         person = _mark(submission.person)
         numbers = [word for word in re.findall(r"[^\W_]+", person) if len(re.findall(r"\d", word)) > 3]
-        found = [self._marks[word] for word in (person, *numbers) if word in self._marks]
+        found = [student for word in (person, *numbers) for student in self._of_mark(word)]
         if found:
             return found
         name = re.sub(
@@ -223,6 +257,10 @@ class _Known:
         )
         # a login may be a first name, which another student may have too
         return self._of_name(name) + (self._words[person] if person in self._logins else [])
+
+    def _of_mark(self, mark):
+        student = self._marks.get(mark) or self._unpadded.get(_unpadded(mark))
+        return [student] if student else []
 
     def _of_name(self, name):
         return [student for spelling in _spellings(name) for student in self._names.get(spelling, ())]
@@ -237,6 +275,26 @@ def misread(listed: Sequence[Listed], found: Sequence[Submission]) -> str:
     return (
         f"NOBODY who handed in is on the roster, which was probably misread: {listed[0].read_from}; "
         f"its names are such as {shown}, those of the submissions {handed_in}"
+    )
+
+
+def other_maximum(listed: Sequence[Listed], points: int) -> str:
+    """Return a line that the assignment in Moodle has another maximum than the lab, which its import would not notice.
+
+    Args:
+        listed: the students of the roster.
+        points: points of the lab.
+    """
+    row = dict(listed[0].row) if listed else {}
+    if not is_worksheet(row):
+        return ""
+    cell = next((row[heading] for heading in row if worksheet_column(heading) == "Maximum Grade"), "")
+    number = re.fullmatch(r"(\d+)(?:[.,](\d+))?", cell)
+    if number is None or float(f"{number[1]}.{number[2] or 0}") == points:
+        return ""
+    return (
+        f"ANOTHER MAXIMUM in Moodle: {cell} in the worksheet, {points} in the lab. Set the maximum grade of the "
+        "assignment to that of the lab before you import moodle.csv"
     )
 
 

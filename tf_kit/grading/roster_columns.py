@@ -79,7 +79,15 @@ _NUMBERS: tuple[str, ...] = (
     "Roll number",
     "Registration number",
 )
-_NUMBERS += ("Matrikelnummer", "Matrikel-Nr.", "Matrikelnr.", "ID-Nummer", "Identifiant", "Matricule")
+_NUMBERS += (
+    "Matrikelnummer",
+    "Matrikel-Nr.",
+    "Matrikelnr.",
+    "Matr.-Nr.",
+    "ID-Nummer",
+    "Identifiant",
+    "Matricule",
+)
 _NUMBERS += ("Numéro d'identification", "Numéro d'étudiant", "Numéro étudiant")
 _NUMBERS += (
     "Identificador",

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from typing import Any
 
+from tf_kit import stderr
 from tf_kit.grading import foreign_text
 from tf_kit.markup import escaped
 
@@ -56,7 +57,7 @@ class Shown:
 
             display(self)
             return
-        terminal = sys.stdout.isatty()
+        terminal = sys.stdout is not None and stderr.is_terminal(sys.stdout)
         print(self.text(shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH), flush=True)
 
 

@@ -235,9 +235,9 @@ def _without_grades(entries, path, leave_out):
     for entry in entries:
         names[entry.parts[:-1]].add(entry.parts[-1])
     written = {folder for folder, found in names.items() if folder and found >= _OF_GRADES}
-    if leave_out is not None and Path(leave_out).resolve().is_relative_to(path.resolve()):
-        below = Path(leave_out).resolve().relative_to(path.resolve()).parts
-        written |= {below} - {()}
+    own, given = (Path(os.path.realpath(each)) for each in (leave_out or "", path))
+    if leave_out is not None and own.is_relative_to(given):
+        written |= {own.relative_to(given).parts} - {()}
     kept, left = [], []
     for entry in entries:
         inside = any(entry.parts[:i] in written for i in range(1, len(entry.parts)))

@@ -1,0 +1,31 @@
+"""Folders into which commands write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tf_kit.checks import refuse
+
+
+def make(folder: str | Path, rule: str = "be a folder that can be written") -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Args:
+        folder: the folder that `--out` names, or that of a file which it names.
+        rule: what the flag must be, for the message.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK | os.X_OK) else "which may not be written"
+    except OSError as error:
+        problem = f"which cannot be made: {error.strerror}"
+        if os.path.isfile(folder):
+            problem = "which is a file"
+        elif os.path.islink(folder):
+            problem = "which is a link that leads to no folder"
+    if problem:
+        refuse("--out", rule, f"{str(folder)!r}, {problem}", "Choose another folder")
