@@ -4,13 +4,17 @@ A `factory` is the class, or a function that passes its keyword arguments on to 
 it must give a rate at which a small model trains.
 """
 
+import contextlib
 import inspect
 import json
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from keras import ops
+
+from tf_kit.errors import InputError
 
 SHAPES = ((2, 3), (4,))  # two variables, one of them a vector: what is excluded by rank shows
 SIZES = (6, 4)
@@ -88,6 +92,17 @@ def check_config(factory):
     for again in (type(optimizer).from_config(optimizer.get_config()), keras.optimizers.deserialize(config)):
         assert type(again) is type(optimizer)
         assert again.get_config() == optimizer.get_config()
+
+
+def check_arguments_of_keras(factory):
+    """What Keras would take in silence is refused by name."""
+    for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor"):
+        for wrong in (-1, float("nan"), float("inf"), "1", True):
+            with pytest.raises(InputError, match=f"{name}={wrong!r}"):
+                factory(**{name: wrong})
+        refused = pytest.raises(InputError, match=f"{name}=0")
+        with contextlib.nullcontext() if name == "weight_decay" else refused:
+            factory(**{name: 0})
 
 
 def check_fit(factory, path):
@@ -221,6 +236,7 @@ def check_half_precision(factory):
 def check_optimizer(factory, path):
     """Every check above; `path` is a file name ending in `.keras` that may be written."""
     check_config(factory)
+    check_arguments_of_keras(factory)
     check_schedule(factory)
     check_clipping(factory)
     check_weight_decay(factory)

@@ -13,6 +13,15 @@ from tf_kit.typing import Tensor
 
 LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
+# Arguments of every Keras optimizer that Keras takes unchecked: a negative limit would switch clipping off in silence.
+_ARGUMENTS_OF_KERAS: dict[str, dict[str, Any]] = {
+    "weight_decay": {"at_least": 0},
+    "clipnorm": {"above": 0},
+    "clipvalue": {"above": 0},
+    "global_clipnorm": {"above": 0},
+    "loss_scale_factor": {"above": 0},
+}
+
 
 class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
     """Keras optimizer whose formulas also hold for half-precision weights and for embeddings.
@@ -30,7 +39,8 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         **kwargs: arguments of every Keras optimizer.
 
     Raises:
-        ValueError: `learning_rate`, given or assigned later, is neither a number of at least 0 nor a schedule.
+        ValueError: `learning_rate`, given or assigned later, is neither a number of at least 0 nor a schedule;
+            `weight_decay` is negative; a limit of clipping or `loss_scale_factor` is not above 0.
     """
 
     def __init__(
@@ -38,6 +48,9 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
     ) -> None:
         if not callable(learning_rate):  # schedules are callable
             learning_rate = self._checked_rate(learning_rate)
+        for name, interval in _ARGUMENTS_OF_KERAS.items():
+            if kwargs.get(name) is not None:
+                number(f"{type(self).__name__}.{name}", kwargs[name], **interval)
         super().__init__(learning_rate, **kwargs)
         self.fused = bool(fused)
         self.jit_update = bool(jit_update)
