@@ -515,11 +515,22 @@ def test_diagnose_accepts_every_kind_of_record(tmp_path):
         (3.0, "Received: 3.0"),
         ({"loss": [-0.1, -0.4, -0.6, -0.7, -0.8, -0.81]}, "at least 0, which is their aim. Received: -0.81"),
         ({"loss": [1.0] * 6, "val_loss": [1.0, math.nan, -0.5]}, "Received: -0.5"),
+        ({"loss": [[1.0]] * 6}, "one number for each epoch. Received: loss=[[1.0]"),
+        (
+            {"loss": [1.0] * 6, "val_loss": ["low"] * 6},
+            "one number for each epoch. Received: val_loss=['low'",
+        ),
+        ({"loss": 1.0}, "one number for each epoch. Received: loss=1.0"),
     ],
 )
 def test_diagnose_refuses(history, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         diagnose(history)
+
+
+def test_diagnose_passes_over_columns_that_are_not_numbers():
+    record = {"loss": 2.3 * 0.5**E, "phase": ["warm"] * len(E), "confusion": [np.eye(2)] * len(E)}
+    assert diagnose(record).name == "healthy"
 
 
 def test_monitor_refuses_runs_without_loss_or_trainable_weights():
@@ -541,7 +552,13 @@ def test_monitor_refuses_runs_without_loss_or_trainable_weights():
 
 
 def test_read_history_refuses_other_files(tmp_path):
-    for text in ("", "epoch,loss\n0,much\n", "epoch,loss\n0\n"):
-        (tmp_path / "other.csv").write_text(text)
+    for content in (
+        b"",
+        b"epoch,loss\n0,much\n",
+        b"epoch,loss\n0\n",
+        b"\x89PNG\r\n\x1a\n",
+        b"epoch,loss\n0,\0",
+    ):
+        (tmp_path / "other.csv").write_bytes(content)
         with pytest.raises(ValueError, match=r"other\.csv"):
             read_history(tmp_path / "other.csv")

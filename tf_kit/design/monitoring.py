@@ -242,13 +242,12 @@ def read_history(path: str | os.PathLike) -> dict[str, np.ndarray]:
         >>> read_history(path)["loss"].tolist()
         [nan, 0.5]
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv_files.reader(file))
     try:
-        names, *lines = rows
+        with open(path, newline="", encoding="utf-8") as file:
+            names, *lines = csv_files.reader(file)
         columns = zip(*[list(map(float, line)) for line in lines], strict=True)
         return {name: np.array(column) for name, column in zip(names, columns, strict=True)}
-    except ValueError as error:
+    except (ValueError, csv_files.Error) as error:
         refuse("read_history.path", "be a file that TrainingMonitor wrote", f"{path}: {error}")
 
 
@@ -375,12 +374,26 @@ def _record_of(history):
     """Return any kind of history as a dictionary of arrays."""
     if isinstance(history, keras.callbacks.Callback):
         history = history.history
-    if not isinstance(history, dict) or "loss" not in history or not len(history["loss"]):
+    if not isinstance(history, dict) or "loss" not in history or not np.size(history["loss"]):
         received = f"{sorted(history)}" if isinstance(history, dict) else f"{history!r}"
         refuse(
             "diagnose.history", 'be a dictionary with "loss"', received, "Pass the return value of model.fit"
         )
-    return {name: np.asarray(values, "float64") for name, values in history.items()}
+    columns = {name: _numbers(values) for name, values in history.items()}
+    for name in ("loss", "val_loss", "probe_loss"):
+        if name in columns and columns[name] is None:
+            received = f"{name}={history[name]!r}"[:200]
+            refuse("diagnose.history", "hold one number for each epoch", received)
+    return {name: column for name, column in columns.items() if column is not None}
+
+
+def _numbers(values):
+    """Return a column as an array, or None if it is not one of numbers, such as the texts of someone's callback."""
+    try:
+        column = np.asarray(values, "float64")
+    except (TypeError, ValueError):
+        return None
+    return column if column.ndim == 1 else None
 
 
 def _last_third(values):

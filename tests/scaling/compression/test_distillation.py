@@ -242,6 +242,33 @@ def softmax_model():
     return keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="softmax")])
 
 
+def pair(shared, built=True):
+    """Teacher and student that share a layer, directly or in a nested model."""
+    begin = [keras.Input((6,))] if built else []
+    return [keras.Sequential([*begin, shared, layers.Dense(4, name="logits")]) for _ in range(2)]
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_student_that_would_change_the_teacher_is_refused(nested, built):
+    dense = layers.Dense(5, name="both")
+    shared = keras.Sequential([dense], name="outer") if nested else dense
+    with pytest.raises(ValueError, match=r"share no trainable layer.*Received: (both|outer)"):
+        distill(*pair(shared, built))
+    dense.trainable = shared.trainable = False
+    distill(*pair(shared, built))
+
+
+def test_teacher_as_its_own_student_is_refused():
+    teacher = network()
+    with pytest.raises(ValueError, match=f"share no trainable layer.*Received: {teacher.name}"):
+        distill(teacher, teacher)
+
+
+def test_layers_without_weights_may_be_shared():
+    distill(*pair(layers.ReLU()))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import number, refuse
-from tf_kit.networks.inspection import last_layer
+from tf_kit.networks.inspection import all_layers, last_layer
 from tf_kit.networks.losses import cross_entropy
 from tf_kit.training.inputs import first_examples
 from tf_kit.training.targets import check_labels
@@ -138,6 +138,7 @@ class Distiller(Trainer):
                  (("teacher", teacher), ("student", student))]  # fmt: skip
         if None not in sizes and sizes[0] != sizes[1]:
             refuse("distill.student", f"end in {sizes[0]} logits as the teacher does", f"{sizes[1]} logits")
+        _refuse_shared_layers(teacher, student)
         self.teacher, self.student = teacher, student
 
     @property
@@ -242,8 +243,8 @@ def distill(
         or their probabilities (n, K). The student is its attribute `.student`.
 
     Raises:
-        ValueError: a number is outside its range, a model ends in softmax, or the two models end in different numbers
-            of logits.
+        ValueError: a number is outside its range, a model ends in softmax, the two models end in different numbers of
+            logits, or they share a layer that would be trained.
 
     Example:
         >>> import keras, numpy as np
@@ -261,6 +262,19 @@ def distill(
     Reference: Hinton et al., 2015, section 2, arXiv:1503.02531.
     """
     return Distiller(teacher, student, temperature, alpha, seed)
+
+
+def _refuse_shared_layers(teacher, student):
+    """Refuse a student whose training would change the teacher."""
+    of_teacher = set(map(id, all_layers(teacher)))
+    shared = [
+        layer.name
+        for layer in all_layers(student)
+        if id(layer) in of_teacher and layer.trainable and (layer.trainable_variables or not layer.built)
+    ]
+    if shared:
+        remedy = "Give a copy, keras.models.clone_model, or freeze the layer"
+        refuse("distill.student", "share no trainable layer with the teacher", f"{shared[0]}", remedy)
 
 
 def _num_logits(subject, model):
