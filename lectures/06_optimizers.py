@@ -109,10 +109,15 @@ def arrival(path):
 
 
 def best(paths):
-    """Return steps, rate index and path of the run that arrives first; a run that never does counts all its steps."""
+    """Return steps, rate index and path of the run that arrives first; one that never does counts one step more."""
     arrived = [arrival(paths[:, i]) or len(paths) for i in range(paths.shape[1])]
     i = int(np.argmin(arrived))
     return arrived[i], i, paths[: arrived[i] + 1, i]
+
+
+def named(steps, limit):
+    """Return a number of steps in words."""
+    return f"more than {limit}" if steps > limit else f"{steps}"
 
 
 def forms_apart(hessian, start, steps=100, rate=0.05, momentum=0.9):
@@ -155,7 +160,8 @@ def check(results):
     fastest = min(turned, key=turned.get)
     assert fastest in WITH_MOMENTUM, f"{fastest} is the fastest"
     assert results["forms_apart"] < 1e-9, f"the two forms of momentum differ by {results['forms_apart']:.1g}"
-    listed = ", ".join(f"{name} {turned[name]} ({aligned[name]})" for name in sorted(turned, key=turned.get))
+    words = {name: [named(steps[name], results["limit"]) for steps in (turned, aligned)] for name in MAKE}
+    listed = ", ".join("{} {} ({})".format(name, *words[name]) for name in sorted(turned, key=turned.get))
     return (
         f"Steps through the valley turned by {results['angle']:g}°, in brackets along an axis: {listed}. The paths of "
         f"the two forms of momentum agree within {results['forms_apart']:.0e}."
@@ -199,9 +205,8 @@ def plot(results):
             look = {"color": plotting.COLORS[i], "hatch": ("", "//")[i], "edgecolor": "white"}
             axes.barh(rows, steps, 0.4, label=label, **look)
             for row, count in zip(rows, steps, strict=True):
-                axes.annotate(
-                    f"{count}", (count, row), (3, 0), textcoords="offset points", va="center", size=12
-                )
+                text = named(count, results["limit"]).replace("more than ", ">")
+                axes.annotate(text, (count, row), (3, 0), textcoords="offset points", va="center", size=12)
         axes.set_yticks(range(len(MAKE)), [name.replace(" + ", " +\n") for name in MAKE], fontsize=13)
         axes.invert_yaxis()
         axes.margins(x=0.15)

@@ -25,6 +25,7 @@ FOUNDATION = {
     "dtypes",
     "errors",
     "first_cell",
+    "folders",
     "keras_internals",
     "lazy",
     "markup",

@@ -395,6 +395,10 @@ def order_does_not_matter(results):
     results["errors"]["sorted by digit"] = results["errors"]["shuffled each epoch"]
 
 
+def last_two_classes_are_most(results):
+    results["late"] = 2 / 3
+
+
 def normalized_inputs_move_as_far(results):
     results["shift"]["with BatchNorm"] = results["shift"]["without"]
 
@@ -469,6 +473,7 @@ TWINS = [
     ("dropout_by_layer", recurrent_gains_most),
     ("retraining", retraining_is_worthless),
     ("shuffling", order_does_not_matter),
+    ("shuffling", last_two_classes_are_most),
     ("covariate_shift", normalized_inputs_move_as_far),
     ("variance", variance_remains),
     ("generation", samples_are_noise),
@@ -491,6 +496,44 @@ def test_check_rejects_wrong_results(topic, twin):
     with pytest.raises(AssertionError) as caught:
         module_of(demo).check(wrong)
     assert_is_sentence(f"{caught.value}")
+
+
+def tanh_given_up(results):
+    results["given_up"]["tanh"] = True
+    return f"tanh more than {results['epochs']['tanh']:.1f}"
+
+
+def leaky_relu_given_up(results):
+    results["given_up"]["leaky ReLU"] = True
+    return f"leaky ReLU more than {results['epochs']['leaky ReLU']:.1f}"
+
+
+def squared_error_given_up(results):
+    results["given_up"]["squared error"][0] = True
+    return f"more than {results['epochs']['squared error'][0]} for squared error"
+
+
+def sgd_given_up(results):
+    results["steps"] |= dict.fromkeys([("SGD", "turned"), ("SGD", "along an axis")], results["limit"] + 1)
+    return f"SGD more than {results['limit']} (more than {results['limit']})"
+
+
+GIVEN_UP = [
+    ("activations", tanh_given_up),
+    ("activations", leaky_relu_given_up),
+    ("losses", squared_error_given_up),
+    ("optimizers", sgd_given_up),
+]
+
+
+@pytest.mark.parametrize(
+    ("topic", "give_up"), [pytest.param(topic, give_up, marks=mark(topic)) for topic, give_up in GIVEN_UP]
+)
+def test_answer_says_of_a_run_that_was_given_up_that_it_needs_more(topic, give_up):
+    demo = lectures.find(topic)
+    results = copy.deepcopy(results_of(demo))
+    expected = give_up(results)
+    assert expected in module_of(demo).check(results)
 
 
 def assert_is_sentence(text):

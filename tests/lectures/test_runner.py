@@ -262,17 +262,46 @@ def test_flag_about_the_notebook_is_refused_without_it(prime, monkeypatch, capsy
     assert re.match(rf"tf-kit: `{typed[-2]}` must be used with --notebook.* Add --notebook\.$", err)
 
 
+NO_FOLDERS = {  # what lies in the place of the folder -> reason of the refusal
+    "file": "which is a file",
+    "file/figures": "which cannot be made: Not a directory",
+    "dangling": "which is a link that leads to no folder",
+    "dangling/figures": "which cannot be made: File exists",
+}
+
+
+@pytest.fixture(params=NO_FOLDERS)
+def no_folder(request, prime, tmp_path):
+    """A place where no folder can be made, and a demo that must not run before it is refused."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "deeper")
+    prime.write_text(DEMO.replace('return {"number"', 'raise RuntimeError("it ran")\n    return {"number"'))
+    return tmp_path / request.param, NO_FOLDERS[request.param]
+
+
 @pytest.mark.parametrize(
     "typed", [("3",), ("3", "--slides"), ("3", "--notebook"), ("all",), ("all", "--slides")]
 )
-def test_file_in_place_of_the_folder_is_refused_before_the_demo_runs(
-    prime, monkeypatch, capsys, tmp_path, typed
-):
-    (tmp_path / "file.txt").write_text("")
-    prime.write_text(DEMO.replace('return {"number"', 'raise RuntimeError("it ran")\n    return {"number"'))
-    status, out, err = run_lecture(monkeypatch, capsys, "lecture", *typed, "--out", tmp_path / "file.txt")
+def test_place_that_can_be_no_folder_is_refused_before_the_demo_runs(no_folder, monkeypatch, capsys, typed):
+    place, reason = no_folder
+    status, out, err = run_lecture(monkeypatch, capsys, "lecture", *typed, "--out", place)
     assert (status, out) == (2, [])
-    assert err == f"tf-kit: {tmp_path / 'file.txt'} cannot be used: File exists\n"
+    assert err == (
+        f"tf-kit: `--out` must be a folder that can be written. Received: '{place}', {reason}. "
+        "Choose another folder.\n"
+    )
+
+
+def test_program_refuses_a_place_that_can_be_no_folder(no_folder, monkeypatch, capsys):
+    place, reason = no_folder
+    module = lectures.load(lectures.find("primes"))
+    monkeypatch.setattr(sys, "argv", ["03_primes.py", "--out", str(place)])
+    with pytest.raises(SystemExit) as exit_:
+        lectures.main(vars(module))
+    captured = capsys.readouterr()
+    assert (exit_.value.code, captured.out) == (2, "")
+    assert captured.err.startswith("`--out` must be a folder that can be written.")
+    assert reason in captured.err
 
 
 def test_unknown_demo_is_an_input_error(prime):

@@ -88,5 +88,7 @@ def test_few_pictures_and_a_file_as_folder_are_refused(found, tmp_path):
     with pytest.raises(InputError, match=r"must be at least three for a map\. Received: 2"):
         maps.draw_map(two, tmp_path / "map")
     (tmp_path / "taken").write_text("precious")
-    with pytest.raises(InputError, match="must be a folder"):
-        maps.draw_map(found, tmp_path / "taken")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "deeper")
+    for place, reason in (("taken", "is a file"), ("dangling", "is a link that leads to no folder")):
+        with pytest.raises(InputError, match=f"`embed.map` must be a folder .* which {reason}"):
+            maps.draw_map(found, tmp_path / place)

@@ -114,7 +114,8 @@ def release(
     nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
     own mark. Use `tf-kit lab grade` for marks that count.
     """
-    from tf_kit.grading import folders, labs, notebooks
+    from tf_kit import folders
+    from tf_kit.grading import labs, notebooks
 
     each = labs.find(name)
     path = Path(out) / f"{each.name}.ipynb"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tf_kit import folders
 from tf_kit.checks import refuse
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command, Group
@@ -111,7 +112,7 @@ def _run(demo, quick, out, notebook, install, colab, slides, sliders, animate, *
         if wanted:
             moving(demo, kind)
 
-    Path(out).mkdir(parents=True, exist_ok=True)  # a file in its place is refused before the demo runs
+    folders.make(out)  # a file in its place is refused before the demo runs
     if notebook:
         values = _values(demo, quick, changes)
         click.echo(f"{lectures.write_notebook(demo, out, install or '', values, colab)}")
@@ -208,7 +209,7 @@ def all_lectures(quick: bool, slides: bool, out: str) -> None:
     """
     from tf_kit import lectures
 
-    Path(out).mkdir(parents=True, exist_ok=True)
+    folders.make(out)
     flags.import_tensorflow()
     modules = [(demo, lectures.load(demo)) for demo in lectures.demos()]
     configured = [(demo, module, lectures.configure(module, quick)) for demo, module in modules]

@@ -44,7 +44,7 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
         random.Random(seed).shuffle(asked)
     asked = asked[:questions]
     if notebook:
-        from tf_kit.grading import folders
+        from tf_kit import folders
 
         place = "figures" if out is None else out
         folders.make(place)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from tf_kit import __version__, stderr
+from tf_kit import __version__, folders, stderr
 from tf_kit.checks import refuse
-from tf_kit.grading import changes, checking, folders, grader, labs, reports, roster, similarity, submissions
+from tf_kit.grading import changes, checking, grader, labs, reports, roster, similarity, submissions
 from tf_kit.grading.class_figure import class_figure
 from tf_kit.grading.record import SECRET, Grade, Record, secret_of
 from tf_kit.ownership import disown, own

@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tf_kit import folders
 from tf_kit.checks import refuse
 from tf_kit.errors import InputError
-from tf_kit.grading import folders, foreign_text, labs, reports, submissions
+from tf_kit.grading import foreign_text, labs, reports, submissions
 from tf_kit.grading.grader import Grader
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade

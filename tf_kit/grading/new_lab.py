@@ -8,8 +8,9 @@ import re
 import string
 from pathlib import Path
 
+from tf_kit import folders
 from tf_kit.checks import refuse
-from tf_kit.grading import folders, labs, notebooks
+from tf_kit.grading import labs, notebooks
 from tf_kit.whole_files import write_text
 
 TEMPLATE = Path(__file__).with_name("lab_template")

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from tf_kit import folders
 from tf_kit.errors import InputError
 from tf_kit.lectures.catalog import configure, question
 from tf_kit.options import check, flags_of, help_text
@@ -98,10 +99,12 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
 
     Raises:
         AssertionError: the claim of the demo does not hold; the message has the reason and the path of the figure.
+        InputError: the folder cannot be made or written.
     """
     from tf_kit import plotting
 
     assert module.__file__ is not None  # in a notebook, `main` sets it
+    folders.make(out)
     announce(module, config)
     done = carry_out(module, config)
     plotting.framed(done.figure, done.question, done.answer)

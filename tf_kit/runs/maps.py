@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from tf_kit import plotting
+from tf_kit import folders, plotting
 from tf_kit.checks import refuse
 from tf_kit.data.given import read_in_chunks
 from tf_kit.plotting.style import STYLE
@@ -27,10 +27,9 @@ THUMBNAIL = 32  # pixels
 
 
 def map_folder(folder: str | Path) -> Path:
-    """Return the path of a folder for a map; refuse one where there is a file."""
+    """Make the folder for a map, if it is missing, and return its path; refuse one that cannot be written."""
     folder = Path(folder).expanduser()
-    if folder.exists() and not folder.is_dir():
-        refuse("embed.map", "be a folder", f"{folder}", flag="--map")
+    folders.make(folder, subject="embed.map", flag="--map")
     return folder
 
 
@@ -51,12 +50,11 @@ def draw_map(found: Embeddings, folder: str | Path) -> str:
     Raises:
         InputError: there are fewer than three embeddings, they are of vectors, or `folder` is a file.
     """
-    folder = map_folder(folder)
     if len(found.shape) != 3:
         refuse("embed.map", "be of images", f"vectors of {found.shape[0]} numbers", flag="--map")
     if len(found) < 3:
         refuse("embed.pictures", "be at least three for a map", f"{len(found)}", flag="PICTURES")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = map_folder(folder)
     kept = evenly(len(found), MOST)
     x, files = found.x[kept], [found.files[i] for i in kept]
     groups = [Path(file).parent.name or "." for file in files]

@@ -8,12 +8,19 @@ from pathlib import Path
 from tf_kit.checks import refuse
 
 
-def make(folder: str | Path, rule: str = "be a folder that can be written") -> None:
+def make(
+    folder: str | Path,
+    rule: str = "be a folder that can be written",
+    subject: str = "--out",
+    flag: str = "--out",
+) -> None:
     """Make a folder and those above it, where they are missing.
 
     Args:
         folder: the folder that `--out` names, or that of a file which it names.
         rule: what the flag must be, for the message.
+        subject: argument of the caller, for the message in Python. Defaults to "--out".
+        flag: the flag on the command line. Defaults to "--out".
 
     Raises:
         InputError: the folder cannot be made or written.
@@ -28,4 +35,4 @@ def make(folder: str | Path, rule: str = "be a folder that can be written") -> N
         elif os.path.islink(folder):
             problem = "which is a link that leads to no folder"
     if problem:
-        refuse("--out", rule, f"{str(folder)!r}, {problem}", "Choose another folder")
+        refuse(subject, rule, f"{str(folder)!r}, {problem}", "Choose another folder", flag=flag)
