@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tf_kit.data import array_files
+from tf_kit.data.given import find_images
 from tf_kit.errors import InputError
 from tf_kit.runs.classification import finetune_run
 from tf_kit.runs.embedding import embed
@@ -79,6 +80,28 @@ def test_fine_tuned_classifier_names_the_rows_of_new_arrays(place, tmp_path):
     color = predict(tmp_path / "tuned", [tmp_path / "color.npy", Path(place / "labelled.npz")])
     assert len(color) == 120
     np.testing.assert_allclose(color.probabilities[:60], found.probabilities, atol=0.1)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "named.npz"])
+def test_as_few_rows_as_there_are_are_used(name, number, tmp_path):
+    """Only a division into parts needs more."""
+    file = tmp_path / name
+    save = {"x.npy": np.save, "x.npz": lambda file, x: np.savez(file, x=x)}
+    save.get(name, lambda file, x: np.savez(file, x_test=x))(file, X[:number])
+    (found,) = [find_images("predict.pictures", file, shape=(6, 5, 1))]
+    np.testing.assert_allclose(
+        [each.example((6, 5, 1)) for each in found.files], X[:number, ..., None] / 255, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("model", [(6, 5, 1), (32, 32, 3)])
+def test_one_picture_is_not_taken_for_many_grey_ones(model, channels, tmp_path):
+    np.save(tmp_path / "x.npy", np.repeat(X[0][..., None], channels, -1))
+    with pytest.raises(InputError, match=r"looks like one image with channels\. Save x\[None\]"):
+        find_images("predict.pictures", tmp_path / "x.npy", shape=model)
+    assert len(find_images("predict.pictures", tmp_path / "x.npy", shape=(6, channels, 1)).files) == 6
 
 
 def test_vectors_are_pretrained_on(tmp_path):

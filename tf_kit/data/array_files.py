@@ -142,7 +142,13 @@ def is_array_file(name: str | Path) -> bool:
     return path.suffix.lower() in ENDINGS and os.path.isfile(path)
 
 
-def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path | None = None) -> ArrayFile:
+def read(
+    path: str | Path,
+    *,
+    unlabeled: bool = False,
+    labels_file: str | Path | None = None,
+    divided: bool = True,
+) -> ArrayFile:
     """Read a file of arrays.
 
     A `.npy` file holds the examples. In a `.npz` file arrays are known by their names: examples are `x`, `images`,
@@ -159,6 +165,7 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
         path: the file.
         unlabeled: whether to ignore classes. Defaults to False.
         labels_file: `.npy` file with the class of each example. Defaults to None.
+        divided: whether the examples will be divided, so that there must be one for each part. Defaults to True.
 
     Returns:
         `ArrayFile`.
@@ -200,6 +207,8 @@ def read(path: str | Path, *, unlabeled: bool = False, labels_file: str | Path |
             y, class_names = None, ()
     each = np.arange(sum(sizes.values()))
     file = ArrayFile(path, arrays, white, y, class_names, part, each, tuple(notes))
+    if not divided:
+        return file
     original = first_of(prints(file))
     file = dataclasses.replace(file, original=original if part is None else within(original, part))
     division.check_numbers(file, needs_labels=False)

@@ -51,12 +51,20 @@ def rows(path: Path, shape: tuple[int, ...] | None = None) -> list[Row]:
         shape: `(features,)` if vectors are wanted. Defaults to images of any size.
 
     Raises:
-        InputError: as for `read`; or the examples are of the other kind, or vectors of another length.
+        InputError: as for `read`; or the examples are of the other kind, vectors of another length, or one image.
     """
-    found = read(path, unlabeled=True)
+    found = read(path, unlabeled=True, divided=False)
     if shape is not None and len(shape) == 1:
         if found.shape != tuple(shape):
             refuse(clean(path), f"hold vectors (n, {shape[0]})", f"shape {(len(found), *found.shape)}")
+    elif shape is not None and found.arrays[0].ndim == 3 and _is_one_picture(found, shape):
+        received = f"shape {found.arrays[0].shape}, which looks like one image with channels"
+        refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", received, "Save x[None] for one image")
     elif len(found.shape) != 3:
         refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", f"shape {(len(found), *found.shape)}")
     return [Row(found, i) for i in range(len(found))]
+
+
+def _is_one_picture(found, shape):
+    """Return whether an array (h, w, c) would be taken for h images that are three or four pixels wide."""
+    return found.arrays[0].ndim == 3 and found.shape[1] in (3, 4) and shape[1] > 4
