@@ -1,6 +1,7 @@
 """Monitors: warnings of a collapse, values in every record of training, and no change of the training."""
 
 import csv
+import dataclasses
 import warnings
 
 import keras
@@ -288,6 +289,11 @@ def test_byol_without_teacher_and_predictor_collapses(digits):
         (lambda train, val: KNNMonitor(train, train), "1197 of 1197 val examples that are also in train"),
         (lambda train, val: KNNMonitor((train.x, train.y), val), "KNNMonitor.train.*a tuple"),
         (lambda train, val: CollapseMonitor(val.x[:1]), "at least two examples"),
+        (lambda train, val: CollapseMonitor(val.x * np.nan), "CollapseMonitor.x.*finite"),
+        (
+            lambda train, val: KNNMonitor(train, dataclasses.replace(val, x=val.x * np.nan)),
+            "KNNMonitor.val.x.*finite",
+        ),
         (lambda train, val: CollapseMonitor(val.x, min_rank=-1), "min_rank=-1"),
         (lambda train, val: CollapseMonitor(val.x, min_deviation=-1), "min_deviation=-1"),
         (lambda train, val: CollapseMonitor(val.x, every=0), "every=0"),

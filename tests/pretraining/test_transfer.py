@@ -106,6 +106,16 @@ def test_refusals(k, message):
         knn_accuracy(keras.layers.Flatten(), split, split, k=k)
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_values_that_are_not_finite_are_refused(part):
+    splits = {name: SimpleNamespace(x=examples(), y=LABELS) for name in ("train", "test")}
+    splits[part].x = np.where(
+        np.arange(len(LABELS))[:, None] == 3, np.nan, splits[part].x.reshape(len(LABELS), -1)
+    )
+    with pytest.raises(ValueError, match=rf"`knn_accuracy\.{part}\.x` must be finite"):
+        knn_accuracy(keras.layers.Flatten(), **splits)
+
+
 def test_tuples_are_refused_as_splits():
     split = SimpleNamespace(x=examples(), y=LABELS)
     with pytest.raises(ValueError, match=r"`knn_accuracy\.test` must have attributes x and y.*a tuple"):

@@ -130,6 +130,12 @@ REFUSED = {
     "validation_freq": (
         lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_freq": 0}, "validation_freq=0"
     ),
+    "validation_freq of epoch 0": (
+        lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_freq": [0, 2]}, r"validation_freq=\[0, 2\]"
+    ),
+    "validation_freq of fractions": (
+        lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_freq": [1.5]}, r"validation_freq=\[1.5\]"
+    ),
     "epochs": (lambda: {**ARRAYS, "epochs": -1}, "epochs=-1"),
     "text labels": (lambda: {"x": X, "y": np.array(["cat"] * 24)}, "cat.*numbers the classes"),
     "text labels in a data set": (lambda: {"x": batches(X, np.array(["cat"] * 24))}, "numbers the classes"),
@@ -169,6 +175,56 @@ REFUSED = {
     "ragged rows": (lambda: {"x": tf.ragged.constant([[1.0], [2.0, 3.0]]), "y": Y[:2]}, "to_tensor"),
     "masked entries": (lambda: {"x": np.ma.masked_greater(X, 0.9), "y": Y}, "masked"),
 }  # fmt: skip
+
+
+class Table:
+    """A table as of pandas or polars, whose columns have types of their own, so that it has no dtype."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+        self.shape = self.values.shape
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, rows):
+        return Table(self.values[rows])
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+    def to_numpy(self):
+        return self.values
+
+
+BAD_LABELS = {
+    "text": np.array(["cat", "dog", "elk"])[Y],
+    "one-hot": np.eye(3)[Y],
+    "from 1": Y + 1,
+    "negative": Y - 1,
+    "fractions": Y / 2,
+    "missing": np.where(Y == 1, np.nan, Y),
+}
+TAKING_LABELS = {
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "test_on_batch": lambda model, x, y: model.test_on_batch(x, y),
+    "data set": lambda model, x, y: model.fit(batches(x, y), verbose=0),
+    "validation_data": lambda model, x, y: model.fit(X, Y, validation_data=(x, y), verbose=0),
+    "data set for validation": lambda model, x, y: model.fit(X, Y, validation_data=batches(x, y), verbose=0),
+}
+
+
+@pytest.mark.parametrize("way", TAKING_LABELS)
+@pytest.mark.parametrize("bad", BAD_LABELS)
+def test_labels_that_are_not_class_numbers_are_refused_wherever_they_are_given(bad, way):
+    model = classifier()
+    before = weights_of(model)
+    with pytest.raises(InputError, match="must be class numbers 0 … 2") as refused:
+        TAKING_LABELS[way](model, X, BAD_LABELS[bad])
+    assert "\n" not in str(refused.value)
+    np.testing.assert_array_equal(weights_of(model), before)
 
 
 def test_signature_is_that_of_keras():

@@ -4,11 +4,14 @@
 arguments are compared with each other: what an argument does must equal the same thing spelled out.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from support.cases import mostly_slow
+from training.test_fit_contract import Table
 from training.test_loop import TRAINERS
 
 from tf_kit.errors import InputError
@@ -216,6 +219,45 @@ def test_arrays_of_other_types_count_as_floats(name):
                 fitted(name, x=ones.astype(kind), **given)
         else:
             np.testing.assert_array_equal(fitted(name, x=ones.astype(kind), **given)[0], weights)
+
+
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("DenoisingAutoencoder", "SimCLR")))
+def test_tables_count_as_the_arrays_of_their_values(name):
+    given = examples(name)
+    tables = tuple(map(Table, given))
+    options = {"batch_size": 8, "epochs": 1, "verbose": 0}
+    found = []
+    for each in (given, tables):
+        model = made(name)
+        history = model.fit(*each, **options, validation_data=each).history
+        evaluated = model.evaluate(*each, verbose=0)
+        found.append((weights_of(model), history, evaluated, model.train_on_batch(*each)))
+    np.testing.assert_array_equal(found[1][0], found[0][0])
+    assert found[1][1:] == found[0][1:]
+
+
+@pytest.mark.parametrize("name", mostly_slow(ON_NUMBERS, ("DenoisingAutoencoder", "SimCLR")))
+def test_values_that_are_not_finite_are_refused_in_every_kind_of_array(name):
+    x = examples(name)[0].copy()
+    x[3, 1] = np.nan
+    objects = np.where(np.isnan(x), None, x)
+    kinds = (
+        (x, "be finite"),
+        (Table(x), "be finite"),
+        (tf.constant(x), "be finite"),
+        (Table(objects), "numbers"),
+    )
+    for bad, message in kinds:
+        model = made(name)
+        for act in (
+            functools.partial(model.fit, bad),
+            functools.partial(model.fit, examples(name)[0], validation_data=bad),
+            functools.partial(model.evaluate, bad),
+            functools.partial(model.train_on_batch, bad),
+        ):
+            with pytest.raises(InputError, match=message) as refused:
+                act()
+            assert "\n" not in str(refused.value)
 
 
 LABEL_FREE = [name for name in EVERY if "Classifier" not in name]

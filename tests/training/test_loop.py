@@ -299,6 +299,11 @@ def test_bad_validation_freq_is_refused(wrong):
         trained("Classifier", calls=[{"epochs": 1, "validation_freq": wrong}])
 
 
+def test_validation_freq_may_be_a_number_of_numpy():
+    assert [loop.is_due(epoch, np.int64(2)) for epoch in range(4)] == [False, True, False, True]
+    assert [loop.is_due(epoch, [np.int64(3)]) for epoch in range(4)] == [False, False, True, False]
+
+
 def test_validation_freq_as_in_keras():
     _, _, (history,) = trained("Classifier", calls=[{"epochs": 4, "validation_freq": [1, 4]}])
     assert len(history["loss"]) == 4

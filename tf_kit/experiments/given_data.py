@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tf_kit import data
+from tf_kit.checks import refuse
 from tf_kit.data.fingerprint import Fingerprint, of_set
 from tf_kit.data.loading import with_whole_path
 from tf_kit.data.splits import Split
 from tf_kit.runs.training_data import given_reading, refuse_without_labels, with_labels
+
+_PARTS = ("training", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +34,18 @@ class GivenData:
     reading: Mapping[str, Any]
 
     def load(self, seed: int) -> tuple[Split, Split, Split]:
-        """Load train, val and test of a seed; refuse examples without classes."""
+        """Load train, val and test of a seed; refuse examples of fewer than two classes, and empty parts."""
         splits = data.load(self.name, seed=seed, data_dir=self.data_dir, **self.reading)
         if not splits[0].num_classes:
             refuse_without_labels(f"{self.function}.name", self.name)
+        if splits[0].num_classes == 1:
+            received = f"{self.name}, with only the class {splits[0].class_names[0]}"
+            refuse(f"{self.function}.name", "have two classes or more", received, flag="--data")
+        empty = [part for part, split in zip(_PARTS, splits, strict=True) if not len(split)]
+        if empty:
+            requirement = f"have labelled examples for {', '.join(_PARTS)}"
+            received = f"{self.name}, with none for {', '.join(empty)}"
+            refuse(f"{self.function}.name", requirement, received, flag="--data")
         return splits
 
     def options(self) -> dict[str, Any]:

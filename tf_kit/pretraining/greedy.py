@@ -105,7 +105,7 @@ def pretrain_greedily(
     sample = x(0, 1, seed) if callable(x) else x
     _check_block(block, sample, y)
     if is_array(x):
-        check_arrays("pretrain_greedily", x, y)
+        x, y = check_arrays("pretrain_greedily", x, y)
         if steps_per_epoch is not None:
             requirement = "be left out for arrays, because an epoch uses every example once"
             refuse("pretrain_greedily.steps_per_epoch", requirement, f"steps_per_epoch={steps_per_epoch}")
@@ -197,11 +197,14 @@ def _default_optimizer(block):
 def _num_classes(x, y):
     if y is None:
         y = np.concatenate([np.asarray(batch[1]) for batch in x])
-    least, most = int(np.min(y)), int(np.max(y))
-    if least < 0 or most < 1:
+    labels = np.asarray(y)
+    are_numbers = labels.dtype.kind in "iufb" and bool(np.all(labels == np.floor(labels)))
+    if not (are_numbers and labels.min() >= 0 and labels.max() >= 1):
+        found = f"from {labels.min()} to {labels.max()}" if are_numbers else f"such as {labels.flat[0]!r}"
         requirement = "hold class numbers from 0, of at least two classes"
-        refuse("pretrain_greedily.y", requirement, f"labels from {least} to {most}")
-    return most + 1
+        remedy = "np.unique(y, return_inverse=True) numbers the classes"
+        refuse("pretrain_greedily.y", requirement, f"labels {found}", "" if are_numbers else remedy)
+    return int(labels.max()) + 1
 
 
 def _stage_seed(seed, depth):

@@ -15,6 +15,7 @@ from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.quality import alignment, feature_deviation, rankme, uniformity
 from tf_kit.pretraining.transfer import check_splits, share_of_votes_right
 from tf_kit.randomness.step import ExampleRandom
+from tf_kit.training.inputs import check_arrays
 from tf_kit.training.representation import represent
 from tf_kit.typing import ArrayLike
 
@@ -143,7 +144,7 @@ class CollapseMonitor(_Monitor):
         super().__init__(every)
         if len(x) < 2:
             refuse("CollapseMonitor.x", "hold at least two examples", f"{len(x)} examples")
-        self.x = x
+        self.x, _ = check_arrays("CollapseMonitor", x)
         given = {"min_rank": min_rank, "min_deviation": min_deviation}
         self._least = {
             name: number(f"CollapseMonitor.{name}", value, at_least=0)

@@ -11,7 +11,15 @@ from tf_kit.networks.inspection import last_layer
 from tf_kit.networks.stages import HEAD
 from tf_kit.options import Options
 from tf_kit.training import targets
-from tf_kit.training.inputs import SCALED, InputRange, check_one_input, check_range
+from tf_kit.training.inputs import (
+    SCALED,
+    InputRange,
+    check_arrays,
+    check_one_input,
+    check_range,
+    is_array,
+    values_of,
+)
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -80,16 +88,20 @@ class Pretrainer(Trainer):
             method: name of the caller.
             x: array or data set.
         """
+        if is_array(x):
+            check_arrays(method, x)
         targets.check_data_set(self, f"{method}.x", x)  # needs no batch, which `check_range` reads
         allowed = self.input_range
         if not (self.on_representation and allowed is SCALED):
             check_range(f"{type(self).__name__}.{method}.x", x, allowed)
 
     def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        x = values_of(x)
         self.check_inputs("fit", x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
+        x = values_of(x)
         self.check_inputs("evaluate", x)
         return super().evaluate(x, *args, **kwargs)
 

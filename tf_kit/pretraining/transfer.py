@@ -10,6 +10,7 @@ from tf_kit.data.overlap import refuse_overlap
 from tf_kit.data.splits import check_classes
 from tf_kit.optimizers import Adam
 from tf_kit.training.classifier import Classifier
+from tf_kit.training.inputs import check_arrays
 from tf_kit.training.representation import represent
 
 
@@ -92,7 +93,7 @@ def knn_accuracy(encoder: keras.layers.Layer, train: Any, test: Any, k: int = 20
 
 
 def check_splits(function: str, **splits: Any) -> None:
-    """Refuse anything but objects with `.x` and `.y`.
+    """Refuse anything but objects with `.x`, finite numbers, and `.y`.
 
     Example:
         >>> check_splits("knn_accuracy", train=(0, 1))
@@ -104,6 +105,7 @@ def check_splits(function: str, **splits: Any) -> None:
         if not (hasattr(split, "x") and hasattr(split, "y")):
             received, remedy = f"a {type(split).__name__}", "data.Split(x, y, class_names) makes one"
             refuse(f"{function}.{name}", "have attributes x and y", received, remedy)
+        check_arrays(f"{function}.{name}", split.x)
 
 
 def share_of_votes_right(encoder: keras.layers.Layer, train: Any, test: Any, k: int) -> float:

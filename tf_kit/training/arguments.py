@@ -34,7 +34,7 @@ def check_examples(
         class_weight: weight of each class, or None; a class that it does not hold has weight 1.
     """
     y = np.asarray(y) if isinstance(y, (list, tuple)) else y
-    check_arrays(method, x, y)
+    x, y = check_arrays(method, x, y)
     if class_weight is not None:
         if sample_weight is not None:
             remedy = "Multiply both into sample_weight"

@@ -169,26 +169,29 @@ class Classifier(Trainer):
             return ops.sparse_categorical_crossentropy(y, z, from_logits=True)  # (2)
         return loss_of_each(given, y, z)
 
+    def check_targets(self, method: str, x: ArrayLike | Dataset, y: ArrayLike | None = None) -> None:
+        check_labels(self, method, self.num_classes, x, y)
+
     def fit(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        check_labels(self, "fit", self.num_classes, x, y)
+        self.check_targets("fit", x, y)
         with self._naming_bad_labels("fit"):
             return super().fit(x, y, *args, **kwargs)
 
     def evaluate(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> Any:
-        check_labels(self, "evaluate", self.num_classes, x, y)
+        self.check_targets("evaluate", x, y)
         with self._naming_bad_labels("evaluate"):
             return super().evaluate(x, y, *args, **kwargs)
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
-        check_labels(self, "train_on_batch", self.num_classes, x, y)
+        self.check_targets("train_on_batch", x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
-        check_labels(self, "test_on_batch", self.num_classes, x, y)
+        self.check_targets("test_on_batch", x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
     @contextlib.contextmanager

@@ -37,6 +37,18 @@ def is_array(x: Any) -> TypeGuard[ArrayLike]:
     return hasattr(x, "shape") and hasattr(x, "__getitem__") and not is_other
 
 
+def values_of(x: Any) -> Any:
+    """Return the values of a table, as of pandas or polars, as an array; anything else as it is.
+
+    The columns of a table may have several types, so that it has none itself.
+
+    Example:
+        >>> values_of(5)
+        5
+    """
+    return x.to_numpy() if hasattr(x, "to_numpy") else x
+
+
 def _remedy(x, other):
     return OF_SPARSE if is_sparse(x) else _REMEDIES.get(type(x), other)
 
@@ -187,15 +199,17 @@ def first_examples(dataset: Dataset, count: int = 1) -> tuple[Tensor, Tensor | N
 def check_arrays(
     subject: str, x: ArrayLike, y: ArrayLike | None = None
 ) -> tuple[ArrayLike, ArrayLike | None]:
-    """Return `x` and `y` unchanged; refuse arrays without examples or numbers, with NaN, or of unequal lengths."""
+    """Return `x` and `y`, see `values_of`; refuse arrays without examples or numbers, with NaN, of unequal lengths."""
     if not is_array(x):
         refuse(f"{subject}.x", "be an array", type(x).__name__, _remedy(x, ""))
+    x, y = values_of(x), values_of(y)
     kind = _kind_of_numbers(x)
     if kind == "c":
         remedy = "np.stack([x.real, x.imag], axis=-1) makes features of both parts"
         refuse(f"{subject}.x", "hold real numbers", f"x.dtype={x.dtype}", remedy)
     if kind not in "biufV":  # V: bfloat16
-        refuse(f"{subject}.x", "hold numbers", f"x.dtype={x.dtype}", 'x.astype("float32") converts them')
+        remedy = 'x.astype("float32") converts numbers; a category needs a column of 0 and 1 for each value'
+        refuse(f"{subject}.x", "hold numbers", f"x.dtype={x.dtype}", remedy)
     refuse_masked(f"{subject}.x", x)
     if len(x.shape) < 2 or x.shape[0] == 0:
         refuse(
@@ -205,14 +219,23 @@ def check_arrays(
         )
     if y is not None and len(y) != len(x):
         refuse(f"{subject}.y", "have one target for each example", f"{len(x)} examples, {len(y)} targets")
+    bad = _num_not_finite(x)
+    if bad:
+        received = f"{bad} values that are NaN or infinite"
+        refuse(f"{subject}.x", "be finite", received, "Remove or replace them")
+    return x, y
+
+
+def _num_not_finite(x):
+    """Count the values of an array or a tensor that are NaN or infinite; others, as of files, are not read for it."""
+    # A sum is faster than a test of each value, and finite only if all values are (or it overflows).
     if isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating):
         with np.errstate(all="ignore"):
-            # A sum is faster than a test of each value, and finite only if all values are (or it overflows).
-            bad = 0 if np.isfinite(np.sum(x)) else int(np.count_nonzero(~np.isfinite(x)))
-        if bad:
-            received = f"{bad} values that are NaN or infinite"
-            refuse(f"{subject}.x", "be finite", received, "Remove or replace them")
-    return x, y
+            return 0 if np.isfinite(np.sum(x)) else int(np.count_nonzero(~np.isfinite(x)))
+    if isinstance(x, tf.Tensor) and x.dtype.is_floating:
+        finite = bool(tf.math.is_finite(tf.reduce_sum(x)))
+        return 0 if finite else int(tf.math.count_nonzero(~tf.math.is_finite(x)))
+    return 0
 
 
 def _kind_of_numbers(x):

@@ -8,9 +8,10 @@ of `steps_per_execution` steps, as in Keras. The results are the same.
 from __future__ import annotations
 
 import functools
+import numbers
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import keras
 import tensorflow as tf
@@ -170,15 +171,19 @@ def is_due(epoch: int, validation_freq: int | list[int]) -> bool:
     Raises:
         InputError: `validation_freq` is neither.
     """
-    if isinstance(validation_freq, int) and not isinstance(validation_freq, bool) and validation_freq > 0:
+    if _is_epoch(validation_freq):
         return (epoch + 1) % validation_freq == 0
-    if isinstance(validation_freq, (list, tuple, set)):
+    if isinstance(validation_freq, (list, tuple, set)) and all(map(_is_epoch, validation_freq)):
         return epoch + 1 in validation_freq
     return refuse(
         "fit.validation_freq",
         "be a whole number of at least 1, or a list of epochs from 1",
         f"validation_freq={validation_freq!r}",
     )
+
+
+def _is_epoch(given: Any) -> TypeGuard[int]:
+    return isinstance(given, numbers.Integral) and not isinstance(given, bool) and int(given) > 0
 
 
 _RISING = ("accuracy", "val_accuracy")  # reported by trainers, better if larger

@@ -42,8 +42,11 @@ def check_validation(trainer: Trainer, given: Any, num_steps: int | None) -> Any
         return check_examples(trainer, method, *arrays)
 
     found = arguments.validation_of(given, num_steps, check)
-    if not isinstance(found, tuple):
+    if isinstance(found, tuple):
+        trainer.check_targets("fit.validation_data", *(*found, None)[:2])
+    else:
         check_data_set(trainer, "fit.validation_data", found)
+        trainer.check_targets("fit.validation_data", found)
     return found
 
 

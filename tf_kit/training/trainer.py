@@ -229,6 +229,15 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 validation_freq=validation_freq,
             )
 
+    def check_targets(self, method: str, x: ArrayLike | Dataset, y: ArrayLike | None = None) -> None:
+        """Refuse targets that `per_example` cannot use; a subclass may define it.
+
+        Args:
+            method: method or argument, for the error messages: `"fit"`, `"fit.validation_data"`.
+            x: array or data set.
+            y: targets of an array.
+        """
+
     def uses_as_targets(self, x: ArrayLike, y: ArrayLike) -> bool:
         """Return whether targets are those that the method makes of `x` by itself, which it accepts then."""
         return False

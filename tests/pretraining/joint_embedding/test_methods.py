@@ -12,7 +12,8 @@ from oracles import pretraining as oracle
 from pretraining import methods
 from support.twins import wrong_class
 
-from tf_kit import data, regularization
+from tf_kit import data, networks, regularization
+from tf_kit.errors import InputError
 from tf_kit.pretraining import (
     BYOL,
     BarlowTwins,
@@ -274,3 +275,16 @@ def test_projector_may_be_any_layer():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "y", [np.array(["a"] * 8), np.full(8, np.nan), np.full(8, 0.5), np.eye(8), np.ones(8, "bool")]
+)
+def test_labels_of_supcon_that_are_not_class_numbers_are_refused_in_one_line(y):
+    model = SupCon(networks.mlp((4,), num_classes=None, seed=0))
+    model.compile("sgd")
+    x = np.random.default_rng(0).random((8, 6)).astype("float32")
+    for act in (lambda: model.fit(x, y, verbose=0), lambda: model.evaluate(x, y, verbose=0)):
+        with pytest.raises(InputError, match=r"`SupCon\.fit\.y` must be whole numbers") as refused:
+            act()
+        assert "\n" not in str(refused.value)

@@ -99,7 +99,7 @@ def supcon_of_each(
 def checked_classes(subject: str, y: ArrayLike, num_examples: int | None = None) -> Tensor:
     """Return classes as an int32 tensor (n,); refuse other shapes and values that are not whole numbers."""
     array = y if hasattr(y, "dtype") else np.asarray(y)
-    dtype = keras.backend.standardize_dtype(array.dtype)
+    dtype = getattr(array.dtype, "name", str(array.dtype))
     shape = tuple(array.shape)
     if len(shape) != 1 or not dtype.startswith(("int", "uint")) or num_examples not in (None, shape[0]):
         remedy = "Give the number of each class, and -1 where there is no label"
