@@ -13,6 +13,7 @@ from tf_kit.errors import InputError
 from tf_kit.runs.classification import finetune_run
 from tf_kit.runs.embedding import embed
 from tf_kit.runs.files import read_json
+from tf_kit.runs.inputs import divisor_in
 from tf_kit.runs.maps import draw_map
 from tf_kit.runs.prediction import predict, softmax
 from tf_kit.runs.pretraining import pretrain
@@ -161,3 +162,38 @@ def test_array_in_npy_stays_on_disk(tmp_path):
     some = np.array([5, 1, 5])
     np.testing.assert_array_equal(found.examples(some), found.x[some])
     np.testing.assert_array_equal(found.x, X[..., None] / np.float32(255))
+
+
+@pytest.mark.parametrize("trained", ["uint8", "float32"])
+def test_vectors_of_another_scale_than_those_of_the_training_are_refused(trained, tmp_path, monkeypatch):
+    """Bytes are divided by 255, and other numbers are not: the type of a file decides on its scale."""
+    monkeypatch.chdir(tmp_path)
+    x, y = RNG.integers(0, 17, (60, 7)), np.arange(60) % 2
+    np.savez("xy.npz", x=x.astype(trained), y=y)
+    others = {"uint8"} if trained == "float32" else {"int64", "float32", "float16"}
+    for kind in ("uint8", "int64", "float32", "float16"):
+        np.savez(f"{kind}.npz", x=x.astype(kind), y=y)
+    pretrain(name="xy.npz", out="run", **PRETRAINING)
+    finetune_run("run", epochs=1, out="tuned")
+    expected = predict("tuned", "xy.npz").probabilities
+    for kind in ("uint8", "int64", "float32", "float16"):
+        if kind in others:
+            refused = pytest.raises(
+                InputError, match=rf"{kind}.npz` must hold numbers of the type of the training"
+            )
+            with refused:
+                predict("tuned", f"{kind}.npz")
+            with refused:
+                embed("run", f"{kind}.npz")
+            with refused:
+                finetune_run("run", data=f"{kind}.npz", epochs=1, out="other", test_on_seen=True)
+            assert not Path("other").exists()
+        else:
+            np.testing.assert_allclose(predict("tuned", f"{kind}.npz").probabilities, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("recorded", [None, "255", -1, 0])
+def test_scale_that_an_older_run_has_not_recorded_is_not_checked(recorded, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((3, 7), "uint8"))
+    assert divisor_in({} if recorded is None else {"divisor": recorded}) is None
+    assert len(find_images("predict.pictures", tmp_path / "x.npy", shape=(7,), divisor=None).files) == 3

@@ -10,6 +10,7 @@ import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.data.array_files import ArrayFile, read
+from tf_kit.data.array_scale import refuse_another_scale
 from tf_kit.data.pictures import clean
 from tf_kit.data.reading import resized
 
@@ -43,20 +44,23 @@ class Row(os.PathLike):
         return x if x.shape == tuple(shape) else resized(x[None], (shape[0], shape[1]))[0]
 
 
-def rows(path: Path, shape: tuple[int, ...] | None = None) -> list[Row]:
+def rows(path: Path, shape: tuple[int, ...] | None = None, divisor: float | None = None) -> list[Row]:
     """List the examples of a file of arrays.
 
     Args:
         path: the file.
         shape: `(features,)` if vectors are wanted. Defaults to images of any size.
+        divisor: what the vectors of the training were divided by. Defaults to None, not known.
 
     Raises:
-        InputError: as for `read`; or the examples are of the other kind, vectors of another length, or one image.
+        InputError: as for `read`; or the examples are of the other kind, vectors of another length or scale, or one
+            image.
     """
     found = read(path, unlabeled=True, divided=False)
     if shape is not None and len(shape) == 1:
         if found.shape != tuple(shape):
             refuse(clean(path), f"hold vectors (n, {shape[0]})", f"shape {(len(found), *found.shape)}")
+        refuse_another_scale(found, divisor)
     elif shape is not None and found.arrays[0].ndim == 3 and _is_one_picture(found, shape):
         received = f"shape {found.arrays[0].shape}, which looks like one image with channels"
         refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", received, "Save x[None] for one image")

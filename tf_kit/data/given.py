@@ -40,6 +40,7 @@ def find_images(
     given: str | Path | Sequence[str | Path],
     flag: str | None = None,
     shape: tuple[int, ...] | None = None,
+    divisor: float | None = None,
 ) -> Given:
     """Find the images that are meant by paths: of folders of any layout, of files, of arrays, or with `*` and `?`.
 
@@ -50,6 +51,7 @@ def find_images(
         given: one path or several.
         flag: word of the command line for the argument. Defaults to None.
         shape: shape of one example; `(features,)` if vectors are wanted. Defaults to images of any size.
+        divisor: what the vectors of the training were divided by, see `array_scale`. Defaults to None, not known.
 
     Raises:
         InputError: a path does not exist, there are no images, or vectors are wanted and a path is no file of arrays.
@@ -63,7 +65,7 @@ def find_images(
     for path in paths:
         for each in _expanded(subject, path, flag):
             if is_array_file(each):
-                found: Sequence[Path | Row] = rows(each, shape)
+                found: Sequence[Path | Row] = rows(each, shape, divisor)
             elif shape is not None and len(shape) == 1:
                 requirement = f"name .npy or .npz files of vectors (n, {shape[0]}), which the model takes"
                 refuse(subject, requirement, clean(each), flag=flag)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tf_kit.checks import count, number, refuse
+from tf_kit.data.array_scale import divisor_of
 from tf_kit.data.fingerprint import of_arrays
 from tf_kit.data.loading import with_whole_path
 from tf_kit.data.splits import Split
@@ -271,7 +272,7 @@ def _trained_and_tested(kind, run, encoder, labelled, chosen):
     if labelled.unchecked:
         results["unchecked"] = labelled.unchecked
     save_model(classifier, run.folder / "classifier.keras")
-    write_inputs(run.folder, classifier, train.class_names)
+    write_inputs(run.folder, classifier, train.class_names, divisor_of(train.found))
     run.draw()
     if kind == "finetune":
         draw_mistakes(run.folder / "figures", z, test.y, test.images, results["test_by_class"])

@@ -79,7 +79,7 @@ def embed(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Embed
         InputError: `run` holds no encoder, or no image can be read.
     """
     saved = load_saved("embed", run, vectors=True)
-    files, x, images, damaged = outputs_of("embed", saved.encoder, saved.shape, pictures)
+    files, x, images, damaged = outputs_of("embed", saved.encoder, saved.shape, pictures, saved.divisor)
     path_of = {clean(path): path for path in images.files}
     return Embeddings(
         files,

@@ -15,6 +15,7 @@ from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.data import fingerprint, folder, loading
 from tf_kit.data.array_files import ArrayFile, is_array_file
+from tf_kit.data.array_scale import refuse_another_scale
 from tf_kit.data.copies import first_of
 from tf_kit.data.fingerprint import Changes, Fingerprint
 from tf_kit.data.folder import Folder
@@ -22,6 +23,7 @@ from tf_kit.data.overlap import fingerprints
 from tf_kit.data.pictures import clean
 from tf_kit.data.splits import Split, withhold
 from tf_kit.runs import recorded_data, training_data
+from tf_kit.runs.inputs import recorded_divisor
 from tf_kit.runs.recorded_division import divide_as_recorded, parts_recorded
 from tf_kit.typing import ArrayLike, Dataset
 
@@ -163,6 +165,8 @@ def labelled_examples(
     if not is_folder:
         own_size = own.get("image_size") if name is None else None
         labelled = _of_set(subject, place, shape, data_dir or own.get("data_dir"), labels_file, own_size)
+        if isinstance(labelled.train.found, ArrayFile):
+            refuse_another_scale(labelled.train.found, recorded_divisor(run_folder))
         labelled = _without_overlap(subject, labelled)
     else:
         labelled = _other_folder(function, place, shape, labels_file, seen)

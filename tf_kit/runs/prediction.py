@@ -81,7 +81,7 @@ def predict(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Pre
         InputError: `run` holds no classifier, or no image can be read.
     """
     saved = load_classifier("predict", run)
-    files, z, images, damaged = outputs_of("predict", saved.model, saved.shape, pictures)
+    files, z, images, damaged = outputs_of("predict", saved.model, saved.shape, pictures, saved.divisor)
     return Predictions(
         files, saved.class_names, softmax(z), damaged, left_out=what_was_left_out(images, damaged)
     )

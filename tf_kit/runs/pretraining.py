@@ -204,7 +204,7 @@ def _pretrain_on_images(method, name, out, resume, labels, reading, seed, data_d
             seed=seed,
         )
     run.progress.close()
-    write_inputs(run.folder, encoder, train.class_names)
+    write_inputs(run.folder, encoder, train.class_names, train.divisor)
     watched = {"collapsed_in": watch.collapsed_in, "kept": watch.kept} if watch else {"collapsed_in": {}}
     return report.finish(run, {"method": method, "data": name, "stages": last_values(run), **watched})
 

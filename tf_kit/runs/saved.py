@@ -17,7 +17,7 @@ from tf_kit.data.given import Given, find_images, read_in_chunks
 from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
 from tf_kit.runs.divergence import first_variable_gone_wrong
-from tf_kit.runs.inputs import read_inputs
+from tf_kit.runs.inputs import divisor_in, read_inputs
 from tf_kit.runs.keras_file import why_unreadable
 from tf_kit.training.inputs import is_array
 
@@ -31,12 +31,14 @@ class Saved:
         model: the classifier of a fine-tuning or probe, or the encoder of a pretraining.
         shape: (height, width, channels) of the images that it takes, or (features,) of vectors.
         class_names: names of the classes of a classifier, in the order of its outputs; empty for an encoder.
+        divisor: what vectors were divided by, or None if that is not known. Defaults to None.
     """
 
     folder: Path
     model: keras.Model
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
+    divisor: float | None = None
 
     @property
     def encoder(self) -> Any:
@@ -75,10 +77,10 @@ def load_saved(function: str, folder: str | Path, *, vectors: bool = False) -> S
         )
     names = tuple(inputs.get("class_names") or ())
     if not hasattr(model, "num_classes"):
-        return Saved(folder, model, shape, ())
+        return Saved(folder, model, shape, (), divisor_in(inputs))
     if len(names) != model.num_classes:
         names = tuple(map(str, range(model.num_classes)))
-    return Saved(folder, model, shape, names)
+    return Saved(folder, model, shape, names, divisor_in(inputs))
 
 
 def load_classifier(function: str, folder: str | Path) -> Saved:
@@ -123,7 +125,11 @@ def load_model(
 
 
 def outputs_of(
-    function: str, model: Any, shape: tuple[int, ...], given: str | Path | Sequence[str | Path]
+    function: str,
+    model: Any,
+    shape: tuple[int, ...],
+    given: str | Path | Sequence[str | Path],
+    divisor: float | None = None,
 ) -> tuple[tuple[str, ...], np.ndarray, Given, tuple[InputError, ...]]:
     """Apply a model to the images that are named; only their outputs are kept in memory.
 
@@ -138,7 +144,7 @@ def outputs_of(
     if is_array(given):
         remedy = "The model of keras.models.load_model, from the run folder, takes arrays"
         refuse(subject, "be paths of images", f"a {type(given).__name__}", remedy)
-    images = find_images(subject, given, "PICTURES", shape)
+    images = find_images(subject, given, "PICTURES", shape, divisor)
     damaged: list[InputError] = []
     names: list[str] = []
     parts: list[np.ndarray] = []

@@ -13,6 +13,7 @@ import numpy as np
 from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.data import array_files, fingerprint, folder, loading
+from tf_kit.data.array_scale import divisor_of
 from tf_kit.data.fingerprint import Fingerprint
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.pictures import clean
@@ -43,6 +44,7 @@ class TrainingData:
         files: `folder.fingerprint` of a folder, on which its split depends.
         found: the folder and its division, or None for other data sets.
         summary: one line about the examples of a folder or a file of arrays; "" for data sets.
+        divisor: what the numbers of a file of arrays were divided by, see `data.array_scale`; else 1.
         class_names: names of the classes.
         contents: fingerprint of the whole data set.
     """
@@ -60,6 +62,7 @@ class TrainingData:
     class_names: tuple[str, ...] = ()
     contents: Fingerprint | None = None
     summary: str = ""
+    divisor: float = 1.0
 
     def reading(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """How a folder or a file of arrays was read, for the options of a run; empty for a data set."""
@@ -197,6 +200,7 @@ def _of_examples(found, contents, supervised, partly, labels, batch_size, seed):
         found.class_names,
         contents,
         found.summary,
+        divisor_of(found),
     )
 
 
