@@ -25,6 +25,23 @@ REFUSED = {
     ),
 }
 
+WITH_RBMS = {
+    "table": lambda name, out: run_table(name, 1, out=out, quiet=True, systems=["shallow", "dbn"]),
+    "label-efficiency": lambda name, out: run_label_efficiency(
+        name, 1, out, methods=["denoising", "rbm"], quiet=True
+    ),
+    "search-recipe": lambda name, out: search_recipe("dbn", "2007", name, out=out, quiet=True),
+}
+
+
+@pytest.mark.parametrize("experiment", WITH_RBMS)
+@pytest.mark.parametrize("scale", [-1.0, 3.0])
+def test_values_that_an_rbm_cannot_take_are_refused_before_other_rows_train(scale, experiment, tmp_path):
+    np.savez(tmp_path / "mine.npz", x=scale * X, y=Y)
+    with pytest.raises(InputError, match=r"must have values in \[0, 1\].*Scale each feature to \[0, 1\]"):
+        WITH_RBMS[experiment](str(tmp_path / "mine.npz"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("case", REFUSED)

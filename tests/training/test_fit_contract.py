@@ -113,6 +113,9 @@ REFUSED = {
         lambda: {**ARRAYS, "class_weight": {0: 1.0}, "sample_weight": WEIGHTS}, "sample_weight"
     ),
     "class_weight of no classes": (lambda: {**ARRAYS, "class_weight": [1, 2]}, r"\[1, 2\]"),
+    "class_weight of texts": (lambda: {**ARRAYS, "class_weight": {"0": 1.0}}, "class numbers to .*the class '0'"),
+    "class_weight of a negative class": (lambda: {**ARRAYS, "class_weight": {-1: 1.0}}, "the class -1"),
+    "class_weight that is negative": (lambda: {**ARRAYS, "class_weight": {0: -1.0}}, r"class_weight\[0\].*-1\.0"),
     "class_weight of a missing class": (lambda: {**ARRAYS, "class_weight": {3: 2.0}}, "classes 0 … 2.*class 3"),
     "class_weight of a missing class in a data set": (
         lambda: {"x": batches(X, Y), "class_weight": {10**9: 2.0}}, "class 1000000000"
@@ -143,6 +146,12 @@ REFUSED = {
     "label out of range": (lambda: {"x": X, "y": Y + 1}, "labels from 1 to 3"),
     "label out of range in a data set": (lambda: {"x": batches(X, Y + 1)}, "labels from 1 to 3"),
     "label out of range in a later batch": (lambda: {"x": batches(X, np.r_[Y[:18], 3 + Y[:6]])}, "the label [345]"),
+    "fraction in a later batch": (
+        lambda: {"x": batches(X, np.r_[Y[:18], Y[:6] + 0.5].astype("float32"))}, "no whole number"
+    ),
+    "NaN in a later batch": (
+        lambda: {"x": batches(X, np.r_[Y[:18], [np.nan] * 6].astype("float32"))}, "no whole number"
+    ),
     "data set without labels": (lambda: {"x": batches(X)}, "hold the labels"),
     "validation data without labels": (lambda: {**ARRAYS, "validation_data": X[:7]}, "hold the labels"),
     "text weights": (lambda: {**ARRAYS, "sample_weight": np.array(["a"] * 24)}, "weights such as .*'a'"),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.data.fingerprint import Fingerprint, of_set
@@ -33,8 +35,16 @@ class GivenData:
     data_dir: str | None
     reading: Mapping[str, Any]
 
-    def load(self, seed: int) -> tuple[Split, Split, Split]:
-        """Load train, val and test of a seed; refuse examples of fewer than two classes, and empty parts."""
+    def load(self, seed: int, for_rbm: bool = False) -> tuple[Split, Split, Split]:
+        """Load train, val and test of a seed.
+
+        Args:
+            seed: the seed.
+            for_rbm: whether an RBM will take the values as probabilities. Defaults to False.
+
+        Raises:
+            InputError: there are fewer than two classes, an empty part, or values that an RBM cannot take.
+        """
         splits = data.load(self.name, seed=seed, data_dir=self.data_dir, **self.reading)
         if not splits[0].num_classes:
             refuse_without_labels(f"{self.function}.name", self.name)
@@ -46,6 +56,13 @@ class GivenData:
             requirement = f"have labelled examples for {', '.join(_PARTS)}"
             received = f"{self.name}, with none for {', '.join(empty)}"
             refuse(f"{self.function}.name", requirement, received, flag="--data")
+        low, high = (float(extreme(splits[0].all_x)) for extreme in (np.min, np.max))
+        if for_rbm and not 0 <= low <= high <= 1:
+            requirement = "have values in [0, 1], which RBMs take for the probabilities of binary units"
+            received = f"{self.name}, with values from {low:.4g} to {high:.4g}"
+            refuse(
+                f"{self.function}.name", requirement, received, "Scale each feature to [0, 1]", flag="--data"
+            )
         return splits
 
     def options(self) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def run_table(
     chosen = dict.fromkeys(systems or SYSTEMS)  # a system that is named twice counts once
     systems = [choice("run_table.systems", system, tuple(SYSTEMS)) for system in chosen]
     examples = given_data("run_table", name, data_dir, image_size, color, labels_file)
-    splits = examples.load(0)
+    splits = examples.load(0, for_rbm="dbn" in systems)
     settings: Settings | Rows = (
         rows_for(recipe, len(splits[0]), **changes) if recipe else settings_for(len(splits[0]), **changes)
     )

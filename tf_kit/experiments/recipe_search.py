@@ -150,7 +150,7 @@ def search_recipe(
         choice("search_recipe.precision", precision, ("float32", "bfloat16"))
     full = space_of(recipe, system)
     examples = given_data("search_recipe", name, data_dir, image_size, color, labels_file)
-    splits = examples.load(seed)
+    splits = examples.load(seed, for_rbm=system == "dbn")
     fixed = {field for field, value in changes.items() if value is not None}
     fixed |= {"units"} if "layers" in fixed or len(splits[0]) < 10_000 else set()
     space = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -83,12 +84,17 @@ def _weights(method, x, y, sample_weight):
 
 
 def _checked_class_weights(subject, class_weight):
+    wanted = "be a dictionary from class numbers to weights"
     if not isinstance(class_weight, Mapping) or not class_weight:
-        refuse(subject, "be a dictionary from class numbers to weights", f"{class_weight!r}")
-    return {
-        count(subject, int(k) if isinstance(k, np.integer) else k, at_least=0): number(subject, v, at_least=0)
-        for k, v in class_weight.items()
-    }
+        refuse(subject, wanted, f"{class_weight!r}")
+    wrong = [
+        k for k in class_weight if isinstance(k, bool) or not isinstance(k, numbers.Integral) or int(k) < 0
+    ]
+    if wrong:
+        refuse(
+            subject, wanted, f"the class {wrong[0]!r}", "Classes are whole numbers from 0, as in the labels"
+        )
+    return {int(k): number(f"{subject}[{k}]", weight, at_least=0) for k, weight in class_weight.items()}
 
 
 def check_class_weight(subject: str, class_weight: Any, num_classes: int | None) -> None:

@@ -158,7 +158,7 @@ class Classifier(Trainer):
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         z = self(x, training=training)
-        y = ops.reshape(y, (-1,))
+        y = _whole(ops.reshape(y, (-1,)))
         loss = self._loss_of_each(y, z)
         right = ops.cast(ops.equal(ops.cast(y, "int64"), ops.cast(ops.argmax(z, -1), "int64")), "float32")
         return {"loss": loss, "accuracy": right}, z
@@ -205,7 +205,8 @@ class Classifier(Trainer):
                 raise
             subject = f"{type(self).__name__}.{method}.x (labels)"
             wanted = f"be class numbers 0 … {self.num_classes - 1}, shape (n,)"
-            refuse(subject, wanted, f"the label {found[1]}")
+            label = f"the label {found[1]}"
+            refuse(subject, wanted, label if found[1] != "-1" else f"{label}, or one that is no whole number")
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -218,3 +219,10 @@ class Classifier(Trainer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})
+
+
+def _whole(y):
+    """Replace labels that are no whole numbers, as later batches of a data set may have, by −1, which is refused."""
+    if not keras.backend.is_float_dtype(y.dtype):
+        return y
+    return ops.where(ops.equal(y, ops.floor(y)), y, -ops.ones_like(y))

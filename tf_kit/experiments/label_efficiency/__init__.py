@@ -97,7 +97,7 @@ def run_label_efficiency(
     if precision is not None:
         choice("run_label_efficiency.precision", precision, ("float32", "bfloat16"))
     examples = given_data("run_label_efficiency", name, data_dir, image_size, color, labels_file)
-    load = functools.partial(_load, examples)
+    load = functools.partial(_load, examples, "rbm" in names)
     splits = load(0)
     for each in names:
         encoder_options(each, None, splits[0].x.shape[1:], {})  # refuses points where a method needs images
@@ -157,9 +157,9 @@ def _measure(table, seeds, settings, options, precision, contents, load, part, p
     return found
 
 
-def _load(examples, seed):
+def _load(examples, for_rbm, seed):
     """Load the splits; refuse examples of val or test that are also in train."""
-    train, val, test = examples.load(seed)
+    train, val, test = examples.load(seed, for_rbm)
     refuse_overlap(train, val, ("train", "val"))
     refuse_overlap(train, test, ("train", "test"))
     return train, val, test
