@@ -1,4 +1,3 @@
-import argparse
 import csv
 import math
 import multiprocessing
@@ -234,10 +233,8 @@ def test_candidates_stay_whole_if_the_function_takes_values_out_of_them():
     assert results.best.candidate == candidates[0]
 
 
-def not_a_flag(candidate):
-    if candidate["x"] == 1:
-        argparse.ArgumentParser(prog="trial").parse_args(["--unknown"])  # exits
-    return candidate["x"]
+def a_divisor(candidate):
+    return candidate["x"] / (candidate["x"] != 1)
 
 
 def a_generator(candidate):
@@ -245,7 +242,7 @@ def a_generator(candidate):
 
 
 FAILURES = {
-    "exit": (not_a_flag, [{"x": 0}, {"x": 1}, {"x": 2}], "SystemExit"),
+    "exception": (a_divisor, [{"x": 0}, {"x": 1}, {"x": 2}], "ZeroDivisionError"),
     "candidate without a copy": (a_generator, [{"x": 0}, {"x": (each for each in ())}, {"x": 2}], "pickle"),
 }
 
@@ -259,6 +256,15 @@ def test_trials_after_a_failed_one_are_evaluated(failure, processes):
     assert [trial.score for trial in results][:2] == [0, 2]
     assert error in results.history[1].error
     assert math.isnan(results.history[1].score)
+
+
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
+def test_what_ends_the_program_ends_the_search(end):
+    def ends(candidate):
+        raise end(143)
+
+    with pytest.raises(end):
+        try_all(ends, [{"x": 0}, {"x": 1}])
 
 
 # Growing.

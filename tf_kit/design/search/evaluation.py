@@ -61,12 +61,12 @@ def checked_candidates(subject: str, candidates: Iterable[dict]) -> list[dict]:
 
 
 def attempt(evaluate: Callable[..., float], candidate: dict, budget: float | None = None) -> Trial:
-    """Evaluate one candidate; an exception, or the exit of a parser of arguments, becomes the error of the trial."""
+    """Evaluate one candidate; an exception becomes the error of the trial. What ends the program passes: exits, Ctrl-C."""
     start = time.perf_counter()
     try:
         given = copy.deepcopy(candidate)  # `evaluate` may take values out of it
         score, error = _score_of(evaluate(given) if budget is None else evaluate(given, budget))
-    except (Exception, SystemExit) as raised:
+    except Exception as raised:
         score, error = math.nan, _one_line(raised)
     return Trial(candidate, score, budget, time.perf_counter() - start, error)
 
