@@ -61,7 +61,7 @@ def checked_candidates(subject: str, candidates: Iterable[dict]) -> list[dict]:
 
 
 def attempt(evaluate: Callable[..., float], candidate: dict, budget: float | None = None) -> Trial:
-    """Evaluate one candidate; an exception becomes the error of the trial. What ends the program passes: exits, Ctrl-C."""
+    """Evaluate one candidate; an exception becomes the error of the trial, but an exit or Ctrl-C passes."""
     start = time.perf_counter()
     try:
         given = copy.deepcopy(candidate)  # `evaluate` may take values out of it
