@@ -15,6 +15,7 @@ from tf_kit.experiments import run_label_efficiency, run_table
 from tf_kit.pretraining.methods import own_options
 from tf_kit.runs.classification import finetune_run, probe_run
 from tf_kit.runs.pretraining import pretrain
+from tf_kit.runs.run import Run
 
 PACKAGE = Path(checks.__file__).parent
 
@@ -224,13 +225,14 @@ def test_mistake_in_a_new_process_is_one_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """Folder with two finished runs: `images`, and `text`."""
+    """Folder with finished runs: `images` with a fine-tuning, `text`, and `table`."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "rhyme.txt").write_text("the cat sat on the mat. " * 200)
     tiny = {"epochs": 1, "batch_size": 256}
     pretrain("masked", out=folder / "images", units=(8,), **tiny)
     finetune_run(folder / "images", **tiny)
     pretrain("tokens", str(folder / "rhyme.txt"), folder / "text", width=8, depth=1, length=24, **tiny)
+    Run(folder / "table", {"command": "table"}).finish({"rows": []})
     return folder
 
 
@@ -249,6 +251,13 @@ WITH_RUNS = [
     (["finetune", "images", "--labels", "5000"], "--labels", "5000"),
     (["finetune", "images", "--data", "two_moons"], "--data", "8×8×1"),
     (["finetune", "text"], "RUN", "text"),
+    (["finetune", "images/finetune-all-seed-0"], "RUN", "a run of finetune. Give the folder of its pretraining, "),
+    (["probe", "images/finetune-all-seed-0"], "RUN", "a run of finetune. Give the folder of its pretraining, "),
+    (["probe", "table"], "RUN", "table, a run of table."),
+    (["pretrain", "simclr", "--encoder", "images/finetune-all-seed-0/classifier.keras"],
+     "--encoder", "hold an encoder alone"),
+    (["pretrain", "simclr", "--unlabeled"], "--unlabeled", "--unlabeled for digits."),
+    (["pretrain", "simclr", "--color", "rgb"], "--color", "--color rgb for digits."),
     (["probe", "images", "--labels", "50", "--k", "51"], "--k", "at most the 50 labels"),
     (["probe", "images", "--data", "digitz"], "--data", "digits"),
 ]  # fmt: skip
@@ -474,7 +483,16 @@ def test_input_error_is_a_value_error_of_tf_kit_errors():
         ("rate='fast'", "--rate fast"),
         ("rate=(0.1, 0.2)", "--rate 0.1,0.2"),
         ("rate=5, which is too much", "--rate 5, which is too much"),
-        ("rate=None, but the run began with True", "no --rate, but the run began with it"),
+        ("fast=None, but the run began with True", "no --fast, but the run began with it"),
+        (
+            "rate='of the data set', but the run began with 'none'",
+            "no --rate, but the run began with --rate none",
+        ),
+        ("rate='rgb' for digits", "--rate rgb for digits"),
+        ("rate='a, b', which is too much", "--rate a, b, which is too much"),
+        ("rate=[1, 2] and no images", "--rate 1,2 and no images"),
+        ("fast=True for digits", "--fast for digits"),
+        ("fast=True, but the run began with False", "--fast, but the run began without it"),
         (
             "runs/r, which holds a run with rate=[1], not [2]",
             "runs/r, which holds a run with --rate 1, not 2",
@@ -488,7 +506,8 @@ def test_input_error_is_a_value_error_of_tf_kit_errors():
     ],
 )
 def test_received_value_is_written_as_typed(received, typed):
-    command = click.Command("train", params=[click.Option(["--rate"]), click.Option(["--out"])])
+    options = [click.Option(["--rate"]), click.Option(["--fast"], is_flag=True), click.Option(["--out"])]
+    command = click.Command("train", params=options)
     error = InputError("", subject="f.rate", requirement="be one of 'a', 'b'", received=received)
     assert refusals.as_typed(error, command) == f"`--rate` must be one of a, b. Received: {typed}."
 

@@ -268,3 +268,65 @@ def test_line_in_the_run_folder_loads_the_model_in_a_new_process(part, run):
     line = json.loads((run / part / "inputs.json").read_text(encoding="utf-8"))["load"]
     done = subprocess.run([sys.executable, "-c", line], cwd=run / part, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# `--out` on the command line. A pattern after it names a file of the user, which must not be lost.
+
+
+def write_picture(path):
+    Image.fromarray(np.zeros((8, 8, 3), "uint8")).save(path)
+
+
+def write_arrays(path):
+    np.savez(path, x=np.zeros((2, 8, 10, 3), "uint8"))
+
+
+def write_labels(path):
+    path.write_text("file,label\na.png,cat\n")
+
+
+FOREIGN = [
+    ("predict", "picture.png", write_picture),
+    ("predict", "labels.csv", write_labels),
+    ("predict", "arrays.npz", write_arrays),
+    ("embed", "arrays.npz", write_arrays),
+    ("embed", "labels.npz", write_labels),
+    ("embed", "labels.parquet", write_labels),
+]
+
+
+@pytest.mark.parametrize(("command", "name", "write"), FOREIGN, ids=[" ".join(each[:2]) for each in FOREIGN])
+def test_out_does_not_replace_other_files(command, name, write, run, pictures, tmp_path, monkeypatch, capsys):
+    file = tmp_path / name
+    write(file)
+    before = file.read_bytes()
+    words = (command, run / "finetune-all-seed-0", pictures, "--out", name)
+    status, out, err = run_main(monkeypatch, capsys, *words)
+    assert (status, out) == (2, "")
+    assert f"Received: {name}, which holds something else." in err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [("predict", "p.csv"), ("embed", "e.npz"), ("embed", "e.parquet")]
+)
+def test_out_replaces_an_empty_file_and_its_own(command, name, run, pictures, tmp_path, monkeypatch, capsys):
+    (tmp_path / name).touch()
+    for given in ("new/a.png", pictures):
+        words = (command, run / "finetune-all-seed-0", given, "--out", name)
+        status, _, _ = run_main(monkeypatch, capsys, *words)
+        assert status == 0
+        last = (tmp_path / name).read_bytes()
+    (tmp_path / name).unlink()
+    assert run_main(monkeypatch, capsys, *words)[0] == 0
+    assert (tmp_path / name).stat().st_size == len(last), "the second call has replaced the first"
+
+
+def test_export_does_not_replace_a_file_of_another_kind(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "_is_installed", lambda name: True)
+    for format in ("onnx", "litert"):
+        file = tmp_path / "encoder.keras"
+        file.write_bytes((run / "encoder.keras").read_bytes())
+        with pytest.raises(InputError, match=r"`export\.out` must .*end in"):
+            runs.export(run, format, out=file)
+        assert file.read_bytes() == (run / "encoder.keras").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from typing import Any
 
@@ -88,6 +89,8 @@ def _received(text: str, flags: dict[str, str]) -> str:
     'no --compare, but the run began with it'
     >>> _received("runs/r, which holds a run with encoder.units=[9], not [8]", {"units": "--units"})
     'runs/r, which holds a run with --units 9, not 8'
+    >>> _received("unlabeled=True for digits", {"unlabeled": "--unlabeled"})
+    '--unlabeled for digits'
     >>> _received("lr=0.1", {"out": "--out"})
     'lr=0.1'
     """
@@ -100,11 +103,12 @@ def _received(text: str, flags: dict[str, str]) -> str:
     if not (flag or before or other):
         return text  # a path or a name with an equals sign
     if other is None:
-        return text[: found.start()] + before + f"{flag or name} {_typed(value)}"
+        typed = value.removeprefix(_PRESENT) if value.startswith(_PRESENT) else f" {_typed(value)}"
+        return text[: found.start()] + before + f"{flag or name}{typed}"
     return text[: found.start()] + _two_settings(before, flag or name, value, joint, other)
 
 
-_ABSENT = ("None", "False")  # values of an option that is not typed
+_ABSENT = ("None", "False", "'of the data set'")  # values of an option that is not typed
 _PRESENT = "True"  # of an option that has no value
 
 
@@ -115,6 +119,8 @@ def _two_settings(before, flag, value, joint, other):
     'a run without --compare, not with it'
     >>> _two_settings("", "--labels", "None", ", but the run began with", "100")
     'no --labels, but the run began with --labels 100'
+    >>> _two_settings("", "--augment", "'none'", ", but the run began with", "'of the data set'")
+    '--augment none, but the run began without it'
     """
     words = flag if value in (*_ABSENT, _PRESENT) else f"{flag} {_typed(value)}"
     if value in _ABSENT:
@@ -128,16 +134,18 @@ def _two_settings(before, flag, value, joint, other):
 
 
 def _typed(value: str) -> str:
-    """Write a Python value as it is typed; other text is returned unchanged.
+    """Write a Python value as it is typed; other text, also behind a value, is returned unchanged.
 
     >>> _typed("[8, 8]"), _typed("'deep'"), _typed("None"), _typed("5000, which keeps 5000")
     ('8,8', 'deep', 'the default', '5000, which keeps 5000')
+    >>> _typed("'rgb' for digits")
+    'rgb for digits'
     """
-    try:
-        literal = ast.literal_eval(value)
-    except (SyntaxError, ValueError):
-        return value
-    return "the default" if literal is None else text_of(literal)
+    for end in [len(value), *(each.start() for each in re.finditer(r"(?<=['\")\]\w])[ ,]", value))]:
+        with contextlib.suppress(SyntaxError, ValueError):
+            literal = ast.literal_eval(value[:end])
+            return ("the default" if literal is None else text_of(literal)) + value[end:]
+    return value
 
 
 def flags_by_argument(command: click.Command) -> dict[str, str]:

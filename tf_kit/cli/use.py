@@ -25,9 +25,10 @@ def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
     probability, and the probability of every class. Files that cannot be read are left out and named on standard error.
     """
     flags.import_tensorflow()
+    from tf_kit.runs.prediction import holds_predictions
     from tf_kit.runs.prediction import predict as predict_classes
 
-    _check_out("predict.out", out)
+    _check_out("predict.out", out, "predictions", holds_predictions)
     found = predict_classes(run, pictures)
     if out is None:
         click.echo(found.to_csv(), nl=False)
@@ -61,12 +62,12 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None)
     and a vector for each. Files that cannot be read are left out and named on standard error.
     """
     flags.import_tensorflow()
-    from tf_kit.runs.embedding import check_ending
+    from tf_kit.runs.embedding import check_ending, holds_embeddings
     from tf_kit.runs.embedding import embed as compute_embeddings
 
     if out is not None:
         check_ending("embed.out", out)
-    _check_out("embed.out", out)
+    _check_out("embed.out", out, "embeddings", holds_embeddings)
     if map is not None:
         from tf_kit.runs.maps import draw_map, map_folder
 
@@ -103,11 +104,17 @@ def export(run: str, format: str, out: str | None) -> None:
         click.echo(f"largest difference to the model of the run, in {done.runtime}: {done.difference:.1e}")
 
 
-def _check_out(subject, out):
-    """Refuse a file that cannot be written, before anything is computed."""
+def _check_out(subject, out, content, holds_content):
+    """Refuse a file that cannot be written, or that holds anything else, before anything is computed.
+
+    A pattern after `--out` names a picture there and not the file to write.
+    """
     path = Path(out or ".").expanduser()
     if out is not None and (path.is_dir() or not path.parent.is_dir()):
         refuse(subject, "be a file in a folder that exists", f"{out}", flag="--out")
+    if path.is_file() and path.stat().st_size and not holds_content(path):
+        requirement = f"be a new file, or one with {content}, which is replaced"
+        refuse(subject, requirement, f"{out}, which holds something else", flag="--out")
 
 
 def _report(left_out):

@@ -377,6 +377,12 @@ def _check_pretrained(folder, subject):
     if (folder / "encoder.keras").is_file():
         return
     requirement, received = "be the folder of a finished pretraining, which holds encoder.keras", f"{folder}"
+    options = _recorded_options(folder)
+    command = options.get("command", "pretrain")
+    if command != "pretrain":  # results that pretraining again would not bring back
+        place = options.get("run") or (folder.resolve().parent if command in ("finetune", "probe") else None)
+        remedy = f"Give the folder of its pretraining, {place}" if place else ""
+        refuse(subject, requirement, f"{received}, a run of {command}", remedy, flag="RUN")
     remedy = "`pretrain` with `resume=True` finishes one that was interrupted"
     typed_remedy = "`tf-kit pretrain METHOD --resume` finishes one that was interrupted"
     if (folder / "results.json").is_file():
@@ -384,3 +390,11 @@ def _check_pretrained(folder, subject):
         again = "Remove results.json there, and pretrain again with"
         remedy, typed_remedy = f"{again} `resume=True`", f"{again} `--resume`"
     refuse(subject, requirement, received, remedy, flag="RUN", typed_remedy=typed_remedy)
+
+
+def _recorded_options(folder):
+    """Read the options that a run recorded; empty if the folder holds no readable record."""
+    try:
+        return dict(read_json(folder / "config.json", "config.json")["options"])
+    except (InputError, KeyError, TypeError, ValueError):
+        return {}

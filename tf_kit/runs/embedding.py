@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,3 +98,16 @@ def check_ending(subject: str, path: str | Path) -> Path:
     if path.suffix not in ENDINGS:
         refuse(subject, f"end in {' or '.join(ENDINGS)}", f"{path}", flag="--out")
     return path
+
+
+def holds_embeddings(path: Path) -> bool:
+    """Return whether a file holds what `Embeddings.save` writes, by the names of its arrays or columns."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return set(file.files) == {"files", "embeddings"}
+        import pyarrow.parquet
+
+        return set(pyarrow.parquet.read_schema(path).names) == {"file", "embedding"}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):  # another kind of file
+        return False

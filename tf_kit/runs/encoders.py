@@ -245,6 +245,11 @@ def _loaded(path: Path, shape: Sequence[int], contents: str | None = None) -> ke
         received = f"{path}: {why_unreadable(path, error)}"
         remedy = 'Write it again with model.save("….keras"); register its classes with keras.saving'
         refuse(subject, "be a Keras file that loads after `import tf_kit`", received, remedy)
+    if isinstance(getattr(model, "encoder", None), keras.Model):  # a classifier or pretrainer of the kit
+        remedy = 'keras.models.load_model(path).encoder.save("encoder.keras") writes its encoder'
+        typed_remedy = "`--encoder` takes encoder.keras of a pretraining"
+        received = f"{path}, a {type(model).__name__} with more than an encoder"
+        refuse(subject, "hold an encoder alone", received, remedy, typed_remedy=typed_remedy)
     takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if not isinstance(takes, tuple) or not _fits(takes[1:], shape):
         refuse(subject, f"accept examples of shape {tuple(shape)}", f"{path}, which accepts {takes}")

@@ -180,6 +180,8 @@ def _check_place(path, format):
     if taken:
         kind = "a new folder, or one with a SavedModel, which is replaced" if is_folder else "a file"
         refuse("export.out", f"be {kind}", f"{path}", flag="--out")
+    if format == "onnx" and path.is_file() and path.suffix != ".onnx":
+        refuse("export.out", "be a new file, or end in .onnx to be replaced", f"{path}", flag="--out")
     if format == "litert" and path.suffix != ".tflite":
         refuse("export.out", "end in .tflite", f"{path}", flag="--out")
 

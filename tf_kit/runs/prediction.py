@@ -14,6 +14,8 @@ from tf_kit.errors import InputError
 from tf_kit.runs.files import replacing
 from tf_kit.runs.saved import load_classifier, outputs_of, what_was_left_out
 
+COLUMNS = ("file", "class", "probability")  # of a table of predictions, before those of the classes
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -51,7 +53,7 @@ class Predictions:
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["file", "class", "probability", *(f"p({name})" for name in self.class_names)])
+        writer.writerow([*COLUMNS, *(f"p({name})" for name in self.class_names)])
         for file, name, row in zip(self.files, self.classes, self.probabilities, strict=True):
             writer.writerow([file, name, *(f"{value:.6g}" for value in (row.max(), *row))])
         return text.getvalue()
@@ -85,6 +87,13 @@ def predict(run: str | Path, pictures: str | Path | Sequence[str | Path]) -> Pre
     return Predictions(
         files, saved.class_names, softmax(z), damaged, left_out=what_was_left_out(images, damaged)
     )
+
+
+def holds_predictions(path: Path) -> bool:
+    """Return whether a file is a table of predictions by its first columns."""
+    head = ",".join(COLUMNS).encode()
+    with path.open("rb") as file:
+        return file.read(len(head)) == head
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
