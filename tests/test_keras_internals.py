@@ -115,6 +115,9 @@ def test_mask_of_a_tensor():
     x = np.array([[[1.0], [0.0]]])
     assert keras_internals.mask_of(keras.layers.Masking()(x)).numpy().tolist() == [[True, False]]
     assert keras_internals.mask_of(keras.layers.ReLU()(x)) is None
+    masked = keras_internals.with_mask(keras.ops.convert_to_tensor(x), keras.ops.array([[True, False]]))
+    assert keras_internals.mask_of(masked).numpy().tolist() == [[True, False]]
+    assert keras_internals.mask_of(keras_internals.with_mask(keras.ops.convert_to_tensor(x), None)) is None
 
 
 @pytest.mark.parametrize(

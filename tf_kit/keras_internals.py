@@ -91,6 +91,18 @@ def mask_of(x: Tensor) -> Tensor | None:
     return get_keras_mask(x)
 
 
+def with_mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Attach a mask to a tensor, where `mask_of` and the layers that follow find it; None attaches nothing.
+
+    Uses `keras.src.backend.set_keras_mask`.
+    """
+    from keras.src.backend import set_keras_mask
+
+    if mask is not None:
+        set_keras_mask(x, mask)
+    return x
+
+
 def stored_kernel(layer: keras.layers.Layer) -> keras.Variable:
     """Return the variable that holds the kernel of a dense or convolutional layer of Keras.
 

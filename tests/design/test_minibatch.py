@@ -284,6 +284,8 @@ X = np.zeros((4, 1))
         (lambda: gradient_variance(linear_model([1.0]), X, X[:3], "mse"), "4 examples, 3 targets"),
         (lambda: gradient_variance(linear_model([1.0]), X[:0], X[:0], "mse"), "0 examples"),
         (lambda: gradient_variance(linear_model([1.0]), X, X, "mse", (5,)), "batch_size=5"),
+        (lambda: gradient_variance(linear_model([1.0]), X, X, "mse", ()), "batch_sizes=()"),
+        (lambda: gradient_variance(linear_model([1.0]), X, X, "mse", 2), "batch_sizes=2"),
         (lambda: gradient_variance(linear_model([1.0]), X, X, "mse", (1,), num_draws=1), "num_draws=1"),
         (lambda: gradient_variance(linear_model([1.0]), X, X, "mse", (1,), seed=-1), "seed=-1"),
         (lambda: gradient_variance(frozen(), X, X, "mse", (1,)), "have trainable weights"),

@@ -337,6 +337,18 @@ def test_mixed_precision_centers_before_rounding():
     np.testing.assert_array_equal(outputs, [[-1], [1]])
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("new", LAYERS)
+@pytest.mark.parametrize(("mean", "stddev"), [(70_000.0, 3_000.0), (0.0, 1e-10), (1.0, 1e5)])
+def test_half_precision_rounds_only_the_result(new, dtype, mean, stddev):
+    x = np.random.default_rng(0).normal(mean, stddev, (50, 3)).astype("float32")
+    half, single = new(), new()
+    half = type(half).from_config({**half.get_config(), "dtype": dtype}).adapt(x)
+    expected = np.asarray(single.adapt(x)(x))
+    np.testing.assert_allclose(np.asarray(ops.cast(half(x), "float32")), expected, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(half.inverse(expected), x, rtol=1e-3, atol=1e-3 * stddev)
+
+
 def test_whitens_the_digits():
     x = digits()
     z = PCAWhitening(num_components=30).adapt(x)(x)
@@ -385,6 +397,7 @@ def test_works_inside_tf_data(new):
     [
         (lambda: Standardize(axis=0).adapt(np.ones((3, 2))), "axis=(0,)"),
         (lambda: Standardize(axis=(1, 4)).adapt(np.ones((3, 2))), "axis=(1, 4)"),
+        *((lambda axis=axis: Standardize(axis=axis), f"axis={axis!r}") for axis in (None, 1.5, "x", True)),
         (lambda: Standardize()(keras.Input((None,))), "(None, None)"),
         (lambda: Standardize().adapt(np.ones((3, 2))).adapt(np.ones((3, 5))), "shape (3, 5)"),
         (lambda: Standardize().adapt(np.ones(3)), "shape (3,)"),

@@ -102,6 +102,23 @@ def test_record_of_fit_is_drawn_as_its_dictionary():
                 np.testing.assert_array_equal(line.get_ydata(), expected[name])
 
 
+@pytest.mark.parametrize("draw", [plotting.curves, lambda record: plotting.panels({"run": record})])
+def test_record_of_fit_is_drawn_at_its_epochs(draw):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    x, both = np.ones((4, 1)), keras.callbacks.History()
+    later = model.fit(x, x, initial_epoch=4, epochs=6, verbose=0)
+    for _ in range(2):
+        model.fit(x, x, epochs=2, verbose=0, callbacks=[both])
+    for record, epochs in ((later, [5, 6]), (both, [1, 2, 3, 4])):
+        np.testing.assert_array_equal(draw(record).axes[0].get_lines()[0].get_xdata(), epochs)
+    rare = model.fit(x, x, validation_data=(x, x), validation_freq=2, epochs=4, verbose=0)
+    with pytest.raises(
+        InputError, match=r"val_loss'\]` must .* Received: 2 values, 4 epochs. Give a dictionary"
+    ):
+        draw(rare)
+
+
 @pytest.mark.filterwarnings("error")
 def test_group_without_curves_is_an_empty_plot():
     figure = plotting.panels({"first": {"loss": [2.0, 1.0]}, "not yet trained": {}})

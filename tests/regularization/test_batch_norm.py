@@ -178,7 +178,18 @@ def test_keeps_the_layer_contract(shape):
         (lambda: BatchNorm(epsilon=0), "epsilon=0"),
         (lambda: BatchNorm(axis=2)(X), r"axis=2 with input shape \(7, 3\)"),
         (lambda: BatchNorm(axis=0)(X), "axis=0"),
+        *(
+            (lambda axis=axis: BatchNorm(axis=axis), f"axis={axis!r}".replace("[1]", r"\[1\]"))
+            for axis in (None, 1.5, "x", True, [1])
+        ),
         (lambda: BatchNorm()(X, training=True, mask=VISIBLE[:, None]), r"mask of shape \(7, 1\) with inputs"),
+        *(
+            (
+                lambda shape=shape: BatchNorm()(np.ones((4, 6, 3)), training=True, mask=np.ones(shape, bool)),
+                rf"mask of shape \({shape[0]}, {shape[1]}\) with inputs",
+            )
+            for shape in ((4, 1), (1, 6), (2, 6), (4, 3))  # the first two would be broadcast
+        ),
     ],
 )
 def test_refuses_bad_arguments(call, received):

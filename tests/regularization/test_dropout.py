@@ -195,9 +195,12 @@ def test_propagates_keras_masks():
         (lambda: Dropout(0.5, seed=-1), "seed=-1"),
         (lambda: DropConnect(3, 1.5), "rate=1.5"),
         (lambda: DropConnect(3, 0.5, inference="median"), "inference='median'"),
-        (
-            lambda: DropConnect(3, 0.5, activation="softmax", inference="gaussian"),
-            "inference='gaussian'. Put the softmax",
+        *(
+            (
+                lambda name=name: DropConnect(4, 0.5, activation=name, inference="gaussian"),
+                f"inference='gaussian'. Put the {name}",
+            )
+            for name in ("softmax", "log_softmax", "sparsemax", "glu")
         ),
         (lambda: DropConnect(3, 0.5, num_points=0), "num_points=0"),
         (lambda: DropConnect(3, 0.5, seed=0.5), "seed=0.5"),

@@ -280,6 +280,16 @@ def test_accepts_splits_with_x_and_y():
         (lambda: equivalent_l2([1.0], 0.1, 0), "num_steps=0"),
         (lambda: retrain_on_all(make_model, *overfitting_data(), count_by="steps"), "count_by='steps'"),
         (lambda: retrain_on_all(make_model, 3, 4), "int"),
+        *(
+            (lambda given=given: retrain_on_all(never, *overfitting_data(), **given), received)
+            for given, received in (
+                ({"epochs": 0}, "epochs=0"),
+                ({"epochs": 1.5}, "epochs=1.5"),
+                ({"batch_size": 0}, "batch_size=0"),
+                ({"batch_size": 2.5}, "batch_size=2.5"),
+                ({"seed": -1}, "seed=-1"),
+            )
+        ),
         (lambda: retrain_on_all(exploding_model, *overfitting_data(), epochs=2), "val_loss=nan"),
     ],
 )

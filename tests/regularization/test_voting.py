@@ -158,6 +158,16 @@ def test_accepts_several_inputs():
     assert predict_by_mask_sampling(model, [X, X], num_masks=2, batch_size=4).shape == (6, 2)
 
 
+def test_accepts_whole_numbers():
+    model = keras.Sequential(
+        [keras.Input((5,), dtype="int32"), Dropout(0.5), keras.layers.Dense(2, "softmax")]
+    )
+    x = np.arange(30).reshape(6, 5) % 7
+    floats = keras.Sequential([keras.Input((5,)), *model.layers])
+    expected = predict_by_mask_sampling(floats, x.astype("float32"), num_masks=3)
+    np.testing.assert_allclose(predict_by_mask_sampling(model, x, num_masks=3), expected, rtol=1e-6)
+
+
 def custom_loss(y_true, y_pred):
     return ops.mean(ops.abs(y_true - y_pred), axis=-1)
 
@@ -237,6 +247,11 @@ def test_one_logit_means_a_sigmoid():
             "layer 'lstm",
         ),
         (lambda: predict_by_weight_scaling(softmax_regression(), X, batch_size=0), "batch_size=0"),
+        *(
+            (lambda predict=predict, x=x: predict(softmax_regression(), x), received)
+            for predict in (predict_by_mask_sampling, predict_by_weight_scaling)
+            for x, received in ((X[:0], "0 examples"), ([X, X[:1]], "1 and 6 examples"))
+        ),
         (
             lambda: predict_by_weight_scaling(with_loss(custom_loss), X),
             "loss custom_loss. Give from_logits=True",

@@ -190,6 +190,54 @@ def test_attention_and_embeddings_are_counted():
     assert not bill.uncounted
 
 
+Q, V = (6, 4), (5, 4)  # 6 queries, 5 keys
+
+
+@pytest.mark.parametrize(
+    ("attention", "shapes", "call", "products", "read", "written"),
+    [
+        (layers.Attention(), (Q, V), lambda f, q, v: f([q, v]), 30 * (4 + 4), 24 + 40, 24),
+        (layers.Attention(), (Q, (5, 3), V), lambda f, q, v, k: f([q, v, k]), 30 * (4 + 3), 24 + 35, 18),
+        (layers.AdditiveAttention(), (Q, V), lambda f, q, v: f([q, v]), 30 * (4 + 4), 24 + 40, 24),
+        (layers.GroupQueryAttention(3, 4, 2), (Q, V), lambda f, q, v: f(q, v), 30 * 4 * 6, 72 + 60, 72),
+        (layers.MultiHeadAttention(2, 3), (Q, V), lambda f, q, v: f(q, v), 30 * 2 * 6, 36 + 60, 36),
+        (
+            layers.MultiHeadAttention(2, 3, value_dim=7),
+            (Q, V),
+            lambda f, q, v: f(key=v, value=v, query=q),
+            30 * 2 * 10,
+            36 + 100,
+            84,
+        ),
+        (
+            layers.MultiHeadAttention(2, 3),
+            (Q, V, (6, 5)),
+            lambda f, q, v, mask: f(q, value=v, attention_mask=mask),
+            30 * 2 * 6,
+            36 + 60,
+            36,
+        ),
+        (layers.MultiHeadAttention(2, 3), ((2, 5, 4),), lambda f, x: f(x, x), 100 * 2 * 6, 60 + 120, 60),
+        (
+            layers.MultiHeadAttention(2, 3, attention_axes=2),
+            ((2, 5, 4),),
+            lambda f, x: f(x, x),
+            2 * 25 * 2 * 6,
+            60 + 120,
+            60,
+        ),
+    ],
+    ids=["dot", "three", "additive", "grouped", "heads", "names", "mask", "plane", "axis"],
+)
+def test_products_of_any_attention(attention, shapes, call, products, read, written):
+    attention = type(attention).from_config(attention.get_config())
+    inputs = [keras.Input(shape) for shape in shapes]
+    model = keras.Model(inputs, call(attention, *inputs))
+    bill = energy_bill(model, 2, training=False).layers[-1]
+    assert bill.name == attention.name
+    assert (bill.flops, bill.moved_bytes) == (2 * 2 * products, 2 * 4 * (read + written))
+
+
 def test_unknown_layers_are_named():
     model = stack((5, 3), layers.GRU(4, name="gru"), layers.Dense(2))
     with pytest.warns(UserWarning, match=r"does not know the layers of .*gru.*kernel"):

@@ -53,6 +53,29 @@ def test_wrong_twin(right, wrong):
         check_the_same(twin)
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [2], [1, 2]], ids=str)
+@pytest.mark.parametrize(
+    "middle",
+    [layers.LSTM(4), layers.LSTM(4, return_sequences=True), layers.Dense(4)],
+    ids=["last", "all", "dense"],
+)
+def test_masks_cross_the_cuts(middle, cuts):
+    """Masks decide the steps of a recurrent layer, and those that count in the loss."""
+    whole = keras.Sequential([keras.Input((5,), dtype="int32"), layers.Embedding(7, 3, mask_zero=True)])
+    whole.add(type(middle).from_config(middle.get_config()))
+    whole.add(layers.Dense(1))
+    parts = split(whole, cuts=cuts, devices=["CPU:0"])
+    x = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 6, 0]])
+    y = np.random.default_rng(0).random(whole(x).shape)
+    np.testing.assert_array_equal(parts(x), whole(x))
+    for model in (whole, parts):
+        model.compile("sgd", "mse", jit_compile=False)
+    losses = [model.fit(x, y, epochs=2, verbose=0).history["loss"] for model in (whole, parts)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+    for ours, expected in zip(parts.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_given_model_does_not_change():
     whole = stack()
     before = whole.get_weights()

@@ -169,6 +169,9 @@ def gradient_variance(
     if n == 0 or len(y) != n:
         requirement = "get at least one example, and one target per example"
         refuse("gradient_variance", requirement, f"{n} examples, {len(y)} targets")
+    if not np.size(batch_sizes) or np.ndim(batch_sizes) != 1:
+        received = f"batch_sizes={batch_sizes!r}"
+        refuse("gradient_variance.batch_sizes", "be a list of at least one size, such as (1, 16)", received)
     sizes = [_sizes("gradient_variance", size, n, replace)[0] for size in batch_sizes]
     num_draws = count("gradient_variance.num_draws", num_draws, at_least=2)
     rng = np.random.default_rng(count("gradient_variance.seed", seed, at_least=0))

@@ -32,8 +32,11 @@ class ActivationLayer(keras.layers.Layer):
         self.supports_masking = True
 
     def derivative(self, z: ArrayLike) -> Tensor:
-        """Return f'(z), elementwise, in the dtype and shape of `z`."""
+        """Return f'(z), elementwise, in the dtype and shape of `z`; integers become floats."""
         raise NotImplementedError(f"{type(self).__name__} has no derivative(z)")
+
+    def _floats(self, z):
+        return as_floats(ops.convert_to_tensor(z), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -70,7 +73,8 @@ class Sigmoid(ActivationLayer):
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return σ'(z), in (0, 1/4]."""
-        return ops.sigmoid(z) * ops.sigmoid(ops.negative(z))  # (2)
+        z = self._floats(z)
+        return ops.sigmoid(z) * ops.sigmoid(-z)  # (2)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")
@@ -106,7 +110,7 @@ class Tanh(ActivationLayer):
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return tanh'(z), in (0, 1]."""
-        double = 2 * ops.convert_to_tensor(z)
+        double = 2 * self._floats(z)
         return 4 * ops.sigmoid(double) * ops.sigmoid(-double)  # (2)
 
 
@@ -144,7 +148,7 @@ class ReLU(ActivationLayer):
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return f'(z), 0 or 1."""
-        z = ops.convert_to_tensor(z)
+        z = self._floats(z)
         return ops.where(z > 0, ops.ones_like(z), ops.zeros_like(z))  # (2)
 
 
@@ -192,7 +196,7 @@ class LeakyReLU(ActivationLayer):
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return f'(z), a or 1."""
-        z = ops.convert_to_tensor(z)
+        z = self._floats(z)
         return ops.where(z > 0, ops.ones_like(z), self.negative_slope * ops.ones_like(z))  # (2)
 
     def get_config(self) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def curves(
         The figure.
 
     Raises:
-        InputError: `series` is anything else, or is empty, or x and values differ in length.
+        InputError: `series` is anything else, or is empty, or x and values differ in length, or `fit` has not measured
+            a value after each epoch.
     """
     series = _series_of("curves.series", series)
     if not series:
@@ -66,9 +67,22 @@ def _series_of(subject, series):
     if not isinstance(record, Mapping):
         rule = "be a dictionary of names and their values, or the return value of model.fit"
         refuse(subject, rule, f"{series!r}")
-    if record is series or "epoch" not in record:
+    if record is series:
         return record
-    return {name: (record["epoch"], values) for name, values in record.items() if name != "epoch"}
+    if "epoch" in record:
+        return {name: (record["epoch"], values) for name, values in record.items() if name != "epoch"}
+    return {name: _at_epochs(f"{subject}[{name!r}]", values, series) for name, values in record.items()}
+
+
+def _at_epochs(subject, values, history):
+    """Return the values of a `History` with their epochs, which begin after `initial_epoch`."""
+    epochs = getattr(history, "epoch", [])
+    if len(values) < len(epochs):
+        remedy = "Give a dictionary of name: (epochs, values), since a History does not hold the epochs of validation"
+        refuse(subject, "have a value for each epoch", f"{len(values)} values, {len(epochs)} epochs", remedy)
+    if len(values) > len(epochs):  # of several calls of `fit`, while the epochs are those of the last
+        return values
+    return np.asarray(epochs) + 1, values
 
 
 def _points(subject, values):

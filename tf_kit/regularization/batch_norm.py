@@ -5,6 +5,7 @@ The last step can undo the first three: γ = √(σ²_B + ε) and β = μ_B rest
 Reference: Ioffe, Szegedy, 2015, Batch normalization, arXiv:1502.03167.
 """
 
+import numbers
 from typing import Any
 
 import keras
@@ -49,8 +50,8 @@ class BatchNorm(keras.layers.Layer):
     Input shape: (n, …). Output shape: the same.
 
     Raises:
-        ValueError: `momentum` or `epsilon` is out of range, the feature axis has no fixed size, or the mask has
-            another shape.
+        ValueError: `momentum` or `epsilon` is out of range, the feature axis is not one axis of fixed size, or the mask
+            has another shape.
 
     Example:
         >>> layer = BatchNorm(epsilon=1e-6)
@@ -77,6 +78,9 @@ class BatchNorm(keras.layers.Layer):
         super().__init__(**kwargs)
         self.momentum = number("BatchNorm.momentum", momentum, at_least=0, below=1)
         self.epsilon = number("BatchNorm.epsilon", epsilon, above=0)
+        whole = isinstance(axis, numbers.Integral) and not isinstance(axis, bool)
+        if not whole:
+            refuse("BatchNorm.axis", "be one whole number, the axis of the features", f"axis={axis!r}")
         self.axis = int(axis)
         self.center = bool(center)
         self.scale = bool(scale)
@@ -141,7 +145,9 @@ class BatchNorm(keras.layers.Layer):
     def _unmasked(self, x, mask):
         if mask is None:
             return x
-        if len(mask.shape) != len(x.shape) - 1:
+        wanted = [side for axis, side in enumerate(x.shape) if axis != self._feature_axis]
+        sides = zip(mask.shape, wanted, strict=False)
+        if len(mask.shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
             received = f"mask of shape {tuple(mask.shape)} with inputs of shape {tuple(x.shape)}"
             refuse("BatchNorm.mask", "have the shape of the inputs without the feature axis", received)
         return ops.where(ops.expand_dims(mask, self._feature_axis), x, ops.zeros_like(x))

@@ -25,6 +25,12 @@ from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import drawn_for_the_global_batch
 from tf_kit.typing import Tensor
 
+_MIXING_UNITS = (
+    keras.activations.softmax,
+    keras.activations.log_softmax,
+    keras.activations.sparsemax,
+    keras.activations.glu,
+)
 _KEEPS = "`rate` is the probability of dropping; for a probability α of keeping, use 1 − α"
 
 
@@ -121,7 +127,8 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
     Input shape: (n, …, in). Output shape: (n, …, units).
 
     Raises:
-        ValueError: `rate` is outside [0, 1), or "gaussian" is combined with softmax.
+        ValueError: `rate` is outside [0, 1), or "gaussian" is combined with softmax or another activation that
+            mixes units.
 
     Example:
         >>> layer = DropConnect(1, rate=0.5, use_bias=False, kernel_initializer="ones", seed=0)
@@ -152,8 +159,11 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         super().__init__(units, **kwargs)
         self.rate = number("DropConnect.rate", rate, at_least=0, below=1, remedy=_KEEPS)
         self.per_example = bool(per_example)
-        allowed = ("mean",) if self.activation is keras.activations.softmax else ("mean", "gaussian")
-        remedy = "" if len(allowed) > 1 else "Put the softmax into a separate layer, since it mixes units"
+        mixes = self.activation in _MIXING_UNITS
+        allowed = ("mean",) if mixes else ("mean", "gaussian")
+        remedy = (
+            f"Put the {self.activation.__name__} into a separate layer, since it mixes units" if mixes else ""
+        )
         self.inference = choice("DropConnect.inference", inference, allowed, remedy)
         self.num_points = count("DropConnect.num_points", num_points)
         self.seed = seed if seed is None else count("DropConnect.seed", seed, at_least=0)

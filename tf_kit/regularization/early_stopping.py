@@ -197,9 +197,9 @@ def retrain_on_all(
         (model, stopper): the model trained on all data, and the `EarlyStopping` of the first run.
 
     Raises:
-        ValueError: the examples of `train` and `val` differ in shape, the monitored value was not finite in any epoch
-            of the first run, or the second run cannot stop at the number of updates, because `steps_per_execution`
-            updates run together.
+        ValueError: a number is out of range, the examples of `train` and `val` differ in shape, the monitored value was
+            not finite in any epoch of the first run, or the second run cannot stop at the number of updates, because
+            `steps_per_execution` updates run together.
 
     Example:
         >>> def make_model():
@@ -215,6 +215,9 @@ def retrain_on_all(
     Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, algorithm 7.2.
     """
     choice("retrain_on_all.count_by", count_by, ("epochs", "updates"))
+    epochs = count("retrain_on_all.epochs", epochs)
+    batch_size = count("retrain_on_all.batch_size", batch_size)
+    seed = count("retrain_on_all.seed", seed, at_least=0)
     (x, y), (x_val, y_val) = _pair("train", train), _pair("val", val)
     shapes = [tuple(np.shape(each)[1:] for each in pair) for pair in ((x, y), (x_val, y_val))]
     if shapes[0] != shapes[1]:

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import count, refuse
+from tf_kit.dtypes import as_floats
 from tf_kit.networks.inspection import all_layers, intercepted, last_layer
 from tf_kit.regularization.dropout import DropConnect, Dropout
 
@@ -54,8 +55,9 @@ def predict_by_mask_sampling(
         Float array in the shape of the model's outputs.
 
     Raises:
-        ValueError: `num_masks` is below 1, the model has no dropout layer, it drops inside a recurrent cell, where
-            a mask cannot be set from outside, or its own loss does not show whether the outputs are logits.
+        ValueError: `num_masks` is below 1, x is empty or its arrays differ in length, the model has no
+            dropout layer, it drops inside a recurrent cell, where a mask cannot be set from outside, or its own loss
+            does not show whether the outputs are logits.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(3, "softmax")])
@@ -72,12 +74,13 @@ def predict_by_mask_sampling(
     num_masks = count("predict_by_mask_sampling.num_masks", num_masks)
     seed = count("predict_by_mask_sampling.seed", seed, at_least=0)
     batch_size = count("predict_by_mask_sampling.batch_size", batch_size)
+    rows_of_batches = _batches(x, batch_size)
     _forward(model, x, slice(0, 1))  # builds the model if necessary
     layers = _dropout_layers(model)
     total = np.zeros(())
     for k in range(num_masks):
         batches = []
-        for rows in _batches(x, batch_size):
+        for rows in rows_of_batches:
             with _thinned(layers, (seed, k)):
                 batches.append(_probabilities(model, _forward(model, x, rows), from_logits))
         total = total + np.concatenate(batches).astype("float64")
@@ -105,7 +108,7 @@ def predict_by_weight_scaling(
         Float array in the shape of the model's outputs.
 
     Raises:
-        ValueError: `batch_size` is below 1.
+        ValueError: `batch_size` is below 1, or x is empty or its arrays differ in length.
 
     Example:
         >>> head = keras.layers.Dense(2, kernel_initializer="zeros")
@@ -123,7 +126,11 @@ def predict_by_weight_scaling(
 
 
 def _batches(x, batch_size):
-    num_examples = len(keras.tree.flatten(x)[0])
+    lengths = {len(array) for array in keras.tree.flatten(x)}
+    if len(lengths) != 1 or 0 in lengths:
+        received = f"{' and '.join(map(str, sorted(lengths)))} examples"
+        refuse("x", "hold at least one example, and as many in each input", received)
+    (num_examples,) = lengths
     return [slice(first, first + batch_size) for first in range(0, num_examples, batch_size)]
 
 
@@ -213,6 +220,7 @@ def _with_fixed_masks(layer, place):
             restart()
             return layer.thinned(inputs, per_example=False)
         # For a given mask every dropout is y = a x + b, elementwise: it maps 0 to b, and 1 to a + b.
+        inputs = as_floats(inputs, layer.compute_dtype)
         one_example = inputs[:1]
         restart()
         offset = draw(layer, ops.zeros_like(one_example), training=True)

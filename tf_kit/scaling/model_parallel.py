@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from tf_kit.checks import refuse
+from tf_kit.keras_internals import mask_of, with_mask
 from tf_kit.scaling.traffic import balanced_cuts
 from tf_kit.typing import Tensor
 
@@ -189,18 +190,24 @@ def split(
 
 
 def _on_device(device, layers, inputs, training):
-    """Compute layers on a device, and their gradients on the same device, which a tape alone would not ensure."""
+    """Compute layers on a device, and their gradients on the same device, which a tape alone would not ensure.
+
+    Keras attaches masks to tensors. Copies of tensors lose them, so the mask is passed on at both ends.
+    """
+    mask, made = mask_of(inputs), []
 
     @tf.custom_gradient
     def run(a):
         with tf.device(device), tf.GradientTape() as tape:
             a = tf.identity(a)  # crosses the cut
             tape.watch(a)
-            outputs = a
+            outputs = with_mask(a, mask)
             for layer in layers:
                 outputs = layer(
                     outputs, training=training
                 )  # Keras drops the argument if `call` does not take it
+
+        made.append(mask_of(outputs))
 
         def gradient(upstream, variables=None):
             with tf.device(device):
@@ -211,7 +218,8 @@ def _on_device(device, layers, inputs, training):
         return outputs, gradient
 
     with tf.device(device):  # for the copy of the outputs that custom_gradient makes
-        return run(tf.convert_to_tensor(inputs))
+        outputs = run(tf.convert_to_tensor(inputs))
+    return with_mask(outputs, made[-1])
 
 
 def _devices():

@@ -1,6 +1,7 @@
 """Multiply-accumulates of a network, counted layer by layer as one example passes through it."""
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -102,6 +103,12 @@ _CONVOLUTIONS = (
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
+_ATTENTIONS = (
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+    keras.layers.Attention,
+    keras.layers.AdditiveAttention,
+)
 _KNOWN = (keras.layers.Dense, keras.layers.EinsumDense, *_CONVOLUTIONS, *_SEPARABLE, *_TRANSPOSED)
 
 
@@ -123,17 +130,40 @@ def _work(layer: keras.layers.Layer, args: tuple, kwargs: dict, outputs: Any) ->
     num_inputs, num_outputs = _size(inputs[0]), _size(outputs[0])
     if isinstance(layer, keras.layers.Embedding):  # a lookup reads and writes rows and multiplies nothing
         yield Work(layer, 0, num_outputs, num_outputs)
-    elif isinstance(layer, keras.layers.MultiHeadAttention):  # its projections are separate layers
-        queries, keys = inputs[0].shape[1], inputs[1].shape[1]
-        key_width = layer.num_heads * layer.key_dim
-        value_width = layer.num_heads * (layer.value_dim or layer.key_dim)
-        num_inputs = queries * key_width + keys * (key_width + value_width)
-        yield Work(layer, queries * keys * (key_width + value_width), num_inputs, queries * value_width)
+    elif isinstance(layer, _ATTENTIONS):  # the projections of those with heads are separate layers
+        yield _attention(layer, inspect.signature(layer.call).bind(*args, **kwargs).arguments)
     elif _is_known(layer):
         kernels = _kernels(layer)
         positions = _positions(layer, kernels[-1].shape, inputs[0], outputs[0])
         multiply_accumulates = sum(positions * _size(kernel) for kernel in kernels)  # (1)
         yield Work(layer, multiply_accumulates, num_inputs, num_outputs, kernels)
+
+
+def _attention(layer: keras.layers.Layer, given: dict[str, Any]) -> Work:
+    """Count the products of queries with keys and of their weights with values, from the arguments of a call."""
+    axes: tuple[int, ...] = (1,)
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        query, value = given["query"], given["value"]
+        heads = groups = layer.num_heads
+        key_width, value_width = layer.key_dim, layer.value_dim or layer.key_dim
+        axes = layer.get_config()["attention_axes"] or tuple(range(1, len(query.shape) - 1))
+    elif isinstance(layer, keras.layers.GroupQueryAttention):  # some heads share keys and values
+        query, value = given["query"], given["value"]
+        heads, groups = layer.num_query_heads, layer.num_key_value_heads
+        key_width = value_width = layer.head_dim
+    else:  # without heads
+        query, value = given["inputs"][:2]
+        heads = groups = 1
+        key_width, value_width = query.shape[-1], value.shape[-1]
+    queries, keys = (math.prod(each.shape[axis] for axis in axes) for each in (query, value))
+    apart = math.prod(query.shape[1:-1]) // queries  # positions on axes over which no attention runs
+    num_inputs = queries * heads * key_width + keys * groups * (key_width + value_width)
+    return Work(
+        layer,
+        apart * queries * keys * heads * (key_width + value_width),
+        apart * num_inputs,
+        apart * queries * heads * value_width,
+    )
 
 
 def _kernels(layer):

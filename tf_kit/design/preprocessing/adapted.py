@@ -60,9 +60,19 @@ class Adapted(keras.layers.Layer):
         self._keep(moments)
         return self
 
+    @property
+    def _statistics_dtype(self):
+        """Return float32 or float64: half precision holds neither 70,000 nor a deviation of 1e-8."""
+        return keras.backend.result_type(self.variable_dtype, "float32")
+
     def _statistic(self, name, shape, initializer):
         return self.add_weight(
-            name=name, shape=shape, initializer=initializer, trainable=False, autocast=False
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            dtype=self._statistics_dtype,
+            trainable=False,
+            autocast=False,
         )
 
     def _check_features(self, name, shape, wanted=None):
@@ -79,18 +89,16 @@ class Adapted(keras.layers.Layer):
 
     def _checked(self, inputs):
         self._check_features(f"{type(self).__name__}.inputs", inputs.shape)
-        return ops.cast(inputs, self.variable_dtype)
+        return ops.cast(inputs, self._statistics_dtype)
 
     def _checked_inverse(self, z, wanted=None):
         name = f"{type(self).__name__}.inverse"
         if not self.built:
             refuse(name, "be called after adapt", "a layer that has seen no data", "Call adapt(x) first")
-        z = ops.cast(z, self.variable_dtype)
+        z = ops.cast(z, self._statistics_dtype)
         self._check_features(name, z.shape, wanted)
         return z
 
     def _resolution(self):
         """Relative rounding error of one number in the dtype of the weights."""
-        return {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[
-            self.variable_dtype
-        ]
+        return {"float64": 2.0**-52, "float32": 2.0**-23}[self._statistics_dtype]

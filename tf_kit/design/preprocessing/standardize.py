@@ -1,6 +1,7 @@
 """Standardization: each feature with mean 0 and variance 1."""
 
 import math
+import numbers
 from typing import Any
 
 import keras
@@ -56,6 +57,9 @@ class Standardize(Adapted):
     def __init__(self, axis: int | tuple[int, ...] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+        if not all(isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in self.axis):
+            remedy = "The default, -1, has one mean and one scale for each column or channel"
+            refuse("Standardize.axis", "be a whole number or several", f"axis={axis!r}", remedy)
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
