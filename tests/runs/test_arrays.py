@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.cases import mostly_slow
 
 from tf_kit.data import array_files
 from tf_kit.data.given import find_images
@@ -164,7 +165,7 @@ def test_array_in_npy_stays_on_disk(tmp_path):
     np.testing.assert_array_equal(found.x, X[..., None] / np.float32(255))
 
 
-@pytest.mark.parametrize("trained", ["uint8", "float32"])
+@pytest.mark.parametrize("trained", mostly_slow(["float32", "uint8"], quick=1))
 def test_vectors_of_another_scale_than_those_of_the_training_are_refused(trained, tmp_path, monkeypatch):
     """Bytes are divided by 255, and other numbers are not: the type of a file decides on its scale."""
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from support import processes
+from support.cases import mostly_slow
 from support.twins import wrong_twin
 
 from tf_kit.errors import InputError
@@ -53,16 +54,19 @@ def test_wrong_twin(right, wrong):
         check_the_same(twin)
 
 
+MIDDLES = {
+    "dense": lambda: layers.Dense(4),
+    "last": lambda: layers.LSTM(4),
+    "all": lambda: layers.LSTM(4, return_sequences=True),
+}
+
+
 @pytest.mark.parametrize("cuts", [[], [1], [2], [1, 2]], ids=str)
-@pytest.mark.parametrize(
-    "middle",
-    [layers.LSTM(4), layers.LSTM(4, return_sequences=True), layers.Dense(4)],
-    ids=["last", "all", "dense"],
-)
-def test_masks_cross_the_cuts(middle, cuts):
+@pytest.mark.parametrize("kind", mostly_slow(MIDDLES, quick=1))
+def test_masks_cross_the_cuts(kind, cuts):
     """Masks decide the steps of a recurrent layer, and those that count in the loss."""
     whole = keras.Sequential([keras.Input((5,), dtype="int32"), layers.Embedding(7, 3, mask_zero=True)])
-    whole.add(type(middle).from_config(middle.get_config()))
+    whole.add(MIDDLES[kind]())
     whole.add(layers.Dense(1))
     parts = split(whole, cuts=cuts, devices=["CPU:0"])
     x = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 6, 0]])

@@ -221,7 +221,7 @@ def test_arrays_of_other_types_count_as_floats(name):
             np.testing.assert_array_equal(fitted(name, x=ones.astype(kind), **given)[0], weights)
 
 
-@pytest.mark.parametrize("name", mostly_slow(EVERY, ("DenoisingAutoencoder", "SimCLR")))
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("DenoisingAutoencoder",)))
 def test_tables_count_as_the_arrays_of_their_values(name):
     given = examples(name)
     tables = tuple(map(Table, given))
