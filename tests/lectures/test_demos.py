@@ -746,7 +746,8 @@ def test_changed_parameter_whose_claim_fails_gives_an_answer(monkeypatch, capsys
         ),
     ],
 )
-def test_notebook_prints_why_a_parameter_is_refused(monkeypatch, capsys, topic, changes, line):
+def test_notebook_prints_why_a_parameter_is_refused(monkeypatch, capsys, tmp_path, topic, changes, line):
+    monkeypatch.chdir(tmp_path)  # the folder of the figures is made before the demo runs
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
     module = module_of(lectures.find(topic))
     lectures.main({**vars(module), "PARAMETERS": changes})
