@@ -165,6 +165,11 @@ def test_labels_that_are_no_class_of_the_student_are_refused(label):
     assert np.isfinite(compiled(distill(network(0), network(1), alpha=0)).evaluate(X, wrong, verbose=0))
 
 
+def test_labels_of_validation_data_are_checked_too():
+    with pytest.raises(InputError, match=r"fit\.validation_data"):
+        compiled(distill(network(), network(1))).fit(X, Y, validation_data=(X, Y + 9), verbose=0)
+
+
 def test_large_logits_give_finite_loss():
     value = distillation_loss(LABELS, 1e4 * TEACHER, tf.constant(1e4 * STUDENT, tf.float32), 1.0, 0.5)
     assert np.all(np.isfinite(value))

@@ -163,22 +163,22 @@ class Distiller(Trainer):
         super().compile(optimizer, **kwargs)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self._check_labels("fit", x, y)
+        self.check_targets("fit", x, y)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_labels("evaluate", x, y)
+        self.check_targets("evaluate", x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_labels("train_on_batch", x, y)
+        self.check_targets("train_on_batch", x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_labels("test_on_batch", x, y)
+        self.check_targets("test_on_batch", x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
-    def _check_labels(self, method, x, y):
+    def check_targets(self, method: str, x: Any, y: Any = None) -> None:
         """Refuse classes that the student does not have; probabilities of classes pass."""
         num_logits = _num_logits("distill.student", self.student)
         seen = first_examples(x)[1] if isinstance(x, tf.data.Dataset) else y
