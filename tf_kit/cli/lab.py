@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tf_kit import folders
 from tf_kit.checks import refuse
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Group
@@ -114,7 +115,6 @@ def release(
     nbgrader and otter run the tests in the student's process, where an answer can read them, change them or write its
     own mark. Use `tf-kit lab grade` for marks that count.
     """
-    from tf_kit import folders
     from tf_kit.grading import labs, notebooks
 
     each = labs.find(name)

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from tf_kit import folders
 from tf_kit.checks import refuse
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command
@@ -44,8 +45,6 @@ def quiz(topic: str | None, questions: int | None, seed: int | None, notebook: b
         random.Random(seed).shuffle(asked)
     asked = asked[:questions]
     if notebook:
-        from tf_kit import folders
-
         place = "figures" if out is None else out
         folders.make(place)
         click.echo(f"{declared.write_quiz(asked, place)}")

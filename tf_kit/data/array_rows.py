@@ -61,7 +61,7 @@ def rows(path: Path, shape: tuple[int, ...] | None = None, divisor: float | None
         if found.shape != tuple(shape):
             refuse(clean(path), f"hold vectors (n, {shape[0]})", f"shape {(len(found), *found.shape)}")
         refuse_another_scale(found, divisor)
-    elif shape is not None and found.arrays[0].ndim == 3 and _is_one_picture(found, shape):
+    elif shape is not None and _is_one_picture(found, shape):
         received = f"shape {found.arrays[0].shape}, which looks like one image with channels"
         refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", received, "Save x[None] for one image")
     elif len(found.shape) != 3:

@@ -56,14 +56,17 @@ class GivenData:
             requirement = f"have labelled examples for {', '.join(_PARTS)}"
             received = f"{self.name}, with none for {', '.join(empty)}"
             refuse(f"{self.function}.name", requirement, received, flag="--data")
-        low, high = (float(extreme(splits[0].all_x)) for extreme in (np.min, np.max))
-        if for_rbm and not 0 <= low <= high <= 1:
+        if for_rbm:
+            self._check_probabilities(splits[0].all_x)
+        return splits
+
+    def _check_probabilities(self, x):
+        low, high = float(np.min(x)), float(np.max(x))
+        if not 0 <= low <= high <= 1:
             requirement = "have values in [0, 1], which RBMs take for the probabilities of binary units"
             received = f"{self.name}, with values from {low:.4g} to {high:.4g}"
-            refuse(
-                f"{self.function}.name", requirement, received, "Scale each feature to [0, 1]", flag="--data"
-            )
-        return splits
+            remedy = "Scale each feature to [0, 1]"
+            refuse(f"{self.function}.name", requirement, received, remedy, flag="--data")
 
     def options(self) -> dict[str, Any]:
         """Return what a run records, with absolute paths."""
