@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import pytest
-from support.sampling import third_of
+from support.sampling import quarter_of
 
 
 def prepared_data_dir():
@@ -36,19 +36,19 @@ LONG_DOCTESTS = {
 
 
 def pytest_addoption(parser):
-    help = "only every third slow test; which ones depends on this number, and three in a row have all"
-    parser.addoption("--third", type=int, metavar="NUMBER", help=help)
+    help = "only every fourth slow test; which ones depends on this number, and four in a row have all"
+    parser.addoption("--quarter", type=int, metavar="NUMBER", help=help)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark long doctests, leave out what `--third` does, and run files of few tests first: these are the long ones, and
+    """Mark long doctests, leave out what `--quarter` does, and run files of few tests first: these are the long ones, and
     at the end other processes would wait for them."""
     for item in items:
         if item.path in {config.rootpath / name for name in LONG_DOCTESTS}:
             item.add_marker("slow")
-    if config.option.third is not None:
+    if config.option.quarter is not None:
         slow = [item.nodeid for item in items if item.get_closest_marker("slow")]
-        left_out = set(slow) - set(third_of(slow, config.option.third))
+        left_out = set(slow) - set(quarter_of(slow, config.option.quarter))
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
         items[:] = [item for item in items if item.nodeid not in left_out]
     tests = collections.Counter(item.path for item in items)

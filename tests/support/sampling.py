@@ -1,11 +1,11 @@
-"""A third of the slow tests, so that three runs together have all; and which cases of a test run."""
+"""A quarter of the slow tests, so that four runs together have all; and which cases of a test run."""
 
 import collections
 import hashlib
 
 
-def third_of(tests, number):
-    """Return the tests that run number `number` has: every third case of each test, and every third test without cases.
+def quarter_of(tests, number):
+    """Return the tests of run number `number`: every fourth case of each test, and every fourth test without cases.
 
     Where a test begins depends on its name, or one case of many tests, such as a method of pretraining, would always
     come together.
@@ -21,7 +21,7 @@ def third_of(tests, number):
         test
         for name, of_test in cases.items()
         for i, test in enumerate(of_test, start=_hash(name))
-        if (i + number) % 3 == 0
+        if (i + number) % 4 == 0
     ]
 
 
