@@ -178,17 +178,24 @@ _TODAY = {"noise": 0.3, "learning_rates": (0.002,), "batch_size": 100, "epochs":
 # Rows for 10,000 training examples and more.
 LARGE = {
     "2007": _rows(
-        {**_2007, "units": (500, 500, 2000), "epochs": 12, "learning_rates": (0.3,)},
-        dbn={"pretrain_epochs": 40, "pretrain_learning_rate": 0.02},
+        {**_2007, "units": (1000, 1000, 1000)},
+        dbn={"pretrain_epochs": 60, "pretrain_learning_rate": 0.02, "learning_rates": (0.2,), "epochs": 27},
         autoencoder={
-            "units": (1000, 1000, 1000),
             "pretrain_epochs": 25,
             "pretrain_learning_rate": 0.02,
             "rate": 0.3,
+            "learning_rates": (0.3,),
+            "epochs": 12,
         },
-        supervised={"pretrain_epochs": 4, "pretrain_learning_rate": 0.05},
-        deep={"learning_rates": (0.03,), "epochs": 30},
-        shallow={"units": (1000,), "learning_rates": (0.1,), "epochs": 30},
+        supervised={
+            "units": (500, 500, 2000),
+            "pretrain_epochs": 4,
+            "pretrain_learning_rate": 0.05,
+            "learning_rates": (0.3,),
+            "epochs": 12,
+        },
+        deep={"learning_rates": (0.05,), "epochs": 27},
+        shallow={"units": (500,), "learning_rates": (0.1,), "epochs": 27},
     ),
     "today": _rows(
         {**_TODAY, "activation": "relu", "units": (1000, 500, 250, 250, 250)},
@@ -234,7 +241,7 @@ def rows_for(recipe: str, num_examples: int, **changes: Any) -> Rows:
 
     Example:
         >>> rows_for("2007", 50_000).of("dbn").units, rows_for("2007", 1197, units=64).of("dbn").units
-        ((500, 500, 2000), (64, 64, 64))
+        ((1000, 1000, 1000), (64, 64, 64))
     """
     choice("run_table.recipe", recipe, tuple(LARGE))
     changes = given(changes)
