@@ -41,8 +41,8 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark long doctests, leave out what `--quarter` does, and run files of few tests first: these are the long ones, and
-    at the end other processes would wait for them."""
+    """Mark long doctests, leave out what `--quarter` does, and run files of few tests first: these are the long ones,
+    and at the end other processes would wait for them."""
     for item in items:
         if item.path in {config.rootpath / name for name in LONG_DOCTESTS}:
             item.add_marker("slow")
