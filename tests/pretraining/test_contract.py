@@ -85,28 +85,57 @@ def hidden_tokens(encoder, seed):
     return MaskedTokens(encoder, mask_token=17, specials=(1,), seed=seed)
 
 
+WHOLE = {
+    "SimCLR": (joint(SimCLR), encoder),
+    "BYOL": (joint(BYOL), encoder),
+    "SimSiam": (joint(SimSiam), encoder),
+    "NNCLR": (joint(NNCLR, queue_size=40), encoder),
+    "SupCon": (joint(SupCon), encoder),
+    "BarlowTwins": (joint(BarlowTwins), encoder),
+    "VICReg": (joint(VICReg), encoder),
+    "LeJEPA": (joint(LeJEPA), encoder),
+    "DINO": (joint(DINO, local_views=1, num_prototypes=16), encoder),
+    "MaskedVectors": (MaskedVectors, encoder),
+    "MaskedAutoencoder": (MaskedAutoencoder, patch_encoder),
+    "MaskedTokens": (hidden_tokens, token_encoder),
+}
+LAYERS = {
+    each.__name__: (each, encoder)
+    for each in (with_decoder, untied, DenoisingAutoencoder, contrastive, persistent)
+}
+assert set(methods.JOINT) < set(WHOLE)
+
+
+def digits(factory):
+    """Images, or their first grey values as tokens."""
+    x = data.load("digits", seed=0)[0].x
+    return (
+        np.round(16 * x[..., 0].reshape(len(x), 64)[:, :12]).astype("int64")
+        if factory is hidden_tokens
+        else x
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("factory", "encoder"),
-    [
-        (joint(SimCLR), encoder),
-        (joint(BYOL), encoder),
-        (joint(SimSiam), encoder),
-        (joint(NNCLR, queue_size=40), encoder),
-        (joint(SupCon), encoder),
-        (joint(BarlowTwins), encoder),
-        (joint(VICReg), encoder),
-        (joint(LeJEPA), encoder),
-        (joint(DINO, local_views=1, num_prototypes=16), encoder),
-        (MaskedVectors, encoder),
-        pytest.param(MaskedAutoencoder, patch_encoder, marks=pytest.mark.slow),
-        pytest.param(hidden_tokens, token_encoder, marks=pytest.mark.slow),
-    ],
-    ids=[*methods.JOINT, "MaskedVectors", "MaskedAutoencoder", "MaskedTokens"],
-)
+@pytest.mark.parametrize(("factory", "encoder"), WHOLE.values(), ids=WHOLE)
 def test_keeps_the_contract_except_learning(factory, encoder, tmp_path):
     """Learning of digits is tested in the file of each method."""
-    x = data.load("digits", seed=0)[0].x
-    if factory is hidden_tokens:
-        x = np.round(16 * x[..., 0].reshape(len(x), 64)[:, :12]).astype("int64")
-    check_form(factory, x, tmp_path / "model.keras", encoder)
+    check_form(factory, digits(factory), tmp_path / "model.keras", encoder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("factory", "encoder"), (LAYERS | WHOLE).values(), ids=LAYERS | WHOLE)
+def test_steps_that_xla_compiles_are_the_same(factory, encoder):
+    """Two epochs with a short minibatch at their ends: the same draws and the same mathematics, up to rounding."""
+    trained = []
+    for jit_compile in (False, True):
+        model = factory(encoder(), seed=3)
+        model.compile(SGD(0.01), jit_compile=jit_compile)
+        history = model.fit(digits(factory)[:40], batch_size=16, epochs=2, verbose=0).history
+        trained.append((history, model.get_weights()))
+    (expected, weights), (history, compiled) = trained
+    assert set(history) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
+    for one, other in zip(compiled, weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)

@@ -1,5 +1,7 @@
 """`ExampleRandom`: the draws of an example do not depend on the replica that holds it."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,6 +34,34 @@ def test_draws_do_not_depend_on_the_number_of_replicas(counts):
 def test_draws_are_the_same_in_a_graph():
     graph = tf.function(lambda n: ExampleRandom(3, tf.constant(5), n).uniform((2, 3)))
     np.testing.assert_array_equal(graph(tf.constant(11)), draws()[0])
+
+
+@pytest.mark.parametrize(("seed", "step"), [(3, 5), (2**31 + 7, 2**40 + 3), (2**62, -1)])
+@pytest.mark.parametrize("shape", [(), (7,), (5, 3), (784,)])
+def test_draws_are_the_same_in_a_graph_compiled_by_xla(seed, step, shape):
+    seed, step = tf.Variable(seed, dtype=tf.int64), tf.Variable(step, dtype=tf.int64)
+
+    def drawn():
+        random = ExampleRandom(seed, step, 11)
+        return (
+            random.uniform(shape),
+            random.shared_uniform(shape),
+            random.normal(shape),
+            random.shared_normal(shape),
+        )
+
+    expected, compiled = drawn(), tf.function(drawn, jit_compile=True)()
+    for i in (0, 1):
+        np.testing.assert_array_equal(compiled[i], expected[i])
+    for i in (2, 3):
+        np.testing.assert_allclose(compiled[i], expected[i], rtol=1e-5, atol=1e-5)
+
+
+def test_step_that_xla_compiles_needs_its_own_way_to_draw():
+    """Wrong twin: what TensorFlow draws in such a graph."""
+    seed = tf.Variable([3, 5], dtype=tf.int64)
+    draw = functools.partial(tf.random.stateless_uniform, (11,), alg="philox")
+    assert np.abs(tf.function(lambda: draw(seed), jit_compile=True)() - draw(seed)).max() > 0.1
 
 
 def test_draws_depend_on_seed_step_and_call():

@@ -5,7 +5,8 @@ There are two forms:
     `example_keys`, `stream`, `uniform`, `normal`   numbers of each example, from its key, on any Keras backend (`keys`)
     `ExampleRandom`                                 numbers of all examples of a training step (`step`)
 
-Both give an example the same numbers on one replica or on several, and after a run is resumed.
+Both give an example the same numbers on one replica or on several, after a run is resumed, and in a graph that XLA
+compiles (`philox`).
 """
 
 from tf_kit.randomness.keys import example_keys, normal, stream, uniform

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tf_kit.randomness import philox
 from tf_kit.typing import Tensor
 
 
@@ -48,22 +49,22 @@ class ExampleRandom:
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
         """Draw uniform numbers from [0, 1) for each example, float32 tensor (count, *shape)."""
-        return self._rows(tf.random.stateless_uniform, shape)
+        return self._rows(philox.uniform, shape)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
         """Draw standard normal numbers for each example, float32 tensor (count, *shape)."""
-        return self._rows(tf.random.stateless_normal, shape)
+        return self._rows(philox.normal, shape)
 
     def shared_uniform(self, shape: Sequence[int]) -> Tensor:
         """Draw uniform numbers from [0, 1) for the step as a whole, equal on all replicas: float32, `shape`."""
-        return tf.random.stateless_uniform(shape, self._key(), alg="philox")
+        return philox.uniform(shape, self._key())
 
     def shared_normal(self, shape: Sequence[int]) -> Tensor:
         """Draw standard normal numbers for the step as a whole, equal on all replicas: float32, `shape`."""
-        return tf.random.stateless_normal(shape, self._key(), alg="philox")
+        return philox.normal(shape, self._key())
 
     def _rows(self, draw, shape):
-        numbers = draw((self._total, *shape), self._key(), alg="philox")
+        numbers = draw((self._total, *shape), self._key())
         return numbers if self._total is self._count else numbers[self._offset : self._offset + self._count]
 
     def _key(self):
