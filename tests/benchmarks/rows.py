@@ -11,6 +11,9 @@ import tensorflow as tf
 
 from tf_kit import networks, optimizers, pretraining
 from tf_kit.pretraining import RBM, DenoisingAutoencoder, MaskedAutoencoder, PatchEncoder, finetune
+from tf_kit.pretraining.methods import METHODS, own_options
+from tf_kit.runs import methods
+from tf_kit.runs.encoders import encoder_options, make_encoder
 from tf_kit.training.precision import precision
 
 MISSING = [name for name in ("torch", "lightly", "sklearn") if importlib.util.find_spec(name) is None]
@@ -185,6 +188,22 @@ def masked(batch=64, steps=10):
         yield Row(f"masked autoencoder, ViT 64 × 2{', XLA' if jit_compile else ''}", sides, steps)
 
 
+def xla(batch=64, steps=10):
+    """The steps of every method that trains an encoder as a whole, as they are and compiled by XLA."""
+    x = RNG.random((batch * steps, 28, 28, 1), dtype="float32")
+    for name, method in METHODS.items():
+        if method.greedy or method.reads_text:
+            continue
+        sides = {}
+        for side, jit_compile in (("kit", False), ("XLA", True)):
+            encoder = make_encoder(x.shape[1:], **encoder_options(name, None, x.shape[1:], {}), seed=0)
+            views = methods.augmentation("mnist", x.shape[1:]) if method.views else None
+            model = methods.make_pretrainer(name, encoder, own_options(name, {}), views)
+            model.compile(optimizers.Adam(1e-3), jit_compile=jit_compile)
+            sides[side] = lambda model=model: model.fit(x, batch_size=batch, epochs=1, verbose=0)
+        yield Row(f"{name}, compiled by XLA", sides, steps)
+
+
 def losses(width=128, calls=10):
     """Value and gradient of each loss of joint embedding."""
     for name in ("nt_xent", "barlow_twins", "byol", "vicreg"):
@@ -239,6 +258,7 @@ ROWS = {
     "rbm": rbm,
     "denoising": denoising,
     "masked": masked,
+    "xla": xla,
     "losses": losses,
     "second_fit": second_fit,
 }
