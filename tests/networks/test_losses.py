@@ -8,6 +8,7 @@ from oracles import networks as oracle
 
 from tf_kit.networks import Perceptron, losses, mlp
 from tf_kit.networks.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, cost, l2_penalty
+from tf_kit.networks.transformer import PatchEncoder
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(scale=2, size=(6, 4))
@@ -292,6 +293,21 @@ def test_cost_is_mean_loss_plus_penalty_of_the_kernels():
     kernels = [layer.get_weights()[0] for layer in dense]
     expected = np.mean(each) + oracle.penalty(kernels, 0.2)
     np.testing.assert_allclose(cost(model, x, LABELS, SoftmaxCrossEntropy(), l2=0.2), expected, rtol=1e-5)
+
+
+def test_cost_leaves_out_the_biases_of_attention():
+    """Those of queries, keys and values have two axes, (heads, size)."""
+    encoder = PatchEncoder(patch_size=2, width=8, depth=1)
+    model = keras.Sequential([keras.Input([4, 4, 1]), encoder, keras.layers.Dense(4)])
+    biases = [each for each in model.trainable_variables if each.name == "bias"]
+    assert any(len(bias.shape) == 2 for bias in biases)
+    for bias in biases:
+        bias.assign(np.ones(bias.shape))
+    x, labels = np.random.default_rng(1).random((6, 4, 4, 1), "float32"), np.arange(6) % 4
+    with_penalty, without = (cost(model, x, labels, SoftmaxCrossEntropy(), l2=l2) for l2 in (2.0, 0.0))
+    kernels = [each.numpy() for each in model.trainable_variables if each.name == "kernel"]
+    expected = sum(np.sum(np.square(kernel, dtype="float64")) for kernel in kernels)  # 2/2 Σ w²
+    np.testing.assert_allclose(with_penalty - without, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("l2", [-0.1, float("inf"), None])

@@ -59,6 +59,21 @@ def test_batch_norm_gets_plain_momentum():
         np.testing.assert_allclose(vector, 0.1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_biases_of_attention_get_plain_momentum(fused):
+    """Those of queries, keys and values have two axes, (heads, size)."""
+    attention = keras.layers.MultiHeadAttention(2, 3)
+    attention.build((None, None, 6), (None, None, 6))
+    biases = [weight for weight in attention.trainable_weights if weight.name == "bias"]
+    assert sorted(len(bias.shape) for bias in biases) == [1, 2, 2, 2]
+    for bias in biases:
+        bias.assign(keras.ops.full(bias.shape, 2.0))
+    ones = [keras.ops.ones(weight.shape) for weight in attention.trainable_weights]
+    optimizers.LARS(0.1, l2=0.5, fused=fused).apply(ones, attention.trainable_weights)
+    for bias in biases:
+        np.testing.assert_allclose(bias, 1.9, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("argument", "value"), [("momentum", 1.0), ("trust_coefficient", 0.0), ("l2", -0.1)])
 def test_refuses_values_outside_their_range(argument, value):
     with pytest.raises(ValueError, match=rf"`LARS.{argument}` must .* Received: {argument}={value}\."):

@@ -67,6 +67,17 @@ def test_slide_algorithm_7_is_adam():
     np.testing.assert_allclose(np.abs(named[0] - START), 0.05 * 1.9 / np.sqrt(0.1), rtol=1e-3)
 
 
+def test_slide_average_of_the_gradient_itself_has_no_root():
+    """The slide's words, r ← ρ r + (1 − ρ) ĝ, end in NaN where ĝ is negative; its Algorithm 5 does not."""
+    g = GRADIENTS[0]
+    with np.errstate(invalid="ignore"):
+        in_words = START - 0.05 / (1e-6 + np.sqrt(0.2 * g)) * g
+    np.testing.assert_array_equal(np.isnan(in_words), g < 0)
+    assert 0 < np.sum(g < 0) < len(g)
+    path, _ = feed(optimizers.RMSProp(0.05, rho=0.8), START, GRADIENTS)
+    assert np.all(np.isfinite(path))
+
+
 @pytest.mark.parametrize(
     ("optimizer_class", "argument", "value"),
     [

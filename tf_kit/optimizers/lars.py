@@ -23,8 +23,9 @@ class LARS(Optimizer):
         w ← w − v                                                        (3)
 
     where ε = learning_rate, η = trust_coefficient, α = momentum, β = l2, the norms run over all of the
-    variable's entries, and v has its shape and starts from zero. Biases and the γ and β of batch norm
-    (one axis or none) have λ = 1 and β = 0, which is plain momentum. λ is also 1 where (1) would be 0 or 0/0.
+    variable's entries, and v has its shape and starts from zero. Biases and the γ and β of batch norm have λ = 1
+    and β = 0, which is plain momentum: all variables of one axis or none, and the biases of attention, which have
+    one axis for its heads. λ is also 1 where (1) would be 0 or 0/0.
 
     Args:
         learning_rate: ε, at least 0, or a schedule; a warmup is usual. Defaults to 0.3, the value of SimCLR
@@ -33,7 +34,8 @@ class LARS(Optimizer):
         trust_coefficient: η, the fraction of its norm by which a layer moves at ε = 1; above 0. Defaults to
             0.001.
         l2: β, at least 0: the weight of the penalty β/2 ‖w‖², whose gradient is added here. Defaults to 0.0005.
-        exclude_1d: whether variables of one axis or none get plain momentum. Defaults to True.
+        exclude_1d: whether variables of one axis or none, and biases of any shape, get plain momentum. Defaults to
+            True.
         **kwargs: arguments of every Keras optimizer, see `SGD`.
 
     Raises:
@@ -77,12 +79,14 @@ class LARS(Optimizer):
             return
         super().build(variables)
         self._velocities = self.add_optimizer_variables(variables, "velocity")
+        self._has_own_rate = [not self.exclude_1d or _is_matrix(variable) for variable in variables]
 
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
-        v = self._velocities[self._get_variable_index(variable)]
+        index = self._get_variable_index(variable)
+        v = self._velocities[index]
         g = ops.cast(gradient, v.dtype)
         rate = ops.cast(learning_rate, v.dtype)
-        if len(variable.shape) >= 2 or not self.exclude_1d:
+        if self._has_own_rate[index]:
             w = ops.cast(variable, v.dtype)
             trust = self._trust(ops.sqrt(ops.sum(w * w)), ops.sqrt(ops.sum(g * g)))
             g = trust * (g + self.l2 * w)
@@ -96,10 +100,11 @@ class LARS(Optimizer):
         return ops.where(usable, trust, 1.0)
 
     def fused_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
-        v = self._velocities[self._get_variable_index(variable)]
+        index = self._get_variable_index(variable)
+        v = self._velocities[index]
         g = ops.cast(gradient, v.dtype)
         step = ops.cast(learning_rate, v.dtype)
-        if len(variable.shape) >= 2 or not self.exclude_1d:
+        if self._has_own_rate[index]:
             w = ops.convert_to_tensor(variable)
             step = step * self._trust(_kernels.norm(w), _kernels.norm(g))
             g = g + self.l2 * w if self.l2 else g
@@ -113,3 +118,8 @@ class LARS(Optimizer):
             "exclude_1d": self.exclude_1d,
         }
         return {**super().get_config(), **own}
+
+
+def _is_matrix(variable):
+    """Return whether a variable has two axes or more and is not a bias, which has two in attention."""
+    return len(variable.shape) >= 2 and variable.name != "bias"
