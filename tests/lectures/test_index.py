@@ -61,6 +61,25 @@ def test_gallery_shows_the_declared_table(name):
     assert between(name, GALLERY.read_text(encoding="utf-8")) == TABLES[name]()
 
 
+HELD_BY = {  # sentence of the gallery that lists demos → text that exactly these have, or lack
+    r"All but (.*?) accept another data set": ("    data: str = ", False),
+    r"\. (\d\d[^.]*?) use\s+MNIST at full size": ('lectures.option("mnist or digits"', True),
+    r"Sliders are there for (.*?);": ("\ndef sliders(", True),
+    r"; animations for (.*?)\. ": ("\ndef animation(", True),
+}
+
+
+@pytest.mark.parametrize("sentence", HELD_BY)
+def test_gallery_lists_the_demos_that_have_it(sentence):
+    listed = re.search(sentence, GALLERY.read_text(encoding="utf-8"), re.S)[1]
+    wanted, has = HELD_BY[sentence]
+    assert set(re.findall(r"\b\d\d\b", listed)) == {
+        demo.path.name[:2]
+        for demo in lectures.demos()
+        if (wanted in demo.path.read_text(encoding="utf-8")) == has
+    }
+
+
 def parse(typed):
     """Parse a command with its flags; raises if a name or a flag does not exist."""
     program, *words = shlex.split(typed)
