@@ -95,6 +95,12 @@ SLIPS = {
         "networks/test_gradient_flow.py",
         ["one_width_of_uniform_weights_vanishes_or_explodes"],
     ),
+    "15 RMSProp averages squared gradients": (
+        "optimizers/rmsprop.py",
+        "of the squared gradient, as in Algorithm 5",
+        "optimizers/test_rmsprop.py",
+        ["average_of_the_gradient_itself_has_no_root"],
+    ),
 }
 
 

@@ -43,6 +43,8 @@ class RMSProp(Optimizer):
 
     Convention: epsilon is outside the root, as on the slide and in PyTorch; `keras.optimizers.RMSprop` and
     Goodfellow et al. put it inside.
+    Slide: "an exponentially decaying average of the gradient" must read: of the squared gradient, as in Algorithm 5.
+    An average of the gradient itself has no root where it is negative.
     Reference: Tieleman and Hinton, 2012, Lecture 6.5, rmsprop; Goodfellow, Bengio, Courville, 2016, Deep
     Learning, algorithm 8.5.
     """
