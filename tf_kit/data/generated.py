@@ -118,7 +118,7 @@ def bars_and_stripes(
     """Generate images in which each column is all on or all off (bars), or each row is (stripes).
 
     There are 2^size − 2 images of each class; the empty and the full image, which belong to both, are left out. An
-    RBM should learn that all other images have probability zero. No image is in two splits.
+    RBM should learn that all other images have probability zero. Without noise no image is in two splits.
 
         bars: x_ij = c_j,   stripes: x_ij = c_i,   c ∈ {0, 1}^size, not constant            (1)
 

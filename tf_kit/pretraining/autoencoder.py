@@ -60,7 +60,7 @@ class Autoencoder(Pretrainer):
         True
 
     Convention: the lecture's "stacked autoencoders" are trained one layer at a time, see `pretrain_greedily`.
-    Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks, section 3;
+    Reference: Bengio, Lamblin, Popovici, Larochelle, 2007, Greedy layer-wise training of deep networks, section 4;
     Hinton, Salakhutdinov, 2006, Reducing the dimensionality of data with neural networks,
     doi:10.1126/science.1127647.
     """

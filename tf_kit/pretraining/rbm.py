@@ -53,7 +53,8 @@ class RBM(Pretrainer):
 
     Attributes:
         monitor: `"reconstruction"` (cross-entropy or squared error between v and its mean after one Gibbs step, lower
-            is better) for CD; `"pseudo_likelihood"` (`pseudo_log_likelihood`, higher is better) for PCD.
+            is better) for CD and for gaussian visible units; `"pseudo_likelihood"` (`pseudo_log_likelihood`, higher is
+            better) for PCD.
 
     Raises:
         InputError: the encoder has several dense layers, another activation than a sigmoid, or other layers that the

@@ -1,7 +1,7 @@
 """Energy: joules of a network, estimated from its operations and the bytes that it moves.
 
-A multiply-accumulate takes one to five picojoules; fetching one of its operands from memory takes a hundred times
-as much. Energy is therefore saved by moving fewer bytes: fewer weights, fewer bits, larger minibatches.
+A multiply-accumulate of floats takes one to five picojoules; fetching one of its operands from memory takes a hundred
+times as much. Energy is therefore saved by moving fewer bytes: fewer weights, fewer bits, larger minibatches.
 
 The estimate is a lower bound, for comparing networks on one idealized chip: it leaves out processor logic, idle
 memory, leakage, cooling and power supplies, and a real machine needs far more. `measured_joules` reads the counters

@@ -26,14 +26,15 @@ class JointEmbedding(Pretrainer):
 
     For view v ∈ {0, 1} of the i-th example of the global batch at step t,
 
-        x_iv = augment(x_i, key(seed, 2t + v, i))                           (1)
+        x_iv = augment(x_i, key(seed, V t + v, i))                          (1)
         r_iv = encoder(x_iv),   z_iv = projector(r_iv)                      (2)
 
-    where key is `randomness.example_keys`: a view depends only on these numbers, so neither the number of replicas
-    nor an interruption changes it. The losses use the embeddings z of the global batch. Both views pass through the
-    networks as one batch of 2n rows, the two of an example next to each other, so batch norm uses both. Evaluation
-    draws views too (those of step 0) and runs in inference mode; the losses then depend on the `batch_size` of
-    `evaluate`. After training the projector is not needed any more: the representation r is used.
+    where V is the number of views, 2 except in `DINO`, and key is `randomness.example_keys`: a view depends only on
+    these numbers, so neither the number of replicas nor an interruption changes it. The losses use the embeddings z of
+    the global batch. Both views pass through the networks as one batch of 2n rows, the two of an example next to each
+    other, so batch norm uses both. Evaluation draws views too (those of step 0) and runs in inference mode; the losses
+    then depend on the `batch_size` of `evaluate`. After training the projector is not needed any more: the
+    representation r is used.
 
     Args:
         encoder: Keras layer or model that maps each input to one vector; trained in place.
