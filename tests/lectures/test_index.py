@@ -80,6 +80,15 @@ def test_gallery_lists_the_demos_that_have_it(sentence):
     }
 
 
+def test_gallery_names_the_lab_of_each_demo():
+    topics = index.read("slides.toml")["topics"]
+    lines = re.findall(r"^\[Demo\]\(\d\d_(\w+)\.py\)(.*)", GALLERY.read_text(encoding="utf-8"), re.M)
+    found = {name: re.search(r"Lab: \[`(\d\d)`\]", line) for name, line in lines}
+    assert {name: lab and lab[1] for name, lab in found.items()} == {
+        name: topic.get("lab") for name, topic in topics.items()
+    }
+
+
 def parse(typed):
     """Parse a command with its flags; raises if a name or a flag does not exist."""
     program, *words = shlex.split(typed)

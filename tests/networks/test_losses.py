@@ -226,8 +226,8 @@ def test_softmax_averages_over_the_steps_of_a_sequence():
     np.testing.assert_allclose(SoftmaxCrossEntropy()(y, z), SoftmaxCrossEntropy()(LABELS, Z), rtol=1e-6)
 
 
-@pytest.mark.parametrize("label", [-1, 4])
-def test_label_outside_the_classes_gives_nan(label):
+@pytest.mark.parametrize("label", [-1, 4, 0.5, 1.5, -0.2, 3.4])
+def test_label_that_is_no_class_gives_nan(label):
     each = SoftmaxCrossEntropy(reduction="none")(np.array([0, label, 1, 1, 2, 0]), Z)
     np.testing.assert_array_equal(np.isnan(each), [False, True, False, False, False, False])
 

@@ -190,7 +190,7 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
     where z = `y_pred` are logits (n, …, K) and y = `y_true` are labels 0 … K − 1 of shape (n, …) or
     (n, …, 1), or probabilities (n, …, K). (2) is computed after subtracting the largest logit, so it is finite for
     finite logits of any size; a logit of −inf rules its class out. The mean runs over the n examples and over
-    the axes between n and K, if there are any. A label outside 0 … K − 1 gives NaN.
+    the axes between n and K, if there are any. A label outside 0 … K − 1, or between two classes, gives NaN.
 
     Args:
         reduction: "sum_over_batch_size" (the mean over examples), "sum" or "none". Defaults to the mean.
@@ -228,9 +228,11 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
         if len(y_true.shape) == len(z.shape) and y_true.shape[-1] == num_classes:
             return cross_entropy(y_true, log_softmax)  # (2): (n, …, K) -> (n, …)
         labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., 0])
-        y = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=z.dtype)
+        number = ops.cast(labels, "int32")
+        y = ops.one_hot(number, num_classes, dtype=z.dtype)
         losses = cross_entropy(y, log_softmax)  # (2): (n, …, K) -> (n, …)
-        known = ops.logical_and(labels >= 0, labels < num_classes)
+        in_range = ops.logical_and(labels >= 0, labels < num_classes)
+        known = ops.logical_and(in_range, labels == ops.cast(number, labels.dtype))
         return ops.where(known, losses, float("nan"))
 
 
