@@ -316,3 +316,46 @@ def test_data_set_that_ends_early_warns():
     batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(5)
     with pytest.warns(UserWarning, match="ended after 5 of 7 steps"):
         model.fit(batches, steps_per_epoch=7, verbose=0)
+
+
+class CountsSteps(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.steps.append(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps[-1] += 1
+
+
+@pytest.mark.filterwarnings("ignore:.*(ended after|ran out of data|shuffle=True).*:UserWarning")
+@pytest.mark.parametrize("num_steps", [1, 2, 4, 7])
+def test_data_set_that_has_ended_is_read_anew_as_in_keras(num_steps):
+    """Four minibatches; the epochs of Keras and of a data set whose length is not known have as many steps."""
+    known = tf.data.Dataset.from_tensor_slices((IMAGES[:20], LABELS[:20])).batch(5)
+    unknown = known.filter(lambda x, y: True)
+    expected = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    expected.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    steps, weights = [], []
+    for model, batches in (
+        (expected, known),
+        *((TRAINERS["Classifier"][0](), each) for each in (known, unknown)),
+    ):
+        if model is not expected:
+            model.compile("sgd")
+        counter = CountsSteps()
+        model.fit(batches, steps_per_epoch=num_steps, epochs=6, verbose=0, callbacks=[counter])
+        steps.append(counter.steps)
+        weights.append(model.get_weights())
+    assert steps[1] == steps[2] == steps[0]
+    for ours, theirs in zip(*weights[1:], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_data_set_that_has_ended_continues_at_the_restored_epoch():
+    """Of seven batches, epochs of three read 3, 3 and 1, and then anew."""
+    model = TRAINERS["Classifier"][0]()
+    source = sources.of_data_set(model, tf.data.Dataset.range(7), 3, initial_epoch=1)
+    assert [next(iter(source.make(epoch, 0))).numpy() for epoch in range(1, 8)] == [0, 3, 6, 0, 3, 6, 0]

@@ -44,9 +44,10 @@ class Batches:
     Args:
         model: a `Trainer`.
         make: function `(first_epoch, first_step)` that returns the data set from there on.
-        num_steps: steps per epoch of a data set that holds all epochs. None means that each epoch reads a data set
-            from its beginning to its end. Defaults to None.
+        num_steps: steps per epoch of a data set that holds all epochs; if it ends, the next epoch reads it anew, as in
+            Keras. None means that each epoch reads a data set from its beginning to its end. Defaults to None.
         size: batches of a data set that each epoch reads to its end, if they are known. Defaults to None.
+        first_epoch: epoch that the first batch of a data set that holds all epochs belongs to. Defaults to 0.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Batches:
         make: Callable[[int, int], Any],
         num_steps: int | None = None,
         size: int | None = None,
+        first_epoch: int = 0,
     ) -> None:
         self.model, self.make, self.num_steps = model, make, size if num_steps is None else num_steps
         self._holds_all_epochs = num_steps is not None
+        self._first_epoch = first_epoch
         self._iterator: Any = None
         self._first = (0, 0)
 
@@ -69,7 +72,7 @@ class Batches:
     def pieces(self, epoch: int) -> Iterator[Piece]:
         step = self._first[1] if epoch == self._first[0] else 0
         if self._iterator is None:
-            self._iterator = self._begun(epoch, step)
+            self._iterator = self._begun_anew() if self._holds_all_epochs else self._begun(epoch, step)
         while self._iterator is not None and (self.num_steps is None or step < self.num_steps):
             yield step, functools.partial(self._run, step)
             step += self.model.steps_per_execution
@@ -82,18 +85,31 @@ class Batches:
             dataset = self.model.distribute_strategy.experimental_distribute_dataset(dataset)
         return iter(dataset)
 
+    def _begun_anew(self):
+        return self._begun(self._first_epoch, 0)
+
     def _run(self, step):
+        logs = self._train()
+        if logs is None and step == 0 and self._holds_all_epochs:  # it ended together with the epoch before
+            self._iterator = self._begun_anew()
+            logs = self._train()
+        if logs is not None:
+            return step + self.model.steps_per_execution - 1, logs
+        self._iterator = None
+        if self.num_steps is None:
+            self.num_steps = step
+        else:
+            warnings.warn(
+                f"The data set ended after {step} of {self.num_steps} steps. Repeat it, or lower steps_per_epoch",
+                stacklevel=2,
+            )
+        return None
+
+    def _train(self):
+        """Run one execution; return the running means, or None at the end of the data set."""
         try:
-            return step + self.model.steps_per_execution - 1, self.model.train_function(self._iterator)
+            return self.model.train_function(self._iterator)
         except (StopIteration, tf.errors.OutOfRangeError):
-            self._iterator = None
-            if self.num_steps is None:
-                self.num_steps = step
-            else:
-                warnings.warn(
-                    f"The data set ended after {step} of {self.num_steps} steps. Repeat it, or lower steps_per_epoch",
-                    stacklevel=2,
-                )
             return None
 
 

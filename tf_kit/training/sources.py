@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -57,7 +58,7 @@ def of_arrays(
 def of_data_set(
     trainer: Trainer, dataset: Dataset, num_steps: int | None, initial_epoch: int = 0
 ) -> loop.Source:
-    """Return the source that takes the batches of a data set in their order.
+    """Return the source that takes the batches of a data set in their order, and anew after its end.
 
     Args:
         trainer: model that trains.
@@ -67,14 +68,17 @@ def of_data_set(
             restores may begin later. Defaults to 0.
     """
     # Counted before workers share it: where it ends, they would take a step without examples.
-    size = arguments.num_batches(dataset, None) if num_steps is None else None
+    size = arguments.num_batches(dataset, None)
     shared = workers.in_order(trainer.distribute_strategy, dataset)
 
     def make(first_epoch: int, first_step: int) -> Dataset:
-        skipped = (first_epoch - initial_epoch) * (num_steps or 0) + first_step
+        passed = first_epoch - initial_epoch
+        if num_steps and size:
+            passed %= math.ceil(size / num_steps)  # epochs after which the data set is read anew
+        skipped = passed * (num_steps or 0) + first_step
         return shared.skip(skipped) if skipped else shared
 
-    return loop.Batches(trainer, make, num_steps, size)
+    return loop.Batches(trainer, make, num_steps, size, initial_epoch)
 
 
 def validation(
