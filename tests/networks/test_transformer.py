@@ -8,7 +8,7 @@ from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
 from tf_kit.networks import transformer
-from tf_kit.pretraining import PatchEncoder, TokenEncoder
+from tf_kit.pretraining import MaskedAutoencoder, PatchEncoder, TokenEncoder
 
 
 def tokens(n=2, k=5, width=8, seed=0):
@@ -176,6 +176,29 @@ def test_encoders_are_saved(make, tmp_path):
     assert loaded.get_config() == encoder.get_config()
 
 
+def test_tokens_may_have_a_length_that_only_the_running_graph_knows():
+    x = np.array([[3, 1, 2, 0, 0], [1, 4, 0, 0, 0]])
+    encoder = TokenEncoder(5, width=8, depth=1, padding=0)
+    inputs = keras.Input((None,), dtype="int32")
+    model = keras.Model(inputs, encoder(inputs))
+    run = tf.function(model, input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    for length in (5, 3):
+        np.testing.assert_allclose(run(x[:, :length]), encoder(x[:, :length]), rtol=1e-5, atol=1e-6)
+
+
+def on_images_of(shape):
+    encoder = PatchEncoder(2, width=8, depth=1)
+    encoder.build((None, *shape))
+    return encoder
+
+
+def masked_autoencoder():
+    model = MaskedAutoencoder(on_images_of((4, 4, 1)))
+    model.compile("sgd")
+    model.evaluate(np.zeros((1, 4, 4, 1)), verbose=0)
+    return model
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [
@@ -187,6 +210,13 @@ def test_encoders_are_saved(make, tmp_path):
         (lambda: PatchEncoder(3)(np.zeros((1, 4, 4, 1), "float32")), "patch_size=3"),
         (lambda: PatchEncoder(2).build((None, None, 4, 1)), "must have a known height and width"),
         (lambda: PatchEncoder(2).build((None, 4, 4, None)), "must know the channels"),
+        (lambda: on_images_of((4, 4, 1))(np.zeros((1, 2, 8, 1))), r"shape \(4, 4, 1\), .* shape \(2, 8, 1\)"),
+        (lambda: on_images_of((4, 4, 1))(np.zeros((1, 8, 8, 1))), r"images of shape \(8, 8, 1\)"),
+        (lambda: on_images_of((4, 4, 1))(np.zeros((1, 4, 4, 3))), r"images of shape \(4, 4, 3\)"),
+        (lambda: on_images_of((4, 4, 1))(keras.Input((4, 8, 1))), r"images of shape \(4, 8, 1\)"),
+        (lambda: on_images_of((2, 2, 1))(np.zeros((1, 4, 4, 1))), r"images of shape \(4, 4, 1\)"),
+        (lambda: masked_autoencoder().evaluate(np.zeros((1, 2, 8, 1))), r"images of shape \(2, 8, 1\)"),
+        (lambda: masked_autoencoder().reconstruct(np.zeros((1, 2, 8, 1))), r"images of shape \(2, 8, 1\)"),
         (lambda: TokenEncoder(1), "num_tokens=1"),
         (lambda: TokenEncoder(4, padding=4), "padding=4"),
         (lambda: TokenEncoder(4).build((None, 3, 2)), r"shape=\(None, 3, 2\)"),

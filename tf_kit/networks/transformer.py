@@ -36,9 +36,13 @@ def sine_cosine_positions(count: int, width: int) -> np.ndarray:
     Convention: sines and cosines fill two halves instead of alternating, which makes no difference to the network.
     Reference: Vaswani et al., 2017, Attention is all you need, section 3.5, arXiv:1706.03762.
     """
-    frequencies = 10000.0 ** (-2 * np.arange(width // 2) / width)  # (1)
-    angles = np.arange(count)[:, None] * frequencies
+    angles = np.arange(count)[:, None] * sine_cosine_frequencies(width)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype("float32")  # (2)
+
+
+def sine_cosine_frequencies(width: int) -> np.ndarray:
+    """Compute ω of equation (1) of `sine_cosine_positions`, float64 array (width/2,)."""
+    return 10000.0 ** (-2 * np.arange(width // 2) / width)  # (1)
 
 
 def grid_positions(rows: int, columns: int, width: int) -> np.ndarray:
@@ -295,6 +299,20 @@ class PatchEncoder(Blocks):
         self.positions = grid_positions(*self.grid, self.width)
         self._build_blocks()
 
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.built:
+            self.check_images(x)
+        return super().__call__(x, *args, **kwargs)
+
+    def check_images(self, x: Any) -> None:
+        """Refuse images of another shape than that for which the built encoder has codes of positions."""
+        given = tuple(np.shape(x) if isinstance(x, (list, tuple)) else x.shape)[1:]
+        sides = zip(given, self.image_shape, strict=False)
+        if len(given) != 3 or any(None not in pair and pair[0] != pair[1] for pair in sides):
+            requirement = f"hold images of shape {self.image_shape}, for which the encoder was built"
+            remedy = "Resize them, or make another encoder"
+            refuse("PatchEncoder.x", requirement, f"images of shape {given}", remedy)
+
     @property
     def num_patches(self) -> int:
         """P, the number of patches of an image; known once the encoder is built."""
@@ -388,10 +406,17 @@ class TokenEncoder(Blocks):
 
     def run_on(self, x: Tensor, training: bool = False) -> Tensor:
         """Encode every token of the sequences x, (n, length) -> (n, length, width)."""
-        codes = sine_cosine_positions(x.shape[1], self.width)
-        tokens = self.embedding(x) + ops.convert_to_tensor(codes, dtype=self.compute_dtype)  # (1)
+        tokens = self.embedding(x) + ops.cast(self._codes(x), self.compute_dtype)  # (1)
         attended = None if self.padding is None else self.present(x)[:, None, :]
         return self.run_blocks(tokens, attended, training=training)
+
+    def _codes(self, x):
+        """Return the codes of the positions of sequences, whose length a graph may learn only when it runs."""
+        if x.shape[1] is not None:
+            return sine_cosine_positions(x.shape[1], self.width)
+        frequencies = sine_cosine_frequencies(self.width)
+        angles = ops.cast(ops.arange(ops.shape(x)[1]), "float64")[:, None] * frequencies
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=1)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         tokens = self.run_on(x, training=training)

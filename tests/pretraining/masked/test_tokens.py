@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
@@ -118,7 +119,7 @@ def test_choice_and_loss(check):
         (check_shares, "ops.logical_and(chosen, fate", "ops.logical_or(chosen, fate"),
         (check_shares, "draw * len(self._ordinary)", "draw * len(self._ordinary) / 2"),
         (check_shares, "drawn = ops.take(ops.convert_to_tensor(self._ordinary, x.dtype), number)", "drawn = number"),
-        (check_even_choice, "random.uniform((x.shape[1],)), 2.0)", "0.5, 2.0)"),
+        (check_even_choice, "random.uniform(ops.shape(x)[1:]), 2.0)", "0.5, 2.0)"),
         (check_cost, "mean_over(chosen, losses)", "mean_over(ops.ones_like(chosen), losses)"),
         (check_cost, "self.replace(x, chosen, random)", "x"),
         (check_cost, "crossentropy(x, z, from_logits=True)", "crossentropy(x, z, from_logits=False)"),
@@ -143,6 +144,22 @@ def test_choices_differ_between_examples_and_steps():
         part = x[first : first + count]
         parts.append(model.replace(part, model.choose(part, random), random))
     np.testing.assert_array_equal(np.concatenate(parts), seen)
+
+
+def test_sequences_of_a_data_set_may_have_a_length_that_its_specification_leaves_open():
+    x, found = sentences()[:, :12], []
+    for spec in ((None, 12), (None, None)):
+        batches = tf.data.Dataset.from_tensors(x)
+        batches = batches.map(
+            lambda each, spec=spec: tf.ensure_shape(tf.py_function(tf.identity, [each], tf.int64), spec)
+        )
+        model = model_of()
+        model.compile("sgd")
+        found.append((model.fit(batches, epochs=2, verbose=0).history["loss"], *model.get_weights()))
+        shorter = batches.map(lambda each: each[:, ::2])
+        assert np.isfinite(model.evaluate(shorter, verbose=0)).all()
+    for fixed, left_open in zip(*found, strict=True):
+        np.testing.assert_allclose(left_open, fixed, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow

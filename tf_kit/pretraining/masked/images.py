@@ -138,6 +138,7 @@ class MaskedAutoencoder(Pretrainer):
     def per_example(
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
     ) -> tuple[dict[str, Tensor], None]:
+        self.encoder.check_images(x)
         patches = patchify(widened(x), self.encoder.patch_size)
         noise = random.uniform((self.encoder.num_patches,))
         predictions, masked = self.predict_patches(patches, noise, training=training)
@@ -170,6 +171,7 @@ class MaskedAutoencoder(Pretrainer):
         """
         x = ops.cast(x, "float32")
         self.build_for(x)
+        self.encoder.check_images(x)
         masked = ops.convert_to_tensor(self.draw_masked(len(x)) if masked is None else masked, dtype="bool")
         hidden = self.encoder.num_patches - self.num_visible
         if not ops.all(ops.sum(ops.cast(masked, "int32"), axis=-1) == hidden):

@@ -55,7 +55,8 @@ class MaskedTokens(Pretrainer):
         >>> history["accuracy"][-1] > 0.8
         True
 
-    Convention: BERT chooses a fixed number of tokens for its corpus; here each sequence has its own number.
+    Convention: the authors of BERT choose the tokens once, when they prepare the corpus, and take the mean over all
+    chosen tokens of a minibatch; here tokens are chosen anew in each step, and every sequence counts the same.
     Reference: Devlin, Chang, Lee, Toutanova, 2019, BERT: pre-training of deep bidirectional transformers for language
     understanding, section 3.1, task 1, arXiv:1810.04805.
     """
@@ -115,7 +116,7 @@ class MaskedTokens(Pretrainer):
             Booleans (n, length), True at the chosen tokens.
         """
         ordinary = ops.take(ops.convert_to_tensor(self._is_ordinary), x, axis=0)
-        noise = ops.where(ordinary, random.uniform((x.shape[1],)), 2.0)  # special tokens come last
+        noise = ops.where(ordinary, random.uniform(ops.shape(x)[1:]), 2.0)  # special tokens come last
         rank = ops.argsort(ops.argsort(noise, axis=-1), axis=-1)
         m = ops.sum(ops.cast(ordinary, "float32"), axis=-1, keepdims=True)
         k = ops.maximum(ops.round(self.mask_ratio * m), 1)
@@ -132,7 +133,7 @@ class MaskedTokens(Pretrainer):
         Returns:
             x̃, integers (n, length).
         """
-        fate, draw = random.uniform((x.shape[1],)), random.uniform((x.shape[1],))
+        fate, draw = (random.uniform(ops.shape(x)[1:]) for _ in range(2))
         number = ops.minimum(ops.cast(draw * len(self._ordinary), "int32"), len(self._ordinary) - 1)
         drawn = ops.take(ops.convert_to_tensor(self._ordinary, x.dtype), number)
         replaced = ops.where(fate < MASK, ops.full_like(x, self.mask_token), drawn)

@@ -64,6 +64,10 @@ class MaskedVectors(Autoencoder):
         self.options = MaskedVectorsOptions(tied, loss, mask_ratio)
         self.mask_ratio = self.options.mask_ratio
 
+    @property
+    def counts_features(self) -> bool:
+        return True
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.mask_values = self.add_weight(
             shape=tuple(input_shape[1:]), initializer="zeros", name="mask_values"
