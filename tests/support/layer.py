@@ -111,7 +111,9 @@ def check_config_round_trip(factory, inputs):
     assert type(twin) is type(layer)
     assert twin.get_config() == layer.get_config()
     changed = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16", "trainable": False})
-    again = type(layer).from_config(changed.get_config())
+    config = changed.get_config()
+    again = type(layer).from_config(config)
+    assert config == changed.get_config(), "from_config changed the dictionary that it was given"
     assert (again.dtype_policy.name, again.trainable) == ("mixed_bfloat16", False)
     run(twin, inputs)
     assert [each.shape for each in twin.variables] == [each.shape for each in layer.variables]

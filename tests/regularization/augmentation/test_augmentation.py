@@ -8,6 +8,7 @@ from support.augmentation import uncompiled
 from support.cases import mostly_slow
 from support.layer import check_config_round_trip, check_keras_file, check_layer
 
+from tf_kit.errors import InputError
 from tf_kit.regularization import (
     AddNoise,
     Augmentation,
@@ -119,6 +120,22 @@ def test_can_be_exported_with_a_model(tmp_path):
 def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()
+
+
+@pytest.mark.parametrize("spec", [(None, None, None, 3), (None, 8, 6, None), (None, None, None, None)])
+def test_images_whose_sizes_a_graph_does_not_know_are_augmented_or_refused_in_one_line(make, spec):
+    layer = make()
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(spec)])
+    def augment(images):
+        return layer.augment(images, KEYS)
+
+    if any(spec[axis] is None for axis in layer.known_axes):
+        with pytest.raises(InputError, match="known height, width and number of channels") as refused:
+            augment(IMAGES)
+        assert "\n" not in str(refused.value)
+    else:
+        np.testing.assert_allclose(augment(IMAGES), layer.augment(IMAGES, KEYS), rtol=1e-5, atol=1e-6)
 
 
 class OnlyDraws(Augmentation):

@@ -43,6 +43,8 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
     Input shape: (n, height, width, channels). Output shape: the same.
     """
 
+    known_axes: tuple[int, ...] = ()  # axes of the images whose sizes must be known when a graph is made
+
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed if seed is None else count(f"{type(self).__name__}.seed", seed, at_least=0)
@@ -77,6 +79,14 @@ class Augmentation(SavesItsSeed, keras.layers.Layer):
             remedy = "Cast to float32, divide by 255, and keep the axis of channels"
             refuse(
                 f"{type(self).__name__}.images", "be floats (n, height, width, channels)", received, remedy
+            )
+        if any(images.shape[axis] is None for axis in self.known_axes):
+            remedy = "tf.ensure_shape(x, (None, height, width, channels)) sets them in the map of a data set"
+            refuse(
+                f"{type(self).__name__}.images",
+                "have a known height, width and number of channels",
+                f"images of shape {tuple(images.shape)}",
+                remedy,
             )
         with without_gradients():
             numbers = self._draw(key, tuple(images.shape[1:]))

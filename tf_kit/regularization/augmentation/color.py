@@ -76,6 +76,8 @@ class RandomContrast(Augmentation):
         (0.5, True)
     """
 
+    known_axes = (3,)
+
     def __init__(self, strength: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.strength = number("RandomContrast.strength", strength, at_least=0)
@@ -125,6 +127,8 @@ class ColorJitter(Augmentation):
     Reference: Chen, Kornblith, Norouzi, Hinton, 2020, A simple framework for contrastive learning of visual
     representations, appendix A, arXiv:2002.05709.
     """
+
+    known_axes = (3,)
 
     def __init__(
         self, strength: float = 1.0, probability: float = 1.0, seed: int | None = None, **kwargs: Any

@@ -50,6 +50,7 @@ class Composition(Augmentation):
             remedy = "Wrap another Keras layer in a subclass of Augmentation"
             refuse("compose.parts", "be augmentations", ", ".join(wrong) or "nothing", remedy)
         self.parts = parts
+        self.known_axes = tuple(sorted({axis for part in parts for axis in part.known_axes}))
         self._apply = self.apply
         self._stages = self._divide()
 
@@ -86,8 +87,8 @@ class Composition(Augmentation):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        parts = [keras.saving.deserialize_keras_object(part) for part in config.pop("parts")]
-        return cls(parts, **config)
+        parts = [keras.saving.deserialize_keras_object(part) for part in config["parts"]]
+        return cls(**{**config, "parts": parts})
 
 
 def _draw_maps(row, key, shape):

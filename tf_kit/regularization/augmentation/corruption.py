@@ -38,6 +38,8 @@ class AddNoise(Augmentation):
     doi:10.1162/neco.1995.7.1.108.
     """
 
+    known_axes = (1, 2, 3)
+
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.stddev = number("AddNoise.stddev", stddev, at_least=0)
@@ -74,6 +76,8 @@ class Cutout(Augmentation):
     Reference: DeVries, Taylor, 2017, Improved regularization of convolutional neural networks with cutout,
     arXiv:1708.04552.
     """
+
+    known_axes = (1, 2)
 
     def __init__(self, size: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
@@ -124,6 +128,8 @@ class GaussianBlur(Augmentation):
     Reference: Chen, Kornblith, Norouzi, Hinton, 2020, A simple framework for contrastive learning of visual
     representations, appendix A, arXiv:2002.05709.
     """
+
+    known_axes = (1, 2)
 
     def __init__(
         self,

@@ -31,6 +31,8 @@ class GeometricAugmentation(Augmentation):
     A subclass defines `maps`.
     """
 
+    known_axes = (1, 2, 3)
+
     def maps(self, key: Tensor, height: int, width: int) -> Maps:
         """Draw one map M for each key, (n, 2, 3) in all, as two rows of three tensors (n,)."""
         raise NotImplementedError(f"{type(self).__name__} does not define maps(key, height, width)")
