@@ -44,6 +44,7 @@ def check_encoder(factory, x, encoder=encoder):
     assert model.encoder is given
     losses = [model.evaluate(x, verbose=0, return_dict=True)["loss"] for _ in range(2)]
     assert losses[0] == losses[1]
+    check_each_of_several(model, x[:4])
     before = model.get_weights()
     np.testing.assert_array_equal(representation(model, x), representation(given, x))
     np.testing.assert_allclose(model.predict(x, verbose=0), representation(model, x), rtol=1e-5, atol=1e-6)
@@ -53,6 +54,24 @@ def check_encoder(factory, x, encoder=encoder):
     model.fit(x, batch_size=32, verbose=0)
     assert any(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
     np.testing.assert_array_equal(representation(model, x), representation(given, x))
+
+
+def check_each_of_several(model, x):
+    """Within `TimeDistributed` it returns the outputs of each, with the shape and dtype that it declares."""
+    pairs = np.stack([x, x[::-1]], axis=1)
+    inputs = keras.Input(pairs.shape[1:], dtype="int32" if x.dtype.kind == "i" else "float32")
+    outputs = keras.layers.TimeDistributed(model)(inputs)
+    each = np.stack([representation(model, x), representation(model, x[::-1])], axis=1)
+    assert tuple(outputs.shape) == (None, *each.shape[1:])
+    np.testing.assert_allclose(keras.Model(inputs, outputs)(pairs), each, rtol=1e-4, atol=1e-5)
+    declared, given = (
+        model.compute_output_spec(keras.KerasTensor((None, *x.shape[1:]), inputs.dtype)),
+        model(x),
+    )
+    assert (declared.shape[1:], declared.dtype) == (
+        given.shape[1:],
+        keras.backend.standardize_dtype(given.dtype),
+    )
 
 
 def trained(model, x, first, last):

@@ -203,6 +203,21 @@ def test_raw_pixels_are_refused_in_one_line(name):
         model.check_inputs("fit", standardized)
 
 
+COUNTING = ("RBM", "persistent RBM", "DenoisingAutoencoder", "MaskedVectors")
+
+
+@pytest.mark.parametrize("name", mostly_slow(COUNTING, ("DenoisingAutoencoder",)))
+def test_examples_of_another_size_than_before_are_refused_in_one_line(name):
+    model, (x,) = made(name), examples(name)
+    model.fit(x, batch_size=9, verbose=0)
+    larger = np.repeat(x, 2, axis=1)
+    for method in (model.fit, model.evaluate):
+        for other in (larger, tf.data.Dataset.from_tensors(larger)):
+            with pytest.raises(InputError, match="for which the model was built") as refused:
+                method(other, verbose=0)
+            assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", mostly_slow(ON_NUMBERS, ("DenoisingAutoencoder",)))
 def test_arrays_of_other_types_count_as_floats(name):
     """Booleans, bytes and big-endian floats of zeros and ones give the weights of float32; doubles the same loss."""

@@ -82,6 +82,10 @@ class Autoencoder(Pretrainer):
         self.tied, self.loss_name = self.options.tied, self.options.loss
         self._chosen_by = ""  # ending of a message where the loss was not given
 
+    @property
+    def counts_features(self) -> bool:
+        return self.decoder is None  # a decoder of convolutions may take images of any size
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.decoder is not None:
             build_on(self.encoder, input_shape)

@@ -17,6 +17,7 @@ from tf_kit.training.inputs import (
     check_arrays,
     check_one_input,
     check_range,
+    check_size,
     is_array,
     values_of,
 )
@@ -75,6 +76,11 @@ class Pretrainer(Trainer):
         """Values that the data may have, see `check_range`; None leaves them unchecked. A subclass may override it."""
         return SCALED
 
+    @property
+    def counts_features(self) -> bool:
+        """Whether the model has weights for each feature of an example, so that all examples have the same number."""
+        return False
+
     def uses_as_targets(self, x: ArrayLike, y: ArrayLike) -> bool:
         return self.reconstructs and (y is x or np.array_equal(x, y))
 
@@ -91,6 +97,9 @@ class Pretrainer(Trainer):
         if is_array(x):
             check_arrays(method, x)
         targets.check_data_set(self, f"{method}.x", x)  # needs no batch, which `check_range` reads
+        if self.built and self.counts_features:
+            shape = (self.get_build_config() or {}).get("input_shape", (None, None))
+            check_size(f"{type(self).__name__}.{method}.x", shape, x)
         allowed = self.input_range
         if not (self.on_representation and allowed is SCALED):
             check_range(f"{type(self).__name__}.{method}.x", x, allowed)

@@ -112,6 +112,10 @@ class RBM(Pretrainer):
     def input_range(self) -> InputRange:
         return PROBABILITIES if self.visible == "bernoulli" else SCALED
 
+    @property
+    def counts_features(self) -> bool:
+        return True
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         build_on(self.encoder, input_shape)
         check_flat("RBM.encoder", self._stage, input_shape)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import keras
@@ -78,6 +79,30 @@ def check_shape(subject: str, encoder: keras.layers.Layer, x: ArrayLike) -> None
     given = tuple(x.shape[1:])
     if None not in wanted and [each for each in wanted if each != 1] != [each for each in given if each != 1]:
         refuse(subject, f"hold examples of the encoder's input shape {wanted}", f"examples of shape {given}")
+
+
+def check_size(subject: str, built_shape: Sequence[int | None], x: Any) -> None:
+    """Refuse examples with another number of features than those of the shape (n, …) that a model was built for.
+
+    Args:
+        subject: argument that is checked, for the error message.
+        built_shape: shape that the model was built for.
+        x: array or data set; of a data set whose shape is not known, nothing is refused.
+    """
+    if isinstance(x, tf.data.Dataset):
+        spec = x.element_spec
+        x = spec[0] if isinstance(spec, tuple) else spec
+    if not isinstance(x, tf.TensorSpec) and not is_array(x):
+        return
+    shape = tf.TensorShape(x.shape)
+    if shape.rank is None:
+        return
+    given, wanted = tuple(shape)[1:], tuple(built_shape)[1:]
+    if None in (*given, *wanted):
+        return
+    if math.prod(given) != math.prod(side or 0 for side in wanted):
+        requirement = f"hold examples of shape {wanted}, for which the model was built"
+        refuse(subject, requirement, f"examples of shape {given}")
 
 
 @dataclasses.dataclass(frozen=True)

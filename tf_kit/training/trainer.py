@@ -11,7 +11,7 @@ from keras import ops
 from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
 from tf_kit.networks.convolutional import accept_empty_batches
-from tf_kit.networks.inspection import export_signature
+from tf_kit.networks.inspection import build_on, export_signature, output_shape
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
 from tf_kit.training import arguments, loop, preparation, sources, steps, targets, workers
@@ -113,6 +113,14 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 self.build_for(args[0])
         return super().__call__(*args, **kwargs)
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        build_on(self, input_shape)
+        return output_shape(self, input_shape)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        # Keras would take the compute dtype, but `call` may return a wider one.
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
     def build_for(self, x: Tensor) -> None:
         """Create the weights for examples like `x` (n, …), unless they exist."""
         if not self.built and type(self).build is not keras.Model.build:
@@ -148,7 +156,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         """Train, as `keras.Model.fit`.
 
         Arrays are shuffled by seed and epoch, unless `shuffle` is False. The batches of a data set keep their order;
-        with `steps_per_epoch` its first batch is that of the epoch `initial_epoch`, as in `data.minibatches`.
+        with `steps_per_epoch` its first batch is that of the epoch `initial_epoch`, as in `data.minibatches`, and if it
+        ends, the next epoch reads it anew.
         On one device, many steps on arrays run as one graph, see `tf_kit.training.loop`; the results are the same.
 
         Args:
