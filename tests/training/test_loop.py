@@ -354,8 +354,13 @@ def test_data_set_that_has_ended_is_read_anew_as_in_keras(num_steps):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_data_set_that_has_ended_continues_at_the_restored_epoch():
-    """Of seven batches, epochs of three read 3, 3 and 1, and then anew."""
+@pytest.mark.parametrize(
+    ("together", "num_steps", "first"),
+    [(1, 3, [0, 3, 6, 0, 3, 6, 0]), (2, 3, [0, 4, 0, 4, 0, 4, 0]), (2, 4, [0, 4, 0, 4, 0, 4, 0])],
+)
+def test_data_set_that_has_ended_continues_at_the_restored_epoch(together, num_steps, first):
+    """Of seven batches, epochs of three read 3, 3 and 1, and then anew; by twos they read 4 and 3."""
     model = TRAINERS["Classifier"][0]()
-    source = sources.of_data_set(model, tf.data.Dataset.range(7), 3, initial_epoch=1)
-    assert [next(iter(source.make(epoch, 0))).numpy() for epoch in range(1, 8)] == [0, 3, 6, 0, 3, 6, 0]
+    model.compile("sgd", steps_per_execution=together)
+    source = sources.of_data_set(model, tf.data.Dataset.range(7), num_steps, initial_epoch=1)
+    assert [next(iter(source.make(epoch, 0))).numpy() for epoch in range(1, 8)] == first

@@ -72,10 +72,13 @@ def of_data_set(
     shared = workers.in_order(trainer.distribute_strategy, dataset)
 
     def make(first_epoch: int, first_step: int) -> Dataset:
-        passed = first_epoch - initial_epoch
-        if num_steps and size:
-            passed %= math.ceil(size / num_steps)  # epochs after which the data set is read anew
-        skipped = passed * (num_steps or 0) + first_step
+        passed, together = first_epoch - initial_epoch, trainer.steps_per_execution
+        taken = (
+            math.ceil((num_steps or 0) / together) * together
+        )  # steps of an epoch, whose last execution is whole
+        if taken and size:
+            passed %= math.ceil(size / taken)  # epochs after which the data set is read anew
+        skipped = passed * taken + first_step
         return shared.skip(skipped) if skipped else shared
 
     return loop.Batches(trainer, make, num_steps, size, initial_epoch)
