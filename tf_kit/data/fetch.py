@@ -77,6 +77,12 @@ def on_disk(name: str, *, data_dir: str | Path | None = None) -> Path:
     return found
 
 
+def check_name(name: str, data_dir: str | Path | None = None) -> None:
+    """Refuse a name that neither a prepared set nor one of tensorflow-datasets has."""
+    if name not in BUILT_IN and not prepared.find(name, data_dir):
+        builder_of(name, prepared.folders(data_dir)[0])
+
+
 def builder_of(name: str, root: Path) -> "tfds.core.DatasetBuilder":
     """Make the builder of a set; raise `InputError` if the name is unknown or the set is not image classification."""
     import tensorflow_datasets as tfds

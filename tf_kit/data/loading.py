@@ -96,7 +96,7 @@ def load(
         _warn(found)
         train, val, test = folder.read(found, seed)
     else:
-        _check_reading(name, color, unlabeled, labels_file)
+        _check_reading(name, color, unlabeled, labels_file, data_dir)
         place, size = _locate(name, parameters, data_dir, download, image_size)
         train, val, test = reading.read(place, size)
     if labels is not None and not train.num_classes:
@@ -186,7 +186,7 @@ def stream(
         found = folder.scan(name, size, color=color, unlabeled=unlabeled, labels_file=labels_file)
         _warn(found)
         return _stream(found, split, split_seed, shuffle=shuffle_buffer > 1, **order)
-    _check_reading(name, color, unlabeled, labels_file)
+    _check_reading(name, color, unlabeled, labels_file, data_dir)
     place, size = _locate(name, parameters, data_dir, download, image_size)
     return reading.batches(place, split, shuffle_buffer=shuffle_buffer, image_size=size, **order)
 
@@ -207,10 +207,12 @@ def _check_name(function, name):
         )
 
 
-def _check_reading(name, color, unlabeled, labels_file):
-    """Refuse arguments that belong to folders."""
+def _check_reading(name, color, unlabeled, labels_file, data_dir=None):
+    """Refuse arguments that belong to folders; with a name that nothing has, the name."""
     for argument, value in {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}.items():
         if value:
+            if not Path(name).exists():
+                fetch.check_name(name, data_dir)
             refuse(
                 f"load.{argument}",
                 "be left out for data sets, which have it",
