@@ -57,6 +57,7 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "letters",
     "other_domain",
     "machines",
+    "centered_outputs",
     "gradient_flow",
     "preprocessing",
 }
@@ -373,6 +374,14 @@ def momentum_stays_as_long(results):
     results["left"]["Momentum"] = results["left"]["SGD"]
 
 
+def centered_oscillates_as_much(results):
+    results["oscillating"]["sigmoid − 1/2"] = results["oscillating"]["sigmoid"]
+
+
+def another_function_at_the_start(results):
+    results["start"]["sigmoid − 1/2"] = results["start"]["sigmoid"] + 0.01
+
+
 def leaky_units_die(results):
     results["dead"]["leaky ReLU"] = results["dead"]["ReLU"]
 
@@ -483,6 +492,8 @@ TWINS = [
     ("letters", mirror_images_preserve_labels),
     ("other_domain", letters_teach_nothing),
     ("machines", structure_does_not_matter),
+    ("centered_outputs", centered_oscillates_as_much),
+    ("centered_outputs", another_function_at_the_start),
 ]
 
 
