@@ -58,6 +58,7 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "other_domain",
     "machines",
     "centered_outputs",
+    "local_minima",
     "gradient_flow",
     "preprocessing",
 }
@@ -382,6 +383,14 @@ def another_function_at_the_start(results):
     results["start"]["sigmoid − 1/2"] = results["start"]["sigmoid"] + 0.01
 
 
+def saddles_instead_of_minima(results):
+    results["curvature"][0] = -0.1
+
+
+def more_units_do_not_help(results):
+    results["errors"]["two more"] = results["errors"]["as many as needed"]
+
+
 def leaky_units_die(results):
     results["dead"]["leaky ReLU"] = results["dead"]["ReLU"]
 
@@ -494,6 +503,8 @@ TWINS = [
     ("machines", structure_does_not_matter),
     ("centered_outputs", centered_oscillates_as_much),
     ("centered_outputs", another_function_at_the_start),
+    ("local_minima", saddles_instead_of_minima),
+    ("local_minima", more_units_do_not_help),
 ]
 
 
@@ -722,6 +733,19 @@ def test_network_over_two_processes_gets_the_weights_of_one():
     results["machines"] = {"difference": 1e-3, "jobs": found["two_jobs"].tolist(), "seconds": [1.0, 2.0]}
     with pytest.raises(AssertionError, match="differs"):
         module_of(demo).check(results)
+
+
+def test_error_without_data_is_that_of_many_examples_and_has_its_gradient():
+    demo, rng = module_of(lectures.find("local_minima")), np.random.default_rng(0)
+    w, v, x = rng.normal(size=(1, 4, 3)), rng.normal(size=(1, 2, 3)), rng.normal(size=(400_000, 3))
+    outputs = [np.maximum(x @ each[0].T, 0).sum(axis=1) for each in (w, v)]
+    squares = (outputs[0] - outputs[1]) ** 2 / 2
+    bound = 5 * squares.std() / np.sqrt(len(squares))
+    np.testing.assert_allclose(demo.error(w, v), squares.mean(), atol=bound)
+    moved = 1e-6 * np.eye(12).reshape(12, 4, 3)
+    twelve = np.broadcast_to(v, (12, 2, 3))
+    numeric = (demo.error(w + moved, twelve) - demo.error(w - moved, twelve)) / 2e-6
+    np.testing.assert_allclose(demo.gradient(w, v).ravel(), numeric, rtol=1e-6, atol=1e-8)
 
 
 def test_first_cell_installs_what_it_is_told_or_tells_what_to_do():
