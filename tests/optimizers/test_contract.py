@@ -34,6 +34,11 @@ def nothing(*_):
         (contract.check_clipping, "_clip_gradients", lambda self, gradients: gradients),
         (contract.check_weight_decay, "_apply_weight_decay", nothing),
         (contract.check_average, "_update_model_variables_moving_average", nothing),
+        (
+            contract.check_average_of_a_part,
+            "finalize_variable_values",
+            keras.optimizers.Optimizer.finalize_variable_values,
+        ),
         (contract.check_accumulation, "_backend_reset_gradient_accumulators", nothing),
         (contract.check_embedding, "apply", keras.optimizers.Optimizer.apply),
         (contract.check_half_precision, "add_variable", keras.optimizers.Optimizer.add_variable),

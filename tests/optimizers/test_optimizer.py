@@ -30,11 +30,51 @@ def test_bfloat16_weights_have_single_precision_moments():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_assigned_learning_rate_is_checked_like_the_argument(name):
     optimizer = getattr(optimizers, name)(learning_rate=0.1)
-    for wrong in (-1.0, float("nan"), np.float32("inf"), True, "fast", None):
+    tensors = np.array(-0.5), keras.ops.array(-0.5), np.array(np.nan)
+    for wrong in (-1.0, float("nan"), np.float32("inf"), True, "fast", None, *tensors):
         with pytest.raises(ValueError, match=r"learning_rate` must be a number in \[0, inf\)"):
             optimizer.learning_rate = wrong
-    for right, value in ((0.5, 0.5), (keras.Variable(0.25), 0.25), (keras.ops.array(0.75), 0.75), (0, 0.0)):
+    for right, value in (
+        (0.5, 0.5),
+        (keras.Variable(0.25), 0.25),
+        (keras.ops.array(0.75), 0.75),
+        (np.array(2), 2),
+        (0, 0.0),
+    ):
         optimizer.learning_rate = right
         assert float(optimizer.learning_rate) == value
     optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(0.5, 2, 0.5)
     assert float(optimizer.learning_rate) == 0.5
+
+
+def test_schedule_assigned_after_a_fit_is_not_ignored_without_a_word():
+    """The graph of `fit` keeps the rate that it was traced with; Keras gives no warning."""
+    x = np.ones((4, 1))
+    schedule = optimizers.RobbinsMonro(1e-12)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizers.SGD(0.1), "mse")
+    model.optimizer.learning_rate = 0.2
+    model.fit(x, x, verbose=0)
+    with pytest.warns(
+        UserWarning, match=r"`SGD.learning_rate` has no effect .* until `compile` is called again"
+    ):
+        model.optimizer.learning_rate = schedule
+    model.compile(model.optimizer, "mse")
+    before = model.get_weights()
+    model.fit(x, x, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], before[0], atol=1e-6)
+    assert not np.allclose(x @ before[0] + before[1], x)
+
+
+def test_average_of_a_frozen_part_is_left_out_by_fit():
+    """Keras pairs weights and averages by position: the second layer would get the average of the first."""
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), keras.layers.Dense(3)])
+    model.compile(optimizers.SGD(1e-6, use_ema=True), "mse")
+    model.fit(x, x, verbose=0)
+    model.layers[0].trainable = False
+    model.compile(model.optimizer, "mse")
+    before = model.get_weights()
+    model.fit(x, x, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-4)

@@ -103,6 +103,17 @@ def check_arguments_of_keras(factory):
         refused = pytest.raises(InputError, match=f"{name}=0")
         with contextlib.nullcontext() if name == "weight_decay" else refused:
             factory(**{name: 0})
+    for name, wrong in (
+        ("ema_momentum", (-0.1, 1.1, float("nan"), "0.9")),
+        ("gradient_accumulation_steps", (1, -2, 2.5, "2", True)),
+        ("ema_overwrite_frequency", (-1, 2.0, "2", True)),
+    ):
+        for each in wrong:
+            with pytest.raises(InputError, match=f"{name}={each!r}"):
+                factory(**{name: each}, use_ema=True)
+    for steps in (None, 0, 2, np.int64(2)):
+        named = dict.fromkeys(("gradient_accumulation_steps", "ema_overwrite_frequency"), steps)
+        json.dumps(factory(**named, use_ema=True).get_config())
 
 
 def check_fit(factory, path):
@@ -179,6 +190,21 @@ def check_average(factory):
     assert np.abs(average - path[-1]).max() > 1e-5
 
 
+def check_average_of_a_part(factory):
+    """At the end each weight gets its own average, also when only some are still trained."""
+    optimizer = factory(use_ema=True, ema_momentum=0.6)
+    first, second = (keras.Variable(np.full(3, value, "float32")) for value in (1.0, 5.0))
+    optimizer.build([first, second])
+    path = []
+    for _ in range(3):
+        optimizer.apply([ops.ones(3)], [second])
+        path.append(second.numpy())
+    optimizer.finalize_variable_values([second])
+    np.testing.assert_array_equal(first.numpy(), np.ones(3))
+    average = 0.6 * (0.6 * path[0] + 0.4 * path[1]) + 0.4 * path[2]
+    np.testing.assert_allclose(second.numpy(), average, rtol=1e-5)
+
+
 def check_accumulation(factory):
     """Two half steps are one step with the mean gradient."""
     gradients = _gradients(4)
@@ -241,6 +267,7 @@ def check_optimizer(factory, path):
     check_clipping(factory)
     check_weight_decay(factory)
     check_average(factory)
+    check_average_of_a_part(factory)
     check_accumulation(factory)
     check_embedding(factory)
     check_half_precision(factory)

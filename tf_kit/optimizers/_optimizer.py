@@ -1,5 +1,6 @@
 """Base class of the optimizers: checked rates, wide slots, dense gradients, one form to read and one to run fast."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -8,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit import keras_internals
-from tf_kit.checks import number
+from tf_kit.checks import count, number
 from tf_kit.typing import Tensor
 
 LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
@@ -20,7 +21,10 @@ _ARGUMENTS_OF_KERAS: dict[str, dict[str, Any]] = {
     "clipvalue": {"above": 0},
     "global_clipnorm": {"above": 0},
     "loss_scale_factor": {"above": 0},
+    "ema_momentum": {"at_least": 0, "at_most": 1},
 }
+# Least values of whole numbers; 0 and None switch both off.
+_COUNTS_OF_KERAS = {"gradient_accumulation_steps": 2, "ema_overwrite_frequency": 1}
 
 
 class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
@@ -40,8 +44,11 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
 
     Raises:
         ValueError: `learning_rate`, given or assigned later, is neither a number of at least 0 nor a schedule;
-            `weight_decay` is negative; a limit of clipping or `loss_scale_factor` is not above 0.
+            `weight_decay` is negative; a limit of clipping or `loss_scale_factor` is not above 0; `ema_momentum` is
+            not in [0, 1]; `gradient_accumulation_steps` or `ema_overwrite_frequency` is not a whole number.
     """
+
+    _in_graph = False  # whether a graph has been traced, which keeps the schedule that it found
 
     def __init__(
         self, learning_rate: LearningRate, fused: bool = True, jit_update: bool = False, **kwargs: Any
@@ -51,19 +58,33 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         for name, interval in _ARGUMENTS_OF_KERAS.items():
             if kwargs.get(name) is not None:
                 number(f"{type(self).__name__}.{name}", kwargs[name], **interval)
+        for name, least in _COUNTS_OF_KERAS.items():
+            if kwargs.get(name) not in (None, 0):
+                kwargs[name] = count(f"{type(self).__name__}.{name}", kwargs[name], at_least=least)
         super().__init__(learning_rate, **kwargs)
         self.fused = bool(fused)
         self.jit_update = bool(jit_update)
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate of the next step; what is assigned is checked like the argument."""
+        """The learning rate of the next step; what is assigned is checked like the argument.
+
+        A schedule reaches a model that has been trained already only when the model is compiled again.
+        """
         return super().learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
+        if getattr(learning_rate, "shape", None) == () and not isinstance(learning_rate, keras.Variable):
+            learning_rate = _value(learning_rate)
         if learning_rate is None or isinstance(learning_rate, str | int | float | np.number):
             learning_rate = self._checked_rate(learning_rate)
+        if callable(learning_rate) and self._in_graph:
+            warnings.warn(
+                f"The schedule assigned to `{type(self).__name__}.learning_rate` has no effect on a model that has "
+                "been trained already until `compile` is called again",
+                stacklevel=2,
+            )
         keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
 
     def _checked_rate(self, learning_rate):
@@ -93,12 +114,27 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         dense = [ops.add(gradient, 0) if hasattr(gradient, "indices") else gradient for gradient in grads]
         super().apply(dense, trainable_variables)
 
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
+        """With `use_ema`, set each of some weights to its average, as at the end of `fit`.
+
+        Keras pairs weights and averages by position, so that after freezing a part each weight behind it would get the
+        average of another one.
+        """
+        chosen = set(map(id, var_list))
+        every = keras_internals.optimized_variables(self) if self.use_ema else []
+        others = [(each, ops.convert_to_numpy(each)) for each in every if id(each) not in chosen]
+        super().finalize_variable_values(every)
+        for variable, value in others:
+            variable.assign(value)
+
     def chosen_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> Callable[..., None]:
         """Return `fused_step` if it gives the step of this variable, otherwise `update_step`.
 
         The kernels take weights and slots of one dtype, and half-precision weights have float32 slots; and one
         learning rate, where a schedule may give one per row.
         """
+        # A tensor in a graph has no value yet.
+        self._in_graph = self._in_graph or not hasattr(getattr(gradient, "values", gradient), "numpy")
         wide = keras.backend.standardize_dtype(variable.dtype) in ("float32", "float64")
         single = len(getattr(learning_rate, "shape", ())) == 0
         usable = self.fused and wide and single and not hasattr(gradient, "indices")
@@ -111,3 +147,8 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fused": self.fused, "jit_update": self.jit_update}
+
+
+def _value(scalar):
+    """Return the number in an array or tensor without axes; a tensor in a graph as it is."""
+    return getattr(scalar, "numpy", lambda: scalar)() if ops.is_tensor(scalar) else scalar[()]
