@@ -130,6 +130,14 @@ def sensitive():
     return dense(regularization.BatchNorm(), *layers)
 
 
+def two_outputs():
+    inputs = keras.Input((6,))
+    outputs = {name: keras.layers.Dense(units, name=name)(inputs) for name, units in (("a", 3), ("b", 1))}
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", {"a": "mse", "b": "mae"})
+    return model
+
+
 HEALTHY = {  # name → (model, targets)
     "compiled loss": (dense, Y),
     "adam with penalty": (
@@ -145,6 +153,8 @@ HEALTHY = {  # name → (model, targets)
     "classifier": (tuned, LABELS),
     "simclr": (simclr, None),
     "sensitive": (sensitive, Y),
+    "two outputs": (two_outputs, {"a": Y, "b": Y[:, :1]}),
+    "targets in a list": (lambda: dense(units=1), Y[:, 0].tolist()),
     "weight decay": (lambda: dense(optimizer=keras.optimizers.AdamW(0.1, weight_decay=0.1)), Y),
 }
 

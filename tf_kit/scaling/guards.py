@@ -77,8 +77,8 @@ def check_replicas(
     Args:
         model: compiled Keras model, made in the scope of a `MirroredStrategy` of at least two replicas, which
             `strategy("mirrored", replicas=2)` makes on any machine. It may have a custom `train_step`.
-        x: examples (n, …), at least two per replica.
-        y: targets (n, …), or None. Defaults to None.
+        x: examples (n, …), at least two per replica; a list or dictionary of arrays for several inputs.
+        y: targets (n, …), a list or dictionary of them for several outputs, or None. Defaults to None.
         num_examples: examples per replica to use. Defaults to 8.
 
     Returns:
@@ -141,12 +141,14 @@ def _prepared(
         )
     if not model.compiled:
         refuse("check_replicas.model", "be compiled", model.name, "Call model.compile(optimizer, loss) first")
-    num_examples = min(num_examples, len(x) // replicas)
+    given = [_arrays(each) for each in (x, y) if each is not None]
+    size = min(len(each) for each in keras.tree.flatten(given))
+    num_examples = min(num_examples, size // replicas)
     if num_examples < 2:
-        refuse("check_replicas.x", f"hold two examples for each of {replicas} replicas", f"{len(x)} examples")
+        refuse("check_replicas.x", f"hold two examples for each of {replicas} replicas", f"{size} examples")
     total = replicas * num_examples
-    batch = keras.utils.pack_x_y_sample_weight(*(each[:total] for each in (x, y) if each is not None))
-    batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+    first = keras.tree.map_structure(lambda each: tf.convert_to_tensor(each[:total]), given)
+    batch = keras.utils.pack_x_y_sample_weight(*first)
     with strategy.scope():
         if hasattr(model, "prepare_from"):
             model.prepare_from(x, y)
@@ -154,6 +156,12 @@ def _prepared(
             keras_internals.build_from_batch(model, keras.utils.unpack_x_y_sample_weight(batch))
             model.optimizer.build(model.trainable_variables)
     return strategy, batch
+
+
+def _arrays(given):
+    """Return arrays as Keras takes them: a list is one of arrays, or itself an array of numbers."""
+    several = not isinstance(given, list | tuple) or all(hasattr(each, "shape") for each in given)
+    return given if several else np.asarray(given)
 
 
 def _compare(model: keras.Model, strategy: tf.distribute.Strategy, batch: Tensor) -> list[Finding]:

@@ -199,7 +199,7 @@ def traced_collectives(model: keras.Model, x: ArrayLike, y: ArrayLike | None = N
 
     Args:
         model: compiled Keras model, made in the scope of a strategy of several replicas.
-        x, y: a batch.
+        x, y: a batch, arrays or a list or dictionary of arrays.
 
     Returns:
         Dictionary from the name of the operation (`"CollectiveReduceV2"`, `"NcclAllReduce"`, …) to bytes. For a model
@@ -218,7 +218,7 @@ def traced_collectives(model: keras.Model, x: ArrayLike, y: ArrayLike | None = N
             f"{replicas} replica under {type(strategy).__name__}",
             'Make it in the scope of scaling.strategy("mirrored", replicas=2)',
         )
-    given = tuple(tf.convert_to_tensor(each) for each in (x, y) if each is not None)
+    given = [keras.tree.map_structure(tf.convert_to_tensor, each) for each in (x, y) if each is not None]
     batch = keras.utils.pack_x_y_sample_weight(*given)
     with strategy.scope():
         if hasattr(model, "prepare_from"):

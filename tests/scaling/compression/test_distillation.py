@@ -24,6 +24,13 @@ def network(seed=0, **settings):
     return keras.Sequential([keras.Input((6,)), layers.Dense(4, name="logits", **settings)])
 
 
+def ending_in(*sizes, rank=1):
+    """Model with an output of each size."""
+    inputs = keras.Input((5, 6)[-rank:])
+    outputs = [layers.Dense(size)(inputs) for size in sizes]
+    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])
+
+
 def compiled(model, optimizer=None, **kwargs):
     model.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=True, **kwargs)
     return model
@@ -282,6 +289,9 @@ def test_layers_without_weights_may_be_shared():
         (lambda: distill(softmax_model(), network()), r"distill.teacher.*end in logits"),
         (lambda: distill(network(), softmax_model()), r"distill.student.*end in logits"),
         (lambda: distill(keras.Sequential([softmax_model()]), network()), r"distill.teacher.*end in logits"),
+        (lambda: distill(ending_in(1), ending_in(1)), r"distill.teacher.*two logits or more.*ends in one"),
+        (lambda: distill(ending_in(3, 3), ending_in(3, 3)), r"distill.teacher.*end in logits \(n, K\)"),
+        (lambda: distill(ending_in(3), ending_in(3, rank=2)), r"distill.student.*\(None, 5, 3\)"),
         (
             lambda: distillation_loss(LABELS, TEACHER[:, :1], STUDENT),
             r"teacher_logits` must have the shape of",

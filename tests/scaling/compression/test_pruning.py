@@ -9,6 +9,7 @@ from support.cases import mostly_slow
 from support.layer import check_layer
 from support.twins import wrong_twin
 
+from tf_kit.networks.inspection import all_layers
 from tf_kit.regularization import EarlyStopping
 from tf_kit.scaling import (
     GradualPruning,
@@ -247,6 +248,22 @@ def test_gradual_pruning_follows_its_schedule():
     expected = [oracle.gradual_sparsity(step, 0, 0.75, 1, 3, 2) for step in (1, 1, 3, 3, 5, 5, 7, 7, 7)]
     np.testing.assert_allclose(shares, expected, atol=0.5 / 72)
     assert list(callback.sparsities) == [1, 3, 5, 7]
+
+
+def test_a_layer_that_two_nested_models_share_counts_once():
+    start = keras.initializers.RandomUniform
+    shared = layers.Dense(6, kernel_initializer=start(-0.01, 0.01, seed=1))
+    inputs = keras.Input((6,))
+    first, second = (keras.Sequential([keras.Input((6,)), shared]) for _ in range(2))
+    last = layers.Dense(6, kernel_initializer=start(-1, 1, seed=2))
+    model = keras.Model(inputs, last(first(inputs) + second(inputs)))
+    assert nonzero_fraction(prune(model, 0.5)) == 0.5
+    pruned = compiled(prune(model, 0), keras.optimizers.SGD(0.0))
+    fit(pruned, 1, callbacks=[GradualPruning(0.5, end_step=1)])
+    masks = [layer.mask.numpy() for layer in all_layers(pruned) if hasattr(layer, "mask")]
+    assert len(masks) == 2
+    assert sum(map(np.count_nonzero, masks)) == 36
+    assert nonzero_fraction(pruned) == 0.5
 
 
 @pytest.mark.slow

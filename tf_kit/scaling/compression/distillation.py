@@ -243,8 +243,8 @@ def distill(
         or their probabilities (n, K). The student is its attribute `.student`.
 
     Raises:
-        ValueError: a number is outside its range, a model ends in softmax, the two models end in different numbers of
-            logits, or they share a layer that would be trained.
+        ValueError: a number is outside its range, a model ends in softmax, in a single logit or in several outputs, the
+            two models end in different numbers of logits, or they share a layer that would be trained.
 
     Example:
         >>> import keras, numpy as np
@@ -284,4 +284,13 @@ def _num_logits(subject, model):
     if softmax or isinstance(last, keras.layers.Softmax):
         refuse(subject, "end in logits", "a model that ends in softmax", "Remove the softmax")
     shape = getattr(model, "output_shape", None) if getattr(model, "built", False) else None
-    return shape[-1] if isinstance(shape, tuple) and shape else None
+    if shape is None:
+        return None
+    if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[-1], int):
+        refuse(
+            subject, "end in logits (n, K)", f"outputs of shape {shape}", "Give the part with one such output"
+        )
+    if shape[-1] == 1:
+        remedy = "For two classes use two logits; the softmax of one is 1 whatever it is"
+        refuse(subject, "end in two logits or more", "a model that ends in one", remedy)
+    return shape[-1]

@@ -51,8 +51,8 @@ def nonzero_fraction(model: keras.Model) -> float:
 
         fraction = Σ_l #{w ∈ W^(l) : w ≠ 0} / Σ_l #W^(l)                 (1)
 
-    where W^(l) are the kernels of the layers, as used in the forward pass; biases and the weights of normalization
-    layers, which are never pruned, are not counted.
+    where W^(l) are the kernels of the layers, as used in the forward pass, a shared layer once; biases and the weights
+    of normalization layers, which are never pruned, are not counted.
 
     Args:
         model: built Keras model with at least one kernel.
@@ -72,9 +72,8 @@ def nonzero_fraction(model: keras.Model) -> float:
 
     Reference: Han et al., 2015, table 1, whose compression rate is 1 / fraction, arXiv:1506.02626.
     """
-    kernels = [
-        keras.ops.convert_to_numpy(layer.kernel) for layer in layers_within(model) if has_kernel(layer)
-    ]
+    each_once = {id(layer): layer for layer in layers_within(model)}.values()
+    kernels = [keras.ops.convert_to_numpy(layer.kernel) for layer in each_once if has_kernel(layer)]
     if not kernels:
         refuse("nonzero_fraction.model", "have a layer with a kernel", f"{model.name}")
     return int(sum(map(np.count_nonzero, kernels))) / sum(kernel.size for kernel in kernels)  # (1)
