@@ -119,6 +119,16 @@ def test_record_of_fit_is_drawn_at_its_epochs(draw):
         draw(rare)
 
 
+@pytest.mark.parametrize("draw", [plotting.curves, lambda series: plotting.panels({"a": series})])
+def test_tensors_and_variables_are_drawn(draw):
+    values = [1.0, 2.0]
+    kinds = (list, np.array, keras.ops.array, keras.Variable)
+    figure = draw(
+        {k: kind(values) for k, kind in enumerate(kinds)} | {"pair": (keras.Variable([1, 2]), values)}
+    )
+    assert [line.get_ydata().tolist() for line in figure.axes[0].get_lines()] == [values] * 5
+
+
 @pytest.mark.filterwarnings("error")
 def test_group_without_curves_is_an_empty_plot():
     figure = plotting.panels({"first": {"loss": [2.0, 1.0]}, "not yet trained": {}})

@@ -24,7 +24,20 @@ FIGURES = {
     "curves": lambda names: plotting.curves(lines(names), title=names[0], x_label=names[0]),
     "panels": lambda names: plotting.panels({names[0]: lines(names)}, title=names[0]),
     "bars": lambda names: plotting.bars({names[0]: dict.fromkeys(names, 1.0)}, names[0], names[0]),
-    "graphs": lambda names: plotting.graphs([{"series": lines(names), "title": names[0]}]),
+    "graphs": lambda names: plotting.graphs(
+        [
+            {
+                "series": lines(names),
+                "title": names[0],
+                "level": (1.5, f"50$ {names[0]}"),
+                "note": (0, 1, names[0]),
+            }
+        ]
+    ),
+    "network": lambda names: plotting.network([np.ones((2, 1))], names[0]),
+    "network among graphs": lambda names: plotting.graphs(
+        [{"network": {"model": [np.ones((2, 1))]}, "title": names[0]}]
+    ),
     "shared legend": lambda names: plotting.graphs([{"series": lines(names)}] * 2),
     "framed": lambda names: plotting.framed(plotting.curves(lines(names)), names[0], names[0]),
     "tiles": lambda names: plotting.tiles(np.ones((4, 2, 2)), title=names[0], labels=names),
@@ -42,9 +55,9 @@ def test_every_name_can_be_drawn(kind):
         assert drawn == list(ODD)
 
 
-@pytest.mark.parametrize("kind", ["curves", "panels", "bars", "graphs"])
+@pytest.mark.parametrize("kind", ["curves", "panels", "bars", "graphs", "confusion"])
 def test_names_may_be_numbers(kind):
-    FIGURES[kind]([0.1, 1]).draw_without_rendering()
+    FIGURES[kind]([0.1, 1, 2, np.int64(3)]).draw_without_rendering()
 
 
 def test_mathematics_stays_in_the_labels_of_graphs():

@@ -96,7 +96,7 @@ def _points(subject, values):
             f"{values!r}",
             "A list holds values",
         )
-    return (np.arange(1, len(y) + 1) if x is None else x), y
+    return (np.arange(1, np.size(y) + 1) if x is None else np.asarray(x)), np.asarray(y)
 
 
 def panels(
@@ -189,7 +189,7 @@ def graphs(panels: Sequence[Mapping[str, Any]], width: float = 4.4, columns: int
         for axes, panel in zip(grid.flat, panels, strict=False):
             if "network" in panel:
                 draw_network(axes, **panel["network"])
-                axes.set_title(panel.get("title"))
+                axes.set_title(drawable(panel.get("title") or ""))
                 continue
             enough = len(order) <= len(COLORS)
             draw_lines(axes, panel, order if enough else list(panel["series"]), legend=not shared)
@@ -236,7 +236,7 @@ def draw_lines(axes: Axes, panel: Mapping[str, Any], order: Sequence[str], legen
         value, text = panel["level"]
         axes.axhline(value, color="0.4", linestyle=":", linewidth=1.6)
         axes.annotate(
-            text,
+            drawable(text),
             (1, value),
             (0, 4),
             axes.get_yaxis_transform(),
@@ -247,6 +247,6 @@ def draw_lines(axes: Axes, panel: Mapping[str, Any], order: Sequence[str], legen
         )
     if "note" in panel:
         x, y, text = panel["note"]
-        axes.text(x, y, text, transform=axes.transAxes, va="top", color="0.25")
+        axes.text(x, y, drawable(text), transform=axes.transAxes, va="top", color="0.25")
     if legend and len(panel["series"]) > 1:
         axes.legend(lines, list(map(drawable, panel["series"])), fontsize=13, loc=panel.get("legend", "best"))

@@ -18,7 +18,7 @@ WITH_NUMBERS = 20  # classes up to which each cell shows its number
 LONGEST_NAME = 24  # characters
 
 
-def confusion(counts: ArrayLike, class_names: Sequence[str], title: str = "") -> Figure:
+def confusion(counts: ArrayLike, class_names: Sequence[object], title: str = "") -> Figure:
     """Draw a confusion matrix: a row for each true class, a column for each predicted one.
 
     The color of a cell is its share of the row, so that classes of different size can be compared. Up to 20 classes the
@@ -26,8 +26,8 @@ def confusion(counts: ArrayLike, class_names: Sequence[str], title: str = "") ->
 
     Args:
         counts: int (k, k), number of examples of each true and predicted class.
-        class_names: k names; a long one is cut in the middle, and above 200 classes, where none could be read, all are
-            left out.
+        class_names: k names or numbers; a long one is cut in the middle, and above 200 classes, where none could be
+            read, all are left out.
         title: text above. Defaults to "".
 
     Returns:
@@ -41,7 +41,7 @@ def confusion(counts: ArrayLike, class_names: Sequence[str], title: str = "") ->
         received = f"counts of shape {counts.shape} with {len(class_names)} names"
         refuse("confusion.counts", "be a square with one name per class, at least one", received)
     k = len(counts)
-    names = [shortened(name) for name in class_names] if k <= WITH_NAMES else []
+    names = [shortened(str(name)) for name in class_names] if k <= WITH_NAMES else []
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.55 * k, 2.5, 12))
     size = min(11.0, 0.75 * 72 * side / k)  # points: the height of a row, less a gap

@@ -14,6 +14,7 @@ from matplotlib.patches import Circle, Rectangle
 
 from tf_kit.checks import count, refuse
 from tf_kit.plotting.style import COLORS, STYLE
+from tf_kit.plotting.words import drawable
 from tf_kit.typing import ArrayLike
 
 RADIUS = 0.3
@@ -52,7 +53,7 @@ def network(model: Any, title: str = "", **look: Any) -> Figure:
         size = (2.2 * (len(kernels) + 1) + 0.6, max(3.0, 0.9 * tallest + 0.8))
         figure, axes = plt.subplots(figsize=size, layout="constrained")
         draw_network(axes, kernels, **look)
-        axes.set_title(title)
+        axes.set_title(drawable(title))
     return figure
 
 
