@@ -408,6 +408,13 @@ def test_works_inside_tf_data(new):
         (lambda: Standardize().adapt(np.array([[1.0], [np.nan]])), "NaN"),
         (lambda: Standardize().adapt(tf.data.Dataset.from_tensors(np.ones((2, 2))).repeat()), "endless"),
         (lambda: Standardize().adapt(tf.data.Dataset.from_tensor_slices(np.ones((2, 2)))), "batch(256)"),
+        (lambda: Standardize().adapt({"x": np.ones((3, 2))}), "a dictionary of 'x'. Give one of its arrays"),
+        (
+            lambda: Standardize().adapt(tf.data.Dataset.from_tensors({"x": np.ones((3, 2))})),
+            "a dictionary of 'x'. Give one of its arrays",
+        ),
+        (lambda: Standardize().adapt(tf.ragged.constant([[1.0], [1.0, 2.0]])), "RaggedTensor. Make it dense"),
+        (lambda: Standardize().adapt(tf.sparse.from_dense(np.eye(3))), "SparseTensor. Make it dense"),
         (lambda: PCAWhitening(num_components=0), "num_components=0"),
         (lambda: PCAWhitening(num_components=3).adapt(np.ones((9, 2))), "at most 2"),
         (lambda: PCAWhitening(epsilon=-1), "epsilon=-1"),

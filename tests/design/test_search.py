@@ -152,6 +152,14 @@ def test_random_draws_each_candidate_of_a_finite_space_once():
     assert random(space, 6, seed=6) != candidates
 
 
+def test_random_draws_from_a_finite_space_of_any_size():
+    space = {f"p{i}": list(range(10)) for i in range(25)}  # more than int64 can count
+    candidates = random(space, 20, seed=1)
+    assert len(set(map(str, candidates))) == 20
+    assert random(space, 5, seed=1) == candidates[:5]
+    assert {type(value) for value in candidates[0].values()} == {int}
+
+
 def test_random_mixes_lists_and_ranges_and_depends_on_the_seed_only():
     space = {"a": ["x", "y"], "b": IntUniform(1, 5), "c": stats.loguniform(1e-3, 1)}
     candidates = random(space, 50, seed=1)
@@ -339,6 +347,11 @@ def test_table_and_csv(tmp_path):
     assert [row["score"] for row in rows] == ["0.5", "0.25", "nan"]
     assert rows[0]["a"] == "1"
     assert rows[1]["b"] == "x"
+
+
+def test_each_trial_has_one_line():
+    table = str(Results([Trial({"kernel": np.eye(2), "text": "a\nb"}, 0.5), Trial({"kernel": None}, 0.6)]))
+    assert len(table.splitlines()) == 3
 
 
 def test_hyper_parameters_may_be_named_like_columns():

@@ -1,7 +1,7 @@
 """Batches of float64 examples, from an array or from anything that yields arrays."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -20,7 +20,9 @@ def batches(
     """Yield non-empty float64 batches of rank 2 or more; `subject` is named in errors."""
     for batch in pieces(subject, data):
         refuse_masked(subject, batch[0] if isinstance(batch, list | tuple) and len(batch) else batch)
-        batch = ops.convert_to_numpy(batch[0] if isinstance(batch, list | tuple) else batch)
+        batch = batch[0] if isinstance(batch, list | tuple) else batch
+        _refuse_names_and_gaps(subject, batch)
+        batch = ops.convert_to_numpy(batch)
         if batch.ndim < 2 or batch.dtype.kind not in "biuf":
             refuse(
                 subject,
@@ -37,6 +39,7 @@ def batches(
 
 def pieces(subject: str, data: ArrayLike | Dataset | keras.utils.PyDataset | Iterable) -> Iterator[ArrayLike]:
     """Return an iterator over the batches of `data`, or over pieces of an array."""
+    _refuse_names_and_gaps(subject, data)
     if hasattr(data, "shape") and hasattr(data, "dtype"):  # NumPy, memory map, HDF5, tensor
         if len(data.shape) < 2:
             refuse(subject, "be given examples in rows, (n, …)", f"an array of shape {tuple(data.shape)}")
@@ -55,3 +58,17 @@ def pieces(subject: str, data: ArrayLike | Dataset | keras.utils.PyDataset | Ite
     if not hasattr(data, "__iter__"):
         refuse(subject, "be given an array or batches of arrays", f"{type(data).__name__} {data!r}")
     return iter(data)
+
+
+def _refuse_names_and_gaps(subject, data):
+    """Refuse a dictionary of arrays, and a sparse or ragged tensor."""
+    if isinstance(data, Mapping):
+        received, remedy = f"a dictionary of {', '.join(map(repr, data))}", "Give one of its arrays"
+        refuse(subject, "be given an array or batches of arrays", received, remedy)
+    if any(hasattr(data, name) for name in ("dense_shape", "row_splits", "tocsr")):
+        refuse(
+            subject,
+            "be given dense arrays",
+            f"a sparse or ragged {type(data).__name__}",
+            "Make it dense first",
+        )

@@ -9,6 +9,8 @@ import numpy as np
 
 from tf_kit.checks import count, refuse
 
+_LARGEST_PERMUTATION = 10**7  # candidates; 80 MB
+
 
 def grid(space: Mapping[str, Sequence]) -> list[dict[str, Any]]:
     """Every combination of the values of a space: grid search.
@@ -80,12 +82,21 @@ def random(space: Mapping[str, Any], n: int, seed: int = 0) -> list[dict[str, An
         if n > math.prod(sizes):
             requirement = f"be at most {math.prod(sizes)}, the number of candidates in the space"
             refuse("random.n", requirement, f"n={n}", "Use grid(space)")
-        chosen = rng.permutation(math.prod(sizes))[:n]
-        return [
-            {name: space[name][i] for name, i in zip(space, indices, strict=True)}
-            for indices in zip(*np.unravel_index(chosen, sizes), strict=True)
-        ]
+        if math.prod(sizes) <= _LARGEST_PERMUTATION:
+            chosen = rng.permutation(math.prod(sizes))[:n]
+            drawn = list(zip(*np.unravel_index(chosen, sizes), strict=True))
+        else:
+            drawn = _distinct(sizes, n, rng)
+        return [{name: space[name][i] for name, i in zip(space, indices, strict=True)} for indices in drawn]
     return [{name: _draw(name, values, rng) for name, values in space.items()} for _ in range(n)]
+
+
+def _distinct(sizes, n, rng):
+    """Draw n tuples of indices, each once, from a space with far too many for a permutation."""
+    drawn = {}  # in the order of the draws
+    while len(drawn) < n:
+        drawn.setdefault(tuple(map(int, rng.integers(sizes))))
+    return list(drawn)
 
 
 def _draw(name, values, rng):

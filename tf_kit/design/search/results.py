@@ -126,4 +126,4 @@ def _names(rows):
 
 
 def _cell(value):
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).splitlines())
