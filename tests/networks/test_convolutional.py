@@ -97,6 +97,7 @@ def test_learns_and_is_saved(tmp_path):
         ({"activation": "softmaxx"}, "activation='softmaxx'"),
         ({"normalization": "batch"}, "'batch'"),
         ({"input_shape": (28, 28)}, r"input_shape=\(28, 28\)"),
+        ({"input_shape": 28}, "input_shape=28"),
         ({"seed": -1}, "seed=-1"),
     ],
 )

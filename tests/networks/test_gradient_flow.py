@@ -337,6 +337,9 @@ def test_gradient_norm_by_depth_refuses_bad_arguments():
         gradient_norm_by_depth(X, Y, SoftmaxCrossEntropy(), depth=0)
     with pytest.raises(ValueError, match=r"`gradient_norm_by_depth.of` must be one of .*of='biases'"):
         gradient_norm_by_depth(X, Y, SoftmaxCrossEntropy(), of="biases")
+    for one_class in (Y[:, None], np.zeros_like(Y)):
+        with pytest.raises(ValueError, match=r"hold two classes or more.*Give class labels as \(n,\)"):
+            gradient_norm_by_depth(X, one_class, SoftmaxCrossEntropy())
 
 
 @pytest.mark.parametrize(("units", "low", "high"), [(20, 0.0, 0.5), (1000, 1.5, 3.0)])

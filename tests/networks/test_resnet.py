@@ -92,6 +92,7 @@ def test_initial_weights_depend_only_on_the_seed():
         ({"depth": 34}, "depth=34"),
         ({"input_shape": (28, 28)}, r"input_shape=\(28, 28\)"),
         ({"input_shape": (7, 28, 1)}, r"input_shape=\(7, 28, 1\)"),
+        ({"input_shape": 32}, "input_shape=32"),
         ({"num_classes": 0}, "num_classes=0"),
         ({"seed": -1}, "seed=-1"),
     ],

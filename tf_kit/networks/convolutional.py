@@ -91,9 +91,11 @@ def cnn(
 
     layers = []
     if input_shape is not None:
-        shape = tuple(count("cnn.input_shape", side) for side in input_shape)
+        shape = tuple(input_shape) if np.iterable(input_shape) else ()
         if len(shape) != 3:
-            refuse("cnn.input_shape", "be (height, width, channels)", f"input_shape={tuple(input_shape)}")
+            received = f"input_shape={shape or input_shape!r}"
+            refuse("cnn.input_shape", "be (height, width, channels)", received)
+        shape = tuple(count("cnn.input_shape", side) for side in shape)
         layers.append(keras.Input(shape))
 
     def start(index):

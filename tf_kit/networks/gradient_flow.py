@@ -21,6 +21,7 @@ from keras import ops
 from tf_kit.checks import choice, count, refuse
 from tf_kit.networks.gradient_probe import GradientProbe
 from tf_kit.networks.inspection import intercepted, named_layers
+from tf_kit.networks.losses import SoftmaxCrossEntropy
 from tf_kit.networks.perceptron import mlp
 from tf_kit.typing import ArrayLike, Tensor
 
@@ -265,7 +266,7 @@ def gradient_norm_by_depth(
         the largest label plus 1, or the number of columns of y.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or there is one class only.
 
     Example:
         >>> import numpy as np
@@ -286,5 +287,8 @@ def gradient_norm_by_depth(
     measures = {"deltas": delta_norms, "weights": gradient_norms}
     measure = measures[choice("gradient_norm_by_depth.of", of, tuple(measures))]
     outputs = y.shape[1] if y.ndim == 2 else int(y.max()) + 1
+    if outputs == 1 and isinstance(loss, SoftmaxCrossEntropy):  # the softmax of one logit has no gradient
+        remedy = "Give class labels as (n,), 0 and 1 for two classes"
+        refuse("gradient_norm_by_depth.y", "hold two classes or more", f"targets of shape {y.shape}", remedy)
     model = mlp([units] * depth, outputs, activation, x.shape[1:], seed)
     return measure(initialize(model, initialization, seed), x, y, loss)

@@ -65,10 +65,11 @@ def resnet(
     Reference: He, Zhang, Ren, Sun, 2016, Deep residual learning for image recognition, table 1, arXiv:1512.03385.
     """
     choice("resnet.depth", depth, tuple(BLOCKS))
-    shape = tuple(count("resnet.input_shape", side) for side in input_shape)
+    sides = input_shape if np.iterable(input_shape) else ()
+    shape = tuple(count("resnet.input_shape", side) for side in sides)
     if len(shape) != 3 or min(shape[:2]) < SMALLEST:
         requirement = f"be (height, width, channels) with at least {SMALLEST} pixels per side"
-        refuse("resnet.input_shape", requirement, f"input_shape={shape}")
+        refuse("resnet.input_shape", requirement, f"input_shape={shape or input_shape!r}")
     if num_classes is not None:
         num_classes = count("resnet.num_classes", num_classes, remedy="None leaves the layer of logits out")
     seeds = np.random.SeedSequence(count("resnet.seed", seed, at_least=0))
