@@ -90,6 +90,12 @@ def test_mlp_learns_xor():
     np.testing.assert_array_equal(np.argmax(model(BOOLEAN), axis=1), y)
 
 
+@pytest.mark.parametrize("sequence", [list, np.array, tf.TensorShape, lambda sides: map(int, sides)])
+def test_mlp_takes_sizes_in_any_sequence(sequence):
+    model = mlp(sequence([5, 4]), 2, input_shape=sequence([3, 3, 1]))
+    assert [each.shape for each in model.get_weights()[::2]] == [(9, 5), (5, 4), (4, 2)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

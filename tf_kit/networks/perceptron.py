@@ -7,7 +7,7 @@ Reference: Rosenblatt, 1958, The perceptron, doi:10.1037/h0042519; Rumelhart, Hi
 representations by back-propagating errors, doi:10.1038/323533a0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -195,10 +195,10 @@ def mlp(
 
 
 def _sequence(subject, value):
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, str | Mapping | set) or not np.iterable(value):
         name = subject.rsplit(".", 1)[-1]
         refuse(subject, "be a tuple of whole numbers", f"{name}={value!r}", f"Give {name}=(1000,) for one")
-    return value
+    return tuple(value)
 
 
 def hidden_activation(
