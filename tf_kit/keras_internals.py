@@ -288,6 +288,33 @@ def optimized_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Var
     return optimizer._trainable_variables
 
 
+def set_averages(
+    optimizer: keras.optimizers.Optimizer,
+    variables: Sequence[keras.Variable],
+    finalize: Callable[[list[keras.Variable]], None] | None = None,
+) -> None:
+    """With `use_ema`, set some of the model variables to their averages, as at the end of `fit`.
+
+    Uses `optimized_variables`. Keras's `finalize_variable_values` pairs weights and averages by position, so that after
+    freezing a part each weight behind it would get the average of another one. Here it is given all of them.
+
+    Args:
+        optimizer: the optimizer, or a `LossScaleOptimizer` around it.
+        variables: the variables to set.
+        finalize: Keras's method. Defaults to None, `optimizer.finalize_variable_values`.
+    """
+    finalize = finalize or optimizer.finalize_variable_values
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not inner.use_ema:
+        finalize(list(variables))
+        return
+    chosen, every = set(map(id, variables)), optimized_variables(inner)
+    others = [(each, keras.ops.convert_to_numpy(each)) for each in every if id(each) not in chosen]
+    finalize(every)
+    for variable, value in others:
+        variable.assign(value)
+
+
 def variable_index(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> int:
     """Return the position of a model variable among `optimized_variables`, and so of its slots in their lists.
 

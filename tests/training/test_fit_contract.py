@@ -425,6 +425,23 @@ def test_ways_to_run_give_the_same(compiled):
 # Hooks
 
 
+@pytest.mark.parametrize(
+    "make",
+    [optimizers.SGD, SGD, lambda *given, **more: keras.optimizers.LossScaleOptimizer(SGD(*given, **more))],
+)
+def test_averages_stay_with_their_weights_when_a_part_is_frozen(make):
+    """Keras pairs them by position: the second layer would get the averages of the first, which has its shape."""
+    encoder = networks.mlp((5, 5), num_classes=None, input_shape=(5,), seed=1)
+    model = pretraining.Classifier(encoder, 3)
+    model.compile(make(1e-6, use_ema=True))
+    model.fit(X, Y, verbose=0)
+    encoder.layers[1].trainable = False
+    before = model.get_weights()
+    model.fit(X, Y, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-3)
+
+
 AVERAGING = {"use_ema": True, "ema_momentum": 0.5}
 
 

@@ -115,17 +115,8 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         super().apply(dense, trainable_variables)
 
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
-        """With `use_ema`, set each of some weights to its average, as at the end of `fit`.
-
-        Keras pairs weights and averages by position, so that after freezing a part each weight behind it would get the
-        average of another one.
-        """
-        chosen = set(map(id, var_list))
-        every = keras_internals.optimized_variables(self) if self.use_ema else []
-        others = [(each, ops.convert_to_numpy(each)) for each in every if id(each) not in chosen]
-        super().finalize_variable_values(every)
-        for variable, value in others:
-            variable.assign(value)
+        """With `use_ema`, set each of some weights to its own average, as at the end of `fit`."""
+        keras_internals.set_averages(self, var_list, super().finalize_variable_values)
 
     def chosen_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> Callable[..., None]:
         """Return `fused_step` if it gives the step of this variable, otherwise `update_step`.

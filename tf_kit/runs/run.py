@@ -30,6 +30,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_kit import keras_internals
 from tf_kit.checks import choice, count, number, refuse
 from tf_kit.data.fingerprint import Fingerprint, of_arrays
 from tf_kit.errors import InputError, RunStopped
@@ -315,7 +316,7 @@ class Run:
             # A kill after the last checkpoint has left out the last event, and the end of `fit`.
             Events(self.folder / "events" / _slug(stage), state.history).close()
             if model.optimizer is not None:
-                model.optimizer.finalize_variable_values(model.trained_variables)
+                keras_internals.set_averages(model.optimizer, model.trained_variables)
         if keep_best:
             state.restore_best(model)
             return {**state.history, "best_epoch": state.best_epoch}

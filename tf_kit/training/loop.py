@@ -158,7 +158,7 @@ def run_epochs(
         if model.stop_training:
             break
     if epochs > 0:
-        model.optimizer.finalize_variable_values(model.trained_variables)
+        keras_internals.set_averages(model.optimizer, model.trained_variables)
     callbacks.on_train_end(last_logs)
     return model.history
 
