@@ -1,6 +1,7 @@
 """Tests of stopping within an epoch: checkpoints by time, Ctrl-C and SIGTERM, and exact continuation."""
 
 import csv
+import functools
 import shlex
 import signal
 import sys
@@ -65,17 +66,17 @@ def short_pieces(monkeypatch):
     monkeypatch.setattr(resident, "_GROWTH", 1)
 
 
-def classifier():
+def classifier(**compiled):
     layers = [keras.layers.Dense(8, "relu", kernel_initializer=keras.initializers.GlorotUniform(1))]
     layers += [keras.layers.BatchNormalization(), keras.layers.Dropout(0.3, seed=5)]
     model = Classifier(keras.Sequential([keras.Input((6,)), *layers]), 3, seed=2)
     metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="compiled")
-    model.compile(keras.optimizers.Adam(0.01), metrics=[metric])
+    model.compile(keras.optimizers.Adam(0.01), metrics=[metric], **compiled)
     return model
 
 
-def of_arrays(run, *callbacks):
-    model = classifier()
+def of_arrays(run, *callbacks, **compiled):
+    model = classifier(**compiled)
     options = {"validation_data": (X[:50], Y[:50]), "keep_best": "val_accuracy", "batch_size": 10}
     history = run.fit(model, X, Y, stage="s", epochs=EPOCHS, callbacks=callbacks, **options)
     return model, history
@@ -92,7 +93,11 @@ def of_a_stream(run, *callbacks):
     return model, history
 
 
-TRAININGS = {"arrays": of_arrays, "stream": of_a_stream}
+TRAININGS = {
+    "arrays": of_arrays,
+    "compiled by XLA": functools.partial(of_arrays, jit_compile=True),
+    "stream": of_a_stream,
+}
 
 
 def quiet_run(folder, resume=True, checkpoint_seconds=0.0):
@@ -139,6 +144,8 @@ MOMENTS = [[(0, 3)], [(1, 1)], [(1, 18)], [(0, 9), (0, 16)], [(1, 5), (2, 2), (2
         ("arrays", At, MOMENTS[4:]),
         pytest.param("arrays", At, MOMENTS[:4], marks=pytest.mark.slow),
         pytest.param("arrays", StepByStep, MOMENTS[3:], marks=pytest.mark.slow),
+        ("compiled by XLA", At, MOMENTS[3:]),
+        ("compiled by XLA", StepByStep, MOMENTS[4:]),
         pytest.param("stream", At, MOMENTS[3:], marks=pytest.mark.slow),
         pytest.param("stream", StepByStep, MOMENTS[3:], marks=pytest.mark.slow),
     ],
