@@ -390,6 +390,7 @@ class Method:
         precision: default of `TrainingOptions.precision`.
         good_in_bfloat16: whether its encoders were measured to be as good after a training in bfloat16, see the guide
             of training.
+        faster_by_xla: whether XLA makes its steps faster on processors, as `tests/benchmarks/run.py xla` measures.
         example: flags of an example in the help.
     """
 
@@ -407,6 +408,7 @@ class Method:
     learning_rate: float = 0.002
     precision: str | None = None
     good_in_bfloat16: bool = True
+    faster_by_xla: bool = False
     example: str = ""
 
     @property
@@ -563,6 +565,7 @@ METHODS = {
         recipe={"mask_ratio": 0.6},
         epochs=60,
         batch_size=64,
+        faster_by_xla=True,
         example="--mask-ratio 0.75 --depth 4",
     ),
     "masked": Method(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tf_kit import optimizers, regularization
 from tf_kit.checks import choice, refuse
@@ -16,6 +17,8 @@ from tf_kit.pretraining.methods import METHODS, ViewOptions, find
 from tf_kit.typing import ArrayLike
 
 __all__ = ["METHODS", "augmentation", "find", "make_pretrainer", "optimizer_of", "train"]
+
+STEPS_FOR_XLA = 5000
 
 
 def augmentation(name: str, shape: Sequence[int], wanted: str | None = None) -> Any:
@@ -80,6 +83,25 @@ def optimizer_of(
     return optimizers.Adam(learning_rate)
 
 
+def is_compiled(name: str, num_steps: int) -> bool:
+    """Return whether XLA compiles the steps of a method, which takes as long as one or two thousand of them.
+
+    It does for a method that it makes faster, in a training of at least `STEPS_FOR_XLA` steps, on one device without
+    GPUs. The result is the same up to rounding, and decided by the options of a run alone, so that it resumes exactly.
+
+    Args:
+        name: name of the method.
+        num_steps: steps of the whole training.
+
+    Example:
+        >>> is_compiled("mae", 10), is_compiled("simclr", 10**6)
+        (False, False)
+    """
+    if tf.distribute.has_strategy() or tf.config.list_logical_devices("GPU"):
+        return False
+    return find(name).faster_by_xla and num_steps >= STEPS_FOR_XLA
+
+
 def train(
     name: str,
     encoder: keras.layers.Layer,
@@ -138,7 +160,10 @@ def train(
             **options,
         )
     model = make_pretrainer(name, encoder, options, augment, seed)
-    model.compile(optimizer=optimizer or optimizer_of(method.kind, learning_rate, epochs * steps))
+    model.compile(
+        optimizer=optimizer or optimizer_of(method.kind, learning_rate, epochs * steps),
+        jit_compile=is_compiled(name, epochs * steps),
+    )
     portion = {"steps_per_epoch": steps} if callable(x) else {"batch_size": batch_size}
     examples = functools.partial(x, seed=seed) if callable(x) else x
     labels = y if method.labels == "optional" else None
