@@ -197,6 +197,8 @@ def _run(program):
         ({"seed": 0.5}, "seed=0.5"),
         ({"x": np.zeros((0, 2))}, r"\(0, 2\)"),
         ({"y": np.zeros(5)}, "one length"),
+        ({"y": [0, 1, 0, 1]}, r"A list is taken for several arrays, np\.asarray"),
+        ({"x": 1.0}, "be given arrays"),
     ],
 )
 def test_bad_arguments_are_refused(change, message):

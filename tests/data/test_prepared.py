@@ -22,6 +22,10 @@ def remove(path):
     path.unlink()
 
 
+def put_a_list(path):
+    path.write_text("[1]")
+
+
 def flip(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -39,6 +43,8 @@ def flip(path):
         ("dataset_info.json", cut),
         ("dataset_info.json", remove),
         ("features.json", empty),
+        ("features.json", put_a_list),
+        ("dataset_info.json", put_a_list),
     ],
 )
 def test_damaged_file_is_named_with_a_remedy(tiny_dir, file, damage):
@@ -103,6 +109,18 @@ def test_order_of_folders(monkeypatch, tmp_path):
     assert prepared.folders("~/x") == [prepared.Path("~/x").expanduser()]
     monkeypatch.delenv("TFDS_DATA_DIR")
     assert len(prepared.folders()) == 1
+
+
+def test_user_without_a_home_folder_has_sets_in_the_current_one(monkeypatch, tmp_path):
+    """As in a container whose user is not known there and has no HOME."""
+    monkeypatch.setattr(prepared.Path, "home", no_home)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert prepared.folders() == [tmp_path, prepared.Path("tensorflow_datasets")]
+    assert prepared.find("mnist") is None
+
+
+def no_home():
+    raise RuntimeError("Could not determine home directory.")
 
 
 IMAGE = {"image": {"shape": {"dimensions": ["8", "8", "1"]}}}

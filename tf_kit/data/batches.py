@@ -163,7 +163,10 @@ def draw_order(n: Tensor, seed: Tensor, epoch: Tensor, block: Tensor = 0) -> Ten
 
 def _common_length(arrays):
     shapes = [tuple(array.shape) for array in arrays]
-    if not shapes or any(not shape or shape[0] == 0 for shape in shapes):
+    if () in shapes:
+        remedy = "A list is taken for several arrays, np.asarray(…) makes one of it"
+        refuse("minibatches", "be given arrays of n examples", "a single value", remedy)
+    if not shapes or any(shape[0] == 0 for shape in shapes):
         refuse("minibatches.x", "hold at least one example", f"shapes {shapes}")
     if len({shape[0] for shape in shapes}) > 1:
         refuse("minibatches", "be given arrays of one length", f"shapes {shapes}")

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,10 @@ def find_images(
     Raises:
         InputError: a path does not exist, there are no images, or vectors are wanted and a path is no file of arrays.
     """
-    paths = [given] if isinstance(given, str | os.PathLike) else list(given)
+    paths = list(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
+    for each in paths:
+        if not isinstance(each, str | os.PathLike):
+            refuse(subject, "be paths of images", f"a {type(each).__name__}", flag=flag)
     if not paths:
         refuse(subject, "name images or folders of images", "no path", flag=flag)
     files: dict[str, Path | Row] = {}

@@ -54,7 +54,8 @@ def folders(data_dir: str | Path | None = None) -> list[Path]:
 
     Args:
         data_dir: the only folder to search. None means TFDS_DATA_DIR, if it is set, and the folder that
-            tensorflow-datasets uses by default. Defaults to None.
+            tensorflow-datasets uses by default: `tensorflow_datasets` in the home folder, or in the current folder for
+            a user without one. Defaults to None.
 
     Example:
         >>> [str(folder) for folder in folders("shelf")]
@@ -63,8 +64,16 @@ def folders(data_dir: str | Path | None = None) -> list[Path]:
     if data_dir:
         return [Path(data_dir).expanduser()]
     given = os.environ.get("TFDS_DATA_DIR")
-    own = Path("~/tensorflow_datasets").expanduser()
+    own = (home_folder() or Path()) / "tensorflow_datasets"
     return [Path(given).expanduser(), own] if given else [own]
+
+
+def home_folder() -> Path | None:
+    """Return the home folder, or None for a user without one, as in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def find(name: str, data_dir: str | Path | None = None) -> Path | None:
@@ -248,17 +257,22 @@ def name_of(subject: str, flag: str) -> Iterator[None]:
 
 def _json(path):
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         damaged(path, "no such file")
     except (OSError, ValueError) as error:
         damaged(path, f"{type(error).__name__}: {error}".splitlines()[0])
+    if not isinstance(found, dict):
+        damaged(path, f"a {type(found).__name__}")
+    return found
 
 
 def _default_config(home):
     try:
-        return json.loads((home / ".config" / "metadata.json").read_text())["default_config_name"]
-    except (OSError, ValueError, KeyError):
+        return json.loads((home / ".config" / "metadata.json").read_text(encoding="utf-8"))[
+            "default_config_name"
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
