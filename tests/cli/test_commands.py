@@ -143,6 +143,21 @@ def test_data_list_and_doctor(monkeypatch, capsys):
     assert "strategy: " in out
 
 
+def test_metric_that_the_last_epoch_did_not_measure_is_not_printed(monkeypatch, capsys):
+    """As that of a callback in a run from Python, or one that is not finite, when the run is resumed."""
+    results = {"stages": {"pretraining": {"seconds": 1.0, "loss": 0.5, "mine": None}}}
+    monkeypatch.setattr("tf_kit.runs.pretraining.pretrain", lambda *arguments, **options: results)
+    status, out, _ = run_main(monkeypatch, capsys, "pretrain", "masked", "--out", "r")
+    assert (status, out.splitlines()[0]) == (0, "pretraining: loss 0.5")
+
+
+def test_doctor_needs_no_package_by_its_usual_name(monkeypatch, capsys):
+    monkeypatch.setattr("tf_kit.cli.doctor.PACKAGES", ("no-such-tensorflow", "numpy"))
+    status, out, _ = run_main(monkeypatch, capsys, "doctor")
+    assert status == 0
+    assert "no-such-tensorflow under another name\nnumpy " in out
+
+
 @pytest.mark.slow
 def test_only_grading_needs_linux(tmp_path):
     """Without the modules and calls that Windows lacks, training works and grading is refused in one line."""

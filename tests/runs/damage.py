@@ -1,6 +1,7 @@
 """Damages of a file, a folder or a disk: what a crash, a full disk or a stranger leaves."""
 
 import contextlib
+import json
 import resource
 import shutil
 
@@ -68,5 +69,12 @@ def fill_the_disk(monkeypatch, name):
     monkeypatch.setattr(files, "stopping_if_unwritable", limited)
 
 
-OF_FILES = [empty, cut, flip_a_bit, make_foreign, remove, put_a_folder, make_unreadable]
+def put_other_kinds(path):
+    """Put a number in place of what a JSON file holds, but for the options; any other file becomes a number."""
+    held = json.loads(path.read_text()) if path.suffix == ".json" else None
+    other = {name: value if name == "options" else 7 for name, value in held.items()} if held else 7
+    path.write_text(json.dumps(other))
+
+
+OF_FILES = [empty, cut, flip_a_bit, make_foreign, put_other_kinds, remove, put_a_folder, make_unreadable]
 OF_FOLDERS = [shutil.rmtree, put_a_file, make_folder_unreadable]

@@ -15,6 +15,7 @@ from tf_kit.runs import encoders
 from tf_kit.runs.classification import finetune_run
 from tf_kit.runs.embedding import embed
 from tf_kit.runs.exporting import TOLERANCE, export
+from tf_kit.runs.files import write_json
 from tf_kit.runs.prediction import predict
 from tf_kit.runs.pretraining import pretrain
 
@@ -28,6 +29,30 @@ def save(path, *layers, shape=GREY):
 
 def small(path, units=5):
     return save(path, keras.layers.Flatten(), keras.layers.Dense(units, "relu"))
+
+
+def of_any_size(path):
+    pooled = (keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(), keras.layers.GlobalMaxPooling2D())
+    return save(path, *pooled, shape=(None, None, 3))
+
+
+def test_file_of_any_size_gives_an_encoder_of_the_size_of_the_images(tmp_path):
+    kind = of_any_size(tmp_path / "mine.keras")
+    encoder = encoders.make_encoder(RGB, **encoders.encoder_options("simclr", kind, RGB, {}))
+    assert encoder.input_shape == (None, *RGB)
+    x = np.random.default_rng(0).random((2, *RGB), "float32")
+    np.testing.assert_array_equal(encoder(x), keras.models.load_model(kind)(x))
+
+
+def test_run_whose_encoder_takes_any_size_is_refused(tmp_path, folder):
+    """As older versions have written it."""
+    of_any_size(tmp_path / "encoder.keras")
+    options = {"command": "pretrain", "method": "simclr", "data": str(folder)}
+    write_json(tmp_path / "config.json", {"options": options})
+    with pytest.raises(InputError, match=r"one size of images.*\(None, None, 3\).*pretrain again"):
+        finetune_run(tmp_path)
+    with pytest.raises(InputError, match=r"must be a run on images.*\(None, None, 3\)"):
+        embed(tmp_path, folder)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +175,15 @@ def sum_in_a_new_process(file):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["resnet18", "keras:MobileNet", "FILE"])
+@pytest.mark.parametrize("kind", ["resnet18", "keras:MobileNet", "FILE", "FILE of any size"])
 def test_a_run_is_used_by_every_command(kind, folder, tmp_path):
     """Loaded, fine-tuned (two next to their twins from scratch), for classes, embeddings, in the installed formats."""
     if kind == "FILE":
         network = networks.cnn((8,), units=(6,), num_classes=None, input_shape=RGB)
         network.save(tmp_path / "mine.keras")
         kind = str(tmp_path / "mine.keras")
+    elif kind == "FILE of any size":
+        kind = of_any_size(tmp_path / "mine.keras")
     run, chosen = tmp_path / "run", {"epochs": 1, "batch_size": 8, "seed": 0}
     pretrain("simclr", str(folder), run, encoder=kind, monitor_every=0, **chosen)
     here = keras.models.load_model(run / "encoder.keras")(np.full((1, *RGB), 0.5, "float32"))

@@ -1,5 +1,6 @@
 """Tests of labelled images: read from disk as they are needed, left out, and not known to be new."""
 
+import functools
 import json
 import shutil
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_kit.data import folder
+from tf_kit.data import fetch, folder
 from tf_kit.errors import InputError
 from tf_kit.runs import classification, labelled, pretraining, training_data
 
@@ -96,6 +97,32 @@ def test_it_is_recorded_that_images_of_the_pretraining_may_be_tested_on(run, oth
     assert results["unchecked"] in (tmp_path / "probe" / "report.html").read_text()
     again = classification.probe_run(run, epochs=1, data=str(others), out=tmp_path / "again")
     assert "unchecked" not in again
+
+
+@pytest.mark.parametrize(("option", "kind"), [("data", "data"), ("labels_file", "labels")])
+def test_data_of_the_pretraining_that_are_gone_are_named_with_a_remedy(option, kind, run, others, tmp_path):
+    """As those of a run from another machine; other data do without them."""
+    options = json.loads((run / "config.json").read_text())["options"] | {option: "/of/another/machine"}
+    find = functools.partial(labelled.labelled_examples, "finetune_run", run, (8, 8, 1), options)
+    line = rf"find the {kind} of its pretraining\. Received: /of/another/machine, which does not exist\. .*`data`"
+    with pytest.raises(InputError, match=line):
+        find()
+    found = find(name=str(others))
+    assert f"the {kind} of the pretraining, are no longer there" in found.unchecked
+
+
+def test_prepared_set_of_the_pretraining_is_looked_for_in_the_folder_that_is_given(
+    run, tmp_path, monkeypatch
+):
+    """As the set lies elsewhere on another machine, or nowhere."""
+    options = json.loads((run / "config.json").read_text())["options"]
+    options |= {"data": "mnist", "data_dir": str(tmp_path / "gone")}
+    monkeypatch.setattr(fetch, "_silence", lambda url: "no network")
+    with pytest.raises(InputError, match=r"`mnist` must be a set on this machine.*data_dir or TFDS_DATA_DIR"):
+        labelled.labelled_examples("finetune_run", run, (8, 8, 1), options)
+    monkeypatch.setattr(fetch, "downloaded", lambda name, data_dir: 1 / (data_dir != "here"))
+    with pytest.raises(ZeroDivisionError):
+        labelled.labelled_examples("finetune_run", run, (8, 8, 1), options, data_dir="here")
 
 
 def test_images_of_another_size_are_refused_with_the_size_to_pretrain_with():

@@ -73,6 +73,13 @@ def test_folder_that_cannot_be_written_costs_a_measurement(measured, monkeypatch
     assert chosen()[0] == chosen()[0] == "bfloat16"
 
 
+def test_user_without_a_home_folder_measures_each_time(measured, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(module, "home_folder", lambda: None)
+    measured += [2.0, 2.0]
+    assert chosen()[0] == chosen()[0] == "bfloat16"
+
+
 def test_unknown_precision_is_refused():
     with pytest.raises(InputError, match="must be one of 'auto', 'float32', 'bfloat16'"):
         chosen("half")

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -18,7 +19,7 @@ from PIL import Image
 
 from tf_kit import networks, pretraining, regularization, runs
 from tf_kit.errors import InputError, RunStopped
-from tf_kit.runs import classification, embedding, exporting
+from tf_kit.runs import classification, embedding, exporting, files
 from tf_kit.runs.files import save_model, write_json
 from tf_kit.runs.inputs import write_inputs
 
@@ -142,6 +143,91 @@ def test_runs_that_cannot_be_used_are_refused(run, pictures, tmp_path):
     write_json(tmp_path / "text" / "inputs.json", {"shape": [64]})
     with pytest.raises(InputError, match="must be a run on images"):
         runs.export("text")
+
+
+def test_export_within_the_scope_of_a_strategy_is_refused(run):
+    with (
+        tf.distribute.MirroredStrategy(["CPU:0"]).scope(),
+        pytest.raises(
+            InputError, match=r"outside the scope of a strategy\. Received: the scope of a Mirrored"
+        ),
+    ):
+        runs.export(run)
+
+
+USES = [
+    lambda run: runs.predict(run, "new"),
+    lambda run: runs.embed(run, "new"),
+    runs.export,
+    classification.finetune_run,
+    classification.probe_run,
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_folder_that_is_not_named_by_a_path_is_refused_in_one_line(use, pictures, tmp_path):
+    for folder, received in {
+        None: "None",
+        "": "''",
+        7: "7",
+        ".": f"{tmp_path}",
+        "new/..": f"{tmp_path}",
+    }.items():
+        with pytest.raises(InputError, match=rf"must be the .*\. Received: {re.escape(received)}"):
+            use(folder)
+
+
+@pytest.mark.parametrize("given", [5, None, b"new", [None], ["new", 5]])
+def test_pictures_that_are_not_paths_are_refused(given, run, pictures):
+    with pytest.raises(InputError, match=r"`embed\.pictures` must be paths of images\. Received: a "):
+        runs.embed(run, given)
+
+
+def test_run_on_text_is_refused_by_every_use(tmp_path):
+    encoder = networks.TokenEncoder(5, width=4, depth=1)
+    encoder(np.zeros((1, 8), "int32"))
+    save_model(encoder, tmp_path / "encoder.keras")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((4, 8), "float32"))
+    for use in (runs.embed, runs.predict, lambda run, x: runs.export(run)):
+        with pytest.raises(InputError, match=r"must be a run on images.* a run on text\. .*load_text"):
+            use(tmp_path, tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("inputs", [{"shape": ["a"]}, {"shape": [8, 10, 3], "class_names": 7}, [1]])
+def test_damaged_description_of_inputs_is_refused(inputs, run, pictures, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "encoder.keras").write_bytes((run / "encoder.keras").read_bytes())
+    write_json(tmp_path / "run" / "inputs.json", inputs)
+    with pytest.raises(InputError, match=r"`inputs\.json` must hold the shape of the images and a list"):
+        runs.embed("run", pictures)
+
+
+@pytest.mark.parametrize(
+    "words", [["embed"], ["embed", "--out", "r/e.npz"], ["predict", "--out", "r/p.csv"], ["export"]]
+)
+def test_folder_that_may_not_be_written_is_refused_first(words, run, tmp_path, monkeypatch, capsys):
+    """As the run of somebody else; the pictures, which do not exist, are not looked for."""
+    command, *out = words
+    monkeypatch.setattr(files, "may_be_written", lambda path: False)
+    monkeypatch.setattr(exporting, "may_be_written", lambda path: False)
+    given = [] if command == "export" else ["nowhere"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r").mkdir()
+    status, _, err = run_main(monkeypatch, capsys, command, run / "finetune-all-seed-0", *given, *out)
+    assert status == 2
+    assert re.search(r"^tf-kit: `--out` must .* in a folder that can be written\. .*`--out", err)
+
+
+def test_error_of_writing_promises_checkpoints_only_where_there_are_some(tmp_path):
+    (tmp_path / "run" / "checkpoints" / "stage").mkdir(parents=True)
+    for file, promised in {
+        "run/config.json": True,
+        "run/checkpoints/stage/a.npz": True,
+        "p.csv": False,
+    }.items():
+        with pytest.raises(RunStopped) as caught, files.replacing(tmp_path / file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert str(caught.value).endswith("checkpoints written before are kept") == promised
 
 
 def test_commands_print_a_table_and_name_what_was_left_out(run, pictures, monkeypatch, capsys):

@@ -32,7 +32,7 @@ def doctor(data_dir: str | None) -> None:
     click.echo(f"tf-kit {__version__}")
     click.echo(f"python {platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in PACKAGES:
-        click.echo(f"{package} {metadata.version(package)}")
+        click.echo(f"{package} {_version(package)}")
     gpus = tf.config.list_physical_devices("GPU")
     plural = "s" if len(gpus) != 1 else ""
     click.echo(f"devices: {len(gpus)} GPU{plural}, {os.cpu_count()} processor cores")
@@ -44,3 +44,10 @@ def doctor(data_dir: str | None) -> None:
     parts = confinement.available()
     present = ", ".join(part for part, is_present in parts.items() if is_present)
     click.echo(f"sandbox for graded answers: {confinement.level_of(parts)} ({present or 'nothing'})")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # TensorFlow has several, such as tensorflow-cpu
+        return "under another name"

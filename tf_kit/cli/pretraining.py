@@ -185,8 +185,8 @@ def _run(method: str, data: str, out: str | None, **options: Any) -> None:
         click.echo(f"{_encoder_in(folder)}curves and figures/filled_in.txt in {out}")
         return
     for stage, metrics in results["stages"].items():
-        values = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "seconds")
-        click.echo(f"{stage}: {values}")
+        measured = {name: value for name, value in metrics.items() if name != "seconds" and value is not None}
+        click.echo(f"{stage}: {', '.join(f'{name} {value:.4g}' for name, value in measured.items())}")
     for stage, epoch in results.get("collapsed_in", {}).items():
         click.echo(f"{stage}: the embeddings collapsed in epoch {epoch}, so fine-tuning will gain little")
     for stage, kept in results.get("kept", {}).items():

@@ -68,12 +68,13 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None)
     if out is not None:
         check_ending("embed.out", out)
     _check_out("embed.out", out, "embeddings", holds_embeddings)
+    path = Path(run) / "embeddings.npz" if out is None else Path(out).expanduser()
+    _check_writable("embed.out", path)
     if map is not None:
         from tf_kit.runs.maps import draw_map, map_folder
 
         map_folder(map)  # refuses a file before anything is computed
     found = compute_embeddings(run, pictures)
-    path = Path(run) / "embeddings.npz" if out is None else Path(out).expanduser()
     found.save(path)
     click.echo(f"{len(found):,} embeddings of {found.x.shape[1]} numbers in {path}")
     if map is not None:
@@ -112,9 +113,20 @@ def _check_out(subject, out, content, holds_content):
     path = Path(out or ".").expanduser()
     if out is not None and (path.is_dir() or not path.parent.is_dir()):
         refuse(subject, "be a file in a folder that exists", f"{out}", flag="--out")
+    if out is not None:
+        _check_writable(subject, path)
     if path.is_file() and path.stat().st_size and not holds_content(path):
         requirement = f"be a new file, or one with {content}, which is replaced"
         refuse(subject, requirement, f"{out}, which holds something else", flag="--out")
+
+
+def _check_writable(subject, path):
+    """Refuse a file in a folder that may not be written, such as the run of somebody else."""
+    from tf_kit.runs.files import may_be_written
+
+    if path.parent.is_dir() and not may_be_written(path):
+        remedy = "`--out FILE` names one in another folder"
+        refuse(subject, "be a file in a folder that can be written", f"{path}", remedy, flag="--out")
 
 
 def _report(left_out):

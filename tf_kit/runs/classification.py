@@ -26,11 +26,13 @@ from tf_kit.runs.labelled import labelled_examples
 from tf_kit.runs.mistakes import draw_mistakes
 from tf_kit.runs.precision import choose
 from tf_kit.runs.run import Run, plain
-from tf_kit.runs.saved import load_model
+from tf_kit.runs.saved import load_model, run_folder
 from tf_kit.runs.watching import usual_neighbors
 from tf_kit.training import workers
 from tf_kit.training.precision import set_precision
 from tf_kit.training.representation import represent
+
+_AGAIN = "An older version did not fix the size, so pretrain again in another folder"
 
 
 def finetune_run(
@@ -173,7 +175,7 @@ def _classify(
     function = f"{kind}_run"
     training, k, labels, seed = plain((training, k, labels, seed))
     data, data_dir, labels_file = plain((data, data_dir, labels_file))
-    folder = Path(folder).expanduser()
+    folder = run_folder(f"{function}.folder", folder)
     for name in ("epochs", "batch_size"):
         count(f"{function}.{name}", training[name])
     number(f"{function}.learning_rate", training["learning_rate"], above=0)
@@ -184,6 +186,9 @@ def _classify(
         received = f"{folder}, pretrained on text, which has no classes"
         refuse(f"{function}.folder", requirement, received, flag="RUN")
     shape = input_shape_of(encoder)
+    if None in shape:
+        received = f"{folder}, whose encoder takes {shape}"
+        refuse(f"{function}.folder", "hold an encoder of one size of images", received, _AGAIN, flag="RUN")
     labelled = labelled_examples(
         function,
         copy,

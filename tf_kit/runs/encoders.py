@@ -266,7 +266,10 @@ def _loaded(path: Path, shape: Sequence[int], contents: str | None = None) -> ke
             f"{path}, whose last layer {last.name!r} returns probabilities of classes",
             "Save the model without it: keras.Model(model.inputs, model.layers[-2].output).save(path)",
         )
-    return model
+    if None not in takes[1:]:
+        return model
+    inputs = keras.Input(tuple(shape))  # fine-tuning and all later uses take the shape from the encoder
+    return keras.Model(inputs, model(inputs), name="encoder")
 
 
 def _fits(takes: Sequence[int | None], shape: Sequence[int]) -> bool:

@@ -17,13 +17,14 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from tf_kit import stderr
 from tf_kit.checks import choice, refuse
 from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError, RunStopped
-from tf_kit.runs.files import FULL, write_json
+from tf_kit.runs.files import FULL, may_be_written, write_json
 from tf_kit.runs.saved import Saved, load_saved
 from tf_kit.training.precision import set_precision
 
@@ -93,7 +94,8 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
         Where the model is, and how far its outputs differ from those of the run.
 
     Raises:
-        InputError: `run` holds no model of images, a package is missing, or the exported model gives other outputs.
+        InputError: `run` holds no model of images, a package is missing, the exported model gives other outputs, or
+            this is called within the scope of a strategy, where a SavedModel cannot run.
     """
     chosen = FORMATS[choice("export.format", format, tuple(FORMATS))]
     missing = [name for name in chosen.needs if not _is_installed(name)]
@@ -105,6 +107,10 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
             f"format={format!r}, which needs {' and '.join(missing)}",
             install,
         )
+    if tf.distribute.has_strategy():
+        received = f"the scope of a {type(tf.distribute.get_strategy()).__name__}"
+        remedy = "Call `export` after the `with` block"
+        refuse("export.run", "be exported outside the scope of a strategy", received, remedy, flag="RUN")
     saved = load_saved("export", run)
     path = Path(out).expanduser() if out is not None else saved.folder / chosen.file
     _check_place(path, format)
@@ -173,6 +179,9 @@ def _check_place(path, format):
     """Refuse a path whose folder is missing, and one that holds something other than an exported model."""
     if not path.parent.is_dir():
         refuse("export.out", "lie in a folder that exists", f"{path}", flag="--out")
+    if not may_be_written(path.parent / "new"):
+        remedies = {"remedy": "`out` names another place", "typed_remedy": "`--out` names another place"}
+        refuse("export.out", "lie in a folder that can be written", f"{path}", **remedies, flag="--out")
     is_folder = format == "savedmodel"
     taken = path.is_file() if is_folder else path.is_dir()
     if is_folder and path.is_dir() and any(path.iterdir()):
@@ -243,8 +252,6 @@ _DESCRIBE: dict[str, Callable[[Path, Mapping[str, Any]], None]] = {
 
 
 def _run_savedmodel(path: Path, x: np.ndarray) -> np.ndarray:
-    import tensorflow as tf
-
     model = tf.saved_model.load(str(path))  # which owns the variables while it is called
     return np.asarray(model.serve(x))
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import numbers
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,15 @@ def stopping_if_unwritable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
-        raise RunStopped(
-            f"{path} cannot be written: {reason}; the checkpoints written before are kept"
-        ) from error
+        in_run = any((each / "checkpoints").is_dir() for each in [*path.parents][:3])
+        kept = "; the checkpoints written before are kept" if in_run else ""
+        raise RunStopped(f"{path} cannot be written: {reason}{kept}") from error
+
+
+def may_be_written(path: Path) -> bool:
+    """Return whether the permissions let `replacing` write a file: into its folder, or into a device such as a pipe."""
+    is_file = path.is_file() or not path.exists()
+    return os.access(Path(os.path.realpath(path)).parent if is_file else path, os.W_OK)
 
 
 def checksum(content: bytes | Path) -> str:

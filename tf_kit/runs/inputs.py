@@ -71,10 +71,12 @@ def read_inputs(folder: Path, model: keras.Model) -> dict[str, Any]:
     if not (folder / FILE).is_file():
         return {"shape": list(input_shape_of(model)), "class_names": []}
     found = read_json(folder / FILE, FILE)
-    if not isinstance(found, dict) or not isinstance(found.get("shape"), list):
+    shape, names = (found.get("shape"), found.get("class_names")) if isinstance(found, dict) else (None, None)
+    known = isinstance(shape, list) and all(each is None or type(each) is int for each in shape)
+    if not known or not isinstance(names, list | None):
         refuse(
             FILE,
-            "hold the shape of the images",
+            "hold the shape of the images and a list of the classes",
             f"{folder / FILE}",
             "Run the command again in another folder",
         )

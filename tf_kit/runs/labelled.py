@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_kit import data
 from tf_kit.checks import refuse
-from tf_kit.data import fingerprint, folder, loading
+from tf_kit.data import fetch, fingerprint, folder, loading
 from tf_kit.data.array_files import ArrayFile, is_array_file
 from tf_kit.data.array_scale import refuse_another_scale
 from tf_kit.data.copies import first_of
@@ -152,6 +152,9 @@ def labelled_examples(
     own = training_data.reading_of(pretrained)
     subject = f"{function}.data"
     place = pretrained["data"] if name is None else name
+    if name is None:
+        own |= {} if data_dir is None else {"data_dir": data_dir}
+        _refuse_gone(function, pretrained, labels_file)
     is_folder = loading.is_folder(place, data_dir or own.get("data_dir"))
     if labels_file is not None and not is_folder and not is_array_file(place):
         received = f"labels_file={str(labels_file)!r} for {place}"
@@ -200,6 +203,9 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
     recorded = recorded_data.read(run_folder)
     notes = () if recorded is not None else (f"{run_folder} {recorded_data.MISSING}",)
     if not is_folder:
+        # A set that is not on this machine is downloaded, as by `load`.
+        if not is_array_file(pretrained["data"]):
+            fetch.downloaded(pretrained["data"], data_dir=own.get("data_dir"))
         if recorded is not None:
             now = fingerprint.of_set(pretrained["data"], own.get("data_dir"))
             _refuse_changed(function, recorded, training_data.with_labels(now, own.get("labels_file")))
@@ -330,15 +336,38 @@ def _names(part, places):
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def _gone(pretrained):
+    """Map the paths of the pretraining that are no longer there, of its data and of its labels, to their kind."""
+    paths = {pretrained[each]: kind for each, kind in _PATHS.items() if pretrained.get(each)}
+    return {
+        each: kind for each, kind in paths.items() if Path(each).is_absolute() and not Path(each).exists()
+    }
+
+
+_PATHS = {"data": "data", "labels_file": "labels"}  # options of a pretraining
+
+
+def _refuse_gone(function, pretrained, labels_file):
+    """Refuse to use the data of a pretraining that are no longer there, as on another machine."""
+    for place, kind in _gone(pretrained).items():
+        if kind == "data" or labels_file is None:
+            requirement = f"find the {kind} of its pretraining"
+            received = f"{clean(place)}, which does not exist"
+            remedies = {
+                "remedy": "Put it back, or name labelled images with `data`",
+                "typed_remedy": "Put it back, or name labelled images with `--data`",
+            }
+            refuse(f"{function}.folder", requirement, received, **remedies, flag="RUN")
+
+
 def _unchecked(pretrained):
     """Describe why it is not known which images the pretraining was fitted on; "" if they are still there."""
-    place = pretrained["data"]
-    if not Path(place).is_absolute() or Path(place).exists():
-        return ""
-    return (
-        f"{clean(place)}, the data of the pretraining, are no longer there, so whether test images were seen in "
-        "pretraining is not known"
-    )
+    for place, kind in _gone(pretrained).items():
+        return (
+            f"{clean(place)}, the {kind} of the pretraining, are no longer there, so whether test images were seen in "
+            "pretraining is not known"
+        )
+    return ""
 
 
 def _seen(run_folder, pretrained, own):

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_kit.checks import choice, refuse
+from tf_kit.data.prepared import home_folder
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.runs.files import read_json, write_json
 from tf_kit.training import workers
@@ -90,7 +91,11 @@ def precision_of_run(folder: str | Path | None) -> str | None:
 
 def _remembered(key, measure):
     """Return what was measured before on this machine for `key`, or measure it."""
-    file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tf_kit" / "precision.json"
+    home = home_folder()
+    caches = os.environ.get("XDG_CACHE_HOME") or (home and home / ".cache")
+    if caches is None:
+        return measure()
+    file = Path(caches) / "tf_kit" / "precision.json"
     key, known = f"{_machine()} {key}", _read(file)
     if isinstance(known.get(key), float | int):
         return float(known[key])

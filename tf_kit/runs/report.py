@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tf_kit.checks import refuse
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.markup import escaped
 from tf_kit.options import text_of
 from tf_kit.runs.files import read_json, write_text
-from tf_kit.runs.run import Run
+from tf_kit.runs.run import REMOVE, Run
 
 FILE = "report.html"
 LARGEST_BYTES = 1_400_000  # of a report; figures that do not fit are named instead
@@ -27,6 +28,7 @@ MANY_PANELS = (
     "monitors",
     "most_wrong",
 )  # too small to read on a narrow screen, where they are scrolled instead
+_OF_OTHER_CONTENT = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # than a run writes
 CAPTIONS = {
     "curves": "Loss and metrics by epoch",
     "monitors": "Measures of the representation by epoch",
@@ -55,9 +57,17 @@ def finished(run: Run, model: str) -> dict[str, Any] | None:
     Args:
         run: the run.
         model: file of its model, `"encoder.keras"` or `"classifier.keras"`.
+
+    Raises:
+        InputError: results.json holds what no run has written.
     """
     results = run.results
     if results is not None:
+        try:
+            _results(results)
+        except _OF_OTHER_CONTENT:
+            path = run.folder / "results.json"
+            refuse("results.json", "be a JSON file with the results of a run", f"{path}", REMOVE)
         if not (run.folder / model).is_file():
             run.progress.print(
                 f"{run.folder / model} is missing; remove results.json there to train it again"
@@ -77,12 +87,22 @@ def write_report(folder: str | Path) -> Path:
         The path of the report.
 
     Raises:
-        InputError: config.json or results.json cannot be read.
+        InputError: config.json, results.json or inputs.json cannot be read, or holds what no run has written.
     """
     folder = Path(folder).expanduser()
     config, results = (read_json(folder / name, name) for name in ("config.json", "results.json"))
-    options = config["options"]
     inputs = read_json(folder / "inputs.json", "inputs.json") if (folder / "inputs.json").exists() else {}
+    try:
+        page = _page(folder, config, results, inputs)
+    except _OF_OTHER_CONTENT:
+        requirement = "hold config.json, results.json and inputs.json as the run has written them"
+        refuse("write_report.folder", requirement, f"{folder}", "Start a new run in another folder")
+    write_text(folder / FILE, page)
+    return folder / FILE
+
+
+def _page(folder, config, results, inputs):
+    options = config["options"]
     parts = {
         "title": escaped(_title(folder, options)),
         "circumstances": escaped(_circumstances(config)),
@@ -93,9 +113,7 @@ def write_report(folder: str | Path) -> Path:
         "history": _history(folder),
     }
     room = LARGEST_BYTES - sum(len(part.encode()) for part in parts.values())
-    page = _template().substitute(parts, figures=_figures(folder / "figures", room))
-    write_text(folder / FILE, page)
-    return folder / FILE
+    return _template().substitute(parts, figures=_figures(folder / "figures", room))
 
 
 def _template():

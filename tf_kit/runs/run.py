@@ -62,7 +62,7 @@ _NEW_FOLDER = {
     "typed_remedy": "`--out` with another folder starts a new run",
 }
 
-_REMOVE = "Remove it, and the run computes it again when it is resumed"
+REMOVE = "Remove it, and the run computes it again when it is resumed"
 _NAMES_OF_DATA = ("data", "data_dir", "labels_file", "unlabeled", "run")  # options that name the data
 _KEPT = "kept"  # file in `checkpoints` of a finished run that keeps them
 
@@ -229,9 +229,9 @@ class Run:
         path = self.folder / "results.json"
         if not path.exists():
             return None
-        results = read_json(path, "results.json", _REMOVE)
+        results = read_json(path, "results.json", REMOVE)
         if not isinstance(results, dict):
-            refuse("results.json", "be a JSON file with the results of a run", f"{path}", _REMOVE)
+            refuse("results.json", "be a JSON file with the results of a run", f"{path}", REMOVE)
         return results
 
     def fit(

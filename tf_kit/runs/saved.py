@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from tf_kit.data.array_rows import Row
 from tf_kit.data.given import Given, find_images, read_in_chunks
 from tf_kit.data.pictures import clean
 from tf_kit.errors import InputError
+from tf_kit.networks import TokenEncoder
 from tf_kit.runs.divergence import first_variable_gone_wrong
 from tf_kit.runs.inputs import divisor_in, read_inputs
 from tf_kit.runs.keras_file import why_unreadable
@@ -46,6 +48,20 @@ class Saved:
         return getattr(self.model, "encoder", self.model)
 
 
+def run_folder(subject: str, folder: str | Path) -> Path:
+    """Return the folder of a run as a path, `.` and `..` in full; refuse what is not a path.
+
+    Example:
+        >>> run_folder("embed.run", "")
+        Traceback (most recent call last):
+        tf_kit.errors.InputError: `embed.run` must be the path of a run folder. Received: ''.
+    """
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        refuse(subject, "be the path of a run folder", f"{folder!r}", flag="RUN")
+    folder = Path(folder).expanduser()
+    return folder if folder.name not in ("", "..") else folder.resolve()
+
+
 def load_saved(function: str, folder: str | Path, *, vectors: bool = False) -> Saved:
     """Load the classifier of a run, or else its encoder.
 
@@ -57,7 +73,8 @@ def load_saved(function: str, folder: str | Path, *, vectors: bool = False) -> S
     Raises:
         InputError: the folder holds no finished run on such examples, or its model cannot be read.
     """
-    folder, subject = Path(folder).expanduser(), f"{function}.run"
+    subject = f"{function}.run"
+    folder = run_folder(subject, folder)
     file = next((each for each in _files(folder) if each.is_file()), None)
     if file is None:
         refuse(
@@ -69,9 +86,14 @@ def load_saved(function: str, folder: str | Path, *, vectors: bool = False) -> S
             typed_remedy="A run that was interrupted is finished by the same command with --resume",
         )
     model = load_model(subject, file, "Run its command again in another folder")
+    if isinstance(model, TokenEncoder):
+        received = f"{clean(folder)}, a run on text"
+        remedy = 'keras.models.load_model("encoder.keras") takes the `x` of `data.load_text`'
+        requirement = f"be a run on images{' or vectors' if vectors else ''}"
+        refuse(subject, requirement, received, remedy, flag="RUN")
     inputs = read_inputs(folder, model)
     shape = tuple(inputs["shape"])
-    if not ((len(shape) == 3 and shape[-1] in (1, 3)) or (vectors and len(shape) == 1)):
+    if None in shape or not ((len(shape) == 3 and shape[-1] in (1, 3)) or (vectors and len(shape) == 1)):
         refuse(
             subject, "be a run on images", f"{clean(folder)}, whose examples have shape {shape}", flag="RUN"
         )
