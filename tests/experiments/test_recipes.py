@@ -44,8 +44,7 @@ def test_rows_of_today_with_the_same_units_are_fine_tuned_alike(num_examples):
 def test_no_row_without_pretraining_has_a_smaller_budget_of_fine_tuning(recipe, num_examples):
     rows = rows_for(recipe, num_examples).rows
     assert len({(row.batch_size, len(row.learning_rates)) for row in rows.values()}) == 1
-    pretrained = {rows[name].epochs for name in ("dbn", "autoencoder", "supervised")}
-    assert len(pretrained) == 1
+    pretrained = [rows[name].epochs for name in ("dbn", "autoencoder", "supervised")]
     assert min(rows["deep"].epochs, rows["shallow"].epochs) >= max(pretrained)
     assert all(len(row.units) >= 3 for name, row in rows.items() if name != "shallow")
     assert len(rows["shallow"].units) == 1
@@ -56,7 +55,7 @@ def test_changes_hold_for_every_row():
     assert {row.units for name, row in rows.items() if name != "shallow"} == {(20, 20)}
     assert rows["shallow"].units == (20,)
     assert {(row.batch_size, row.pretrain_batch_size, row.epochs) for row in rows.values()} == {(64, 64, 3)}
-    assert rows_for("2007", 50_000, layers=2).of("dbn").units == (500, 500)
+    assert rows_for("2007", 50_000, layers=2).of("supervised").units == (500, 500)
 
 
 @pytest.mark.parametrize(
