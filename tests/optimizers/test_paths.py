@@ -165,7 +165,7 @@ TWINS = [
     ("LARS", "ops.sqrt(ops.sum(g * g))", "ops.sum(g * g)"),
     ("LARS", "(g + self.l2 * w)", "g"),
     ("LARS", "+ self.l2 * weight_norm", "", "_trust"),
-    ("LARS", "or not self.exclude_1d", "or self.exclude_1d"),
+    ("LARS", "if self._has_own_rate[index]", "if not self._has_own_rate[index]"),
 ]
 
 
