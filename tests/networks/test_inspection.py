@@ -43,6 +43,7 @@ def test_named_layers_of_a_subclassed_model():
     named = list(named_layers(model))
     assert [name for name, _ in named] == ["relu", "inner/dense", "inner/relu", "wrapper"]
     assert named[0][1] is named[2][1] is model.shared
+    assert [layer.name for layer in layers_within(model)] == ["relu", "dense", "wrapper"]
 
 
 def test_all_layers_has_models_and_layers_inside_layers_once():

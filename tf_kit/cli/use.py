@@ -28,7 +28,8 @@ def predict(run: str, pictures: tuple[str, ...], out: str | None) -> None:
     from tf_kit.runs.prediction import holds_predictions
     from tf_kit.runs.prediction import predict as predict_classes
 
-    _check_out("predict.out", out, "predictions", holds_predictions)
+    if out is not None:
+        _check_out("predict.out", out, "predictions", holds_predictions)
     found = predict_classes(run, pictures)
     if out is None:
         click.echo(found.to_csv(), nl=False)
@@ -65,11 +66,12 @@ def embed(run: str, pictures: tuple[str, ...], out: str | None, map: str | None)
     from tf_kit.runs.embedding import check_ending, holds_embeddings
     from tf_kit.runs.embedding import embed as compute_embeddings
 
-    if out is not None:
-        check_ending("embed.out", out)
-    _check_out("embed.out", out, "embeddings", holds_embeddings)
     path = Path(run) / "embeddings.npz" if out is None else Path(out).expanduser()
-    _check_writable("embed.out", path)
+    if out is None:
+        _check_writable("embed.out", path)
+    else:
+        check_ending("embed.out", out)
+        _check_out("embed.out", out, "embeddings", holds_embeddings)
     if map is not None:
         from tf_kit.runs.maps import draw_map, map_folder
 
@@ -110,11 +112,10 @@ def _check_out(subject, out, content, holds_content):
 
     A pattern after `--out` names a picture there and not the file to write.
     """
-    path = Path(out or ".").expanduser()
-    if out is not None and (path.is_dir() or not path.parent.is_dir()):
+    path = Path(out).expanduser()
+    if path.is_dir() or not path.parent.is_dir():
         refuse(subject, "be a file in a folder that exists", f"{out}", flag="--out")
-    if out is not None:
-        _check_writable(subject, path)
+    _check_writable(subject, path)
     if path.is_file() and path.stat().st_size and not holds_content(path):
         requirement = f"be a new file, or one with {content}, which is replaced"
         refuse(subject, requirement, f"{out}, which holds something else", flag="--out")

@@ -35,9 +35,8 @@ def named_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]
 
 
 def layers_within(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a model, with nested models replaced by their layers: `named_layers` without the names."""
-    for _, layer in named_layers(model):
-        yield layer
+    """Yield the layers of a model, with nested models replaced by their layers, and a layer that they share once."""
+    yield from {id(layer): layer for _, layer in named_layers(model)}.values()
 
 
 def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

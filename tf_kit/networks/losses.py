@@ -306,7 +306,7 @@ def cost(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: keras.losses.Loss
     """
     l2 = number("cost.l2", l2, at_least=0)
     outputs = model(x, training=False)
-    # The biases of attention have an axis for its heads.
+    # The biases of attention have a second axis, for the heads.
     matrices = [each for each in model.trainable_variables if len(each.shape) >= 2 and each.name != "bias"]
     return loss(ops.convert_to_tensor(y), outputs) + l2_penalty(matrices, l2)  # (1)
 

@@ -25,7 +25,7 @@ class LARS(Optimizer):
     where ε = learning_rate, η = trust_coefficient, α = momentum, β = l2, the norms run over all of the
     variable's entries, and v has its shape and starts from zero. Biases and the γ and β of batch norm have λ = 1
     and β = 0, which is plain momentum: all variables of one axis or none, and the biases of attention, which have
-    one axis for its heads. λ is also 1 where (1) would be 0 or 0/0.
+    a second axis for the heads. λ is also 1 where (1) would be 0 or 0/0.
 
     Args:
         learning_rate: ε, at least 0, or a schedule; a warmup is usual. Defaults to 0.3, the value of SimCLR

@@ -337,19 +337,16 @@ def _names(part, places):
 
 
 def _gone(pretrained):
-    """Map the paths of the pretraining that are no longer there, of its data and of its labels, to their kind."""
-    paths = {pretrained[each]: kind for each, kind in _PATHS.items() if pretrained.get(each)}
-    return {
-        each: kind for each, kind in paths.items() if Path(each).is_absolute() and not Path(each).exists()
-    }
-
-
-_PATHS = {"data": "data", "labels_file": "labels"}  # options of a pretraining
+    """List (path, kind) of what the pretraining was fitted on and is no longer there: its data, its labels."""
+    paths = [(pretrained["data"], "data"), (pretrained.get("labels_file"), "labels")]
+    return [
+        (path, kind) for path, kind in paths if path and Path(path).is_absolute() and not Path(path).exists()
+    ]
 
 
 def _refuse_gone(function, pretrained, labels_file):
     """Refuse to use the data of a pretraining that are no longer there, as on another machine."""
-    for place, kind in _gone(pretrained).items():
+    for place, kind in _gone(pretrained):
         if kind == "data" or labels_file is None:
             requirement = f"find the {kind} of its pretraining"
             received = f"{clean(place)}, which does not exist"
@@ -362,12 +359,14 @@ def _refuse_gone(function, pretrained, labels_file):
 
 def _unchecked(pretrained):
     """Describe why it is not known which images the pretraining was fitted on; "" if they are still there."""
-    for place, kind in _gone(pretrained).items():
-        return (
-            f"{clean(place)}, the {kind} of the pretraining, are no longer there, so whether test images were seen in "
-            "pretraining is not known"
-        )
-    return ""
+    gone = _gone(pretrained)
+    if not gone:
+        return ""
+    place, kind = gone[0]
+    return (
+        f"{clean(place)}, the {kind} of the pretraining, are no longer there, so whether test images were seen in "
+        "pretraining is not known"
+    )
 
 
 def _seen(run_folder, pretrained, own):

@@ -307,9 +307,10 @@ class GradualPruning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         trained = {id(variable) for variable in self.model.trainable_variables}
-        each_once = {id(layer): layer for layer in layers_within(self.model)}.values()
         self._layers = [
-            layer for layer in each_once if isinstance(layer, _Pruned) and id(stored_kernel(layer)) in trained
+            layer
+            for layer in layers_within(self.model)
+            if isinstance(layer, _Pruned) and id(stored_kernel(layer)) in trained
         ]
         if not self._layers:
             remedy = "Train prune(model, 0) instead, whose layers have masks"

@@ -72,8 +72,9 @@ def nonzero_fraction(model: keras.Model) -> float:
 
     Reference: Han et al., 2015, table 1, whose compression rate is 1 / fraction, arXiv:1506.02626.
     """
-    each_once = {id(layer): layer for layer in layers_within(model)}.values()
-    kernels = [keras.ops.convert_to_numpy(layer.kernel) for layer in each_once if has_kernel(layer)]
+    kernels = [
+        keras.ops.convert_to_numpy(layer.kernel) for layer in layers_within(model) if has_kernel(layer)
+    ]
     if not kernels:
         refuse("nonzero_fraction.model", "have a layer with a kernel", f"{model.name}")
     return int(sum(map(np.count_nonzero, kernels))) / sum(kernel.size for kernel in kernels)  # (1)
