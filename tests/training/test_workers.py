@@ -233,6 +233,10 @@ REFUSED = {
     "`gradient_accumulation_steps` must be None on several machines. Received: gradient_accumulation_steps=3": {
         "optimizer": keras.optimizers.LossScaleOptimizer(SGD(gradient_accumulation_steps=3)),
     },
+    "`compile.jit_compile` must be False where several replicas train": {
+        "optimizer": SGD(),
+        "jit_compile": True,
+    },
     "`optimizer.ema_overwrite_frequency` must be None where several replicas train": {
         "optimizer": SGD(use_ema=True, ema_overwrite_frequency=2),
     },

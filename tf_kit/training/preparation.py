@@ -87,7 +87,7 @@ def check_scope(trainer: Trainer) -> None:
 
 
 def check_replicas(trainer: Trainer) -> None:
-    """Refuse options of the optimizer that fail, or do something else, on several replicas."""
+    """Refuse options of `compile` and the optimizer that fail, or do something else, on several replicas."""
     if not trainer.compiled or trainer.distribute_strategy.num_replicas_in_sync == 1:
         return
     if workers.several(trainer.distribute_strategy):
@@ -99,6 +99,9 @@ def check_replicas(trainer: Trainer) -> None:
             if value != needed:
                 remedy = "One machine with several replicas supports it"
                 refuse(name, f"be {needed} on several machines", f"{name}={value}", remedy)
+    if trainer.jit_compile:
+        requirement = "be False where several replicas train, whose steps XLA cannot compile"
+        refuse("compile.jit_compile", requirement, "jit_compile=True")
     every = trainer.inner_optimizer.ema_overwrite_frequency
     if every is not None:
         refuse(
