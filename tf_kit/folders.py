@@ -1,4 +1,4 @@
-"""Folders into which commands write, and the home folder."""
+"""Folders into which commands write."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import os
 from pathlib import Path
 
 from tf_kit.checks import refuse
-
-
-def home() -> Path | None:
-    """Return the home folder, or None for a user without one, as in a container."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
 
 
 def make(

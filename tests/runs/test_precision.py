@@ -75,7 +75,7 @@ def test_folder_that_cannot_be_written_costs_a_measurement(measured, monkeypatch
 
 def test_user_without_a_home_folder_measures_each_time(measured, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(module.folders, "home", lambda: None)
+    monkeypatch.setattr(module, "home_folder", lambda: None)
     measured += [2.0, 2.0]
     assert chosen()[0] == chosen()[0] == "bfloat16"
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tf_kit import folders as user_folders
 from tf_kit.checks import refuse
 from tf_kit.data.owners import PARTS, part_of
 from tf_kit.errors import InputError
@@ -65,8 +64,16 @@ def folders(data_dir: str | Path | None = None) -> list[Path]:
     if data_dir:
         return [Path(data_dir).expanduser()]
     given = os.environ.get("TFDS_DATA_DIR")
-    own = (user_folders.home() or Path()) / "tensorflow_datasets"
+    own = (home_folder() or Path()) / "tensorflow_datasets"
     return [Path(given).expanduser(), own] if given else [own]
+
+
+def home_folder() -> Path | None:
+    """Return the home folder, or None for a user without one, as in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def find(name: str, data_dir: str | Path | None = None) -> Path | None:

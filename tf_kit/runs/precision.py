@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_kit import folders
 from tf_kit.checks import choice, refuse
+from tf_kit.data.prepared import home_folder
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.runs.files import read_json, write_json
 from tf_kit.training import workers
@@ -91,7 +91,7 @@ def precision_of_run(folder: str | Path | None) -> str | None:
 
 def _remembered(key, measure):
     """Return what was measured before on this machine for `key`, or measure it."""
-    home = folders.home()
+    home = home_folder()
     caches = os.environ.get("XDG_CACHE_HOME") or (home and home / ".cache")
     if caches is None:
         return measure()
