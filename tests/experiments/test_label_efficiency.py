@@ -4,6 +4,7 @@ it.)"""
 import json
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from experiments.bar import BARS, Bar
@@ -310,12 +311,35 @@ def test_rounds_of_a_fine_tuning(labels, expected):
         ),
         ({"pretrain_learning_rates": {"masked": 0}}, "pretrain_learning_rates=0"),
         ({"moco": 1}, "changes='moco'"),
+        ({"units": ()}, r"units=\(\)"),
+        ({"units": (20, 0)}, "units=0"),
+        ({"units": 20, "methods": ["simclr"]}, r"units=20 with methods=\['simclr'\]"),
     ],
 )
 def test_setting_out_of_range_is_refused(given, received, tmp_path):
     with pytest.raises(InputError, match=received):
         run(tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_hidden_layers_of_the_perceptron_are_given(tmp_path):
+    few = {"labels": (30,), "seeds": 1}
+    run(tmp_path / "run", methods=["rbm", "masked"], units=(30, 20), **few)
+    for row in ("rbm", "masked"):
+        encoder = keras.saving.load_model(tmp_path / "run" / f"pretrained-{row}-seed-0" / "encoder.keras")
+        assert [layer.units for layer in encoder.layers if hasattr(layer, "units")] == [30, 20]
+    with pytest.raises(InputError, match=r"units=\[30\]"):
+        run(tmp_path / "run", methods=["rbm", "masked"], units=30, resume=True, **few)
+
+
+def test_a_run_from_before_units_could_be_chosen_resumes(tmp_path):
+    first = run(tmp_path / "run", labels=(30,), seeds=1)
+    (tmp_path / "run" / "results.json").unlink()
+    for config in (tmp_path / "run").rglob("config.json"):
+        began = json.loads(config.read_text())
+        assert began["options"].pop("units") == [200, 200, 200]
+        config.write_text(json.dumps(began))
+    assert_same(run(tmp_path / "run", labels=(30,), seeds=1, resume=True)["rows"], first["rows"])
 
 
 def test_every_method_has_a_row_below_its_encoder_from_scratch():

@@ -8,7 +8,7 @@ import click
 
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command
-from tf_kit.options import Parsed
+from tf_kit.options import Parsed, type_of
 
 LARGE = "from 10,000 training images"
 
@@ -145,10 +145,23 @@ def search_recipe(
     type=Parsed(flags.label_counts, "integer,…"),
 )
 @flags.number("--val-labels", "Validation images that choices are made on", default_text=f"all; {LARGE} 1000")
+@flags.text(
+    "--units",
+    "Units of each hidden layer of the multilayer perceptron",
+    default_text="200,200,200",
+    type=type_of("units", tuple[int, ...], {"limits": {"at_least": 1}}),
+)
 @flags.number(
     "--pretrain-epochs",
     "Epochs of pretraining, per layer if the method trains layer by layer",
     default_text=f"those of `tf-kit pretrain`; {LARGE} 5 per layer, or 10",
+)
+@flags.number(
+    "--pretrain-learning-rate",
+    "Learning rate of pretraining, the same for every method",
+    float,
+    default_text="those of `tf-kit pretrain`",
+    above=0,
 )
 @flags.number(
     "--pretrainings",
@@ -169,6 +182,7 @@ def label_efficiency(
     methods: tuple[str, ...] | None,
     out: str | None,
     resume: bool,
+    pretrain_learning_rate: float | None,
     **changes: Any,
 ) -> None:
     """Compare every method with training from scratch, by the number of labels.
@@ -180,6 +194,7 @@ def label_efficiency(
     from tf_kit.experiments import format_labels, run_label_efficiency
 
     out = out or f"runs/label-efficiency-{flags.last_part(data)}"
+    changes["pretrain_learning_rates"] = pretrain_learning_rate
     results = run_label_efficiency(
         data, seeds=seeds, out=out, resume=resume, methods=methods, data_dir=data_dir, **changes
     )

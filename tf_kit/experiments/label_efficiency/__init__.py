@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_kit.checks import choice, count
+from tf_kit.checks import choice, count, refuse
 from tf_kit.data.overlap import refuse_overlap
 from tf_kit.experiments.cells import Cells, Loading, number_of_jobs
 from tf_kit.experiments.given_data import given_data
 from tf_kit.experiments.label_efficiency.report import draw, format_labels, summarize
 from tf_kit.experiments.label_efficiency.rows import Row, cell_folder
 from tf_kit.experiments.label_efficiency.settings import (
+    SCRATCH,
+    UNRECORDED,
     fitting,
     rows_of,
     settings_for,
@@ -103,11 +105,16 @@ def run_label_efficiency(
         encoder_options(each, None, splits[0].x.shape[1:], {})  # refuses points where a method needs images
     settings = fitting(settings_for(len(splits[0]), **changes), splits)
     rows = rows_of(names)
+    if changes.get("units") is not None and SCRATCH + "mlp" not in rows:
+        received = f"units={changes['units']} with methods={names}"
+        refuse(
+            "run_label_efficiency.units", "be left out for methods without a multilayer perceptron", received
+        )
     options = {"command": "labels", **examples.options(), "methods": names, **dataclasses.asdict(settings)}
     options |= {"precision": precision} if precision else {}
     progress = Progress(total_cost(rows, settings, len(splits[0]), seeds), quiet=quiet)
     contents = examples.contents()
-    run = Run(out, options, resume=resume, progress=progress, data=contents)
+    run = Run(out, options, resume=resume, progress=progress, data=contents, defaults=UNRECORDED)
     measure = functools.partial(
         _measure, run.folder, seeds, settings, options, precision, contents, Loading(load, 0, splits)
     )

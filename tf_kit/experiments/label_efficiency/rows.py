@@ -17,11 +17,13 @@ from tf_kit.data.splits import Split, withhold
 from tf_kit.experiments.label_efficiency.settings import (
     SCRATCH,
     SPEED,
+    UNRECORDED,
     Settings,
     kind_of,
     pretraining_cost,
     rounds_of,
     shared_seed,
+    stages_of,
     title_of,
 )
 from tf_kit.experiments.tuning import tune
@@ -96,7 +98,7 @@ class Row:
         shown = "all" if labels is None else labels
         folder = cell_folder(self.table, self.row, labels, self.seed)
         own = {"seed": self.seed, "cell": shown}
-        cell = Run(folder, {**self.options, **own}, resume=True, progress=self.progress)
+        cell = Run(folder, {**self.options, **own}, resume=True, progress=self.progress, defaults=UNRECORDED)
         rounds, examples = rounds_of(self.settings, labels or len(self.train))
         cost = examples * SPEED[self.kind] / 1000
         if cell.results:
@@ -192,7 +194,7 @@ class Row:
         if self._encoder is not None and not self.supervised:
             return self._encoder
         if self.row.startswith(SCRATCH):
-            self._encoder = _new_encoder(self.kind, self.train.x.shape[1:], self.seed)
+            self._encoder = self._new_encoder(self.seed)
             return self._encoder
         number = self.seed if self.supervised else shared_seed(self.seed, self.settings)
         part = f"pretrained-{self.row}-seed-{number}" + (f"-{shown}-labels" if self.supervised else "")
@@ -204,6 +206,7 @@ class Row:
             resume=True,
             progress=self.progress,
             data=self.contents,
+            defaults=UNRECORDED,
         )
         if child.results:
             self.skip_pretraining()
@@ -213,13 +216,20 @@ class Row:
         child.finish({"epochs": self.settings.pretrain_epochs[self.row]})
         return self._encoder
 
+    def _new_encoder(self, seed):
+        """Make an encoder; the multilayer perceptron has sigmoid units, which RBMs need."""
+        shape, is_mlp = self.train.x.shape[1:], self.kind == "mlp"
+        sizes = usual_sizes(self.kind, shape, "sigmoid" if is_mlp else "relu")
+        return make_encoder(
+            shape, self.kind, seed, **sizes | ({"units": self.settings.units} if is_mlp else {})
+        )
+
     def _pretrain(self, child, train, seed):
         method, shape = METHODS[self.row], train.x.shape[1:]
-        encoder = _new_encoder(self.kind, shape, seed)
+        encoder = self._new_encoder(seed)
         x, y = (train.x, train.y) if method.labels != "optional" else (train.all_x, train.all_y)
         epochs = self.settings.pretrain_epochs[self.row]
-        stages = 3 if method.greedy else 1
-        cost = self.pretraining_cost / (epochs * stages)
+        cost = self.pretraining_cost / (epochs * stages_of(self.row, self.settings))
 
         # Measurements after the first and the last epoch show whether the encoder has collapsed.
         run = child if method.supervised else Watch(child, self.val, every=epochs)
@@ -255,12 +265,6 @@ def _repeated(few, examples, num_classes):
     """Repeat the labelled examples in order until there are `examples` of them."""
     index = np.resize(np.arange(len(few.y)), examples)
     return SimpleNamespace(x=few.x[index], y=few.y[index], num_classes=num_classes)
-
-
-def _new_encoder(kind, shape, seed):
-    """Make an encoder of a kind; the multilayer perceptron has sigmoid units, which RBMs need."""
-    sizes = usual_sizes(kind, shape, "sigmoid" if kind == "mlp" else "relu")
-    return make_encoder(shape, kind, seed, **sizes)
 
 
 def _accuracies(chosen, tested):

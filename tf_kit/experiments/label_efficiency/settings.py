@@ -38,6 +38,7 @@ class Settings:
         pretrain_epochs: epochs of pretraining by method, per layer for a greedy one.
         pretrain_batch_size: examples per step of pretraining by method.
         pretrain_learning_rates: learning rate of pretraining by method.
+        units: units of each hidden layer of the multilayer perceptron, of its row from scratch too.
         pretrainings: number of encoders that each method pretrains. Seed s uses encoder s mod `pretrainings` and its
             split. None means one encoder per seed, as always for `supervised` and `supcon`, which use the labels.
     """
@@ -56,8 +57,11 @@ class Settings:
     pretrain_learning_rates: dict[str, float] = dataclasses.field(
         default_factory=lambda: _by_method("learning_rate")
     )
+    units: tuple[int, ...] = (200, 200, 200)
     pretrainings: int | None = None
 
+
+UNRECORDED = {"units": [200, 200, 200]}  # settings that runs of older versions do not record
 
 # Chosen on the validation sets alone.
 SMALL = Settings()
@@ -105,9 +109,10 @@ def fitting(settings: Settings, splits: Sequence[Split]) -> Settings:
         InputError: a setting is out of range.
     """
     train, val, _ = splits
-    for field in ("labels", "neighbors"):
+    for field in ("labels", "neighbors", "units"):
         if not getattr(settings, field):
             refuse(f"run_label_efficiency.{field}", "hold at least one number", f"{field}=()")
+    units = tuple(count("run_label_efficiency.units", each) for each in settings.units)
     fewest = min(
         len(train) if each is None else count("run_label_efficiency.labels", each) for each in settings.labels
     )
@@ -131,7 +136,7 @@ def fitting(settings: Settings, splits: Sequence[Split]) -> Settings:
     for field in ("learning_rates", "probe_learning_rates"):
         check_rates(f"run_label_efficiency.{field}", getattr(settings, field))
     ordered = sorted(set(labels), key=lambda each: math.inf if each is None else each)
-    return dataclasses.replace(settings, labels=tuple(ordered))
+    return dataclasses.replace(settings, labels=tuple(ordered), units=units)
 
 
 def _labels(name, value, split, part):
@@ -191,10 +196,15 @@ def rounds_of(settings: Settings, num_labels: int) -> tuple[int, int]:
 SPEED = {"mlp": 0.3, "cnn": 1.0, "vit": 2.5}  # relative time of a forward and backward pass of one example
 
 
+def stages_of(row: str, settings: Settings) -> int:
+    """Return the number of stages of a pretraining: the layers of a greedy method, else 1."""
+    return len(settings.units) if METHODS[row].greedy else 1
+
+
 def pretraining_cost(row: str, settings: Settings, num_examples: int) -> float:
     """Return the cost of one pretraining of a row, in the unit of the progress bar."""
     method = METHODS[row]
-    passes = settings.pretrain_epochs[row] * (3 if method.greedy else 2 if method.views else 1)
+    passes = settings.pretrain_epochs[row] * stages_of(row, settings) * (2 if method.views else 1)
     return passes * num_examples * SPEED[kind_of(row)] / 1000
 
 
