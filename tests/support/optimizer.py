@@ -212,6 +212,10 @@ def check_accumulation(factory):
     whole, _ = feed(factory(), _start(), gradients.reshape(2, 2, -1).mean(axis=1))
     np.testing.assert_array_equal(path[0], _start())
     np.testing.assert_allclose(path[1::2], whole, rtol=1e-4, atol=1e-6)
+    schedule = keras.optimizers.schedules.InverseTimeDecay(0.1, 1, 1.0)  # it counts updates
+    path, _ = feed(factory(learning_rate=schedule, gradient_accumulation_steps=2), _start(), gradients)
+    whole, _ = feed(factory(learning_rate=schedule), _start(), gradients.reshape(2, 2, -1).mean(axis=1))
+    np.testing.assert_allclose(path[1::2], whole, rtol=1e-4, atol=1e-6)
 
 
 def check_embedding(factory):

@@ -28,7 +28,8 @@ class SGD(Optimizer):
         **kwargs: arguments of every Keras optimizer: `weight_decay`, `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `gradient_accumulation_steps`, `loss_scale_factor`, `name`; and of
             this kit `fused`, where False takes each step by the formulas of `update_step` instead of by
-            TensorFlow's fused kernels, with the same numbers up to rounding.
+            TensorFlow's fused kernels, with the same numbers up to rounding. With `gradient_accumulation_steps`,
+            schedules count updates; `use_ema` averages after each minibatch, as in Keras.
 
     Raises:
         ValueError: `learning_rate` is neither a number of at least 0 nor a schedule.
