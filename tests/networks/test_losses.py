@@ -281,6 +281,14 @@ def test_penalty_is_half_of_the_keras_regularizer():
     np.testing.assert_allclose(l2_penalty([weight], 0.3), keras.regularizers.L2(0.3 / 2)(weight), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_penalty_of_half_precision_is_summed_in_float32(dtype):
+    """100 weights of 40 have the sum of squares 160,000, which float16 cannot hold."""
+    penalty = l2_penalty([keras.ops.full((100,), 40.0, dtype)], 0.02)
+    assert penalty.dtype == ("float64" if dtype == "float64" else "float32")
+    np.testing.assert_allclose(penalty, 1600, rtol=1e-6)
+
+
 def test_cost_is_mean_loss_plus_penalty_of_the_kernels():
     """The penalty excludes biases and the gains of batch normalization; dropout is off."""
     dense = [keras.layers.Dense(4, name="first"), keras.layers.Dense(4, name="second")]

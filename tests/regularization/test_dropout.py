@@ -203,6 +203,7 @@ def test_propagates_keras_masks():
             for name in ("softmax", "log_softmax", "sparsemax", "glu")
         ),
         (lambda: DropConnect(3, 0.5, num_points=0), "num_points=0"),
+        (lambda: DropConnect(3, 0.5, num_points=400), "num_points=400"),
         (lambda: DropConnect(3, 0.5, seed=0.5), "seed=0.5"),
     ],
 )

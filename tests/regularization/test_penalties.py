@@ -50,11 +50,11 @@ def test_equals_the_paper(check):
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_l1, "return self.l1 * ops.sum(ops.abs(weights))  # (1)", "return self.l1 * ops.sum(weights)"),
+        (check_l1, "self.l1 * ops.sum(ops.abs(widened(weights)))", "self.l1 * ops.sum(widened(weights))"),
         (check_l2, "return self.l2 / 2 * ops", "return self.l2 * ops"),
         (check_elastic_net, "+ self.l2 / 2", "- self.l2 / 2"),
-        (check_max_norm, "ops.sqrt(ops.sum(ops.square(weights), axis=self.axis, keepdims=True))",
-         "ops.sum(ops.square(weights), axis=self.axis, keepdims=True)"),
+        (check_max_norm, "ops.sqrt(ops.sum(ops.square(w), axis=self.axis, keepdims=True))",
+         "ops.sum(ops.square(w), axis=self.axis, keepdims=True)"),
         (check_max_norm, "tuple[int, ...] = 0", "tuple[int, ...] = 1"),
         (check_soft_threshold, "weights - ops.clip", "weights + ops.clip"),
     ],
@@ -79,6 +79,27 @@ def test_max_norm_keeps_weights_inside_and_supports_any_axis():
     norms = np.sqrt(np.square(MaxNorm(1.0, axis=(0, 1, 2))(ops.convert_to_tensor(filters))).sum((0, 1, 2)))
     np.testing.assert_allclose(norms, 1, rtol=1e-12)
     np.testing.assert_array_equal(MaxNorm(1.0)(ops.zeros((3, 2))), np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("each", [L1(0.01), L2(0.01), ElasticNet(), MaxNorm(300.0), SoftThreshold(0.5)])
+def test_half_precision_sums_in_float32(each, dtype):
+    """100 weights of 40 have the sum of squares 160,000, which float16 cannot hold."""
+    weights = ops.full((100, 2), 40.0, dtype)
+    found = each(weights)
+    is_penalty = isinstance(each, keras.regularizers.Regularizer)
+    assert keras.backend.standardize_dtype(found.dtype) == ("float32" if is_penalty else dtype)
+    expected = each(ops.cast(weights, "float32"))
+    np.testing.assert_allclose(ops.cast(found, "float32"), expected, rtol=2**-8)
+
+
+@pytest.mark.parametrize("penalty", [L1(0.01), L2(0.01), ElasticNet()])
+def test_layers_of_half_precision_train_in_keras(penalty):
+    """Keras adds the penalty to a loss in float32, and refuses one in another dtype."""
+    layer = keras.layers.Dense(2, kernel_regularizer=penalty, dtype="bfloat16")
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.train_on_batch(np.ones((4, 3)), np.ones((4, 2))))
 
 
 def descent(optimizer, regularizer, num_steps=20):

@@ -231,6 +231,12 @@ def test_one_logit_means_a_sigmoid():
     np.testing.assert_allclose(predict_by_weight_scaling(model, X), expected, rtol=1e-5)
 
 
+def two_outputs():
+    inputs = keras.Input((5,))
+    dropped = Dropout(0.5)(inputs)
+    return keras.Model(inputs, [keras.layers.Dense(size)(dropped) for size in (2, 3)], name="two")
+
+
 @pytest.mark.parametrize(
     ("call", "received"),
     [
@@ -247,6 +253,10 @@ def test_one_logit_means_a_sigmoid():
             "layer 'lstm",
         ),
         (lambda: predict_by_weight_scaling(softmax_regression(), X, batch_size=0), "batch_size=0"),
+        *(
+            (lambda predict=predict: predict(two_outputs(), X), "model 'two' with 2 outputs. Give the part")
+            for predict in (predict_by_mask_sampling, predict_by_weight_scaling)
+        ),
         *(
             (lambda predict=predict, x=x: predict(softmax_regression(), x), received)
             for predict in (predict_by_mask_sampling, predict_by_weight_scaling)

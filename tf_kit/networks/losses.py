@@ -23,6 +23,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import choice, number, refuse
+from tf_kit.dtypes import widened
 from tf_kit.keras_internals import mask_of
 from tf_kit.networks.activations import ACTIVATIONS
 from tf_kit.typing import ArrayLike, Tensor
@@ -228,12 +229,19 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
         if len(y_true.shape) == len(z.shape) and y_true.shape[-1] == num_classes:
             return cross_entropy(y_true, log_softmax)  # (2): (n, …, K) -> (n, …)
         labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., 0])
-        number = ops.cast(labels, "int32")
-        y = ops.one_hot(number, num_classes, dtype=z.dtype)
+        y, known = one_hot(labels, num_classes, z.dtype)
         losses = cross_entropy(y, log_softmax)  # (2): (n, …, K) -> (n, …)
-        in_range = ops.logical_and(labels >= 0, labels < num_classes)
-        known = ops.logical_and(in_range, labels == ops.cast(number, labels.dtype))
         return ops.where(known, losses, float("nan"))
+
+
+def one_hot(labels: Tensor, num_classes: int, dtype: str) -> tuple[Tensor, Tensor]:
+    """Return the rows (…, K) of class labels (…), and booleans (…), False where a label is not one of 0 … K − 1."""
+    if not keras.backend.is_float_dtype(labels.dtype):
+        labels = ops.cast(labels, "int64")  # uint8 cannot hold 256, the number of its classes
+    number = ops.cast(labels, "int32")
+    in_range = ops.logical_and(labels >= 0, labels < num_classes)
+    known = ops.logical_and(in_range, labels == ops.cast(number, labels.dtype))
+    return ops.one_hot(number, num_classes, dtype=dtype), known
 
 
 def cross_entropy(y: Tensor, log_softmax: Tensor) -> Tensor:
@@ -254,7 +262,7 @@ def l2_penalty(weights: Iterable[ArrayLike], l2: float) -> Tensor:
         l2: λ, at least 0.
 
     Returns:
-        Scalar tensor.
+        Scalar tensor, in at least float32.
 
     Raises:
         ValueError: `l2` is negative or not a number.
@@ -269,7 +277,7 @@ def l2_penalty(weights: Iterable[ArrayLike], l2: float) -> Tensor:
     Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, equations 7.1 and 7.2.
     """
     l2 = number("l2_penalty.l2", l2, at_least=0)
-    return l2 / 2 * sum(ops.sum(ops.square(ops.convert_to_tensor(each))) for each in weights)  # (1)
+    return l2 / 2 * sum(ops.sum(ops.square(widened(each))) for each in weights)  # (1)
 
 
 def cost(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: keras.losses.Loss, l2: float = 0.0) -> Tensor:

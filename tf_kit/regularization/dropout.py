@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit.checks import choice, count, number
+from tf_kit.checks import choice, count, number, refuse
 from tf_kit.dtypes import as_floats, widened
 from tf_kit.randomness.saved_seed import SavesItsSeed
 from tf_kit.replicas import drawn_for_the_global_batch
@@ -31,6 +31,7 @@ _MIXING_UNITS = (
     keras.activations.sparsemax,
     keras.activations.glu,
 )
+_MOST_POINTS = 300  # NumPy's weights of the quadrature are nan from 380 on
 _KEEPS = "`rate` is the probability of dropping; for a probability α of keeping, use 1 − α"
 
 
@@ -120,15 +121,15 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         per_example: whether to draw a mask for every example, as in the paper, which needs memory for n · in · units
             numbers, instead of one mask for the batch. Defaults to False.
         inference: "mean" or "gaussian". Defaults to "mean".
-        num_points: number of nodes of the quadrature that computes (5). Defaults to 32.
+        num_points: number of nodes of the quadrature that computes (5), at most 300. Defaults to 32.
         seed: whole number that fixes the masks. Defaults to None, masks that differ from run to run.
         **kwargs: arguments of `keras.layers.Dense`, such as activation, use_bias, kernel_initializer.
 
     Input shape: (n, …, in). Output shape: (n, …, units).
 
     Raises:
-        ValueError: `rate` is outside [0, 1), or "gaussian" is combined with softmax or another activation that
-            mixes units.
+        ValueError: `rate` is outside [0, 1), `num_points` is above 300, or "gaussian" is combined with softmax or
+            another activation of Keras that mixes units.
 
     Example:
         >>> layer = DropConnect(1, rate=0.5, use_bias=False, kernel_initializer="ones", seed=0)
@@ -166,6 +167,8 @@ class DropConnect(SavesItsSeed, keras.layers.Dense):
         )
         self.inference = choice("DropConnect.inference", inference, allowed, remedy)
         self.num_points = count("DropConnect.num_points", num_points)
+        if self.num_points > _MOST_POINTS:
+            refuse("DropConnect.num_points", f"be at most {_MOST_POINTS}", f"num_points={num_points}")
         self.seed = seed if seed is None else count("DropConnect.seed", seed, at_least=0)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 

@@ -125,7 +125,11 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.set_weights(self._best_weights)
             self._best_weights = None
         if self.verbose:
-            print(f"Weights of epoch index {self.best_epoch} restored: {self.monitor} = {self.best_value}")
+            restored = (
+                f"Weights of epoch index {self.best_epoch} restored: {self.monitor} = {self.best_value}"
+            )
+            none = f"No weights restored: {self.monitor} was not finite in any epoch"
+            print(none if self.best_epoch is None else restored)
 
     def _forget(self):
         self.best_value = self.best_epoch = self.stopped_epoch = self._best_weights = None
@@ -294,6 +298,8 @@ def equivalent_l2(eigenvalues: ArrayLike, learning_rate: float, num_steps: int) 
     if not (np.all(h >= 0) and np.all(learning_rate * h <= 1)):
         received = f"eigenvalues from {h.min()} to {h.max()} with learning_rate={learning_rate}"
         remedy = f"Use learning_rate <= {1 / max(h.max(), 1e-300):.3g}"
+        if h.min() < 0:
+            remedy = "np.maximum(eigenvalues, 0) removes those that are negative by rounding alone"
         refuse("equivalent_l2.eigenvalues", "be in [0, 1 / learning_rate]", received, remedy)
     with np.errstate(divide="ignore"):
         log_left = num_steps * np.log1p(-learning_rate * h)

@@ -19,6 +19,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number
+from tf_kit.dtypes import widened
 from tf_kit.typing import Tensor
 
 
@@ -37,7 +38,7 @@ class L2(keras.regularizers.Regularizer):
         l2: λ, at least 0. Defaults to 0.01.
 
     Returns:
-        Penalty, a scalar in the dtype of the weights.
+        Penalty, a scalar of float32, or of float64 for weights in it.
 
     Raises:
         ValueError: `l2` is negative or not finite.
@@ -54,7 +55,7 @@ class L2(keras.regularizers.Regularizer):
         self.l2 = number("L2.l2", l2, at_least=0)
 
     def __call__(self, weights: Tensor) -> Tensor:
-        return self.l2 / 2 * ops.sum(ops.square(weights))  # (1)
+        return self.l2 / 2 * ops.sum(ops.square(widened(weights)))  # (1)
 
     def get_config(self) -> dict[str, Any]:
         return {"l2": self.l2}
@@ -75,7 +76,7 @@ class L1(keras.regularizers.Regularizer):
         l1: λ, at least 0. Defaults to 0.01.
 
     Returns:
-        Penalty, a scalar in the dtype of the weights.
+        Penalty, a scalar of float32, or of float64 for weights in it.
 
     Raises:
         ValueError: `l1` is negative or not finite.
@@ -92,7 +93,7 @@ class L1(keras.regularizers.Regularizer):
         self.l1 = number("L1.l1", l1, at_least=0)
 
     def __call__(self, weights: Tensor) -> Tensor:
-        return self.l1 * ops.sum(ops.abs(weights))  # (1)
+        return self.l1 * ops.sum(ops.abs(widened(weights)))  # (1)
 
     def get_config(self) -> dict[str, Any]:
         return {"l1": self.l1}
@@ -111,7 +112,7 @@ class ElasticNet(keras.regularizers.Regularizer):
         l2: λ₂, at least 0. Defaults to 0.01.
 
     Returns:
-        Penalty, a scalar in the dtype of the weights.
+        Penalty, a scalar of float32, or of float64 for weights in it.
 
     Raises:
         ValueError: `l1` or `l2` is negative or not finite.
@@ -130,7 +131,8 @@ class ElasticNet(keras.regularizers.Regularizer):
         self.l2 = number("ElasticNet.l2", l2, at_least=0)
 
     def __call__(self, weights: Tensor) -> Tensor:
-        return self.l1 * ops.sum(ops.abs(weights)) + self.l2 / 2 * ops.sum(ops.square(weights))  # (1)
+        w = widened(weights)
+        return self.l1 * ops.sum(ops.abs(w)) + self.l2 / 2 * ops.sum(ops.square(w))  # (1)
 
     def get_config(self) -> dict[str, Any]:
         return {"l1": self.l1, "l2": self.l2}
@@ -172,8 +174,10 @@ class MaxNorm(keras.constraints.Constraint):
         self.axis = tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
     def __call__(self, weights: Tensor) -> Tensor:
-        norm = ops.sqrt(ops.sum(ops.square(weights), axis=self.axis, keepdims=True))
-        return weights * (self.max_value / ops.maximum(norm, self.max_value))  # (1)
+        weights = ops.convert_to_tensor(weights)
+        w = widened(weights)  # the norm of float16 would be infinite from 256 on, and the weights 0
+        norm = ops.sqrt(ops.sum(ops.square(w), axis=self.axis, keepdims=True))
+        return ops.cast(w * (self.max_value / ops.maximum(norm, self.max_value)), weights.dtype)  # (1)
 
     def get_config(self) -> dict[str, Any]:
         return {"max_value": self.max_value, "axis": self.axis}

@@ -40,8 +40,8 @@ def predict_by_mask_sampling(
     where K = `num_masks`.
 
     Args:
-        model: Keras model of any kind with layers of type `Dropout` or `DropConnect` of this package, or `Dropout`,
-            `SpatialDropout`, `GaussianDropout` or `AlphaDropout` of Keras, at any depth.
+        model: Keras model of any kind with one output, and with layers of type `Dropout` or `DropConnect` of this
+            package, or `Dropout`, `SpatialDropout`, `GaussianDropout` or `AlphaDropout` of Keras, at any depth.
         x: inputs of the model, an array or a list or dict of arrays.
         num_masks: K; the lecture uses 10 to 20. Defaults to 20.
         seed: whole number; the same seed gives the same masks. Defaults to 0.
@@ -99,7 +99,7 @@ def predict_by_weight_scaling(
         p(y | x) ∝ Πₘ p(y | x, m)^P(m)                                   (1)
 
     Args:
-        model: Keras model of any kind.
+        model: Keras model of any kind with one output.
         x: inputs of the model, an array or a list or dict of arrays.
         from_logits: as for `predict_by_mask_sampling`.
         batch_size: examples per forward pass; affects only memory. Defaults to 256.
@@ -143,6 +143,9 @@ def _forward(model, x, rows):
 def _probabilities(model, outputs, from_logits):
     if from_logits is None:
         from_logits = _ends_in_logits(model)
+    if not hasattr(outputs, "shape"):
+        received = f"model {model.name!r} with {len(outputs)} outputs"
+        refuse("model", "end in one output", received, "Give the part that ends in one of them")
     if from_logits:
         outputs = ops.sigmoid(outputs) if outputs.shape[-1] == 1 else ops.softmax(outputs)
     return np.asarray(outputs)

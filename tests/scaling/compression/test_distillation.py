@@ -152,7 +152,29 @@ def test_labels_may_be_columns_or_probabilities(labels):
     np.testing.assert_allclose(value, distillation_loss(LABELS, TEACHER, tf.constant(STUDENT)), rtol=1e-10)
 
 
-@pytest.mark.parametrize("label", [-1, 4, 77])
+@pytest.mark.parametrize(
+    ("dtype", "num_classes"), [("uint8", 256), ("uint8", 300), ("int8", 200), ("bool", 2)]
+)
+def test_labels_may_be_of_any_whole_type(dtype, num_classes):
+    """The number of classes does not fit into the first three."""
+    logits, labels = np.zeros((2, num_classes)), np.array([1, 0])
+    expected = distillation_loss(labels, logits, logits)
+    np.testing.assert_array_equal(distillation_loss(labels.astype(dtype), logits, logits), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int32"])
+def test_loss_is_computed_in_float32_or_float64(dtype):
+    logits = np.array([[0, 4000, -4000]])
+    value = distillation_loss([1], logits, tf.cast(logits, dtype), temperature=0.05)
+    assert value.dtype == ("float64" if dtype == "float64" else "float32")
+    np.testing.assert_allclose(value, [0.0], atol=1e-6)
+    if tf.as_dtype(dtype).is_floating:
+        model = distill(network(1), network(2, dtype=dtype))
+        losses, _ = model.per_example(X, Y, None, training=False)
+        assert losses["loss"].dtype == value.dtype
+
+
+@pytest.mark.parametrize("label", [-1, 4, 77, 1.5])
 def test_labels_that_are_no_class_of_the_student_are_refused(label):
     """In arrays and data sets; in the loss itself they are nan, and with α = 0 nobody asks for them."""
     loss = np.asarray(distillation_loss([0, label], TEACHER[:2], tf.constant(STUDENT[:2])))

@@ -13,8 +13,9 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import number, refuse
+from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import all_layers, last_layer
-from tf_kit.networks.losses import cross_entropy
+from tf_kit.networks.losses import cross_entropy, one_hot
 from tf_kit.training.inputs import first_examples
 from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
@@ -41,7 +42,7 @@ def distillation_loss(
     Args:
         labels: classes (n,) or (n, 1), or their probabilities (n, K). The loss of a class that is not in 0 … K − 1 is
             nan.
-        teacher_logits, student_logits: (n, K).
+        teacher_logits, student_logits: (n, K), of which half precision and integers are computed in float32.
         temperature: T, above 0. Defaults to 4.
         alpha: weight of the labels, from 0 to 1. Defaults to 0.1.
 
@@ -64,7 +65,7 @@ def distillation_loss(
     Reference: Hinton et al., 2015, section 2 and equations 2 to 4, arXiv:1503.02531.
     """
     temperature, alpha = _checked("distillation_loss", temperature, alpha)
-    student_logits = ops.convert_to_tensor(student_logits)
+    student_logits = widened(student_logits)
     teacher_logits = ops.cast(teacher_logits, student_logits.dtype)
     _check_shape("teacher_logits", "have the shape of the student's", teacher_logits, student_logits)
     labels = _one_hot(labels, student_logits)
@@ -90,8 +91,7 @@ def _one_hot(labels, logits):
     if len(labels.shape) == 2 and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, -1)
     if len(labels.shape) == 1:
-        known = ops.logical_and(labels >= 0, labels < num_classes)
-        rows = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype=logits.dtype)
+        rows, known = one_hot(labels, num_classes, logits.dtype)
         return ops.where(known[:, None], rows, float("nan"))  # a row of zeros would cost nothing
     _check_shape("labels", "be classes (n,) or (n, 1), or probabilities (n, K)", labels, logits)
     return ops.cast(labels, logits.dtype)
@@ -194,8 +194,8 @@ class Distiller(Trainer):
     def per_example(
         self, x: Tensor, y: Tensor | None, random: Any, training: bool
     ) -> tuple[dict[str, Tensor], Tensor]:
-        student_logits = ops.cast(self(x, training=training), "float32")  # (2)
-        teacher_logits = ops.stop_gradient(ops.cast(self.teacher(x, training=False), "float32"))  # (1)
+        student_logits = widened(self(x, training=training))  # (2)
+        teacher_logits = ops.stop_gradient(widened(self.teacher(x, training=False)))  # (1)
         labels = y
         if y is None:
             if self.alpha > 0:
