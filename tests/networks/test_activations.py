@@ -8,6 +8,7 @@ from oracles import networks as oracle
 
 from tf_kit.networks import activations, mlp
 from tf_kit.networks.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from tf_kit.networks.perceptron import UNIT_ACTIVATIONS
 
 NAMES = list(activations.ACTIVATIONS)
 Z = np.concatenate([np.linspace(-6, 6, 25), [-0.01, 0.01]])
@@ -91,10 +92,11 @@ def test_stable_for_large_inputs(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", UNIT_ACTIVATIONS)
 def test_whole_numbers_become_floats(name, dtype):
-    layer, z = activations.ACTIVATIONS[name](), np.array([0, 1, 3]).astype(dtype)
+    layer, z = UNIT_ACTIVATIONS[name](), np.array([0, 1, 3]).astype(dtype)
     for function in (layer, layer.derivative):
+        assert keras.backend.is_float_dtype(function(z).dtype)
         np.testing.assert_array_equal(function(z), function(z.astype("float32")))
 
 
@@ -214,6 +216,19 @@ def test_measures_use_the_input_of_the_activation():
     np.testing.assert_allclose(list(subclassed.values()), list(first.values()), rtol=1e-6)
     assert "call" not in vars(model.layers[2])
     np.testing.assert_array_equal(model(x), outputs)
+
+
+def test_measures_count_all_calls_of_a_shared_layer():
+    """Both units of the first call are dead, and the three of the second are not."""
+    relu, inputs = ReLU(name="relu"), keras.Input([3])
+    first = keras.layers.Dense(
+        2, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(-1)
+    )
+    second = keras.layers.Dense(3, kernel_initializer="zeros", bias_initializer="ones")
+    model, x = keras.Model(inputs, relu(second(relu(first(inputs))))), np.ones((4, 3), "float32")
+    assert activations.dead_fraction(model, x) == {"relu": 2 / 5}
+    assert activations.saturated_fraction(model, x) == {"relu": 2 / 5}
+    assert activations.output_mean(model, x) == {"relu": 3 / 5}
 
 
 @pytest.mark.parametrize("measure", ["saturated_fraction", "dead_fraction", "output_mean"])

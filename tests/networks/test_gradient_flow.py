@@ -21,6 +21,7 @@ from tf_kit.networks.gradient_flow import (
     gradient_norms,
     initialize,
 )
+from tf_kit.scaling import prune, quantize
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 20)).astype("float32")
@@ -266,6 +267,13 @@ def test_initialize_refuses_bad_arguments():
         ValueError, match=r"`initialize.model` must have dense layers with weights.*Build it first"
     ):
         initialize(mlp((2,)), "he")
+    adapted = mlp((2,), input_shape=(2,))
+    adapted.get_layer("hidden_1").enable_lora(1)
+    before = adapted.get_weights()
+    for model in (adapted, prune(mlp((2,), input_shape=(2,)), 0), quantize(mlp((2,), input_shape=(2,)))):
+        with pytest.raises(ValueError, match=r"whose kernels are variables. Received: layer 'hidden_1', a "):
+            initialize(model, "he")
+    np.testing.assert_array_equal(adapted.get_weights()[0], before[0])
 
 
 # By depth

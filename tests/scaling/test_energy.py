@@ -188,6 +188,9 @@ def test_attention_and_embeddings_are_counted():
     projections = 5 * 8 * 2 * (3 + 3 + 4) + 5 * 2 * 4 * 8
     assert bill.total_flops == 2 * (projections + 5 * 5 * 2 * (3 + 4))
     assert not bill.uncounted
+    for trainable, passes in ((True, 3), (False, 2)):  # equation (4)
+        model.get_layer("embedding").trainable = trainable
+        assert energy_bill(model, 1).layers[0].moved_bytes == passes * bill.layers[0].moved_bytes
 
 
 Q, V = (6, 4), (5, 4)  # 6 queries, 5 keys

@@ -96,6 +96,14 @@ def test_default_cuts_balance_the_weights():
     assert parts.cuts == [3]  # 28 + 20 + 500 | 404
 
 
+def test_config_keeps_dtype_and_whether_it_is_trained():
+    parts = Split([layers.Dense(2)], dtype="float64", trainable=False, name="mine")
+    parts.build((None, 3))
+    copy = Split.from_config(json.loads(json.dumps(parts.get_config())))
+    copy.build((None, 3))
+    assert (copy.name, copy.dtype, copy.trainable_variables) == ("mine", "float64", [])
+
+
 @pytest.mark.parametrize("cuts", [np.array([1]), [np.int64(1)], np.array([1], "uint8")])
 def test_cuts_may_be_whole_numbers_of_any_kind(cuts):
     assert split(stack(), cuts=cuts).cuts == [1]

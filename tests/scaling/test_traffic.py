@@ -132,7 +132,7 @@ def test_table_and_split_points():
         ({"cuts": ["dense_0"]}, r"cuts=\['dense_0'\]"),
         ({"cuts": ["nothing"]}, "nothing"),
         ({"cuts": [1, 2]}, r"cuts=\[1, 2\]"),
-        ({"num_devices": 9}, "num_parts=9"),
+        ({"num_devices": 9}, "at most 3, the number of layers.*num_devices=9"),
     ],
 )
 def test_bad_arguments_are_refused(wrong, message):
@@ -147,6 +147,12 @@ def test_unusable_models_are_refused():
 
     with pytest.raises(InputError, match="functional or sequential"):
         traffic_bill(Own(), 2, 8)
+    dense = keras.layers.Dense
+    open_length = keras.Sequential([keras.Input((None, 8)), dense(4), dense(2)])
+    with pytest.raises(
+        InputError, match=r"known shape before each cut. Received: one of shape \(None, None, 4\)"
+    ):
+        traffic_bill(open_length, 2, 8)
     with pytest.raises(InputError, match="two replicas or more"):
         traced_collectives(mlp(3), np.ones((2, 20)))
     with pytest.raises(InputError, match="num_parts=3"):

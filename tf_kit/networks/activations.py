@@ -225,8 +225,8 @@ def saturated_fraction(
         slope: absolute derivative below which a unit counts as saturated, above 0. Defaults to 0.01.
 
     Returns:
-        Dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the layers; for
-        a single layer only the fraction.
+        Dictionary from the name of each activation layer to its fraction in [0, 1] over all its calls, in the order of
+        the layers; for a single layer only the fraction.
 
     Raises:
         ValueError: `slope` is not above 0, or the model has no activation layer.
@@ -240,7 +240,7 @@ def saturated_fraction(
     Reference: Glorot, Bengio, 2010, section 3.
     """
     slope = number("saturated_fraction.slope", slope, above=0)
-    return _measure("saturated_fraction", model, x, lambda _, slopes: np.mean(np.abs(slopes) < slope))  # (1)
+    return _measure("saturated_fraction", model, x, lambda _, slopes: np.abs(slopes) < slope)  # (1)
 
 
 def dead_fraction(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[str, float] | float:
@@ -260,8 +260,8 @@ def dead_fraction(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[st
             that is rarely active looks dead.
 
     Returns:
-        Dictionary from the name of each activation layer to its fraction in [0, 1], in the order of the layers; for
-        a single layer only the fraction.
+        Dictionary from the name of each activation layer to its fraction in [0, 1] over all its calls, in the order of
+        the layers; for a single layer only the fraction.
 
     Raises:
         ValueError: the model has no activation layer.
@@ -275,11 +275,11 @@ def dead_fraction(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[st
     Reference: Maas, Hannun, Ng, 2013, Rectifier nonlinearities improve neural network acoustic models, section 2.
     """
 
-    def fraction(_, slopes):
+    def dead(_, slopes):
         by_unit = slopes.reshape(-1, slopes.shape[-1])
-        return np.mean(np.all(by_unit == 0, axis=0))  # (1)
+        return np.all(by_unit == 0, axis=0)  # (1)
 
-    return _measure("dead_fraction", model, x, fraction)
+    return _measure("dead_fraction", model, x, dead)
 
 
 def output_mean(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[str, float] | float:
@@ -297,8 +297,8 @@ def output_mean(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[str,
         x: examples for the model, (n, …); or z for the layer, any shape.
 
     Returns:
-        Dictionary from the name of each activation layer to the mean, in the order of the layers; for a single layer
-        only the mean.
+        Dictionary from the name of each activation layer to the mean over all its calls, in the order of the layers;
+        for a single layer only the mean.
 
     Raises:
         ValueError: the model has no activation layer.
@@ -313,34 +313,39 @@ def output_mean(model: keras.Model | ActivationLayer, x: ArrayLike) -> dict[str,
     Reference: LeCun, Bottou, Orr, Müller, 1998, Efficient BackProp, section 4.3,
     doi:10.1007/3-540-49430-8_2.
     """
-    return _measure("output_mean", model, x, lambda outputs, _: np.mean(outputs))  # (1)
+    return _measure("output_mean", model, x, lambda outputs, _: outputs)  # (1)
 
 
 def _measure(subject, model, x, measure):
-    """Return `measure(f(z), f'(z))` in float64, for one activation layer or for all of a model."""
+    """Return the mean of `measure(f(z), f'(z))` in float64, for one activation layer or for all of a model."""
     if isinstance(model, ActivationLayer):
-        z = ops.convert_to_tensor(np.asarray(x, "float64"))
-        # `call`, since `__call__` would first round z to the dtype of the layer.
-        return float(measure(ops.convert_to_numpy(model.call(z)), ops.convert_to_numpy(model.derivative(z))))
+        return float(np.mean(_measured(model, x, measure)))
     found = {name: layer for name, layer in named_layers(model) if isinstance(layer, ActivationLayer)}
     if not found:
         requirement = "have activation layers of tf_kit.networks"
         refuse(f"{subject}.model", requirement, repr(model), "networks.mlp builds such models")
     inputs = _inputs_of(found.values(), model, x)
     return {
-        name: _measure(subject, layer, inputs[id(layer)], measure)
+        name: float(np.mean(np.concatenate([_measured(layer, z, measure) for z in inputs[id(layer)]])))
         for name, layer in found.items()
         if id(layer) in inputs
     }
 
 
+def _measured(layer, z, measure):
+    """Return what is measured of each unit or activation in one call of a layer, as one axis."""
+    z = ops.convert_to_tensor(np.asarray(z, "float64"))
+    # `call`, since `__call__` would first round z to the dtype of the layer.
+    return measure(ops.convert_to_numpy(layer.call(z)), ops.convert_to_numpy(layer.derivative(z))).ravel()
+
+
 def _inputs_of(layers, model, x):
-    """Return the input z of each of the layers as {id(layer): z}, from one forward pass of the model on `x`."""
+    """Return the inputs z of all calls of each layer as {id(layer): [z, …]}, from one forward pass on `x`."""
     seen = {}
 
     def record(layer, call):
         def recorded(inputs):
-            seen[id(layer)] = ops.convert_to_numpy(inputs)
+            seen.setdefault(id(layer), []).append(ops.convert_to_numpy(inputs))
             return call(inputs)
 
         return recorded

@@ -202,7 +202,7 @@ def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.
         The same model.
 
     Raises:
-        ValueError: the name is unknown, or the model has no dense layer with weights.
+        ValueError: the name is unknown, the model has no dense layer with weights, or one is pruned or quantized.
 
     Example:
         >>> import numpy as np
@@ -222,6 +222,13 @@ def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.
     found = [layer for _, layer in _layers_with_weights(model) if isinstance(layer, keras.layers.Dense)]
     if not found:
         refuse("initialize.model", "have dense layers with weights", repr(model), "Build it first")
+    for layer in found:
+        if not isinstance(
+            layer.kernel, keras.Variable
+        ):  # pruned, quantized, adapted: computed from variables
+            received = f"layer {layer.name!r}, a {type(layer).__name__}"
+            remedy = "Initialize the original model, then prune or quantize it"
+            refuse("initialize.model", "have dense layers whose kernels are variables", received, remedy)
     seeds = np.random.SeedSequence(seed).generate_state(len(found))
     for layer, layer_seed in zip(found, seeds, strict=True):
         draw = INITIALIZATIONS[initialization](int(layer_seed))

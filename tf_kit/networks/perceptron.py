@@ -54,7 +54,7 @@ class Threshold(ActivationLayer):
 
     def derivative(self, z: ArrayLike) -> Tensor:
         """Return 1, the slope that backpropagation uses."""
-        return ops.ones_like(z)  # (2)
+        return ops.ones_like(self._floats(z))  # (2)
 
 
 UNIT_ACTIVATIONS = {"threshold": Threshold, **ACTIVATIONS}

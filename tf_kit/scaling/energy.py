@@ -162,7 +162,8 @@ def energy_bill(
 
     Args:
         model: built Keras model. Dense layers, convolutions (also depthwise, separable, transposed),
-            `EinsumDense`, attention and embeddings are counted.
+            `EinsumDense`, attention and embeddings are counted; an embedding moves the rows that are looked up, and
+            the update of its table is left out.
         batch_size: n, examples per minibatch, at least 1.
         num_steps: number of minibatches, at least 1. Defaults to 1.
         training: True for training the network, False for using it. Defaults to True.

@@ -136,7 +136,7 @@ class Split(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         layers = [keras.saving.serialize_keras_object(layer) for layer in self.stack]
-        return {"name": self.name, "layers": layers, "cuts": self.cuts}
+        return {**super().get_config(), "layers": layers, "cuts": self.cuts}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Split":

@@ -33,8 +33,10 @@ class Work:
 
     @property
     def learns(self) -> bool:
-        """Whether the second operand of the product has a gradient: a trainable kernel, or another activation."""
-        return not self.kernels or any(kernel.trainable for kernel in self.kernels)
+        """Whether the second operand has a gradient: a trainable kernel or table, or another activation."""
+        looked_up = self.layer.weights if isinstance(self.layer, keras.layers.Embedding) else ()
+        weights = (*self.kernels, *looked_up)
+        return not weights or any(each.trainable for each in weights)
 
     @property
     def nonzero_fraction(self) -> float:

@@ -102,8 +102,8 @@ def traffic_bill(
         `TrafficBill`.
 
     Raises:
-        InputError: a number is out of range, the layers of the model have no order, or the cuts are not R − 1 layers
-            in order.
+        InputError: a number is out of range, the layers of the model have no order, the cuts are not R − 1 layers
+            in order, or the size of what crosses them is not known.
 
     Example:
         >>> model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(10), keras.layers.Dense(10)])
@@ -118,6 +118,9 @@ def traffic_bill(
     num_devices = count("traffic_bill.num_devices", num_devices, at_least=2)
     batch_size = count("traffic_bill.batch_size", batch_size)
     nodes = _nodes(model)
+    if num_devices > len(nodes):
+        requirement = f"be at most {len(nodes)}, the number of layers of the model"
+        refuse("traffic_bill.num_devices", requirement, f"num_devices={num_devices}")
     if cuts is None:
         cuts = balanced_cuts([_weight_bytes(node.operation) for node in nodes], num_devices)
     places = _places(nodes, cuts, num_devices)
@@ -298,6 +301,11 @@ def _nbytes(variables):
 
 
 def _nbytes_of_example(tensors):
+    for tensor in tensors:
+        if None in tensor.shape[1:]:
+            received = f"one of shape {tuple(tensor.shape)}"
+            remedy = "Give the model a keras.Input of fixed size, such as that of the longest sequence"
+            refuse("traffic_bill.model", "have outputs of known shape before each cut", received, remedy)
     return sum(math.prod(tensor.shape[1:]) * _item_bytes(tensor.dtype) for tensor in tensors)
 
 
