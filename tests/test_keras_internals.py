@@ -150,6 +150,16 @@ def test_compiled_metrics():
     assert keras_internals.compiled_metrics(compiled()) is None
 
 
+def test_tracked_metrics():
+    model, layer = Custom(), keras.layers.Dense(1)
+    layer.seen, model.own = keras.metrics.Mean(name="seen"), keras.metrics.Mean(name="own")
+    inner = keras.Sequential([layer])
+    inner.compile("sgd", "mse", metrics=["mae"])
+    model.others = [inner, layer]
+    model.compile("sgd", "mse", metrics=["mae"])
+    assert [each.name for each in keras_internals.tracked_metrics(model)] == ["own", "seen"]
+
+
 def test_given_loss():
     loss = keras.losses.Huber()
     model = keras.Sequential([keras.layers.Dense(1)])
@@ -253,6 +263,15 @@ def test_strategy_at_creation():
 
 
 # Optimizers
+
+
+def test_decayed():
+    variables = [keras.Variable(X, name="kernel"), keras.Variable(X, name="bias")]
+    assert keras_internals.decayed(keras.optimizers.SGD(), variables) is None
+    optimizer = keras.optimizers.SGD(weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    for each in (optimizer, keras.optimizers.LossScaleOptimizer(optimizer)):
+        assert keras_internals.decayed(each, variables) == [True, False]
 
 
 def test_variables_and_slots_of_an_optimizer():

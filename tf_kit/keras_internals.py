@@ -176,6 +176,16 @@ def given_loss_weights(model: keras.Model) -> Any:
     return None if compiled is None else compiled._user_loss_weights
 
 
+def tracked_metrics(model: keras.Model) -> list[keras.Metric]:
+    """Return the metrics that are attributes of a model or of the layers in it, each once.
+
+    Uses `Layer._metrics`. The public `metrics` of a layer lists those of inner layers again, and that of a compiled
+    model inside another one its loss.
+    """
+    found = {id(metric): metric for layer in flatten_layers(model) for metric in layer._metrics}
+    return list(found.values())
+
+
 def build_from_batch(model: keras.Model, batch: tuple) -> None:
     """Create the variables of a compiled model, its metrics, its loss and its optimizer, without computing anything.
 
@@ -313,6 +323,19 @@ def set_averages(
     finalize(every)
     for variable, value in others:
         variable.assign(value)
+
+
+def decayed(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> list[bool] | None:
+    """Return which model variables take part in weight decay, or None without it.
+
+    Uses `Optimizer._use_weight_decay`. The configuration lacks what `exclude_from_weight_decay` was given.
+
+    Args:
+        optimizer: the optimizer, or a `LossScaleOptimizer` around it.
+        variables: model variables.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return None if inner.weight_decay is None else [inner._use_weight_decay(each) for each in variables]
 
 
 def variable_index(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> int:

@@ -149,6 +149,92 @@ def test_finished_stage_is_loaded_not_trained(tmp_path, digits):
         np.testing.assert_array_equal(ours, expected)
 
 
+class StopAfter(keras.callbacks.Callback):
+    """Stops a training, and changes its weights at the end, as callbacks that restore the best ones do."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == self.epoch
+
+    def on_train_end(self, logs=None):
+        self.model.set_weights([weight / 2 for weight in self.model.get_weights()])
+
+
+ENDINGS = {
+    "stopped": lambda: StopAfter(1),
+    "changed at the end": lambda: StopAfter(99),
+    "best weights": lambda: keras.callbacks.EarlyStopping(
+        "val_accuracy", mode="min", patience=1, restore_best_weights=True
+    ),
+}
+
+
+@pytest.mark.parametrize("name", mostly_slow(ENDINGS, {"stopped"}))
+@pytest.mark.parametrize("keep_best", mostly_slow([None, "val_accuracy"], quick=1))
+def test_finished_stage_is_loaded_as_its_callbacks_left_it(tmp_path, digits, name, keep_best):
+    ended, history = tune(
+        quiet_run(tmp_path), digits, epochs=4, keep_best=keep_best, callbacks=[ENDINGS[name]()]
+    )
+    again, loaded = tune(
+        quiet_run(tmp_path, resume=True), digits, epochs=4, keep_best=keep_best, callbacks=[ENDINGS[name]()]
+    )
+    assert loaded == history
+    assert (len(history["loss"]) < 4) == (name != "changed at the end")
+    for ours, theirs in zip(again.get_weights(), ended.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_damaged_end_of_a_stage_is_not_used(tmp_path, digits):
+    _, history = tune(quiet_run(tmp_path), digits, callbacks=[StopAfter(1)])
+    (end,) = tmp_path.glob("checkpoints/tuning/*-end.npz")
+    end.write_bytes(b"")
+    assert tune(quiet_run(tmp_path, resume=True), digits, callbacks=[StopAfter(1)])[1] == history
+
+
+def test_stage_does_not_replace_the_weights_of_another_model(tmp_path, digits):
+    run = quiet_run(tmp_path)
+    model, _ = tune(run, digits, epochs=1)
+    tune(run, digits, model, epochs=2)
+    with pytest.raises(InputError, match=r"Run\.fit\.stage` must name the training of one model.*'tuning'"):
+        tune(run, digits, epochs=2)
+
+
+def test_metric_to_keep_may_be_measured_later(tmp_path, digits):
+    _, history = tune(quiet_run(tmp_path), digits, epochs=3, keep_best="val_accuracy", validation_freq=2)
+    assert (history["best_epoch"], history["val_accuracy"][0]) == (2, None)
+    with pytest.raises(InputError, match="keep_best='val_acuracy'"):
+        tune(quiet_run(tmp_path / "typo"), digits, keep_best="val_acuracy", validation_freq=2)
+    with pytest.raises(InputError, match="keep_best='val_accuracy'"):
+        tune(quiet_run(tmp_path / "never"), digits, epochs=3, keep_best="val_accuracy", validation_freq=4)
+
+
+class Adds(keras.callbacks.Callback):
+    def __init__(self, **logs):
+        super().__init__()
+        self.logs = logs
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update(self.logs)
+
+
+def test_each_number_of_an_array_in_the_logs_is_recorded(tmp_path, digits):
+    run = quiet_run(tmp_path / "run")
+    adds = Adds(recall=np.array([0.25, 1.0]), one=np.float32(2), ready=True)
+    _, history = tune(run, digits, epochs=1, callbacks=[adds])
+    assert [history[name] for name in ("recall_0", "recall_1", "one", "ready")] == [
+        [0.25],
+        [1.0],
+        [2.0],
+        [1.0],
+    ]
+    with pytest.raises(InputError, match=r"logs\['note'\]` must be a number.*'good'") as refused:
+        tune(quiet_run(tmp_path / "text"), digits, epochs=1, callbacks=[Adds(note="good")])
+    assert "\n" not in str(refused.value)
+
+
 def test_best_epoch_is_kept(tmp_path, digits):
     seen = []
     remember = keras.callbacks.LambdaCallback(

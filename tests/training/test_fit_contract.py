@@ -84,6 +84,14 @@ AS_IN_KERAS = {
     "validation_data with weights": lambda: {**ARRAYS, "validation_data": (X[:7], Y[:7], WEIGHTS[:7])},
     "validation_data as a data set": lambda: {**ARRAYS, "validation_data": batches(*HELD_OUT)},
     "validation_steps": lambda: {**ARRAYS, "validation_data": batches(*HELD_OUT).repeat(), "validation_steps": 3},
+    "validation_steps of arrays": lambda: {**ARRAYS, "validation_data": (X, Y), "validation_steps": 2, "epochs": 2},
+    "validation_steps of more": lambda: {**ARRAYS, "validation_data": (X, Y), "validation_steps": 9},
+    "validation_steps of arrays beside a data set": lambda: dataset(
+        X, Y, validation_data=(np.tile(X, (99, 1)), np.tile(Y, 99)), validation_steps=2
+    ),
+    "class_weight with validation_split": lambda: {
+        **ARRAYS, "class_weight": {0: 5.0, 2: 0.5}, "validation_split": 0.25
+    },
     "validation_freq": lambda: {**ARRAYS, "validation_data": HELD_OUT, "validation_freq": 2, "epochs": 4},
     "validation_freq as a list": lambda: {
         **ARRAYS, "validation_data": HELD_OUT, "validation_freq": [1, 3], "epochs": 4
@@ -249,7 +257,14 @@ def test_signature_is_that_of_keras():
     assert set(inspect.signature(keras.Model.fit).parameters) - {"self"} - elsewhere <= tested
 
 
-FAST = {"sample_weight", "class_weight", "validation_split", "data set with steps_per_epoch"}
+FAST = {
+    "sample_weight",
+    "class_weight",
+    "validation_split",
+    "data set with steps_per_epoch",
+    "validation_steps of arrays",
+    "class_weight with validation_split",
+}
 
 
 @pytest.mark.parametrize("case", mostly_slow(AS_IN_KERAS, FAST))
@@ -341,7 +356,7 @@ def test_scope_of_another_strategy_is_refused():
 COMPILED = {
     "loss": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean"),
     "metrics": lambda: ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)],
-    "weighted_metrics": lambda: [keras.metrics.SparseTopKCategoricalAccuracy(2)],
+    "weighted_metrics": lambda: ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)],
     "run_eagerly": lambda: True,
     "jit_compile": lambda: True,
     "steps_per_execution": lambda: 2,
@@ -359,6 +374,125 @@ def test_argument_of_compile_counts_as_in_keras(name):
     assert histories[0].keys() == histories[1].keys()
     for name in histories[0]:
         np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-5, err_msg=name)
+
+
+TOP_2 = functools.partial(keras.metrics.SparseTopKCategoricalAccuracy, 2)
+METRICS = {
+    "dictionary": lambda: {"metrics": {"logits": ["accuracy", TOP_2()]}},
+    "nested": lambda: {"metrics": [["accuracy"]]},
+    "object": lambda: {"metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]},
+    "with and without weights": lambda: {"metrics": ["accuracy", TOP_2()], "weighted_metrics": ["accuracy", TOP_2()]},
+    "short name": lambda: {"weighted_metrics": ["acc"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", mostly_slow(METRICS, {"with and without weights"}))
+def test_metrics_have_the_names_and_values_of_keras(case, tmp_path):
+    histories = []
+    for make in (classifier, in_keras):
+        model = make(**METRICS[case]())
+        given = {**ARRAYS, "sample_weight": WEIGHTS, "validation_data": (X, Y, WEIGHTS), "shuffle": False}
+        histories.append(model.fit(epochs=2, verbose=0, **given).history)
+        model.save(tmp_path / "model.keras")
+        found = [each.evaluate(X, Y, sample_weight=WEIGHTS, verbose=0, return_dict=True)
+                 for each in (model, keras.saving.load_model(tmp_path / "model.keras"))]  # fmt: skip
+        assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert histories[0].keys() == histories[1].keys()
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["loss", "accuracy"])
+@pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])
+def test_metric_that_would_replace_another_value_is_refused(argument, name):
+    model = classifier(**{argument: [TOP_2(name=name)]})
+    with pytest.raises(InputError, match=f"other names than loss, accuracy.*a metric named '{name}'"):
+        model.fit(X, Y, verbose=0)
+
+
+class Watched(keras.layers.Layer):
+    """Returns its inputs, and reports their mean."""
+
+    def __init__(self, name="seen"):
+        super().__init__()
+        self.mean = keras.metrics.Mean(name=name)
+
+    def call(self, inputs):
+        self.mean.update_state(inputs)
+        return inputs
+
+
+def watched(name="seen"):
+    return keras.Sequential([keras.Input((5,)), keras.Sequential([Watched(name)]), *network().layers])
+
+
+@pytest.mark.parametrize(
+    "compiled", mostly_slow([{}, {"run_eagerly": True}, {"steps_per_execution": 2}], quick=1)
+)
+def test_metrics_of_layers_are_reported_as_in_keras(compiled):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours, theirs = pretraining.Classifier(watched(), 3), watched()
+    ours.compile(SGD(0.5), **compiled)
+    theirs.compile(SGD(0.5), loss, metrics=["accuracy"], **compiled)
+    given = {
+        **ARRAYS,
+        "batch_size": 6,
+        "validation_data": HELD_OUT,
+        "epochs": 2,
+        "shuffle": False,
+        "verbose": 0,
+    }
+    histories = [model.fit(**given).history for model in (ours, theirs)]
+    assert histories[0].keys() == histories[1].keys()
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(ours.evaluate(X, Y, verbose=0)[2], X.mean(), rtol=1e-5)
+
+
+def test_metrics_of_a_trainer_itself_are_reported():
+    class Center(training.Trainer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.w, self.mean = self.add_weight(shape=(5,)), keras.metrics.Mean(name="seen")
+
+        def per_example(self, x, y, random, training):
+            self.mean.update_state(x)
+            return {"loss": ops.sum((x - self.w) ** 2, axis=-1)}, None
+
+    model = Center()
+    model.compile("sgd")
+    seen = model.fit(X, batch_size=6, epochs=2, verbose=0).history["seen"]
+    np.testing.assert_allclose(seen, [X.mean()] * 2, rtol=1e-5)
+
+
+def test_values_of_training_alone_are_refused():
+    """They would have no place in the history."""
+
+    class Center(training.Trainer):
+        def per_example(self, x, y, random, training):
+            return {"loss": ops.sum(x, axis=-1)} | ({"size": ops.sum(x, axis=-1)} if training else {}), None
+
+    model = Center()
+    model.compile("sgd")
+    with pytest.raises(
+        InputError, match=r"same names in training and in evaluation.*loss, size in a step, loss in"
+    ):
+        model.fit(X, verbose=0)
+
+
+def test_metric_of_a_layer_with_the_name_of_another_value_is_refused():
+    model = pretraining.Classifier(watched("accuracy"), 3)
+    model.compile("sgd")
+    with pytest.raises(InputError, match=r"other names than loss, accuracy.*a metric named 'accuracy'"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_steps_of_an_evaluation_have_the_size_of_keras():
+    x, y = np.concatenate([k * X for k in range(100)]), np.tile(Y, 100)
+    found = [
+        make().evaluate(x, y, steps=2, verbose=0, **{"return_dict": True}) for make in (classifier, in_keras)
+    ]
+    assert found[0]["loss"] == pytest.approx(found[1]["loss"], rel=1e-5)
 
 
 def test_arguments_of_compile_are_all_known():
@@ -619,6 +753,65 @@ def test_what_is_frozen_between_two_fits_does_not_move(freeze, path):
     fit()
     moved = {path for path, each in all_of_them.items() if not np.array_equal(each, before[path])}
     assert moved == free
+
+
+class AtEpoch(keras.callbacks.Callback):
+    """Calls a function of the model at the beginning of an epoch, after which it remembers the weights."""
+
+    def __init__(self, epoch, act):
+        super().__init__()
+        self.epoch, self.act = epoch, act
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.before = {each.path: each.numpy() for each in self.model.trained_variables}
+            self.act(self.model)
+
+
+def both_paths(callback):
+    for path in PATHS.values():
+        yield {
+            "verbose": 0,
+            "batch_size": 6,
+            "epochs": 3,
+            "callbacks": [callback, *path.get("callbacks", [])],
+        }
+
+
+@pytest.mark.parametrize("freeze", [freeze_the_encoder, freeze_a_layer, freeze_by_the_attribute])
+def test_what_a_callback_freezes_does_not_move(freeze):
+    callback = AtEpoch(1, freeze)
+    for arguments in both_paths(callback):
+        model = pretraining.Classifier(network((4, 4), num_classes=None), 3)
+        model.compile(ADAM(0.01))
+        model.fit(X, Y, **arguments)
+        free = {each.path for each in model.trained_variables}
+        moved = {
+            each.path for each in model.variables
+            if each.path in callback.before and not np.array_equal(each, callback.before[each.path])
+        }  # fmt: skip
+        assert moved == free
+
+
+def test_callback_that_unfreezes_compiles_the_model_again():
+    def unfreeze(model):
+        model.encoder.layers[1].trainable = True
+
+    def unfreeze_and_compile(model):
+        unfreeze(model)
+        model.compile(SGD(0.1), metrics=[TOP_2(name="top")])
+
+    for act in (unfreeze, unfreeze_and_compile):
+        for arguments in both_paths(AtEpoch(1, act)):
+            model = classifier(metrics=[TOP_2(name="top")])
+            layer = model.encoder.layers[1]
+            layer.trainable, before = False, layer.get_weights()[0]
+            if act is unfreeze:
+                with pytest.raises(InputError, match="Call compile again"):
+                    model.fit(X, Y, **arguments)
+            else:
+                assert len(model.fit(X, Y, **arguments).history["top"]) == 3
+                assert not np.array_equal(layer.get_weights()[0], before)
 
 
 MONITORS = {

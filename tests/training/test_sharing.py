@@ -64,11 +64,19 @@ def test_shared_functions_give_the_same_numbers(tracings):
         ({"penalty": None}, {"penalty": 0.1}),
         ({"frozen": False}, {"frozen": True}),
         ({"width": 6}, {"width": 7}),
+        ({"optimizer": {"weight_decay": 0.1}}, {"optimizer": {"weight_decay": 0.1}, "not_decayed": ["bias"]}),
     ],
 )
 def test_models_that_train_otherwise_differ_in_structure(one, other):
     def structure(
-        noise=0.25, optimizer=(), activation="sigmoid", penalty=None, frozen=False, width=6, seed=0
+        noise=0.25,
+        optimizer=(),
+        activation="sigmoid",
+        penalty=None,
+        frozen=False,
+        width=6,
+        seed=0,
+        not_decayed=None,
     ):
         dense = keras.layers.Dense(
             width, activation, kernel_regularizer=keras.regularizers.L2(penalty) if penalty else None
@@ -77,6 +85,7 @@ def test_models_that_train_otherwise_differ_in_structure(one, other):
         dense.trainable = not frozen
         model = pretraining.DenoisingAutoencoder(encoder, rate=noise, seed=seed, tied=False)
         model.compile(keras.optimizers.SGD(**{"learning_rate": 0.1, **dict(optimizer)}))
+        model.optimizer.exclude_from_weight_decay(var_names=not_decayed)
         model.prepare_from(X)
         return sharing.structure(model)
 

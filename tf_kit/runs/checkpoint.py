@@ -23,10 +23,10 @@ class StageState:
     """State of a stage: its last two checkpoints, the best one, and the history of its finished epochs.
 
     A checkpoint is a file of arrays, `epoch-00003.npz` after epoch 3, `epoch-00003-step-00000120.npz` after 120 steps
-    of epoch 4. `state.json` records the last one with its checksum, `state-before.json` the one before. Both are
-    replaced by a rename after the arrays are on the disk, so a kill at any moment leaves the last checkpoint. A
-    damaged file is set aside as `damaged-…`, and the checkpoint before is used; without an intact one the stage starts
-    again.
+    of epoch 4, `epoch-00005-end.npz` after a stage of five epochs with callbacks. `state.json` records the last one
+    with its checksum, `state-before.json` the one before. Both are replaced by a rename after the arrays are on the
+    disk, so a kill at any moment leaves the last checkpoint. A damaged file is set aside as `damaged-…`, and the
+    checkpoint before is used; without an intact one the stage starts again.
 
     Args:
         folder: folder of the stage's checkpoints.
@@ -42,6 +42,8 @@ class StageState:
         best_epoch: best epoch by `keep_best`, from 1, or None.
         order: number of the stage in its run, from 0; None while nothing is saved.
         stage: name of the stage, or None while nothing is saved.
+        stopped: whether a callback has ended the stage, after whichever epoch.
+        awaits_best: whether the first validation, which measures `keep_best`, may come in a later epoch.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class StageState:
         self.best_epoch: int | None = state.get("best_epoch")
         self.order: int | None = state.get("order")
         self.stage: str | None = state.get("stage")
+        self.stopped: bool = state.get("stopped", False)
+        self.awaits_best = False
         self._files: dict[str, str] = state.get("files", {})
 
     @property
@@ -73,6 +77,13 @@ class StageState:
         if self.begun:
             load_variables(model, self._file(self.epoch, self.step))
 
+    def restore_end(self, model: keras.Model) -> bool:
+        """Give the model the variables that `save_end` wrote; return whether it has."""
+        found = self._end().name in self._files
+        if found:
+            load_variables(model, self._end())
+        return found
+
     def restore_metrics(self, model: keras.Model) -> None:
         """Give the metrics of the model their sums over the steps of an unfinished epoch."""
         with np.load(self._file(self.epoch, self.step), allow_pickle=False) as file:
@@ -84,20 +95,28 @@ class StageState:
         if self.best_epoch is not None:
             load_variables(model, self._file(self.best_epoch))
 
-    def save(self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float]) -> None:
-        """Record a finished epoch: its variables, its metrics, and whether it is the best so far."""
+    def save(
+        self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float], stopped: bool = False
+    ) -> None:
+        """Record a finished epoch: its variables, its metrics, whether it is the best so far, and `stopped`."""
         for name in [*self.history, *(name for name in logs if name not in self.history)]:
             values = self.history.setdefault(name, [None] * (epoch - 1))
             values.append(finite(float(logs[name])) if name in logs else None)
         if self.keep_best and self._is_best(logs):
             self.best_epoch = epoch
-        self.epoch, self.step, self.seconds = epoch, 0, 0.0
+        self.epoch, self.step, self.seconds, self.stopped = epoch, 0, 0.0, stopped
         self._write(model, stage)
 
     def save_within(self, model: keras.Model, stage: str, step: int, seconds: float) -> None:
         """Record an unfinished epoch after `step` steps that took `seconds`, with the sums of the metrics."""
         self.step, self.seconds = step, seconds
         self._write(model, stage)
+
+    def save_end(self, model: keras.Model, stage: str) -> None:
+        """Record the variables after the end of a stage, which callbacks may have changed since its last epoch."""
+        save_variables(model, self._end())
+        self._files = self._files | {self._end().name: checksum(self._end())}
+        self._record(stage)
 
     def _write(self, model, stage):
         path = self._file(self.epoch, self.step)
@@ -107,12 +126,17 @@ class StageState:
         if best is not None and best != path.name:
             files[best] = self._files[best]
         self._files = files
+        self._record(stage)
+
+    def _record(self, stage):
+        """Write `state.json`, and remove the files of arrays that neither record names."""
         state = {"stage": stage, "order": self.order, "epoch": self.epoch, "step": self.step}
         state |= {
             "seconds": self.seconds,
             "history": self.history,
             "best_epoch": self.best_epoch,
-            "files": files,
+            "stopped": self.stopped,
+            "files": self._files,
         }
         last, before = (self.folder / name for name in STATES)
         if last.exists():
@@ -146,6 +170,8 @@ class StageState:
 
     def _is_best(self, logs):
         if self.keep_best not in self.history:
+            if self.awaits_best and not any(name.startswith("val_") for name in logs):
+                return False
             refuse(
                 "Run.fit.keep_best",
                 "be a metric of the training: " + ", ".join(logs),
@@ -161,6 +187,9 @@ class StageState:
     def _differs(self, name, state):
         path = self.folder / name
         return not path.is_file() or checksum(path) != state["files"][name]
+
+    def _end(self):
+        return self.folder / f"epoch-{self.epoch:05d}-end.npz"
 
     def _file(self, epoch, step=0):
         return self.folder / (f"epoch-{epoch:05d}-step-{step:08d}.npz" if step else f"epoch-{epoch:05d}.npz")

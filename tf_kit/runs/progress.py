@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import keras
+import numpy as np
 
 from tf_kit import stderr
+from tf_kit.checks import refuse
 from tf_kit.data import waiting
 
 with warnings.catch_warnings():  # without ipywidgets a notebook shows the plain bar
@@ -168,8 +172,28 @@ class _StageProgress(keras.callbacks.Callback):
         self._progress.ended(f"{self._stage}: {epochs} in {_duration(seconds)}, {_brief(logs)}")
 
 
+def scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return logs with one number under each name: those of an array get its name and their place in it.
+
+    Example:
+        >>> scalars({"loss": 0.5, "recall": np.array([0.25, 1.0])})
+        {'loss': 0.5, 'recall_0': 0.25, 'recall_1': 1.0}
+    """
+    found: dict[str, Any] = {}
+    for name, value in logs.items():
+        array = np.asarray(value)
+        if array.dtype.kind not in "biufV":  # V: bfloat16
+            requirement = "be a number or an array of numbers, to be recorded"
+            refuse(f"logs[{name!r}]", requirement, f"{value!r}", "Leave it out of the logs of `on_epoch_end`")
+        if array.ndim == 0:
+            found[name] = value
+        else:
+            found |= {f"{name}_{i}": each for i, each in enumerate(array.reshape(-1).tolist())}
+    return found
+
+
 def _brief(logs):
-    return ", ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+    return ", ".join(f"{name} {value:.4g}" for name, value in scalars(logs or {}).items())
 
 
 def _duration(seconds):

@@ -18,6 +18,7 @@ from tf_kit.errors import RunStopped
 from tf_kit.runs.checkpoint import StageState
 from tf_kit.runs.divergence import Guard
 from tf_kit.runs.interruption import Interruption
+from tf_kit.runs.progress import scalars
 from tf_kit.training import workers
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Recorder(keras.callbacks.Callback):
         events: events of the stage.
         guard: guard that checks the variables before they are saved.
         interruption: signals to obey after saving.
+        with_callbacks: whether other callbacks take part, which may change the weights at the end of the stage.
     """
 
     works_in_pieces = True
@@ -46,8 +48,10 @@ class Recorder(keras.callbacks.Callback):
         events: Events,
         guard: Guard,
         interruption: Interruption,
+        with_callbacks: bool = False,
     ) -> None:
         super().__init__()
+        self._with_callbacks = with_callbacks
         self._run, self._stage, self._state, self._events = run, stage, state, events
         self._guard, self._interruption = guard, interruption
         self._saved = self._began = time.perf_counter()
@@ -73,8 +77,8 @@ class Recorder(keras.callbacks.Callback):
             self._after_saving(f"step {done} of epoch {self._state.epoch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        logs = {"seconds": time.perf_counter() - self._began, **(logs or {})}
-        self._state.save(self.model, self._stage, epoch + 1, logs)
+        logs = {"seconds": time.perf_counter() - self._began, **scalars(logs or {})}
+        self._state.save(self.model, self._stage, epoch + 1, logs, stopped=self.model.stop_training)
         self._run.write_history()
         self._events.write(epoch + 1, logs)
         self._after_saving(f"epoch {epoch + 1}")
@@ -88,6 +92,8 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self._events.close()
+        if self._with_callbacks and self._state.epoch:
+            self._state.save_end(self.model, self._stage)
 
 
 class Events:

@@ -54,6 +54,7 @@ from tf_kit.runs.interruption import Interruption
 from tf_kit.runs.progress import Progress
 from tf_kit.runs.recording import Events, Recorder
 from tf_kit.training import agreement, workers
+from tf_kit.training.loop import is_due
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset
 
@@ -117,6 +118,7 @@ class Run:
         self._defaults = _as_json("Run.defaults", defaults or {})
         self.data = _fingerprint(data)
         self._disown: Callable[[], Any] = lambda: None
+        self._trained: dict[str, weakref.ref] = {}  # models by the slug of their stage
         strategy = tf.distribute.get_strategy()
         contents = {"contents of the data": self.data.digest} if self.data is not None else {}
         workers.check_same_configuration(strategy, agreement.without_places(self._options) | contents)
@@ -251,9 +253,9 @@ class Run:
     ) -> dict[str, Any]:
         """Train a model as `model.fit` does, save after every epoch, and continue where a killed run stopped.
 
-        A stage that the run has finished is not trained again: its weights are loaded. A stage that was interrupted
-        continues after its last finished epoch, with the weights, optimizer state, random numbers and data order
-        that it would have had.
+        A stage that the run has finished, or that a callback has stopped, is not trained again: its weights are
+        loaded. A stage that was interrupted continues after its last finished epoch, with the weights, optimizer
+        state, random numbers and data order that it would have had.
 
         Args:
             model: compiled `training.Trainer`.
@@ -295,7 +297,9 @@ class Run:
         if state.stage not in (None, stage):
             requirement = "have a name whose letters a-z and digits differ from those of all other stages"
             refuse("Run.fit.stage", requirement, f"stage={stage!r}, but the run has {state.stage!r}")
-        if state.begun and state.epoch < epochs and isinstance(x, tf.data.Dataset):
+        self._check_same_model(model, stage)
+        done = state.epoch >= epochs or state.stopped
+        if state.begun and not done and isinstance(x, tf.data.Dataset):
             requirement, received = (
                 "be an array or a function (first_epoch, epochs) to continue",
                 "a data set",
@@ -310,17 +314,29 @@ class Run:
         callbacks = [*callbacks, *self._callbacks]
         if state.begun:
             self._recall(model, state, callbacks, cost)
-        if state.epoch < epochs:
+        if not done:
             self._train(model, x, y, state, stage, epochs, cost, callbacks, verbose=verbose, **arguments)
+            self._trained[_slug(stage)] = weakref.ref(model)
         else:
             # A kill after the last checkpoint has left out the last event, and the end of `fit`.
             Events(self.folder / "events" / _slug(stage), state.history).close()
-            if model.optimizer is not None:
+            if not state.restore_end(model) and model.optimizer is not None:
                 keras_internals.set_averages(model.optimizer, model.trained_variables)
         if keep_best:
             state.restore_best(model)
             return {**state.history, "best_epoch": state.best_epoch}
         return dict(state.history)
+
+    def _check_same_model(self, model, stage):
+        """Refuse a stage in which this `Run` has trained another model, whose weights would replace those of this."""
+        trained = self._trained.get(_slug(stage))
+        if trained is not None and trained() is not model:
+            remedy = (
+                "Give each training its own stage; a new `Run` with resume=True loads the weights of a stage"
+            )
+            refuse(
+                "Run.fit.stage", "name the training of one model", f"stage={stage!r} for another one", remedy
+            )
 
     def _recall(self, model, state, callbacks, cost):
         """Tell the progress bar and the callbacks what an earlier process has trained."""
@@ -335,9 +351,12 @@ class Run:
         events = Events(self.folder / "events" / _slug(stage), state.history)
         guard = Guard(stage, state, scale_of(x, y))
         report = self.progress.start(stage, epochs, state.epoch, cost)
+        validates = arguments.get("validation_data") is not None or arguments.get("validation_split")
+        due = (is_due(epoch, arguments.get("validation_freq", 1)) for epoch in range(epochs))
+        state.awaits_best = bool(validates) and str(state.keep_best).startswith("val_") and any(due)
         position = {"initial_epoch": state.epoch} | ({"initial_step": state.step} if state.step else {})
         with Interruption(self.progress.print) as interruption:
-            recorder = Recorder(self, stage, state, events, guard, interruption)
+            recorder = Recorder(self, stage, state, events, guard, interruption, bool(callbacks))
             # The values that callbacks add to the logs are recorded too.
             callbacks = [guard, *callbacks, recorder, report]
             model.fit(x, y, epochs=epochs, callbacks=callbacks, **position, **arguments)

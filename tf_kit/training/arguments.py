@@ -167,6 +167,25 @@ def split(arrays: Arrays, validation_split: float) -> tuple[Arrays, Arrays | Non
     return tuple(array[:kept] for array in arrays), tuple(array[kept:] for array in arrays)
 
 
+def evaluation_size(given: Any, batch_size: int | None, num_steps: int | None) -> int:
+    """Return the examples per step of an evaluation of arrays.
+
+    With a number of steps it decides which examples are used, so it is that of Keras.
+
+    Args:
+        given: tuple of arrays of n examples, or a data set, which has batches already.
+        batch_size: examples per training step; None or 0 stands for none.
+        num_steps: number of steps that was given, or None.
+
+    Example:
+        >>> evaluation_size((np.zeros((100, 3)),), None, 4), evaluation_size((np.zeros((100, 3)),), 32, None)
+        (25, 1024)
+    """
+    if num_steps is None or not isinstance(given, tuple):
+        return max(batch_size or 0, 1024)
+    return batch_size or -(-len(given[0]) // num_steps)
+
+
 def spec_of_pair(dataset: Dataset) -> tuple[tf.TensorSpec, tf.TensorSpec] | None:
     """Return shapes and dtypes of x and y of a data set of (x, y), without reading it.
 

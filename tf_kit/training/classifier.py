@@ -99,8 +99,16 @@ class Classifier(Trainer):
             )
         if loss is not None:
             check_loss_of_labels(loss, self.num_classes)
-        if isinstance(metrics, list | tuple):
-            metrics = [metric for metric in metrics if metric not in ("accuracy", "acc")] or None
+        metrics = _with_accuracy_as(None, metrics, ("accuracy", "acc"))
+        if all(each is None for each in keras.tree.flatten(metrics)):
+            metrics = None
+        if (
+            kwargs.get("weighted_metrics") is not None
+        ):  # named as Keras names it beside the one without weights
+            weighted = keras.metrics.SparseCategoricalAccuracy(name="weighted_accuracy")
+            kwargs["weighted_metrics"] = _with_accuracy_as(
+                weighted, kwargs["weighted_metrics"], ("accuracy",)
+            )
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -219,6 +227,17 @@ class Classifier(Trainer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})
+
+
+def _with_accuracy_as(replacement, given, names):
+    """Replace the accuracy, which a classifier reports by itself, in metrics given to `compile`; None removes it."""
+    if isinstance(given, dict):
+        return {name: _with_accuracy_as(replacement, each, names) for name, each in given.items()}
+    if isinstance(given, list | tuple):
+        found = [_with_accuracy_as(replacement, each, names) for each in given]
+        return [each for each in found if each is not None]
+    is_object = type(given) is keras.metrics.SparseCategoricalAccuracy and given.name == "accuracy"
+    return replacement if is_object or (isinstance(given, str) and given in names) else given
 
 
 def _whole(y):

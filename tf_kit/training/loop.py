@@ -71,6 +71,7 @@ class Batches:
 
     def pieces(self, epoch: int) -> Iterator[Piece]:
         step = self._first[1] if epoch == self._first[0] else 0
+        self.model.make_train_function()  # anew, if a callback has frozen layers or compiled the model
         if self._iterator is None:
             self._iterator = self._begun_anew() if self._holds_all_epochs else self._begun(epoch, step)
         while self._iterator is not None and (self.num_steps is None or step < self.num_steps):
@@ -150,6 +151,7 @@ def run_epochs(
     for epoch in range(first, epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
+        model.train_what_is_trainable()
         logs = _run_epoch(model, source, callbacks, epoch)
         last_logs = dict(keras_internals.metrics_after(model, logs))
         if validate is not None and is_due(epoch, validation_freq):

@@ -37,6 +37,15 @@ def check_values(trainer: Trainer, values: dict[str, Tensor]) -> None:
             refuse(f"{type(trainer).__name__}.per_example", requirement, received, remedy)
 
 
+def check_names(trainer: Trainer, values: dict[str, Tensor], names: list[str]) -> None:
+    """Refuse values of a step that the evaluation of the first example did not have, or did not lack."""
+    if set(values) != set(names):
+        requirement = "return the same names in training and in evaluation"
+        received = f"{', '.join(values)} in a step, {', '.join(names)} in the evaluation of the first example"
+        remedy = "Return zeros where a value is not measured"
+        refuse(f"{type(trainer).__name__}.per_example", requirement, received, remedy)
+
+
 def build_compiled_metrics(trainer: Trainer, metrics: Any, names: list[str], y: Any, outputs: Any) -> None:
     """Build the metrics given to `compile`; refuse them where there is nothing that they could compare.
 
@@ -56,6 +65,26 @@ def build_compiled_metrics(trainer: Trainer, metrics: Any, names: list[str], y: 
             "The history has " + ", ".join(names),
         )
     metrics.build(ops.convert_to_tensor(y), outputs)
+    _refuse_names("compile.metrics", names, [each.name for each in metrics.metrics])
+
+
+def check_tracked_metrics(trainer: Trainer, names: list[str]) -> None:
+    """Refuse metrics of layers that would replace other values in the history, or see one replica's examples only."""
+    tracked = [each.name for each in keras_internals.tracked_metrics(trainer)]
+    if tracked and trainer.distribute_strategy.num_replicas_in_sync > 1:
+        requirement = "be left out where several replicas train, because each sees its own examples only"
+        received = f"the metric {tracked[0]!r} of a layer"
+        refuse("metrics", requirement, received, "Return its values for each example in `per_example`")
+    compiled = keras_internals.compiled_metrics(trainer) if trainer.compiled else None
+    given = [] if compiled is None or not compiled.built else [each.name for each in compiled.metrics]
+    _refuse_names("metrics", [*names, *given], tracked)
+
+
+def _refuse_names(subject, taken, names):
+    for name in names:
+        if name in taken:
+            requirement = f"have other names than {', '.join(taken)}"
+            refuse(subject, requirement, f"a metric named {name!r}", "Give it another `name`")
 
 
 def build_optimizer(trainer: Trainer) -> None:

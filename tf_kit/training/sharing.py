@@ -56,9 +56,9 @@ def structure(model: keras.Model) -> str | None:
     """Return a text that is the same for models whose training steps differ in nothing but values of variables.
 
     The text holds the configuration of the model, its loss, metrics and optimizer without names, initializers and
-    the seed of the `Trainer` (which is a variable), and the shapes of all variables. None stands for a model that its
-    configuration does not determine: one with a layer, function or loss that is not part of Keras or of the kit; and
-    for a model that was made under a strategy.
+    the seed of the `Trainer` (which is a variable), the shapes of all variables, and which of them decay. None stands
+    for a model that its configuration does not determine: one with a layer, function or loss that is not part of
+    Keras or of the kit; and for a model that was made under a strategy.
     """
     if keras_internals.strategy_at_creation(model) is not None:
         return None
@@ -77,7 +77,8 @@ def structure(model: keras.Model) -> str | None:
     variables = [
         (tuple(each.shape), str(each.dtype), id(each) in trained) for each in _keras_variables(model)
     ]
-    return repr((text, variables, bool(model.jit_compile), keras.config.floatx()))
+    decayed = keras_internals.decayed(model.optimizer, model.trained_variables)
+    return repr((text, variables, decayed, bool(model.jit_compile), keras.config.floatx()))
 
 
 def variables_of(model: keras.Model) -> list[tf.Variable]:

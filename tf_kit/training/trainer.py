@@ -55,9 +55,10 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     @property
     def metrics(self) -> list[keras.Metric]:
-        """Means over examples of the values of `per_example`, then the metrics given to `compile`."""
+        """Means over examples of the values of `per_example`, the metrics given to `compile`, those of layers."""
         compiled = self._compiled_metrics()
-        return [*self._means.by_name.values(), *([] if compiled is None else [compiled])]
+        given = [] if compiled is None else [compiled]
+        return [*self._means.by_name.values(), *given, *keras_internals.tracked_metrics(self)]
 
     def per_example(
         self, x: Tensor, y: Tensor | None, random: ExampleRandom, training: bool
@@ -95,16 +96,22 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             self._means.create(values)
             names = list(self._means.by_name)
             preparation.build_compiled_metrics(self, self._compiled_metrics(), names, y, outputs)
-            if self.compiled:
-                preparation.build_optimizer(self)
-            if self._accumulates_under_strategy():
-                steps.accumulate_across(self.inner_optimizer)
-        if not self.traced_pieces.still_train(self):  # layers were frozen since the last `fit`
-            self.train_function = None
+            preparation.check_tracked_metrics(self, names)
+        self.train_what_is_trainable()
         self._set_seed()
         if self.distribute_strategy.num_replicas_in_sync > 1:
             accept_empty_batches(self)
             keras_internals.keep_losses_of_replicas_apart(self)
+
+    def train_what_is_trainable(self) -> None:
+        """Let the next steps follow what has been frozen or compiled since the last ones; each epoch calls this."""
+        if self.compiled:
+            with self.distribute_strategy.scope():
+                preparation.build_optimizer(self)
+                if self._accumulates_under_strategy():
+                    steps.accumulate_across(self.inner_optimizer)
+        if not self.traced_pieces.still_train(self):
+            self.train_function = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.built and not tf.executing_eagerly() and args:
@@ -182,6 +189,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             arrays = targets.check_examples(self, "fit", x, y, sample_weight, class_weight)
             if validation_data is None:
                 arrays, validation_data = arguments.split(arrays, validation_split)
+                if class_weight is not None and validation_data is not None:
+                    validation_data = validation_data[:2]  # the weights of classes count in training only
             keras_internals.assert_compiled(self, "fit")
             self.prepare_from(*arrays[:2])
             num_steps: int | None = sources.steps_per_epoch(len(arrays[0]), size, steps_per_epoch)
@@ -224,7 +233,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             source = sources.of_data_set(self, x, num_steps, initial_epoch)
         validate = None
         if validation_data is not None:
-            validation_size = validation_batch_size or max(size, 1024)
+            validation_size = validation_batch_size or arguments.evaluation_size(
+                validation_data, size, validation_steps
+            )
             validate = sources.validation(self, validation_data, validation_size, validation_steps, chosen)
         with workers.naming_the_lost(strategy):
             return loop.run_epochs(
@@ -265,8 +276,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         """Compute the means over the examples of `x` without training, as `keras.Model.evaluate`."""
         keras_internals.assert_compiled(self, "evaluate")
         metrics, strategy = self._compiled_metrics(), self.distribute_strategy
-        batch_size = 1024 if batch_size is None else count("evaluate.batch_size", batch_size)
-        arguments.check_counts("evaluate", steps=steps)
+        arguments.check_counts("evaluate", batch_size=batch_size, steps=steps)
         given = x
         if is_array(x):
             given = targets.check_examples(self, "evaluate", x, y, sample_weight)
@@ -275,23 +285,24 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             given = x = arguments.check_data_set("evaluate.x", x, steps, "steps")
             targets.check_data_set(self, "evaluate.x", x)
             arguments.refuse_beside_data_set("evaluate", y=y, sample_weight=sample_weight)
+        size = batch_size or arguments.evaluation_size(given, None, steps)
         if not self._means.by_name or (metrics is not None and not metrics.built):
             self.prepare_from(x, y)
         self._set_seed()
         if workers.several(strategy):
-            given = workers.in_order(strategy, given, batch_size)
+            given = workers.in_order(strategy, given, size)
             x, y, sample_weight = given, None, None
         chosen = loop.callback_list(
             self,
             callbacks,
             epochs=1,
-            num_steps=-(-len(x) // batch_size) if is_array(x) else steps,
+            num_steps=steps or (-(-len(x) // size) if is_array(x) else None),
             verbose=verbose if workers.is_chief(strategy) else 0,
             history=False,
         )
         source = None
         if is_array(x) and steps is None:
-            source = sources.evaluated_in_pieces(self, given, batch_size, chosen)
+            source = sources.evaluated_in_pieces(self, given, size, chosen)
         if source is not None:
             logs = sources.run_evaluation(self, source, chosen)
             return logs if return_dict else keras_internals.in_order_of_metrics(self, logs)
@@ -299,7 +310,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             return super().evaluate(
                 x,
                 y,
-                batch_size=batch_size,
+                batch_size=size,
                 sample_weight=sample_weight,
                 steps=steps,
                 callbacks=chosen,
@@ -424,6 +435,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     def _report(self, values, penalty, y, outputs, weights, place):
         names = list(self._means.by_name)
+        preparation.check_names(self, values, names)
         real = place.total_float.dtype
         own = [*(ops.sum(ops.cast(values[name], real)) for name in names), ops.cast(penalty, real)]
         sums = sum_over_replicas(ops.stack(own))
