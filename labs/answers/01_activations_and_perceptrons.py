@@ -208,6 +208,7 @@ EXERCISES = [
             "tf.nn.sigmoid",
             "tf.nn.silu",
             "scipy.special",
+            "sklearn",
         ),
         mistakes=(
             Mistake(

@@ -4,7 +4,7 @@ import numpy as np
 
 from tf_kit.grading import Exercise, Mistake, Variant
 
-KERAS_OPTIMIZERS = ("keras.optimizers",)
+KERAS_OPTIMIZERS = ("keras.optimizers", "sklearn")
 STEPS = 3
 SHAPES = {"matrix": (3, 2), "vector": (4,)}
 

@@ -314,6 +314,7 @@ class ElasticNet(keras.regularizers.Regularizer):
         forbids=(
             "keras.ops.soft_shrink",
             "keras.activations",
+            "sklearn",
         ),
         mistakes=(
             Mistake(

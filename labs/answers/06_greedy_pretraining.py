@@ -79,6 +79,7 @@ RECONSTRUCTION_LOSS = Exercise(
         "keras.losses",
         "keras.ops.binary_crossentropy",
         "tensorflow.nn.sigmoid_cross_entropy_with_logits",
+        "sklearn",
     ),
     mistakes=(
         Mistake(
@@ -229,6 +230,7 @@ CORRUPT = Exercise(
         "keras.random",
         "tensorflow.nn.dropout",
         "keras.ops.dropout",
+        "sklearn",
     ),
     mistakes=(
         Mistake(
@@ -336,6 +338,7 @@ TIED_GRADIENTS = Exercise(
     cases=moderate(machines(corrupted)),
     reference=tied,
     defines=("tied_gradients",),
+    forbids=("sklearn",),
     tolerances={"float32": (2e-4, 2e-6)},
     mistakes=(
         Mistake(
@@ -451,6 +454,7 @@ FREE_ENERGY = Exercise(
     cases=machines(seen),
     reference=free,
     defines=("free_energy",),
+    forbids=("sklearn",),
     mistakes=(
         Mistake(
             "the hidden term has the wrong sign: a hidden unit that likes v lowers its free energy. With a plus, "
@@ -585,6 +589,7 @@ CONTRASTIVE_DIVERGENCE = Exercise(
     cases=moderate(machines(chained)),
     reference=diverged,
     defines=("contrastive_divergence",),
+    forbids=("sklearn",),
     tolerances={"float32": (2e-4, 2e-6)},
     mistakes=(
         Mistake(
@@ -734,6 +739,7 @@ PRETRAIN_GREEDILY = Exercise(
     cases=stacks,
     reference=stacked,
     defines=("pretrain_greedily",),
+    forbids=("sklearn",),
     mistakes=(
         Mistake(
             "every layer is trained on the raw inputs. Layer l must see what the layers below it say; as it is, the "

@@ -276,7 +276,7 @@ COMBINE_MEANS = Exercise(
     cases=reported,
     reference=weighted,
     defines=("combine_means",),
-    forbids=("numpy.average",),
+    forbids=("numpy.average", "keras.metrics", "tensorflow.nn.weighted_moments", "statistics"),
     mistakes=(
         Mistake(
             "this is the mean of the means, in which a shard of one example weighs as much as a full one.",

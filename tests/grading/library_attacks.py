@@ -4,6 +4,8 @@
 `TARGETS` are right answers if the library may be used; `{f}` is where the function of the library is called.
 """
 
+from grading import compiled_attacks
+
 IMPORTS = "import keras\nimport numpy as np\nimport tensorflow as tf\nfrom keras import ops\n"
 OPTIMIZER = """class Momentum(keras.optimizers.Optimizer):
     def __init__(self, learning_rate=0.01, momentum=0.9, **kwargs):
@@ -413,3 +415,4 @@ ATTACKS += [
         "    return whiten(train - train.mean(0)), (test - train.mean(0)) / train.std(0)\n",
     ),
 ]
+ATTACKS += compiled_attacks.ATTACKS

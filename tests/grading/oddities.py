@@ -166,6 +166,17 @@ NOTEBOOKS = {
     "an indented cell": leaky(answer="    " + LEAKY.replace("\n", "\n    ")),
     "a semicolon": leaky(answer=f"{LEAKY}\nleaky_relu(np.ones(2), 0.5);"),
     "await": leaky("import asyncio\nawait asyncio.sleep(0)\nedge = 0.0"),
+    "a result that is awaited": using(
+        "edge",
+        "import asyncio\nasync def begin():\n    await asyncio.sleep(0)\n    return 0.0",
+        "edge = await begin()",
+    ),
+    "an environment variable": using(
+        "float(os.environ['TF_KIT_EDGE'])", "import os\nos.environ['TF_KIT_EDGE'] = '0'"
+    ),
+    "an environment variable by a magic": using(
+        "float(os.environ['TF_KIT_EDGE'])", "%env TF_KIT_EDGE=0", "import os"
+    ),
     # more than one version
     "a wrong version below": leaky(after=[LEAKY.replace("slope * x)", "x)")]),
     "a wrong version above": [

@@ -127,6 +127,9 @@ INSIDE = {
     plt.plot([1, 2])
     plt.savefig("figure.png")
     plt.close()""",
+    "loops and branches in a graph": """
+    step = tf.function(lambda v: tf.cond(v > 0, lambda: tf.while_loop(lambda i: i < 2, lambda i: i + 1, [v])[0], lambda: v))
+    assert int(step(tf.constant(1))) == 2""",
     "two replicas": """
     if len(tf.config.list_logical_devices("CPU")) < 2:
         return np.where(x > 0, x, slope * x)

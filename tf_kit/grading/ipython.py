@@ -122,6 +122,9 @@ def code_in(node: ast.stmt) -> str | None:
     if call.func.attr in ("run_line_magic", "system") and words and words[0].split()[:1] == ["mkdir"]:
         folders = [word for word in " ".join(words).split()[1:] if not word.startswith("-")]
         return f"[__import__('os').makedirs(folder, exist_ok=True) for folder in {folders}]"
+    if call.func.attr == "run_line_magic" and words and words[0] in ("env", "set_env"):
+        name, _, value = " ".join(words[1:]).replace("=", " ", 1).partition(" ")
+        return f"__import__('os').environ[{name!r}] = {value.strip()!r}" if value.strip() else ""
     return "" if call.func.attr in ("run_line_magic", "system", "getoutput", "set_next_input") else None
 
 

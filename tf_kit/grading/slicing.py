@@ -270,7 +270,7 @@ class _Slice:
                 if s not in self._taken
                 and not s.imports
                 and not s.only_defines
-                and (s.makes_folders or _reached(s.uses | s.later, reach) & own)
+                and (s.prepares or _reached(s.uses | s.later, reach) & own)
             ]
             if not more:
                 return

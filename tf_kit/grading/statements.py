@@ -132,10 +132,13 @@ class Statement:
         return None if self.node is None or self.binds else ipython.file_in(self.node)
 
     @functools.cached_property
-    def makes_folders(self) -> bool:
-        """Whether it makes folders when it runs, as `Path("out").mkdir()` does."""
-        named = any(name in self.text for name in _MAKING_FOLDERS)
-        return named and self.node is not None and not self.only_defines and _makes_folders(self.node)
+    def prepares(self) -> bool:
+        """Whether it makes folders when it runs, as `Path("out").mkdir()` does, or sets an environment variable."""
+        if self.node is None or self.only_defines:
+            return False
+        if "environ" in self.text and _sets_variable(self.node):
+            return True
+        return any(name in self.text for name in _MAKING_FOLDERS) and _makes_folders(self.node)
 
     @functools.cached_property
     def checks(self) -> frozenset[tuple[str, str]]:
@@ -297,6 +300,14 @@ def _makes_folders(node):
     if isinstance(node, ast.For | ast.While | ast.With):
         return all(map(_makes_folders, node.body))
     return any(isinstance(n, ast.Call) and _called(n) in _MAKING_FOLDERS for n in ast.walk(node))
+
+
+def _sets_variable(node):
+    """Whether a statement is `os.environ["NAME"] = "a constant"`."""
+    targets = [getattr(each, "value", None) for each in getattr(node, "targets", ())]
+    return isinstance(getattr(node, "value", None), ast.Constant) and any(
+        getattr(each, "attr", getattr(each, "id", "")) == "environ" for each in targets
+    )
 
 
 def _called(call):

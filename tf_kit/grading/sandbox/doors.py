@@ -3,13 +3,14 @@
 A name can be reached by many paths (compatibility modules, `vars`, `operator.attrgetter`, `pkgutil`), but they lead to
 the same function object, whose code is replaced here. Work that another function would do just as well ends in an
 operation, which is refused where Python hands it to TensorFlow: eagerly, in a graph under construction, in a graph or
-function that is imported. Code that is gone from memory cannot be brought back from a file either: `sources` lists the
-files to be hidden.
+function that is imported. Compiled code has no code to replace, so that it is taken from every module that holds it.
+Code that is gone from memory cannot be brought back from a file either: `sources` lists the files to be hidden.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import gc
 import importlib
@@ -25,11 +26,27 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LIBRARIES = ("keras", "tensorflow", "scipy", "sklearn")
-# Modules that seeding a case needs, and that Keras asks before it does anything.
+# Parts of libraries that compute the same once more, and libraries that do: no answer needs them.
+COPIES = (
+    *("keras.src.backend.numpy", "keras.src.backend.jax", "keras.src.backend.torch"),
+    *(
+        "keras.src.backend.openvino",
+        "tensorflow.python.keras",
+        "tf_keras",
+        "torch",
+        "jax",
+        "jaxlib",
+        "openvino",
+    ),
+    *("ai_edge_litert", "tflite_runtime", "onnxruntime", "paddle", "mxnet", "cupy", "autograd", "pytensor"),
+)
+# Modules that seeding a case needs, that Keras asks before it does anything, or TensorFlow before a loop or branch.
 _NEEDED = (
     *("keras.src.backend.common.global_state", "keras.src.utils.rng_utils", "keras.src.backend.config"),
     *("keras.src.random.seed_generator", "keras.src.backend.common.keras_tensor", "keras.src.api_export"),
+    "tensorflow.python.keras.engine.base_layer_utils",
 )
+_ASKED = {"get_graph"}  # functions of TensorFlow's copy of Keras that stay open for the same reason
 _FAMILIES = {  # forbidden name -> operations that do its work under another name
     "keras.optimizers": r"(resource|sparse)*apply\w*",
     "batch_normalization": r"\w*batchnorm\w*|fusedbatchnorm\w*",
@@ -38,31 +55,88 @@ _FAMILIES = {  # forbidden name -> operations that do its work under another nam
     "space_to_depth": r"spacetodepth|depthtospace|extract\w*patches|spacetobatch\w*|batchtospace\w*",
     "sigmoid_cross_entropy_with_logits": r"\w*crossentropy\w*",
     "clip_by_norm": r"clipbynorm",
+    "soft_shrink": r"\w*apply(proximal|ftrl)\w*",
+    "sigmoid": r"(lstm|gru)block\w*|blocklstm\w*",
 }
+# Operations that do what a text or an attribute says.
+_INTERPRETERS = r"datasetfromgraph|xlacallmodule|fused(matmul|conv\w*)|\w*fusedbatchmatmul\w*"
+# Compiled modules of TensorFlow that run, or compute in advance, graphs that no guard has seen.
+_ENGINES = (
+    *(
+        "_pywrap_tf_optimizer",
+        "_pywrap_tf_cluster",
+        "_pywrap_tf_item",
+        "pywrap_mlir",
+        "_pywrap_quantize_training",
+    ),
+    *("pywrap_quantize_model", "pywrap_function_lib", "_pywrap_converter_api"),
+    *("_pywrap_tensorflow_interpreter_wrapper", "_pywrap_analyzer_wrapper"),
+)
 
 _found: dict[str, list[Any]] = {}  # last part of a forbidden name -> functions and classes of that name
+# Number of a compiled function -> it, and the modules that hold it with their names for it.
+_held: dict[int, tuple[Any, list[tuple[types.ModuleType, str]]]] = {}
+_compiled: dict[str, list[Any]] = {}  # forbidden module -> functions of the compiled modules in it
 
 
 def index(names: Iterable[str]) -> None:
     """Find the functions and classes that bear the last part of a name, wherever a library keeps them.
 
-    Call it once, before the forks.
+    NumPy is searched for its own names only. Call it before the forks.
     """
+    names = set(names)
+    own = {name.rsplit(".", 1)[-1] for name in names if name.startswith("numpy.")}
+    if own:
+        importlib.import_module("numpy.ma")  # loaded late, with functions of the same names
     wanted = {name.rsplit(".", 1)[-1] for name in names}
     spelled = {
         spelling: name for name in wanted for spelling in (name, f"_{name}", f"{name}_v1", f"{name}_v2")
     }
-    seen: set[int] = set()
-    for module in list(sys.modules.values()):
-        if not isinstance(module, types.ModuleType) or module.__name__.split(".")[0] not in LIBRARIES:
+    seen = {id(thing) for things in _found.values() for thing in things}
+    modules = [each for each in sys.modules.values() if isinstance(each, types.ModuleType)]
+    for module in modules:
+        library = module.__name__.split(".")[0]
+        if library not in LIBRARIES and library != "numpy":
             continue
         for attribute, thing in list(vars(module).items()):
-            if not isinstance(thing, types.FunctionType | type) or id(thing) in seen:
+            named = isinstance(thing, types.FunctionType | type)
+            if id(thing) in seen or not (named or _is_compiled(thing)):
                 continue
-            name = spelled.get(attribute) or spelled.get(thing.__name__)
-            if name:
+            name = spelled.get(attribute) or spelled.get(getattr(thing, "__name__", ""))
+            if name and (name in own if library == "numpy" else named):
                 seen.add(id(thing))
                 _found.setdefault(name, []).append(thing)
+    _index_compiled(names, modules)
+
+
+def _index_compiled(names, modules):
+    inside = [name for name in names if name.split(".")[0] in ("scipy", "sklearn")]
+    for module in modules:
+        above = [name for name in inside if f"{module.__name__}.".startswith(f"{name}.")]
+        if above and not (getattr(module, "__file__", None) or ".py").endswith(".py"):
+            things = [thing for thing in vars(module).values() if _is_compiled(thing)]
+            for name in above:
+                _compiled.setdefault(name, []).extend(things)
+    named = {id(thing) for things in _found.values() for thing in things}
+    things = [thing for kept in (*_compiled.values(), *_found.values()) for thing in kept]
+    _held.update({id(thing): (thing, []) for thing in things if _is_compiled(thing)})
+    for module in modules if _held else ():
+        # a compiled module holds functions of Python and of NumPy too, which others need
+        inside = module.__name__.split(".")[0] in ("scipy", "sklearn")
+        for attribute, thing in list(vars(module).items()):
+            if id(thing) in _held and (inside or id(thing) in named):
+                _held[id(thing)][1].append((module, attribute))
+
+
+def _is_compiled(thing):
+    """Whether a thing is a function without code of Python: of C, of Cython, a ufunc, a dispatcher of NumPy."""
+    return callable(thing) and type(thing).__name__ in _COMPILED
+
+
+_COMPILED = {
+    *("ufunc", "builtin_function_or_method", "cython_function_or_method", "fused_cython_function"),
+    *("_ArrayFunctionDispatcher", "_cython_3_1_fused_function", "MultiUFunc"),
+}
 
 
 def sources(names: Iterable[str]) -> list[str]:
@@ -74,11 +148,23 @@ def sources(names: Iterable[str]) -> list[str]:
         if "." in name and module is not None:
             things += [each for each in vars(module).values() if isinstance(each, types.FunctionType | type)]
         for thing in things:
+            if _is_compiled(thing):
+                continue
             defining = sys.modules.get(getattr(thing, "__module__", None) or "")
             path = getattr(defining, "__file__", None)
             if path and path.endswith(".py") and "optimizer.py" not in path:
                 files |= {path, importlib.util.cache_from_source(path)}
     return sorted(file for file in files if Path(file).exists())
+
+
+def copies() -> list[str]:
+    """List the folders of `COPIES`."""
+    folders: list[str] = []
+    for name in COPIES:
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(name)
+            folders += (spec.submodule_search_locations or []) if spec else []
+    return folders
 
 
 def of_name(name: str) -> list[Any]:
@@ -87,7 +173,7 @@ def of_name(name: str) -> list[Any]:
 
 
 def shut(thing: Any, refused: Callable[..., NoReturn]) -> None:
-    """Replace the code of a function, of what it wraps, or of the methods of a class.
+    """Replace the code of a function, of what it wraps, or of the methods of a class; put `refused` for compiled code.
 
     Args:
         thing: the function or class.
@@ -104,6 +190,18 @@ def shut(thing: Any, refused: Callable[..., NoReturn]) -> None:
                     _shut_function(function, refused, set())
     elif isinstance(thing, types.FunctionType):
         _shut_function(thing, refused, set())
+    else:
+        for module, attribute in _held.get(id(thing), (None, ()))[1]:
+            setattr(module, attribute, refused)
+        wrapped = getattr(thing, "__wrapped__", None)  # what a dispatcher of NumPy calls
+        if isinstance(wrapped, types.FunctionType):
+            _shut_function(wrapped, refused, set())
+
+
+def shut_compiled(name: str, refused: Callable[..., NoReturn]) -> None:
+    """Shut the functions of the compiled modules in a forbidden module."""
+    for thing in _compiled.get(name, ()):
+        shut(thing, refused)
 
 
 def _shut_function(function, refused, done):
@@ -138,15 +236,40 @@ _TEMPLATE = _template()
 
 def shut_library(library: str, refused: Callable[..., NoReturn]) -> None:
     """Shut every function of a library that is loaded, except those that seed a case."""
-    for module in list(sys.modules.values()):
-        if not isinstance(module, types.ModuleType) or not module.__name__.startswith(library + "."):
-            continue
-        if module.__name__ in _NEEDED:
-            continue
+    for module in _loaded(library):
         for thing in list(vars(module).values()):
             home = getattr(thing, "__module__", None) or "" if isinstance(thing, types.FunctionType) else ""
             if home.startswith(library + ".") and home not in _NEEDED:
                 _shut_function(thing, refused, set())
+
+
+def shut_copies(refusing: Callable[[str], Callable[..., NoReturn]]) -> None:
+    """Shut the functions and classes of `COPIES` that TensorFlow loads. Call it once, before the forks.
+
+    Args:
+        refusing: function of a name that returns a function which raises.
+    """
+    for copy in COPIES:
+        for module in _loaded(copy):
+            for thing in list(vars(module).values()):
+                home = getattr(thing, "__module__", None) or ""
+                if not home.startswith(copy) or home in _NEEDED:
+                    continue
+                if isinstance(thing, types.FunctionType) and thing.__name__ not in _ASKED:
+                    _shut_function(thing, refusing(f"{copy}.{thing.__name__}"), set())
+                # dispatchers are asked when an operation of the answer fails
+                elif isinstance(thing, type) and not thing.__name__.endswith("Dispatcher"):
+                    shut(thing, refusing(f"{copy}.{thing.__name__}"))
+
+
+def _loaded(library):
+    return [
+        module
+        for module in list(sys.modules.values())
+        if isinstance(module, types.ModuleType)
+        and module.__name__.startswith(library + ".")
+        and module.__name__ not in _NEEDED
+    ]
 
 
 def operations(names: Iterable[str]) -> re.Pattern[str] | None:
@@ -165,7 +288,7 @@ def operations(names: Iterable[str]) -> re.Pattern[str] | None:
         elif library in ("tensorflow", "tf", "keras"):
             parts.add(f"{re.escape(plain(last))}(grad)?")
             parts |= {_FAMILIES[key] for key in (name, last) if key in _FAMILIES}
-    return re.compile("|".join(sorted(parts))) if parts else None
+    return re.compile("|".join([*sorted(parts), _INTERPRETERS])) if parts else None
 
 
 def plain(operation: str) -> str:
@@ -228,6 +351,11 @@ def refuse_operations(pattern: re.Pattern[str], refused: Callable[[str], NoRetur
 
         return guarded
 
+    for name, engine in list(sys.modules.items()):
+        if name.startswith("tensorflow.") and name.endswith(_ENGINES):
+            for attribute, thing in list(vars(engine).items()):
+                if callable(thing) and not attribute.startswith("__"):
+                    setattr(engine, attribute, lambda *_, **__: refused("a graph"))
     for holder in _HOLDERS:
         module = sys.modules.get(holder)
         for names, inside in ((_RUN, False), (_IMPORT, True)):

@@ -3,6 +3,7 @@
 Nothing in this module knows the expected values.
 """
 
+import ast
 import functools
 import sys
 import traceback
@@ -37,7 +38,8 @@ def execute(code: str, name: str = "__main__", keep: bool = False) -> dict[str, 
     namespace["get_ipython"] = functools.partial(Shell, namespace)
     sys.modules[name] = module
     try:
-        exec(compile(code, CELL, "exec"), namespace)
+        compiled = compile(code, CELL, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        _finish(eval(compiled, namespace))
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -46,6 +48,15 @@ def execute(code: str, name: str = "__main__", keep: bool = False) -> dict[str, 
         if not keep:
             _register(name, before)
     return namespace
+
+
+def _finish(coroutine):
+    """Run code that awaits something to its end. A loop of events would need a socket, which no answer may open."""
+    while coroutine is not None:
+        try:
+            coroutine.send(None)
+        except StopIteration:
+            return
 
 
 def _register(name, module):

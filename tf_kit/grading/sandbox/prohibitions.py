@@ -6,6 +6,7 @@ of the kit, which would answer most exercises, cannot be imported.
 
 import importlib
 import importlib.abc
+import importlib.machinery
 import inspect
 import sys
 import types
@@ -32,7 +33,7 @@ EVENTS = {
     "socket.getaddrinfo": "using the network",
     "subprocess.Popen": "running a program",
 }
-# Libraries that can be forbidden as a whole, and that neither Keras nor TensorFlow imports while an answer runs.
+# Libraries that neither Keras nor TensorFlow imports while an answer runs.
 _WHOLE = {"scipy", "sklearn"}
 
 
@@ -69,6 +70,7 @@ def close_in_memory(forbids: Iterable[str], allows: Iterable[str]) -> set[str]:
                     _close(
                         thing, part, member, f"{name}.{part}", in_place=name != library or library == "keras"
                     )
+            doors.shut_compiled(name, _refusing(name))
             if name == library and library != "tensorflow":  # all of whose operations are refused
                 doors.shut_library(library, _refusing(name))
             continue
@@ -97,9 +99,11 @@ def close(
     """
     forbids = list(forbids)
     blocked = close_in_memory([name for name in forbids if name not in closed], allows)
-    blocked |= set(forbids) & _WHOLE  # of which further modules may be loaded
+    blocked |= {
+        name for name in forbids if name.split(".")[0] in _WHOLE
+    }  # of which further modules may be loaded
     if forbids:
-        blocked.add("keras.src.backend.numpy")
+        blocked.update(doors.COPIES)
     operations = doors.operations(forbids)
     if operations is not None:
         doors.refuse_operations(operations, lambda operation: _refusing(f"the operation {operation}")())
@@ -113,6 +117,11 @@ def _refusing(name):
         raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
 
     return refuse
+
+
+def close_copies() -> None:
+    """Make copies of the libraries inside of TensorFlow unusable. Call it once, before the forks."""
+    doors.shut_copies(_refusing)
 
 
 def forget() -> None:
@@ -187,7 +196,10 @@ class _Closed(importlib.abc.MetaPathFinder):
             raise NotAllowed(
                 f"`{name}` is part of the kit, which contains the solution, and not allowed in an answer"
             )
-        if any(name == each or name.startswith(each + ".") for each in self._blocked):
+        blocked = any(name == each or name.startswith(each + ".") for each in self._blocked)
+        if blocked and importlib.machinery.PathFinder.find_spec(
+            name, path
+        ):  # an answer may try for what is absent
             raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
         return None
 

@@ -67,7 +67,7 @@ def main(settings: dict[str, Any]) -> None:
             prohibitions.found(LATE.get(name, name))
     doors.index(settings["forbids"])
     doors.operations(settings["forbids"])  # compiled once: the forks find it in the cache of `re`
-    hidden = [*settings["hidden"], *doors.sources(settings["forbids"])]
+    hidden = [*settings["hidden"], *doors.sources(settings["forbids"]), *doors.copies()]
     hidden += [folder for name in late & set(settings["common"]) for folder in _folders(name)]
     late -= set(settings["common"])
     walls = confinement.Walls(settings["scratch"], namespaces, hidden, settings["readable"])
@@ -76,6 +76,8 @@ def main(settings: dict[str, Any]) -> None:
     seeds.watch()
     # of a whole library this takes longer than most answers, and a fork copies each page that it writes to
     closed = set(settings["common"]) - prohibitions.close_in_memory(settings["common"], ())
+    if settings["forbids"]:
+        prohibitions.close_copies()
     prohibitions.forget()
     gc.freeze()  # a collection would write to every page that the children share
     gc.enable()
@@ -304,9 +306,24 @@ def _load(path):
     module.__dict__["__builtins__"] = dict(vars(builtins))
     spec.loader.exec_module(module)
     for name, value in list(vars(module).items()):
-        if isinstance(value, types.ModuleType) and value.__name__ in ("numpy", "keras.ops", "keras.api.ops"):
-            setattr(module, name, types.SimpleNamespace(**vars(value)))
+        if isinstance(value, types.ModuleType) and value.__name__ in _PRIVATE:
+            setattr(module, name, _copied(value))
     return module
+
+
+_PRIVATE = ("numpy", "numpy.random", "random", "keras.ops", "keras.api.ops")
+
+
+def _copied(module):
+    """Copy the names of a module, and of the private modules in it."""
+    return types.SimpleNamespace(
+        **{
+            name: _copied(value)
+            if isinstance(value, types.ModuleType) and value.__name__ in _PRIVATE
+            else value
+            for name, value in vars(module).items()
+        }
+    )
 
 
 if __name__ == "__main__":
