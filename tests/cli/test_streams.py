@@ -43,6 +43,15 @@ def test_refusal_that_nobody_reads_keeps_its_status(streams):
     assert run(NO_TRAINING, streams) == 2
 
 
+def test_warning_of_a_command_is_one_line():
+    """Without the line of the package that warns."""
+    code = "import sys, warnings, tf_kit.cli; tf_kit.cli.cli.main = lambda **options: warnings.warn('odd folder')\n"
+    code += "usual = warnings.formatwarning\ntry:\n    tf_kit.cli.main()\nfinally:\n"
+    code += "    assert warnings.formatwarning is usual"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "tf-kit: odd folder\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", [*CLOSED[1:], "2>/dev/full"])
 def test_training_ends_without_standard_streams(streams, tmp_path):

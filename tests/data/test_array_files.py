@@ -103,6 +103,7 @@ def test_labels_are_found(unnamed, named, save):
     [
         (GREY, (6, 5, 1), 0, 1),
         (GREY.astype("int64"), (6, 5, 1), 0, 1),
+        (GREY.astype("uint64"), (6, 5, 1), 0, 1),
         (GREY.astype("float64"), (6, 5, 1), 0, 1),
         (GREY / 510, (6, 5, 1), 0, 0.5),
         (GREY > 99, (6, 5, 1), 0, 1),
@@ -135,8 +136,48 @@ def test_names_of_classes(save):
     assert named.class_names == ("a", "b", "c", "d")
     words = data.load(save(x=GREY, y=np.array(["q", "p"])[CLASSES % 2], class_names=["a", "b"]))[0]
     assert words.class_names == ("p", "q")
+    few = data.load(save(x=GREY, y=np.where(CLASSES == 1, 0, CLASSES), class_names=["a", "b", "c", "d"]))[0]
+    assert few.class_names == ("a", "c", "d")
+    for encoded in (["ä", "b", "c", "d"], [each.encode() for each in ("ä", "b", "c", "d")]):
+        for first in (0, 1):
+            found = array_files.read(save(x=GREY, y=CLASSES + first, class_names=encoded))
+            assert found.class_names == ("ä", "b", "c", "d")
+            np.testing.assert_array_equal(found.y, CLASSES)
     gaps = data.load(save(x=GREY, y=CLASSES * 7))[0]
     assert (gaps.class_names, gaps.y.max()) == (("0", "7", "14", "21"), 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "note"),
+    [
+        (GREY // 17, "no value above 15 where white is 255"),
+        (GREY.astype("uint16") * 16, "no value above 4080 where white is 65535"),
+        (GREY // 2, ""),
+        (GREY[:, 0] // 17, ""),
+        (GREY / 2550, ""),
+    ],
+)
+def test_scale_that_makes_all_images_dark_is_noted(x, note, save):
+    assert array_files.read(save(x)).notes == ((note,) if note else ())
+
+
+def test_file_of_labels_that_cannot_be_used_is_named(save, tmp_path):
+    with open(tmp_path / "y.npy", "wb") as archive:
+        np.savez(archive, one=CLASSES, two=CLASSES)
+    with pytest.raises(
+        InputError, match=r"y.npy` must hold one array of classes. Received: the arrays one, two"
+    ):
+        data.load(save(GREY), labels_file=tmp_path / "y.npy")
+    np.save(tmp_path / "y.npy", one_hot())
+    with pytest.raises(
+        InputError, match=r"y.npy` must hold one class for each example. .* y.argmax"
+    ) as caught:
+        data.load(save(GREY), labels_file=tmp_path / "y.npy")
+    assert caught.value.flag == "--labels-file"
+    (tmp_path / "y.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"y.npy` must be a file that") as caught:
+        data.load(save(GREY), labels_file=tmp_path / "y.npy")
+    assert caught.value.flag == "--labels-file"
 
 
 def test_labels_from_another_file(save, tmp_path):
@@ -178,6 +219,20 @@ REFUSED = [
         r"labels` must hold one class for each example. Received: \(39,\) for 40 examples",
     ),
     ({"x": GREY, "y": one_hot()}, r"y.argmax\(-1\) gives the classes of one-hot vectors"),
+    (
+        {"x": GREY, "y": CLASSES, "class_names": ["a", "b", "c"]},
+        r"names` must hold one name for each class. Received: shape \(3,\), and classes from 0 to 3",
+    ),
+    ({"x": GREY, "y": CLASSES + 2, "class_names": ["a", "b", "c", "d"]}, "and classes from 2 to 5"),
+    ({"x": GREY, "y": CLASSES, "class_names": [["a", "b", "c", "d"]]}, r"Received: shape \(1, 4\)"),
+    (
+        {"x": GREY, "y": CLASSES, "class_names": ["a", "b", "a", "d"]},
+        "different names for different classes. Received: a for two",
+    ),
+    (
+        {"x": np.full((40, 3), 1e39)},
+        "numbers that are finite as float32. Received: NaN or infinity in 40 of 40",
+    ),
     ({"x": GREY, "y": CLASSES + 0.5}, r"whole numbers or text. Received: first \[0.5, 1.5, 2.5\]"),
     (
         {"x": GREY, "images": GREY},

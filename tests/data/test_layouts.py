@@ -23,7 +23,7 @@ def make(tmp_path):
     def one(path, mode="RGB"):
         path.parent.mkdir(parents=True, exist_ok=True)
         suffix = path.suffix.lower()
-        if suffix in (".txt", ".csv", ".heic", ".mp4", ".xml"):
+        if suffix in (".txt", ".csv", ".heic", ".mp4", ".xml", ".json", ".toml", ".pbtxt"):
             path.write_text("no image")
             return
         shape = (5, 4, 3) if mode == "RGB" else (5, 4)
@@ -120,6 +120,18 @@ READ = [
     ("some HEIC", ["cat/*.png 6", "dog/*.png 6", "dog/x*.heic 2"], {}, TWO, (8, 0, 2, 2), "pillow-heif"),
     ("a folder of notes beside the classes", ["cat/*.png 6", "dog/*.png 6", "docs/a.txt"], {}, TWO, (8, 0, 2, 2), ""),
     ("files of the system", ["*.png 12", ".a.png", "__MACOSX/*.png 3", "Thumbs.db.png"], {}, (), (0, 9, 2, 2), ""),
+    ("trainval and test", ["trainval/cat/*.png 6", "trainval/dog/*.png 6", "test/cat/*.png 3"], {}, TWO,
+     (10, 0, 2, 3), ""),
+    ("train_val and test", ["train_val/cat/*.png 6", "train_val/dog/*.png 6", "test/cat/*.png 3"], {}, TWO,
+     (10, 0, 2, 3), ""),
+    ("a run beside the classes", ["cat/*.png 6", "dog/*.png 6", "runs/a/config.json", "runs/a/run.toml",
+     "runs/a/figures/*.png 3"], {}, TWO, (8, 0, 2, 2), "5 files passed over: 5 of a run"),
+    ("a run beside images", ["*.png 12", "config.json", "run.toml", "r/config.json", "r/run.toml", "r/figures/*.png 3"],
+     {}, (), (0, 8, 2, 2), "5 of a run"),
+    ("a table beside the classes", ["cat/*.png 6", "dog/*.png 6", "t/config.json", "t/deep/config.json",
+     "t/deep/results.json", "t/deep/figures/*.png 3"], {}, TWO, (8, 0, 2, 2), "5 of a run, 1 .json"),
+    ("a map beside the classes", ["cat/*.png 6", "dog/*.png 6", "map/map.png", "map/sprite.png",
+     "map/projector_config.pbtxt"], {}, TWO, (8, 0, 2, 2), "3 files passed over: 3 of a map"),
     ("copies", ["cat/*.png 6", "cat/x.png = cat/00.png", "dog/*.png 6"], {}, TWO, None, ""),
     ("copies in train and test", ["train/cat/*.png 6", "train/dog/*.png 6", "test/cat/a.png = train/cat/00.png",
                                   "test/dog/b.png"], {}, TWO, (10, 0, 2, 2), "1 image of test also in train"),
@@ -147,6 +159,8 @@ REFUSED = [
     ("days", ["2024-01-31/*.png 6", "2024-02-01/*.png 6"], {}, "Dates are no classes"),
     ("folds", ["fold1/a/*.png 3", "fold1/b/*.png 3", "fold2/a/*.png 3"], {}, "Folds and other portions are no"),
     ("batches", ["Batch_1/*.png 6", "batch-2/*.png 6"], {}, "`labels_file=…` a CSV file"),
+    ("val and test without train", ["val/cat/*.png 6", "val/dog/*.png 6", "test/cat/*.png 6"], {},
+     "the subfolders test, val. Parts for validation and test are no classes"),
     ("an empty class", ["cat/*.png 6", "dog/*.png 6", "bird/"], {}, r"bird` must hold images .* Received: no file"),
     ("a class of HEIC only", ["cat/*.png 6", "dog/*.png 6", "bird/*.heic 2"], {}, "bird` must .* 2 .heic"),
     ("one class", ["cat/*.png 6"], {}, "two classes or more"),
@@ -176,6 +190,14 @@ def test_folder_without_a_meaning_is_refused_in_one_line(files, how, message, ma
 
 def test_table_has_forty_rows():
     assert len(READ) + len(REFUSED) >= 40
+
+
+def test_pipe_among_images_is_passed_over(make):
+    root = make("*.png 12")
+    os.mkfifo(root / "x.png")
+    _, sizes, warning = parts_of(root)
+    assert sizes == (0, 8, 2, 2)
+    assert "1 file passed over: 1 not a file" in warning
 
 
 def test_copies_are_in_one_part(make):

@@ -3,12 +3,15 @@
 import errno
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
 
 import numpy as np
 import pytest
+from data.image_kinds import chunk
 from PIL import Image, ImageOps
 
 from tf_kit.data import fingerprint, folder, load, pictures
@@ -93,6 +96,46 @@ def test_whole_numbers_of_unknown_range_are_refused(low, high, tmp_path):
     received = rf"a.tiff` must hold pixels in \[0, 65535\]. Received: pixels from {low:,} to {high:,}\."
     with pytest.raises(InputError, match=received):
         pictures.decode(tmp_path / "a.tiff", (2, 2, 1))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_text_is_cleaned_whatever_the_encoding_of_file_names(encoding):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "1" if encoding == "utf-8" else "0"}
+    code = """if True:
+        import os, sys
+        from tf_kit.data.pictures import clean
+        names = os.fsdecode(b"\\xc3\\xa9"), os.fsdecode(b"d\\xf6g") + ", 3 \\xd7 4"
+        print(sys.getfilesystemencoding(), *map(ascii, map(clean, names)), sep=";")"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{encoding};'\\xe9';'d\\ufffdg, 3 \\xd7 4'\n", done.stderr
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_transparent_value_of_a_grey_png_becomes_white(bits, tmp_path):
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0))
+    ones = sum(1 << bits * i for i in range(8)).to_bytes(bits, "big")  # eight pixels of value 1
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + ones + b"\0" + bytes(bits)))
+    one = 255 // (2**bits - 1)
+    for clear, expected in ((1, (255, 0)), (0, (one, 255))):
+        transparent = chunk(b"tRNS", struct.pack(">H", clear))
+        (tmp_path / "a.png").write_bytes(
+            b"\x89PNG\r\n\x1a\n" + head + transparent + pixels + chunk(b"IEND", b"")
+        )
+        found = pictures.decode(tmp_path / "a.png", (2, 8, 1))[..., 0]
+        np.testing.assert_array_equal(found, np.repeat([[each] for each in expected], 8, axis=1))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiff_whose_values_begin_at_white_is_inverted(bits, tmp_path):
+    grey = np.arange(240, dtype=f"uint{bits}").reshape(15, 16)
+    grey = grey * (257 if bits == 16 else 1)
+    Image.fromarray(grey).save(tmp_path / "a.tiff", tiffinfo={262: 1})
+    content = (tmp_path / "a.tiff").read_bytes()
+    is_black_zero, is_white_zero = (struct.pack("<HHIHH", 262, 3, 1, value, 0) for value in (1, 0))
+    assert content.count(is_black_zero) == 1
+    (tmp_path / "b.tiff").write_bytes(content.replace(is_black_zero, is_white_zero))
+    found, inverted = (pictures.decode(tmp_path / f"{name}.tiff", (15, 16, 1)).astype(int) for name in "ab")
+    np.testing.assert_array_equal(inverted, 255 - found)
 
 
 def test_nan_in_an_image_is_refused(tmp_path):

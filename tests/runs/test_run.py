@@ -230,7 +230,7 @@ def test_each_number_of_an_array_in_the_logs_is_recorded(tmp_path, digits):
         [2.0],
         [1.0],
     ]
-    with pytest.raises(InputError, match=r"logs\['note'\]` must be a number.*'good'") as refused:
+    with pytest.raises(InputError, match=r"must give the logs of an epoch numbers.*'good' as") as refused:
         tune(quiet_run(tmp_path / "text"), digits, epochs=1, callbacks=[Adds(note="good")])
     assert "\n" not in str(refused.value)
 

@@ -279,5 +279,7 @@ def last_part(name: str) -> str:
     Example:
         >>> last_part("pictures/flowers/"), last_part("mnist")
         ('flowers', 'mnist')
+        >>> last_part(".") == os.path.basename(os.getcwd())
+        True
     """
-    return os.path.basename(os.path.normpath(name))
+    return os.path.basename(os.path.abspath(os.path.expanduser(name)))

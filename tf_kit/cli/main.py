@@ -75,7 +75,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not be installed here
     streams.open_closed()
-    with streams.error_not_relied_on(), _stopped_by_signals():
+    with streams.error_not_relied_on(), streams.warnings_in_one_line(), _stopped_by_signals():
         status = _run()
     sys.exit(status)
 

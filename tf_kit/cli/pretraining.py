@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,25 +157,13 @@ def _examples(name: str, method: Method) -> str:
     return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
 
 
-@contextlib.contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """Print warnings without the line of the package that warns."""
-    usual = warnings.formatwarning
-    warnings.formatwarning = lambda message, *rest, **more: f"tf-kit: {message}\n"
-    try:
-        yield
-    finally:
-        warnings.formatwarning = usual
-
-
 def _run(method: str, data: str, out: str | None, **options: Any) -> None:
     from tf_kit.runs.pretraining import pretrain
     from tf_kit.runs.report import as_argument
 
     out = out or f"runs/{method}-{flags.last_part(data)}"
     folder = Path(out).expanduser()
-    with _warnings_in_one_line():
-        results = pretrain(method, data, out=out, **options)
+    results = pretrain(method, data, out=out, **options)
     if "test" in results:  # a text is tested in the run itself
         for name, accuracy in results["test"].items():
             click.echo(f"test, masked characters: {name} {accuracy:.2f} %")

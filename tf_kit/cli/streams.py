@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 
 
@@ -69,3 +70,14 @@ def error_not_relied_on() -> Iterator[None]:
     finally:
         sys.stderr.flush()
         sys.stderr = before
+
+
+@contextlib.contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Within this context, warnings are printed without the line of the package that warns."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *rest, **more: f"tf-kit: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual

@@ -33,6 +33,7 @@ from tf_kit.typing import Dataset
 
 ENDINGS = (".npy", ".npz")
 _UNREADABLE = (OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_DARK = 8  # times as much as the largest value of images is white, if they are suspected of another scale
 _PIECE_BYTES = 64 * 2**20  # of examples that are converted at a time
 
 
@@ -153,13 +154,13 @@ def read(
 
     A `.npy` file holds the examples. In a `.npz` file arrays are known by their names: examples are `x`, `images`,
     `data` and the like, classes `y`, `labels`, `targets`; a word for a part divides them, as in `x_train`, `y_test`,
-    `val_images`; `unlabeled_images` have no class; `class_names` names the classes. A file with one array holds
-    examples, and `arr_0`, `arr_1` are examples and classes.
+    `val_images`; `unlabeled_images` have no class; `class_names` names the classes, numbers from
+    0 or from 1. A file with one array holds examples, and `arr_0`, `arr_1` are examples and classes.
 
     Examples are grey images (n, h, w), images (n, h, w, c) or (n, c, h, w) of 1 or 3 channels, or vectors (n, d).
-    Images are divided by the value of white: the largest of an unsigned dtype, otherwise 1, or 255 if a value exceeds
-    1. Vectors of bytes are divided by 255, others are left as they are. Classes are whole numbers or text; a negative
-    number, NaN and "" mean that an example has none.
+    Images are divided by the value of white: the largest of uint8 or uint16, otherwise 1, or 255 if a value exceeds
+    1. A note says if no value comes near it. Vectors of bytes are divided by 255, others are left as they are. Classes
+    are whole numbers or text; a negative number, NaN and "" mean that an example has none.
 
     Args:
         path: the file.
@@ -187,7 +188,7 @@ def read(
     arrays, notes = tuple(found.examples.values()), []
     if found.others:
         notes.append(f"arrays passed over: {some(found.others)}")
-    white = _white(path, arrays)
+    white = _white(path, arrays, notes)
     if arrays[0].ndim == 4 and arrays[0].shape[-1] not in (1, 3):
         notes.append("channels moved to the end")
     sizes = {part: len(each) for part, each in found.examples.items()}
@@ -199,7 +200,7 @@ def read(
     labels = {} if unlabeled else found.labels
     if labels_file is not None:
         labels = {None: _labels_in(path, labels_file, sizes)}
-    y, class_names = classes_of(path, sizes, labels, found.class_names)
+    y, class_names = classes_of(path, sizes, labels, found.class_names, labels_file)
     if y is not None:
         present = np.unique(y[y >= 0] if part is None else y[(y >= 0) & (part == TRAIN)])
         trained = {class_names[c] for c in present}
@@ -252,7 +253,7 @@ def _split(found, indices):
     )
 
 
-def _load(path):
+def _load(path, flag="--data"):
     """Map the name of each array in a file to the array; "" is that of a `.npy` file, which stays on disk."""
     loaded = None
     with contextlib.suppress(ValueError, *_UNREADABLE):  # which are told apart below; or an empty array
@@ -267,15 +268,15 @@ def _load(path):
     except ValueError as error:
         if "object arrays" in str(error).lower():
             remedy = "Save labels as text, y.astype(str), and images of one size as one array"
-            refuse(clean(path), "hold arrays of numbers or text", "Python objects", remedy, flag="--data")
-        _refuse_damaged(path)
+            refuse(clean(path), "hold arrays of numbers or text", "Python objects", remedy, flag=flag)
+        _refuse_damaged(path, flag)
     except _UNREADABLE:
-        _refuse_damaged(path)
+        _refuse_damaged(path, flag)
 
 
-def _refuse_damaged(path):
+def _refuse_damaged(path, flag):
     requirement = "be a file that `numpy.save` or `numpy.savez` wrote"
-    refuse(clean(path), requirement, "a damaged or foreign file", flag="--data")
+    refuse(clean(path), requirement, "a damaged or foreign file", flag=flag)
 
 
 def _labels_in(path, labels_file, sizes):
@@ -288,11 +289,15 @@ def _labels_in(path, labels_file, sizes):
         is_there = "" if os.path.isfile(file) else ", which does not exist"
         requirement = f"be a `.npy` file with the class of each example of {clean(path)}"
         refuse("load.labels_file", requirement, f"{clean(file)}{is_there}", flag="--labels-file")
-    return _load(file)[""]
+    arrays = _load(file, "--labels-file")
+    if "" not in arrays:
+        received = f"the arrays {some(arrays)}, as `numpy.savez` writes them"
+        refuse(clean(file), "hold one array of classes", received, flag="--labels-file")
+    return arrays[""]
 
 
-def _white(path, arrays):
-    """Check the examples of all parts; return what they are divided by."""
+def _white(path, arrays, notes):
+    """Check the examples of all parts; return what they are divided by. A note is appended if all images are dark."""
     shapes = {each.shape[1:] for each in arrays}
     if len(shapes) > 1 or not all(each.ndim in (2, 3, 4) for each in arrays):
         requirement = "hold images (n, h, w) or (n, h, w, c), or vectors (n, d)"
@@ -305,12 +310,19 @@ def _white(path, arrays):
     if not count or 0 in shape:
         refuse(clean(path), "hold at least one example", f"shape {(count, *shape)}", flag="--data")
     kind = np.result_type(*kinds)
-    low, high = (0.0, 0.0) if kind.kind in "bu" else _range(path, arrays, shape)
+    if len(shape) == 1 and kind == np.uint8:
+        return np.float32(255)
+    low, high = _range(path, arrays, shape)
     if len(shape) == 1:
-        return np.float32(255 if kind == np.uint8 else 1)
+        return np.float32(1)
     if len(shape) == 3 and not {shape[0], shape[-1]} & {1, 3}:
         refuse(clean(path), "hold images of 1 or 3 channels", f"shape {(count, *shape)}", flag="--data")
-    return white_of_dtype(kind) if kind.kind == "u" else white_of_values(str(path), low, high)
+    if kind not in (np.uint8, np.uint16):
+        return white_of_values(str(path), low, high)
+    white = white_of_dtype(kind)
+    if high < white / _DARK:
+        notes.append(f"no value above {high:g} where white is {white:g}")
+    return white
 
 
 def _range(path, arrays, shape):
@@ -318,14 +330,15 @@ def _range(path, arrays, shape):
     low, high, bad, count = np.inf, -np.inf, 0, sum(map(len, arrays))
     for array in arrays:
         for piece in pieces(len(array), shape):
-            x = np.asarray(array[piece], "float32").reshape(-1, math.prod(shape))
+            with np.errstate(over="ignore"):  # what exceeds float32 becomes infinity, which is refused
+                x = np.asarray(array[piece], "float32").reshape(-1, math.prod(shape))
             finite = np.isfinite(x).all(axis=1)
             bad += int((~finite).sum())
             if finite.all():
                 low, high = min(low, float(x.min())), max(high, float(x.max()))
     if bad:
         received = f"NaN or infinity in {bad:,} of {count:,} examples"
-        refuse(clean(path), "hold finite numbers", received, flag="--data")
+        refuse(clean(path), "hold numbers that are finite as float32", received, flag="--data")
     return low, high
 
 

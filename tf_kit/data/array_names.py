@@ -103,7 +103,7 @@ def _role(name):
 
 
 def _refuse_names(path, arrays, received=""):
-    shapes = some([f"{name} {array.shape}" for name, array in arrays.items()])
+    shapes = some([f"{name} {array.shape}" for name, array in arrays.items()]) or "no array"
     refuse(
         clean(path),
         "name its arrays x and y, or x_train, y_train, x_val, y_val, x_test, y_test, or similarly",

@@ -10,7 +10,7 @@ from tf_kit.checks import refuse
 from tf_kit.data.division import have_classes
 from tf_kit.data.labels_file import class_names, read_labels
 from tf_kit.data.listing import HEIC, Listing, counted, names_below, some
-from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, are_portions, division, part_of
+from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, are_portions, division, is_untrained, part_of
 from tf_kit.data.pictures import clean
 
 _NO_CLASSES = "{} are no classes: {} takes all images without classes, {} a CSV file with the class of each"
@@ -224,6 +224,7 @@ def _check_classes(listing, images, names, levels, needs_labels, notes):
             typed_remedy="`--unlabeled` takes all without classes; a subfolder `unlabeled` is for those that have none",
         )
     kind = "Dates" if are_dates(names) else "Folds and other portions" if are_portions(names) else ""
+    kind = "Parts for validation and test" if is_untrained(names) else kind
     if kind:
         refuse(
             clean(root),

@@ -46,6 +46,12 @@ COMPANIONS = frozenset(
         ".zip",
     ]
 )
+# Files by which a folder is known that the kit has written, and how its files are then called.
+_WRITTEN = (
+    ({"config.json", "run.toml"}, "of a run"),
+    ({"config.json", "results.json"}, "of a run"),
+    ({"map.png", "projector_config.pbtxt"}, "of a map"),
+)
 HEIC = (".heic", ".heif", ".hif")
 _SHOWN = 4  # kinds or names in a message
 
@@ -74,6 +80,8 @@ class Listing:
 def list_files(path: Path, is_wanted: Callable[[Path], bool] = is_picture) -> Listing:
     """List the files below a folder. Links are followed, but none back into the folder; hidden files are ignored.
 
+    Folders below it that a run or `embed --map` has written are passed over: their figures are not data.
+
     Args:
         path: the folder.
         is_wanted: which files are listed; the others are passed over. Defaults to images.
@@ -88,11 +96,13 @@ def list_files(path: Path, is_wanted: Callable[[Path], bool] = is_picture) -> Li
     links: list[str] = []
     root, followed = path.resolve(), set()
 
-    def enter(folder, parts):
-        for entry in _entries(folder):
+    def enter(folder, parts, written=None):
+        entries = _entries(folder)
+        written = written or (_written({each.name for each in entries}) if parts else None)
+        for entry in entries:
             place, inside = Path(entry.path), (*parts, entry.name)
             if not entry.is_dir():
-                reason = _reason(entry, place, is_wanted)
+                reason = written or _reason(entry, place, is_wanted)
                 files.append(place) if reason is None else passed[reason].append("/".join(map(clean, inside)))
                 continue
             if entry.is_symlink():
@@ -103,7 +113,7 @@ def list_files(path: Path, is_wanted: Callable[[Path], bool] = is_picture) -> Li
                 followed.add(target)
             folders.append(inside)
             before = len(files)
-            enter(place, inside)
+            enter(place, inside, written)
             if len(files) == before:
                 empty.add(inside)
 
@@ -152,10 +162,17 @@ def refuse_folder(folder: str | Path, error: OSError) -> NoReturn:
     )
 
 
+def _written(names):
+    """Return how the files of a folder with these names are called if the kit has written it, otherwise None."""
+    return next((reason for known, reason in _WRITTEN if known <= names), None)
+
+
 def _reason(entry, place, is_wanted):
     """Return why a file is passed over, or None for one that is listed."""
     if entry.is_symlink() and not place.exists():
         return "links to nothing"
+    if not entry.is_file():  # a pipe or a device, which cannot be read to its end
+        return "not a file"
     if is_wanted(place):
         return None
     return clean(place.suffix.lower()) or "without an ending"

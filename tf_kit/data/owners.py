@@ -7,7 +7,7 @@ TRAIN, VAL, TEST, UNLABELLED = range(4)
 PARTS = ("train", "val", "test")
 
 _WORDS = {
-    TRAIN: "train training trn tr trains",
+    TRAIN: "train training trn tr trains trainval trainvalid",
     VAL: "val valid validation validate vali dev eval evaluation",
     TEST: "test testing tst tests heldout holdout",
     UNLABELLED: "unlabelled unlabeled unlabel unsup unsupervised unlab nolabel nolabels",
@@ -48,8 +48,12 @@ def part_of(name: str, common: Iterable[str] = ()) -> int | None:
     Example:
         >>> [part_of(name) for name in ("train2017", "Testing", "val_images", "trainset", "trains of 1920", "cat")]
         [0, 2, 1, 0, None, None]
+        >>> part_of("trainval"), part_of("TrainVal"), part_of("train_val")  # both, which leaves the test images
+        (0, 0, 0)
     """
     words = [word for word in words_of(name) if word not in _FILLERS and word not in common]
+    if [_PART.get(word) for word in words] == [TRAIN, VAL]:
+        return TRAIN
     return _PART.get(words[0]) if len(words) == 1 else None
 
 
@@ -89,6 +93,17 @@ def division(names: Iterable[str]) -> dict[str, int] | None:
     common = set.intersection(*words) - _PART.keys() if len(words) > 1 else set()
     found = {name: part for name in names if (part := part_of(name, common)) is not None}
     return found if TRAIN in found.values() and len(set(found.values())) > 1 else None
+
+
+def is_untrained(names: Iterable[str]) -> bool:
+    """Return whether some sibling folders are parts of a division that lacks the one for training.
+
+    Example:
+        >>> is_untrained(["val", "test"]), is_untrained(["train", "val", "test"]), is_untrained(["test", "cat"])
+        (True, False, False)
+    """
+    parts = {part_of(name) for name in names}
+    return {VAL, TEST} <= parts <= {VAL, TEST, UNLABELLED}
 
 
 def are_portions(names: Iterable[str]) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Formats that Pillow lists but cannot decode by itself, and films.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF", "FLI", "MCIDAS"}
 _GREY = ("1", "L", "LA", "La", "I", "F")  # and the kinds of I;16
-_ORIENTATION = 0x0112  # tag of EXIF
+_ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # tags of EXIF and TIFF
 THREADS = (os.cpu_count() or 1) + 1  # that decode; one waits for the disk
 _TASK = 32  # images of a task of a thread, at most
 _FEW, _SLOW = 2, 0.0005  # images of a task without threads; seconds per image above which threads pay
@@ -153,6 +153,7 @@ def decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
         )  # so that scaling still averages
         mode = "L" if channels == 1 else "RGB"
         image.draft(mode, room)
+        _widen_transparency(image)
         image.load()
         # Pillow turns TIFF files itself while it loads them.
         found = image if image.format == "TIFF" else _upright(image, _orientation(image))
@@ -243,7 +244,8 @@ def refuse_damaged(errors: Sequence[InputError]) -> None:
 
 def clean(text: Any) -> str:
     """Text of a file name that can be printed and saved: bytes that are not UTF-8 become "�"."""
-    return os.fsencode(str(text)).decode("utf-8", "replace")
+    # Not `os.fsencode`: other characters than those of names, such as ×, may be missing in the encoding of the system.
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _flat(file, image):
@@ -252,6 +254,7 @@ def _flat(file, image):
 
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, "float32")
+        clear = image.info.get("transparency")  # of a PNG, the one value that is transparent
         if not np.isfinite(values).all():
             refuse(file, "hold finite pixels", "NaN or infinity", "Repair it or remove it from the folder")
         # White is 65535 in 16 bits; otherwise it is 1 (only of real numbers), 255 or 65535, the smallest that no
@@ -264,11 +267,26 @@ def _flat(file, image):
                 remedy = "Scale its pixels or remove it from the folder"
                 refuse(clean(file), "hold pixels in [0, 65535]", f"pixels from {low:,} to {high:,}", remedy)
         white = next((each for each in whites if values.max() <= each), 65535.0)
-        image = Image.fromarray(np.clip(values * (255 / white), 0, 255).astype("uint8"))
+        if image.mode.startswith("I;16") and _is_white_zero(image):  # which Pillow inverts in 8 bits only
+            values = white - values
+        pixels = np.clip(values * (255 / white), 0, 255).astype("uint8")
+        image = Image.fromarray(pixels if clear is None else np.where(values == clear, np.uint8(255), pixels))
     if _is_transparent(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image
+
+
+def _is_white_zero(image):
+    """Whether the values of a TIFF file begin at white, as those of some scanners and X-ray devices do."""
+    return image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0
+
+
+def _widen_transparency(image):
+    """Convert the transparent value of a grey PNG of 2 or 4 bits to 8 bits, as Pillow does with its pixels only."""
+    levels = {"L;2": 3, "L;4": 15}.get(image.tile[0].args) if image.format == "PNG" and image.tile else None
+    if levels and "transparency" in image.info:
+        image.info["transparency"] *= 255 // levels
 
 
 def _is_transparent(image):

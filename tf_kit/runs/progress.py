@@ -183,8 +183,8 @@ def scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in logs.items():
         array = np.asarray(value)
         if array.dtype.kind not in "biufV":  # V: bfloat16
-            requirement = "be a number or an array of numbers, to be recorded"
-            refuse(f"logs[{name!r}]", requirement, f"{value!r}", "Leave it out of the logs of `on_epoch_end`")
+            requirement = "give the logs of an epoch numbers or arrays of numbers"
+            refuse("callbacks", requirement, f"{value!r} as {name!r}", "Leave it out of the logs")
         if array.ndim == 0:
             found[name] = value
         else:
