@@ -111,6 +111,14 @@ def test_has_own_build():
     assert not keras_internals.has_own_build(Custom())
 
 
+def test_matrices_among_weights():
+    attention = keras.layers.MultiHeadAttention(2, 3)
+    attention.build((None, 4, 5), (None, 4, 5))
+    found = {each.path.split("/", 1)[1] for each in attention.weights if keras_internals.is_matrix(each)}
+    names = ("query", "key", "value", "attention_output")
+    assert found == {f"{name}/kernel" for name in names}
+
+
 def test_mask_of_a_tensor():
     x = np.array([[[1.0], [0.0]]])
     assert keras_internals.mask_of(keras.layers.Masking()(x)).numpy().tolist() == [[True, False]]

@@ -81,6 +81,14 @@ def has_own_build(layer: keras.layers.Layer) -> bool:
     return not is_default(layer.build)
 
 
+def is_matrix(variable: keras.Variable) -> bool:
+    """Return whether a variable has two axes or more and is not a bias, which has two in attention, one for the heads.
+
+    Uses the name that Keras's layers give a bias.
+    """
+    return len(variable.shape) >= 2 and variable.name != "bias"
+
+
 def mask_of(x: Tensor) -> Tensor | None:
     """Return the mask that layers attached to a tensor, such as `keras.layers.Masking`, or None.
 

@@ -328,6 +328,8 @@ REFUSED_FITS = {
     "no name": ({"stage": None}, "stage=None"),
     "no epochs": ({"epochs": 0}, "epochs=0"),
     "epochs below 0": ({"epochs": -1}, "epochs=-1"),
+    "first epoch": ({"initial_epoch": 1}, "left out, because a stage.*initial_epoch=1"),
+    "first step": ({"initial_step": 3}, "left out, because a stage.*initial_step=3"),
     "model of Keras": ({"model": keras.Sequential()}, "`Run.fit.model`.*a Sequential"),
     "data set": ({"x": dataset, "y": None}, r"function \(first_epoch, epochs\) to continue.*a data set"),
     "data set with steps": (

@@ -237,7 +237,7 @@ REFUSED = {
         "optimizer": SGD(),
         "jit_compile": True,
     },
-    "`optimizer.ema_overwrite_frequency` must be None where several replicas train": {
+    "`optimizer.ema_overwrite_frequency` must be None under a strategy": {
         "optimizer": SGD(use_ema=True, ema_overwrite_frequency=2),
     },
 }
@@ -256,6 +256,15 @@ def test_unsupported_options_are_refused_before_the_first_step(message, given):
     with pytest.raises(InputError, match=re.escape(message)):
         model.fit(x if given == "arrays" else tf.data.Dataset.from_tensors(x))
     assert not model.built
+
+
+def test_averages_that_overwrite_weights_are_refused_on_one_replica_too():
+    """Keras fails there, and with accumulated gradients it would leave the averages out in silence."""
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        model = Autoencoder(on_workers.encoder(2))
+        model.compile(SGD(use_ema=True, ema_overwrite_frequency=2, gradient_accumulation_steps=2))
+    with pytest.raises(InputError, match="must be None under a strategy"):
+        model.fit(np.zeros((4, 3), "float32"))
 
 
 def test_usual_options_are_accepted_on_several_machines():

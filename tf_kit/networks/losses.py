@@ -24,7 +24,7 @@ from keras import ops
 
 from tf_kit.checks import choice, number, refuse
 from tf_kit.dtypes import widened
-from tf_kit.keras_internals import mask_of
+from tf_kit.keras_internals import is_matrix, mask_of
 from tf_kit.networks.activations import ACTIVATIONS
 from tf_kit.typing import ArrayLike, Tensor
 
@@ -314,8 +314,7 @@ def cost(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: keras.losses.Loss
     """
     l2 = number("cost.l2", l2, at_least=0)
     outputs = model(x, training=False)
-    # The biases of attention have a second axis, for the heads.
-    matrices = [each for each in model.trainable_variables if len(each.shape) >= 2 and each.name != "bias"]
+    matrices = filter(is_matrix, model.trainable_variables)
     return loss(ops.convert_to_tensor(y), outputs) + l2_penalty(matrices, l2)  # (1)
 
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_kit.checks import number
+from tf_kit.keras_internals import is_matrix
 from tf_kit.optimizers import _kernels
 from tf_kit.optimizers._optimizer import LearningRate, Optimizer
 from tf_kit.typing import Tensor
@@ -79,7 +80,7 @@ class LARS(Optimizer):
             return
         super().build(variables)
         self._velocities = self.add_optimizer_variables(variables, "velocity")
-        self._has_own_rate = [not self.exclude_1d or _is_matrix(variable) for variable in variables]
+        self._has_own_rate = [not self.exclude_1d or is_matrix(variable) for variable in variables]
 
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         index = self._get_variable_index(variable)
@@ -118,8 +119,3 @@ class LARS(Optimizer):
             "exclude_1d": self.exclude_1d,
         }
         return {**super().get_config(), **own}
-
-
-def _is_matrix(variable):
-    """Return whether a variable has two axes or more and is not a bias, which has two in attention."""
-    return len(variable.shape) >= 2 and variable.name != "bias"

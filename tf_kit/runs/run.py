@@ -274,7 +274,7 @@ class Run:
             callbacks: as for `model.fit`. The method `recall` of a callback, if it has one, gets the history of a
                 stage that continues.
             verbose: as for `model.fit`. Defaults to 0.
-            **arguments: further arguments of `model.fit`.
+            **arguments: further arguments of `model.fit`, without `initial_epoch` and `initial_step`.
 
         Returns:
             History: metric → list over all epochs of the stage, None where an epoch did not measure it; with
@@ -284,6 +284,10 @@ class Run:
             InputError: an argument is not as above, or the checkpoint belongs to another model or stage.
         """
         choice("Run.fit.best_is", best_is, ("largest", "smallest"))
+        for name in ("initial_epoch", "initial_step"):
+            if name in arguments:
+                requirement = "be left out, because a stage continues where its checkpoint is"
+                refuse(f"Run.fit.{name}", requirement, f"{name}={arguments[name]!r}")
         count("Run.fit.epochs", epochs)
         if not isinstance(model, Trainer):
             remedy = "training.Classifier(encoder, num_classes) is one; keras.callbacks.BackupAndRestore serves others"

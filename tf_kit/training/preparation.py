@@ -116,8 +116,19 @@ def check_scope(trainer: Trainer) -> None:
 
 
 def check_replicas(trainer: Trainer) -> None:
-    """Refuse options of `compile` and the optimizer that fail, or do something else, on several replicas."""
-    if not trainer.compiled or trainer.distribute_strategy.num_replicas_in_sync == 1:
+    """Refuse options of `compile` and the optimizer that fail, or do something else, under a strategy."""
+    several = trainer.distribute_strategy.num_replicas_in_sync > 1
+    if not trainer.compiled or not (several or keras_internals.strategy_at_creation(trainer)):
+        return
+    every = trainer.inner_optimizer.ema_overwrite_frequency
+    if every is not None:
+        refuse(
+            "optimizer.ema_overwrite_frequency",
+            "be None under a strategy, because Keras fails there otherwise",
+            f"ema_overwrite_frequency={every}",
+            "Use use_ema with keras.callbacks.SwapEMAWeights, which copies the averages into the model",
+        )
+    if not several:
         return
     if workers.several(trainer.distribute_strategy):
         several = {
@@ -131,11 +142,3 @@ def check_replicas(trainer: Trainer) -> None:
     if trainer.jit_compile:
         requirement = "be False where several replicas train, whose steps XLA cannot compile"
         refuse("compile.jit_compile", requirement, "jit_compile=True")
-    every = trainer.inner_optimizer.ema_overwrite_frequency
-    if every is not None:
-        refuse(
-            "optimizer.ema_overwrite_frequency",
-            "be None where several replicas train, because Keras fails there otherwise",
-            f"ema_overwrite_frequency={every}",
-            "Use use_ema with keras.callbacks.SwapEMAWeights, which copies the averages into the model",
-        )
