@@ -145,6 +145,19 @@ NOTEBOOKS = {
         '%%writefile mine_4.json\n{"edge": 0}',
         answer="import json\ntable = json.load(open('mine_4.json'))\n" + GUARD,
     ),
+    "a file of an array": using(
+        "np.load('mine_5.npy')[0]", "import numpy as np\nnp.save('mine_5', np.zeros(1))"
+    ),
+    "a file of text": using(
+        "float(Path('out/mine_6.txt').read_text())",
+        "from pathlib import Path\nfolder = Path('out')\nfolder.mkdir(exist_ok=True)",
+        "(folder / 'mine_6.txt').write_text('0')",
+    ),
+    "a file that is written twice": using(
+        "json.loads(Path('mine_7.json').read_text())['edge']",
+        "import json\nfrom pathlib import Path\nPath('mine_7.json').write_text('{\"edge\": 5}')",
+        "with open('mine_7.json', 'w') as file:\n    json.dump({'edge': 0}, file)",
+    ),
     "%%bash": leaky("%%bash\nfor f in *; do true; done"),
     "a line that begins with %": leaky(
         "%matplotlib inline", answer=f"{LEAKY.replace('slope * x)', 'slope * x * (6')}\n% 5))"

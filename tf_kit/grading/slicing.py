@@ -198,7 +198,8 @@ class _Slice:
         bindings: name -> statements that bind it.
         names: the names.
         end: number of statements above the place.
-        wide: whether to take every statement above that might change an object that the names use, or makes folders.
+        wide: whether to take every statement above that might change an object that the names use, makes folders, or
+            writes a file that they name.
         changed: number of statements above the place up to which objects may be changed.
     """
 
@@ -260,17 +261,21 @@ class _Slice:
                 self._pending.append((name, at, statement if at == statement.place else None))
 
     def _widen(self):
-        """Take every statement above that makes folders or refers to an object of the slice, if only by a function."""
+        """Take every statement above that the slice may need.
+
+        It makes folders, writes a file that the slice names, or refers to an object of it, if only by a function.
+        """
         reach = {name: s.later | s.uses for s in self._all if s.defines for name in s.binds}
         while True:
             own = {name for s in self._taken if not s.imports for name in s.binds}
+            named = frozenset().union(*(s.files for s in self._taken))
             more = [
                 s
                 for s in self._all[: self._end]
                 if s not in self._taken
                 and not s.imports
                 and not s.only_defines
-                and (s.prepares or _reached(s.uses | s.later, reach) & own)
+                and (s.prepares or s.writes & named or _reached(s.uses | s.later, reach) & own)
             ]
             if not more:
                 return

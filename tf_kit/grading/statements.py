@@ -61,6 +61,10 @@ _CHANGING = {
     ),
 }
 JUDGES = ("check", "points")
+_WRITING = {
+    *("save", "savez", "savez_compressed", "savetxt", "savefig", "save_weights", "tofile", "to_csv"),
+    *("dump", "write", "write_text", "write_bytes", "copy", "copyfile", "rename"),
+}
 _MAKING_FOLDERS = ("mkdir", "makedirs", "MakeDirs")
 # Functions that change their first argument.
 _FILLING = {
@@ -139,6 +143,21 @@ class Statement:
         if "environ" in self.text and _sets_variable(self.node):
             return True
         return any(name in self.text for name in _MAKING_FOLDERS) and _makes_folders(self.node)
+
+    @functools.cached_property
+    def files(self) -> frozenset[str]:
+        """Texts in it that may name files, without folder and ending: `np.save("a", x)` writes what `"a.npy"` names."""
+        texts = (n.value for n in ast.walk(self.node) if isinstance(n, ast.Constant)) if self.node else ()
+        names = (each for each in texts if isinstance(each, str) and len(each) < 256 and "\n" not in each)
+        return frozenset(name for each in names if (name := each.rsplit("/", 1)[-1].split(".")[0].strip()))
+
+    @functools.cached_property
+    def writes(self) -> frozenset[str]:
+        """Names of the files that it may write when it runs, as in `files`."""
+        if self.node is None or self.only_defines or not any(name in self.text for name in _WRITING):
+            return frozenset()
+        calls = (n for n in ast.walk(self.node) if isinstance(n, ast.Call))
+        return self.files if any(_called(call) in _WRITING for call in calls) else frozenset()
 
     @functools.cached_property
     def checks(self) -> frozenset[tuple[str, str]]:
