@@ -13,7 +13,7 @@ import types
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from tf_kit.grading.sandbox import doors
+from tf_kit.grading.sandbox import doors, operations
 
 # Modules of the kit that `tf_kit.data` and the packages import. They contain no solution of an exercise.
 FOUNDATION = ("checks", "errors", "lazy", "typing")
@@ -104,9 +104,9 @@ def close(
     }  # of which further modules may be loaded
     if forbids:
         blocked.update(doors.COPIES)
-    operations = doors.operations(forbids)
-    if operations is not None:
-        doors.refuse_operations(operations, lambda operation: _refusing(f"the operation {operation}")())
+    pattern = operations.pattern_of(forbids)
+    if pattern is not None:
+        operations.refuse(pattern, lambda operation: _refusing(f"the operation {operation}")())
     doors.lock(_refusing("this access to Python's internals"))
     sys.meta_path.insert(0, _Closed(kit_allows, blocked))
     sys.addaudithook(_audit)

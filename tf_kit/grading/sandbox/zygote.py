@@ -60,13 +60,13 @@ def main(settings: dict[str, Any]) -> None:
     _discard_output()
     late = _late(settings["forbids"], settings["common"])
     _import_without(late)
-    from tf_kit.grading.sandbox import child, doors, prohibitions, seeds
+    from tf_kit.grading.sandbox import child, doors, operations, prohibitions, seeds
 
     for name in settings["forbids"]:
         if name.split(".")[0] in LATE and name not in late:
             prohibitions.found(LATE.get(name, name))
     doors.index(settings["forbids"])
-    doors.operations(settings["forbids"])  # compiled once: the forks find it in the cache of `re`
+    operations.pattern_of(settings["forbids"])  # compiled once: the forks find it in the cache of `re`
     hidden = [*settings["hidden"], *doors.sources(settings["forbids"]), *doors.copies()]
     hidden += [folder for name in late & set(settings["common"]) for folder in _folders(name)]
     late -= set(settings["common"])
