@@ -214,16 +214,20 @@ ROSTER = (
         ("ada_lovelace ada_lovelace_final", "Ada Lovelace, None"),
         ("ada_lovelace_v1 ada_lovelace_v2", "None, None"),
         ("lab90_ada lovelace_final", "None, None"),
+        ("ada_lovelace.pdf grace_hopper_lab90.rar", "Ada Lovelace, Grace Hopper"),
+        ("ada_lovelace.tar.gz gh.html", "Ada Lovelace, Grace Hopper"),
     ],
 )
 def test_names_of_files_are_matched_without_the_lab(tmp_path, names, matched):
     listed = written(tmp_path, ROSTER)
     (tmp_path / "class").mkdir()
     for name in names.split():
-        (tmp_path / "class" / f"{name}.ipynb").write_text("{}")
+        whole = Path(name).suffix in (".pdf", ".rar", ".gz", ".html")
+        (tmp_path / "class" / (name if whole else f"{name}.ipynb")).write_text("{}")
     found = submissions.survey([tmp_path / "class"], LAB).submissions
     pairs = roster.matched(listed, found)
     by_name = {each.student: pairs.get(each.key) for each in found}
+    by_name |= {f"{name}.tar.gz": student for name, student in by_name.items()}
     shown = [by_name[name].name if by_name[name] else "None" for name in names.split()]
     assert ", ".join(shown) == matched
 
@@ -360,7 +364,48 @@ def test_zeros_that_tell_students_apart_are_kept(tmp_path):
     assert len(roster.absent(students, handed_in(("x", "07")))) == 2
 
 
-@pytest.mark.parametrize("heading", ["Matr.-Nr.", "Matr.Nr.", "Matrikel-Nr.", "Student ID", "student_id"])
+@pytest.mark.parametrize("number", ["1.07E+14", "1,07E+14", "1E+12"])
+def test_number_that_a_spreadsheet_has_rounded_is_refused(tmp_path, number):
+    with pytest.raises(ValueError, match=f"numbers with all their digits. Received: {re.escape(number)}"):
+        written(tmp_path, f'Student;ID\n"Lovelace, Ada";4711\n"King, Ada";{number}\n')
+
+
+def test_student_in_several_rows_counts_once(tmp_path):
+    text = "Name;ID;Course\nAda Lovelace;1;one\nAda Lovelace;1;two\nAda Lovelace;2;one\nBob;;\nBob;;\n"
+    listed, found = written(tmp_path, text), handed_in(("Ada Lovelace", "1"))
+    assert [each.name for each in listed] == ["Ada Lovelace", "Ada Lovelace", "Bob", "Bob"]
+    assert len(roster.matched(listed, found)) == 1
+    assert [each.row[1][1] for each in roster.absent(listed, found)] == ["2", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("listed", "submitted"),
+    [
+        ("Jean-Luc de la Tour", "delatourjeanluc"),
+        ("Ana Maria Garcia Lopez", "garcialopezanamaria"),
+        ("Søren Bjørk", "bjorksoren"),
+        ("Łukasz Żółć", "Lukasz Zolc"),
+    ],
+)
+def test_name_of_several_words_is_found_as_systems_write_it(tmp_path, listed, submitted):
+    students = written(tmp_path, f"Name;ID\n{listed};1\nBob Ross;2\n")
+    assert [each.name for each in roster.absent(students, handed_in((submitted, "")))] == ["Bob Ross"]
+
+
+def test_name_as_it_stands_comes_before_another_order_of_its_words(tmp_path):
+    listed = written(tmp_path, "Name;ID\nAli Omar Khan Noor;1\nKhan Noor Ali Omar;2\n")
+    (student,) = roster.matched(listed, handed_in(("Ali Omar Khan Noor", ""))).values()
+    assert student.marks == {"1"}
+
+
+def test_comma_in_the_only_column_is_part_of_the_name(tmp_path):
+    listed = written(tmp_path, "Name\nLovelace, Ada\nPlato\nRoss, Bob\n")
+    assert [each.name for each in listed] == ["Lovelace, Ada", "Plato", "Ross, Bob"]
+
+
+@pytest.mark.parametrize(
+    "heading", ["OrgDefinedId", "Matr.-Nr.", "Matr.Nr.", "Matrikel-Nr.", "Student ID", "student_id"]
+)
 def test_numbers_next_to_names_are_found_by_their_heading(heading, tmp_path):
     assert written(tmp_path, f"{heading};Nachname;Vorname\n123;Lovelace;Ada\n")[0].marks == {"123"}
 
@@ -407,6 +452,7 @@ def test_headings_without_a_name_are_refused_and_listed(tmp_path, heading):
         ("4711.00", "4711"),
         ('"=""004711"""', "004711"),
         ("'004711", "004711"),
+        ("#004711", "004711"),
         ("1E5", "1e5"),
         ("Ada12", "ada12"),
     ],

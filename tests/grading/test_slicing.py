@@ -1,5 +1,8 @@
 """Slices of a notebook: the statements that an answer needs."""
 
+import symtable
+from unittest import mock
+
 import pytest
 
 from tf_kit.grading.slicing import Cell, Notebook
@@ -252,3 +255,17 @@ def test_marked_cell_and_first_check_are_tried_next(sources):
 def test_neither_definitions_below_the_last_check_nor_unmarked_ones_without_a_check_count(sources):
     answer = code_of(*sources)
     assert {value_of(code) for code in (answer.code, *answer.others)} == {1}
+
+
+def test_cell_of_many_notebooks_is_split_once_and_its_statements_stay_apart():
+    source = "only_in_this_test = 1\nimport os, sys"
+    with mock.patch("symtable.symtable", wraps=symtable.symtable) as made:
+        first, second = (statements(source, cell) for cell in (3, 5))
+    assert made.call_count == 1
+    assert [s.cell for s in (*first, *second)] == [3] * 3 + [5] * 3
+    assert (
+        [s.text for s in first]
+        == [s.text for s in second]
+        == ["only_in_this_test = 1", "import os", "import sys"]
+    )
+    assert not set(first) & set(second)

@@ -5,11 +5,12 @@ import json
 import os
 import tarfile
 import zipfile
+from unittest import mock
 
 import pytest
 
 from grading.class_of_students import LAB, LEAKY, notebook, write
-from tf_kit.grading import layouts, submissions
+from tf_kit.grading import archives, layouts, submissions
 from tf_kit.grading.submissions import content, survey
 
 STUB = {"leaky": LAB.stub("leaky"), "descent": LAB.stub("descent")}
@@ -183,6 +184,42 @@ def test_members_that_lead_out_of_an_archive_are_refused(tmp_path):
     assert found.counts == {"damaged": 3, "graded": 1}
 
 
+@pytest.mark.parametrize("names", [["__MACOSX/._lab.ipynb"], [".DS_Store", "lab/.ipynb_checkpoints/x.ipynb"]])
+@pytest.mark.parametrize("packed", [True, False], ids=["archive", "folder"])
+def test_a_student_who_handed_in_only_files_of_the_system_is_a_line(tmp_path, names, packed):
+    hand_in(tmp_path / "class", "bob/lab.ipynb")
+    if packed:
+        with zipfile.ZipFile(tmp_path / "class" / "ada.zip", "w") as file:
+            for name in names:
+                file.writestr(name, WORKED)
+    else:
+        hand_in(tmp_path / "class" / "ada", *names)
+    found = survey([tmp_path / "class"], LAB)
+    assert [(each.student, each.note) for each in found.submissions] == [
+        ("ada", "nothing is in the folder or archive"),
+        ("bob", ""),
+    ]
+    assert found.counts == {"not a student's": len(names), "empty folder": 1, "graded": 1}
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["archive", "folder"])
+@pytest.mark.parametrize("file", [b"", b"/lab"], ids=["flat", "folders"])
+def test_names_in_another_encoding_stay_apart(tmp_path, file, packed):
+    place = tmp_path / "class"
+    for name in (b"M\xfcller", b"M\xf6ller", b"M\x81ller"):
+        path = os.path.join(os.fsencode(place), name + file + b".ipynb")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as written:
+            written.write(WORKED)
+    if packed:
+        with tarfile.open(tmp_path / "class.tar", "w") as archive:
+            archive.add(place, "class")
+        place = tmp_path / "class.tar"
+    found = survey([place], LAB)
+    assert [each.student for each in found.submissions] == ["M\\x81ller", "Möller", "Müller"]
+    assert found.counts == {"graded": 3}
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"PK\x03\x04", b"PK\x05\x06" + bytes(18), bytes(range(256)), b"\x1f\x8b\x08"]
 )
@@ -273,3 +310,29 @@ def test_students_of_one_name_in_two_folders_are_no_versions(tmp_path):
         tmp_path, "section1/ada.ipynb", "section1/bob.ipynb", "section2/ada_final.ipynb", "section2/cy.ipynb"
     )
     assert survey([tmp_path], LAB).alike == []
+
+
+def test_labs_are_compared_only_for_notebooks_without_a_trace_of_this_one(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("tf_kit.grading.labs.of_cells", lambda cells: asked.append(cells))
+    hand_in(tmp_path, "ada.ipynb", "bob.ipynb")
+    hand_in(tmp_path, "cy.ipynb", text=OTHER)
+    assert len(survey([tmp_path], LAB).submissions) == 3
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_an_archive_in_an_archive_is_unpacked_once_for_all_its_files(tmp_path, monkeypatch, depth):
+    names = [f"{name}/lab.ipynb" for name in ("ada", "bob", "cy", "dan")]
+    data = {name: WORKED.replace("slope", f"slope_of_{name[:2]}") for name in names}
+    for i in range(depth + 1):
+        with zipfile.ZipFile(tmp_path / "class.zip", "w") as file:
+            for name, content_of in data.items():
+                file.writestr(name, content_of)
+        data = {f"inner{i}.zip": (tmp_path / "class.zip").read_bytes()}
+    listed = mock.Mock(wraps=archives._listed)
+    monkeypatch.setattr(archives, "_listed", listed)
+    found = survey([tmp_path / "class.zip"], LAB).submissions
+    assert [each.student for each in found] == ["ada", "bob", "cy", "dan"]
+    assert all(f"slope_of_{each.student[:2]}".encode() in content(each.path) for each in found)
+    assert listed.call_count <= 2 * (depth + 1)

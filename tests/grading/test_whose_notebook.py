@@ -57,6 +57,43 @@ LAYOUTS = {
         [f"{who}/{name}" for who in ("ada", "bob") for name in (f"{who}_1_2_x.png", f"x{who}_3_4_y.png")],
         "ada, bob",
     ),
+    "brightspace": (
+        [
+            "index.html",
+            "88321-1204 - Ada Lovelace - Nov 2, 2026 1000 AM/lab.ipynb",
+            "88321-1204 - Ada Lovelace - Nov 12, 2026 411 PM/lab.ipynb",
+            "88322-1204 - Bob O'Neil-Ross - Nov 2, 2026 926 PM/lab.ipynb",
+            "88323-1204 - Cy - Nov 2, 2026 926 PM/index.html",
+        ],
+        "Ada Lovelace, Bob O'Neil-Ross, Cy",
+    ),
+    "blackboard": (
+        [
+            f"Lab 2_{who}_attempt_2026-11-0{day}-10-00-00{file}"
+            for who, day in (("ada", 2), ("ada", 3), ("bob", 4), ("cy", 5))
+            for file in ("_lab.ipynb", ".txt")[who == "cy" :]
+        ],
+        "ada, bob, cy",
+    ),
+    "blackboard, numbers and underscores": (
+        [f"Lab_2_{who}_attempt_2026-11-02-10-00-00_x.ipynb" for who in ("a_king", "b_king", "1234567", "1234568")],
+        "1234567, 1234568, a_king, b_king",
+    ),
+    "blackboard, one student": (["Lab 2_ada_attempt_2026-11-02-10-00-00_x.ipynb"], "ada"),
+    "sakai": (
+        [
+            "Lab 2/grades.csv",
+            "Lab 2/King, Ada(ak)/Submission attachment(s)/x.ipynb",
+            "Lab 2/King, Ada(ak)/timestamp.txt",
+            "Lab 2/Ross, Bob(br)/Submission attachment(s)/x.ipynb",
+            "Lab 2/Ross, Bob(bross)/Submission attachment(s)/x.ipynb",
+            "Lab 2/Le Roy, Cy(cy)/timestamp.txt",
+        ],
+        "King, Ada, Le Roy, Cy, Ross, Bob, Ross, Bob",
+    ),
+    "sakai, one student": (["Lab 2/King, Ada(ak)/Submission attachment(s)/x.ipynb"], "King, Ada"),
+    "nbgrader, only a time": (["submitted/ada/lab/x.ipynb", "submitted/bob/lab/timestamp.txt"], "ada, bob"),
+    "one name in two spellings": (["Jose\u0301/lab.ipynb", "Jos\xe9/lab.ipynb", "bob/lab.ipynb"], "Jos\xe9, bob"),
     # where Canvas writes
     "canvas": (CANVAS, "lovelaceada, roejane, rossbob"),
     "canvas, one student": (CANVAS[:1], "lovelaceada"),
@@ -139,6 +176,14 @@ LAYOUTS = {
     "repositories with folders": (
         [f"lab-2-{who}/{name}" for who in ("ada", "bob") for name in ("README.md", "labs/x.py", "labs/work/x.ipynb")],
         "lab-2-ada, lab-2-bob",
+    ),
+    "files of other kinds next to notebooks": (
+        ["ada.ipynb", "ada.pdf", "bob.zip/lab.ipynb", "bob.html", "cy/lab.ipynb", "cy.py", "dan.pdf", "eve.v2.ipynb"],
+        "ada, bob, cy, dan.pdf, eve.v2",
+    ),
+    "classroom, pictures of notebooks": (
+        ["Ada Lovelace - lab_90.ipynb", "Ada Lovelace - lab_90.pdf", "Bob Ross - lab_90.pdf", "Cy - lab_90.ipynb"],
+        "Ada Lovelace, Bob Ross, Cy",
     ),
     "archives and notebooks": (
         ["class/ada.zip/lab.ipynb", "class/bob.zip/x/lab.ipynb", "class/cy.ipynb"],

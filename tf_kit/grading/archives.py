@@ -87,7 +87,9 @@ def read(path: Path) -> bytes:
     if not names:
         raise Damaged("there is no such file")
     status = outer.stat()
-    listed = _on_disk(outer, status.st_mtime_ns, status.st_size)
+    on_disk = outer, status.st_mtime_ns, status.st_size
+    inside: tuple[str, ...] = ()
+    listed = _on_disk(*on_disk)
     for _ in range(DEEPEST):
         rest = "/".join(names)
         if rest in listed:
@@ -95,8 +97,8 @@ def read(path: Path) -> bytes:
         inner = next((name for name in listed if is_archive(name) and rest.startswith(name + "/")), None)
         if inner is None:
             break
-        names = names[inner.count("/") + 1 :]
-        listed = _listed(io.BytesIO(_content(listed[inner])), inner)
+        names, inside = names[inner.count("/") + 1 :], (*inside, inner)
+        listed = _inside(*on_disk, inside)
     raise Damaged("there is no such file in the archive")
 
 
@@ -121,6 +123,13 @@ def _outermost(path):
 @functools.lru_cache(16)
 def _on_disk(path, modified, size):
     return _listed(path, path.name)
+
+
+@functools.lru_cache(2)  # the files of one archive are read one after the other
+def _inside(path, modified, size, names):
+    """List the files of an archive that lies in others, by its name in each of them."""
+    outer = _inside(path, modified, size, names[:-1]) if names[1:] else _on_disk(path, modified, size)
+    return _listed(io.BytesIO(_content(outer[names[-1]])), names[-1])
 
 
 def _listed(file, name):
@@ -188,5 +197,5 @@ def _problem(name, size):
 
 def _name(name):
     """Write the name of a member with `/`, cleaned, without parts that lead elsewhere."""
-    parts = PurePosixPath(foreign_text.line(name.replace("\\", "/"), 1000)).parts
+    parts = PurePosixPath(foreign_text.line(foreign_text.file_name(name.replace("\\", "/")), 1000)).parts
     return "/".join(part for part in parts if part not in ("..", "/")) or "unnamed"

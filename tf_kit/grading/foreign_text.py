@@ -15,6 +15,7 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]"
     "|[\ud800-\udfff]|[\U0001fffe\U0001ffff\U000e0000-\U000e007f]"
 )
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte of a name
 _ESCAPE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-_])")
 
 
@@ -35,6 +36,21 @@ def line(text: object, longest: int = LONGEST) -> str:
         return ""
     text = " ".join(paragraphs(text[: 8 * longest]).split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def file_name(text: str) -> str:
+    """Read the name of a file or folder as text. Bytes that are no UTF-8 are read as Windows-1252, so names stay apart.
+
+    Example:
+        >>> file_name("M\\udcfcller"), file_name("M\\udc81ller")
+        ('Müller', 'M\\\\x81ller')
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        text = _NO_BYTE.sub(REPLACEMENT, text)
+        return text.encode("utf-8", "surrogateescape").decode("cp1252", "backslashreplace")
 
 
 def paragraphs(text: str) -> str:

@@ -6,22 +6,30 @@
     Gradescope   submission_4711/lab.ipynb and submission_metadata.yml next to the folders
     Classroom    Ada Lovelace - lab.ipynb
     nbgrader     submitted/ada/lab/lab.ipynb with timestamp.txt; inbound/ada+lab+2026-11-02 10:00:00 UTC+…/lab.ipynb
+    Brightspace  397063-2557369 - Ada Lovelace - Nov 2, 2026 926 PM/lab.ipynb, a folder per attempt, next to index.html
+    Blackboard   Lab 2_ada_attempt_2026-11-02-10-00-00_lab.ipynb, and …_attempt_2026-11-02-10-00-00.txt about it
+    Sakai        Lab 2/Lovelace, Ada(ada)/Submission attachment(s)/lab.ipynb next to grades.csv
 
 Elsewhere a folder is one student's or a collection (a section of the class), which its contents tell.
 
 Sources: instructure/canvas-lms, lib/content_zipper.rb; moodle/moodle, mod/assign/locallib.php; jupyter/nbgrader,
-nbgrader/exchange/default/collect.py.
+nbgrader/exchange/default/collect.py; for Blackboard the guide of kwurst/bb-file-cleanup.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 import re
+import time
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from tf_kit.grading import archives, foreign_text, persons
 
+_ENDINGS = "|".join(map(re.escape, (".ipynb", ".json", ".txt", *archives.SUFFIXES)))
 _ID = r"(?P<id>\d+)"
 _MOODLE = re.compile(rf"^(?P<name>.+)_{_ID}_assignsubmission_[a-z]+(?:_(?P<file>.*))?$")
 _END = r"_(?:\d+_(?P<file>.+)|(?:text|link)\.html)$"
@@ -29,6 +37,12 @@ _CANVAS = re.compile(rf"^(?P<name>.+?)_(?P<late>LATE_)?{_ID}{_END}")
 _CANVAS_HIDDEN = re.compile(rf"^(?P<late>LATE_)?(?P<name>anon)_(?P<id>[A-Za-z0-9]+){_END}")
 _GRADESCOPE = re.compile(rf"^(?P<name>submission)_{_ID}$")
 _INBOUND = re.compile(r"^(?P<name>[^+]+)\+(?P<lab>[^+]+)\+(?P<time>\d{4}-\d\d-\d\d [\d:.]+ \w+)(?:\+\w*)?$")
+_BRIGHTSPACE = re.compile(
+    r"^(?P<id>\d+-\d+) - (?P<name>.+) - (?P<day>\w{3} \d\d?, \d{4}) (?P<hour>\d{3,4} [AP]M)(?: - .+)?$"
+)
+_BLACKBOARD = re.compile(r"^(?P<name>.+?)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_.+|\.txt)$")
+_SAKAI = re.compile(r"^(?P<name>[^,()]+, [^,()]*[^\s,()])\((?P<id>[^\s()]{2,})\)$")
+_ABOUT_THE_CLASS = {"Brightspace": "index.html", "Sakai": "grades.csv"}  # next to the students
 _CLASSROOM = re.compile(r"^(?P<name>.+?) - (?P<file>.+)$")
 _COPY = re.compile(r"(?:[ _-]*\((\d+)\)|[ _-]*[Cc]opy[ _-]?(\d*)|-(\d{1,2})|[ _-]?[vV](\d+))$")
 _COPY_OF = re.compile(r"^(?:Copy|Kopie) (?:of|von) ")
@@ -89,9 +103,17 @@ def recognized(name: str) -> Owner | None:
     """
     found = _MOODLE.match(name)
     if found:
-        hidden = " " not in found["name"] and found["name"] in ("Participant", "Teilnehmer", "Participante")
+        hidden = " " not in found["name"] and found["name"] in (
+            "Participant",
+            "Teilnehmer",
+            "Teilnehmerin",
+            "Participante",
+        )
         who = f"{found['name']} {found['id']}" if hidden else found["name"]
         return Owner(who, found["id"], system="Moodle")
+    found = _BLACKBOARD.match(name)  # before Canvas, since names of labs and users may be numbers
+    if found:
+        return Owner(found["name"], time=found["time"], system="Blackboard")
     found = _CANVAS_HIDDEN.match(name) or _CANVAS.match(name)
     if found:
         who = f"anon {found['id']}" if found["name"] == "anon" else found["name"]
@@ -102,7 +124,27 @@ def recognized(name: str) -> Owner | None:
     found = _INBOUND.match(name)
     if found:
         return Owner(found["name"], time=found["time"], system="nbgrader")
+    found = _BRIGHTSPACE.match(name)
+    if found:
+        return Owner(found["name"], found["id"], time=_sortable(found), system="Brightspace")
+    found = _SAKAI.match(name)
+    if found:
+        return Owner(found["name"], found["id"], system="Sakai")
     return None
+
+
+def _sortable(found):
+    """Write the time of Brightspace, such as `Nov 2, 2026 926 PM`, so that it sorts as text; "" if it is no time."""
+    try:
+        read = time.strptime(f"{found['day']} {found['hour'].zfill(7)}", "%b %d, %Y %I%M %p")
+    except ValueError:
+        return ""
+    return time.strftime("%Y-%m-%d %H:%M", read)
+
+
+def name_of(text: object) -> str:
+    """Clean the name of a student; of letters with accents there are two spellings, which look the same."""
+    return unicodedata.normalize("NFC", foreign_text.line(foreign_text.file_name(str(text)), 200))
 
 
 def attempt(name: str) -> int:
@@ -114,7 +156,7 @@ def attempt(name: str) -> int:
 
 
 def _stem(name):
-    return re.sub(r"(?i)(\.ipynb|\.json|\.txt|\.zip)+$", "", name)
+    return re.sub(rf"(?i)(?:{_ENDINGS})+$", "", name)
 
 
 def _plain(name):
@@ -148,7 +190,7 @@ class Owners:
         self._metadata = dict(metadata or {})
         self._context = tuple(context)
         self._graded, self._answered = graded.casefold(), answered
-        self._known: dict[tuple[str, _Folder], bool] = {}
+        self._known: dict[tuple[str, _Folder], Any] = {}
         self._tree: dict[_Folder, tuple[list[str], list[str]]] = collections.defaultdict(lambda: ([], []))
         for parts in files:
             for i in range(1, len(parts)):
@@ -180,7 +222,7 @@ class Owners:
             if not self._once(self._is_collection, inner):
                 return [self._named_by_student(_stem(inner[-1]))]
             folder = inner
-        return [self._named_after_file(parts[-1])]
+        return [self._named_after_file(folder, parts[-1])]
 
     def collection(self, parts: Sequence[str]) -> str:
         """Name the collection that a file's student is in: its folders above the student."""
@@ -192,7 +234,7 @@ class Owners:
             folder = inner
         return "/".join(folder)
 
-    def _once(self, question: Callable[[_Folder], bool], folder: _Folder) -> bool:
+    def _once(self, question: Callable[[_Folder], Any], folder: _Folder) -> Any:
         """Answer a question about a folder, which is asked for each of its files, once."""
         key = (question.__name__, folder)
         if key not in self._known:
@@ -207,23 +249,41 @@ class Owners:
                 return list(self._metadata[part])
             owner = self._recognized(tuple(parts[:i]), part)
             if owner:
-                return [dataclasses.replace(owner, name=foreign_text.line(owner.name, 200))]
+                return [dataclasses.replace(owner, name=name_of(owner.name))]
             above = len(self._context) + i - 1
             if i < len(parts) - 1 and above >= 0 and whole[above] == "submitted":
-                return [Owner(foreign_text.line(part, 200), system="nbgrader")]
+                return [Owner(name_of(part), system="nbgrader")]
+            if i == len(parts) - 1 and part in _ABOUT_THE_CLASS.values() and self._is_about(parts):
+                return []
             if i < len(parts) - 1 and part in _NBGRADER and "submitted" in self._tree[tuple(parts[:i])][0]:
                 return []
         if "submitted" in whole[:-2]:
             student = whole[whole.index("submitted") + 1]
-            return [Owner(foreign_text.line(student, 200), system="nbgrader")]
+            return [Owner(name_of(student), system="nbgrader")]
         return None
+
+    def _is_about(self, parts):
+        """Whether a file is the table or page that a course system writes next to the students."""
+        names = {recognized(name) for name in self._children(parts[:-1])} - {None}
+        return any(_ABOUT_THE_CLASS.get(owner.system) == parts[-1] for owner in names)
 
     def _recognized(self, folder, name):
         """Read the name of a file or folder where a course system may have written it."""
         owner = recognized(name)
+        if owner is not None and owner.system == "Blackboard":
+            lab = self._once(self._lab_of_blackboard, folder)
+            owner = dataclasses.replace(owner, name=owner.name[len(lab) :])
         if owner is None or (owner.system == "Canvas" and not self._once(self._is_canvas, folder)):
             return None
         return None if self._once(self._is_export, (*folder, name)) else owner
+
+    def _lab_of_blackboard(self, folder):
+        """Read the name of the assignment, with which Blackboard begins all names in a folder, up to the user's."""
+        found = {
+            who.name for who in map(recognized, self._children(folder)) if who and who.system == "Blackboard"
+        }
+        shared = os.path.commonprefix(sorted(found))  # noqa: RUF071
+        return shared[: shared.rfind("_") + 1]
 
     def _is_export(self, folder):
         """Whether a folder with a name such as a course system writes is the only one, and holds a whole class."""
@@ -286,14 +346,24 @@ class Owners:
         """Whether everything that was given is in this folder."""
         return all(len(self._children(folder[:i])) == 1 for i in range(len(folder)))
 
-    def _named_after_file(self, name):
-        found = _CLASSROOM.match(_stem(name))
+    def _named_after_file(self, folder, name):
+        """Name a student after a file; one of another kind, as `ada.pdf`, belongs to the notebook `ada.ipynb` there."""
+        stem = _stem(name)
+        other = stem == name and re.sub(r"\.\w{1,8}$", "", name)
+        found = _CLASSROOM.match(other or stem)
         if found and _plain(found["file"]).casefold() in self._labs:
-            return Owner(foreign_text.line(found["name"], 200), system="Google Classroom")
-        return self._named_by_student(_stem(name))
+            return Owner(name_of(found["name"]), system="Google Classroom")
+        owner = self._named_by_student(other or stem)
+        if other and other not in self._once(self._stems, folder):
+            return dataclasses.replace(owner, name=name_of(name))
+        return owner
+
+    def _stems(self, folder):
+        """Names of the folders, archives and notebooks in a folder, without suffixes."""
+        return {_stem(name) for name in (*self._tree[folder][0], *self._works(folder))}
 
     def _named_by_student(self, name):
-        name = foreign_text.line(name, 200)
+        name = name_of(name)
         number = re.match(r"\d*", self._graded)[0]
         return Owner(name, person=persons.person(name, self._all_labs, number))
 

@@ -153,17 +153,30 @@ def _students(rows, path):
     columns, rest = roster_columns.find(rows)
     if columns is None:
         _refuse_headings(rest[0], path)
-    found = []
+    found: dict[object, Listed] = {}
     width = max([len(columns.headings), *(i + 1 for i in (*columns.names, *columns.marks))])
     for row in rest:
         row = row + [""] * (width - len(row))
+        if len(columns.headings) == 1:  # "Lovelace, Ada" without quotation marks is one cell
+            row = [", ".join(filter(None, row))]
         who = columns.between.join(row[i] for i in columns.names if row[i])
         if "points possible" in who.casefold() or who.casefold() in ("student, test", "test student"):
             continue
         marks = frozenset(_mark(row[i]) for i in columns.marks if row[i])
+        _refuse_rounded(columns, row, path)
         cells = tuple(zip(columns.headings, row, strict=False))
-        found.append(Listed(who, marks, cells, columns.described))
-    return found
+        student = Listed(who, marks, cells, columns.described)
+        # one student may have several rows, as one per course; without a number two may have one name
+        found.setdefault((plain(who), marks) if marks else len(found), student)
+    return list(found.values())
+
+
+def _refuse_rounded(columns, row, path):
+    """Refuse a number that a spreadsheet has rounded: it is nobody's, and an import would take it."""
+    rounded = next((row[i] for i in columns.marks if re.fullmatch(r"\d[.,]?\d*[Ee]\+\d+", row[i])), None)
+    if rounded is not None:
+        remedy = "Export it again without opening it in a spreadsheet, or make that column text there"
+        refuse("--roster", "have numbers with all their digits", f"{rounded} in {str(path)!r}", remedy)
 
 
 def _refuse_headings(cells, path):
@@ -176,8 +189,11 @@ def _refuse_headings(cells, path):
 
 
 def _mark(text):
-    """Reduce a number or login: Moodle writes `Participant 4711` or `Teilnehmer/in4711`, a spreadsheet `4711.0`."""
-    text = re.sub(r"\.0+$", "", text.strip().lstrip("'")).casefold()
+    """Reduce a number or login.
+
+    Moodle writes `Participant 4711` or `Teilnehmer/in4711`, Brightspace `#4711`, a spreadsheet `4711.0`.
+    """
+    text = re.sub(r"\.0+$", "", text.strip().lstrip("'#")).casefold()
     found = re.fullmatch(r"(?:\D+ |participante?|teilnehmer(?:/?in)?)(\d+)", text)
     return found[1] if found else text
 
@@ -202,7 +218,7 @@ def _matched(listed, found):
     """Return the pairs, and the students (by `id`) whom at least one submission may be by."""
     known = _Known(listed)
     pairs, present = {}, set()
-    for candidates_of in (known.by_mark, known.by_name, known.by_guess):
+    for candidates_of in (known.by_mark, known.by_name, known.by_order, known.by_guess):
         claims = {}
         for submission in found:
             if submission.key not in pairs:
@@ -229,11 +245,14 @@ class _Known:
         self._unpadded = {
             _unpadded(mark): student for mark, student in self._marks.items() if short[_unpadded(mark)] == 1
         }
-        self._names, self._words = defaultdict(list), defaultdict(list)
+        self._names, self._words, self._rotated = defaultdict(list), defaultdict(list), defaultdict(list)
         for student in listed:
             logins = {mark.partition("@")[0] for mark in student.marks if "@" in mark}
             for spelling in _spellings(student.name):
                 self._names[spelling].append(student)
+            words = _words(plain(student.name))
+            for spelling in {"".join(words[i:] + words[:i]) for i in range(len(words))}:
+                self._rotated[spelling].append(student)
             for word in logins | set(_words(plain(student.name))):
                 self._words[word].append(student)
         self._logins = {mark.partition("@")[0] for mark in self._marks if "@" in mark}
@@ -244,6 +263,11 @@ class _Known:
 
     def by_name(self, submission):
         return self._of_name(submission.student.rpartition("/")[2])
+
+    def by_order(self, submission):
+        """Find students by their name with any number of last names first, as in `delatourjeanluc`."""
+        name = plain(submission.student.rpartition("/")[2])
+        return self._rotated.get("".join(_words(name)), [])
 
     def by_guess(self, submission):
         """Find students by the numbers in the name of a file, else by the name that it has besides, or a login."""

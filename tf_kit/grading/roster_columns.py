@@ -69,6 +69,7 @@ _NUMBERS: tuple[str, ...] = (
     "Identifier",
     "SID",
     "SIS User ID",
+    "OrgDefinedId",
     "ID number",
     "Student ID",
     "Number",
@@ -145,6 +146,8 @@ _MOST_TITLES = 10  # rows in which the headings are looked for
 _NUMBER = re.compile(r"[A-Za-z]{0,3}\d[\d./-]*[A-Za-z]?")
 _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 _NAME = re.compile(r"(?=.*[^\W\d_])[^\d@_/=<>{}#%]+")
+# Letters that Unicode does not split into a letter and its accent.
+_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
 _WORD = re.compile(r"[^\W\d_]{3}")
 _MOST = 0.9  # of the cells of a column that must look like what it is taken for
 
@@ -326,6 +329,11 @@ def _key(text):
 
 
 def plain(text: str) -> str:
-    """Drop case and accents."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    """Drop case and accents.
+
+    Example:
+        >>> plain("Søren Żółć")
+        'soren zolc'
+    """
+    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

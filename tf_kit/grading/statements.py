@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from tf_kit.grading import ipython
 
 _BY_STRING = re.compile(r"\b(?:globals|locals|vars|get_ipython)\b")
+LONGEST_REMEMBERED = 4_000  # characters of a cell whose statements are kept for the next notebook
 LONGEST_CELL = 200_000  # characters; no answer needs more, and Python's parser becomes very slow beyond that
 
 # Methods that change their object, wherever they are called; as a whole statement, any method may.
@@ -197,6 +198,12 @@ def statements(source: str, cell: int = 0, magics: bool = True) -> list[Statemen
     """
     if len(source) > LONGEST_CELL:
         raise ValueError("the cell is too long")
+    split = _remembered if len(source) <= LONGEST_REMEMBERED else _split
+    # copies, since each belongs to its cell; the syntax trees are shared, and nobody changes them
+    return [dataclasses.replace(statement, cell=cell) for statement in split(source, magics)]
+
+
+def _split(source, magics):
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -208,11 +215,11 @@ def statements(source: str, cell: int = 0, magics: bool = True) -> list[Statemen
     found = []
     for i, node in enumerate(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found += [_import(node, alias, cell) for alias in node.names]
+            found += [_import(node, alias) for alias in node.names]
             continue
         hidden = ipython.code_in(node)
         if hidden is not None:
-            found += statements(hidden, cell)
+            found += _split(hidden, True)
             continue
         text = _text(node, source, lines, tree.body[i - 1 : i] + tree.body[i + 1 : i + 2])
         try:
@@ -222,16 +229,22 @@ def statements(source: str, cell: int = 0, magics: bool = True) -> list[Statemen
         if _BY_STRING.search(text):
             own = _by_string(node)
             binds, uses, later = binds | own[0], uses | own[1], later | own[2]
-        found.append(Statement(cell, text, binds, uses, later, _touched(node), node=node))
+        found.append(Statement(0, text, binds, uses, later, _touched(node), node=node))
     return found
 
 
-def _import(node, alias, cell):
+@functools.lru_cache(128)
+def _remembered(source, magics):
+    """Split a cell once, since most cells of a class are those that were handed out."""
+    return tuple(_split(source, magics))
+
+
+def _import(node, alias):
     bound = alias.asname or alias.name.split(".")[0]
     text = ast.unparse(type(node)(**{**vars(node), "names": [alias]}))
     future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
     binds = frozenset() if future else frozenset([bound])
-    return Statement(cell, text, binds, frozenset(), imports=True, future=future, node=node)
+    return Statement(0, text, binds, frozenset(), imports=True, future=future, node=node)
 
 
 def _text(node, source, lines, neighbors):

@@ -152,6 +152,7 @@ def survey(
         of_the_class = [entry for entry in entries if entry.parts[-1] in _ABOUT_THE_CLASS]
         files += [File(entry.path, None, SYSTEM) for entry in of_the_class]
         entries = [entry for entry in entries if entry not in of_the_class]
+        entries += _only_dated(of_the_class, entries)
         owners = _owners(entries, context, names, _gradescope(of_the_class), lab)
         for entry in entries:
             found = owners.of(entry.parts)
@@ -227,6 +228,16 @@ def _owners(entries, context, names, metadata, lab):
             return False
 
     return Owners(list(paths), context, names, metadata, lab.name if lab else "", answered)
+
+
+def _only_dated(of_the_class, entries):
+    """List the folders in which a system wrote the time of a submission, and no file lies: they are students' too."""
+    used = {entry.parts[:i] for entry in entries for i in range(len(entry.parts))}
+    return [
+        _Entry(entry.path.parent, (*entry.parts[:-1], ""), entry.modified, empty=True)
+        for entry in of_the_class
+        if entry.parts[-1] == "timestamp.txt" and entry.parts[:-1] and entry.parts[:-1] not in used
+    ]
 
 
 def _without_grades(entries, path, leave_out):
@@ -309,16 +320,20 @@ def _add_archive(path, parts, entries, files, depth):
         why = str(error) if isinstance(error, archives.Damaged) else "it cannot be opened"
         entries.append(_Entry(path, parts or (path.name,), 0.0, f"the archive is damaged: {why}"))
         return
-    if not listed:
+    if not any(_of_a_student(name) for name in listed):
         entries.append(_Entry(path, (*(parts or (path.name,)), ""), 0.0, empty=True))
     for name, member in listed.items():
         inner, below = path / name, tuple(name.split("/"))
-        if any(_OF_THE_SYSTEM.match(part) for part in below):
+        if not _of_a_student(name):
             files.append(File(inner, None, SYSTEM))
         elif archives.is_archive(name) and not member.problem and depth < archives.DEEPEST - 1:
             _add_archive(inner, (*parts, *below), entries, files, depth + 1)
         else:
             entries.append(_Entry(inner, (*parts, *below), member.modified, member.problem))
+
+
+def _of_a_student(name):
+    return not any(_OF_THE_SYSTEM.match(part) for part in name.split("/"))
 
 
 def _modified(path):
@@ -341,7 +356,7 @@ def _gradescope(entries):
             for folder, about in described.items():
                 found = []
                 for each in about.get(":submitters") or []:
-                    name = foreign_text.line(each.get(":name") or each.get(":email") or folder, 200)
+                    name = layouts.name_of(each.get(":name") or each.get(":email") or folder)
                     number = foreign_text.line(each.get(":sid") or each.get(":email") or "", 80)
                     found.append(
                         Owner(name, number, time=str(about.get(":created_at", "")), system="Gradescope")
@@ -405,8 +420,10 @@ class _Look:
     def _compare_labs(self, cells, lab):
         from tf_kit.grading import labs
 
+        if labs.traces(cells, lab) != (0, 0):
+            return
         other = labs.of_cells(cells)
-        if other is not None and other.name != lab.name and labs.traces(cells, lab) == (0, 0):
+        if other is not None and other.name != lab.name:
             self.kind, self.why = OTHER_LAB, f"it answers {other.name}"
 
 
