@@ -189,9 +189,8 @@ def nearest_neighbor_classes(known, labels, queries, k):
 
 
 def cosine(u, v):
-    return sum(a * b for a, b in zip(u, v, strict=True)) / math.sqrt(
-        sum(a * a for a in u) * sum(b * b for b in v)
-    )
+    lengths = math.sqrt(sum(a * a for a in u) * sum(b * b for b in v))
+    return sum(a * b for a, b in zip(u, v, strict=True)) / lengths if lengths else 0.0
 
 
 def nt_xent(za, zb, temperature):

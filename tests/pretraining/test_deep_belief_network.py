@@ -123,3 +123,18 @@ def test_refusals():
         network.sample(3, start=np.zeros((2, 3), "float32"))
     with pytest.raises(ValueError, match="num_steps=0"):
         network.sample(1, num_steps=0)
+    above = machine(np.zeros((3, 2)), np.zeros(3), np.zeros(2), visible="gaussian")
+    with pytest.raises(ValueError, match=r"bernoulli visible units above.*\['bernoulli', 'gaussian'\]"):
+        DeepBeliefNetwork([copier(), above])
+
+
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_hidden_units_are_binary_in_every_layer(visible):
+    """The pass down samples the hidden units by the probabilities of the machine above, for any kind of data."""
+    x = np.random.default_rng(0).random((40, 4)).astype("float32")
+    encoder = networks.mlp((5, 4, 3), num_classes=None, activation="sigmoid")
+    machines = pretrain_greedily(encoder, x, block=RBM, visible=visible, epochs=1)
+    assert [each.visible for each in machines] == [visible, "bernoulli", "bernoulli"]
+    means = np.asarray(machines[1].visible_means(np.eye(4, dtype="float32")))
+    assert 0 < means.min() <= means.max() < 1
+    assert DeepBeliefNetwork(machines).sample(3, num_steps=2).shape == (3, 4)

@@ -10,7 +10,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from support.twins import wrong_twin
 
 from tf_kit import networks, optimizers
-from tf_kit.pretraining import Classifier, finetune, knn_accuracy, linear_probe, transfer
+from tf_kit.errors import InputError
+from tf_kit.pretraining import Classifier, KNNMonitor, finetune, knn_accuracy, linear_probe, transfer
 
 DENSE = keras.layers.Dense
 
@@ -114,6 +115,29 @@ def test_values_that_are_not_finite_are_refused(part):
     )
     with pytest.raises(ValueError, match=rf"`knn_accuracy\.{part}\.x` must be finite"):
         knn_accuracy(keras.layers.Flatten(), **splits)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("kind", ["unlabelled", "one-hot", "column", "names", "fractions", "too few", "none"])
+def test_labels_that_are_not_classes_are_refused(kind, part):
+    """By the monitor as by the function: rows of −1 would be one more class."""
+    y = {
+        "unlabelled": np.where(np.arange(len(LABELS)) % 2, LABELS, -1),
+        "one-hot": np.eye(LABELS.max() + 1)[LABELS],
+        "column": LABELS[:, None],
+        "names": LABELS.astype(str),
+        "fractions": LABELS + 0.5,
+        "too few": LABELS[1:],
+        "none": None,
+    }[kind]
+    train, val = (SimpleNamespace(x=x, y=LABELS) for x in (examples(), examples() + 1))
+    KNNMonitor(train, val)
+    vars({"train": train, "val": val}[part])["y"] = y
+    with pytest.raises(InputError, match=f"`KNNMonitor.{part}: y` must hold"):
+        KNNMonitor(train, val)
+    name = "train" if part == "train" else "test"
+    with pytest.raises(InputError, match=f"`knn_accuracy.{name}: y` must hold"):
+        knn_accuracy(keras.layers.Flatten(), train, val)
 
 
 def test_tuples_are_refused_as_splits():

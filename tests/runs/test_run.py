@@ -12,7 +12,7 @@ from support.cases import mostly_slow
 
 from tf_kit import data, networks
 from tf_kit.errors import InputError
-from tf_kit.pretraining import RBM, Classifier, DenoisingAutoencoder, pretrain_greedily
+from tf_kit.pretraining import RBM, Autoencoder, Classifier, DenoisingAutoencoder, pretrain_greedily
 from tf_kit.runs import Run, checkpoint, write_json
 from tf_kit.runs.progress import Progress
 
@@ -304,6 +304,67 @@ def test_damaged_config_is_refused_in_one_line(tmp_path):
 def test_unknown_metric_to_keep_is_refused(tmp_path, digits):
     with pytest.raises(InputError, match="val_accuracy"):
         tune(quiet_run(tmp_path / "run"), digits, keep_best="val_eror")
+
+
+MEASURED = {"a": [1.0, 5.0, 2.0, None], "b": [3.0, 4.0, 2.0, 6.0], "c": [0.0, 0.0, 0.0, 0.0]}
+
+
+def begun(folder, epochs, keep_best, best_is="largest"):
+    """A stage of which some epochs are saved: the kernel of the model is the number of the epoch."""
+    run, model = quiet_run(folder), small()
+    state = checkpoint.StageState(folder / "checkpoints" / "s", keep_best, best_is)
+    state.folder.mkdir(parents=True)
+    state.order = 0
+    for epoch in range(1, epochs + 1):
+        model.encoder.set_weights([np.full((2, 1), float(epoch))])
+        logs = {name: values[epoch - 1] for name, values in MEASURED.items() if values[epoch - 1] is not None}
+        state.save(model, "s", epoch, {**logs, "seconds": 1.0})
+    return run
+
+
+def small():
+    model = Autoencoder(keras.layers.Dense(1, use_bias=False))
+    model.compile("sgd")
+    model.prepare(np.ones((4, 2), "float32"))
+    return model
+
+
+@pytest.mark.parametrize("then", [None, ("a", "largest"), ("b", "smallest")])
+@pytest.mark.parametrize(
+    "now", [None, *((name, best) for name in MEASURED for best in ("largest", "smallest"))]
+)
+def test_resumed_stage_ends_with_the_epoch_that_it_is_to_keep_or_is_refused(tmp_path, then, now):
+    """Whatever it began to keep: the weights of other epochs than the last are gone."""
+    run = begun(tmp_path / "run", 4, *(then or (None,)))
+    model, options = small(), {} if now is None else {"keep_best": now[0], "best_is": now[1]}
+
+    def best_of(name, best_is):
+        known = {epoch: value for epoch, value in enumerate(MEASURED[name], start=1) if value is not None}
+        return (max if best_is == "largest" else min)(known, key=known.get)
+
+    kept = {4, best_of(*then)} if then else {4}
+    wanted = best_of(*now) if now else 4
+    if wanted in kept:
+        run.fit(model, np.ones((4, 2), "float32"), stage="s", epochs=4, **options)
+        np.testing.assert_array_equal(model.encoder.get_weights()[0], np.full((2, 1), wanted))
+    else:
+        message = f"keep_best={now[0]!r}, by which the best epoch is {wanted}, whose weights were not kept"
+        with pytest.raises(InputError, match=message):
+            run.fit(model, np.ones((4, 2), "float32"), stage="s", epochs=4, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 2}, "epochs=2, but the stage 's' has trained 3"),
+        ({"epochs": 3, "keep_best": "unknown"}, "keep_best='unknown'"),
+        ({"epochs": 4, "keep_best": "a"}, "best epoch is 2, whose weights were not kept"),
+    ],
+)
+def test_end_that_a_begun_stage_cannot_have_is_refused(tmp_path, options, message):
+    run = begun(tmp_path / "run", 3, None)
+    with pytest.raises(InputError, match=message):
+        run.fit(small(), np.ones((4, 2), "float32"), stage="s", **options)
 
 
 @pytest.fixture(scope="module")

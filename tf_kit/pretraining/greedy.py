@@ -79,7 +79,8 @@ def pretrain_greedily(
             `block.fit`. `Run.fit` makes the pretraining resumable, unless `x` is a data set.
         steps_per_epoch: batches per epoch, if `x` is a function or an endless data set.
         verbose: as in `keras.Model.fit`. Defaults to 0.
-        **block_arguments: arguments of every block: `rate=0.25`, `gibbs_steps=1`, …
+        **block_arguments: arguments of every block: `rate=0.25`, `gibbs_steps=1`, … `visible` of RBMs is that of the
+            first layer; the visible units of the layers above are the hidden units below them, and so Bernoulli.
 
     Returns:
         List of the trained blocks, bottom first, each with its `.history`.
@@ -125,7 +126,9 @@ def pretrain_greedily(
     with _scratch_folder() if keeps_files else contextlib.nullcontext() as scratch:
         for depth, stage in enumerate(stages, start=1):
             part = keras.Sequential(stage.layers, name=f"stage_{depth}")
-            trainer = block(encoder=part, seed=_stage_seed(seed, depth), **block_arguments)
+            trainer = block(
+                encoder=part, seed=_stage_seed(seed, depth), **_of_layer(block, depth, block_arguments)
+            )
             if isinstance(trainer, Pretrainer):
                 trainer.on_representation = depth > 1
             trainer.compile(optimizer=type(fresh).from_config(fresh.get_config()))
@@ -188,6 +191,13 @@ def _check_block(block, x, y):
         refuse(
             "pretrain_greedily.x", "be a data set of (x, y) when block=Supervised", "batches without labels"
         )
+
+
+def _of_layer(block, depth, arguments):
+    """Return the arguments of the block of a layer, counted from 1."""
+    if depth > 1 and issubclass(block, RBM) and "visible" in arguments:
+        return arguments | {"visible": "bernoulli"}
+    return arguments
 
 
 def _default_optimizer(block):

@@ -64,7 +64,7 @@ class RBMOptions(Options):
     persistent: bool = option(False, "Whether the chains continue from update to update (PCD-k)")
     visible: str = option(
         "bernoulli",
-        "Visible units: bernoulli for inputs in [0, 1], gaussian for standardized ones",
+        "Visible units of the first layer: bernoulli for inputs in [0, 1], gaussian for standardized ones",
         choices=("bernoulli", "gaussian"),
     )
     num_chains: int = option(100, "Persistent chains", at_least=1)

@@ -25,7 +25,7 @@ class CollapseWarning(UserWarning):
 
 
 class _Monitor(keras.callbacks.Callback):
-    """Base of the monitors: calls `measure` after the first epoch, every `every` epochs, and after the last one."""
+    """Base of the monitors: calls `measure` after the first epoch, every `every` epochs, and after `epochs`."""
 
     def __init__(self, every: int) -> None:
         super().__init__()
@@ -53,11 +53,12 @@ class KNNMonitor(_Monitor):
         val: examples to classify, likewise, none of them in `train`. Do not use the test split, since decisions
             depend on monitored values.
         k: number of neighbors, at most the number of training examples. Defaults to 20.
-        every: number of epochs from one measurement to the next; the first and the last epoch are always measured.
-            Defaults to 1.
+        every: number of epochs from one measurement to the next; the first and the last epoch are always measured, but
+            not the one in which a callback ends the training early. Defaults to 1.
 
     Raises:
-        InputError: `k` or `every` is out of range, or an example of `val` is also in `train`.
+        InputError: `k` or `every` is out of range, `.y` does not hold classes, or an example of `val` is also in
+            `train`.
 
     Example:
         >>> from tf_kit import data, networks, pretraining

@@ -353,7 +353,11 @@ class DeepBeliefNetwork:
         P(v, h¹, …, h^L) = P(v | h¹) … P(h^{L−2} | h^{L−1}) P(h^{L−1}, h^L)             (1)
 
     Args:
-        rbms: trained machines from bottom to top, as `pretrain_greedily(..., block=RBM)` returns them.
+        rbms: trained machines from bottom to top, as `pretrain_greedily(..., block=RBM)` returns them. Only the first
+            one may have gaussian visible units.
+
+    Raises:
+        InputError: `rbms` are not as above.
 
     Reference: Hinton, Osindero, Teh, 2006, A fast learning algorithm for deep belief nets,
     doi:10.1162/neco.2006.18.7.1527.
@@ -364,6 +368,12 @@ class DeepBeliefNetwork:
         if not self.rbms or not all(isinstance(rbm, RBM) for rbm in self.rbms):
             kinds = [type(rbm).__name__ for rbm in self.rbms]
             refuse("DeepBeliefNetwork.rbms", "be a list of RBMs, bottom first", f"{kinds}")
+        visible = [rbm.visible for rbm in self.rbms]
+        if "gaussian" in visible[1:]:
+            requirement = (
+                "have bernoulli visible units above the first machine, as they are hidden units below"
+            )
+            refuse("DeepBeliefNetwork.rbms", requirement, f"visible units {visible}")
 
     def represent(self, v: ArrayLike) -> Tensor:
         """Compute the probabilities of the top machine's visible units, (n, features of the top machine)."""

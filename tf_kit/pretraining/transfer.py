@@ -86,14 +86,12 @@ def knn_accuracy(encoder: keras.layers.Layer, train: Any, test: Any, k: int = 20
     k = count("knn_accuracy.k", k)
     if k > len(train.x):
         refuse("knn_accuracy.k", f"be at most the {len(train.x)} training examples", f"k={k}")
-    for name, split in (("train", train), ("test", test)):
-        check_classes(split.y, len(split.x), name=name)
     refuse_overlap(train, test, ("train", "test"))
     return share_of_votes_right(encoder, train, test, k)
 
 
 def check_splits(function: str, **splits: Any) -> None:
-    """Refuse anything but objects with `.x`, finite numbers, and `.y`.
+    """Refuse anything but objects with `.x`, finite numbers, and `.y`, a class for each example.
 
     Example:
         >>> check_splits("knn_accuracy", train=(0, 1))
@@ -106,6 +104,7 @@ def check_splits(function: str, **splits: Any) -> None:
             received, remedy = f"a {type(split).__name__}", "data.Split(x, y, class_names) makes one"
             refuse(f"{function}.{name}", "have attributes x and y", received, remedy)
         check_arrays(f"{function}.{name}", split.x)
+        check_classes(split.y, len(split.x), name=f"{function}.{name}")
 
 
 def share_of_votes_right(encoder: keras.layers.Layer, train: Any, test: Any, k: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,11 +65,18 @@ class StageState:
         self.stopped: bool = state.get("stopped", False)
         self.awaits_best = False
         self._files: dict[str, str] = state.get("files", {})
+        if keep_best:
+            self.best_epoch = self._best()  # the stage may have begun with another metric
 
     @property
     def begun(self) -> bool:
         """Whether there is a checkpoint."""
         return self.epoch > 0 or self.step > 0
+
+    @property
+    def has_best(self) -> bool:
+        """Whether the variables of the best epoch so far are kept, which those of other epochs are not."""
+        return self.best_epoch is None or self._file(self.best_epoch).name in self._files
 
     def restore_last(self, model: keras.Model) -> None:
         """Give the model the variables of the last checkpoint, if there is one."""
@@ -102,8 +108,9 @@ class StageState:
         for name in [*self.history, *(name for name in logs if name not in self.history)]:
             values = self.history.setdefault(name, [None] * (epoch - 1))
             values.append(finite(float(logs[name])) if name in logs else None)
-        if self.keep_best and self._is_best(logs):
-            self.best_epoch = epoch
+        if self.keep_best:
+            self._check_measured(logs)
+            self.best_epoch = self._best()
         self.epoch, self.step, self.seconds, self.stopped = epoch, 0, 0.0, stopped
         self._write(model, stage)
 
@@ -168,21 +175,26 @@ class StageState:
             say(f"no checkpoint in {self.folder} is intact, so this stage starts again")
         return None
 
-    def _is_best(self, logs):
-        if self.keep_best not in self.history:
-            if self.awaits_best and not any(name.startswith("val_") for name in logs):
-                return False
-            refuse(
-                "Run.fit.keep_best",
-                "be a metric of the training: " + ", ".join(logs),
-                f"keep_best={self.keep_best!r}",
-            )
-        if self.keep_best not in logs:
-            return False  # a metric that is not measured in every epoch
-        earlier = [value for value in self.history[self.keep_best][:-1] if value is not None]
-        value = float(logs[self.keep_best])
-        best = max((self._sign * each for each in earlier), default=-math.inf)
-        return math.isfinite(value) and self._sign * value > best
+    def _check_measured(self, logs):
+        """Refuse a metric that no epoch has measured, unless a later validation may."""
+        if self.keep_best in self.history:
+            return
+        if self.awaits_best and not any(name.startswith("val_") for name in logs):
+            return
+        refuse(
+            "Run.fit.keep_best",
+            "be a metric of the training: " + ", ".join(logs),
+            f"keep_best={self.keep_best!r}",
+        )
+
+    def _best(self):
+        """Return the earliest of the finished epochs with the best value, from 1; None if none has a finite value."""
+        values = {
+            epoch: self._sign * value
+            for epoch, value in enumerate(self.history.get(self.keep_best, ()), start=1)
+            if value is not None
+        }
+        return max(values, key=lambda epoch: values[epoch], default=None)
 
     def _differs(self, name, state):
         path = self.folder / name

@@ -281,7 +281,8 @@ class Run:
             `keep_best` also `best_epoch`, from 1.
 
         Raises:
-            InputError: an argument is not as above, or the checkpoint belongs to another model or stage.
+            InputError: an argument is not as above, the checkpoint belongs to another model or stage, or a stage that
+                has begun is to end with weights that were not kept.
         """
         choice("Run.fit.best_is", best_is, ("largest", "smallest"))
         for name in ("initial_epoch", "initial_step"):
@@ -303,6 +304,7 @@ class Run:
             refuse("Run.fit.stage", requirement, f"stage={stage!r}, but the run has {state.stage!r}")
         self._check_same_model(model, stage)
         done = state.epoch >= epochs or state.stopped
+        self._check_same_end(state, epochs, done)
         if state.begun and not done and isinstance(x, tf.data.Dataset):
             requirement, received = (
                 "be an array or a function (first_epoch, epochs) to continue",
@@ -341,6 +343,20 @@ class Run:
             refuse(
                 "Run.fit.stage", "name the training of one model", f"stage={stage!r} for another one", remedy
             )
+
+    @staticmethod
+    def _check_same_end(state, epochs, done):
+        """Refuse an end of a stage that its checkpoints lack: an earlier epoch, or the best by another metric."""
+        if state.epoch > epochs:
+            received = f"epochs={epochs}, but the stage {state.stage!r} has trained {state.epoch}"
+            refuse("Run.fit.epochs", "be at least those that are trained", received, **_NEW_FOLDER)
+        unknown = done and not state.stopped and state.keep_best not in (None, *state.history)
+        if unknown or not state.has_best:
+            received = f"keep_best={state.keep_best!r}"
+            if not unknown:
+                received += f", by which the best epoch is {state.best_epoch}, whose weights were not kept"
+            requirement = f"be that with which the stage {state.stage!r} began"
+            refuse("Run.fit.keep_best", requirement, received, **_NEW_FOLDER)
 
     def _recall(self, model, state, callbacks, cost):
         """Tell the progress bar and the callbacks what an earlier process has trained."""

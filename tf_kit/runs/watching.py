@@ -41,8 +41,8 @@ class Watch:
             fewer than two images, measures nothing.
         labelled: `Split` of training images that are the neighbors, without those that are also in `val`. Defaults to
             None, no nearest neighbors.
-        every: epochs between two measurements; the first and the last epoch are always measured. 0 looks for a collapse
-            once, after the training, and measures nothing else. Defaults to 1.
+        every: epochs between two measurements, as for `KNNMonitor`. 0 looks for a collapse once, after the training,
+            and measures nothing else. Defaults to 1.
         keep: epoch whose weights a stage ends with, a key of `KEEP`. Defaults to `"last"`.
 
     Attributes:

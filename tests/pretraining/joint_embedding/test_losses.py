@@ -253,7 +253,7 @@ def test_closed_case(check):
         ("dino", "log_softmax(student / temperature)", "log_softmax(student)"),
         ("dino", "- center) / teacher_temperature", "- center)"),
         ("dino", "return -ops.mean(ops.sum(p", "return -ops.mean(ops.mean(p"),
-        ("simsiam", "byol_of_each(prediction, target) / 2 - 1", "byol_of_each(prediction, target) - 1"),
+        ("simsiam", "unit(prediction) * unit", "unit(prediction) - unit"),
         ("nnclr", "unit(neighbor)) / temperature", "unit(neighbor)) * temperature"),
         ("nnclr", "ops.transpose(unit(every))", "ops.transpose(every)"),
         ("nnclr", "ops.logsumexp(similarity, axis=1)", "ops.logsumexp(similarity, axis=0)"),
@@ -332,6 +332,17 @@ def test_large_and_small_embeddings(name, scale):
         scale * za.astype("float64"), scale * zb.astype("float64"), **LOSSES[name]
     )
     np.testing.assert_allclose(EVERY[name](scale * za, scale * zb, **LOSSES[name]), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["simsiam", "nt_xent", "supcon", "nnclr"])
+@pytest.mark.parametrize("zero", ["first", "second", "both"])
+def test_embedding_without_direction_has_cosine_zero(name, zero):
+    """A row of zeros agrees with no other row, also not with a row of zeros; the others count as before."""
+    za, zb = embeddings()
+    for z in {"first": [za], "second": [zb], "both": [za, zb]}[zero]:
+        z[2] = 0
+    ours, expected = (getattr(each, name)(za, zb, **LOSSES[name]) for each in (pretraining, oracle))
+    np.testing.assert_allclose(ours, expected, rtol=1e-9)
 
 
 def test_low_temperature():

@@ -16,6 +16,7 @@ from tf_kit import data, networks, regularization
 from tf_kit.errors import InputError
 from tf_kit.pretraining import (
     BYOL,
+    DINO,
     BarlowTwins,
     ExampleRandom,
     SimCLR,
@@ -212,6 +213,23 @@ def test_augments_with_a_function_of_keys():
 
     views = views_of(model_of(SimCLR, augment=shift), np.zeros((6, 4, 4, 1), "float32"))
     assert views[:, 0, 0, 0].tolist() == [0, 100, 1, 101, 2, 102, 3, 103, 4, 104, 5, 105]
+
+
+@pytest.mark.parametrize("method", [SimCLR, DINO])
+def test_function_of_keys_gets_floats_in_the_format_of_the_encoder(method):
+    """Whatever the format of the data: noise in float32 cannot be added to the float64 that NumPy makes."""
+    x = np.round(64 * images(8)) / 64  # exact in half precision
+    noise = np.random.default_rng(1).random((1, 4, 4, 1)).astype("float32")
+    model = model_of(method, augment=lambda x, key: x + noise)
+    found = [views_of(model, x.astype(dtype)) for dtype in ("float16", "float32", "float64")]
+    assert {str(each.dtype) for each in found} == {"float32"}
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[1])
+    values, _ = model.per_example(x.astype("float64"), None, ExampleRandom(0, 0, 8), training=False)
+    assert np.all(np.isfinite(values["loss"]))
+    unchanged = method(DENSE(5, dtype="float64"), augment=lambda x, key: x)
+    for inputs in (np.ones((3, 4)), np.ones((3, 4), "int32")):
+        assert views_of(unchanged, inputs).dtype == inputs.dtype
 
 
 @pytest.mark.slow

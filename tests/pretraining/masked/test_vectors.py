@@ -157,6 +157,8 @@ def test_learns_digits():
     [
         (lambda: model_of(mask_ratio=0), "mask_ratio=0"),
         (lambda: model_of(mask_ratio=1), "mask_ratio=1"),
+        (lambda: model_of(shape=(1,)), r"at least two features.*shape \(1,\)"),
+        (lambda: model_of(shape=(1, 1, 1)), r"at least two features.*shape \(1, 1, 1\)"),
         (lambda: model_of(loss="hinge"), "loss='hinge'"),
         (lambda: MaskedVectors("dense"), "Received: str"),
     ],

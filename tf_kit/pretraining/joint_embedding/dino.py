@@ -221,7 +221,7 @@ class DINO(JointEmbedding):
 
     def views(self, x: ArrayLike, random: ExampleRandom) -> Tensor:
         """Make the views of each example, (1): ((2 + L) n, …), those of an example next to each other."""
-        x = ops.convert_to_tensor(x)
+        x = self._floats(x)
         whole, shape = super().views(x, random), x.shape[1:]
         parts = [self._local_view(x, random, view) for view in range(2, self.num_views)]
         every = [ops.reshape(whole, (-1, 2, *shape)), *(part[:, None] for part in parts)]

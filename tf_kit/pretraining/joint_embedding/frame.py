@@ -41,7 +41,8 @@ class JointEmbedding(Pretrainer):
         projector: Keras layer or model that maps representations to embeddings, or a tuple of the sizes of its
             layers, see `projection_head`. Defaults to None, (256, 128).
         augment: augmentation of `tf_kit.regularization`, `compose(…)` of several, or any function `augment(x, key)` of
-            inputs (n, …) and keys (n, 2), whole numbers, one key per example. Another Keras layer is called as
+            inputs (n, …) and keys (n, 2), whole numbers, one key per example. Inputs that are floats are float32 there,
+            or float64 for an encoder in float64. Another Keras layer is called as
             `augment(x, training=True)`; because it draws from its own generator, it is refused where several replicas
             train. Defaults to None: the views are equal, and only dropout makes their embeddings differ; `fit` warns
             of this once if the encoder has no layer that draws random numbers.
@@ -147,13 +148,20 @@ class JointEmbedding(Pretrainer):
         Returns:
             (2n, …), with the two views of an example next to each other.
         """
-        x = ops.repeat(ops.convert_to_tensor(x), 2, axis=0)
+        x = ops.repeat(self._floats(x), 2, axis=0)
         if self.augment is None:
             return x
         first = self.num_views * random.step
         keys = [example_keys(random.seed, first + view, random.index) for view in (0, 1)]
         with without_gradients():
             return self._augmented(x, ops.reshape(ops.stack(keys, axis=1), (-1, 2)))  # (1)
+
+    def _floats(self, x):
+        """Return inputs as a tensor; floats, which NumPy makes in float64, in the format that `augment` gets."""
+        x = ops.convert_to_tensor(x)
+        if not keras.backend.is_float_dtype(x.dtype):
+            return x
+        return ops.cast(x, keras.backend.result_type(self.input_dtype, "float32"))
 
     def _augmented(self, x, keys):
         if self.draws_by_itself:

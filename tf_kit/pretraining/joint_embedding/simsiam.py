@@ -5,8 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tf_kit.pretraining.joint_embedding.byol import byol_of_each
-from tf_kit.pretraining.joint_embedding.embeddings import pair
+from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.prediction import JointEmbeddingWithPredictor
 from tf_kit.pretraining.methods import SimSiamOptions
 from tf_kit.randomness.step import ExampleRandom
@@ -40,8 +39,8 @@ def simsiam(prediction: ArrayLike, target: ArrayLike) -> Tensor:
 
 
 def simsiam_of_each(prediction: Tensor, target: Tensor) -> Tensor:
-    """Compute −p̂_i·ẑ_i = ½ ‖p̂_i − ẑ_i‖² − 1 of each example, (n,), the term of equation (1) of `simsiam`."""
-    return byol_of_each(prediction, target) / 2 - 1  # (1)
+    """Compute −p̂_i·ẑ_i of each example, (n,), the term of equation (1) of `simsiam`; 0 where p or z is zero."""
+    return -ops.sum(unit(prediction) * unit(ops.stop_gradient(target)), axis=-1)  # (1)
 
 
 @keras.saving.register_keras_serializable(package="tf_kit")

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tf_kit.checks import refuse
 from tf_kit.dtypes import widened
 from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
 from tf_kit.pretraining.masked.hiding import hide
@@ -35,6 +36,9 @@ class MaskedVectors(Autoencoder):
             one visible. Defaults to 0.5.
         seed: whole number that fixes the masks, the decoder's initial weights and the order of the data. Defaults to
             0.
+
+    Raises:
+        InputError: as for `Autoencoder`, or an example has a single feature.
 
     Example:
         >>> import numpy as np
@@ -69,6 +73,9 @@ class MaskedVectors(Autoencoder):
         return True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if tuple(input_shape[1:]) == (1,) * len(input_shape[1:]):
+            requirement = "have examples of at least two features, one to hide and one to see"
+            refuse("MaskedVectors.x", requirement, f"examples of shape {tuple(input_shape[1:])}")
         self.mask_values = self.add_weight(
             shape=tuple(input_shape[1:]), initializer="zeros", name="mask_values"
         )
