@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from tf_kit import lectures, networks, plotting
+from tf_kit.lectures.words import enumerated
 
 TITLE = "Cross-entropy after a sigmoid"
 SECONDS = 15
@@ -125,6 +126,7 @@ def check(results):
     )
     assert entropy.max() <= 5, f"cross-entropy took {entropy.max()} epochs"
     assert squared[-1] > 2 * entropy[-1], f"squared error took {squared[-1]}, cross-entropy {entropy[-1]}"
+    assert np.all(np.diff(squared) >= 0), f"epochs of squared error by start: {enumerated(squared)}"
     more = ["more than " if given_up else "" for given_up in results["given_up"]["squared error"]]
     return (
         f"At z = −10 and target 1 the gradient is {sure['cross-entropy']:.2f} for cross-entropy and "

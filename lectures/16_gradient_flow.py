@@ -92,7 +92,7 @@ def check(results):
         )
     for activation in ("tanh", "relu"):
         old = factor[activation, "uniform"]
-        assert old < 0.7, f"{activation} from uniform weights passes back {old:.2f} of δ"
+        assert old < 2 / 3, f"{activation} from uniform weights passes back {old:.2f} of δ"
     depth = len(results["norms"]["sigmoid", "glorot"])
     left = {kind: norms[0] for kind, norms in results["norms"].items()}
     return (

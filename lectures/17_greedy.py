@@ -5,8 +5,9 @@ Sigmoid networks of one to four hidden layers are fine-tuned in the same way fro
 from weights that denoising autoencoders have learned layer by layer without labels.
 
 Claim: without pretraining the deepest network is worse than with it. With pretraining, depth costs nothing: the
-deepest network is at most two points worse than the shallow one. The filters show why: from unlabelled images the
-first layer learns local strokes, and fine-tuning hardly changes them.
+deepest network is at most two points worse than the shallow one. From unlabelled images the first layer learns local
+strokes, and fine-tuning changes them less than pretraining did. Not shown: that the strokes are the reason. In demo 34
+a network of such layers gains as much from pretraining on noise.
 
 Slide: "Backpropagation does not work well", "Layer-wise Pre-training", "Unsupervised Pretraining".
 Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio 2010, "Why Does Unsupervised Pre-training Help Deep

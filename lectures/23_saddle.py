@@ -5,9 +5,12 @@ The cost J(θ) = ½ θ₁² − ½ θ₂² + ¼ θ₂⁴ has a saddle at 0, wher
 starts on the ridge θ₂ = 0, on which the gradient points straight to the saddle, or next to it.
 
 Claim: exactly on the ridge every optimizer ends at the saddle. Next to it none does: SGD leaves, but the closer to the
-ridge it starts, the longer it stays, one more equal stretch of steps for each tenth of the distance. Momentum takes
-less than half as many steps. Optimizers that scale the step by past gradients hardly notice the distance. Noise in the
-gradient, as minibatches have it, frees SGD from the ridge itself.
+ridge it starts, the longer it stays, one more equal stretch of steps for each tenth of the distance. At the same rate
+ε, momentum v ← αv − εg takes less than half as many steps. This is due to its larger steps, which in a constant
+gradient sum to ε/(1 − α): SGD with that rate leaves sooner still, and the averaged form v ← λv − (1 − λ)g, whose steps
+sum to those of SGD, takes longer than SGD. In a narrow valley SGD could not take such steps. Optimizers that scale
+the step by past gradients hardly notice the distance. Noise in the gradient, as minibatches have it, frees SGD from
+the ridge itself.
 
 Slide: "Optimization": gets stuck in local minima or saddle points.
 Reference: Dauphin, Pascanu, Gulcehre, Cho, Ganguli, Bengio 2014, "Identifying and attacking the saddle point problem in
@@ -30,7 +33,7 @@ SECONDS = 5
 # %%
 @dataclasses.dataclass(frozen=True)
 class Config:
-    rate: float = lectures.option(0.05, "Learning rate of every optimizer.", above=0)
+    rate: float = lectures.option(0.05, "Learning rate; one run of SGD has ten times as much.", above=0)
     noise: float = lectures.option(
         0.01, "Standard deviation of the gradient's noise in the noisy run.", above=0
     )
@@ -43,9 +46,11 @@ class Config:
 
 
 DISTANCES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-MAKE = {
+MAKE = {  # α = λ = 0.9
     "SGD": optimizers.SGD,
+    "SGD at tenfold rate": lambda rate: optimizers.SGD(10 * rate),
     "Momentum": optimizers.Momentum,
+    "averaged Momentum": lambda rate: optimizers.Momentum(rate, form="average"),
     "Nesterov": optimizers.Nesterov,
     "RMSProp": optimizers.RMSProp,
     "Adam": optimizers.Adam,
@@ -71,16 +76,18 @@ def descend(optimizer, steps, noise=0.0, seed=0):
     rng = np.random.default_rng(seed)
     start = np.stack([np.ones(len(DISTANCES)), DISTANCES], axis=-1)
     w, path = keras.Variable(start, dtype="float64"), [start]
-    for _ in range(steps):
-        g = gradient(path[-1]) + noise * rng.normal(size=start.shape)
-        optimizer.apply([keras.ops.convert_to_tensor(g)], [w])
-        path.append(np.array(w.numpy()))
+    with np.errstate(all="ignore"):  # a rate that is too high overflows
+        for _ in range(steps):
+            g = gradient(path[-1]) + noise * rng.normal(size=start.shape)
+            optimizer.apply([keras.ops.convert_to_tensor(g)], [w])
+            path.append(np.array(w.numpy()))
     return np.array(path)
 
 
 def leaving(path):
     """Steps until each start is below the halfway cost of −1/8, or NaN if it never is."""
-    below = cost(path) < -0.125
+    with np.errstate(all="ignore"):
+        below = cost(path) < -0.125
     return np.where(below.any(axis=0), below.argmax(axis=0), np.nan)
 
 
@@ -104,6 +111,8 @@ def check(results):
     assert longer.min() > 0.8 * longer.max(), f"the steps of SGD grow by {enumerated(longer)}"
     near = {name: left[name][2] for name in MAKE}  # started at 1e-5
     assert near["Momentum"] < near["SGD"] / 2, f"steps: {enumerated(near)}"
+    assert near["SGD at tenfold rate"] < near["Momentum"], f"steps: {enumerated(near)}"
+    assert near["averaged Momentum"] > near["SGD"], f"steps: {enumerated(near)}"
     assert near["Adam"] < near["SGD"] / 2, f"steps: {enumerated(near)}"
     for name in ("RMSProp", "Adam"):
         assert left[name][2] < 1.5 * left[name][4] + 5, (
@@ -143,11 +152,13 @@ def plot(results):
         left.legend(fontsize=12, loc="center right")
         distances = results["distances"][1:]
         for i, (name, steps) in enumerate(results["left"].items()):
-            look = {"color": plotting.COLORS[i], "marker": plotting.MARKERS[i], "markersize": 8}
+            color, marker = (of[i % len(of)] for of in (plotting.COLORS, plotting.MARKERS))
+            look = {"color": color, "marker": marker, "markersize": 8}
             right.plot(distances, steps[1:], label=name, linestyle="--" if i % 2 else "-", **look)
         right.set(xscale="log", xlabel="distance from the ridge at the start", ylabel="steps until it leaves")
-        right.set(ylim=(0, None), title="steps at the saddle")
-        right.legend(fontsize=12)
+        most = max(np.nanmax(steps[1:]) for steps in results["left"].values())
+        right.set(ylim=(0, 1.45 * most), title="steps at the saddle")
+        right.legend(fontsize=12, ncols=2, loc="upper right")
     return figure
 
 

@@ -7,7 +7,7 @@ greedy pretraining without labels. Only the seed of the weights and of the order
 Claim: with pretraining the test errors are lower, and their standard deviation over the seeds is less than half as
 large, so the variance is less than a quarter; for ten seeds of each kind a ratio above 3.2 excludes chance at a level
 of 5 % (F test). Where training ends depends less on where it began, which is the slide's "unusual form of
-regularization".
+regularization". Not shown: that this comes from the images; demo 34 has the control, pretraining on noise.
 
 Slide: "Unsupervised Pretraining": minimizing variance and introducing bias towards useful configurations.
 Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio 2010, "Why does unsupervised pre-training help deep

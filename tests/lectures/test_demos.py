@@ -250,6 +250,14 @@ def losses_swapped(results):
     results["epochs"] = dict(zip(results["epochs"], reversed(results["epochs"].values()), strict=True))
 
 
+def less_sure_takes_longer(results):
+    results["epochs"]["squared error"][0] = results["epochs"]["squared error"][-1] + 1
+
+
+def few_masks_err_more(results):
+    results["errors"][:, results["sizes"].index(10)] += 3
+
+
 def squared_error_without_slope(results):
     """As if its gradient were h − y."""
     results["slopes"]["squared error"] = results["slopes"]["cross-entropy"]
@@ -375,6 +383,15 @@ def momentum_stays_as_long(results):
     results["left"]["Momentum"] = results["left"]["SGD"]
 
 
+def momentum_needs_no_larger_steps(results):
+    """As if momentum left sooner by its memory, whatever its steps sum to."""
+    results["left"]["averaged Momentum"] = results["left"]["Momentum"]
+
+
+def larger_steps_do_not_help(results):
+    results["left"]["SGD at tenfold rate"] = results["left"]["SGD"]
+
+
 def centered_oscillates_as_much(results):
     results["oscillating"]["sigmoid − 1/2"] = results["oscillating"]["sigmoid"]
 
@@ -402,6 +419,10 @@ def weight_noise_is_worthless(results):
 def recurrent_gains_most(results):
     errors = results["error"]
     errors["recurrent, dropout"] = errors["recurrent"] - 10
+
+
+def any_dropout_harms_recurrent_nets(results):
+    results["error"]["recurrent, output only"] = results["error"]["recurrent"] + 1
 
 
 def retraining_is_worthless(results):
@@ -449,6 +470,14 @@ def letters_teach_nothing(results):
     results["error"]["letters"] = results["error"]["random weights"]
 
 
+def noise_teaches_nothing(results):
+    results["error"]["noise"] = results["error"]["random weights"]
+
+
+def passes_do_not_matter(results):
+    results["error"]["random weights, more passes"] = results["error"]["random weights"]
+
+
 def structure_does_not_matter(results):
     results["received"]["random"] = results["received"]["window"]
 
@@ -459,6 +488,7 @@ TWINS = [
     ("activations", sigmoid_as_fast),
     ("losses", losses_swapped),
     ("losses", squared_error_without_slope),
+    ("losses", less_sure_takes_longer),
     ("backpropagation", printed_gradient),
     ("backpropagation", equal_units_drift_apart),
     ("minibatch", power_2_converges),
@@ -468,6 +498,7 @@ TWINS = [
     ("augmentation", augmentation_is_worthless),
     ("augmentation", sixes_survive),
     ("dropout", predictions_agree_less),
+    ("dropout", few_masks_err_more),
     ("batch_norm", normalization_does_not_help),
     ("batch_norm", shift_by_the_moving_mean),
     ("preprocessing", divided_by_the_eigenvalue),
@@ -486,9 +517,12 @@ TWINS = [
     ("growing_batches", growing_batches_settle),
     ("saddle", ridge_is_left),
     ("saddle", momentum_stays_as_long),
+    ("saddle", momentum_needs_no_larger_steps),
+    ("saddle", larger_steps_do_not_help),
     ("dying_units", leaky_units_die),
     ("noise", weight_noise_is_worthless),
     ("dropout_by_layer", recurrent_gains_most),
+    ("dropout_by_layer", any_dropout_harms_recurrent_nets),
     ("retraining", retraining_is_worthless),
     ("shuffling", order_does_not_matter),
     ("shuffling", last_two_classes_are_most),
@@ -500,6 +534,8 @@ TWINS = [
     ("growing", growing_is_worthless),
     ("letters", mirror_images_preserve_labels),
     ("other_domain", letters_teach_nothing),
+    ("other_domain", noise_teaches_nothing),
+    ("other_domain", passes_do_not_matter),
     ("machines", structure_does_not_matter),
     ("centered_outputs", centered_oscillates_as_much),
     ("centered_outputs", another_function_at_the_start),
