@@ -4,7 +4,7 @@
 # A deep network of sigmoid units that starts from random weights learns badly: what reaches its first layers of the
 # gradient is small, and says little. Greedy pretraining gives every layer a task of its own before there is any
 # label. The first layer learns to describe the inputs, the second to describe what the first one says, and so on
-# upward. Only then is the whole stack trained on the labels, from a start that already knows what the data look like.
+# upward. Only then is the whole stack trained on the labels, from weights through which the gradient passes.
 #
 # A layer can learn without labels in two ways, and you write both: as an **autoencoder**, which must be able to
 # rebuild its input from its hidden units, and as a **restricted Boltzmann machine** (RBM), which must find its input

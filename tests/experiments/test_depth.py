@@ -1,5 +1,7 @@
 """Tests of the test errors by depth: their text, their figure, and what is compared."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -32,6 +34,33 @@ def test_one_seed_has_no_interval():
     assert "[" not in format_depth(one)
 
 
+NOISE = {**RESULTS, "on_noise": np.array([[5.0, 6.0, 7.0], [5.0, 4.0, 6.0]])}
+
+
+def test_text_compares_with_pretraining_on_noise():
+    heading, one, three = format_depth(NOISE).splitlines()
+    assert [each.strip() for each in heading.split("   ") if each.strip()][3:] == [
+        "on noise",
+        "with − without, 95 %",
+        "with − on noise, 95 %",
+    ]
+    assert three.split()[7:10] == ["5.00", "±", "1.00"]
+    assert three.split()[-3:] == ["-2.00", "[-2.00,", "-2.00]"]
+    assert one.split()[-3] == "-1.00"
+    assert len({len(line) for line in (one, three)}) == 1
+
+
+def test_figure_has_boxes_of_pretraining_on_noise():
+    axes = draw_depth(NOISE, (4, 4)).axes[0]
+    assert len(axes.patches) == 6
+    assert axes.get_legend().get_texts()[-1].get_text() == "pretrained on noise"
+    edges = sorted(
+        (box.get_path().vertices[:, 0].min(), box.get_path().vertices[:, 0].max()) for box in axes.patches
+    )
+    assert all(right < left for (_, right), (left, _) in itertools.pairwise(edges)), "boxes do not overlap"
+    plt.close("all")
+
+
 def test_figure_has_a_box_for_each_depth_and_kind():
     figure = draw_depth(RESULTS, (4, 4, 1))
     axes, *rows = figure.axes
@@ -54,9 +83,13 @@ def test_figure_has_a_box_for_each_depth_and_kind():
 def test_both_kinds_start_from_the_same_weights_and_repeat():
     splits = data.load("digits")
     sizes = {"depths": (1, 2), "seeds": 2, "units": 8, "pretrain_epochs": 1, "epochs": 1}
-    found, again = (error_by_depth(splits, **sizes) for _ in range(2))
-    for name in ("with", "without"):
+    found, again = (error_by_depth(splits, **sizes, on_noise=True) for _ in range(2))
+    plain = error_by_depth(splits, **sizes)
+    assert "on_noise" not in plain
+    assert np.abs(found["on_noise"] - found["with"]).max() > 0
+    for name in ("with", "without", "on_noise"):
         assert found[name].shape == (2, 2)
+        np.testing.assert_array_equal(found[name], plain.get(name, found[name]))
         np.testing.assert_array_equal(found[name], again[name])
     filters = found["filters"]
     assert {name: kernel.shape for name, kernel in filters.items()} == dict.fromkeys(filters, (64, 8))

@@ -28,11 +28,15 @@ def error_by_depth(
     epochs: int = 15,
     batch_size: int = 32,
     rate: float = 0.1,
+    on_noise: bool = False,
 ) -> dict[str, Any]:
     """Train sigmoid nets of each depth from random weights and from denoising auto-associators.
 
     Both kinds get the same fine-tuning with Adam, whose rate falls from 0.003 to zero by a cosine; pretraining uses
     Adam at 0.003. Nothing is chosen by its error, and each net is tested once, at the end.
+
+    A third kind is pretrained in the same way on noise, as many vectors of independent numbers from 0 to 1 as there are
+    images. What it gains comes from weights through which the gradient passes, and not from what the images show.
 
     Args:
         splits: train, val and test as `data.load` returns them; val is not used.
@@ -43,11 +47,12 @@ def error_by_depth(
         epochs: epochs of fine-tuning. Defaults to 15.
         batch_size: examples per step. Defaults to 32.
         rate: probability that a feature is masked. Defaults to 0.1.
+        on_noise: whether to train the third kind. Defaults to False.
 
     Returns:
-        Dictionary of `depths`; of the test errors in percent `without` and `with` pretraining, each (depths, seeds);
-        and of `filters`, the first-layer kernels (features, units) of the deepest net with seed 0: `random` and
-        `trained` without pretraining, `pretrained` and `tuned` with it.
+        Dictionary of `depths`; of the test errors in percent `without` and `with` pretraining, and `on_noise`, each
+        (depths, seeds); and of `filters`, the first-layer kernels (features, units) of the deepest net with seed 0:
+        `random` and `trained` without pretraining, `pretrained` and `tuned` with it.
 
     Reference: Erhan, Bengio, Courville, Manzagol, Vincent, Bengio, 2010, Why does unsupervised pre-training help deep
     learning?, JMLR 11, figure 1.
@@ -56,7 +61,8 @@ def error_by_depth(
     for name, value in (counts | {"batch_size": batch_size}).items():
         count(f"error_by_depth.{name}", value)
     train, _, test = splits
-    errors = {"without": np.zeros((len(depths), seeds)), "with": np.zeros((len(depths), seeds))}
+    kinds = ("without", "with", "on_noise") if on_noise else ("without", "with")
+    errors = {kind: np.zeros((len(depths), seeds)) for kind in kinds}
     filters = {}
     with shared_traces():  # the nets of one depth train by the same traced functions
         for row, depth in enumerate(depths):
@@ -67,23 +73,28 @@ def error_by_depth(
                     )
                     shown = depth == max(depths) and seed == 0
                     if shown:
-                        filters["random"] = _first_kernel(encoder)  # the same for both kinds
-                    if kind == "with":
-                        pretrain(encoder, train, pretrain_epochs, batch_size, rate, seed)
-                        if shown:
-                            filters["pretrained"] = _first_kernel(encoder)
+                        filters["random"] = _first_kernel(encoder)  # the same for all kinds
+                    if kind != "without":
+                        x = train.all_x if kind == "with" else _noise(train.all_x.shape, seed)
+                        pretrain(encoder, x, pretrain_epochs, batch_size, rate, seed)
+                    if shown and kind == "with":
+                        filters["pretrained"] = _first_kernel(encoder)
                     classifier = fine_tune(encoder, train, epochs, batch_size, seed)
                     errors[kind][row, seed] = _test_error(classifier, test)
-                    if shown:
+                    if shown and kind != "on_noise":
                         filters["tuned" if kind == "with" else "trained"] = _first_kernel(encoder)
     return {"depths": list(depths), **errors, "filters": filters}
 
 
-def pretrain(encoder, train, epochs, batch_size, rate, seed):
+def _noise(shape, seed):
+    return np.random.default_rng(seed).uniform(size=shape).astype("float32")
+
+
+def pretrain(encoder, x, epochs, batch_size, rate, seed):
     """Pretrain the layers of an encoder, one after another, as denoising auto-associators."""
     pretrain_greedily(
         encoder,
-        train.all_x,
+        x,
         block=DenoisingAutoencoder,
         epochs=epochs,
         batch_size=batch_size,
@@ -112,19 +123,41 @@ def _first_kernel(encoder):
 
 
 def format_depth(results: Mapping[str, Any]) -> str:
-    """Format the errors by depth as text: mean ± standard deviation over seeds, and the paired difference.
+    """Format the errors by depth as text: mean ± standard deviation over seeds, and paired differences.
+
+    The second difference, with pretraining on noise, is what the images themselves contribute.
 
     Args:
         results: results of `error_by_depth`.
     """
-    lines = ["hidden layers   without pretraining   with pretraining   with − without, 95 % interval"]
-    for depth, without, with_ in zip(results["depths"], results["without"], results["with"], strict=True):
-        of_kinds = (mean_and_std(over_seeds(errors.tolist())) for errors in (without, with_))
-        line = f"{depth:13}{next(of_kinds):>22}{next(of_kinds):>19}"
-        difference = paired_difference(with_, without)
-        interval = f"  [{difference.low:+.2f}, {difference.high:+.2f}]" if difference.low is not None else ""
-        lines.append(f"{line}   {difference.mean:+6.2f}{interval}")
+    if "on_noise" in results:
+        titles = [
+            "without",
+            "with pretraining",
+            "on noise",
+            "with − without, 95 %    ",
+            "with − on noise, 95 %   ",
+        ]
+    else:
+        titles = ["without pretraining", "with pretraining", "with − without, 95 % interval"]
+    lines = ["   ".join(["hidden layers", *(f"{title:>13}" for title in titles)]).rstrip()]
+    for row, depth in enumerate(results["depths"]):
+        of = {kind: results[kind][row] for kind in _LABELS if kind in results}
+        cells = [_spread(errors) for errors in of.values()]
+        cells += [_difference(of["with"], others) for kind, others in of.items() if kind != "with"]
+        found = (f"{cell:>{max(13, len(title))}}" for cell, title in zip(cells, titles, strict=True))
+        lines.append("   ".join([f"{depth:13}", *found]))
     return "\n".join(lines)
+
+
+def _spread(errors):
+    return mean_and_std(over_seeds(errors.tolist()))
+
+
+def _difference(errors, others):
+    found = paired_difference(errors, others)
+    interval = f"  [{found.low:+.2f}, {found.high:+.2f}]" if found.low is not None else ""
+    return f"{found.mean:+6.2f}{interval}"
 
 
 _STATES = {
@@ -132,6 +165,11 @@ _STATES = {
     "pretrained": "after pretraining",
     "tuned": "after fine-tuning",
     "trained": "trained from random weights",
+}
+_LABELS = {
+    "without": "without pretraining",
+    "with": "with pretraining",
+    "on_noise": "pretrained on noise",
 }
 _FILTERS = 14  # units in a row of filters
 
@@ -151,16 +189,19 @@ def draw_depth(results: Mapping[str, Any], image_shape: Sequence[int]) -> Figure
         figure = plt.figure(figsize=(15, 5), layout="constrained")
         left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.15))[0]
         axes = left.subplots()
-        for side, name, color in ((-0.18, "without", plotting.COLORS[0]), (0.18, "with", plotting.COLORS[1])):
+        kinds = {name: label for name, label in _LABELS.items() if name in results}
+        width = 0.7 / len(kinds)
+        for i, (name, label) in enumerate(kinds.items()):
+            side, color = (i - (len(kinds) - 1) / 2) * 1.05 * width, plotting.COLORS[i]
             boxes = axes.boxplot(
                 list(results[name]),
                 positions=[depth + side for depth in results["depths"]],
-                widths=0.3,
+                widths=0.85 * width,
                 patch_artist=True,
                 manage_ticks=False,
                 flierprops={"marker": ".", "markeredgecolor": color},
                 medianprops={"color": "black"},
-                label=f"{name} pretraining",
+                label=label,
             )
             for box in boxes["boxes"]:
                 box.set(facecolor=color, alpha=0.6)

@@ -66,7 +66,7 @@ def function_paths(
                 (units,) * layers, num_classes=None, input_shape=train.x.shape[1:], seed=seed
             )
             if kind == "with":
-                pretrain(encoder, train, pretrain_epochs, batch_size, rate, seed)
+                pretrain(encoder, train.all_x, pretrain_epochs, batch_size, rate, seed)
             watch = _Watch(val.x)
             fine_tune(encoder, train, epochs, batch_size, seed, [watch])
             paths[kind].append(watch.probabilities)
