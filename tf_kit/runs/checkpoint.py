@@ -101,9 +101,7 @@ class StageState:
         if self.best_epoch is not None:
             load_variables(model, self._file(self.best_epoch))
 
-    def save(
-        self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float], stopped: bool = False
-    ) -> None:
+    def save(self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float]) -> None:
         """Record a finished epoch: its variables, its metrics, whether it is the best so far, and `stopped`."""
         for name in [*self.history, *(name for name in logs if name not in self.history)]:
             values = self.history.setdefault(name, [None] * (epoch - 1))
@@ -111,7 +109,7 @@ class StageState:
         if self.keep_best:
             self._check_measured(logs)
             self.best_epoch = self._best()
-        self.epoch, self.step, self.seconds, self.stopped = epoch, 0, 0.0, stopped
+        self.epoch, self.step, self.seconds = epoch, 0, 0.0
         self._write(model, stage)
 
     def save_within(self, model: keras.Model, stage: str, step: int, seconds: float) -> None:

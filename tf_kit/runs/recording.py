@@ -78,7 +78,8 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         logs = {"seconds": time.perf_counter() - self._began, **scalars(logs or {})}
-        self._state.save(self.model, self._stage, epoch + 1, logs, stopped=self.model.stop_training)
+        self._state.stopped = self.model.stop_training
+        self._state.save(self.model, self._stage, epoch + 1, logs)
         self._run.write_history()
         self._events.write(epoch + 1, logs)
         self._after_saving(f"epoch {epoch + 1}")
