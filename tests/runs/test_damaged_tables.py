@@ -39,6 +39,7 @@ PLACES = {
     "label-efficiency": (
         "table.txt",
         "*-50-seed-0",
+        "*-50-seed-0/results.json",
         "pretrained-*",
         *(f"pretrained-*/{each}" for each in PRETRAINED),
     ),

@@ -23,10 +23,32 @@ from tf_kit.checks import count, refuse
 from tf_kit.data import waiting
 from tf_kit.data.splits import Split
 from tf_kit.runs.progress import Progress
+from tf_kit.runs.run import REMOVE, Run
 from tf_kit.training.sharing import shared_traces
 
 _PROCESSORS = os.cpu_count() or 1
 _MOST = 4  # processes if their number is not given: each holds the data and TensorFlow
+
+
+def recorded_results(cell: Run, *numbers: str) -> dict[str, Any] | None:
+    """Return the results of a cell that an earlier call has finished, otherwise None.
+
+    Args:
+        cell: its run.
+        *numbers: places of the numbers that the table shows, such as `"errors.test"`.
+
+    Raises:
+        InputError: the results lack one of the numbers.
+    """
+    results = cell.results
+    for place in numbers if results is not None else ():
+        value: Any = results
+        for name in place.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(value, int | float):
+            received = f"{cell.folder / 'results.json'}, which lacks {place}"
+            refuse("results.json", "be a JSON file with the results of a run", received, REMOVE)
+    return results
 
 
 def number_of_jobs(subject: str, jobs: int | None) -> int:

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from tf_kit import plotting
 from tf_kit.checks import choice, count
 from tf_kit.data.splits import Split
-from tf_kit.experiments.cells import Cells, Loading, number_of_jobs
+from tf_kit.experiments.cells import Cells, Loading, number_of_jobs, recorded_results
 from tf_kit.experiments.comparison import WIDTH, compare, format_comparisons, gradient_ratio
 from tf_kit.experiments.given_data import given_data
 from tf_kit.experiments.recipes import Recipe, Rows, rows_for
@@ -254,9 +254,10 @@ def _train(table, settings, options, precision, load, cell, progress):
     """Compute one cell: pretrain, fine-tune with each learning rate, keep the best on validation, test once."""
     system, seed = cell
     child = Run(_folder(table, cell), {**options, "seed": seed}, resume=True, progress=progress)
-    if child.results:
+    earlier = recorded_results(child, *(f"errors.{split}" for split in SPLITS))
+    if earlier:
         progress.skip(_cost(system, settings))
-        return child.results
+        return earlier
     splits, recipe, keyed = load(seed), settings.of(system), f"{system}, seed {seed}"
     train, began = splits[0], time.perf_counter()
     with precision_of_layers(precision):

@@ -14,6 +14,8 @@ import numpy as np
 from tf_kit import design
 from tf_kit.data.fingerprint import Fingerprint
 from tf_kit.data.splits import Split, withhold
+from tf_kit.experiments.cells import recorded_results
+from tf_kit.experiments.label_efficiency.report import MEASURES
 from tf_kit.experiments.label_efficiency.settings import (
     SCRATCH,
     SPEED,
@@ -101,11 +103,13 @@ class Row:
         cell = Run(folder, {**self.options, **own}, resume=True, progress=self.progress, defaults=UNRECORDED)
         rounds, examples = rounds_of(self.settings, labels or len(self.train))
         cost = examples * SPEED[self.kind] / 1000
-        if cell.results:
+        numbers = [f"{measure}.{split}" for measure in MEASURES for split in ("valid", "test")]
+        earlier = recorded_results(cell, *numbers)
+        if earlier:
             self.progress.skip(rounds * len(self.settings.learning_rates), cost)
             if self.supervised:
                 self.skip_pretraining()
-            return cell.results
+            return earlier
         began = time.perf_counter()
         few = withhold(self.train, labels, self.seed)
         encoder = self._pretrained(few, shown)
