@@ -221,12 +221,8 @@ class Row:
         return self._encoder
 
     def _new_encoder(self, seed):
-        """Make an encoder; the multilayer perceptron has sigmoid units, which RBMs need."""
-        shape, is_mlp = self.train.x.shape[1:], self.kind == "mlp"
-        sizes = usual_sizes(self.kind, shape, "sigmoid" if is_mlp else "relu")
-        return make_encoder(
-            shape, self.kind, seed, **sizes | ({"units": self.settings.units} if is_mlp else {})
-        )
+        own = {"units": self.settings.units} if self.kind == "mlp" else {}
+        return _new_encoder(self.kind, self.train.x.shape[1:], seed, own)
 
     def _pretrain(self, child, train, seed):
         method, shape = METHODS[self.row], train.x.shape[1:]
@@ -269,6 +265,12 @@ def _repeated(few, examples, num_classes):
     """Repeat the labelled examples in order until there are `examples` of them."""
     index = np.resize(np.arange(len(few.y)), examples)
     return SimpleNamespace(x=few.x[index], y=few.y[index], num_classes=num_classes)
+
+
+def _new_encoder(kind, shape, seed, own):
+    """Make an encoder of a kind and of `own` sizes; the multilayer perceptron has sigmoid units, which RBMs need."""
+    sizes = usual_sizes(kind, shape, "sigmoid" if kind == "mlp" else "relu")
+    return make_encoder(shape, kind, seed, **sizes | own)
 
 
 def _accuracies(chosen, tested):
