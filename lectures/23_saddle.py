@@ -156,7 +156,8 @@ def plot(results):
             look = {"color": color, "marker": marker, "markersize": 8}
             right.plot(distances, steps[1:], label=name, linestyle="--" if i % 2 else "-", **look)
         right.set(xscale="log", xlabel="distance from the ridge at the start", ylabel="steps until it leaves")
-        most = max(np.nanmax(steps[1:]) for steps in results["left"].values())
+        steps = np.array([each[1:] for each in results["left"].values()])
+        most = np.max(steps, initial=1, where=np.isfinite(steps))  # nan where a path has not left
         right.set(ylim=(0, 1.45 * most), title="steps at the saddle")
         right.legend(fontsize=12, ncols=2, loc="upper right")
     return figure
