@@ -111,6 +111,12 @@ def test_has_own_build():
     assert not keras_internals.has_own_build(Custom())
 
 
+def test_schedule_of_an_optimizer():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    assert keras_internals.schedule_of(keras.optimizers.SGD(schedule)) is schedule
+    assert keras_internals.schedule_of(keras.optimizers.SGD(0.1)) is None
+
+
 def test_matrices_among_weights():
     attention = keras.layers.MultiHeadAttention(2, 3)
     attention.build((None, 4, 5), (None, 4, 5))

@@ -333,6 +333,17 @@ def set_averages(
         variable.assign(value)
 
 
+def schedule_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Return the schedule of the learning rate, or None for a number.
+
+    Uses `Optimizer._learning_rate`. The public `learning_rate` gives the value of a schedule in its place.
+    """
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
 def decayed(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> list[bool] | None:
     """Return which model variables take part in weight decay, or None without it.
 

@@ -49,7 +49,6 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
     """
 
     _in_graph = False  # whether a graph has been traced, which keeps the schedule that it found
-    _schedule: keras.optimizers.schedules.LearningRateSchedule | None = None
 
     def __init__(
         self, learning_rate: LearningRate, fused: bool = True, jit_update: bool = False, **kwargs: Any
@@ -63,7 +62,6 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
             if kwargs.get(name) not in (None, 0):
                 kwargs[name] = count(f"{type(self).__name__}.{name}", kwargs[name], at_least=least)
         super().__init__(learning_rate, **kwargs)
-        self._schedule = _schedule_or_none(learning_rate)
         self.fused = bool(fused)
         self.jit_update = bool(jit_update)
 
@@ -75,7 +73,8 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         k of them, and the schedule would end k times too early. It reaches a model that has been trained already only
         when the model is compiled again.
         """
-        return super().learning_rate if self._schedule is None else self._schedule(self.iterations)
+        schedule = keras_internals.schedule_of(self)
+        return super().learning_rate if schedule is None else schedule(self.iterations)
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
@@ -90,7 +89,6 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
                 stacklevel=2,
             )
         keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
-        self._schedule = _schedule_or_none(learning_rate)
 
     def _checked_rate(self, learning_rate):
         remedy = "The update already has the minus sign; a schedule is allowed too"
@@ -143,12 +141,6 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fused": self.fused, "jit_update": self.jit_update}
-
-
-def _schedule_or_none(learning_rate):
-    return (
-        learning_rate if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule) else None
-    )
 
 
 def _value(scalar):
