@@ -310,19 +310,30 @@ def _white(path, arrays, notes):
     if not count or 0 in shape:
         refuse(clean(path), "hold at least one example", f"shape {(count, *shape)}", flag="--data")
     kind = np.result_type(*kinds)
-    if len(shape) == 1 and kind == np.uint8:
-        return np.float32(255)
-    low, high = _range(path, arrays, shape)
+    is_full = kind in (np.uint8, np.uint16)  # white is the largest number
+    low, high = (0.0, 0.0) if is_full or kind == np.bool_ else _range(path, arrays, shape)
     if len(shape) == 1:
-        return np.float32(1)
+        return np.float32(255 if kind == np.uint8 else 1)
     if len(shape) == 3 and not {shape[0], shape[-1]} & {1, 3}:
         refuse(clean(path), "hold images of 1 or 3 channels", f"shape {(count, *shape)}", flag="--data")
-    if kind not in (np.uint8, np.uint16):
+    if not is_full:
         return white_of_values(str(path), low, high)
     white = white_of_dtype(kind)
-    if high < white / _DARK:
-        notes.append(f"no value above {high:g} where white is {white:g}")
+    largest = _largest(arrays, shape, white / _DARK)
+    if largest < white / _DARK:
+        notes.append(f"no value above {largest} where white is {white:g}")
     return white
+
+
+def _largest(arrays, shape, enough):
+    """Largest value of all examples, which are whole numbers from 0 on, or the first one found that is `enough`."""
+    largest = 0
+    for array in arrays:
+        for piece in pieces(len(array), shape):
+            largest = max(largest, int(array[piece].max()))
+            if largest >= enough:
+                return largest
+    return largest
 
 
 def _range(path, arrays, shape):
