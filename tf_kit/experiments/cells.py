@@ -23,7 +23,7 @@ from tf_kit.checks import count, refuse
 from tf_kit.data import waiting
 from tf_kit.data.splits import Split
 from tf_kit.runs.progress import Progress
-from tf_kit.runs.run import REMOVE, Run
+from tf_kit.runs.run import Run, refuse_results
 from tf_kit.training.sharing import shared_traces
 
 _PROCESSORS = os.cpu_count() or 1
@@ -46,8 +46,7 @@ def recorded_results(cell: Run, *numbers: str) -> dict[str, Any] | None:
         for name in place.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         if not isinstance(value, int | float):
-            received = f"{cell.folder / 'results.json'}, which lacks {place}"
-            refuse("results.json", "be a JSON file with the results of a run", received, REMOVE)
+            refuse_results(cell.folder, f", which lacks {place}")
     return results
 
 

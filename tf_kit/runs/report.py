@@ -19,7 +19,7 @@ from tf_kit.errors import InputError, RunStopped
 from tf_kit.markup import escaped
 from tf_kit.options import text_of
 from tf_kit.runs.files import read_json, write_text
-from tf_kit.runs.run import REMOVE, Run
+from tf_kit.runs.run import Run, refuse_results
 
 FILE = "report.html"
 LARGEST_BYTES = 1_400_000  # of a report; figures that do not fit are named instead
@@ -66,8 +66,7 @@ def finished(run: Run, model: str) -> dict[str, Any] | None:
         try:
             _results(results)
         except _OF_OTHER_CONTENT:
-            path = run.folder / "results.json"
-            refuse("results.json", "be a JSON file with the results of a run", f"{path}", REMOVE)
+            refuse_results(run.folder)
         if not (run.folder / model).is_file():
             run.progress.print(
                 f"{run.folder / model} is missing; remove results.json there to train it again"

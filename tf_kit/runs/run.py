@@ -24,7 +24,7 @@ import shutil
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -233,7 +233,7 @@ class Run:
             return None
         results = read_json(path, "results.json", REMOVE)
         if not isinstance(results, dict):
-            refuse("results.json", "be a JSON file with the results of a run", f"{path}", REMOVE)
+            refuse_results(self.folder)
         return results
 
     def fit(
@@ -433,6 +433,12 @@ class Run:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         self._disown()
         return read_json(self.folder / "results.json", "results.json")
+
+
+def refuse_results(folder: Path, fault: str = "") -> NoReturn:
+    """Refuse the `results.json` of a run, which holds what no run has written."""
+    requirement = "be a JSON file with the results of a run"
+    refuse("results.json", requirement, f"{folder / 'results.json'}{fault}", REMOVE)
 
 
 def plain(values: Any) -> Any:

@@ -198,7 +198,7 @@ class Row:
         if self._encoder is not None and not self.supervised:
             return self._encoder
         if self.row.startswith(SCRATCH):
-            self._encoder = self._new_encoder(self.seed)
+            self._encoder = _new_encoder(self.kind, self.train.x.shape[1:], self.seed, self.settings.units)
             return self._encoder
         number = self.seed if self.supervised else shared_seed(self.seed, self.settings)
         part = f"pretrained-{self.row}-seed-{number}" + (f"-{shown}-labels" if self.supervised else "")
@@ -220,13 +220,9 @@ class Row:
         child.finish({"epochs": self.settings.pretrain_epochs[self.row]})
         return self._encoder
 
-    def _new_encoder(self, seed):
-        own = {"units": self.settings.units} if self.kind == "mlp" else {}
-        return _new_encoder(self.kind, self.train.x.shape[1:], seed, own)
-
     def _pretrain(self, child, train, seed):
         method, shape = METHODS[self.row], train.x.shape[1:]
-        encoder = self._new_encoder(seed)
+        encoder = _new_encoder(self.kind, shape, seed, self.settings.units)
         x, y = (train.x, train.y) if method.labels != "optional" else (train.all_x, train.all_y)
         epochs = self.settings.pretrain_epochs[self.row]
         cost = self.pretraining_cost / (epochs * stages_of(self.row, self.settings))
@@ -267,10 +263,11 @@ def _repeated(few, examples, num_classes):
     return SimpleNamespace(x=few.x[index], y=few.y[index], num_classes=num_classes)
 
 
-def _new_encoder(kind, shape, seed, own):
-    """Make an encoder of a kind and of `own` sizes; the multilayer perceptron has sigmoid units, which RBMs need."""
-    sizes = usual_sizes(kind, shape, "sigmoid" if kind == "mlp" else "relu")
-    return make_encoder(shape, kind, seed, **sizes | own)
+def _new_encoder(kind, shape, seed, units):
+    """Make an encoder of a kind; the multilayer perceptron has these units, sigmoid ones, which RBMs need."""
+    if kind == "mlp":
+        return make_encoder(shape, kind, seed, units=units, activation="sigmoid")
+    return make_encoder(shape, kind, seed, **usual_sizes(kind, shape))
 
 
 def _accuracies(chosen, tested):
