@@ -223,9 +223,8 @@ def initialize(model: keras.Model, initialization: str, seed: int = 0) -> keras.
     if not found:
         refuse("initialize.model", "have dense layers with weights", repr(model), "Build it first")
     for layer in found:
-        if not isinstance(
-            layer.kernel, keras.Variable
-        ):  # pruned, quantized, adapted: computed from variables
+        if not isinstance(layer.kernel, keras.Variable):
+            # Pruned, quantized or adapted: computed from variables.
             received = f"layer {layer.name!r}, a {type(layer).__name__}"
             remedy = "Initialize the original model, then prune or quantize it"
             refuse("initialize.model", "have dense layers whose kernels are variables", received, remedy)

@@ -102,9 +102,8 @@ class Classifier(Trainer):
         metrics = _with_accuracy_as(None, metrics, ("accuracy", "acc"))
         if all(each is None for each in keras.tree.flatten(metrics)):
             metrics = None
-        if (
-            kwargs.get("weighted_metrics") is not None
-        ):  # named as Keras names it beside the one without weights
+        if kwargs.get("weighted_metrics") is not None:
+            # Named as Keras names it beside the one without weights.
             weighted = keras.metrics.SparseCategoricalAccuracy(name="weighted_accuracy")
             kwargs["weighted_metrics"] = _with_accuracy_as(
                 weighted, kwargs["weighted_metrics"], ("accuracy",)

@@ -117,8 +117,8 @@ def check_scope(trainer: Trainer) -> None:
 
 def check_replicas(trainer: Trainer) -> None:
     """Refuse options of `compile` and the optimizer that fail, or do something else, under a strategy."""
-    several = trainer.distribute_strategy.num_replicas_in_sync > 1
-    if not trainer.compiled or not (several or keras_internals.strategy_at_creation(trainer)):
+    has_replicas = trainer.distribute_strategy.num_replicas_in_sync > 1
+    if not trainer.compiled or not (has_replicas or keras_internals.strategy_at_creation(trainer)):
         return
     every = trainer.inner_optimizer.ema_overwrite_frequency
     if every is not None:
@@ -128,7 +128,7 @@ def check_replicas(trainer: Trainer) -> None:
             f"ema_overwrite_frequency={every}",
             "Use use_ema with keras.callbacks.SwapEMAWeights, which copies the averages into the model",
         )
-    if not several:
+    if not has_replicas:
         return
     if workers.several(trainer.distribute_strategy):
         several = {

@@ -99,9 +99,8 @@ def close(
     """
     forbids = list(forbids)
     blocked = close_in_memory([name for name in forbids if name not in closed], allows)
-    blocked |= {
-        name for name in forbids if name.split(".")[0] in _WHOLE
-    }  # of which further modules may be loaded
+    # of which further modules may be loaded
+    blocked |= {name for name in forbids if name.split(".")[0] in _WHOLE}
     if forbids:
         blocked.update(doors.COPIES)
     pattern = operations.pattern_of(forbids)
@@ -197,9 +196,8 @@ class _Closed(importlib.abc.MetaPathFinder):
                 f"`{name}` is part of the kit, which contains the solution, and not allowed in an answer"
             )
         blocked = any(name == each or name.startswith(each + ".") for each in self._blocked)
-        if blocked and importlib.machinery.PathFinder.find_spec(
-            name, path
-        ):  # an answer may try for what is absent
+        # an answer may try for what is absent
+        if blocked and importlib.machinery.PathFinder.find_spec(name, path):
             raise NotAllowed(f"`{name}` does the work of this exercise, which you must write yourself")
         return None
 
