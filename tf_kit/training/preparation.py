@@ -38,7 +38,7 @@ def check_values(trainer: Trainer, values: dict[str, Tensor]) -> None:
 
 
 def check_names(trainer: Trainer, values: dict[str, Tensor], names: list[str]) -> None:
-    """Refuse values of a step that the evaluation of the first example did not have, or did not lack."""
+    """Refuse a step that returns other names than the evaluation of the first example did."""
     if set(values) != set(names):
         requirement = "return the same names in training and in evaluation"
         received = f"{', '.join(values)} in a step, {', '.join(names)} in the evaluation of the first example"
