@@ -200,6 +200,9 @@ def test_stage_does_not_replace_the_weights_of_another_model(tmp_path, digits):
     tune(run, digits, model, epochs=2)
     with pytest.raises(InputError, match=r"Run\.fit\.stage` must name the training of one model.*'tuning'"):
         tune(run, digits, epochs=2)
+    other, _ = tune(run, digits, epochs=2, shared=True)
+    for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_metric_to_keep_may_be_measured_later(tmp_path, digits):

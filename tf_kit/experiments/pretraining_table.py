@@ -312,7 +312,7 @@ def fine_tune(
 
 
 def pretrained_encoder(
-    run: Run, system: str, recipe: Recipe, train: Split, seed: int, stage: str
+    run: Run, system: str, recipe: Recipe, train: Split, seed: int, stage: str, shared: bool = False
 ) -> keras.Sequential:
     """Make the encoder of a row, pretrained on the training set if the row has a method.
 
@@ -323,6 +323,8 @@ def pretrained_encoder(
         train: training set.
         seed: seed of the initial weights and of pretraining.
         stage: how the names of the stages in the run begin.
+        shared: whether a second call with this stage returns what the first has pretrained, see `Run.fit`. Defaults
+            to False.
     """
     encoder = recipe.encoder(train.x.shape[1:], seed)
     method = SYSTEMS[system].method
@@ -332,7 +334,7 @@ def pretrained_encoder(
 
     def fit(block, x, y, **arguments):
         layer = arguments.pop("stage")
-        return run.fit(block, x, y, stage=f"{stage}, {layer}", cost=cost, **arguments)
+        return run.fit(block, x, y, stage=f"{stage}, {layer}", cost=cost, shared=shared, **arguments)
 
     declared = {"rate": recipe.rate, "gibbs_steps": recipe.gibbs_steps}
     own = {name: declared[name] for name in find(method).options.names() if name in declared}

@@ -200,7 +200,8 @@ def search_recipe(
 
 def _validation_error(run, system, row, splits, seed, number, varied):
     """Pretrain, or load what an earlier candidate has pretrained, and fine-tune; return the lowest error in percent."""
-    encoder = pretrained_encoder(run, system, row, splits[0], seed, _stage_of_pretraining(row, varied))
+    pretraining = _stage_of_pretraining(row, varied)
+    encoder = pretrained_encoder(run, system, row, splits[0], seed, pretraining, shared=True)
     stage = f"candidate {number}, {row.epochs} epochs"
     _, chosen = fine_tune(run, system, encoder, row, splits, seed, stage)
     return round(100 * (1 - chosen["val_accuracy"]), 4)

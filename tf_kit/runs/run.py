@@ -247,6 +247,7 @@ class Run:
         keep_best: str | None = None,
         best_is: str = "largest",
         cost: float = 1.0,
+        shared: bool = False,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: int = 0,
         **arguments: Any,
@@ -271,6 +272,8 @@ class Run:
             best_is: `"largest"` or `"smallest"`. Of equal values, the earliest epoch is kept. Defaults to
                 `"largest"`.
             cost: cost of one epoch, for the progress bar. Defaults to 1.0.
+            shared: whether further models that are given for this stage get the weights of the first. Defaults to
+                False: they are refused.
             callbacks: as for `model.fit`. The method `recall` of a callback, if it has one, gets the history of a
                 stage that continues.
             verbose: as for `model.fit`. Defaults to 0.
@@ -302,7 +305,8 @@ class Run:
         if state.stage not in (None, stage):
             requirement = "have a name whose letters a-z and digits differ from those of all other stages"
             refuse("Run.fit.stage", requirement, f"stage={stage!r}, but the run has {state.stage!r}")
-        self._check_same_model(model, stage)
+        if not shared:
+            self._check_same_model(model, stage)
         done = state.epoch >= epochs or state.stopped
         self._check_same_end(state, epochs, done)
         if state.begun and not done and isinstance(x, tf.data.Dataset):
@@ -337,9 +341,7 @@ class Run:
         """Refuse a stage in which this `Run` has trained another model, whose weights would replace those of this."""
         trained = self._trained.get(_slug(stage))
         if trained is not None and trained() is not model:
-            remedy = (
-                "Give each training its own stage; a new `Run` with resume=True loads the weights of a stage"
-            )
+            remedy = "Give each training its own stage, or shared=True to get the weights of the first model"
             refuse(
                 "Run.fit.stage", "name the training of one model", f"stage={stage!r} for another one", remedy
             )

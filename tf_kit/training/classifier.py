@@ -103,7 +103,7 @@ class Classifier(Trainer):
         if all(each is None for each in keras.tree.flatten(metrics)):
             metrics = None
         if kwargs.get("weighted_metrics") is not None:
-            # Named as Keras names it beside the one without weights.
+            # Keras gives the weighted one another name than the one without weights.
             weighted = keras.metrics.SparseCategoricalAccuracy(name="weighted_accuracy")
             kwargs["weighted_metrics"] = _with_accuracy_as(
                 weighted, kwargs["weighted_metrics"], ("accuracy",)
