@@ -3,9 +3,9 @@
 import ast
 import dataclasses
 import re
+import resource
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -56,14 +56,14 @@ def test_every_command_is_listed():
 
 
 def test_help_imports_nothing_heavy_and_is_quick():
-    """Of every command, in one process: half a second includes the start of Python."""
+    """Of every command, in one process, by the processor's time, which other work does not lengthen."""
     code = (
         "import sys, time\n"
         "from tf_kit.cli import cli\n"
         f"for names in {COMMANDS}:\n"
-        "    began = time.perf_counter()\n"
+        "    began = time.process_time()\n"
         "    cli([*names, '--help'], standalone_mode=False)\n"
-        "    print('seconds', time.perf_counter() - began)\n"
+        "    print('seconds', time.process_time() - began)\n"
         f"print(sorted(sys.modules.keys() & {HEAVY}))\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -75,12 +75,18 @@ def test_help_imports_nothing_heavy_and_is_quick():
 
 @pytest.mark.parametrize("names", [(), ("pretrain", "simclr"), ("lecture", "01")], ids=" ".join)
 def test_help_answers_in_half_a_second(names):
+    """Of the processor's time, with the start of Python."""
     seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
+    for _ in range(3):
+        began = seconds_of_children()
         assert type_command(*names, "--help").returncode == 0
-        seconds.append(time.perf_counter() - began)
+        seconds.append(seconds_of_children() - began)
     assert min(seconds) < 0.5
+
+
+def seconds_of_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_importing_the_package_is_light():
