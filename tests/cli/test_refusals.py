@@ -377,7 +377,7 @@ CHECKED = [
     *PACKAGE.glob("data/**/*.py"),
     *PACKAGE.glob("runs/**/*.py"),
     *PACKAGE.glob("experiments/**/*.py"),
-    PACKAGE / "pretraining" / "methods.py",
+    *(PACKAGE / "pretraining" / f"{name}.py" for name in ("methods", "method_options", "run_options")),
     PACKAGE / "training" / "strategy.py",
     *PACKAGE.glob("lectures/**/*.py"),
 ]

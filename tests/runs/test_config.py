@@ -5,7 +5,8 @@ import json
 import pytest
 from support.cases import mostly_slow
 
-from tf_kit.pretraining.methods import METHODS, TrainingOptions, own_options
+from tf_kit.pretraining.methods import METHODS, own_options
+from tf_kit.pretraining.run_options import TrainingOptions
 from tf_kit.runs import Run, pretraining, text
 
 SHARED = {"command", "method", "data", "data_dir", "seed", *TrainingOptions.names()}

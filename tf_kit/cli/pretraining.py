@@ -13,7 +13,8 @@ from tf_kit.cli import flags
 from tf_kit.cli.config import CONFIG, ConfiguredCommand, file_in, read_config
 from tf_kit.cli.refusals import Group
 from tf_kit.options import flags_of
-from tf_kit.pretraining.methods import METHODS, SIZES, EncoderOptions, Method
+from tf_kit.pretraining.methods import METHODS, Method
+from tf_kit.pretraining.run_options import SIZES, EncoderOptions
 
 TEXT = flags.text(
     "--data", "Text file, folder of texts, or prepared text set", "tiny_shakespeare", metavar="NAME"

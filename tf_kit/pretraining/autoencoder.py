@@ -11,7 +11,7 @@ from tf_kit.checks import refuse
 from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, output_shape
 from tf_kit.networks.stages import Stage, check_flat, dense_stages, is_elementwise, is_random, is_reshaping
-from tf_kit.pretraining.methods import AutoencoderOptions, DenoisingOptions
+from tf_kit.pretraining.method_options import AutoencoderOptions, DenoisingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.inputs import first_examples, is_array

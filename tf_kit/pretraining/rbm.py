@@ -11,7 +11,7 @@ from tf_kit.checks import count, refuse
 from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.stages import check_flat, dense_stages, is_elementwise, is_random, is_reshaping
 from tf_kit.pretraining.autoencoder import cross_entropy, softplus
-from tf_kit.pretraining.methods import RBMOptions
+from tf_kit.pretraining.method_options import RBMOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.inputs import PROBABILITIES, SCALED, InputRange

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tf_kit.pretraining.methods import METHODS, EncoderOptions, Method
+from tf_kit.pretraining.methods import METHODS, Method
+from tf_kit.pretraining.run_options import EncoderOptions
 from tf_kit.runs.files import write_text
 
 FILE = "run.toml"

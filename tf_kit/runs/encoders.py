@@ -18,8 +18,8 @@ from tf_kit.checks import refuse
 from tf_kit.networks.inspection import all_layers
 from tf_kit.networks.transformer import PatchEncoder
 from tf_kit.options import flag_of
-from tf_kit.pretraining import methods
-from tf_kit.pretraining.methods import FILE, KERAS, family_of
+from tf_kit.pretraining.methods import find
+from tf_kit.pretraining.run_options import FILE, KERAS, SIZES, EncoderOptions, family_of
 from tf_kit.runs.files import checksum
 from tf_kit.runs.keras_file import why_unreadable
 
@@ -44,7 +44,7 @@ def encoder_options(
     Raises:
         InputError: the method does not support the kind, or the kind does not have one of the sizes.
     """
-    method = methods.find(name)
+    method = find(name)
     kind = method.encoders[0] if kind is None else str(kind)
     family = family_of(kind)
     if family not in method.encoders:
@@ -65,10 +65,10 @@ def encoder_options(
         )
     chosen = usual_sizes(kind, shape, "sigmoid" if method.greedy else "relu")
     given = {size: value for size, value in given.items() if value is not None}
-    checked = methods.EncoderOptions(**given)
+    checked = EncoderOptions(**given)
     for size in given:
         if size not in chosen:
-            owners = ", ".join(each for each, sizes in methods.SIZES.items() if size in sizes)
+            owners = ", ".join(each for each, sizes in SIZES.items() if size in sizes)
             received = f"{size}={given[size]!r}"
             flag = flag_of(size)
             refuse(
@@ -98,7 +98,7 @@ def usual_sizes(kind: str, shape: Sequence[int], activation: str = "relu") -> di
         >>> usual_sizes("cnn", (28, 28, 1))["filters"], usual_sizes("vit", (28, 28, 1))["patch_size"]
         ((16, 32, 64), 4)
     """
-    if not methods.SIZES[family_of(kind)]:
+    if not SIZES[family_of(kind)]:
         return {}
     if kind == "mlp":
         return {"units": (200, 200, 200), "activation": activation}

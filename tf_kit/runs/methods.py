@@ -13,7 +13,8 @@ import tensorflow as tf
 from tf_kit import optimizers, regularization
 from tf_kit.checks import choice, refuse
 from tf_kit.pretraining import RBM, Pretrainer, pretrain_greedily
-from tf_kit.pretraining.methods import METHODS, ViewOptions, find
+from tf_kit.pretraining.methods import METHODS, find
+from tf_kit.pretraining.run_options import ViewOptions
 from tf_kit.typing import ArrayLike
 
 __all__ = ["METHODS", "augmentation", "find", "make_pretrainer", "optimizer_of", "train"]

@@ -12,15 +12,13 @@ import keras
 from tf_kit.checks import count, refuse
 from tf_kit.data.folder import naming_the_damaged
 from tf_kit.data.loading import with_whole_path
-from tf_kit.pretraining.methods import (
+from tf_kit.pretraining.methods import find, own_options, refuse_foreign
+from tf_kit.pretraining.run_options import (
     EncoderOptions,
     MonitorOptions,
     TextOptions,
     TrainingOptions,
     ViewOptions,
-    find,
-    own_options,
-    refuse_foreign,
 )
 from tf_kit.runs import config_file, methods, report
 from tf_kit.runs.encoders import encoder_options, make_encoder

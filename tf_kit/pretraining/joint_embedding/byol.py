@@ -10,7 +10,7 @@ from tf_kit.networks.inspection import freeze_parts
 from tf_kit.pretraining.joint_embedding.embeddings import one_over_length, pair, unit
 from tf_kit.pretraining.joint_embedding.prediction import JointEmbeddingWithPredictor
 from tf_kit.pretraining.joint_embedding.teacher import Teacher, follow_students, start_teachers
-from tf_kit.pretraining.methods import BYOLOptions
+from tf_kit.pretraining.method_options import BYOLOptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.typing import ArrayLike, Tensor
 

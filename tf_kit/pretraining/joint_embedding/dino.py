@@ -11,7 +11,7 @@ from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
 from tf_kit.pretraining.joint_embedding.teacher import Teacher, follow_students, start_teachers
-from tf_kit.pretraining.methods import DINOOptions
+from tf_kit.pretraining.method_options import DINOOptions
 from tf_kit.randomness import example_keys
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.regularization.augmentation import RandomResizedCrop

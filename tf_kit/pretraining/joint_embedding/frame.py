@@ -11,7 +11,7 @@ from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import all_layers, freeze_parts, one_vector
 from tf_kit.pretraining.joint_embedding.gradient_caching import check_chunkable, encode_in_chunks
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
-from tf_kit.pretraining.methods import JointEmbeddingOptions
+from tf_kit.pretraining.method_options import JointEmbeddingOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness import example_keys
 from tf_kit.randomness.step import ExampleRandom

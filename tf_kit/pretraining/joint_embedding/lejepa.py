@@ -9,7 +9,7 @@ from keras import ops
 from tf_kit.checks import count, number, refuse
 from tf_kit.pretraining.joint_embedding.embeddings import pair
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
-from tf_kit.pretraining.methods import LeJEPAOptions
+from tf_kit.pretraining.method_options import LeJEPAOptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import gather
 from tf_kit.typing import ArrayLike, Tensor

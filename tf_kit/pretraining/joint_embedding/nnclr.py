@@ -8,7 +8,7 @@ from keras import ops
 from tf_kit.checks import number, refuse
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.prediction import JointEmbeddingWithPredictor
-from tf_kit.pretraining.methods import NNCLROptions
+from tf_kit.pretraining.method_options import NNCLROptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import gather
 from tf_kit.typing import ArrayLike, Tensor

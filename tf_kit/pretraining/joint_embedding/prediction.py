@@ -10,7 +10,7 @@ from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import freeze_parts, one_vector
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
 from tf_kit.pretraining.joint_embedding.projection import UNITS, projection_head
-from tf_kit.pretraining.methods import JointEmbeddingOptions
+from tf_kit.pretraining.method_options import JointEmbeddingOptions
 from tf_kit.typing import Tensor
 
 

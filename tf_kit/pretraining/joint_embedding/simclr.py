@@ -8,7 +8,7 @@ from keras import ops
 from tf_kit.checks import number
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
-from tf_kit.pretraining.methods import SimCLROptions
+from tf_kit.pretraining.method_options import SimCLROptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import gather
 from tf_kit.typing import ArrayLike, Tensor

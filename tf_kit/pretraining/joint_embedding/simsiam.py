@@ -7,7 +7,7 @@ from keras import ops
 
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.prediction import JointEmbeddingWithPredictor
-from tf_kit.pretraining.methods import SimSiamOptions
+from tf_kit.pretraining.method_options import SimSiamOptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.typing import ArrayLike, Tensor
 

@@ -10,7 +10,7 @@ from tf_kit.checks import number, refuse
 from tf_kit.pretraining.joint_embedding.embeddings import pair, unit
 from tf_kit.pretraining.joint_embedding.frame import JointEmbedding
 from tf_kit.pretraining.joint_embedding.simclr import log_sum_of_candidates
-from tf_kit.pretraining.methods import SupConOptions
+from tf_kit.pretraining.method_options import SupConOptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import gather
 from tf_kit.typing import ArrayLike, Tensor

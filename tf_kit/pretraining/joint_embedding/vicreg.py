@@ -8,7 +8,7 @@ from keras import ops
 from tf_kit.checks import number
 from tf_kit.pretraining.joint_embedding.embeddings import pair
 from tf_kit.pretraining.joint_embedding.frame import BatchObjective
-from tf_kit.pretraining.methods import VICRegOptions
+from tf_kit.pretraining.method_options import VICRegOptions
 from tf_kit.typing import ArrayLike, Tensor
 
 

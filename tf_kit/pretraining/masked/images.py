@@ -11,7 +11,7 @@ from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.patches import patchify, unpatchify
 from tf_kit.networks.transformer import Blocks, PatchEncoder, grid_positions
 from tf_kit.pretraining.masked.hiding import hide, put_back, take_places
-from tf_kit.pretraining.methods import MaskedAutoencoderOptions
+from tf_kit.pretraining.method_options import MaskedAutoencoderOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.typing import ArrayLike, Tensor

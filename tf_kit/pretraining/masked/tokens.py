@@ -11,7 +11,7 @@ from tf_kit.checks import count, refuse
 from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts
 from tf_kit.networks.transformer import TokenEncoder
-from tf_kit.pretraining.methods import MaskedTokensOptions
+from tf_kit.pretraining.method_options import MaskedTokensOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.inputs import first_examples, is_array

@@ -10,7 +10,7 @@ from tf_kit.checks import refuse
 from tf_kit.dtypes import widened
 from tf_kit.pretraining.autoencoder import Autoencoder, reconstruction_loss
 from tf_kit.pretraining.masked.hiding import hide
-from tf_kit.pretraining.methods import MaskedVectorsOptions
+from tf_kit.pretraining.method_options import MaskedVectorsOptions
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.typing import ArrayLike, Tensor
 
