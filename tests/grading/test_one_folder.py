@@ -41,9 +41,7 @@ class Judge:
                 for id, exercise in self.lab.exercises.items()
             ]
             data = each.path.read_bytes()
-            yield record.Grade(
-                each.student, self.lab.name, results, course.submissions.digest(data), each.number
-            )
+            yield record.Grade(each.student, self.lab.name, results, course.reading.digest(data), each.number)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from unittest import mock
 import pytest
 
 from grading.class_of_students import LAB, LEAKY, notebook, write
-from tf_kit.grading import archives, layouts, submissions
-from tf_kit.grading.submissions import content, survey
+from tf_kit.grading import archives, layouts, reading, submissions
+from tf_kit.grading.reading import content
+from tf_kit.grading.submissions import survey
 
 STUB = {"leaky": LAB.stub("leaky"), "descent": LAB.stub("descent")}
 WORKED, BLANK = json.dumps(notebook()), json.dumps(notebook(**STUB))
@@ -259,7 +260,7 @@ def test_names_that_no_encoding_writes(tmp_path):
 def test_unusual_encodings_are_read(tmp_path, data):
     path = tmp_path / "lab.ipynb"
     path.write_bytes(data)
-    assert submissions.answers_in(submissions.read(path), LAB) == 2
+    assert submissions.answers_in(reading.read(path), LAB) == 2
 
 
 def test_copies_are_counted():
@@ -277,7 +278,7 @@ def test_copies_are_counted():
 def test_source_with_a_lone_surrogate_is_kept(tmp_path):
     path = tmp_path / "lab.ipynb"
     path.write_text(json.dumps(notebook(leaky="# \ud83d odd\n" + LEAKY)))
-    assert submissions.answers_in(submissions.read(path), LAB) == 2
+    assert submissions.answers_in(reading.read(path), LAB) == 2
 
 
 @pytest.mark.parametrize("given", ["folder", "files"])

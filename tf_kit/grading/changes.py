@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_kit.checks import refuse
-from tf_kit.grading import submissions
+from tf_kit.grading import reading
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import RECORD, Grade, Record
 
@@ -130,7 +130,7 @@ def _points(points):
 def rules(lab: Lab) -> dict[str, str]:
     """Hash each file of a lab on which grades depend, for the manifest."""
     files = {"text and stubs": lab.source, "probes": lab.probes_path, "answers": lab.answers_path}
-    return {name: submissions.digest(path.read_bytes())[:12] for name, path in files.items()}
+    return {name: reading.digest(path.read_bytes())[:12] for name, path in files.items()}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

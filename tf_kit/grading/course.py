@@ -15,7 +15,7 @@ import click
 
 from tf_kit import __version__, folders, stderr
 from tf_kit.checks import refuse
-from tf_kit.grading import changes, checking, grader, labs, reports, roster, similarity, submissions
+from tf_kit.grading import changes, checking, grader, labs, reading, reports, roster, similarity, submissions
 from tf_kit.grading.class_figure import class_figure
 from tf_kit.grading.record import SECRET, Grade, Record, secret_of
 from tf_kit.ownership import disown, own
@@ -204,7 +204,7 @@ def _keep_reports_of_others(record, identity, lab, found, out):
 
 def _conditions(lab, seconds, secret):
     """Collect what the manifest must keep, so that the submissions can be graded again under the same conditions."""
-    hidden = f"seed {submissions.digest(secret)[:12]} (hash of the secret)" if secret else "none"
+    hidden = f"seed {reading.digest(secret)[:12]} (hash of the secret)" if secret else "none"
     packages = ("tensorflow", "keras", "numpy", "nbformat")
     return {
         "files of the lab": changes.rules(lab),

@@ -12,7 +12,7 @@ import numpy as np
 from tf_kit import __version__
 from tf_kit.checks import number, refuse
 from tf_kit.errors import InputError
-from tf_kit.grading import checking, delegation, foreign_text, judge, labs, submissions
+from tf_kit.grading import checking, delegation, foreign_text, judge, labs, reading, submissions
 from tf_kit.grading.exercise import LONGEST, Exercise
 from tf_kit.grading.judge import Failure, Verdict
 from tf_kit.grading.labs import Lab
@@ -125,7 +125,7 @@ class Grader:
         """Hash everything except the submission that a grade depends on."""
         lab = self.lab
         files = [path.read_bytes() for path in (lab.source, lab.probes_path, lab.answers_path)]
-        return submissions.digest(*files, self._secret or "", self.seconds or "", __version__)
+        return reading.digest(*files, self._secret or "", self.seconds or "", __version__)
 
     def grade(self, pending: Sequence[Submission]) -> Iterator[Grade]:
         """Grade submissions, several at once. Yields each `Grade` as soon as it is complete."""
@@ -195,7 +195,7 @@ class Grader:
 
 def hidden_cases(lab: Lab, exercise: Exercise, secret: str) -> list[dict[str, Any]]:
     """Draw the cases that no student sees, as the visible ones but from a seed that depends on the secret."""
-    seed = submissions.digest(secret, lab.name, exercise.id)
+    seed = reading.digest(secret, lab.name, exercise.id)
     return exercise.cases(np.random.default_rng(int(seed[:32], 16)))
 
 
@@ -227,10 +227,10 @@ class _Paper:
         submission = self.submission
         try:
             if submission.note:
-                raise submissions.Unreadable(submission.note)
-            cells = submissions.read(submission.path)
+                raise reading.Unreadable(submission.note)
+            cells = reading.read(submission.path)
             notebook = Notebook(cells, self._lab.stubs)
-        except submissions.Unreadable as error:
+        except reading.Unreadable as error:
             self._give_up("missing", str(error))
             return
         if any("%run" in cell.source for cell in cells):

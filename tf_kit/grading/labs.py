@@ -28,7 +28,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tf_kit.checks import refuse
-from tf_kit.grading import consistency, submissions
+from tf_kit.grading import consistency, reading
 from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.slicing import Cell, Notebook
 
@@ -287,8 +287,8 @@ def of_notebook(path: str | Path) -> Lab:
         InputError: the file is not a notebook, or it has no answer to any lab.
     """
     try:
-        cells = submissions.read(path)
-    except submissions.Unreadable as error:
+        cells = reading.read(path)
+    except reading.Unreadable as error:
         refuse(
             "NOTEBOOK",
             "be a Jupyter notebook",

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tf_kit.grading.class_page import ClassOfStudents, class_page
+from tf_kit.grading.handed_in import GRADED, SYSTEM
 from tf_kit.grading.judge import STATUSES
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import Grade
 from tf_kit.grading.roster import HandedIn, matched, misread, other_maximum
 from tf_kit.grading.roster_columns import is_worksheet, worksheet_column
 from tf_kit.grading.similarity import Alike
-from tf_kit.grading.submissions import GRADED, SYSTEM
 from tf_kit.markup import clean, escaped
 from tf_kit.whole_files import write_text
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tf_kit.grading import submissions
+from tf_kit.grading import reading, submissions
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.slicing import Notebook
 from tf_kit.grading.submissions import Submission
@@ -91,8 +91,8 @@ def _answers(submission: Submission, lab: Lab) -> Iterator[tuple[str, str]]:
     if submission.note:
         return
     try:
-        notebook = Notebook(submissions.read(submission.path), lab.stubs)
-    except submissions.Unreadable:
+        notebook = Notebook(reading.read(submission.path), lab.stubs)
+    except reading.Unreadable:
         return
     for id, exercise in lab.exercises.items():
         answer = notebook.answer(id, exercise.defines)

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
-import json
 import os
-import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tf_kit.checks import refuse
-from tf_kit.grading import archives, foreign_text, layouts, persons
+from tf_kit.grading import foreign_text, layouts, persons, reading
+from tf_kit.grading.handed_in import (
+    BLANK,
+    DAMAGED,
+    EMPTY,
+    GRADED,
+    NO_NOTEBOOK,
+    OTHER_LAB,
+    SUPERSEDED,
+    SYSTEM,
+    Entry,
+    File,
+    entries_of,
+)
 from tf_kit.grading.layouts import Owner, Owners
 from tf_kit.grading.slicing import Cell, Notebook
 
 if TYPE_CHECKING:
     from tf_kit.grading.labs import Lab
 
-LARGEST_FILE = archives.LARGEST_FILE
-MOST_CELLS, MOST_CODE = 5_000, 4_000_000  # cells, and characters in them: no lab needs a hundredth
-_MARK = re.compile(r"^\s*#\s*exercise:\s*(\w+)", re.IGNORECASE)
-_OF_THE_SYSTEM = re.compile(
-    r"(?i)^(\._.*|\.ds_store|thumbs\.db|desktop\.ini|__macosx|\.ipynb_checkpoints|__pycache__|\.git.*|\.vscode|\.idea|"
-    r"~\$.*|\.~lock.*|icon\r)$"
-)
 _OF_GRADES = {"grades.jsonl", "manifest.json"}  # a folder with both holds what the grader wrote
 _ABOUT_THE_CLASS = ("submission_metadata.yml", "timestamp.txt")
-# Kinds of files, as the summary counts them.
-GRADED, SUPERSEDED, OTHER_LAB, BLANK = "graded", "superseded", "another lab", "blank"
-NO_NOTEBOOK, DAMAGED, SYSTEM, EMPTY = "not a notebook", "damaged", "not a student's", "empty folder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,28 +61,6 @@ class Submission:
 
 
 @dataclasses.dataclass(frozen=True)
-class File:
-    """A file or empty folder that was handed in, and what became of it.
-
-    Args:
-        path: where it lies.
-        owner: its student.
-        kind: one of the kinds above.
-        why: more about it, or "".
-    """
-
-    path: Path
-    owner: Owner | None
-    kind: str
-    why: str = ""
-
-    @property
-    def label(self) -> str:
-        """The path as text that can be printed."""
-        return foreign_text.line(self.path, 400)
-
-
-@dataclasses.dataclass(frozen=True)
 class Survey:
     """The submissions of a class and its files.
 
@@ -101,17 +78,6 @@ class Survey:
     def counts(self) -> dict[str, int]:
         """Number of files of each kind."""
         return dict(collections.Counter(file.kind for file in self.files).most_common())
-
-
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """A file, or an empty folder, below a path that was given."""
-
-    path: Path
-    parts: tuple[str, ...]
-    modified: float
-    problem: str = ""
-    empty: bool = False
 
 
 def find(paths: Sequence[str | Path], lab: Lab | None = None) -> list[Submission]:
@@ -140,11 +106,11 @@ def survey(
         InputError: a path does not exist, or nothing was handed in.
     """
     files: list[File] = []
-    handed_in: dict[tuple[str, str, str], list[tuple[Owner, _Entry]]] = {}
+    handed_in: dict[tuple[str, str, str], list[tuple[Owner, Entry]]] = {}
     together: dict[str, str] = {}  # folder of a student -> folder whose names are compared
     names = _names_of_labs(lab)
     for path in _outermost(paths):
-        entries, left_out = _entries(path)
+        entries, left_out = entries_of(path)
         files += left_out
         entries, written = _without_grades(entries, path, leave_out)
         files += [File(entry.path, None, SYSTEM) for entry in written]
@@ -223,8 +189,8 @@ def _owners(entries, context, names, metadata, lab):
     def answered(parts):
         entry = paths.get(parts)
         try:
-            return entry is not None and not entry.problem and answers_in(read(entry.path), lab) > 0
-        except Unreadable:
+            return entry is not None and not entry.problem and answers_in(reading.read(entry.path), lab) > 0
+        except reading.Unreadable:
             return False
 
     return Owners(list(paths), context, names, metadata, lab.name if lab else "", answered)
@@ -234,7 +200,7 @@ def _only_dated(of_the_class, entries):
     """List the folders in which a system wrote the time of a submission, and no file lies: they are students' too."""
     used = {entry.parts[:i] for entry in entries for i in range(len(entry.parts))}
     return [
-        _Entry(entry.path.parent, (*entry.parts[:-1], ""), entry.modified, empty=True)
+        Entry(entry.path.parent, (*entry.parts[:-1], ""), entry.modified, empty=True)
         for entry in of_the_class
         if entry.parts[-1] == "timestamp.txt" and entry.parts[:-1] and entry.parts[:-1] not in used
     ]
@@ -264,7 +230,7 @@ def of_student(folder: str | Path, lab: Lab, name: str) -> Submission:
         lab: the lab.
         name: name of the student.
     """
-    entries, _ = _entries(Path(folder))
+    entries, _ = entries_of(Path(folder))
     if not entries:
         return Submission(name, Path(folder), note="no file was handed in")
     return _chosen(name, [(Owner(name), entry) for entry in entries], lab)[0]
@@ -277,72 +243,6 @@ def _placed(name, place, alike):
     return foreign_text.line(f"{place[len(shared) :].strip('/')}/{name}".strip("/"), 200)
 
 
-def _entries(path):
-    """List the files below a path, and those that are no student's: of the operating system, of an editor."""
-    entries: list[_Entry] = []
-    files: list[File] = []
-    if archives.is_archive(path.name) and path.is_file():
-        _add_archive(path, (), entries, files, 0)
-        return entries, files
-    if not path.is_dir():
-        return [_Entry(path, (path.name,), _modified(path))], []
-
-    def unreadable(error):
-        files.append(File(Path(os.fsdecode(error.filename)), None, DAMAGED, "it cannot be opened"))
-
-    for folder, folders, names in os.walk(path, onerror=unreadable):
-        folders.sort()
-        below = Path(folder).relative_to(path).parts
-        if below and not any(not _OF_THE_SYSTEM.match(name) for name in (*folders, *names)):
-            entries.append(_Entry(Path(folder), (*below, ""), _modified(Path(folder)), empty=True))
-        for name in [name for name in folders if _OF_THE_SYSTEM.match(name)]:
-            folders.remove(name)
-            files += [
-                File(inner, None, SYSTEM)
-                for inner in sorted(Path(folder, name).rglob("*"))
-                if inner.is_file()
-            ]
-        for name in sorted(names) + [name for name in folders if Path(folder, name).is_symlink()]:
-            file = Path(folder, name)
-            if _OF_THE_SYSTEM.match(name):
-                files.append(File(file, None, SYSTEM))
-            elif archives.is_archive(name) and not file.is_symlink():
-                _add_archive(file, (*below, name), entries, files, 0)
-            else:
-                entries.append(_Entry(file, (*below, name), _modified(file)))
-    return entries, files
-
-
-def _add_archive(path, parts, entries, files, depth):
-    try:
-        listed = archives.members(path)
-    except (archives.Damaged, OSError) as error:
-        why = str(error) if isinstance(error, archives.Damaged) else "it cannot be opened"
-        entries.append(_Entry(path, parts or (path.name,), 0.0, f"the archive is damaged: {why}"))
-        return
-    if not any(_of_a_student(name) for name in listed):
-        entries.append(_Entry(path, (*(parts or (path.name,)), ""), 0.0, empty=True))
-    for name, member in listed.items():
-        inner, below = path / name, tuple(name.split("/"))
-        if not _of_a_student(name):
-            files.append(File(inner, None, SYSTEM))
-        elif archives.is_archive(name) and not member.problem and depth < archives.DEEPEST - 1:
-            _add_archive(inner, (*parts, *below), entries, files, depth + 1)
-        else:
-            entries.append(_Entry(inner, (*parts, *below), member.modified, member.problem))
-
-
-def _of_a_student(name):
-    return not any(_OF_THE_SYSTEM.match(part) for part in name.split("/"))
-
-
-def _modified(path):
-    try:
-        return path.lstat().st_mtime
-    except OSError:
-        return 0.0
-
-
 def _gradescope(entries):
     """Read the students of Gradescope's folders from its metadata: folder -> its submitters."""
     students: dict[str, list[Owner]] = {}
@@ -352,7 +252,7 @@ def _gradescope(entries):
         try:
             import yaml
 
-            described = yaml.safe_load(content(entry.path))
+            described = yaml.safe_load(reading.content(entry.path))
             for folder, about in described.items():
                 found = []
                 for each in about.get(":submitters") or []:
@@ -404,13 +304,13 @@ class _Look:
             self.kind, self.why = DAMAGED, entry.problem
         elif ".ipynb" in name or name.endswith((".json", ".txt")) or "." not in name:
             try:
-                cells = read(entry.path)
+                cells = reading.read(entry.path)
                 self.readable = True
                 answered = 0 if alone else answers_in(cells, lab)
                 self.kind = SUPERSEDED if answered or alone else BLANK
                 if not answered and lab is not None:
                     self._compare_labs(cells, lab)
-            except Unreadable as error:
+            except reading.Unreadable as error:
                 if ".ipynb" in name:
                     self.kind, self.why = DAMAGED, foreign_text.line(error)
         # a copy is kept in a folder further down, and archives keep no reliable times
@@ -437,112 +337,11 @@ def answers_in(cells: Sequence[Cell], lab: Lab | None) -> int:
     )
 
 
-class Unreadable(ValueError):
-    """The file is not a notebook."""
-
-
-def content(path: Path) -> bytes:
-    """Read the bytes of a submitted file, which may lie in an archive.
-
-    Raises:
-        Unreadable: the file is a link, not a plain file, too large, or cannot be opened.
-    """
-    try:
-        if path.is_symlink() or path.is_dir():
-            raise Unreadable("the submission must be a plain file, not a link or a folder")
-        if not path.is_file():
-            return archives.read(path)
-        if path.stat().st_size > LARGEST_FILE:
-            raise Unreadable(
-                f"the file is larger than {LARGEST_FILE >> 20} MB: clear the outputs of its cells"
-            )
-        return path.read_bytes()
-    except archives.Damaged as error:
-        raise Unreadable(str(error)) from None
-    except OSError as error:
-        raise Unreadable(f"the file cannot be opened: {error.strerror or type(error).__name__}") from None
-
-
-def read(path: str | Path) -> list[Cell]:
-    """Read the code cells of a notebook.
-
-    A cell is marked as the answer to an exercise by its metadata, from this kit or nbgrader, or by a first line
-    `# exercise: …`.
-
-    Raises:
-        Unreadable: the file is not a notebook.
-    """
-    text = _decoded(content(Path(path)))
-    if not text.strip():
-        raise Unreadable("the file is empty")
-    try:
-        cells = _cells_of(json.loads(text), text)
-    except (ValueError, RecursionError, MemoryError, LookupError, AttributeError, TypeError):
-        raise Unreadable("the file is not a notebook") from None
-    found = [_cell(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    if len(found) > MOST_CELLS or sum(len(cell.source) for cell in found) > MOST_CODE:
-        raise Unreadable(f"the notebook has more than {MOST_CODE // 1_000_000} million characters of code")
-    return found
-
-
-def _decoded(data):
-    encoding = json.detect_encoding(data)
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return data.decode("cp1252" if encoding.startswith("utf-8") else encoding, "replace")
-
-
-def _cells_of(raw: Any, text: str) -> list[Any]:
-    """List the cells of a notebook of any version; one without a version number has the cells of version 4."""
-    if not isinstance(raw, dict):
-        raise ValueError("not an object")
-    if isinstance(raw.get("cells"), list):
-        return raw["cells"]
-    if isinstance(raw.get("worksheets"), list):
-        return [cell for sheet in raw["worksheets"] for cell in sheet.get("cells", [])]
-    import nbformat
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return list(nbformat.reads(text, as_version=4).get("cells", []))
-        except Exception:  # nbformat raises whatever the notebook's fields provoke
-            raise ValueError("not a notebook") from None
-
-
-def _cell(cell: Mapping[str, Any]) -> Cell:
-    source = cell.get("source", cell.get("input", ""))
-    source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    source = foreign_text.source(source)
-    metadata = cell.get("metadata")
-    marks = []
-    if isinstance(metadata, dict):
-        for key, name in (("tf_kit", "exercise"), ("nbgrader", "grade_id")):
-            inner = metadata.get(key)
-            if isinstance(inner, dict) and isinstance(inner.get(name), str):
-                marks.append(foreign_text.line(inner[name], 80))
-    for line in source[:4000].splitlines()[:5]:
-        match = _MARK.match(line)
-        if match:
-            marks.append(match[1])
-    return Cell(source, tuple(marks))
-
-
-def digest(*parts: object) -> str:
-    """Hash bytes, and other values as text, each with its length, by SHA-256."""
-    whole = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-        whole.update(len(data).to_bytes(8, "little") + data)
-    return whole.hexdigest()
-
-
 def digest_of(submission: Submission) -> str:
     """Hash the bytes of a submission, or the reason why they cannot be read."""
     try:
         if submission.note:
-            raise Unreadable(submission.note)
-        return digest(content(submission.path))
-    except Unreadable as error:
-        return digest("unreadable", str(error))
+            raise reading.Unreadable(submission.note)
+        return reading.digest(reading.content(submission.path))
+    except reading.Unreadable as error:
+        return reading.digest("unreadable", str(error))
