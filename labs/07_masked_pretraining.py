@@ -11,7 +11,8 @@
 # on handwritten digits, and you look at what it fills in.
 #
 # All functions get and return tensors. Write them with `keras.ops`, so that they also run inside a compiled training
-# step, where the number of examples is not known while the graph is built: in `ops.reshape`, write -1 for it.
+# step, where the number of examples is not known while the graph is built: in `ops.reshape`, write -1 for it. Results
+# have the dtype of the arguments: what is float64 stays float64, and integers stay integers.
 
 # %%
 import keras
@@ -221,7 +222,7 @@ def mask_tokens(tokens, uniform, kind, random_tokens, mask_token, specials, rate
 check("mask_tokens")
 
 # %% [markdown]
-# Look at it once with letters. About one letter in six is asked for; most of those show as `_`.
+# Look at it once with letters. One letter in five is asked for on average; most of those show as `_`.
 
 # %%
 sentence = "the part that is hidden is predicted from the part that is seen"

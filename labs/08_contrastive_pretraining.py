@@ -11,7 +11,8 @@
 # no training. Then an encoder learns from unlabelled digits with your code, and you watch all measures at once.
 #
 # Embeddings $z$ are rows of arrays (n, d). Write with `keras.ops`, so that your functions also run inside a compiled
-# training step, where the number of examples is not known while the graph is built.
+# training step, where the number of examples is not known while the graph is built. Results have the dtype of the
+# embeddings: what is float64 stays float64.
 
 # %%
 import keras
@@ -40,7 +41,7 @@ from tf_kit.grading import check
 
 # %% exercise="random_crop"
 def random_crop(images, uniform, padding):
-    """A view of each image (n, height, width, channels) by uniform numbers (n, 2), with the same shape."""
+    """A view of each image (n, height, width, channels) by uniform numbers (n, 2), of the same shape and dtype."""
     ### STUB
     # raise NotImplementedError("pad, find the places (1), cut the windows (2)")
     ### BEGIN SOLUTION
@@ -67,7 +68,8 @@ check("random_crop")
 # for every row of $a$ (n, d) with every row of $b$ (m, d). For $a = (3, 4)$ and $b = (4, 3)$ it is $24/25 = 0.96$.
 # Only then can a network not win by making its embeddings longer.
 #
-# A vector of length zero has no direction; let its similarity with everything be 0, not 0/0.
+# A vector of length zero has no direction; let its similarity with everything be 0, not 0/0. What you do against 0/0
+# must leave vectors of length 0.01 as they are.
 
 
 # %% exercise="cosine_similarities"

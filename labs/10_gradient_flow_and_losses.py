@@ -225,7 +225,8 @@ check("signal_scales")
 # - An example that fires now falls silent at $\eta = z_i / s_i$, if $s_i > 0$. If $s_i \le 0$, no step silences it.
 # - All of them have to be silent, so the *last* one to fall silent decides.
 # - By then, an example that is silent now may have begun to fire ($s_i < 0$). It will go on to fire for every
-#   larger $\eta$, so the unit cannot be killed.
+#   larger $\eta$, so the unit cannot be killed. (Ask only the silent ones: the sum of the last one is 0 at its $\eta$
+#   but for rounding, and may come out above 0.)
 # - If nothing fires to begin with, the unit is dead already: 0. If no step kills it: `np.inf`.
 #
 # Two examples with $z = (2, 1)$: with $s = (4, 1)$ they fall silent at 0.5 and at 1, so the answer is 1; with
@@ -340,8 +341,8 @@ for name, shift in (("centered inputs", 0.0), ("inputs shifted by 5", 5.0)):
 
 # %% [markdown]
 # With ReLU, He's weights hold the scale in both directions, and LeCun's lose a factor of two in every layer. With tanh,
-# LeCun's weights lose a factor of about twenty over all layers, and He's, which hold $h$, let δ grow twentyfold. What
-# do $f(z)$ and $f'(z)$ of tanh do to sums that are not near 0, and why can no σ hold both?
+# LeCun's weights lose a factor of 15 to 50 over all layers, depending on the draw, and He's, which hold $h$, let δ grow
+# eight to twenty times. What do $f(z)$ and $f'(z)$ of tanh do to sums that are not near 0, and why can no σ hold both?
 #
 # Why does an offset of the inputs kill units that no step kills where inputs are centered? Look at the signs of the
 # $s_i$ of one unit. Which preprocessing is the remedy?

@@ -73,7 +73,8 @@ check("epoch_batches")
 #
 # This is ZCA whitening. Among all whitenings it changes the data least, pixel by pixel, and the arbitrary signs of
 # the eigenvectors cancel. Where a pixel never varies, or where there are fewer examples than pixels, eigenvalues
-# are 0 (in floating point also a little below), and $\epsilon$ keeps (3) finite.
+# are 0 (in floating point also a little below), and $\epsilon$ keeps (3) finite. Take `np.linalg.eigh`, which is made
+# for symmetric matrices: the eigenvectors that `eig` finds for equal eigenvalues need not be orthogonal.
 #
 # A check by hand: two features with $C = \operatorname{diag}(4, 9)$, $\mu = 0$ and $\epsilon = 0$: the point
 # $(2, 3)$ becomes $(1, 1)$. Examples are rows, so (3) is applied to every row of `x`. The arguments must not be
@@ -147,8 +148,9 @@ check("magnitude_masks")
 # about zero, so a weight of zero stays exactly zero, and $-128$ is not used. One scale for each channel keeps a
 # channel of small weights from being rounded to zero because another one is large.
 #
-# Column $(0.5, -1, 0.2)$ and $b = 3$: $s = 1/3$, and $q = (2, -3, 1)$, since $0.5/s = 1.5$ rounds to the even
-# neighbor, as `np.rint` does. A channel of zeros has the scale 1, and its levels are 0. Return the levels as `int8`.
+# Column $(0.5, -1, 0.2)$ and $b = 3$: $s = 1/3$, and $q = (2, -3, 1)$. A half goes to the even neighbor, as `np.rint`
+# takes it: 1.5 to 2, and 0.5 to 0. A channel of zeros has the scale 1, and its levels are 0. Return the levels as
+# `int8`.
 
 
 # %% exercise="quantize_kernel"
@@ -372,7 +374,7 @@ for temperature in (1.0, 4.0):
 
 # %% [markdown]
 # Two of the three orders do about as well here. Which would you rather defend to someone whose run was killed in the
-# middle of epoch 7? No sum of the first layer reaches even half of its bound: why, and would that be so for images
+# middle of epoch 7? No sum of the first layer comes near its bound: why, and would that be so for images
 # with one pixel that is not black? And what would the student learn from a teacher with a temperature of 100?
 #
 # **Where this comes from.** Bell and Sejnowski 1997 and Kessy, Lewin and Strimmer 2018 (ZCA whitening); Han, Pool,

@@ -13,6 +13,10 @@ NUMPY_INSIDE = (
     "this uses NumPy inside. Tried out on its own it works, but a training step is compiled, and a tensor in a graph "
     "has no value yet that NumPy could take. Use `keras.ops`."
 )
+PYTHON_IF = (
+    "a Python `if` or `while` asks for the value of a tensor, or `ops.isin` does inside: a graph that is being built has "
+    "none yet. Choose with `ops.where`, or compare with each number in turn."
+)
 CUTTERS = (
     "keras.ops.image.extract_patches",
     "keras.ops.extract_patches",
@@ -86,6 +90,15 @@ PATCHIFY = Exercise(
             "the channels come first inside a patch. In (1) a flattened piece of the image keeps its order: row, "
             "column, channel.",
             {"(0, 1, 3, 2, 4, 5)": "(0, 1, 3, 5, 2, 4)"},
+        ),
+        Mistake(
+            "height and width are not split in the order in which they lie in memory: an axis of the image is cut into "
+            "(patch, place inside the patch), so the shape is (…, rows, size, columns, size, …).",
+            {"(-1, rows, size, columns, size, channels)": "(-1, rows, columns, size, size, channels)"},
+        ),
+        Mistake(
+            "rows and columns have changed places everywhere: these are the patches of the image on its side.",
+            {"(0, 1, 3, 2, 4, 5)": "(0, 3, 1, 4, 2, 5)"},
         ),
         Mistake(
             "the image is taken to be square: the width has its own number of patches.",
@@ -197,6 +210,11 @@ UNPATCHIFY = Exercise(
             {
                 "rows, columns = height // size, width // size": "columns, rows = height // size, width // size"
             },
+        ),
+        Mistake(
+            "these are the steps of `patchify` once more. Undo them: the patches lie as (rows, columns, size, size), and "
+            "the image is (rows, size, columns, size).",
+            {"(-1, rows, columns, size, size, channels)": "(-1, rows, size, columns, size, channels)"},
         ),
         Mistake(
             "the channels are taken to come first inside a patch. `patchify` leaves them last.",
@@ -349,6 +367,17 @@ HIDE = Exercise(
             {"rank >= num_visible": "rank >= uniform.shape[1] - num_visible"},
         ),
         Mistake(
+            "`masked` says which positions of the order are hidden, the last ones. It is to say which *places* are: take "
+            "it back through the order.",
+            {
+                "rank >= num_visible": "ops.broadcast_to(ops.arange(uniform.shape[1]) >= num_visible, ops.shape(order))"
+            },
+        ),
+        Mistake(
+            "one place too many is seen: the positions 0 to V − 1 are, so V itself is hidden.",
+            {"rank >= num_visible": "rank > num_visible"},
+        ),
+        Mistake(
             "what is returned first is the rank of each place, the inverse of the order that (2) asks for.",
             {"return order, rank": "return rank, rank"},
         ),
@@ -399,8 +428,10 @@ def shuffled(rng):
     cases = []
     for n, places, visible, more in sizes:
         case = {"dtype": "float32", **more}
-        case["tokens"] = rng.normal(size=(n, visible, 3)).astype(case["dtype"])
-        case["mask_token"] = rng.normal(size=3).astype(case["dtype"])
+        width = 2 + len(cases)
+        case["tokens"] = np.maximum(rng.normal(size=(n, visible, width)), 0).astype(case["dtype"])
+        case["tokens"][:, 0, 0] = 0  # as behind a ReLU: zeros do not tell where nothing was seen
+        case["mask_token"] = rng.uniform(0.5, 1, size=width).astype(case["dtype"])
         case["order"] = np.argsort(distinct(rng, n, places), axis=1).astype("int32")
         cases.append(case)
     return cases
@@ -437,6 +468,14 @@ PUT_BACK = Exercise(
         Mistake(
             "the hidden places are zero: the mask token, which is learned, stands there.",
             {"ops.broadcast_to(mask_token,": "ops.broadcast_to(ops.zeros_like(mask_token),"},
+        ),
+        Mistake(
+            "the mask token stands wherever a number is 0. A token that was seen may contain zeros too, as behind a "
+            "ReLU: the order tells what was seen.",
+            {
+                "ops.broadcast_to(mask_token,": "ops.broadcast_to(ops.zeros_like(mask_token),",
+                "return ops.take_along_axis(in_order, rank[:, :, None], axis=1)": "placed = ops.take_along_axis(in_order, rank[:, :, None], axis=1)\n    return ops.where(placed == 0, mask_token, placed)",
+            },
         ),
         Mistake(
             "all images are put back by the order of the first. Each has its own.",
@@ -515,16 +554,20 @@ def predicted(rng):
         (1, 6, {"about": "one image"}),
         (2, 4, {"about": "nothing is masked", "masked": np.zeros((2, 4), bool)}),
         (2, 4, {"about": "everything is masked", "masked": np.ones((2, 4), bool)}),
+        (3, 4, {"about": "one masked patch in all", "masked": np.arange(12).reshape(3, 4) == 5}),
         (3, 4, {"about": "float64", "dtype": "float64"}),
         (4, 5, {"about": IN_A_GRAPH, "compiled": True, "part": "graph"}),
     ]
     for n, places, more in sizes:
+        size = 3 + len(cases)
         dtype = more.get("dtype", "float32")
         masked = rng.uniform(size=(n, places)) < 0.5
         masked[0, :3], masked[-1, -1] = (True, False, True), False
         if n > 1:
             masked[1] = np.arange(places) == 0
-        drawn = {name: rng.normal(size=(n, places, 4)).astype(dtype) for name in ("patches", "predictions")}
+        drawn = {
+            name: rng.normal(size=(n, places, size)).astype(dtype) for name in ("patches", "predictions")
+        }
         cases.append({"dtype": dtype, "masked": masked, **drawn, **more})
     return cases
 
@@ -544,6 +587,9 @@ MASKED_PATCH_LOSS = Exercise(
     cases=predicted,
     reference=over_masked,
     defines=("masked_patch_loss",),
+    tolerances={
+        "float64": (1e-5, 1e-9)
+    },  # so that a small number may be added to the number of masked patches
     mistakes=(
         Mistake(
             "the loss is over all patches. What was seen can be copied, and with most of it visible most of the loss "
@@ -572,6 +618,33 @@ MASKED_PATCH_LOSS = Exercise(
             "many; (4) is one mean over all masked patches.",
             {
                 "ops.sum(weights * error) / ops.maximum(ops.sum(weights), 1)": "ops.mean(ops.sum(weights * error, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1))"
+            },
+        ),
+        Mistake(
+            "the errors of the masked patches are added up: (4) is their mean.",
+            {"ops.sum(weights * error) / ops.maximum(ops.sum(weights), 1)": "ops.sum(weights * error)"},
+        ),
+        Mistake(
+            "each image has a loss of its own here: (4) is one number for the whole minibatch.",
+            {
+                "ops.sum(weights * error) / ops.maximum(ops.sum(weights), 1)": "ops.sum(weights * error, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)"
+            },
+        ),
+        Mistake(
+            "1 is added to the number of masked patches, so that the loss is too small. Against 0/0, take the larger of "
+            "the number and 1.",
+            {"ops.maximum(ops.sum(weights), 1)": "(ops.sum(weights) + 1)"},
+        ),
+        Mistake(
+            "the sizes of patches are fixed: a patch has D numbers, as many as its last axis is long.",
+            {
+                "ops.mean(ops.square(patches - predictions), axis=-1)": "ops.sum(ops.square(patches - predictions), axis=-1) / 4"
+            },
+        ),
+        Mistake(
+            PYTHON_IF,
+            {
+                "    return ops.sum(weights": "    if ops.sum(weights) == 0:\n        return ops.zeros((), error.dtype)\n    return ops.sum(weights"
             },
         ),
         Mistake(
@@ -613,6 +686,10 @@ def masked_patch_loss(patches, predictions, masked):
 """,
         ),
         Variant(
+            "a small number against 0/0",
+            {"ops.maximum(ops.sum(weights), 1)": "(ops.sum(weights) + keras.config.epsilon())"},
+        ),
+        Variant(
             "zeroes what was seen",
             {"ops.sum(weights * error)": "ops.sum(ops.where(masked, error, ops.zeros_like(error)))"},
         ),
@@ -635,6 +712,7 @@ def sentence(rng, n, length, specials, rate, more):
     tokens = rng.integers(2, 12, size=(n, length))
     for i, special in enumerate(specials):
         tokens[:, i] = special
+    tokens[:, len(specials)] = 2  # smaller than some special
     uniform = np.where(
         rng.uniform(size=tokens.shape) < 0.6,
         rate * rng.uniform(0.1, 0.9, size=tokens.shape),
@@ -646,6 +724,8 @@ def sentence(rng, n, length, specials, rate, more):
     first = len(specials)
     uniform[:, : first + 3], uniform[:, first + 3] = 0.5 * rate, 0.5 * (1 + rate)
     which[:, first : first + 4] = (0, 1, 2, 0)
+    if specials:  # at the end too, as padding is
+        tokens[:, -1], uniform[:, -1], which[:, -1] = specials[0], 0.5 * rate, 0
     kind = np.take_along_axis(kind, which[None], axis=0)[0]
     kind[0, first] = 0.05
     return {
@@ -730,6 +810,38 @@ MASK_TOKENS = Exercise(
         Mistake(
             "only the first of the specials is spared.",
             {"for each in specials:": "for each in specials[:1]:"},
+        ),
+        Mistake(
+            "only the last of the specials is spared: each round of the loop forgets the one before.",
+            {"special = ops.logical_or(special, tokens == each)": "special = tokens == each"},
+        ),
+        Mistake(
+            "specials are not predicted, but they are replaced. A token that is not chosen stays as it is.",
+            {
+                "return ops.where(chosen, replacement, tokens), chosen": "return ops.where(uniform < rate, replacement, tokens), chosen"
+            },
+        ),
+        Mistake(
+            "only what shows as the mask token counts as chosen. Random tokens and those that stay are to be predicted "
+            "as well.",
+            {
+                "return ops.where(chosen, replacement, tokens), chosen": "return ops.where(chosen, replacement, tokens), ops.logical_and(chosen, kind < 0.8)"
+            },
+        ),
+        Mistake(
+            "the inputs are not integers any more: they are looked up in a table of embeddings, by their number.",
+            {
+                "return ops.where(chosen, replacement, tokens), chosen": 'return ops.cast(ops.where(chosen, replacement, tokens), "float32"), chosen'
+            },
+        ),
+        Mistake(
+            PYTHON_IF,
+            {
+                """    special = ops.zeros_like(tokens, dtype="bool")
+    for each in specials:
+        special = ops.logical_or(special, tokens == each)
+""": "    special = ops.isin(tokens, list(specials))\n",
+            },
         ),
         Mistake(
             NUMPY_INSIDE,

@@ -14,6 +14,8 @@ NUMPY_INSIDE = (
     "this uses NumPy inside. Tried out on its own it works, but a training step is compiled, and a tensor in a graph "
     "has no value yet that NumPy could take. Use `keras.ops`."
 )
+# so that a small number may be added to lengths, and in each loss that uses them
+GUARDED = (1e-5, 1e-6)
 
 
 def exact(case, *names):
@@ -84,7 +86,7 @@ RANDOM_CROP = Exercise(
             {"np.floor(uniform * (2 * padding + 1))": "np.floor(uniform * (2 * padding))"},
         ),
         Mistake(
-            "the number is rounded, not floored, so 0 comes half as often as the others and 2p + 1 lies outside.",
+            "the number is rounded, to the nearest or up, not floored: 0 comes too rarely, and 2p + 1 lies outside.",
             {"np.floor(uniform * (2 * padding + 1))": "np.round(uniform * (2 * padding + 1))"},
         ),
         Mistake(
@@ -108,6 +110,21 @@ RANDOM_CROP = Exercise(
             "the margin repeats the border pixels: it is to be black.",
             {
                 "np.pad(images, ((0, 0), margin, margin, (0, 0)))": 'np.pad(images, ((0, 0), margin, margin, (0, 0)), mode="edge")'
+            },
+        ),
+        Mistake(
+            "there are p + 1 places here: the window moves from 0 to 2p, so that the content goes either way.",
+            {"np.floor(uniform * (2 * padding + 1))": "np.floor(uniform * (padding + 1))"},
+        ),
+        Mistake(
+            "the whole margin lies below and on the right. It goes around the image, `padding` on every side, so that "
+            "the content moves up and left too.",
+            {"margin = (padding, padding)": "margin = (0, 2 * padding)"},
+        ),
+        Mistake(
+            "the margin is white: it is to be black, as the ground of the digits.",
+            {
+                "np.pad(images, ((0, 0), margin, margin, (0, 0)))": "np.pad(images, ((0, 0), margin, margin, (0, 0)), constant_values=1)"
             },
         ),
         Mistake(
@@ -181,8 +198,8 @@ def directions(rng):
         dtype = more.get("dtype", "float32")
         a, b = rng.normal(size=(n, d)), rng.normal(size=(m, d))
         if "zero" in more["about"]:
-            a = a * np.array([[1e-4], [1e4], [0.0]])
-            b = b * np.array([[0.0], [1e-4], [3.0]])
+            a = a * np.array([[1e-2], [1e4], [0.0]])
+            b = b * np.array([[0.0], [1e-2], [3.0]])
         cases.append({"dtype": dtype, **more, "a": a.astype(dtype), "b": b.astype(dtype)})
     return cases
 
@@ -202,7 +219,7 @@ COSINE_SIMILARITIES = Exercise(
     reference=cosines,
     defines=("cosine_similarities",),
     forbids=("keras.losses", "keras.metrics", "keras.layers", "sklearn", "scipy"),
-    tolerances={"float32": (1e-4, 1e-5)},
+    tolerances={"float32": (5e-4, 1e-5), "float64": GUARDED},
     mistakes=(
         Mistake(
             "these are dot products. Without dividing by both lengths an embedding is more alike to everything the "
@@ -241,6 +258,21 @@ COSINE_SIMILARITIES = Exercise(
             },
         ),
         Mistake(
+            "this is the distance, 1 − cos: (3) is larger the more alike two rows are.",
+            {"return ops.matmul(a, ops.transpose(b))": "return 1 - ops.matmul(a, ops.transpose(b))"},
+        ),
+        Mistake(
+            "the sign is lost: opposite directions have the similarity −1, not 1.",
+            {"return ops.matmul(a, ops.transpose(b))": "return ops.abs(ops.matmul(a, ops.transpose(b)))"},
+        ),
+        Mistake(
+            "the length is the sum of the absolute values here: it is the root of the sum of squares.",
+            {
+                "ops.sqrt(ops.sum(ops.square(a), axis=-1, keepdims=True))": "ops.sum(ops.abs(a), axis=-1, keepdims=True)",
+                "ops.sqrt(ops.sum(ops.square(b), axis=-1, keepdims=True))": "ops.sum(ops.abs(b), axis=-1, keepdims=True)",
+            },
+        ),
+        Mistake(
             "rows are those of b: the result is (n, m), with a row for each row of a.",
             {"ops.matmul(a, ops.transpose(b))": "ops.matmul(b, ops.transpose(a))"},
         ),
@@ -261,6 +293,13 @@ COSINE_SIMILARITIES = Exercise(
             code="""def cosine_similarities(a, b):
     return ops.matmul(ops.normalize(a, axis=-1), ops.transpose(ops.normalize(b, axis=-1)))
 """,
+        ),
+        Variant(
+            "a small number against 0/0",
+            {
+                "ops.maximum(length_a, 1e-12)": "(length_a + keras.config.epsilon())",
+                "ops.maximum(length_b, 1e-12)": "(length_b + 1e-8)",
+            },
         ),
         Variant(
             "divides the products by both lengths",
@@ -295,6 +334,8 @@ def views(rng, n, d, more, nearness=0.7):
 
 def contrasts(rng):
     equal = np.tile(rng.normal(size=3), (4, 1)).astype("float32")
+    away = views(rng, 1, 3, {"about": "a temperature of 0.01, views that point away from each other"})
+    away["zb"] = -2 * away["za"]
     return [
         {**views(rng, 5, 4, {"about": "5 examples"}), "temperature": 0.4},
         {**views(rng, 3, 2, {"about": "a high temperature"}), "temperature": 1.7},
@@ -307,6 +348,7 @@ def contrasts(rng):
             "temperature": 0.25,
         },
         {**views(rng, 4, 3, {"about": "a temperature of 0.01"}), "temperature": 0.01},
+        {**away, "temperature": 0.01},
         {**views(rng, 3, 3, {"about": "float64", "dtype": "float64"}), "temperature": 0.2},
         {**views(rng, 4, 3, GRAPH), "temperature": 0.3},
     ]
@@ -335,7 +377,7 @@ NT_XENT = Exercise(
     reference=contrasted,
     defines=("nt_xent",),
     forbids=("keras.losses", "sklearn", "scipy"),
-    tolerances={"float32": (2e-4, 2e-5)},
+    tolerances={"float32": (2e-4, 1e-4), "float64": GUARDED},
     mistakes=(
         Mistake(
             "the sum over 2n anchors is divided by n: the loss is twice what it should be, and so is every step. "
@@ -355,6 +397,28 @@ NT_XENT = Exercise(
             "the anchor itself stays in the sum. Its similarity is 1, the largest there is, so each anchor is mostly "
             "compared with itself.",
             {"ops.where(itself, -1e9, s)": "s"},
+        ),
+        Mistake(
+            "the anchor's own exponent is set to 0, which leaves e⁰ = 1 in the sum. It is to add nothing: make its "
+            "exponent −∞.",
+            {"ops.where(itself, -1e9, s)": "ops.where(itself, 0.0, s)"},
+        ),
+        Mistake(
+            "the anchor's own exponent is not low enough: at a temperature of 0.01 views that point away from each other "
+            "have −100, too. Take −∞, or −10⁹.",
+            {"ops.where(itself, -1e9, s)": "ops.where(itself, -100.0, s)"},
+        ),
+        Mistake(
+            "the anchor's own exponent, which is 1/τ, is only lowered by 100: at a temperature of 0.01 that makes it 0. "
+            "Subtract 10⁹, or put −∞ in its place.",
+            {"ops.where(itself, -1e9, s)": "s - 100 * ops.eye(2 * n, dtype=s.dtype)"},
+        ),
+        Mistake(
+            "1/τ is taken out of the sum as if it were its largest exponent. Where the others point away all of them lie "
+            "far below, and every term rounds to 0: `ops.logsumexp` takes the largest one that is there.",
+            {
+                "ops.logsumexp(others, axis=1)": "ops.log(ops.sum(ops.exp(others - 1 / temperature), axis=1)) + 1 / temperature"
+            },
         ),
         Mistake(
             "the right one is left out of the sum: (5) leaves out the anchor alone. As it is, the loss has no lower "
@@ -395,6 +459,14 @@ NT_XENT = Exercise(
             {
                 "ops.roll(ops.eye(2 * n, dtype=s.dtype), n, axis=1)": "ops.roll(ops.eye(2 * n, dtype=s.dtype), 1, axis=1)"
             },
+        ),
+        Mistake(
+            "the losses of the anchors are added up: (6) is their mean.",
+            {"ops.mean(losses)": "ops.sum(losses)"},
+        ),
+        Mistake(
+            "the temperature is in the sum but not in s_uu', the similarity with the other view: (4) divides both.",
+            {"ops.sum(other * s, axis=1)": "ops.sum(other * s, axis=1) * temperature"},
         ),
         Mistake(
             "only the first views are anchors: the mean runs over all 2n.",
@@ -495,7 +567,7 @@ ALIGNMENT_AND_UNIFORMITY = Exercise(
     reference=measured,
     defines=("alignment_and_uniformity",),
     forbids=("sklearn", "scipy"),
-    tolerances={"float32": (5e-4, 1e-5)},
+    tolerances={"float32": (5e-4, 1e-5), "float64": GUARDED},
     mistakes=(
         Mistake(
             "the embeddings are not brought to length 1. Both measures live on the sphere; otherwise long embeddings "
@@ -521,6 +593,34 @@ ALIGNMENT_AND_UNIFORMITY = Exercise(
         Mistake(
             "the n pairs of a point with itself are left out of the sum but not out of the number of pairs.",
             {"/ ops.sum(others))": "/ ops.sum(ops.ones_like(others)))"},
+        ),
+        Mistake(
+            "every pair is counted twice in the sum and once in the number of pairs: (8) has i < j, half of the "
+            "elements off the diagonal.",
+            {"/ ops.sum(others))": "/ (ops.sum(others) / 2))"},
+        ),
+        Mistake(
+            "2 − 2 cos is the squared distance of two vectors of length 1. One of length zero stays zero, and has "
+            "distance 1 from those.",
+            code="""def alignment_and_uniformity(za, zb):
+    za, zb = ops.normalize(za, axis=-1), ops.normalize(zb, axis=-1)
+    others = 1 - ops.eye(ops.shape(za)[0], dtype=za.dtype)
+    near = ops.exp(-2 * (2 - 2 * ops.matmul(za, ops.transpose(za))))
+    alignment = ops.mean(2 - 2 * ops.sum(za * zb, axis=-1))
+    return alignment, ops.log(ops.sum(others * near) / ops.sum(others))
+""",
+        ),
+        Mistake(
+            "alignment is added up over the examples: (7) is a mean.",
+            {"ops.mean(ops.sum(ops.square(za - zb), axis=-1))": "ops.sum(ops.square(za - zb))"},
+        ),
+        Mistake(
+            "the sign of uniformity is turned: (8) is 0 for one point and falls as points spread.",
+            {"return alignment, ops.log": "return alignment, -ops.log"},
+        ),
+        Mistake(
+            "uniformity is that of the second views: the text asks for the first.",
+            {"za[:, None] - za[None]": "zb[:, None] - zb[None]"},
         ),
         Mistake(
             "the logarithm of (8) is missing. Without it the measure is flat where points are already apart.",
@@ -668,6 +768,26 @@ BARLOW_TWINS = Exercise(
         Mistake(
             "the second sum takes the diagonal along. It asks the correlations to vanish that the first one wants at 1.",
             {"(1 - identity) * ops.square(c)": "ops.square(c)"},
+        ),
+        Mistake(
+            "a view is correlated with itself: the diagonal is then 1 from the start, and nothing brings two views "
+            "together.",
+            {"ops.matmul(ops.transpose(za), zb) / n": "ops.matmul(ops.transpose(za), za) / n"},
+        ),
+        Mistake(
+            "only half of the elements off the diagonal are there: C is not symmetric, so C_jk and C_kj both count.",
+            {"(1 - identity) * ops.square(c)": "ops.triu(ops.square(c), k=1)"},
+        ),
+        Mistake(
+            "the second sum is a mean over all elements: (11) adds them up.",
+            {"ops.sum((1 - identity) * ops.square(c))": "ops.mean((1 - identity) * ops.square(c))"},
+        ),
+        Mistake(
+            "10⁻⁵ is added to the deviation: in (9) it is added to the variance, before the root.",
+            {
+                "ops.sqrt(ops.var(za, axis=0) + 1e-5)": "(ops.std(za, axis=0) + 1e-5)",
+                "ops.sqrt(ops.var(zb, axis=0) + 1e-5)": "(ops.std(zb, axis=0) + 1e-5)",
+            },
         ),
         Mistake(
             "λ weighs the wrong term: it belongs to the redundancy, the many elements off the diagonal.",
@@ -853,6 +973,22 @@ KNN_PREDICT = Exercise(
             {
                 "return ops.argmax(votes, axis=-1)": "return num_classes - 1 - ops.argmax(ops.flip(votes, axis=-1), axis=-1)"
             },
+        ),
+        Mistake(
+            "of two classes with equally many votes the one with the nearest neighbor wins: the smaller number is to.",
+            code="""def knn_predict(train_z, train_y, test_z, k, num_classes):
+    nearest = np.asarray(ops.top_k(cosine_similarities(test_z, train_z), k)[1])
+    classes = [np.asarray(train_y)[row].tolist() for row in nearest]
+    return np.array([max(row, key=row.count) for row in classes])
+""",
+        ),
+        Mistake(
+            "these are the numbers of votes: return the class that has most of them.",
+            {"return ops.argmax(votes, axis=-1)": "return votes"},
+        ),
+        Mistake(
+            "votes go to the numbers of the neighbors: look up their classes in train_y.",
+            {"ops.take(train_y, nearest, axis=0)": "nearest"},
         ),
         Mistake(
             "the votes are weighted by similarity. That is another classifier, and often a good one; in (12) every "

@@ -204,9 +204,7 @@ SHARD_LOSS = Exercise(
         ),
         Mistake(
             "the mean is divided by the number of examples once more: the loss is too small by the size of the shard.",
-            {
-                "ops.sum(losses) / global_count": "ops.sum(losses) / ops.maximum(ops.sum(ops.ones_like(losses)), 1) / global_count"
-            },
+            {"ops.sum(losses) / global_count": "ops.mean(losses) / global_count"},
         ),
         Mistake(
             "the mean is divided by a fixed number of replicas: right only while all shards are equal and their number "
@@ -248,6 +246,7 @@ def reported(rng):
         ((2, 2), (2, 3), "equal shards"),
         ((5, 2, 4), (3,), "three shards"),
         ((3, 3, 1, 0), (2, 2), "the mean of an empty shard is nan"),
+        ((0, 2, 0, 5, 0), (2,), "three shards are empty"),
         ((4,), (2,), "one replica"),
         ((2, 5), (), "numbers, such as accuracies"),
     ]
@@ -295,6 +294,14 @@ COMBINE_MEANS = Exercise(
         Mistake(
             "the mean of an empty shard is nan, and 0 · nan is nan as well: leave it out of the sum.",
             {" if count > 0": ""},
+        ),
+        Mistake(
+            "only the last shard is left out where it is empty. There may be more empty ones, anywhere.",
+            code="""def combine_means(means, counts):
+    if counts[-1] == 0:
+        means, counts = means[:-1], counts[:-1]
+    return sum(count * mean for mean, count in zip(means, counts)) / sum(counts)
+""",
         ),
         Mistake(
             "the weighted sum is not divided by the number of examples.",
@@ -399,6 +406,7 @@ CLIP_AFTER_REDUCTION = Exercise(
         "tensorflow.clip_by_norm",
         "keras.optimizers",
     ),
+    tolerances={"float64": (1e-5, 1e-9)},  # so that a small number may be added to the norm
     mistakes=(
         Mistake(
             "each replica's gradient is clipped before the sum. The noise of a shard, which would have canceled, then "
@@ -428,6 +436,11 @@ CLIP_AFTER_REDUCTION = Exercise(
             "the gradient is always brought to the largest length, also when it is shorter. Near a minimum, where "
             "gradients are small, the steps then never shrink.",
             {"max_norm / ops.maximum(norm, max_norm)": "max_norm / ops.maximum(norm, 1e-12)"},
+        ),
+        Mistake(
+            "the gradient is always brought to the largest length: one that is shorter stays as it is, and one of zero "
+            "becomes 0/0.",
+            {"max_norm / ops.maximum(norm, max_norm)": "max_norm / norm"},
         ),
         Mistake(
             "a gradient of zero becomes 0/0. One step of nan, and all weights are lost.",
@@ -468,6 +481,10 @@ CLIP_AFTER_REDUCTION = Exercise(
         ),
     ),
     variants=(
+        Variant(
+            "a small number against 0/0, as in PyTorch",
+            {"max_norm / ops.maximum(norm, max_norm)": "ops.minimum(1, max_norm / (norm + 1e-6))"},
+        ),
         Variant(
             "min(1, c/‖g‖), as in the formula",
             {"max_norm / ops.maximum(norm, max_norm)": "ops.minimum(1, max_norm / norm)"},
@@ -568,6 +585,14 @@ SYNCHRONISED_MOMENTS = Exercise(
             "variance misses how far the shards lie from each other.",
             code="""def synchronized_moments(shards):
     shards = [x for x in shards if x.shape[0] != 0]
+    mean = sum(ops.mean(x, axis=0) for x in shards) / len(shards)
+    return mean, sum(ops.var(x, axis=0) for x in shards) / len(shards)
+""",
+        ),
+        Mistake(
+            "the shards' own means and variances are averaged, and an empty shard makes everything nan: its mean is 0/0. "
+            "Add up sums and counts, and divide once.",
+            code="""def synchronized_moments(shards):
     mean = sum(ops.mean(x, axis=0) for x in shards) / len(shards)
     return mean, sum(ops.var(x, axis=0) for x in shards) / len(shards)
 """,
@@ -754,6 +779,16 @@ SHARD_NT_XENT = Exercise(
             {"s - 1e9 * itself": "s"},
         ),
         Mistake(
+            "the column of the other view does not begin at `first`, only that of the anchor itself does.",
+            {
+                "other = ops.one_hot(ops.concatenate([in_b, in_a])": "other = ops.one_hot(ops.concatenate([in_b, in_a]) - first",
+            },
+        ),
+        Mistake(
+            "this is a mean over the shard's own 2n anchors, nan where there are none. Divide the sum by 2N.",
+            {"ops.sum(losses) / ops.cast(2 * batch, s.dtype)": "ops.mean(losses)"},
+        ),
+        Mistake(
             "the other view is looked for n columns further on. All N first views come before the second ones.",
             {"in_b = batch + first + ops.arange(n)": "in_b = n + first + ops.arange(n)"},
         ),
@@ -812,6 +847,20 @@ def shard_nt_xent(za, zb, every_a, every_b, first, temperature):
 )
 
 
+STEPS = (
+    64,
+    100,
+    128,
+    256,
+    500,
+    512,
+    1000,
+    1024,
+    10_000,
+    100_000,
+)  # factors by which numbers are packed into one
+
+
 def owners(rng):
     cases = []
     settings = [
@@ -820,11 +869,8 @@ def owners(rng):
     ]
     for counts, width, about in settings:
         n = sum(counts)
-        begin = int(rng.integers(0, 1000))
-        near, far = (
-            np.arange(begin, begin + n // 2),
-            rng.choice(np.arange(2000, 10**6), n - n // 2, replace=False),
-        )
+        near = int(rng.integers(0, 1000)) + np.concatenate([np.arange(n // 2 - len(STEPS)), STEPS])
+        far = rng.choice(np.setdiff1d(np.arange(2000, 10**6), near), n - n // 2, replace=False)
         seed, epoch = (int(each) for each in rng.choice(np.arange(1, 60), 2, replace=False))
         cases.append(
             {
@@ -941,6 +987,15 @@ EXAMPLE_UNIFORM = Exercise(
             "seed, epoch and index are added up. Different examples in different epochs then get the very same "
             "numbers; keep the three apart.",
             {"(seed, epoch, int(index))": "seed + epoch + int(index)"},
+        ),
+        Mistake(
+            "seed, epoch and index are packed into one number with a factor that an index outgrows: example 1000 of one "
+            "epoch is example 0 of the next. Give the generator a sequence of the three.",
+            {"(seed, epoch, int(index))": "1_000_000 * seed + 1000 * epoch + int(index)"},
+        ),
+        Mistake(
+            "an empty shard gives an array of shape (0,): it is to be (0, width), like that of every other replica.",
+            {"np.reshape(rows, (len(indices), width))": "np.array(rows)"},
         ),
         Mistake(
             "every example gets the same numbers: the index does not enter.",

@@ -67,8 +67,8 @@ LOG_SUM_EXP = Exercise(
             {"m[..., 0] + ": ""},
         ),
         Mistake(
-            "the smallest is taken out: the other terms then grow instead of shrinking, and overflow where the row is "
-            "wide.",
+            "the smallest, or the mean, is taken out: larger terms then grow instead of shrinking, and overflow where the "
+            "row is wide.",
             {"z.max(axis=-1, keepdims=True)": "z.min(axis=-1, keepdims=True)"},
         ),
         Mistake(
@@ -710,7 +710,7 @@ def steps(rng):
 
     silent = -rng.uniform(5, 8, size=2)
     return [
-        case("all examples fire", *firing(4)),
+        rounded_up(lambda: case("all examples fire", *firing(4))),
         case("two are silent and stay so", *with_more(silent, np.array([0.7, -rng.uniform(0.1, 0.5)]))),
         case("one is pushed up", *with_more([rng.uniform(0.5, 2)], [-rng.uniform(0.5, 2)])),
         case("a silent one wakes up in time", *with_more([-0.2], [-rng.uniform(2, 3)])),
@@ -719,8 +719,25 @@ def steps(rng):
     ]
 
 
+def sums_and_slopes(case):
+    """z and s of (11)."""
+    return case["x"] @ case["w"] + case["b"], case["x"] @ case["grad_w"] + case["grad_b"]
+
+
+def rounded_up(draw):
+    """A case in which the last sum is still above 0 at the rate that silences it, by rounding.
+
+    In other cases that is chance, which must not decide about an answer that asks for this sum.
+    """
+    while True:
+        case = draw()
+        z, s = sums_and_slopes(case)
+        if np.max(z - np.max(z / s) * s) > 0:
+            return case
+
+
 def fatal(case):
-    z, s = case["x"] @ case["w"] + case["b"], case["x"] @ case["grad_w"] + case["grad_b"]
+    z, s = sums_and_slopes(case)
     if all(z <= 0):
         return {"learning_rate": 0.0}
     low, high = 0.0, np.inf  # the unit is dead for rates between them
@@ -773,6 +790,11 @@ FATAL_LEARNING_RATE = Exercise(
         Mistake(
             "a unit that fires for no example is dead already: the smallest rate that leaves it dead is 0.",
             {"return 0.0": "return np.inf"},
+        ),
+        Mistake(
+            "all examples are asked whether they fire at the rate that silences the last one. Its own sum is 0 there but "
+            "for rounding, and may come out a little above: ask only those that were silent before.",
+            {"awake = z[~fires] - rate * s[~fires] > 0": "awake = z - rate * s > 0"},
         ),
         Mistake(
             "the rates are averaged: at the mean, some examples still fire.",

@@ -27,12 +27,18 @@ def epochs_of_batches(rng):
         case("a shorter last minibatch", 11, 3),
         case("a minibatch larger than the data", 10, 64),
         case("300 epochs of 4 examples", 4, 2, 300),
+        case("1,100 epochs of 20 examples", 20, 10, 1100),
     ]
+
+
+def few_orders(case):
+    """Whether so few examples have orders that epochs must have some in common."""
+    return case["n"] < 5
 
 
 def measured(case, arrays):
     """Sizes, orders and counts, from tables of indices with -1 behind the last index of a minibatch."""
-    batches, many = arrays["batches"], case["epochs"] > 100
+    batches, many = arrays["batches"], few_orders(case)
     order, other = orders(batches), orders(arrays["other_seed"])
     rows = {tuple(row) for row in order.tolist()}
     found = {
@@ -41,6 +47,7 @@ def measured(case, arrays):
         "again": np.array(np.array_equal(batches, arrays["again"])),
         "epochs": np.array(many or len(rows) == len(order)),
         "seeds": np.array(many or not rows & {tuple(row) for row in other.tolist()}),
+        "seed": np.array(many or not (order == other).all(axis=1).any()),
         "global_state": np.array(np.array_equal(*arrays["global_state"])),
     }
     if many:
@@ -69,9 +76,10 @@ def permuted(case):
         "again": Holds(np.all, "be equal when an epoch is asked for a second time"),
         "epochs": Holds(np.all, "differ in their orders"),
         "seeds": Holds(np.all, "have no order in common"),
+        "seed": Holds(np.all, "have a part in the order: the next one has the same in the same epoch"),
         "global_state": Holds(np.all, "stay as it was: NumPy's global generator belongs to the caller"),
     }
-    if case["epochs"] > 100:  # six standard deviations around the mean of a binomial distribution
+    if few_orders(case):  # six standard deviations around the mean of a binomial distribution
         found["at_place"] = spread(np.full((4, 4), 1 / 4), case["epochs"])
         found["together"] = spread(np.float64(1 / 3), case["epochs"])
     return found
@@ -104,6 +112,16 @@ EPOCH_BATCHES = Exercise(
             "seed and epoch are added: seed 1 then repeats the epochs of seed 0, one later, and runs that should be "
             "independent share all but one of their orders.",
             {"[seed, epoch]": "seed + epoch"},
+        ),
+        Mistake(
+            "the seed is left out: all runs meet the same orders, and repeating one with other seeds tells nothing about "
+            "chance.",
+            {ORDER: "np.random.default_rng(epoch).permutation(n)"},
+        ),
+        Mistake(
+            "seed and epoch are packed into one number with a factor that an epoch outgrows: seed 1 then begins where "
+            "seed 0 is after so many epochs. Give the generator a list of the two.",
+            {ORDER: "np.random.default_rng(100 * seed + epoch).permutation(n)"},
         ),
         Mistake(
             "the generator starts anew from the clock: a run that is resumed after it was killed meets another order. "
@@ -415,7 +433,7 @@ MAGNITUDE_MASKS = Exercise(
             {"int(sparsity * len(magnitudes))": "len(magnitudes) - int(sparsity * len(magnitudes))"},
         ),
         Mistake(
-            "k is rounded to the nearest whole number: (4) rounds down.",
+            "k is rounded up, or to the nearest whole number: (4) rounds down.",
             {"int(sparsity * len(magnitudes))": "round(sparsity * len(magnitudes))"},
         ),
         Mistake(
@@ -492,6 +510,7 @@ def to_quantize(rng):
 
     zeros = case("a channel of zeros", (5, 3), 8)
     zeros["kernel"][:, 1] = 0
+    halves = rng.permuted(np.array([[-3, 3], [0.5, -0.5], [1.5, -1.5], [2.5, 1.5], [-2.5, 0.5]]), axis=0)
     return [
         case("8 bits", (6, 4), 8),
         case("4 bits", (7, 2), 4),
@@ -499,6 +518,7 @@ def to_quantize(rng):
         case("as many inputs as channels", (4, 4), 5),
         case("a convolution", (2, 3, 2, 3), 8),
         zeros,
+        {"about": "halves", "bits": 3, "kernel": halves * 2.0 ** rng.integers(-4, 3, size=2)},
     ]
 
 
@@ -547,6 +567,10 @@ QUANTIZE_KERNEL = Exercise(
             "the levels are cut off, not rounded: `astype` drops the fraction, so the error reaches a whole level "
             "instead of half.",
             {ROUNDED: '(kernel / scales).astype("int8")'},
+        ),
+        Mistake(
+            "halves are rounded up: (6) takes them to the even neighbor, as `np.rint` does, so that as many go up as down.",
+            {ROUNDED: 'np.floor(kernel / scales + 0.5).astype("int8")'},
         ),
         Mistake(
             "the levels are rounded down: every weight becomes smaller or stays, and the errors of a sum no longer "

@@ -5,7 +5,8 @@ The lab on backpropagation runs in every test run: it is NumPy, and its eighty a
 
 import pytest
 
-from tf_kit.grading import grader, labs, notebooks, selftest, submissions
+from tf_kit.grading import checking, delegation, grader, judge, labs, notebooks, selftest, submissions
+from tf_kit.grading.sandbox.measurement import execute
 
 EXERCISES = [
     pytest.param(
@@ -27,6 +28,28 @@ def test_every_known_answer_gets_the_right_verdict(lab, exercise):
         if row.fault
     ]
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(("lab", "exercise"), EXERCISES)
+def test_known_answers_get_the_same_verdict_on_hidden_cases(lab, exercise):
+    """Whether an answer is right must not hang on the cases that a secret draws."""
+    cases = grader.hidden_cases(lab, exercise, "known answers")
+    probe, wrong = getattr(lab.probes, exercise.id), []
+    for kind, label, code in selftest.answers(lab, exercise):
+        namespace = execute(checking.code_of(lab, exercise, code))
+        if isinstance(namespace, judge.Failure):
+            outputs = [namespace] * len(cases)
+        else:
+            outputs = [checking.measure(probe, namespace, case) for case in cases]
+        right = judge.judge(exercise, cases, outputs).points == exercise.points
+        if right != (kind in ("solution", "variant")) and not delegates(exercise, code):
+            wrong.append(f"{kind} {label}")
+    assert not wrong, "\n".join(wrong)
+
+
+def delegates(exercise, code):
+    """Whether an answer loses its points by what it calls, whatever it computes."""
+    return bool(delegation.summary(exercise, code))
 
 
 @pytest.mark.slow
