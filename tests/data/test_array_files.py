@@ -1,6 +1,8 @@
 """Files of arrays: which array is what, the values, the classes, the division; and what is refused."""
 
 import dataclasses
+import re
+import warnings
 import zipfile
 
 import numpy as np
@@ -131,6 +133,15 @@ def test_examples_without_a_class(save):
     assert data.load(save(x=GREY, y=words), unlabeled=True)[0].num_classes == 0
 
 
+@pytest.mark.parametrize("missing", ["nan", "-1", "<NA>"])
+def test_text_that_means_no_class_is_noted(missing, save):
+    words = np.array(["dog", missing, "cat", "dog"])[CLASSES]
+    found = array_files.read(save(x=GREY, y=words))
+    assert found.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(found.y < 0, words == missing)
+    assert found.notes == (f"no class for the label {missing}",)
+
+
 def test_names_of_classes(save):
     named = data.load(save(x=GREY, y=CLASSES, class_names=["a", "b", "c", "d", "never"]))[0]
     assert named.class_names == ("a", "b", "c", "d")
@@ -154,11 +165,32 @@ def test_names_of_classes(save):
         (GREY.astype("uint16") * 16, "no value above 4080 where white is 65535"),
         (GREY // 2, ""),
         (GREY[:, 0] // 17, ""),
+        (GREY[:, 0] // 130, "no value above 1 where bytes are divided by 255"),
+        (GREY * 0, "no value above 0 where white is 255"),
         (GREY / 2550, ""),
     ],
 )
 def test_scale_that_makes_all_images_dark_is_noted(x, note, save):
-    assert array_files.read(save(x)).notes == ((note,) if note else ())
+    path = save(x)
+    assert array_files.read(path).notes == ((note,) if note else ())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data.load(path)
+        next(iter(data.stream(path, batch_size=4)))
+    assert [note in str(each.message) for each in caught] == ([True] * 2 if note else [])
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+@pytest.mark.parametrize("divided", [True, False])
+def test_images_whose_white_may_be_one_are_refused(kind, divided, save):
+    x = GREY // 130
+    with pytest.raises(InputError, match=rf"known scale. Received: no value above 1 in {kind}") as caught:
+        array_files.read(save(x.astype(kind)), divided=divided)
+    for remedy in re.findall(r"Save (.*) if 1 is white, (.*) if \d+ is", str(caught.value))[0]:
+        saved = eval(remedy, {"x": x.astype(kind)})
+        np.testing.assert_array_equal(array_files.read(save(saved)).x[..., 0], saved)
+    for other in (bool, "int64", "float64"):
+        np.testing.assert_array_equal(array_files.read(save(x.astype(other))).x[..., 0], x)
 
 
 def test_file_of_labels_that_cannot_be_used_is_named(save, tmp_path):
@@ -260,6 +292,8 @@ REFUSED = [
         {"x_train": GREY, "y_train": CLASSES, "x_test": GREY, "y_test": np.array(["a", "b"])[CLASSES % 2]},
         "be all whole numbers or all text",
     ),
+    ({"x": GREY, "y": CLASSES % 2 * 2 - 1}, "number its classes from 0.* only -1 and 1. Write 0 for -1"),
+    ({"x": GREY, "y": CLASSES - 2}, "at most one negative number .* Received: -2, -1"),
     ({"x": np.array([{}, 1])}, "arrays of numbers or text. Received: Python objects"),
 ]
 

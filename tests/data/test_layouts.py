@@ -161,6 +161,9 @@ REFUSED = [
     ("batches", ["Batch_1/*.png 6", "batch-2/*.png 6"], {}, "`labels_file=…` a CSV file"),
     ("val and test without train", ["val/cat/*.png 6", "val/dog/*.png 6", "test/cat/*.png 6"], {},
      "the subfolders test, val. Parts for validation and test are no classes"),
+    ("val and test without train below the classes", ["cat/val/*.png 6", "cat/test/*.png 6", "dog/val/*.png 6",
+     "dog/test/*.png 6"], {}, "the subfolders test, val. Parts for validation and test are no classes"),
+    ("val and test beside a class", ["val/*.png 6", "test/*.png 6", "cat/*.png 6"], {}, "Parts for validation and"),
     ("an empty class", ["cat/*.png 6", "dog/*.png 6", "bird/"], {}, r"bird` must hold images .* Received: no file"),
     ("a class of HEIC only", ["cat/*.png 6", "dog/*.png 6", "bird/*.heic 2"], {}, "bird` must .* 2 .heic"),
     ("one class", ["cat/*.png 6"], {}, "two classes or more"),
@@ -270,6 +273,14 @@ PARTS_REQUIRED = "hold train, val, test, unlabeled or nothing in each row of its
          f"{PARTS_REQUIRED} split. Received: PublicTest, row 3"),
         ("file,label,subset\n00.png,cat,train\n01.png,cat,\nno.png,dog,exclude\n",
          f"{PARTS_REQUIRED} subset. Received: exclude, row 4"),
+        ("file,label,category\n00.png,cat,big\n01.png,dog,big\n02.png,cow,small\n",
+         "have one column of classes. Received: label and category, which have different classes"),
+        ("file,label,label\n00.png,cat,dog\n01.png,dog,dog\n", "label and label, which have different"),
+        ("file,label,split,usage\n00.png,cat,train,test\n01.png,dog,test,test\n",
+         "have one column of parts. Received: split and usage, which have different parts"),
+        ("file,label\n00.png,1\n01.png,-1\n", "number its classes from 0.* only -1 and 1"),
+        ("file,label\n00.png,1\n01.png,-1\n02.png,-2\n", "at most one negative number.* -2, -1"),
+        ("file,label\n00.png,nan\n01.png,NaN\n", "2 rows, none for the images"),
         ("image;class;Usage\n00.png;cat;1\n01.png;dog;test\n", f"{PARTS_REQUIRED} Usage. Received: 1, row 2"),
     ],
 )  # fmt: skip
@@ -367,6 +378,43 @@ def test_column_without_any_part_is_named_and_ignored(column, values, ignored, m
     line = f"Column {column} of labels.csv ignored: no train, val or test in it"
     assert found.notes == ((line,) if ignored else ())
     assert (found.part is None) == ("train" not in values)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "missing"),
+    [
+        ("0 1 -1", ("0", "1"), "-1"),
+        ("0.0 1.0 -1.0", ("0.0", "1.0"), "-1.0"),
+        ("cat dog nan", TWO, "nan"),
+        ("cat dog <NA>", TWO, "<NA>"),
+        ("cat dog -1", TWO, "-1"),
+        ("cat None NA", ("NA", "None", "cat"), None),
+        ("-0 1 2", ("-0", "1", "2"), None),
+    ],
+)
+def test_label_that_means_no_class_is_named(labels, classes, missing, read):
+    rows = [f"{i:02}.png,{label}" for i, label in enumerate(labels.split())]
+    found, file = read(["*.png 3"], "file,label", *rows)
+    assert class_names(file) == classes
+    assert found["02.png"] == ("" if missing else labels.split()[-1])
+    assert file.notes == ((f"1 image without a class in labels.csv: {missing}",) if missing else ())
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "notes"),
+    [
+        ("label,class_name", ("0,cat", "1,dog", "0,cat"),
+         ("Column class_name of labels.csv ignored: the same classes as in label",)),
+        ("label,x,y", ("cat,1,2", "dog,3,4", "cat,5,6"), ()),
+        ("label,fold,usage", ("0,1,train", "1,2,test", "1,3,train"),
+         ("Column fold of labels.csv ignored: no train, val or test in it",)),
+    ],
+)  # fmt: skip
+def test_columns_that_are_not_read_are_named(columns, rows, notes, read):
+    _, found = read(["*.png 3"], f"file,{columns}", *(f"{i:02}.png,{row}" for i, row in enumerate(rows)))
+    assert [found.labels[i] for i in range(3)] == [row.split(",")[0] for row in rows]
+    assert found.notes == notes
+    assert bool(found.parts) == ("usage" in columns)
 
 
 def labelled_by(folder, rows):

@@ -203,6 +203,10 @@ def test_available_lists_sets_that_are_not_images(mnist_dir):
         ("digits", {"noise": 0.1}, "digits has no parameters. Received: noise"),
         ("digits", {"image_size": 0}, "image_size=0"),
         ("digits", {"image_size": 1_000_000}, "GiB as float32"),
+        *(
+            ("digits", {"image_size": size}, "be one number or a pair")
+            for size in (object(), int, "12", b"12", {8, 9})
+        ),
         ("xor", {"image_size": 16}, "xor, which has points"),
         ("xor", {"arms": 3}, "xor has the parameters n, noise. Received: arms"),
         ("mnist", {"noise": 0.1}, "noise for 'mnist'"),

@@ -68,11 +68,12 @@ def test_texts_of_a_folder_are_joined_in_the_order_of_their_names(folder):
         (("train.txt", "val.txt"), (95, 100, 5)),
         (("train.txt", "val.txt", "readme.txt"), (95, 100, 5)),
         (("trains.txt", "cars.txt"), (180, 10, 11)),
+        (("wiki/train/1.txt", "wiki/valid/1.txt", "wiki/test/1.txt"), (100, 100, 100)),
     ],
 )
 def test_names_divide_a_folder(names, lengths, tmp_path):
     for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("a" * 100)
     found = text_files.read(tmp_path)
     assert tuple(map(len, found.parts)) == lengths
@@ -86,3 +87,22 @@ def test_folder_without_text_is_refused(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(InputError, match=r"hold texts. Received: 1 file passed over: 1 .bin"):
         load_text(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("valid/1.txt", "test/1.txt"),
+        ("val.txt", "test.txt"),
+        ("wiki/wiki.valid.tokens", "wiki/wiki.test.tokens"),
+        ("val.txt", "test.txt", "book.txt"),
+    ],
+)
+def test_folder_without_texts_for_training_is_refused(names, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a" * 100)
+    with pytest.raises(
+        InputError, match=r"hold texts for training. Received: .*test.*, for validation and test"
+    ):
+        text_files.read(tmp_path)

@@ -34,6 +34,7 @@ from tf_kit.typing import Dataset
 ENDINGS = (".npy", ".npz")
 _UNREADABLE = (OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _DARK = 8  # times as much as the largest value of images is white, if they are suspected of another scale
+_MOVED = "channels moved to the end"
 _PIECE_BYTES = 64 * 2**20  # of examples that are converted at a time
 
 
@@ -126,6 +127,11 @@ class ArrayFile:
         return read_as_needed(np.asarray(indices), labels, self.examples, self.shape, **order)
 
     @property
+    def warning(self) -> str:
+        """What was left out, or may be wrong with the examples or classes; "" if nothing is."""
+        return "; ".join(each for each in self.notes if each != _MOVED)
+
+    @property
     def summary(self) -> str:
         """One line about the examples."""
         shape = "×".join(map(str, self.shape))
@@ -159,8 +165,9 @@ def read(
 
     Examples are grey images (n, h, w), images (n, h, w, c) or (n, c, h, w) of 1 or 3 channels, or vectors (n, d).
     Images are divided by the value of white: the largest of uint8 or uint16, otherwise 1, or 255 if a value exceeds
-    1. A note says if no value comes near it. Vectors of bytes are divided by 255, others are left as they are. Classes
-    are whole numbers or text; a negative number, NaN and "" mean that an example has none.
+    1. A note says if no value comes near it; uint8 or uint16 of only 0 and 1 may mean either, and are refused. Vectors
+    of bytes are divided by 255, which a note says if they are only 0 and 1; others are left as they are. Classes
+    are whole numbers or text; a negative number, NaN and "" mean that an example has none, see `without_class`.
 
     Args:
         path: the file.
@@ -190,7 +197,7 @@ def read(
         notes.append(f"arrays passed over: {some(found.others)}")
     white = _white(path, arrays, notes)
     if arrays[0].ndim == 4 and arrays[0].shape[-1] not in (1, 3):
-        notes.append("channels moved to the end")
+        notes.append(_MOVED)
     sizes = {part: len(each) for part, each in found.examples.items()}
     part = None
     if not set(sizes) <= {None, UNLABELLED}:
@@ -200,7 +207,7 @@ def read(
     labels = {} if unlabeled else found.labels
     if labels_file is not None:
         labels = {None: _labels_in(path, labels_file, sizes)}
-    y, class_names = classes_of(path, sizes, labels, found.class_names, labels_file)
+    y, class_names = classes_of(path, sizes, labels, found.class_names, labels_file, notes)
     if y is not None:
         present = np.unique(y[y >= 0] if part is None else y[(y >= 0) & (part == TRAIN)])
         trained = {class_names[c] for c in present}
@@ -313,6 +320,8 @@ def _white(path, arrays, notes):
     is_full = kind in (np.uint8, np.uint16)  # white is the largest number
     low, high = (0.0, 0.0) if is_full or kind == np.bool_ else _range(path, arrays, shape)
     if len(shape) == 1:
+        if kind == np.uint8 and _largest(arrays, shape, 2) == 1:
+            notes.append("no value above 1 where bytes are divided by 255")
         return np.float32(255 if kind == np.uint8 else 1)
     if len(shape) == 3 and not {shape[0], shape[-1]} & {1, 3}:
         refuse(clean(path), "hold images of 1 or 3 channels", f"shape {(count, *shape)}", flag="--data")
@@ -320,6 +329,10 @@ def _white(path, arrays, notes):
         return white_of_values(str(path), low, high)
     white = white_of_dtype(kind)
     largest = _largest(arrays, shape, white / _DARK)
+    if largest == 1:  # which is white in a mask, but black in a photo
+        remedy = f'Save x.astype("float32") if 1 is white, (x / {white:g}).astype("float32") if {white:g} is'
+        received = f"no value above 1 in {kind}, where white is {white:g}"
+        refuse(clean(path), "hold images of a known scale", received, remedy, flag="--data")
     if largest < white / _DARK:
         notes.append(f"no value above {largest} where white is {white:g}")
     return white

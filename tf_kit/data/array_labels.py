@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data.listing import some
+from tf_kit.data.missing_labels import without_class
 from tf_kit.data.pictures import clean
 
 
@@ -17,6 +19,7 @@ def classes_of(
     labels: Mapping[int | None, np.ndarray],
     names: np.ndarray | None,
     labels_file: str | Path | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Return the class of each example, −1 without one, and the names of the classes; None and () without labels.
 
@@ -26,9 +29,11 @@ def classes_of(
         labels: part → array of classes: whole numbers or text.
         names: names of the classes that are numbers, from 0 or from 1, or None.
         labels_file: the file of the labels, if it is another one. Defaults to None.
+        notes: list to which texts that mean no class, such as NaN, are appended. Defaults to None.
 
     Raises:
-        InputError: the labels are not one class for each example, or the names are not one for each class.
+        InputError: the labels are not one class for each example, negative numbers may be classes, or the names are
+            not one for each class.
     """
     if not labels:
         return None, ()
@@ -51,14 +56,18 @@ def classes_of(
     different = {each for each in y if each is not None}
     if len({type(each) for each in different}) > 1:
         refuse(subject, "be all whole numbers or all text", "both", flag=flag)
-    known = sorted(different)
+    missing = without_class(subject, different, flag)
+    words = sorted(each for each in missing if isinstance(each, str))
+    if words and notes is not None:
+        notes.append(f"no class for the label {some(words)}")
+    known = sorted(different - missing)
     are_numbers = bool(known) and isinstance(known[0], int)
     if are_numbers and names is not None:
         class_names = _named(path, known, names)
     else:
         class_names = tuple(str(each) for each in known)
-    number = {each: i for i, each in enumerate(known)} | {None: -1}
-    return np.array([number[each] for each in y], "int64"), class_names
+    number = {each: i for i, each in enumerate(known)}
+    return np.array([number.get(each, -1) for each in y], "int64"), class_names
 
 
 def _named(path, known, names):
@@ -92,4 +101,5 @@ def _values(subject, flag, y):
     whole = np.where(missing, -1, y)
     if (whole != np.floor(whole)).any():
         refuse(subject, "hold whole numbers or text", f"first {y[:3].tolist()}", flag=flag)
-    return np.array([int(each) if each >= 0 else None for each in whole.tolist()], object)
+    pairs = zip(whole.tolist(), missing.tolist(), strict=True)
+    return np.array([None if is_missing else int(each) for each, is_missing in pairs], object)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tf_kit.checks import refuse
 from tf_kit.data.encoding import decoded
 from tf_kit.data.listing import names_below, some
+from tf_kit.data.missing_labels import without_class
 from tf_kit.data.owners import PARTS, TRAIN, UNLABELLED, part_of
 from tf_kit.data.pictures import clean
 
@@ -51,13 +52,13 @@ class LabelsFile:
         labels: class of each image, by its index among the files; "" without a class.
         parts: TRAIN, VAL or TEST of each image by its index; empty if the file has no column for it.
         missing: names in the file that are not the name of an image.
-        not_a_split: name of a column for the part, such as `fold`, that holds no part; "" if there is none.
+        notes: columns that are ignored and labels that mean no class, each in one line.
     """
 
     labels: Mapping[int, str]
     parts: Mapping[int, int]
     missing: tuple[str, ...]
-    not_a_split: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def refuse_both(unlabeled: bool, labels_file: str | Path | None) -> None:
@@ -75,7 +76,8 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
     relative to the folder, by its name, or by its name without ending; the path may begin above the folder or below
     it. The delimiter is a comma, semicolon or tab. A column for the part holds `train`, `val`, `test` (or another
     usual name), `unlabeled` for an image whose class is not used, or nothing, which means train. It is ignored if no
-    row has one of these, as in a column of numbered folds.
+    row has one of these, as in a column of numbered folds. Of several columns of the same classes the first is taken.
+    An image has no class if its label is empty, NaN or a negative number. Notes say what is ignored.
 
     Args:
         path: the CSV file.
@@ -83,17 +85,20 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
         files: the images.
 
     Raises:
-        InputError: the file cannot be read, its column of classes is not known, a row has no class column, names
-            several images or an unknown part, or two rows give one image different classes or parts.
+        InputError: the file cannot be read, its column of classes is not known, several columns have different
+            classes or parts, a row has no class column, names several images or an unknown part, two rows give one
+            image different classes or parts, or negative numbers may be classes.
     """
     path = Path(path).expanduser()
     rows = _rows(path)
     columns = _columns(path, rows[0]) if rows else None
-    header = rows[0][1] if columns else []
+    notes: list[str] = []
+    file, label, divided = 0, 1, {}
     if columns:
-        rows = rows[1:]
-    file, label, split = columns or (0, 1, None)
-    divided = {} if split is None else _divided(path, rows, split, header[split].strip())
+        header, rows = [each.strip() for each in rows[0][1]], rows[1:]
+        file, classes, splits = columns
+        label = _of_classes(path, rows, classes, header, notes)
+        divided = _of_parts(path, rows, splits, header, notes)
     places = _places(root, files)
     labels: dict[int, str] = {}
     parts: dict[int, int] = {}
@@ -119,15 +124,22 @@ def read_labels(path: str | Path, root: Path, files: Sequence[Path]) -> LabelsFi
             part = TRAIN if part == UNLABELLED else part
             earlier = parts.setdefault(index, part)
             _check_same(row_of_it, "have each image in one part", PARTS[earlier], PARTS[part])
+    labels = _with_classes(path, labels, notes)
     if not any(labels.values()):
         first = f"; it begins with {missing[0]}" if missing else ""
         received = f"{len(rows)} rows, none for the images in {clean(root)}{first}"
         requirement = "give classes to images of the folder, by their paths relative to it"
         refuse(path, requirement, received, flag="--labels-file")
-    ignored = ""
-    if split is not None and not divided and any(_cell(row, split) for _, row in rows):
-        ignored = header[split].strip()
-    return LabelsFile(labels, parts, tuple(missing), ignored)
+    return LabelsFile(labels, parts, tuple(missing), tuple(notes))
+
+
+def _with_classes(path, labels, notes):
+    """Replace the labels that mean no class by "", and note them."""
+    without = without_class(str(path), labels.values(), "--labels-file") - {""}
+    for each in sorted(without):
+        n = list(labels.values()).count(each)
+        notes.append(f"{n:,} image{'s' * (n != 1)} without a class in {path.name}: {clean(each)}")
+    return {index: "" if each in without else each for index, each in labels.items()}
 
 
 def _check_same(row, requirement, earlier, now):
@@ -138,6 +150,37 @@ def _check_same(row, requirement, earlier, now):
 
 def _cell(row, column):
     return row[column].strip() if len(row) > column else ""
+
+
+def _of_classes(path, rows, columns, header, notes):
+    """Number of the column of classes; others with the same classes under other names are noted."""
+    first, *others = columns
+    for other in others:
+        pairs = {(_cell(row, first), _cell(row, other)) for _, row in rows}
+        if any(len(pairs) != len(set(side)) for side in zip(*pairs, strict=True)):
+            received = f"{clean(header[first])} and {clean(header[other])}, which have different classes"
+            remedy = "Remove or rename the others"
+            refuse(path, "have one column of classes", received, remedy, flag="--labels-file")
+        notes.append(
+            f"Column {clean(header[other])} of {path.name} ignored: the same classes as in {clean(header[first])}"
+        )
+    return first
+
+
+def _of_parts(path, rows, columns, header, notes):
+    """Map the number of each row with a part to its part; columns without any part are noted."""
+    divided, by = {}, ""
+    for column in columns:
+        name = clean(header[column])
+        found = _divided(path, rows, column, name)
+        if divided and found and found != divided:
+            received = f"{by} and {name}, which have different parts"
+            refuse(path, "have one column of parts", received, "Remove or rename one", flag="--labels-file")
+        if not found and any(_cell(row, column) for _, row in rows):
+            notes.append(f"Column {name} of {path.name} ignored: no train, val or test in it")
+        if found and not divided:
+            divided, by = found, name
+    return divided
 
 
 def _divided(path, rows, split, name):
@@ -171,20 +214,21 @@ def _rows(path):
 
 
 def _columns(path, row):
-    """Numbers of the columns of file, class and split by the first row; None if it is not a header."""
+    """Numbers of the column of files, and of those of classes and of parts by the first row; None without a header."""
     cells = [cell.strip() for cell in row[1] if cell.strip()]
     names = [cell.strip().lower().replace(" ", "_").replace("-", "_") for cell in row[1]]
-    file, label, split = (
-        next((names.index(each) for each in known if each in names), None)
+    files, classes, splits = (
+        [i for each in known for i, name in enumerate(names) if name == each]
         for known in (_FILE, _LABEL, _SPLIT)
     )
-    if label is None and len(cells) > 2:  # of which any may be the class, or each is one class of several
+    if not classes and len(cells) > 2:  # of which any may be the class, or each is one class of several
         requirement = f"name its column of classes in the first row, as {_LABEL[0]} or {_LABEL[2]}"
         remedy = "Give the name of the class in one column"
         refuse(path, requirement, f"the columns {some(cells)}", remedy, flag="--labels-file")
-    if label is None:
+    if not classes:
         return None
-    return (file if file is not None else 0 if label else 1), label, split
+    classes = [i for i in classes if names[i] != _LABEL[-1]] or classes  # next to `label` it is a coordinate
+    return (files[0] if files else 0 if classes[0] else 1), classes, splits
 
 
 def _places(root, files):

@@ -13,6 +13,7 @@ from tf_kit.data.listing import HEIC, Listing, counted, names_below, some
 from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, are_portions, division, is_untrained, part_of
 from tf_kit.data.pictures import clean
 
+_UNTRAINED = "Parts for validation and test"
 _NO_CLASSES = "{} are no classes: {} takes all images without classes, {} a CSV file with the class of each"
 
 
@@ -145,6 +146,8 @@ def _divide(root, images, mixed):
         parts, at = division({each.above[1] for each in images}), 1
         if parts is not None and {each.above[1] for each in images} != parts.keys():
             parts = None
+        if not mixed and is_untrained({each.above[1] for each in images}):
+            _refuse_no_classes(root, sorted({each.above[1] for each in images}), _UNTRAINED)
     if parts is None:
         return []
     flat = [each for each in images if not each.above]
@@ -199,10 +202,7 @@ def _label_by_file(root, images, labels_file, notes):
         notes.append(
             f"{n:,} row{'s' * (n != 1)} of {Path(labels_file).name} without an image: {some(found.missing)}"
         )
-    if found.not_a_split:
-        notes.append(
-            f"Column {found.not_a_split} of {Path(labels_file).name} ignored: no train, val or test in it"
-        )
+    notes.extend(found.notes)
     return class_names(found), bool(found.parts)
 
 
@@ -224,16 +224,9 @@ def _check_classes(listing, images, names, levels, needs_labels, notes):
             typed_remedy="`--unlabeled` takes all without classes; a subfolder `unlabeled` is for those that have none",
         )
     kind = "Dates" if are_dates(names) else "Folds and other portions" if are_portions(names) else ""
-    kind = "Parts for validation and test" if is_untrained(names) else kind
+    kind = _UNTRAINED if is_untrained(names) else kind
     if kind:
-        refuse(
-            clean(root),
-            "have subfolders that are classes",
-            f"the subfolders {some(names)}",
-            _NO_CLASSES.format(kind, "`unlabeled=True`", "`labels_file=…`"),
-            flag="--data",
-            typed_remedy=_NO_CLASSES.format(kind, "`--unlabeled`", "`--labels-file`"),
-        )
+        _refuse_no_classes(root, names, kind)
     below = [folder for folder in listing.folders if folder[:-1] in levels]
     empty = [folder for folder in below if _is_empty_class(listing, folder)] if names else []
     if empty and needs_labels:
@@ -244,6 +237,17 @@ def _check_classes(listing, images, names, levels, needs_labels, notes):
         )
     if needs_labels and len(names) == 1:
         refuse_one_class(root, names[0])
+
+
+def _refuse_no_classes(root, names, kind) -> NoReturn:
+    refuse(
+        clean(root),
+        "have subfolders that are classes",
+        f"the subfolders {some(names)}",
+        _NO_CLASSES.format(kind, "`unlabeled=True`", "`labels_file=…`"),
+        flag="--data",
+        typed_remedy=_NO_CLASSES.format(kind, "`--unlabeled`", "`--labels-file`"),
+    )
 
 
 def _is_empty_class(listing, folder):

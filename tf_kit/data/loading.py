@@ -1,10 +1,12 @@
 """`load` and `stream`: any data set by its name, as arrays or as minibatches read from disk."""
 
+import contextlib
 import dataclasses
 import inspect
 import numbers
 import os
 import warnings
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,7 @@ def load(
     elif array_files.is_array_file(name):
         how: dict[str, Any] = {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}
         arrays = read_arrays(name, image_size=image_size, **how, **parameters)
+        _warn(arrays)
         train, val, test = array_files.splits(arrays, seed)
     elif is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
@@ -180,6 +183,7 @@ def stream(
     if array_files.is_array_file(name):
         how: dict[str, Any] = {"color": color, "unlabeled": unlabeled, "labels_file": labels_file}
         arrays = read_arrays(name, image_size=image_size, **how, **parameters)
+        _warn(arrays)
         return _stream(arrays, split, split_seed, shuffle=shuffle_buffer > 1, **order)
     if is_folder(name, data_dir):
         size = _size(name, parameters, image_size)
@@ -336,8 +340,13 @@ def size_of_images(image_size: int | tuple[int, int] | None) -> tuple[int, int] 
     """
     if image_size is None:
         return None
-    pair = (image_size,) * 2 if isinstance(image_size, int | numbers.Number) else tuple(image_size)
+    pair: tuple[Any, ...] = ()
+    if isinstance(image_size, int | numbers.Number):
+        pair = (image_size,) * 2
+    elif not isinstance(image_size, str | bytes | Set | Mapping):  # which are iterable, but no pairs
+        with contextlib.suppress(TypeError):
+            pair = tuple(image_size)
     if len(pair) != 2:
-        refuse("load.image_size", "be one number or a pair (height, width)", f"image_size={image_size}")
+        refuse("load.image_size", "be one number or a pair (height, width)", f"image_size={image_size!r}")
     height, width = (count("load.image_size", each) for each in pair)
     return height, width

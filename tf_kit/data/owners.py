@@ -88,22 +88,29 @@ def division(names: Iterable[str]) -> dict[str, int] | None:
         >>> division(["train", "test", "scan"])
         {'train': 0, 'test': 2}
     """
-    names = list(names)
-    words = [set(words_of(name)) for name in names]
-    common = set.intersection(*words) - _PART.keys() if len(words) > 1 else set()
-    found = {name: part for name in names if (part := part_of(name, common)) is not None}
+    found = _parts_of(names)
     return found if TRAIN in found.values() and len(set(found.values())) > 1 else None
 
 
+def _parts_of(names):
+    """Map those of some sibling folders that are parts to the part; words that all have do not count."""
+    names = list(names)
+    words = [set(words_of(name)) for name in names]
+    common = set.intersection(*words) - _PART.keys() if len(words) > 1 else set()
+    return {name: part for name in names if (part := part_of(name, common)) is not None}
+
+
 def is_untrained(names: Iterable[str]) -> bool:
-    """Return whether some sibling folders are parts of a division that lacks the one for training.
+    """Return whether there are folders for validation and test among some siblings, but none for training.
 
     Example:
         >>> is_untrained(["val", "test"]), is_untrained(["train", "val", "test"]), is_untrained(["test", "cat"])
         (True, False, False)
+        >>> is_untrained(["wiki.valid.txt", "wiki.test.txt"]), is_untrained(["val", "test", "readme.txt"])
+        (True, True)
     """
-    parts = {part_of(name) for name in names}
-    return {VAL, TEST} <= parts <= {VAL, TEST, UNLABELLED}
+    parts = set(_parts_of(names).values())
+    return {VAL, TEST} <= parts and TRAIN not in parts
 
 
 def are_portions(names: Iterable[str]) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tf_kit.checks import refuse
 from tf_kit.data.encoding import decoded, is_text
-from tf_kit.data.listing import counted, list_files
-from tf_kit.data.owners import PARTS, TEST, TRAIN, VAL, division
+from tf_kit.data.listing import counted, list_files, some
+from tf_kit.data.owners import PARTS, TEST, TRAIN, VAL, division, is_untrained
 from tf_kit.data.pictures import clean
 
 _OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -43,15 +43,15 @@ def read(path: str | Path) -> TextFiles:
 
     A file is text if it has no control characters but those of lines and tabs, whatever its ending. It is in UTF-8,
     in the encoding of its byte order mark, or else in Windows-1252; `.gz`, `.bz2` and `.xz` are decompressed. Ends of
-    lines become "\\n". Files and subfolders of a folder that are named after training, validation and test divide it;
-    otherwise the first 90 % of the characters are for training, the next 5 % for validation and the last 5 % for test.
-    Without one of the two, the last 5 % for training become it.
+    lines become "\\n". Files and subfolders of a folder that are named after training, validation and test divide it,
+    also in a single subfolder that holds all; otherwise the first 90 % of the characters are for training, the next
+    5 % for validation and the last 5 % for test. Without one of the two, the last 5 % for training become it.
 
     Args:
         path: the file or folder.
 
     Raises:
-        InputError: the file is no text, or the folder holds none.
+        InputError: the file is no text, the folder holds none, or only those for validation and test.
 
     Example:
         >>> import tempfile
@@ -76,7 +76,13 @@ def read(path: str | Path) -> TextFiles:
 
 def _read_folder(path):
     listing = list_files(path, is_wanted=lambda file: True)
-    named = division({file.relative_to(path).parts[0] for file in listing.files})
+    depth = _depth([file.relative_to(path).parts for file in listing.files])
+    tops = {file.relative_to(path).parts[depth] for file in listing.files}
+    if is_untrained(tops):
+        received = f"{some(sorted(tops))}, for validation and test"
+        remedy = "Give one of them, or name the texts for training after it, such as train.txt"
+        refuse(clean(path), "hold texts for training", received, remedy, flag="--data")
+    named = division(tops)
     texts: tuple[list[str], list[str], list[str]] = ([], [], [])
     files, passed = (
         [],
@@ -85,7 +91,7 @@ def _read_folder(path):
     encodings: collections.Counter[str] = collections.Counter()
     for file in listing.files:
         inside = file.relative_to(path)
-        part = TRAIN if named is None else named.get(inside.parts[0])
+        part = TRAIN if named is None else named.get(inside.parts[depth])
         text, encoding = (None, "") if part is None else _read_one(file)
         if text is None or part not in (TRAIN, VAL, TEST):
             reason = "in no part" if part is None else file.suffix.lower() or "without an ending"
@@ -106,6 +112,18 @@ def _read_folder(path):
         left_out,
     ]
     return TextFiles(path, parts, tuple(files), "; ".join(filter(None, found)))
+
+
+def _depth(places):
+    """Number of folders around all files, one in the other, as archives have.
+
+    >>> _depth([("wiki", "train", "a.txt"), ("wiki", "test", "a.txt")]), _depth([("train", "a.txt")])
+    (1, 1)
+    """
+    depth = 0
+    while all(len(each) > depth + 1 for each in places) and len({each[: depth + 1] for each in places}) == 1:
+        depth += 1
+    return depth
 
 
 def _drawn(texts):
