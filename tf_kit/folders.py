@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from tf_kit.checks import refuse
@@ -36,3 +38,24 @@ def make(
             problem = "which is a link that leads to no folder"
     if problem:
         refuse(subject, rule, f"{str(folder)!r}, {problem}", "Choose another folder", flag=flag)
+
+
+@contextlib.contextmanager
+def made(folder: str | Path) -> Iterator[None]:
+    """Make a folder as `make` does; remove it, and those above it that were missing, if an error leaves it empty.
+
+    Args:
+        folder: the folder that `--out` names.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    missing = [each for each in (Path(folder), *Path(folder).parents) if not each.exists()]
+    make(folder)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # it is not empty
+            for each in missing:
+                each.rmdir()
+        raise

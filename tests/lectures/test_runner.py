@@ -304,6 +304,32 @@ def test_program_refuses_a_place_that_can_be_no_folder(no_folder, monkeypatch, c
     assert reason in captured.err
 
 
+@pytest.mark.parametrize("typed", [("3",), ("3", "--slides"), ("all",), ("all", "--slides"), None])
+@pytest.mark.parametrize("kept", [True, False])
+def test_demo_that_is_refused_leaves_no_empty_folder(prime, monkeypatch, capsys, tmp_path, typed, kept):
+    refusal = 'checks.refuse("number", "be a prime", config.number)'
+    prime.write_text(
+        DEMO.replace("import lectures", "import checks, lectures").replace(
+            'return {"number"', f'{refusal}\n    return {{"number"'
+        )
+    )
+    place = tmp_path / "new" / "figures"
+    if kept:
+        place.parent.mkdir()
+        (place.parent / "mine.txt").write_text("")
+    if typed is not None:
+        status, _, err = run_lecture(monkeypatch, capsys, "lecture", *typed, "--out", place)
+        assert (status, "must be a prime" in err) == (2, True)
+    else:
+        module = lectures.load(lectures.find("primes"))
+        with pytest.raises(InputError, match="must be a prime"):
+            lectures.perform(module, module.Config(), place)
+    assert [each.name for each in tmp_path.rglob("*") if "lectures" not in each.parts] == [
+        "new",
+        "mine.txt",
+    ] * kept
+
+
 def test_unknown_demo_is_an_input_error(prime):
     with pytest.raises(InputError, match=r"`find\.name` must .*`lectures\.demos\(\)` lists them"):
         lectures.find("nonsense")

@@ -96,7 +96,6 @@ def lecture() -> None:
 
 
 def _run(demo, quick, out, notebook, install, colab, slides, sliders, animate, **changes):
-    from tf_kit import lectures
     from tf_kit.lectures.catalog import moving
 
     if install is not None and not notebook:
@@ -112,7 +111,14 @@ def _run(demo, quick, out, notebook, install, colab, slides, sliders, animate, *
         if wanted:
             moving(demo, kind)
 
-    folders.make(out)  # a file in its place is refused before the demo runs
+    with folders.made(out):  # a file in its place is refused before the demo runs
+        _written(demo, quick, Path(out), notebook, install, colab, slides, sliders, animate, changes)
+
+
+def _written(demo, quick, out, notebook, install, colab, slides, sliders, animate, changes):
+    """Write what the flags ask for, or run the demo, into an existing folder."""
+    from tf_kit import lectures
+
     if notebook:
         values = _values(demo, quick, changes)
         click.echo(f"{lectures.write_notebook(demo, out, install or '', values, colab)}")
@@ -122,9 +128,9 @@ def _run(demo, quick, out, notebook, install, colab, slides, sliders, animate, *
     module = lectures.load(demo)
     config = lectures.configure(module, quick, **changes)
     if sliders or animate:
-        _write_moving(demo, module, config, Path(out), sliders, animate)
+        _write_moving(demo, module, config, out, sliders, animate)
     if slides:
-        _write_deck([(demo, module, config)], Path(out) / f"{demo.path.stem}.html")
+        _write_deck([(demo, module, config)], out / f"{demo.path.stem}.html")
     if sliders or animate or slides:
         return
     try:
@@ -207,14 +213,19 @@ def all_lectures(quick: bool, slides: bool, out: str) -> None:
 
     The exit status is 1 if a claim does not hold.
     """
+    with folders.made(out):
+        _all_written(quick, slides, Path(out))
+
+
+def _all_written(quick, slides, out):
+    """Run every demo, into an existing folder."""
     from tf_kit import lectures
 
-    folders.make(out)
     flags.import_tensorflow()
     modules = [(demo, lectures.load(demo)) for demo in lectures.demos()]
     configured = [(demo, module, lectures.configure(module, quick)) for demo, module in modules]
     if slides:
-        _write_deck(configured, Path(out) / "lecture.html")
+        _write_deck(configured, out / "lecture.html")
         return
     failed = []
     for demo, module, config in configured:

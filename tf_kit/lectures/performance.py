@@ -104,12 +104,12 @@ def perform(module: ModuleType, config: Any, out: str | Path) -> Path:
     from tf_kit import plotting
 
     assert module.__file__ is not None  # in a notebook, `main` sets it
-    folders.make(out)
-    announce(module, config)
-    done = carry_out(module, config)
-    plotting.framed(done.figure, done.question, done.answer)
-    shown = plotting.show(done.figure)
-    path = plotting.save(done.figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
+    with folders.made(out):
+        announce(module, config)
+        done = carry_out(module, config)
+        plotting.framed(done.figure, done.question, done.answer)
+        shown = plotting.show(done.figure)
+        path = plotting.save(done.figure, Path(out) / f"{Path(module.__file__).stem}.png", close=not shown)
     line = f"{done.answer} ({done.seconds:.0f} s; figure: {path})"
     if not done.holds:
         raise AssertionError(line)
