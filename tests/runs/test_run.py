@@ -357,6 +357,41 @@ def test_resumed_stage_ends_with_the_epoch_that_it_is_to_keep_or_is_refused(tmp_
 
 
 @pytest.mark.parametrize(
+    ("name", "best"),
+    [
+        ("loss", 2),
+        ("val_loss", 2),
+        ("reconstruction_loss", 2),
+        ("val_mean_absolute_error", 2),
+        ("val_accuracy", 3),
+        ("rankme", 3),
+        ("val_knn_accuracy", 3),
+    ],
+)
+@pytest.mark.parametrize("best_is", [None, "largest", "smallest"])
+def test_best_epoch_has_the_smallest_loss_and_the_largest_other_metric(tmp_path, name, best, best_is):
+    run, model = quiet_run(tmp_path), small()
+    folder = tmp_path / "checkpoints" / "s"
+    folder.mkdir(parents=True)
+    kept = {None: best, "largest": 3, "smallest": 2}[best_is]
+    state = checkpoint.StageState(folder, name, "smallest" if kept == 2 else "largest")
+    state.order = 0
+    for epoch, value in enumerate([2.0, 1.0, 3.0, 2.5], start=1):
+        model.encoder.set_weights([np.full((2, 1), float(epoch))])
+        state.save(model, "s", epoch, {name: value, "seconds": 1.0})
+    given = {} if best_is is None else {"best_is": best_is}
+    history = run.fit(model, np.ones((4, 2), "float32"), stage="s", epochs=4, keep_best=name, **given)
+    assert history["best_epoch"] == kept
+    np.testing.assert_array_equal(model.encoder.get_weights()[0], np.full((2, 1), float(kept)))
+
+
+@pytest.mark.parametrize("wrong", [7, ["loss"], True])
+def test_metric_to_keep_that_is_no_name_is_refused(tmp_path, digits, wrong):
+    with pytest.raises(InputError, match=r"`Run.fit.keep_best` must .* Received: keep_best="):
+        tune(quiet_run(tmp_path / "run"), digits, keep_best=wrong)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"epochs": 2}, "epochs=2, but the stage 's' has trained 3"),

@@ -146,9 +146,28 @@ class EarlyStopping(keras.callbacks.Callback):
 
 def _direction(monitor, mode, model):
     """Return 1 if a large value is good, −1 if a small one is."""
-    name = monitor.removeprefix("val_")
     if mode != "auto":
         return 1 if mode == "max" else -1
+    found = direction_of(monitor, model)
+    if found is None:
+        remedy = 'Give mode="max" if a large value is good, mode="min" if a small one is'
+        refuse(
+            "EarlyStopping.mode", "be given for a value of unknown direction", f"monitor={monitor!r}", remedy
+        )
+    return found
+
+
+def direction_of(monitor: str, model: keras.Model) -> int | None:
+    """Return 1 if a large value of a monitored name is good, −1 if a small one is, None if the name does not show it.
+
+    The rule is that of `EarlyStopping` for `mode="auto"`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> [direction_of(name, model) for name in ("val_loss", "val_accuracy", "mean_absolute_error", "rank")]
+        [-1, 1, -1, None]
+    """
+    name = monitor.removeprefix("val_")
     if name.endswith("loss"):
         return -1
     for output in ("", *(f"{each}_" for each in getattr(model, "output_names", None) or ())):
@@ -159,10 +178,7 @@ def _direction(monitor, mode, model):
             return 1 if rule.monitor_op(1.0, 0.0) else -1
     words = set(name.replace("io_u", "iou").split("_"))
     if words.isdisjoint(_FALLING | _RISING):
-        remedy = 'Give mode="max" if a large value is good, mode="min" if a small one is'
-        refuse(
-            "EarlyStopping.mode", "be given for a value of unknown direction", f"monitor={monitor!r}", remedy
-        )
+        return None
     return -1 if words & _FALLING else 1
 
 

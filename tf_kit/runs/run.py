@@ -35,6 +35,7 @@ from tf_kit.checks import choice, count, number, refuse
 from tf_kit.data.fingerprint import Fingerprint, of_arrays
 from tf_kit.errors import InputError, RunStopped
 from tf_kit.ownership import disown, own
+from tf_kit.regularization.early_stopping import direction_of
 from tf_kit.runs import recorded_data
 from tf_kit.runs.callbacks import check_callbacks
 from tf_kit.runs.checkpoint import STATES, StageState, read_state
@@ -245,7 +246,7 @@ class Run:
         stage: str,
         epochs: int,
         keep_best: str | None = None,
-        best_is: str = "largest",
+        best_is: str | None = None,
         cost: float = 1.0,
         shared: bool = False,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -269,8 +270,9 @@ class Run:
             epochs: number of epochs of the whole stage.
             keep_best: metric, such as `"val_accuracy"`, whose best epoch gives the final weights. Defaults to None,
                 the weights of the last epoch.
-            best_is: `"largest"` or `"smallest"`. Of equal values, the earliest epoch is kept. Defaults to
-                `"largest"`.
+            best_is: `"largest"` or `"smallest"`. Of equal values, the earliest epoch is kept. Defaults to None:
+                `"smallest"` for losses and errors, as `regularization.EarlyStopping` knows them by their names,
+                `"largest"` for other metrics.
             cost: cost of one epoch, for the progress bar. Defaults to 1.0.
             shared: whether further models that are given for this stage get the weights of the first. Defaults to
                 False: they are refused.
@@ -287,7 +289,10 @@ class Run:
             InputError: an argument is not as above, the checkpoint belongs to another model or stage, or a stage that
                 has begun is to end with weights that were not kept.
         """
-        choice("Run.fit.best_is", best_is, ("largest", "smallest"))
+        choice("Run.fit.best_is", best_is, (None, "largest", "smallest"))
+        if keep_best is not None and not isinstance(keep_best, str):
+            received = f"keep_best={keep_best!r}"
+            refuse("Run.fit.keep_best", 'be the name of a metric, such as "val_accuracy"', received)
         for name in ("initial_epoch", "initial_step"):
             if name in arguments:
                 requirement = "be left out, because a stage continues where its checkpoint is"
@@ -301,6 +306,8 @@ class Run:
         folder = self.folder / "checkpoints" / _slug(stage)
         with stopping_if_unwritable(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        if best_is is None:
+            best_is = "smallest" if keep_best and direction_of(keep_best, model) == -1 else "largest"
         state = StageState(folder, keep_best, best_is, say=self.progress.print)
         if state.stage not in (None, stage):
             requirement = "have a name whose letters a-z and digits differ from those of all other stages"
