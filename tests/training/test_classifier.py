@@ -87,6 +87,7 @@ def check_encoder_with_a_head(module):
         model.fit(examples(), LABELS, batch_size=20, verbose=0)
         changed = [bool(np.any(a != b)) for a, b in zip(before, network.get_weights(), strict=True)]
         assert changed == [not frozen, not frozen, True, True]
+        assert len(model.trained_variables) == (2 if frozen else 4)
         assert len(model.get_weights()) == 4
 
 
@@ -118,6 +119,32 @@ def test_training(check):
 def test_wrong_twin(check, right, wrong):
     with pytest.raises(AssertionError):
         check(wrong_twin(classifier_module, right, wrong))
+
+
+def check_frozen_encoder_stays_in_another_model(module):
+    """With an output layer of the classifier or of the network, as a part of a Keras model and of a classifier."""
+    for network in (encoder(), networks.mlp((4,), num_classes=3, input_shape=(6,))):
+        inner = module.Classifier(network, num_classes=3, frozen=True)
+        inner.build((None, 6))
+        outputs = keras.Input((6,))
+        logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        for model, loss in (
+            (keras.Model(outputs, keras.layers.Dense(3)(inner(outputs))), logits),
+            (module.Classifier(keras.Sequential([inner, keras.layers.ReLU()]), num_classes=3), None),
+        ):
+            before = inner.get_weights()
+            model.compile(keras.optimizers.SGD(0.5), loss)
+            model.fit(examples(), LABELS, verbose=0)
+            changed = [(a != b).any() for a, b in zip(before, inner.get_weights(), strict=True)]
+            assert changed == [False] * (len(changed) - 2) + [True, True]
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
+def test_frozen_encoder_stays_in_another_model():
+    check_frozen_encoder_stays_in_another_model(classifier_module)
+    twin = wrong_twin(classifier_module, "call(ops.stop_gradient(inputs), *args", "call(inputs, *args")
+    with pytest.raises(AssertionError):
+        check_frozen_encoder_stays_in_another_model(twin)
 
 
 @pytest.mark.parametrize("frozen", [False, True])

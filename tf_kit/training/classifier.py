@@ -11,7 +11,7 @@ from keras import ops
 from tf_kit import keras_internals
 from tf_kit.checks import count, refuse
 from tf_kit.dtypes import widened
-from tf_kit.networks.inspection import build_on, freeze_parts, last_layer, one_vector
+from tf_kit.networks.inspection import build_on, freeze_parts, intercepted, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.compiled import check_compiled, check_loss_of_labels, loss_of_each
@@ -35,8 +35,9 @@ class Classifier(Trainer):
         encoder: Keras layer or model; trained in place unless `frozen`. If its last layer is the head of
             `networks.mlp(…, num_classes=K)`, no other output layer is added.
         num_classes: number of classes; labels are 0 … num_classes − 1.
-        frozen: whether only the output layer is trained and the encoder runs in inference mode, as in a linear probe.
-            Defaults to False.
+        frozen: whether only the output layer is trained and the encoder runs in inference mode, as in a linear probe;
+            also as a part of another model, which applies the encoder's regularizers all the same, unless
+            `encoder.trainable` is False. Defaults to False.
         seed: whole number that fixes the output layer's weights and the order of the data. Defaults to 0.
 
     Raises:
@@ -154,8 +155,13 @@ class Classifier(Trainer):
         return [variable for variable in variables if id(variable) not in trained]
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        if self.head is None:
-            z = self.encoder(x, training=training and not self.frozen)
+        if self.head is None and self.frozen:
+            with intercepted(
+                [last_layer(self.encoder)], _on_constant
+            ):  # a model around this one may train all
+                z = self.encoder(x, training=False)
+        elif self.head is None:
+            z = self.encoder(x, training=training)
         else:
             r = self.encoder(x, training=training and not self.frozen)
             z = self.head(ops.stop_gradient(r) if self.frozen else r)  # (1)
@@ -237,6 +243,11 @@ def _with_accuracy_as(replacement, given, names):
         return [each for each in found if each is not None]
     is_object = type(given) is keras.metrics.SparseCategoricalAccuracy and given.name == "accuracy"
     return replacement if is_object or (isinstance(given, str) and given in names) else given
+
+
+def _on_constant(layer, call):
+    """Let no gradient pass a layer to those below it."""
+    return lambda inputs, *args, **kwargs: call(ops.stop_gradient(inputs), *args, **kwargs)
 
 
 def _whole(y):
