@@ -186,6 +186,7 @@ def check_pieces_cover_the_epoch(module):
 
     class Counter:
         seed, jit_compile, distribute_strategy = 0, False, tf.distribute.get_strategy()
+        stop_training = False
 
         def train_step(self, batch):
             seen.scatter_nd_add(batch[0], tf.ones(tf.shape(batch[0])[0], tf.int64))
@@ -291,6 +292,46 @@ def test_training_stops_after_a_piece():
 
     _, _, histories = trained("Classifier", [Stops()], [{"epochs": 3}])
     assert len(histories[0]["loss"]) == 1
+
+
+class StopsAt(keras.callbacks.Callback):
+    """Stops the training in one of the hooks, from an epoch on."""
+
+    def __init__(self, hook, epoch):
+        super().__init__()
+        self.hook, self.first, self.epoch = hook, epoch, 0
+
+    def stop(self, hook):
+        self.model.stop_training = hook == self.hook and self.epoch >= self.first
+
+    def on_train_begin(self, logs=None):
+        self.stop("train")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if self.hook == "begin":
+            self.stop("begin")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.stop("end")
+
+
+@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize(
+    ("hook", "epoch"), [("train", 0), ("begin", 0), ("begin", 1), ("end", 1), ("never", 0)]
+)
+def test_training_that_is_stopped_takes_the_steps_of_keras(hook, epoch, together):
+    theirs = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    theirs.compile("sgd", loss, steps_per_execution=together)
+    ours = TRAINERS["Classifier"][0]()
+    ours.compile("sgd", steps_per_execution=together)
+    found = []
+    for model in (theirs, ours):
+        how = {"batch_size": 5, "epochs": 3, "verbose": 0, "callbacks": [StopsAt(hook, epoch)]}
+        history = model.fit(IMAGES[:20], LABELS[:20], validation_data=(IMAGES, LABELS), **how)
+        found.append((int(model.optimizer.iterations), len(history.history["val_loss"])))
+    assert found[1] == found[0]
 
 
 @pytest.mark.parametrize("wrong", [0, "often", 1.5])

@@ -81,7 +81,8 @@ class Resident:
         order = self._order(epoch)
         run = self.model.traced_pieces.of(self.model, self.kind, self.arrays)
         while step < self.num_steps:
-            count = min(run.suggested, self.num_steps - step)
+            is_last = self.kind == "train" and self.model.stop_training  # before it began: Keras takes a step
+            count = min(self.model.steps_per_execution if is_last else run.suggested, self.num_steps - step)
             yield step, functools.partial(self._run, run, order, step, count)
             step += count
 
