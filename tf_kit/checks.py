@@ -60,6 +60,9 @@ def _in_one_line(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+_LARGEST = 3.4028235e38  # number of float32, in which models compute
+
+
 def number(
     subject: str,
     value: Any,
@@ -71,7 +74,7 @@ def number(
     why: str = "",
     remedy: str = "",
 ) -> float:
-    """Return `value` as a float; refuse it unless it is a finite number in the interval.
+    """Return `value` as a float; refuse it unless it is a number in the interval that float32 can hold.
 
     Example:
         >>> number("SGD.momentum", 0.9, at_least=0, below=1)
@@ -79,9 +82,11 @@ def number(
     """
     low = f"({above}" if above is not None else f"[{at_least}" if at_least is not None else "(-inf"
     high = f"{below})" if below is not None else f"{at_most}]" if at_most is not None else "inf)"
-    finite = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    finite = is_number and value == value and abs(value) != math.inf
+    fits = finite and abs(value) <= _LARGEST
     inside = (
-        finite
+        fits
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (below is None or value < below)
@@ -89,7 +94,8 @@ def number(
     )
     if not inside:
         received = f"{subject.rsplit('.', 1)[-1]}={value!r}"
-        refuse(subject, f"be a number in {low}, {high}{' ' + why if why else ''}", received, remedy)
+        rule = f"{low}, {high}" if fits or not finite else f"{low}, {high}, which float32 holds"
+        refuse(subject, f"be a number in {rule}{' ' + why if why else ''}", received, remedy)
     return float(value)
 
 

@@ -48,6 +48,24 @@ def test_panels_with_the_same_names_share_a_legend():
     assert all(axes.get_legend() for axes in separate.axes)
 
 
+@pytest.mark.parametrize("length", [1, 60])
+@pytest.mark.parametrize("count", [1, 5, 12, 13, 60])
+def test_curves_keep_their_room_however_many_names_there_are(count, length):
+    figure = plotting.curves({f"{i:0{length}}": [1.0, 2.0] for i in range(count)})
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    box = axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+    assert box.width > 6
+    assert box.height > 4
+    legends = [each for each in (axes.get_legend(), *figure.legends) if each]
+    assert [len(each.get_texts()) for each in legends] == ([count] if count > 1 else [])
+    for each in legends:
+        inside = each.get_window_extent().transformed(figure.transFigure.inverted())
+        assert inside.y0 >= 0
+        assert inside.x1 <= 1
+        assert count <= 12 or not each.get_window_extent().overlaps(axes.get_window_extent())
+
+
 def test_graphs_fill_rows_and_hide_the_rest():
     figure = plotting.graphs([panel("a")] * 3, columns=2)
     assert [axes.get_visible() for axes in figure.axes] == [True, True, True, False]

@@ -74,6 +74,7 @@ def test_plan_of_several_machines(machine):
         (0, ("tpu",), "one of 'auto', 'none', 'mirrored', 'multiworker'. Received: name='tpu'"),
         (0, ("mirrored", 0), "replicas=0"),
         (2, ("mirrored", 3), "at most the 2 visible GPUs. Received: replicas=3. Hide the GPUs"),
+        (0, ("mirrored", 17), "be at most 16 without a GPU, where they serve to test code"),
         (0, ("none", 2), "be 1 without a strategy. Received: replicas=2"),
         (0, ("multiworker",), "without TF_CONFIG"),
     ],

@@ -20,6 +20,8 @@ from tf_kit.typing import ArrayLike
 
 DASHES = ("-", "--", "-", ":", "-", "-.", "-")  # for the colors, in their order
 GAPS = ("-", "--", "-.", ":")
+_MOST_INSIDE = 12  # names of a legend that leaves room for the curves
+_MOST_IN_COLUMN = 18
 
 
 def curves(
@@ -56,9 +58,19 @@ def curves(
         if log_y:
             axes.set_yscale("log")
         axes.locator_params(axis="x", integer=True)
-        if len(series) > 1:
-            axes.legend(axes.get_lines(), list(map(literal, series)))
+        names = list(map(literal, series))
+        if len(names) > _MOST_INSIDE:
+            _name_outside(figure, axes.get_lines(), names)
+        elif len(names) > 1:
+            axes.legend(axes.get_lines(), names)
         return figure
+
+
+def _name_outside(figure, lines, names):
+    """Put the legend of many curves next to the plot, in columns for which the figure grows."""
+    columns = math.ceil(len(names) / _MOST_IN_COLUMN)
+    figure.set_figwidth(figure.get_figwidth() + columns * (0.7 + 0.1 * max(map(len, names))))
+    figure.legend(lines, names, loc="outside right upper", ncols=columns, fontsize="small")
 
 
 def _series_of(subject, series):

@@ -16,6 +16,7 @@ from tf_kit.training import rendezvous, workers
 from tf_kit.training.cluster import Cluster, cluster
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+MOST_PROCESSORS = 16  # each has its own copy of the step, which takes time to trace
 
 _met: set[Cluster] = set()  # clusters whose workers this process has met
 _made: dict[tuple[str, ...], tf.distribute.Strategy] = {}  # devices → mirrored strategy of this process
@@ -81,6 +82,11 @@ def plan(name: str = "auto", replicas: int | None = None) -> Plan:
     if gpus and wanted > gpus:
         remedy = "Hide the GPUs with CUDA_VISIBLE_DEVICES=-1 to try more replicas on the processor"
         refuse("strategy.replicas", f"be at most the {gpus} visible GPUs", f"replicas={replicas}", remedy)
+    if not gpus and wanted > MOST_PROCESSORS:
+        requirement = (
+            f"be at most {MOST_PROCESSORS} without a GPU, where they serve to test code and are not faster"
+        )
+        refuse("strategy.replicas", requirement, f"replicas={replicas}")
     kind = "GPU" if gpus else "CPU"
     devices = tuple(f"{kind}:{i}" for i in range(wanted))
     return Plan(name, devices, found if name == "multiworker" else None)
@@ -94,7 +100,8 @@ def strategy(
     Build and fit a model in its scope; the kit's trainers then reach the same result on any number of replicas. Each
     of R replicas gets at most ⌈n/R⌉ examples of a minibatch of n, in order, so the batch size counts all replicas
     together. GPU memory is allocated as it is needed, not all at once. On a machine without a GPU, `replicas=2` makes
-    two logical devices of the processor: they are not faster, but serve to test code for several GPUs.
+    two logical devices of the processor: they are not faster, but serve to test code for several GPUs. There may be
+    16 of them.
 
     Call this before TensorFlow runs its first operation, because a process cannot change its devices later. A second
     call with the same devices returns the same strategy.
@@ -111,9 +118,9 @@ def strategy(
         Strategy of TensorFlow, as Keras uses it; for `"none"` the default one, whose scope changes nothing.
 
     Raises:
-        InputError: there are fewer GPUs than replicas; the devices can no longer be made, or differ from those of an
-            earlier call in this process; no cluster is named for `"multiworker"`; or the workers' configurations
-            differ, which all of them report.
+        InputError: there are fewer GPUs than replicas, or more than 16 replicas without a GPU; the devices can no
+            longer be made, or differ from those of an earlier call in this process; no cluster is named for
+            `"multiworker"`; or the workers' configurations differ, which all of them report.
         WorkerLost: a worker has not come within five minutes, or the seconds that the environment variable
             TF_KIT_WAIT_SECONDS gives.
 
