@@ -55,7 +55,7 @@ def test_changes_hold_for_every_row():
     assert {row.units for name, row in rows.items() if name != "shallow"} == {(20, 20)}
     assert rows["shallow"].units == (20,)
     assert {(row.batch_size, row.pretrain_batch_size, row.epochs) for row in rows.values()} == {(64, 64, 3)}
-    assert rows_for("2007", 50_000, layers=2).of("supervised").units == (500, 500)
+    assert rows_for("today", 50_000, layers=2).of("deep").units == (1000, 1000)
 
 
 @pytest.mark.parametrize(

@@ -316,9 +316,14 @@ class StopsAt(keras.callbacks.Callback):
         self.stop("end")
 
 
-@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("hook", "epoch"), [("train", 0), ("begin", 0), ("begin", 1), ("end", 1), ("never", 0)]
+    ("hook", "epoch"),
+    [
+        ("train", 0),
+        ("begin", 1),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("begin", 0), ("end", 1), ("never", 0))),
+    ],
 )
 def test_training_that_is_stopped_takes_the_steps_of_keras(hook, epoch, together):
     theirs = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
