@@ -188,11 +188,10 @@ LARGE = {
             "epochs": 12,
         },
         supervised={
-            "units": (500, 500, 2000),
             "pretrain_epochs": 4,
-            "pretrain_learning_rate": 0.05,
+            "pretrain_learning_rate": 0.1,
             "learning_rates": (0.3,),
-            "epochs": 12,
+            "epochs": 27,
         },
         deep={"learning_rates": (0.05,), "epochs": 27},
         shallow={"units": (500,), "learning_rates": (0.1,), "epochs": 27},
