@@ -500,12 +500,13 @@ def largest_difference(ours, theirs, kind):
     )
 
 
-def train_everywhere(folder, cases=CHOSEN):
+def train_everywhere(folder, cases=CHOSEN, seconds=900):
     """Train on each number of replicas in its own process.
 
     Args:
         folder: folder for files of the other processes.
         cases: number of replicas → names from `CASES` and `SINGLE`, and `"twin NAME"` for a name of `TWINS`.
+        seconds: longest time for which a process may still run when the one before it has ended.
 
     Returns:
         Number of replicas, 0 for no strategy → arrays of `train_all`.
@@ -515,7 +516,7 @@ def train_everywhere(folder, cases=CHOSEN):
     try:
         arrays = {0: train_all(cases[0])}
         for count, child in children.items():
-            processes.finish(child, timeout=900)
+            processes.finish(child, timeout=seconds)
             arrays[count] = dict(np.load(files[count]))
     finally:
         for child in children.values():
@@ -545,7 +546,7 @@ def main(count, path, cases):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["all"]:
         with tempfile.TemporaryDirectory() as folder:
-            everything = train_everywhere(folder, {count: [*CASES, *SINGLE] for count in CHOSEN})
+            everything = train_everywhere(folder, {count: [*CASES, *SINGLE] for count in CHOSEN}, seconds=7200)
         tables = [table(everything, kind) for kind in ("weight", "history")]
         print("", *tables, sep="\n\n")
         sys.exit(any("!" in each for each in tables))
