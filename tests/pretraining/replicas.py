@@ -546,7 +546,9 @@ def main(count, path, cases):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["all"]:
         with tempfile.TemporaryDirectory() as folder:
-            everything = train_everywhere(folder, {count: [*CASES, *SINGLE] for count in CHOSEN}, seconds=7200)
+            everything = train_everywhere(
+                folder, {count: [*CASES, *SINGLE] for count in CHOSEN}, seconds=7200
+            )
         tables = [table(everything, kind) for kind in ("weight", "history")]
         print("", *tables, sep="\n\n")
         sys.exit(any("!" in each for each in tables))
