@@ -128,7 +128,7 @@ class ArrayFile:
 
     @property
     def warning(self) -> str:
-        """What was left out, or may be wrong with the examples or classes; "" if nothing is."""
+        """Notes on what was left out, or may be wrong with the examples or classes; "" if there are none."""
         return "; ".join(each for each in self.notes if each != _MOVED)
 
     @property
