@@ -156,9 +156,8 @@ class Classifier(Trainer):
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         if self.head is None and self.frozen:
-            with intercepted(
-                [last_layer(self.encoder)], _on_constant
-            ):  # a model around this one may train all
+            # A model around this one may train all weights.
+            with intercepted([last_layer(self.encoder)], _on_constant):
                 z = self.encoder(x, training=False)
         elif self.head is None:
             z = self.encoder(x, training=training)
