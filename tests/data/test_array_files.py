@@ -292,7 +292,7 @@ REFUSED = [
         {"x_train": GREY, "y_train": CLASSES, "x_test": GREY, "y_test": np.array(["a", "b"])[CLASSES % 2]},
         "be all whole numbers or all text",
     ),
-    ({"x": GREY, "y": CLASSES % 2 * 2 - 1}, "number its classes from 0.* only -1 and 1. Write 0 for -1"),
+    ({"x": GREY, "y": CLASSES % 2 * 2 - 1}, "number classes from 0.* only -1 and 1. Write 0 for -1"),
     ({"x": GREY, "y": CLASSES - 2}, "at most one negative number .* Received: -2, -1"),
     ({"x": np.array([{}, 1])}, "arrays of numbers or text. Received: Python objects"),
 ]

@@ -278,7 +278,7 @@ PARTS_REQUIRED = "hold train, val, test, unlabeled or nothing in each row of its
         ("file,label,label\n00.png,cat,dog\n01.png,dog,dog\n", "label and label, which have different"),
         ("file,label,split,usage\n00.png,cat,train,test\n01.png,dog,test,test\n",
          "have one column of parts. Received: split and usage, which have different parts"),
-        ("file,label\n00.png,1\n01.png,-1\n", "number its classes from 0.* only -1 and 1"),
+        ("file,label\n00.png,1\n01.png,-1\n", "number classes from 0.* only -1 and 1"),
         ("file,label\n00.png,1\n01.png,-1\n02.png,-2\n", "at most one negative number.* -2, -1"),
         ("file,label\n00.png,nan\n01.png,NaN\n", "2 rows, none for the images"),
         ("image;class;Usage\n00.png;cat;1\n01.png;dog;test\n", f"{PARTS_REQUIRED} Usage. Received: 1, row 2"),

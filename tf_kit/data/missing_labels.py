@@ -29,17 +29,17 @@ def without_class(subject: str, labels: Iterable[int | str], flag: str | None = 
         {-1}
         >>> without_class("y.npy", [-1, 1])
         Traceback (most recent call last):
-        tf_kit.errors.InputError: `y.npy` must number its classes from 0, since a negative number means no class. Received: only -1 and 1. Write 0 for -1 if it is a class.
+        tf_kit.errors.InputError: `y.npy` must number classes from 0, since a negative number means no class. Received: only -1 and 1. Write 0 for -1 if it is a class.
     """  # noqa: E501
     labels = set(labels)
     words = {each for each in labels if str(each).strip().lower() in _WORDS}
     negative = {each for each in labels if _NEGATIVE.fullmatch(str(each)) and float(each) < 0}
     classes = labels - words - negative
     if len(negative) > 1:
-        requirement = "have at most one negative number among its labels, which means no class"
+        requirement = "have at most one negative number among labels, which means no class"
         received = some(map(str, sorted(negative, key=float)))
         refuse(subject, requirement, received, "Number the classes from 0, or name them", flag=flag)
     if classes and all(_ONE.fullmatch(str(each)) for each in classes) and {-1.0} == set(map(float, negative)):
-        requirement = "number its classes from 0, since a negative number means no class"
+        requirement = "number classes from 0, since a negative number means no class"
         refuse(subject, requirement, "only -1 and 1", "Write 0 for -1 if it is a class", flag=flag)
     return words | negative

@@ -1,4 +1,4 @@
-"""Submissions as course systems export them: find them, name their students, read them without running code."""
+"""Submissions as course systems export them: find them, tell them apart, account for every file."""
 
 from __future__ import annotations
 
