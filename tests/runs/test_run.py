@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from support.cases import mostly_slow
 from tf_kit import data, networks
 from tf_kit.errors import InputError
 from tf_kit.pretraining import RBM, Autoencoder, Classifier, DenoisingAutoencoder, pretrain_greedily
-from tf_kit.runs import Run, checkpoint, write_json
+from tf_kit.runs import Run, checkpoint, recording, write_json
 from tf_kit.runs.progress import Progress
 
 OPTIONS = {"command": "test", "units": [8, 8]}
@@ -526,3 +527,25 @@ def test_first_different_entry_of_an_option_is_named(tmp_path):
         Run(tmp_path / "run", {"encoder": encoder | {"units": [9]}})
     with pytest.raises(InputError, match=r"Received: seed=1, but the run began with None"):
         Run(tmp_path / "run", {"encoder": encoder, "seed": 1}, resume=True)
+
+
+def test_events_are_those_of_tensorflow(tmp_path):
+    """An epoch is written in one message; TensorBoard finds in it what `tf.summary.scalar` writes."""
+    logs = {"loss": 0.25, "val_accuracy": math.nan, "seconds": 1e-3}
+    ours = recording.Events(tmp_path / "ours", {})
+    ours.write(3, logs)
+    ours.close()
+    with tf.summary.create_file_writer(str(tmp_path / "theirs")).as_default(step=3):
+        for name, value in logs.items():
+            tf.summary.scalar(name, value)
+    written = [
+        [
+            (event.step, value.tag, tf.make_ndarray(value.tensor), str(value.metadata))
+            for path in (tmp_path / each).glob("events*")
+            for event in tf.compat.v1.train.summary_iterator(str(path))
+            for value in event.summary.value
+        ]
+        for each in ("ours", "theirs")
+    ]
+    assert repr(written[0]) == repr(written[1])
+    assert len(written[0]) == 3

@@ -122,8 +122,7 @@ class Events:
     def write(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Write the metrics of an epoch, counted from 1."""
         with self._stopping_if_unwritable(), self._writer.as_default(step=epoch):
-            for name, value in logs.items():
-                tf.summary.scalar(name, value)
+            tf.summary.experimental.write_raw_pb(_summary(logs))  # `tf.summary.scalar` takes as long for each
             self._writer.flush()
 
     @contextlib.contextmanager
@@ -140,3 +139,14 @@ class Events:
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
+
+
+def _summary(logs):
+    """Return the message that `tf.summary.scalar` writes, with all metrics at once."""
+    message = tf.compat.v1.Summary
+    metadata = tf.compat.v1.SummaryMetadata()
+    metadata.plugin_data.plugin_name = "scalars"
+    values = {name: tf.make_tensor_proto(value, tf.float32) for name, value in logs.items()}
+    return message(
+        value=[message.Value(tag=name, tensor=each, metadata=metadata) for name, each in values.items()]
+    ).SerializeToString()
