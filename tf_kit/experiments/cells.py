@@ -6,6 +6,7 @@ If a process fails, the caller trains the cell itself, and raises the error if i
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import queue
@@ -245,6 +246,7 @@ def main() -> None:
     (train, floatx, policy), progress = received.get(), _Sent(answers)
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
+    gc.freeze()  # else each collection between two cells would look through all of TensorFlow
     with shared_traces():
         while True:
             train(received.get(), progress)
