@@ -43,8 +43,9 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Mark long doctests, leave out what `--quarter` does, and run files of few tests first: these are the long ones,
     and at the end other processes would wait for them."""
+    long_doctests = {config.rootpath / name for name in LONG_DOCTESTS}
     for item in items:
-        if item.path in {config.rootpath / name for name in LONG_DOCTESTS}:
+        if item.path in long_doctests:
             item.add_marker("slow")
     if config.option.quarter is not None:
         slow = [item.nodeid for item in items if item.get_closest_marker("slow")]
