@@ -322,6 +322,7 @@ def test_setting_out_of_range_is_refused(given, received, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_hidden_layers_of_the_perceptron_are_given(tmp_path):
     few = {"labels": (30,), "seeds": 1}
     run(tmp_path / "run", methods=["rbm"], units=(30, 20), **few)

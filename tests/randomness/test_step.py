@@ -37,7 +37,9 @@ def test_draws_are_the_same_in_a_graph():
 
 
 @pytest.mark.parametrize(("seed", "step"), [(3, 5), (2**31 + 7, 2**40 + 3), (2**62, -1)])
-@pytest.mark.parametrize("shape", [(), (7,), (5, 3), (784,)])
+@pytest.mark.parametrize(
+    "shape", [(5, 3), *(pytest.param(each, marks=pytest.mark.slow) for each in ((), (7,), (784,)))]
+)
 def test_draws_are_the_same_in_a_graph_compiled_by_xla(seed, step, shape):
     seed, step = tf.Variable(seed, dtype=tf.int64), tf.Variable(step, dtype=tf.int64)
 

@@ -561,7 +561,14 @@ def test_ways_to_run_give_the_same(compiled):
 
 @pytest.mark.parametrize(
     "make",
-    [optimizers.SGD, SGD, lambda *given, **more: keras.optimizers.LossScaleOptimizer(SGD(*given, **more))],
+    mostly_slow(
+        [
+            optimizers.SGD,
+            SGD,
+            lambda *given, **more: keras.optimizers.LossScaleOptimizer(SGD(*given, **more)),
+        ],
+        quick=1,
+    ),
 )
 def test_averages_stay_with_their_weights_when_a_part_is_frozen(make):
     """Keras pairs them by position: the second layer would get the averages of the first, which has its shape."""
@@ -730,6 +737,9 @@ def freeze_by_the_attribute(model):
     model.frozen = True
 
 
+FREEZE = [freeze_the_encoder, freeze_a_layer, freeze_by_the_attribute]
+
+
 PATHS = {
     "one graph": {},
     "step by step": {
@@ -739,7 +749,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("freeze", [freeze_the_encoder, freeze_a_layer, freeze_by_the_attribute])
+@pytest.mark.parametrize("freeze", mostly_slow(FREEZE, quick=1))
 def test_what_is_frozen_between_two_fits_does_not_move(freeze, path):
     model = pretraining.Classifier(network((4, 4), num_classes=None), 3)
     model.compile(ADAM(0.01))
@@ -778,7 +788,7 @@ def both_paths(callback):
         }
 
 
-@pytest.mark.parametrize("freeze", [freeze_the_encoder, freeze_a_layer, freeze_by_the_attribute])
+@pytest.mark.parametrize("freeze", mostly_slow(FREEZE, quick=1))
 def test_what_a_callback_freezes_does_not_move(freeze):
     callback = AtEpoch(1, freeze)
     for arguments in both_paths(callback):

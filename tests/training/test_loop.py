@@ -321,8 +321,7 @@ class StopsAt(keras.callbacks.Callback):
     ("hook", "epoch"),
     [
         ("train", 0),
-        ("begin", 1),
-        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("begin", 0), ("end", 1), ("never", 0))),
+        *mostly_slow([("begin", 1), ("begin", 0), ("end", 1), ("never", 0)]),
     ],
 )
 def test_training_that_is_stopped_takes_the_steps_of_keras(hook, epoch, together):
@@ -377,7 +376,7 @@ class CountsSteps(keras.callbacks.Callback):
 
 
 @pytest.mark.filterwarnings("ignore:.*(ended after|ran out of data|shuffle=True).*:UserWarning")
-@pytest.mark.parametrize("num_steps", [1, 2, 4, 7])
+@pytest.mark.parametrize("num_steps", mostly_slow([7, 1, 2, 4], quick=1))
 def test_data_set_that_has_ended_is_read_anew_as_in_keras(num_steps):
     """Four minibatches; the epochs of Keras and of a data set whose length is not known have as many steps."""
     known = tf.data.Dataset.from_tensor_slices((IMAGES[:20], LABELS[:20])).batch(5)

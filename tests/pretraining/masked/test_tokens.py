@@ -146,6 +146,7 @@ def test_choices_differ_between_examples_and_steps():
     np.testing.assert_array_equal(np.concatenate(parts), seen)
 
 
+@pytest.mark.slow
 def test_sequences_of_a_data_set_may_have_a_length_that_its_specification_leaves_open():
     x, found = sentences()[:, :12], []
     for spec in ((None, 12), (None, None)):
