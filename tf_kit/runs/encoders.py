@@ -16,6 +16,7 @@ import keras
 from tf_kit import networks, regularization
 from tf_kit.checks import refuse
 from tf_kit.networks.inspection import all_layers
+from tf_kit.networks.resnet import SMALLEST
 from tf_kit.networks.transformer import PatchEncoder
 from tf_kit.options import flag_of
 from tf_kit.pretraining.methods import find
@@ -54,14 +55,16 @@ def encoder_options(
             "pretrain.encoder", f"be {' or '.join(method.encoders)} for {name}", f"encoder={kind!r}", remedy
         )
     if kind != "mlp" and len(shape) != 3:
-        takes_mlp = "mlp" in method.encoders
         received = f"examples of shape {tuple(shape)}"
+        if "mlp" not in method.encoders:
+            remedy = "Choose a method whose encoder can be mlp, such as masked"
+            refuse("pretrain.name", f"be images for {name}", received, remedy, flag="--data")
         refuse(
             "pretrain.encoder",
             f"be mlp for examples that are not images, which {kind} needs",
             received,
-            'Set encoder="mlp"' if takes_mlp else "Choose a method that supports mlp",
-            typed_remedy="Set --encoder mlp" if takes_mlp else "Choose a method that supports mlp",
+            'Set encoder="mlp"',
+            typed_remedy="Set --encoder mlp",
         )
     chosen = usual_sizes(kind, shape, "sigmoid" if method.greedy else "relu")
     given = {size: value for size, value in given.items() if value is not None}
@@ -143,6 +146,8 @@ def make_encoder(shape: Sequence[int], kind: str, seed: int = 0, **sizes: Any) -
     }
     if kind == "cnn":
         return networks.cnn(**arguments, **sizes)
+    if min(shape[:2]) < SMALLEST:
+        _refuse_size(shape, f"{kind}, which accepts {SMALLEST} pixels per side", "cnn", "accepts any size")
     return networks.resnet(int(kind.removeprefix("resnet")), **arguments)
 
 
@@ -189,7 +194,8 @@ def _application(name: str, shape: Sequence[int], seed: int) -> keras.Model:
         try:
             model = make(include_top=False, weights=None, pooling="avg", input_shape=tuple(shape), **usual)
         except ValueError as error:
-            _refuse_size(name, shape, error)
+            reason = str(error).splitlines()[0].partition("; Received")[0].rstrip(".")
+            _refuse_size(shape, f"keras:{name}: {reason}", "resnet18", f"accepts {SMALLEST} pixels per side")
     layers = all_layers(model)
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -200,13 +206,14 @@ def _application(name: str, shape: Sequence[int], seed: int) -> keras.Model:
     return keras.Model(inputs, model(keras.layers.Rescaling(255.0)(inputs)), name="encoder")
 
 
-def _refuse_size(name, shape, error):
+def _refuse_size(shape, received, other, reason):
+    """Refuse an encoder for images of a shape that it does not accept; `other` is an encoder that does."""
     refuse(
         "pretrain.encoder",
         f"accept images of {'×'.join(map(str, shape))}",
-        f"keras:{name}: {str(error).splitlines()[0].rstrip('.')}",
-        'Set image_size for a folder of images, or encoder="resnet18", which accepts 8 pixels per side',
-        typed_remedy="Set --image-size for a folder of images, or --encoder resnet18, which accepts 8 pixels per side",
+        received,
+        f'Set image_size for a folder of images, or encoder="{other}", which {reason}',
+        typed_remedy=f"Set --image-size for a folder of images, or --encoder {other}, which {reason}",
     )
 
 
