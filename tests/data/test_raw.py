@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from cli.typed import run_main
 
 from tf_kit.data import fetch, import_raw, load, raw
 
@@ -46,6 +47,13 @@ def test_importing_again_changes_nothing(raw_folder, tiny_dir):
     before = {path: path.stat().st_mtime_ns for path in tiny_dir.rglob("*")}
     assert import_raw("tf_kit_tiny", raw_folder, data_dir=tiny_dir) == tiny_dir / "tf_kit_tiny" / "1.0.0"
     assert {path: path.stat().st_mtime_ns for path in tiny_dir.rglob("*")} == before
+
+
+def test_importing_again_reports_that_nothing_was_read(tiny_dir, monkeypatch, capsys):
+    typed = ("data", "import", "tf_kit_tiny", "no-such-folder", "--data-dir", str(tiny_dir))
+    status, out, _ = run_main(monkeypatch, capsys, *typed)
+    place = tiny_dir / "tf_kit_tiny" / "1.0.0"
+    assert (status, out) == (0, f"tf_kit_tiny was in {place} before; no-such-folder was not read\n")
 
 
 def truncate(folder):

@@ -51,9 +51,12 @@ def get_data(name: str, data_dir: str | None) -> None:
 def import_data(name: str, folder: str, data_dir: str | None) -> None:
     """Prepare the data set NAME from its original raw files in FOLDER, without a network."""
     flags.import_tensorflow()
-    from tf_kit.data import import_raw
+    from tf_kit.data import import_raw, prepared
 
-    click.echo(f"{name} is in {import_raw(name, folder, data_dir=data_dir)}")
+    with prepared.name_of("import_raw.name", "NAME"):
+        before = prepared.find(name, data_dir)
+    found = import_raw(name, folder, data_dir=data_dir)
+    click.echo(f"{name} was in {found} before; {folder} was not read" if before else f"{name} is in {found}")
 
 
 @data.command("check", short_help="Look at every image of FOLDER and report what is wrong.")
