@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -106,7 +107,10 @@ def test_pretraining_has_no_classes_and_names_the_run_that_has(run, pictures):
 def test_folder_of_damaged_images_only_is_refused(run, pictures, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "new" / "cut.png").rename(tmp_path / "bad" / "cut.png")
-    with pytest.raises(InputError, match=r"Received: 1 files that cannot be read, the first bad/cut.png"):
+    with pytest.raises(InputError, match=r"hold an image that can be read. Received: bad/cut.png: "):
+        runs.embed(run, "bad")
+    shutil.copy("bad/cut.png", "bad/torn.png")
+    with pytest.raises(InputError, match=r"Received: 2 files that cannot be read, the first bad/cut.png: "):
         runs.embed(run, "bad")
 
 

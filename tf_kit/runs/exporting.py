@@ -103,7 +103,7 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
         install = '`pip install "tf-kit[export]"` installs what it needs'
         refuse(
             "export.format",
-            "be savedmodel where the packages of other formats are missing",
+            "be a format whose packages are installed",
             f"format={format!r}, which needs {' and '.join(missing)}",
             install,
         )

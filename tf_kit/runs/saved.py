@@ -175,7 +175,9 @@ def outputs_of(
         parts.append(output)
     if not parts:
         first = damaged[0]
-        received = f"{len(damaged):,} files that cannot be read, the first {first.subject}: {first.received}"
+        received = f"{first.subject}: {first.received}"
+        if len(damaged) > 1:
+            received = f"{len(damaged):,} files that cannot be read, the first {received}"
         refuse(subject, "hold an image that can be read", received, flag="PICTURES")
     return tuple(names), np.concatenate(parts), images, tuple(damaged)
 
