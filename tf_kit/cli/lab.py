@@ -38,10 +38,12 @@ def list_labs() -> None:
     """List the labs: number, topic, number of exercises, points, title."""
     from tf_kit.grading import labs
 
-    for each in labs.labs():
+    found = labs.labs()
+    width = max((len(each.topic) for each in found), default=0)
+    for each in found:
         count = len(each.exercises)
         click.echo(
-            f"{each.number:2}  {each.topic:20}{count:>2} exercises{each.points:>4} points  {each.title}"
+            f"{each.number:2}  {each.topic:{width}}{count:>3} exercises{each.points:>4} points  {each.title}"
         )
 
 
