@@ -18,10 +18,12 @@ from tf_kit.runs import read_json
 pytestmark = pytest.mark.slow
 
 
-def commands():
+def section():
+    """The commands of the section, and its program."""
     guide = (Path(tf_kit.__file__).parent / "pretraining" / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"### The whole path\n.*?```sh\n(.*?)```", guide, re.S)
-    return [shlex.split(line)[1:] for line in block.splitlines()]
+    pattern = r"### The whole path\n.*?```sh\n(.*?)```.*?```python\n(.*?)```"
+    ((block, program),) = re.findall(pattern, guide, re.S)
+    return [shlex.split(line)[1:] for line in block.splitlines()], program
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def pictures(tmp_path, monkeypatch):
 
 
 def test_commands_of_the_guide_lead_from_pictures_to_a_model_in_use(pictures, monkeypatch, capsys):
-    typed = commands()
+    typed, program = section()
     assert [words[0] for words in typed][2:] == ["pretrain", "finetune", "predict", "embed", "export"]
     for words in typed:
         status, _, err = run_main(monkeypatch, capsys, *words)
@@ -74,3 +76,13 @@ def test_commands_of_the_guide_lead_from_pictures_to_a_model_in_use(pictures, mo
         "runs/classifier/savedmodel/saved_model.pb",
     ):
         assert Path(written).is_file()
+
+    names = {}
+    exec(program, names)
+    assert found == dict(zip(names["found"].files, names["found"].classes, strict=True))
+    probabilities, test = names["probabilities"], names["test"]
+    np.testing.assert_allclose(names["same"], probabilities, atol=1e-5)
+    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, atol=1e-5)
+    assert np.mean(np.argmax(probabilities, axis=1) == test.y) > 0.6
+    assert names["features"].shape == (len(test), 128)
+    assert names["history"].history["val_accuracy"][-1] > 0.3
