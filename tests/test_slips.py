@@ -101,6 +101,12 @@ SLIPS = {
         "optimizers/test_rmsprop.py",
         ["average_of_the_gradient_itself_has_no_root"],
     ),
+    "16 W^(L) and b^(L) behind the output layer": (
+        "networks/perceptron.py",
+        "counts one matrix too many",
+        "networks/test_perceptron.py",
+        ["layer_l_has_no_weights_behind_it"],
+    ),
 }
 
 

@@ -164,6 +164,16 @@ def test_forward_ends_in_the_output_of_the_model():
     np.testing.assert_allclose(z[-1], activations[-1])
 
 
+def test_slide_layer_l_has_no_weights_behind_it():
+    """L layers, the input included, have L − 1 kernels; W^(L) as printed leads to a layer L + 1."""
+    model, x = mlp((3,), 1, input_shape=(3,)), np.eye(3, dtype="float32")
+    z, activations = forward(model, x)
+    kernels = [each for each in model.trainable_variables if each.name == "kernel"]
+    assert len(kernels) == len(z) == len(activations) - 1 == 2
+    printed = keras.Sequential([*model.layers, keras.layers.Dense(1)])  # with W^(3) and b^(3)
+    assert len(forward(printed, x).activations) == len(activations) + 1
+
+
 def test_forward_refuses_unsuitable_models():
     inputs = keras.Input([2])
     functional = keras.Model(inputs, keras.layers.Dense(1)(inputs))

@@ -3,6 +3,9 @@
 Notation of the slides: layer 1 is the input, α^(1) = x; W^(l), b^(l) lead from layer l to layer l + 1;
 z^(l+1) = W^(l) α^(l) + b^(l) and α^(l+1) = f(z^(l+1)).
 
+Slide: "Model parameters: weights W^(1), …, W^(L)" counts one matrix too many. Layer L is the output, so W^(L−1) is the
+last, as in the sum of the penalty, which ends at L − 1; the same holds for the biases.
+
 Reference: Rosenblatt, 1958, The perceptron, doi:10.1037/h0042519; Rumelhart, Hinton, Williams, 1986, Learning
 representations by back-propagating errors, doi:10.1038/323533a0.
 """
