@@ -3,12 +3,16 @@
 
 The valley is a hundred times as steep across as along, and the gradients are exact. Every optimizer starts from the
 same place, each with its best of forty-six learning rates. The demo counts the steps until at most 5 % of the way to
-the minimum is left, for good. The same valley is crossed twice: along one parameter's axis, and turned by 30°.
+the minimum is left, for good. The same valley is crossed twice: along one parameter's axis, and turned by 30°. At the
+end, noise is added to the gradients at the minimum of the turned valley, to see how close to it SGD and momentum stay.
 
 Claim: SGD bounces from wall to wall, then creeps along the floor; momentum needs less than half as many steps. For
 both, the direction of the valley does not matter. AdaGrad and RMSProp scale each parameter separately. Along an axis
-this makes the valley round, and AdaGrad crosses it in a few steps; in the turned valley it needs more than ten times
-as many. The fastest optimizer there is one of those with momentum.
+this makes the valley round, and AdaGrad crosses it in a few steps; in the turned valley it needs more than ten times as
+many. The fastest optimizer there is one of those with momentum. AdaGrad's learning rates only fall, while RMSProp's
+rise again on the floor of the turned valley, so that it arrives before AdaGrad. In noisy gradients momentum takes
+steadier steps than SGD, since its velocity is an average: at the same rate, in the averaged form, they are less than a
+third as large. But it stays hardly closer to the minimum, since the velocity repeats the noise of each gradient.
 
 Slide: "Optimization": momentum, its two forms, "Popular Solver Examples", algorithms 4 to 7.
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", sections 8.3 and 8.5.
@@ -129,6 +133,34 @@ def forms_apart(hessian, start, steps=100, rate=0.05, momentum=0.9):
     return float(np.abs(paths[0] - paths[1]).max())
 
 
+def own_rates(path, hessian):
+    """Learning rate of each parameter, ε/(δ + √r), at each step of a path, divided by that of the first step."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = -np.diff(path, axis=0) / (path @ hessian)[:-1]
+        return rates / rates[0]
+
+
+# %% [markdown]
+# With noise in the gradients no constant rate arrives. One run per row starts in the minimum; after half of the
+# steps, its cost and its steps fluctuate around fixed sizes. The averaged form of momentum has the rate of SGD, since
+# its steps sum to those of SGD.
+
+
+# %%
+def settled(optimizer, hessian, steps, runs=1000, seed=0):
+    """Return the mean cost, and the root mean square of the steps, with noise of variance 1 in the gradients."""
+    rng, w = np.random.default_rng(seed), keras.Variable(np.zeros((runs, 2)), dtype="float64")
+    theta, costs, squares = np.zeros((runs, 2)), [], []
+    for _ in range(steps):
+        g = theta @ hessian + rng.normal(size=theta.shape)
+        optimizer.apply([keras.ops.convert_to_tensor(g)], [w])
+        before, theta = theta, np.array(w.numpy())
+        costs.append(np.mean(np.sum(theta * (theta @ hessian), axis=1)) / 2)
+        squares.append(np.mean((theta - before) ** 2))
+    half = steps // 2
+    return {"cost": float(np.mean(costs[half:])), "step": float(np.sqrt(np.mean(squares[half:])))}
+
+
 def run(config):
     results = {"steepness": config.steepness, "angle": config.angle, "limit": config.steps}
     results |= {"steps": {}, "rate": {}, "path": {}}
@@ -141,6 +173,11 @@ def run(config):
             results["rate"][name, where] = float(RATES[i])
             results["path"][name, where] = path
     results["forms_apart"] = forms_apart(hessian, start)
+    results["own_rates"] = {
+        name: own_rates(results["path"][name, "turned"], hessian) for name in ("AdaGrad", "RMSProp")
+    }
+    noisy = {"SGD": optimizers.SGD(0.5), "averaged Momentum": optimizers.Momentum(0.5, form="average")}
+    results["noisy"] = {name: settled(each, hessian, config.steps) for name, each in noisy.items()}
     return results
 
 
@@ -157,14 +194,25 @@ def check(results):
         assert turned[name] < turned["SGD"] / 2, f"{name} {turned[name]} steps, SGD {turned['SGD']}"
     assert turned["AdaGrad"] > 10 * aligned["AdaGrad"], f"AdaGrad {aligned['AdaGrad']}, {turned['AdaGrad']}"
     assert turned["RMSProp"] > aligned["RMSProp"], f"RMSProp {aligned['RMSProp']}, {turned['RMSProp']}"
+    assert turned["RMSProp"] < turned["AdaGrad"], f"RMSProp {turned['RMSProp']}, AdaGrad {turned['AdaGrad']}"
+    falling, rising = results["own_rates"].values()
+    assert np.all(np.diff(falling, axis=0) < 1e-9), "a rate of AdaGrad rises"
+    lowest, highest = falling[-1].min(), rising.max(axis=0).min()
+    assert highest > 2, f"the rates of RMSProp rise only {highest:.1f}-fold"
     fastest = min(turned, key=turned.get)
     assert fastest in WITH_MOMENTUM, f"{fastest} is the fastest"
     assert results["forms_apart"] < 1e-9, f"the two forms of momentum differ by {results['forms_apart']:.1g}"
+    plain, averaged = results["noisy"].values()
+    step, cost = averaged["step"] / plain["step"], averaged["cost"] / plain["cost"]
+    assert step < 1 / 3, f"in noise the steps of momentum are {step:.2f} times as large as those of SGD"
+    assert 0.7 < cost < 1, f"in noise the cost of momentum settles at {cost:.2f} times that of SGD"
     words = {name: [named(steps[name], results["limit"]) for steps in (turned, aligned)] for name in MAKE}
     listed = ", ".join("{} {} ({})".format(name, *words[name]) for name in sorted(turned, key=turned.get))
     return (
         f"Steps through the valley turned by {results['angle']:g}°, in brackets along an axis: {listed}. The paths of "
-        f"the two forms of momentum agree within {results['forms_apart']:.0e}."
+        f"the two forms of momentum agree within {results['forms_apart']:.0e}. AdaGrad's rates fall to {lowest:.0%} of "
+        f"the first ones, RMSProp's rise {highest:.0f}-fold. In noise, averaged momentum's steps are {step:.2f} times "
+        f"as large as SGD's at the same rate, and the cost settles at {cost:.2f} times SGD's."
     )
 
 

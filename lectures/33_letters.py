@@ -4,10 +4,10 @@
 Printed letters b, d, p, q, o and x are drawn in ten fonts. The same network is trained on them as they are, turned a
 little, mirrored, or turned up to half a turn, each image anew in every epoch, and is tested on upright letters.
 
-Claim: a turn of up to 10° preserves every label. A mirror image of a b is a d, and one of a p is a q: a network
-trained with mirror images has to guess between the two, and errs on about half of these letters, while o and x, which
-are their own mirror images, stay easy. Half a turn makes a q of a b and does the same harm. The error is one of the
-augmentation, not of the network: without it, the network reads nearly every letter.
+Claim: a turn of up to 10° preserves every label. A mirror image of a b is a d, and one of a p is a q: a network trained
+with mirror images can tell the two only by details of the fonts, and errs on more than three in ten of these letters,
+while o and x, which are their own mirror images, stay easy. Half a turn makes a q of a b and does the same harm. The
+error is one of the augmentation, not of the network: without it, the network reads nearly every letter.
 
 Slide: "Data augmentation": the transformation must be label preserving, 'b' and 'd'.
 Reference: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 7.4; Simard, Steinkraus, Platt 2003, "Best

@@ -9,7 +9,7 @@ other messages: two processes, one the client of the other's TensorFlow server, 
 
 Claim: structure decides how much must be sent, and demand whether it matters. Window and random connections need the
 same multiplications, but the random ones need several times the messages. On 16 machines the window pays, random
-connections hardly do. Connections to all send the most, but compute so much more that splitting pays best. The network
+connections do not. Connections to all send the most, but compute so much more that splitting pays best. The network
 that is split over two machines gets the same weights as on one, up to rounding (1e-5).
 
 Slide: "Model Parallelism": on multiple machines (message passing); the benefit depends on connectivity structure
@@ -193,7 +193,8 @@ def check(results):
     last = {kind: int(received[kind][-1]) for kind in KINDS}
     assert last["window"] * 3 < last["random"] < last["all"], f"values received: {enumerated(last, ',')}"
     faster = {kind: float(speed[kind][-1]) for kind in KINDS}
-    assert faster["window"] > 2 * faster["random"], f"speed on {most} machines: {enumerated(faster, '.2f')}"
+    assert faster["window"] > 2, f"speed on {most} machines: {enumerated(faster, '.2f')}"
+    assert faster["random"] < 1, f"speed on {most} machines: {enumerated(faster, '.2f')}"
     assert faster["all"] > faster["window"], f"speed on {most} machines: {enumerated(faster, '.2f')}"
     answer = (
         f"On {most} machines a machine receives {last['window']} values per layer and example with windows, "

@@ -198,6 +198,22 @@ def test_docstring_has_question_claim_and_reference(demo):
     assert demo.path.read_text(encoding="utf-8").startswith("# %%\n"), "the first cell"
 
 
+def plain(text):
+    """Words in small letters, without punctuation."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+@every_demo
+def test_docstring_names_a_slide_that_leads_to_the_demo(demo):
+    """The first words in quotes after `Slide:` are in the title of such a slide."""
+    named = re.search(r'^Slide: [^"]*"([^"]+)"', module_of(demo).__doc__, re.M)
+    assert named, f"{demo.path.name} has no Slide:"
+    headings = [slide.heading for slide in index.slides() if demo.topic in slide.topics]
+    assert any(plain(named[1]) in plain(heading) for heading in headings), (
+        f"{named[1]!r} is in none of {headings}"
+    )
+
+
 @every_demo
 def test_gallery_shows_question_and_figure(demo):
     gallery = lectures.folder() / "README.md"
@@ -277,6 +293,19 @@ def divided_by_the_eigenvalue(results):
         results[table]["whitened"] = results[table]["as printed"]
 
 
+def scaling_saves_nothing(results):
+    results["shares"]["standardized"] = results["shares"]["centered"][:-1]
+
+
+def training_takes_no_more_than_the_slide(results):
+    results["bytes_of_32"] = results["slide_bytes"]
+
+
+def depth_costs_nothing_without_pretraining(results):
+    results["without"][-1] = results["without"][0]
+    results["with"] = results["without"] - 1
+
+
 def bill_without_gradients(results):
     for bill in results["bills"]["perceptron"].values():
         bill["gradients"] = 0
@@ -294,6 +323,18 @@ def power_2_converges(results):
 
 def turned_valley_as_easy(results):
     results["steps"]["AdaGrad", "turned"] = results["steps"]["AdaGrad", "along an axis"]
+
+
+def adagrad_recovers(results):
+    results["own_rates"]["AdaGrad"] = results["own_rates"]["RMSProp"]
+
+
+def momentum_averages_the_noise_away(results):
+    results["noisy"]["averaged Momentum"]["cost"] = 0.2 * results["noisy"]["SGD"]["cost"]
+
+
+def momentum_steps_are_as_noisy(results):
+    results["noisy"]["averaged Momentum"]["step"] = results["noisy"]["SGD"]["step"]
 
 
 def stopping_is_another_penalty(results):
@@ -442,6 +483,12 @@ def normalized_inputs_move_as_far(results):
     results["shift"]["with BatchNorm"] = results["shift"]["without"]
 
 
+def inputs_keep_their_spread(results):
+    results["growth"] = {
+        name: np.full_like(each, 0.9 - 0.1 * k) for k, (name, each) in enumerate(results["growth"].items())
+    }
+
+
 def variance_remains(results):
     results["with"] = results["without"] - 5
 
@@ -460,6 +507,10 @@ def only_ones_are_written(results):
 
 def growing_is_worthless(results):
     results["test"][results["best"]] = results["test"][()]
+
+
+def a_line_needs_hidden_units(results):
+    results["separable"]["best"] = (4,)
 
 
 def mirror_images_preserve_labels(results):
@@ -482,6 +533,15 @@ def structure_does_not_matter(results):
     results["received"]["random"] = results["received"]["window"]
 
 
+def window_does_not_pay(results):
+    for speed in results["speed"].values():
+        speed *= 0.4
+
+
+def random_connections_pay(results):
+    results["speed"]["random"] = results["speed"]["window"] / 2.5
+
+
 TWINS = [
     ("perceptron", one_line_is_enough),
     ("perceptron", no_start_succeeds),
@@ -493,6 +553,9 @@ TWINS = [
     ("backpropagation", equal_units_drift_apart),
     ("minibatch", power_2_converges),
     ("optimizers", turned_valley_as_easy),
+    ("optimizers", adagrad_recovers),
+    ("optimizers", momentum_averages_the_noise_away),
+    ("optimizers", momentum_steps_are_as_noisy),
     ("early_stopping", stopping_is_another_penalty),
     ("penalties", penalties_swapped),
     ("augmentation", augmentation_is_worthless),
@@ -502,10 +565,13 @@ TWINS = [
     ("batch_norm", normalization_does_not_help),
     ("batch_norm", shift_by_the_moving_mean),
     ("preprocessing", divided_by_the_eigenvalue),
+    ("preprocessing", scaling_saves_nothing),
     ("monitoring", diagnoses_swapped),
     ("search", grid_and_random_swapped),
     ("memory", bill_without_gradients),
+    ("memory", training_takes_no_more_than_the_slide),
     ("gradient_flow", initializations_swapped),
+    ("greedy", depth_costs_nothing_without_pretraining),
     ("masked", hiding_most_pixels_is_as_good),
     ("masked", filled_in_by_the_mean_image),
     ("joint_embedding", views_teach_nothing),
@@ -527,16 +593,20 @@ TWINS = [
     ("shuffling", order_does_not_matter),
     ("shuffling", last_two_classes_are_most),
     ("covariate_shift", normalized_inputs_move_as_far),
+    ("covariate_shift", inputs_keep_their_spread),
     ("variance", variance_remains),
     ("generation", samples_are_noise),
     ("generation", samples_are_copies),
     ("generation", only_ones_are_written),
     ("growing", growing_is_worthless),
+    ("growing", a_line_needs_hidden_units),
     ("letters", mirror_images_preserve_labels),
     ("other_domain", letters_teach_nothing),
     ("other_domain", noise_teaches_nothing),
     ("other_domain", passes_do_not_matter),
     ("machines", structure_does_not_matter),
+    ("machines", window_does_not_pay),
+    ("machines", random_connections_pay),
     ("centered_outputs", centered_oscillates_as_much),
     ("centered_outputs", another_function_at_the_start),
     ("local_minima", saddles_instead_of_minima),
