@@ -9,7 +9,7 @@ Claim: the squared distance between the gradients falls as σ²/B · (N − B)/(
 times the examples halve the noise. With a constant rate η, the squared distance from the minimum settles at
 ησ²/(2 − η). With powers 3/4 and 1 of the step it keeps falling. With power 2 the descent comes to rest on the way.
 
-Slide: "Stochastic Gradient Descent (SGD)", "Minibatch".
+Slide: "Optimization": stochastic gradient descent, GD versus SGD; "Minibatch".
 Reference: Robbins, Monro 1951, "A stochastic approximation method", DOI 10.1214/aoms/1177729586; Bottou, Curtis,
 Nocedal 2018, "Optimization methods for large-scale machine learning", sections 4 and 5, arXiv:1606.04838.
 """

@@ -10,7 +10,7 @@ Claim: with equal budgets, random search finds the network with the lower valida
 searches, and the gap is largest with few trials. The learning rate explains more of the differences between trials
 than the two other hyper-parameters together.
 
-Slide: "Hyper-parameters", grid search and randomized search.
+Slide: "Hyperparameter Tuning": grid or randomized search.
 Reference: Bergstra, Bengio 2012, "Random Search for Hyper-Parameter Optimization".
 """
 

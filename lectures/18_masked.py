@@ -10,7 +10,7 @@ of the mean image. The error grows once more pixels are hidden than in training.
 above a probe on the untrained encoder. The optimum is broad but has an end: hiding 99 % teaches less than the best
 ratio, by two points of the probe or more.
 
-Slide: "Pretraining by masking": mask a part, predict it.
+Slide: "Unsupervised Pretraining": masked pretraining, mask a part and predict it.
 Reference: He, Chen, Xie, Li, Dollár, Girshick 2022, "Masked Autoencoders Are Scalable Vision Learners", figure 5,
 arXiv:2111.06377.
 """

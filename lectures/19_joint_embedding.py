@@ -11,7 +11,7 @@ is a random projection of the pixels. VICReg without its variance term reaches a
 because all its embeddings have become one point: their effective rank falls towards 1 and their deviation to nearly
 0, and `CollapseMonitor` reports it in the first epoch. The complete VICReg keeps both up.
 
-Slide: "Pretraining by joint embedding": two views, maximize agreement.
+Slide: "Unsupervised Pretraining": joint-embedding pretraining, two views, maximize the agreement.
 Reference: Chen et al. 2020 (SimCLR), arXiv:2002.05709; Grill et al. 2020 (BYOL), arXiv:2006.07733; Zbontar et al.
 2021 (Barlow Twins), arXiv:2103.03230; Bardes, Ponce, LeCun 2022 (VICReg), arXiv:2105.04906; Garrido et al. 2023
 (RankMe), arXiv:2210.02885.

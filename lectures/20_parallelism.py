@@ -13,7 +13,7 @@ gradients as computed. Splitting the layers moves fewer bytes than sharing the e
 that one example sends between devices: it pays for many weights and few examples. It saves memory, not time, because
 its devices wait for each other.
 
-Slide: "Parallelism", which names "data parallelism" and "model parallelism" but not their costs.
+Slide: "Data Parallelism", "Model Parallelism", which gives no numbers.
 Reference: Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997.
 """
 

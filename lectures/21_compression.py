@@ -15,7 +15,7 @@ smaller: before a network is compressed, a smaller one is worth a try.
 The size of the file is measured on disk. Joules are estimated for one prediction on a 45 nm chip, from its operations
 and the bytes it moves; nearly all of them fetch weights. For pruned networks the chip is assumed to skip zeros.
 
-Slide: "Compressing deep model size", "Energy-efficient deep learning".
+Slide: "Deep learning made practical": "Compressing deep model size", "Energy-efficient deep learning".
 Reference: Han, Mao, Dally 2016, "Deep Compression", arXiv:1510.00149; Hinton, Vinyals, Dean 2015, "Distilling the
 Knowledge in a Neural Network", arXiv:1503.02531; Horowitz 2014, "Computing's energy problem", DOI
 10.1109/ISSCC.2014.6757323.

@@ -10,7 +10,7 @@ if the gradient has vanished and the curvature is negative in no direction.
 Claim: with five units no run gets stuck; with exactly fifteen, most do, all of them in minima. One unit more than
 needed frees most runs and two more free all.
 
-Slide: "Optimization: Gradient descent": it "gets stuck in local minima or saddle points".
+Slide: "Optimization": SGD "gets stuck in local minima or saddle points".
 Reference: Safran, Shamir 2018, "Spurious local minima are common in two-layer ReLU neural networks",
 arXiv:1712.08968, for the experiment; Cho, Saul 2009, "Kernel methods for deep learning", equation 6, for the
 expectation.

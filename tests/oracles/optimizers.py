@@ -64,7 +64,7 @@ def adagrad(theta, gradient, rates, delta):
 
 
 def adagrad_as_printed(theta, gradient, rates, delta):
-    """The slide "Popular solvers": Δθ without its minus sign."""
+    """The slide "Popular Solver Examples": Δθ without its minus sign."""
     return adagrad(theta, lambda at: -gradient(at), rates, delta)
 
 

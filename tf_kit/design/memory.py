@@ -14,7 +14,7 @@ pools and the last layer, 10.59 + 5.52 + 0.20 + 0.00 M. Batch normalization, act
 need no array when they are fused with the neighboring convolution. The backward pass reads a number between
 the two: TensorFlow keeps 21.0 M, the inputs of batch normalization as well as the outputs of ReLU.
 
-Slide: "26 million weight parameters, 16 million activations, 168MB (assuming 32-bit float)" is
+Slide: "26 million weight parameters, 16 million activations in the forward pass", "168MB memory" is
 (26 + 16) M × 4 bytes: the weights and the forward activations of one example. Training also holds a gradient
 for each weight and, with Adam, two more numbers, and the activations of every example of the minibatch. At a
 minibatch of 32 with Adam the same network takes 2.5 GB.

@@ -46,7 +46,7 @@ class AdaGrad(Optimizer):
 
     Convention: `keras.optimizers.Adagrad` puts epsilon inside the root and starts r from 0.1, so its first
     steps are smaller where the gradients are small.
-    Slide: "Popular solvers" prints Δθ ← ε/(δ + √r) ⊙ g without the minus sign, which climbs; Algorithm 4 has
+    Slide: "Popular Solver Examples" prints Δθ ← ε/(δ + √r) ⊙ g without the minus sign, which climbs; Algorithm 4 has
     the sign. It also says that "a model parameter" is downscaled by "its historical values": it is the step,
     by the historical gradients.
     Reference: Duchi, Hazan, Singer, 2011, Adaptive subgradient methods for online learning and stochastic
