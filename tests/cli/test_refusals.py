@@ -74,6 +74,11 @@ MISTAKES = [
         "8 pixels per side. Set --image-size for a folder of images, or --encoder cnn, which accepts any size",
     ),
     (["pretrain", "simclr", "--encoder", "keras:MobileNetV2"], "--encoder", "or --encoder resnet18, which"),
+    (
+        ["pretrain", "simclr", "--data", "flat", "--image-size", "7", "--encoder", "keras:MobileNetV2"],
+        "--encoder",
+        "or --encoder cnn, which accepts any size",
+    ),
     (["pretrain", "simclr", "--encoder", "vit", "--filters", "8"], "--filters", "cnn"),
     (["pretrain", "simclr", "--augment", "letters"], "--augment", "--augment letters"),
     (["pretrain", "simclr", "--temperature", "0"], "--temperature", "--temperature 0"),

@@ -147,7 +147,7 @@ def make_encoder(shape: Sequence[int], kind: str, seed: int = 0, **sizes: Any) -
     if kind == "cnn":
         return networks.cnn(**arguments, **sizes)
     if min(shape[:2]) < SMALLEST:
-        _refuse_size(shape, f"{kind}, which accepts {SMALLEST} pixels per side", "cnn", "accepts any size")
+        _refuse_size(shape, f"{kind}, which accepts {SMALLEST} pixels per side")
     return networks.resnet(int(kind.removeprefix("resnet")), **arguments)
 
 
@@ -195,7 +195,7 @@ def _application(name: str, shape: Sequence[int], seed: int) -> keras.Model:
             model = make(include_top=False, weights=None, pooling="avg", input_shape=tuple(shape), **usual)
         except ValueError as error:
             reason = str(error).splitlines()[0].partition("; Received")[0].rstrip(".")
-            _refuse_size(shape, f"keras:{name}: {reason}", "resnet18", f"accepts {SMALLEST} pixels per side")
+            _refuse_size(shape, f"keras:{name}: {reason}")
     layers = all_layers(model)
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -206,14 +206,16 @@ def _application(name: str, shape: Sequence[int], seed: int) -> keras.Model:
     return keras.Model(inputs, model(keras.layers.Rescaling(255.0)(inputs)), name="encoder")
 
 
-def _refuse_size(shape, received, other, reason):
-    """Refuse an encoder for images of a shape that it does not accept; `other` is an encoder that does."""
+def _refuse_size(shape, received):
+    """Refuse an encoder for images of a shape that it does not accept, and name one that does."""
+    small = min(shape[:2]) < SMALLEST
+    other, reason = ("cnn", "any size") if small else ("resnet18", f"{SMALLEST} pixels per side")
     refuse(
         "pretrain.encoder",
         f"accept images of {'×'.join(map(str, shape))}",
         received,
-        f'Set image_size for a folder of images, or encoder="{other}", which {reason}',
-        typed_remedy=f"Set --image-size for a folder of images, or --encoder {other}, which {reason}",
+        f'Set image_size for a folder of images, or encoder="{other}", which accepts {reason}',
+        typed_remedy=f"Set --image-size for a folder of images, or --encoder {other}, which accepts {reason}",
     )
 
 
