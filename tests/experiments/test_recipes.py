@@ -197,6 +197,16 @@ def test_diverged_candidate_fails_and_any_other_stop_ends_the_search(tmp_path, m
     assert [trial.score for trial in results][:4] == [2.5, 3.0, 3.5, 4.0]
     assert "the loss is not finite" in results[-1].error
 
+    calls.clear()
+    again = _search(tmp_path / "run", resume=True)
+    assert (calls, str(again)) == ([], str(results))
+    assert [each.candidate for each in again.history] == [each.candidate for each in results.history]
+
+    path = tmp_path / "run" / "results.json"
+    path.write_text(json.dumps({"score": 2.5}))
+    with pytest.raises(InputError, match="which lacks the trials"):
+        _search(tmp_path / "run", resume=True)
+
 
 @pytest.mark.slow
 def test_candidates_that_differ_in_fine_tuning_only_share_a_pretraining(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 
 from tf_kit import design
 from tf_kit.checks import choice, count, refuse
-from tf_kit.design.search.results import Results
+from tf_kit.design.search.results import Results, Trial
 from tf_kit.errors import TrainingDiverged
 from tf_kit.experiments.given_data import given_data
 from tf_kit.experiments.pretraining_table import SYSTEMS, fine_tune, pretrained_encoder
@@ -18,6 +18,7 @@ from tf_kit.experiments.recipes import LARGE, Recipe, rows_for
 from tf_kit.experiments.tuning import forget_models
 from tf_kit.runs import Run
 from tf_kit.runs.progress import Progress
+from tf_kit.runs.run import refuse_results
 from tf_kit.training.precision import precision as precision_of_layers
 from tf_kit.training.sharing import shared_traces
 
@@ -171,6 +172,8 @@ def search_recipe(
     options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs}
     options |= {"precision": precision} if precision else {}
     run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=examples.contents())
+    if run.results is not None:
+        return _recorded(run, tried)
 
     stopped: list[Exception] = []
 
@@ -194,8 +197,29 @@ def search_recipe(
         raise stopped[0]  # such as a full disk, after which the search can be resumed
     results.to_csv(run.folder / "search.csv")
     best = results.best
-    run.finish({"score": best.score, "epochs": best.budget, "chosen": best.candidate, "trials": len(results)})
+    found = {"score": best.score, "epochs": best.budget, "chosen": best.candidate, "trials": len(results)}
+    run.finish({**found, "history": [_as_record(trial, tried) for trial in results.history]})
     return results
+
+
+def _as_record(trial, tried):
+    """Return a trial as JSON stores it: the number of its candidate instead of the candidate."""
+    return {**dataclasses.asdict(trial), "candidate": tried.index(trial.candidate)}
+
+
+def _recorded(run, tried):
+    """Return the trials of a finished search."""
+    try:
+        return Results(
+            Trial(**{**each, "candidate": tried[each["candidate"]], "score": _number(each["score"])})
+            for each in run.results["history"]
+        )
+    except (KeyError, IndexError, TypeError):
+        refuse_results(run.folder, ", which lacks the trials")
+
+
+def _number(score):
+    return math.nan if score is None else score  # JSON has no NaN
 
 
 def _validation_error(run, system, row, splits, seed, number, varied):
