@@ -274,6 +274,21 @@ def few_masks_err_more(results):
     results["errors"][:, results["sizes"].index(10)] += 3
 
 
+def bagging_votes_as_well(results):
+    wrong = results["voting"]["some wrong"]
+    wrong["dropout"] = wrong["bagging"][-1]
+
+
+def bagging_gains_nothing(results):
+    wrong = results["voting"]["some wrong"]
+    wrong["bagging"] = wrong["bagging"] - wrong["bagging"][-1] + wrong["plain"]
+
+
+def dropout_costs_nothing(results):
+    right = results["voting"]["right labels"]
+    right["dropout"] = right["bagging"][-1]
+
+
 def squared_error_without_slope(results):
     """As if its gradient were h − y."""
     results["slopes"]["squared error"] = results["slopes"]["cross-entropy"]
@@ -562,6 +577,9 @@ TWINS = [
     ("augmentation", sixes_survive),
     ("dropout", predictions_agree_less),
     ("dropout", few_masks_err_more),
+    ("dropout", bagging_votes_as_well),
+    ("dropout", bagging_gains_nothing),
+    ("dropout", dropout_costs_nothing),
     ("batch_norm", normalization_does_not_help),
     ("batch_norm", shift_by_the_moving_mean),
     ("preprocessing", divided_by_the_eigenvalue),
