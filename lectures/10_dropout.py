@@ -106,7 +106,7 @@ def compare(classifier, x, y, masks):
 
 
 # %% [markdown]
-# Bagging: each voter draws as many examples as there are, with replacement, and has weights of its own.
+# Bagging: each voter draws as many examples as there are, with replacement, and shares no weights.
 
 
 # %%
