@@ -198,7 +198,11 @@ def test_diverged_candidate_fails_and_any_other_stop_ends_the_search(tmp_path, m
     assert "the loss is not finite" in results[-1].error
 
     calls.clear()
+    log = tmp_path / "run" / "search.csv"
+    written = log.read_text()
+    log.unlink()
     again = _search(tmp_path / "run", resume=True)
+    assert log.read_text() == written
     assert (calls, str(again)) == ([], str(results))
     assert [each.candidate for each in again.history] == [each.candidate for each in results.history]
 

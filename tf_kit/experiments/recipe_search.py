@@ -172,8 +172,11 @@ def search_recipe(
     options |= {"tried": tried, "min_epochs": min_epochs, "max_epochs": max_epochs}
     options |= {"precision": precision} if precision else {}
     run = Run(out, options, resume=resume, progress=Progress(quiet=quiet), data=examples.contents())
+    log = run.folder / "search.csv"
     if run.results is not None:
-        return _recorded(run, tried)
+        results = _recorded(run, tried)
+        results.to_csv(log)
+        return results
 
     stopped: list[Exception] = []
 
@@ -195,7 +198,7 @@ def search_recipe(
         results = design.successive_halving(evaluate, tried, min_epochs, 3, max_epochs)
     if stopped:
         raise stopped[0]  # such as a full disk, after which the search can be resumed
-    results.to_csv(run.folder / "search.csv")
+    results.to_csv(log)
     best = results.best
     found = {"score": best.score, "epochs": best.budget, "chosen": best.candidate, "trials": len(results)}
     run.finish({**found, "history": [_as_record(trial, tried) for trial in results.history]})
