@@ -57,19 +57,12 @@ class Config:
 
 
 # %%
-def mislabel(y, num_classes, part, seed):
-    """Draw a share of the labels again, evenly over all classes."""
-    rng = np.random.default_rng(seed)
-    chosen = rng.random(len(y)) < part
-    return np.where(chosen, rng.integers(num_classes, size=len(y)), y)
-
-
 def fit(config, train, val, callbacks=()):
     """Train a classifier; return it with its history."""
     encoder = networks.mlp((config.units,), None, "relu", train.x.shape[1:], config.seed)
     classifier = Classifier(encoder, train.num_classes, seed=config.seed)
     classifier.compile(keras.optimizers.Adam(0.003))
-    labels = mislabel(train.y, train.num_classes, config.wrong, config.seed)
+    labels = lectures.mislabel(train.y, train.num_classes, config.wrong, config.seed)
     history = classifier.fit(
         train.x,
         labels,

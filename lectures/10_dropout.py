@@ -27,7 +27,7 @@ from tf_kit.regularization import Dropout, predict_by_mask_sampling, predict_by_
 from tf_kit.training.sharing import shared_traces
 
 TITLE = "Two ways to predict after dropout"
-SECONDS = 60
+SECONDS = 45
 
 
 # %%
@@ -110,11 +110,6 @@ def compare(classifier, x, y, masks):
 
 
 # %%
-def mislabel(y, num_classes, share, seed):
-    rng = np.random.default_rng(seed)
-    return np.where(rng.random(len(y)) < share, rng.integers(num_classes, size=len(y)), y)
-
-
 def bagged_errors(split, config, seed, x, y):
     """Return the errors of the mean of the first 1, 2, … networks, each trained on a bootstrap sample."""
     voters = []
@@ -128,31 +123,30 @@ def bagged_errors(split, config, seed, x, y):
 
 def against_bagging(thinned, split, config, seed, x, y):
     """Return the errors of a network with dropout, of one without it, and of bagging."""
-    with shared_traces():
-        plain = train(split, config, seed, dropout=False)
-        scaled, plain = (
-            predict_by_weight_scaling(each, x, from_logits=True, batch_size=2048) for each in (thinned, plain)
-        )
-        bagging = bagged_errors(split, config, seed, x, y)
+    plain = train(split, config, seed, dropout=False)
+    scaled, plain = (
+        predict_by_weight_scaling(each, x, from_logits=True, batch_size=2048) for each in (thinned, plain)
+    )
     return {
         "dropout": error(scaled, y),
         "plain": error(plain, y),
-        "bagging": bagging,
+        "bagging": bagged_errors(split, config, seed, x, y),
     }
 
 
 def run(config):
     runs, compared = [], {"right labels": [], "some wrong": []}
-    for seed in range(config.seeds):
-        train_split, val, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
-        x, y = np.concatenate([val.x, test.x])[:2000], np.concatenate([val.y, test.y])[:2000]
-        labels = mislabel(train_split.y, train_split.num_classes, config.wrong, seed)
-        for name, y_train in zip(compared, (train_split.y, labels), strict=True):
-            split = dataclasses.replace(train_split, y=y_train)
-            thinned = train(split, config, seed)
-            compared[name].append(against_bagging(thinned, split, config, seed, x, y))
-            if name == "right labels":
-                runs.append(compare(thinned, x, y, config.masks))
+    with shared_traces():
+        for seed in range(config.seeds):
+            train_split, val, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
+            x, y = np.concatenate([val.x, test.x])[:2000], np.concatenate([val.y, test.y])[:2000]
+            thinned = train(train_split, config, seed)
+            runs.append(compare(thinned, x, y, config.masks))
+            compared["right labels"].append(against_bagging(thinned, train_split, config, seed, x, y))
+            labels = lectures.mislabel(train_split.y, train_split.num_classes, config.wrong, seed)
+            some_wrong = dataclasses.replace(train_split, y=labels)
+            thinned = train(some_wrong, config, seed)
+            compared["some wrong"].append(against_bagging(thinned, some_wrong, config, seed, x, y))
     results = {name: np.array([each[name] for each in runs]) for name in runs[0]}
     voting = {
         name: {key: np.mean([each[key] for each in found], axis=0) for key in found[0]}

@@ -82,11 +82,6 @@ def network(shape, num_classes, inputs, weights, seed):
     )
 
 
-def mislabel(y, num_classes, share, seed):
-    rng = np.random.default_rng(seed)
-    return np.where(rng.random(len(y)) < share, rng.integers(num_classes, size=len(y)), y)
-
-
 def scores(kind, config, seed):
     """Train a network with one kind of noise; return its test loss and its test error in percent."""
     train, _, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
@@ -97,7 +92,7 @@ def scores(kind, config, seed):
     smoothing = config.smoothing if kind == "labels" else 0.0
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     model.compile(keras.optimizers.Adam(0.003), loss, steps_per_execution=13)
-    y = np.eye(train.num_classes)[mislabel(train.y, train.num_classes, config.wrong, seed)]
+    y = np.eye(train.num_classes)[lectures.mislabel(train.y, train.num_classes, config.wrong, seed)]
     batches = data.minibatches(train.x, y, batch_size=32, seed=seed, epochs=config.epochs)
     model.fit(batches, shuffle=False, verbose=0)  # `minibatches` has shuffled them
     logits = np.asarray(model(test.x))

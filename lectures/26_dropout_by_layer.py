@@ -117,11 +117,6 @@ def networks_of(rate):
     }
 
 
-def mislabel(y, num_classes, share, seed):
-    rng = np.random.default_rng(seed)
-    return np.where(rng.random(len(y)) < share, rng.integers(num_classes, size=len(y)), y)
-
-
 def error(layers, config, seed):
     """Train a classifier; return its test error in percent."""
     train, val, test = lectures.load_data(config.data, seed=seed, labels=config.labels)
@@ -129,7 +124,7 @@ def error(layers, config, seed):
         keras.Sequential([keras.Input(train.x.shape[1:]), *layers]), train.num_classes, seed=seed
     )
     classifier.compile(keras.optimizers.Adam(0.002))
-    y = mislabel(train.y, train.num_classes, config.wrong, seed)
+    y = lectures.mislabel(train.y, train.num_classes, config.wrong, seed)
     classifier.fit(train.x, y, batch_size=32, epochs=config.epochs, verbose=0)
     x, y = np.concatenate([val.x, test.x])[:2000], np.concatenate([val.y, test.y])[:2000]
     return 100 * (1 - classifier.evaluate(x, y, verbose=0, return_dict=True)["accuracy"])

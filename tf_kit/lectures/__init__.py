@@ -24,7 +24,7 @@ from tf_kit.lectures.catalog import (
     load,
     question,
 )
-from tf_kit.lectures.data_sets import first_examples, first_prepared, load_data
+from tf_kit.lectures.data_sets import first_examples, first_prepared, load_data, mislabel
 from tf_kit.lectures.notebooks import write_notebook
 from tf_kit.lectures.performance import general_flags, main, perform
 from tf_kit.lectures.states import States
@@ -45,6 +45,7 @@ __all__ = [
     "load",
     "load_data",
     "main",
+    "mislabel",
     "option",
     "perform",
     "question",

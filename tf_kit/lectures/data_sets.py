@@ -10,6 +10,8 @@ import click
 from tf_kit.checks import refuse
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tf_kit.data import Split
 
 OR = " or "
@@ -115,3 +117,23 @@ def first_examples(split: Split, n: int) -> Split:
             place[split.y == each] = np.arange(np.sum(split.y == each))
         chosen = np.argsort(place, kind="stable")
     return dataclasses.replace(split, x=split.x[chosen[:n]], y=split.y[chosen[:n]])
+
+
+def mislabel(y: np.ndarray, num_classes: int, share: float, seed: int) -> np.ndarray:
+    """Return labels of which a share is drawn again, evenly over all classes.
+
+    Args:
+        y: classes, numbers from 0, (n,).
+        num_classes: number of classes.
+        share: probability that a label is drawn again, which may give the same class.
+        seed: seed of the draws.
+
+    Example:
+        >>> import numpy as np
+        >>> mislabel(np.zeros(8, int), 10, 0.5, seed=0)
+        array([0, 5, 5, 9, 0, 0, 0, 0])
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(len(y)) < share, rng.integers(num_classes, size=len(y)), y)
