@@ -4,7 +4,7 @@
 The slide's recipe: start small and gradually increase. The data are two spirals, which no line separates. `design.grow`
 starts without a hidden layer, doubles the units of one layer as long as the validation error falls, and then adds
 layers of that width. The best of some random starts of each network is chosen by the validation error; the test error
-is looked at once, at the end. The same points are then labelled anew, by the side of a line on which they lie.
+is looked at once, at the end. The same points are then labelled anew, by which side of a line they lie on.
 
 Claim: a network without hidden units errs on more than 30 % of the points, one with a single unit on more than 20 %.
 The grown network errs on less than a tenth as many as the first, and growing stops by itself after fewer networks than

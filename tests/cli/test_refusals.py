@@ -71,7 +71,7 @@ MISTAKES = [
     (
         ["pretrain", "simclr", "--data", "flat", "--image-size", "7", "--encoder", "resnet18"],
         "--encoder",
-        "8 pixels per side. Set --image-size for a folder of images, or --encoder cnn, which accepts any size",
+        "at least 8 pixels per side. Set --image-size for a folder of images, or --encoder cnn, which accepts any size",
     ),
     (["pretrain", "simclr", "--encoder", "keras:MobileNetV2"], "--encoder", "or --encoder resnet18, which"),
     (

@@ -147,7 +147,7 @@ def make_encoder(shape: Sequence[int], kind: str, seed: int = 0, **sizes: Any) -
     if kind == "cnn":
         return networks.cnn(**arguments, **sizes)
     if min(shape[:2]) < SMALLEST:
-        _refuse_size(shape, f"{kind}, which accepts {SMALLEST} pixels per side")
+        _refuse_size(shape, f"{kind}, which needs at least {SMALLEST} pixels per side")
     return networks.resnet(int(kind.removeprefix("resnet")), **arguments)
 
 
@@ -209,13 +209,14 @@ def _application(name: str, shape: Sequence[int], seed: int) -> keras.Model:
 def _refuse_size(shape, received):
     """Refuse an encoder for images of a shape that it does not accept, and name one that does."""
     small = min(shape[:2]) < SMALLEST
-    other, reason = ("cnn", "any size") if small else ("resnet18", f"{SMALLEST} pixels per side")
+    least = f"needs at least {SMALLEST} pixels per side"
+    other, reason = ("cnn", "accepts any size") if small else ("resnet18", least)
     refuse(
         "pretrain.encoder",
         f"accept images of {'×'.join(map(str, shape))}",
         received,
-        f'Set image_size for a folder of images, or encoder="{other}", which accepts {reason}',
-        typed_remedy=f"Set --image-size for a folder of images, or --encoder {other}, which accepts {reason}",
+        f'Set image_size for a folder of images, or encoder="{other}", which {reason}',
+        typed_remedy=f"Set --image-size for a folder of images, or --encoder {other}, which {reason}",
     )
 
 
