@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -78,6 +79,23 @@ _HOLDERS = (
 )
 
 
+def engines() -> list[str]:
+    """List the loaded modules that run graphs which no guard has seen.
+
+    Call it before the forks, which remember the list: a search counts a reference to each of some thousand modules,
+    and thereby copies three thousand pages of memory that a fork shares with its parent.
+    """
+    _engines[:] = [
+        name
+        for name, module in list(sys.modules.items())
+        if isinstance(module, types.ModuleType) and name.startswith("tensorflow.") and name.endswith(_ENGINES)
+    ]
+    return _engines
+
+
+_engines: list[str] = []
+
+
 def refuse(pattern: re.Pattern[str], refused: Callable[[str], NoReturn]) -> None:
     """Refuse operations from now on in this process.
 
@@ -118,11 +136,11 @@ def refuse(pattern: re.Pattern[str], refused: Callable[[str], NoReturn]) -> None
 
         return guarded
 
-    for name, engine in list(sys.modules.items()):
-        if name.startswith("tensorflow.") and name.endswith(_ENGINES):
-            for attribute, thing in list(vars(engine).items()):
-                if callable(thing) and not attribute.startswith("__"):
-                    setattr(engine, attribute, lambda *_, **__: refused("a graph"))
+    for name in _engines or engines():
+        engine = sys.modules[name]
+        for attribute, thing in list(vars(engine).items()):
+            if callable(thing) and not attribute.startswith("__"):
+                setattr(engine, attribute, lambda *_, **__: refused("a graph"))
     for holder in _HOLDERS:
         module = sys.modules.get(holder)
         for names, inside in ((_RUN, False), (_IMPORT, True)):

@@ -10,6 +10,7 @@ between child and judge, and reports how each child ended.
 import builtins
 import contextlib
 import dataclasses
+import functools
 import gc
 import importlib
 import importlib.util
@@ -22,6 +23,7 @@ import sys
 import time
 import traceback
 import types
+import typing
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -67,6 +69,7 @@ def main(settings: dict[str, Any]) -> None:
             prohibitions.found(LATE.get(name, name))
     doors.index(settings["forbids"])
     operations.pattern_of(settings["forbids"])  # compiled once: the forks find it in the cache of `re`
+    operations.engines()
     hidden = [*settings["hidden"], *doors.sources(settings["forbids"]), *doors.copies()]
     hidden += [folder for name in late & set(settings["common"]) for folder in _folders(name)]
     late -= set(settings["common"])
@@ -95,6 +98,7 @@ def main(settings: dict[str, Any]) -> None:
             with contextlib.suppress(ImportError):
                 importlib.import_module(LATE[name])
             doors.index(settings["forbids"])
+            operations.engines()
             gc.freeze()
 
     _serve(control, answer, load, walls, wall)
@@ -264,10 +268,27 @@ def _fill_registries():
 
     config.list_physical_devices()
     op_def_registry.get("VarHandleOp")
+    op_def_registry.get("none of this name")  # the first that is missing has all operations written down
     kernels.get_registered_kernels_for_op("VarHandleOp")
     with contextlib.suppress(ImportError, AttributeError, TypeError):  # another TensorFlow may differ
         _share_kernels_of_variables()
         _know_types()
+        _remember_protocols()
+        _register_compilation()
+
+
+def _register_compilation():
+    """Let TensorFlow list the kernels of XLA, which it asks about each operation, even if nothing is compiled."""
+    from tensorflow.python.util import pywrap_xla_ops
+
+    pywrap_xla_ops.get_cpu_kernel_names()
+
+
+def _remember_protocols():
+    """Let Python remember the names in a protocol. Up to 3.11 it collects them at each `isinstance`."""
+    if sys.version_info < (3, 12):
+        module: Any = typing
+        module._get_protocol_attrs = functools.cache(module._get_protocol_attrs)
 
 
 def _share_kernels_of_variables():
