@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from grading.class_of_students import LAB, notebook
-from tf_kit.grading import grader, reports, submissions
+from tf_kit.grading import grader, paper, reports, submissions
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.roster import HandedIn
 from tf_kit.grading.sandbox import messages
@@ -196,7 +196,7 @@ def grade(monkeypatch, tmp_path, count, seed):
 
 def assert_judged(grades, count):
     assert len(grades) == count
-    by_hand = [r.sentence for each in grades for r in each.results if grader.BY_HAND in r.sentence]
+    by_hand = [r.sentence for each in grades for r in each.results if paper.BY_HAND in r.sentence]
     assert not by_hand, by_hand[:3]
     texts = [t for each in grades for r in each.results for t in (r.sentence, *r.findings)]
     assert not [t for t in texts if not t.isprintable() or t != t.encode("utf-8", "replace").decode()]
@@ -214,7 +214,7 @@ def test_two_thousand_mutated_notebooks_are_judged(monkeypatch, tmp_path):
 
 def test_a_fault_of_the_grader_costs_one_submission(monkeypatch, tmp_path):
     """Whatever is not foreseen ends in a line of the report, not in a traceback."""
-    original = grader.Notebook.answer
+    original = paper.Notebook.answer
 
     def failing(self, *arguments):
         if any("break it" in cell.source for cell in self.cells):
@@ -227,12 +227,12 @@ def test_a_fault_of_the_grader_costs_one_submission(monkeypatch, tmp_path):
         paths.append(tmp_path / f"{name}.ipynb")
         paths[-1].write_text(json.dumps(made))
     found = submissions.find(paths)
-    monkeypatch.setattr(grader.Notebook, "answer", failing)
+    monkeypatch.setattr(paper.Notebook, "answer", failing)
     with grader.Grader(LAB) as judge:
         grades = {each.student: each for each in judge.grade(found)}
     assert set(grades) == {"ada", "bob", "eve"}
-    assert all(grader.BY_HAND in result.sentence for result in grades["bob"].results)
-    assert not any(grader.BY_HAND in result.sentence for result in grades["eve"].results)
+    assert all(paper.BY_HAND in result.sentence for result in grades["bob"].results)
+    assert not any(paper.BY_HAND in result.sentence for result in grades["eve"].results)
 
 
 def test_failure_of_a_process_is_cleaned():

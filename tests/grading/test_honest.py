@@ -8,7 +8,7 @@ import pytest
 
 from grading.class_of_students import DESCENT, LAB, LEAKY, notebook, write
 from tf_kit import ownership
-from tf_kit.grading import course, grader, labs
+from tf_kit.grading import course, labs, paper
 
 pytestmark = pytest.mark.slow
 
@@ -201,7 +201,7 @@ def test_syntax_error_costs_only_its_own_exercise(name, grades):
 
 
 def test_files_outside_of_the_notebook_are_named_as_the_reason(grades):
-    told = {name for name, grade in grades[0].items() if grader.OUTSIDE in grade.results[0].findings}
+    told = {name for name, grade in grades[0].items() if paper.OUTSIDE in grade.results[0].findings}
     assert told == {"a file next to it", "a file that is run"}
 
 

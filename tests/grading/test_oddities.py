@@ -12,7 +12,7 @@ from support.cases import mostly_slow
 
 from grading import oddities
 from grading.class_of_students import LAB
-from tf_kit.grading import checking, delegation, grader, judge, submissions
+from tf_kit.grading import checking, delegation, grader, judge, paper, submissions
 from tf_kit.grading.judge import Failure
 from tf_kit.grading.sandbox.measurement import execute
 from tf_kit.grading.slicing import Cell, Notebook
@@ -61,7 +61,7 @@ def sliced(cells):
         answer = notebook.answer(id, exercise.defines)
         allowed = [code for code in (answer.code, *answer.others) if not delegation.summary(exercise, code)]
         best = 0
-        for code in allowed[: 1 + grader.MOST_SLICES] if answer.code and answer.code in allowed else ():
+        for code in allowed[: 1 + paper.MOST_SLICES] if answer.code and answer.code in allowed else ():
             with contextlib.redirect_stdout(io.StringIO()), pytest.MonkeyPatch.context() as monkeypatch:
                 monkeypatch.setitem(sys.modules, "__main__", None)  # put back afterwards
                 best = max(best, _points(exercise, execute(code, keep=True)))
