@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from grading.class_of_students import LAB, LEAKY, notebook, write
-from tf_kit.grading import archives, layouts, reading, submissions
+from tf_kit.grading import archives, file_names, reading, submissions
 from tf_kit.grading.reading import content
 from tf_kit.grading.submissions import survey
 
@@ -272,7 +272,7 @@ def test_copies_are_counted():
         "Copy of lab.ipynb",
         "lab_v5.ipynb",
     )
-    assert [layouts.attempt(name) for name in names] == [0, 2, 3, 4, 1, 5]
+    assert [file_names.attempt(name) for name in names] == [0, 2, 3, 4, 1, 5]
 
 
 def test_source_with_a_lone_surrogate_is_kept(tmp_path):

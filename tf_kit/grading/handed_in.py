@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from tf_kit.grading import archives, foreign_text
-from tf_kit.grading.layouts import Owner
+from tf_kit.grading.file_names import Owner
 
 _OF_THE_SYSTEM = re.compile(
     r"(?i)^(\._.*|\.ds_store|thumbs\.db|desktop\.ini|__macosx|\.ipynb_checkpoints|__pycache__|\.git.*|\.vscode|\.idea|"

@@ -1,19 +1,6 @@
-"""Whose file is it? Names of files and folders as course systems write them, and folders of any other form.
+"""Whose file is it? Owners of the files in exports of course systems, whose names `file_names.py` reads, and elsewhere.
 
-    Canvas       lovelaceada_LATE_4711_678_lab-1.ipynb, LATE_anon_Xy12Z_678_lab.ipynb, …_4711_text.html
-    Moodle       Ada Lovelace_4711_assignsubmission_file_/lab.ipynb, or lab.ipynb at the end of the name itself;
-                 Participant_4711_… if names are hidden
-    Gradescope   submission_4711/lab.ipynb and submission_metadata.yml next to the folders
-    Classroom    Ada Lovelace - lab.ipynb
-    nbgrader     submitted/ada/lab/lab.ipynb with timestamp.txt; inbound/ada+lab+2026-11-02 10:00:00 UTC+…/lab.ipynb
-    Brightspace  397063-2557369 - Ada Lovelace - Nov 2, 2026 926 PM/lab.ipynb, a folder per attempt, next to index.html
-    Blackboard   Lab 2_ada_attempt_2026-11-02-10-00-00_lab.ipynb, and …_attempt_2026-11-02-10-00-00.txt about it
-    Sakai        Lab 2/Lovelace, Ada(ada)/Submission attachment(s)/lab.ipynb next to grades.csv
-
-Elsewhere a folder is one student's or a collection (a section of the class), which its contents tell.
-
-Sources: instructure/canvas-lms, lib/content_zipper.rb; moodle/moodle, mod/assign/locallib.php; jupyter/nbgrader,
-nbgrader/exchange/default/collect.py; for Blackboard the guide of kwurst/bb-file-cleanup.
+Outside of exports a folder is one student's or a collection (a section of the class), which its contents tell.
 """
 
 from __future__ import annotations
@@ -22,30 +9,14 @@ import collections
 import dataclasses
 import os
 import re
-import time
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tf_kit.grading import archives, foreign_text, persons
+from tf_kit.grading import archives, persons
+from tf_kit.grading.file_names import Owner, name_of, plain, recognized, stem
 
-_ENDINGS = "|".join(map(re.escape, (".ipynb", ".json", ".txt", *archives.SUFFIXES)))
-_ID = r"(?P<id>\d+)"
-_MOODLE = re.compile(rf"^(?P<name>.+)_{_ID}_assignsubmission_[a-z]+(?:_(?P<file>.*))?$")
-_END = r"_(?:\d+_(?P<file>.+)|(?:text|link)\.html)$"
-_CANVAS = re.compile(rf"^(?P<name>.+?)_(?P<late>LATE_)?{_ID}{_END}")
-_CANVAS_HIDDEN = re.compile(rf"^(?P<late>LATE_)?(?P<name>anon)_(?P<id>[A-Za-z0-9]+){_END}")
-_GRADESCOPE = re.compile(rf"^(?P<name>submission)_{_ID}$")
-_INBOUND = re.compile(r"^(?P<name>[^+]+)\+(?P<lab>[^+]+)\+(?P<time>\d{4}-\d\d-\d\d [\d:.]+ \w+)(?:\+\w*)?$")
-_BRIGHTSPACE = re.compile(
-    r"^(?P<id>\d+-\d+) - (?P<name>.+) - (?P<day>\w{3} \d\d?, \d{4}) (?P<hour>\d{3,4} [AP]M)(?: - .+)?$"
-)
-_BLACKBOARD = re.compile(r"^(?P<name>.+?)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_.+|\.txt)$")
-_SAKAI = re.compile(r"^(?P<name>[^,()]+, [^,()]*[^\s,()])\((?P<id>[^\s()]{2,})\)$")
 _ABOUT_THE_CLASS = {"Brightspace": "index.html", "Sakai": "grades.csv"}  # next to the students
 _CLASSROOM = re.compile(r"^(?P<name>.+?) - (?P<file>.+)$")
-_COPY = re.compile(r"(?:[ _-]*\((\d+)\)|[ _-]*[Cc]opy[ _-]?(\d*)|-(\d{1,2})|[ _-]?[vV](\d+))$")
-_COPY_OF = re.compile(r"^(?:Copy|Kopie) (?:of|von) ")
 _GENERAL = re.compile(
     r"(?i)final|last|new|old|draft|backup|copy|lab|notebooks?|solutions?|answers?|homework|assignment|submission|work|my|"
     r"untitled|version|done|ipynb|(?<![^\W\d_])(?:exp(?:eriments?)?|tests?|trial|try|attempt|run|versuch|parts?|teil|tasks?|"
@@ -71,99 +42,6 @@ _DEEPEST = 12  # folders below which no class is looked for
 _Folder = tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Owner:
-    """The student whom a file belongs to.
-
-    Args:
-        name: name of the student.
-        number: number of the student in the course system, or "".
-        late: whether the system calls the submission late.
-        time: time of the submission as the system writes it, or ""; it sorts as text.
-        system: name of the system, or "".
-        person: guess of the student's name, where a student chose the name of the file or folder, or "".
-    """
-
-    name: str
-    number: str = ""
-    late: bool = False
-    time: str = ""
-    system: str = ""
-    person: str = dataclasses.field(default="", repr=False)
-
-
-def recognized(name: str) -> Owner | None:
-    """Read the name of a file or a folder that a course system has written; None for any other name.
-
-    Example:
-        >>> recognized("lovelaceada_LATE_4711_678_lab.ipynb")
-        Owner(name='lovelaceada', number='4711', late=True, time='', system='Canvas')
-        >>> recognized("Participant_12_assignsubmission_file_").name
-        'Participant 12'
-    """
-    found = _MOODLE.match(name)
-    if found:
-        hidden = " " not in found["name"] and found["name"] in (
-            "Participant",
-            "Teilnehmer",
-            "Teilnehmerin",
-            "Participante",
-        )
-        who = f"{found['name']} {found['id']}" if hidden else found["name"]
-        return Owner(who, found["id"], system="Moodle")
-    found = _BLACKBOARD.match(name)  # before Canvas, since names of labs and users may be numbers
-    if found:
-        return Owner(found["name"], time=found["time"], system="Blackboard")
-    found = _CANVAS_HIDDEN.match(name) or _CANVAS.match(name)
-    if found:
-        who = f"anon {found['id']}" if found["name"] == "anon" else found["name"]
-        return Owner(who, found["id"], bool(found["late"]), system="Canvas")
-    found = _GRADESCOPE.match(name)
-    if found:
-        return Owner(name, found["id"], system="Gradescope")
-    found = _INBOUND.match(name)
-    if found:
-        return Owner(found["name"], time=found["time"], system="nbgrader")
-    found = _BRIGHTSPACE.match(name)
-    if found:
-        return Owner(found["name"], found["id"], time=_sortable(found), system="Brightspace")
-    found = _SAKAI.match(name)
-    if found:
-        return Owner(found["name"], found["id"], system="Sakai")
-    return None
-
-
-def _sortable(found):
-    """Write the time of Brightspace, such as `Nov 2, 2026 926 PM`, so that it sorts as text; "" if it is no time."""
-    try:
-        read = time.strptime(f"{found['day']} {found['hour'].zfill(7)}", "%b %d, %Y %I%M %p")
-    except ValueError:
-        return ""
-    return time.strftime("%Y-%m-%d %H:%M", read)
-
-
-def name_of(text: object) -> str:
-    """Clean the name of a student; of letters with accents there are two spellings, which look the same."""
-    return unicodedata.normalize("NFC", foreign_text.line(foreign_text.file_name(str(text)), 200))
-
-
-def attempt(name: str) -> int:
-    """Read the number of a copy that a browser or a system appends: `lab (2).ipynb`, `lab-2.ipynb`; 0 without one."""
-    found = _COPY.search(_stem(name))
-    if not found:
-        return 1 if _COPY_OF.match(name) else 0
-    return int(next((digits for digits in found.groups() if digits), "1"))
-
-
-def _stem(name):
-    return re.sub(rf"(?i)(?:{_ENDINGS})+$", "", name)
-
-
-def _plain(name):
-    """Drop from the name of a file its suffix and what marks it as a copy."""
-    return _COPY.sub("", _COPY_OF.sub("", _stem(name))).strip()
-
-
 class Owners:
     """Finds the owner of each file of a class.
 
@@ -185,7 +63,7 @@ class Owners:
         graded: str = "",
         answered: Callable[[tuple[str, ...]], bool] = lambda parts: False,
     ):
-        self._labs = {_plain(name).casefold() for name in labs}
+        self._labs = {plain(name).casefold() for name in labs}
         self._all_labs = frozenset(name.casefold() for name in labs)
         self._metadata = dict(metadata or {})
         self._context = tuple(context)
@@ -220,7 +98,7 @@ class Owners:
         while len(folder) < len(parts) - 1:
             inner = (*folder, parts[len(folder)])
             if not self._once(self._is_collection, inner):
-                return [self._named_by_student(_stem(inner[-1]))]
+                return [self._named_by_student(stem(inner[-1]))]
             folder = inner
         return [self._named_after_file(folder, parts[-1])]
 
@@ -348,19 +226,19 @@ class Owners:
 
     def _named_after_file(self, folder, name):
         """Name a student after a file; one of another kind, as `ada.pdf`, belongs to the notebook `ada.ipynb` there."""
-        stem = _stem(name)
-        other = stem == name and re.sub(r"\.\w{1,8}$", "", name)
-        found = _CLASSROOM.match(other or stem)
-        if found and _plain(found["file"]).casefold() in self._labs:
+        bare = stem(name)
+        other = bare == name and re.sub(r"\.\w{1,8}$", "", name)
+        found = _CLASSROOM.match(other or bare)
+        if found and plain(found["file"]).casefold() in self._labs:
             return Owner(name_of(found["name"]), system="Google Classroom")
-        owner = self._named_by_student(other or stem)
+        owner = self._named_by_student(other or bare)
         if other and other not in self._once(self._stems, folder):
             return dataclasses.replace(owner, name=name_of(name))
         return owner
 
     def _stems(self, folder):
         """Names of the folders, archives and notebooks in a folder, without suffixes."""
-        return {_stem(name) for name in (*self._tree[folder][0], *self._works(folder))}
+        return {stem(name) for name in (*self._tree[folder][0], *self._works(folder))}
 
     def _named_by_student(self, name):
         name = name_of(name)
@@ -385,7 +263,7 @@ class Owners:
                 alike and self._notebooks(used[0])
             ):  # a repository, or folders handed out
                 return bool(_SECTION.match(folder[-1])) or self._is_place(folder[-1])
-        return not any(_plain(each[-1]).casefold() in self._labs for each in inner) and not all(
+        return not any(plain(each[-1]).casefold() in self._labs for each in inner) and not all(
             self._is_place(each[-1]) for each in used
         )
 
@@ -422,7 +300,7 @@ class Owners:
             if archives.is_archive(name) and self._below((*folder, name))
         ]
         files += archived if len(archived) > 1 else []
-        handed_out = [name for name in files if self._graded and _plain(name).casefold() == self._graded]
+        handed_out = [name for name in files if self._graded and plain(name).casefold() == self._graded]
         if (
             handed_out
         ):  # one student's, who calls other notebooks by other names, or the empty one next to the class
@@ -432,7 +310,7 @@ class Owners:
         long = {name: re.findall(r"\d{4,}", text) for name, text in texts.items()}
         dated = all(_COMPACT_DATE.fullmatch(number) for numbers in long.values() for number in numbers)
         own = {
-            (self._letters(text), *(() if dated else long[name]), *map("".join, _PERSON.findall(_stem(name))))
+            (self._letters(text), *(() if dated else long[name]), *map("".join, _PERSON.findall(stem(name))))
             for name, text in texts.items()
         }
         return len(own - {("",)}) > 1 or self._several_answered(folder, texts)
@@ -451,8 +329,8 @@ class Owners:
         )
 
     def _student_part(self, name):
-        found = _CLASSROOM.match(_stem(name))
-        return found["name"] if found and _plain(found["file"]).casefold() in self._labs else _plain(name)
+        found = _CLASSROOM.match(stem(name))
+        return found["name"] if found and plain(found["file"]).casefold() in self._labs else plain(name)
 
     def _without_labs(self, text):
         text = text.casefold()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tf_kit.checks import refuse
-from tf_kit.grading import foreign_text, layouts, persons, reading
+from tf_kit.grading import file_names, foreign_text, persons, reading
+from tf_kit.grading.file_names import Owner
 from tf_kit.grading.handed_in import (
     BLANK,
     DAMAGED,
@@ -24,7 +25,7 @@ from tf_kit.grading.handed_in import (
     File,
     entries_of,
 )
-from tf_kit.grading.layouts import Owner, Owners
+from tf_kit.grading.layouts import Owners
 from tf_kit.grading.slicing import Cell, Notebook
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ def _gradescope(entries):
             for folder, about in described.items():
                 found = []
                 for each in about.get(":submitters") or []:
-                    name = layouts.name_of(each.get(":name") or each.get(":email") or folder)
+                    name = file_names.name_of(each.get(":name") or each.get(":email") or folder)
                     number = foreign_text.line(each.get(":sid") or each.get(":email") or "", 80)
                     found.append(
                         Owner(name, number, time=str(about.get(":created_at", "")), system="Gradescope")
@@ -314,7 +315,13 @@ class _Look:
                 if ".ipynb" in name:
                     self.kind, self.why = DAMAGED, foreign_text.line(error)
         # a copy is kept in a folder further down, and archives keep no reliable times
-        order = (owner.time, layouts.attempt(entry.parts[-1]), -len(entry.parts), entry.modified, entry.parts)
+        order = (
+            owner.time,
+            file_names.attempt(entry.parts[-1]),
+            -len(entry.parts),
+            entry.modified,
+            entry.parts,
+        )
         self.rank = (self.readable, ".ipynb" in name, answered, self.kind != OTHER_LAB, *order)
 
     def _compare_labs(self, cells, lab):
