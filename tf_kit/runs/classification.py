@@ -25,7 +25,8 @@ from tf_kit.runs.inputs import input_shape_of, write_inputs
 from tf_kit.runs.labelled import labelled_examples
 from tf_kit.runs.mistakes import draw_mistakes
 from tf_kit.runs.precision import choose
-from tf_kit.runs.run import Run, plain
+from tf_kit.runs.recorded_options import plain
+from tf_kit.runs.run import Run
 from tf_kit.runs.saved import load_model, run_folder
 from tf_kit.runs.watching import usual_neighbors
 from tf_kit.training import workers

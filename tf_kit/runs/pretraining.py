@@ -27,7 +27,8 @@ from tf_kit.runs.files import save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.precision import choose
 from tf_kit.runs.recorded_division import record_division
-from tf_kit.runs.run import Run, plain
+from tf_kit.runs.recorded_options import plain
+from tf_kit.runs.run import Run
 from tf_kit.runs.text import pretrain_text
 from tf_kit.runs.training_data import TrainingData, training_data
 from tf_kit.runs.watching import LABELLED, VALIDATION, Watch, epochs_between

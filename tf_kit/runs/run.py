@@ -15,9 +15,7 @@ it needs to continue, and its own output is discarded.
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import json
 import os
 import re
 import shutil
@@ -42,7 +40,6 @@ from tf_kit.runs.checkpoint import STATES, StageState, read_state
 from tf_kit.runs.circumstances import circumstances
 from tf_kit.runs.divergence import Guard, scale_of
 from tf_kit.runs.files import (
-    finite,
     holds_files,
     read_json,
     remove_unfinished,
@@ -53,6 +50,7 @@ from tf_kit.runs.files import (
 )
 from tf_kit.runs.interruption import Interruption
 from tf_kit.runs.progress import Progress
+from tf_kit.runs.recorded_options import as_json, with_defaults, with_whole_path
 from tf_kit.runs.recording import Events, Recorder
 from tf_kit.training import agreement, workers
 from tf_kit.training.loop import is_due
@@ -115,8 +113,8 @@ class Run:
         self.folder = Path(folder).expanduser()
         self.progress = progress or Progress()
         self.checkpoint_seconds = number("Run.checkpoint_seconds", checkpoint_seconds, at_least=0)
-        self._options = _as_json("Run.options", options)
-        self._defaults = _as_json("Run.defaults", defaults or {})
+        self._options = as_json("Run.options", options)
+        self._defaults = as_json("Run.defaults", defaults or {})
         self.data = _fingerprint(data)
         self._disown: Callable[[], Any] = lambda: None
         self._trained: dict[str, weakref.ref] = {}  # models by the slug of their stage
@@ -185,12 +183,12 @@ class Run:
         if not isinstance(recorded, dict) or not isinstance(recorded.get("options"), dict):
             requirement = "be a readable JSON file of a run, with its options"
             refuse("config.json", requirement, f"{config}", "Start a new run in another folder")
-        began = _with_defaults(recorded["options"], self._defaults, self._options)
+        began = with_defaults(recorded["options"], self._defaults, self._options)
         data = recorded_data.read(self.folder, recorded)
         changed = "" if data is None or self.data is None else data.text(self.data)
         # The options that follow from the data differ with them.
         named = not changed or any(began.get(name) != self._options.get(name) for name in _NAMES_OF_DATA)
-        sides = map(_with_whole_path, (began, self._options))
+        sides = map(with_whole_path, (began, self._options))
         difference = agreement.first_difference(*sides) if named else None
         if not resume:
             self._refuse_taken(difference, changed)
@@ -432,7 +430,7 @@ class Run:
         Returns:
             The results as JSON stores them, like `Run.results`.
         """
-        results = _as_json("Run.finish.results", results)
+        results = as_json("Run.finish.results", results)
         if self.history():
             self.write_history()
         if keep_checkpoints and (self.folder / "checkpoints").exists():
@@ -450,44 +448,6 @@ def refuse_results(folder: Path, fault: str = "") -> NoReturn:
     refuse("results.json", requirement, f"{folder / 'results.json'}{fault}", REMOVE)
 
 
-def plain(values: Any) -> Any:
-    """Return values with Python's numbers for those of NumPy, and strings for paths.
-
-    Args:
-        values: a value, or dictionaries, lists and tuples of values. Other objects remain as they are.
-
-    Example:
-        >>> plain({"seed": np.int64(1), "units": (np.int32(8), 8), "data": Path("flowers")})
-        {'seed': 1, 'units': (8, 8), 'data': 'flowers'}
-    """
-    if isinstance(values, Mapping):
-        return {name: plain(value) for name, value in values.items()}
-    if type(values) in (list, tuple):
-        return type(values)(map(plain, values))
-    if isinstance(values, os.PathLike):
-        return os.fspath(values)
-    return values.item() if isinstance(values, np.generic) else values
-
-
-def _as_json(subject, values):
-    """Return values as JSON stores them; refuse values that it cannot store, naming the first.
-
-    >>> _as_json("Run.options", {"units": np.int64(8), "rate": float("nan")})
-    {'units': 8, 'rate': None}
-    """
-    if not isinstance(values, Mapping):
-        refuse(subject, "be a dictionary of JSON values", f"a {type(values).__name__}")
-    found = {}
-    for name, value in values.items():
-        try:
-            found |= json.loads(json.dumps(finite({name: plain(value)})))
-        except (TypeError, ValueError):
-            remedy = "`.tolist()` makes a list of an array"
-            received = f"a {type(value).__name__} as {name!r}"
-            refuse(subject, "hold JSON values, numbers of NumPy and paths", received, remedy)
-    return found
-
-
 def _fingerprint(data):
     if data is None or isinstance(data, Fingerprint):
         return data
@@ -499,33 +459,9 @@ def _fingerprint(data):
     return of_arrays("the arrays", data)
 
 
-def _with_whole_path(options):
-    """Make the folder of prepared sets absolute, which older versions recorded as it was typed."""
-    place = options.get("data_dir")
-    if place and isinstance(place, str):
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a name that no folder can have
-            return {**options, "data_dir": str(Path(place).expanduser().resolve())}
-    return options
-
-
 def _slug(stage):
     """
     >>> _slug("layer 1/3")
     'layer-1-3'
     """
     return re.sub(r"[^a-z0-9]+", "-", stage.lower()).strip("-")
-
-
-def _with_defaults(began, defaults, now):
-    """Add to recorded options those of today that the record lacks.
-
-    >>> _with_defaults({"seed": 1, "net": {"units": 8}}, {"net": {"bias": True}}, {"seed": 1, "net": {"bias": False}})
-    {'seed': 1, 'net': {'units': 8, 'bias': True}}
-    """
-    completed = dict(began)
-    for name in defaults.keys() & now.keys():
-        if name not in began:
-            completed[name] = defaults[name]
-        elif all(isinstance(each[name], dict) for each in (began, defaults, now)):
-            completed[name] = _with_defaults(began[name], defaults[name], now[name])
-    return completed
