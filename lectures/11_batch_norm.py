@@ -2,12 +2,13 @@
 """How far can the learning rate rise with batch normalization, and which γ and β undo it?
 
 The same deep network is trained with and without `BatchNorm` after each of its linear layers, by stochastic gradient
-descent from the same weights, at learning rates from far too small to far too large. Then a trained layer gets the γ
-and β that turn its normalization off.
+descent from the same weights, at learning rates from far too small to far too large. Then the weights below a trained
+normalization are changed, and at last it gets the γ and β that turn it off.
 
 Claim: with batch normalization, the learning rates that train the network well in the given epochs cover a range at
 least five times as wide as without, and the largest of them is at least five times larger. With γ = √(σ² + ε) and
-β = μ of its minibatch the layer returns its input: the last step can undo the first three.
+β = μ of its minibatch the layer returns its input: the last step can undo the first three. Only γ and β, which
+are learned with the later layers, can: whatever the weights below, the later layers get means β and deviations |γ|.
 
 Slide: "Batch normalization".
 Reference: Ioffe, Szegedy 2015, "Batch Normalization", section 3 and algorithm 1, arXiv:1502.03167.
@@ -78,6 +79,25 @@ def error_at(model, learning_rate, config, split, test, seed):
 
 
 # %% [markdown]
+# The layer below gets weights ten times as large and other biases. What arrives above the normalization stays.
+
+
+# %%
+def received(model, x, scale, shift):
+    """Mean and standard deviation of each unit below and above the first normalization, if the layer below changes."""
+    layer = next(each for each in model.layers if isinstance(each, BatchNorm))
+    dense = model.layers[model.layers.index(layer) - 1]
+    kernel, bias = dense.get_weights()
+    dense.set_weights([scale * kernel, bias + shift])
+    below = np.asarray(dense(x.reshape(len(x), -1)))
+    above = np.asarray(layer(below, training=True))
+    dense.set_weights([kernel, bias])
+    return {
+        name: (each.mean(axis=0), each.std(axis=0)) for name, each in (("below", below), ("above", above))
+    }
+
+
+# %% [markdown]
 # The last step of the slide is y = γ x̂ + β with x̂ = (x − μ)/√(σ² + ε), so γ = √(σ² + ε) and β = μ give x.
 
 
@@ -110,8 +130,12 @@ def run(config):
             for i, rate in enumerate(rates):
                 errors[name][i, seed] = error_at(model, rate, config, train, test, seed)
     train, _, test = splits[0]
-    error_at(models["with BatchNorm"], 0.1, config, train, test, seed=0)
-    return {"rates": rates, "errors": errors, "undo": undone(models["with BatchNorm"], train.x[:100])}
+    model, x = models["with BatchNorm"], train.x[:100]
+    error_at(model, 0.1, config, train, test, seed=0)
+    layer = next(each for each in model.layers if isinstance(each, BatchNorm))
+    results = {"rates": rates, "errors": errors, "chosen": [np.array(layer.beta), np.abs(layer.gamma)]}
+    results |= {"trained": received(model, x, 1, 0), "changed": received(model, x, 10, 3)}
+    return {**results, "undo": undone(model, x)}
 
 
 # %%
@@ -141,11 +165,22 @@ def check(results):
     trained, apart = (np.abs(undo[name] - z).max() for name in ("as trained", "undone"))
     assert trained > 0.1 * np.abs(z).max(), "the layer was the identity from the start"
     assert apart < 1e-5 * max(np.abs(z).max(), 1), f"off by {apart:.2g}"
+    chosen, changed = results["chosen"], results["changed"]
+    wider = (changed["below"][1] / results["trained"]["below"][1]).min()
+    assert wider > 5, f"the inputs of the normalization became only {wider:.1f} times as wide"
+    for kind, wanted, got in zip(("means", "standard deviations"), chosen, changed["above"], strict=True):
+        off = np.abs(got - wanted).max()
+        assert off < 0.01, f"{kind} above the normalization differ from γ and β by {off:.2g}"
+    moved = max(np.abs(chosen[0]).max(), np.abs(chosen[1] - 1).max())
+    assert moved > 0.01, f"γ and β were learned, but moved only by {moved:.2g}"
     best = {name: errors.mean(axis=1).min() for name, errors in results["errors"].items()}
     return (
         f"The test error is below {GOOD} % at a learning rate {without} without batch normalization "
         f"(at best {best['without']:.1f} %), and from {low_with:.3g} to {high_with:.3g} with it (at best "
-        f"{best['with BatchNorm']:.1f} %). γ = √(σ² + ε) and β = μ undo it within {apart:.0e}."
+        f"{best['with BatchNorm']:.1f} %). γ = √(σ² + ε) and β = μ undo it within {apart:.0e}. "
+        f"With weights below that are ten times as large the later layers still get the means β, from "
+        f"{chosen[0].min():.2f} to {chosen[0].max():.2f}, and the standard deviations |γ|, from "
+        f"{chosen[1].min():.2f} to {chosen[1].max():.2f}."
     )
 
 

@@ -381,6 +381,16 @@ def shift_by_the_moving_mean(results):
     results["undo"]["undone"] = results["undo"]["given"] + 0.1
 
 
+def weights_below_pass_the_normalization(results):
+    mean, deviation = results["changed"]["above"]
+    results["changed"]["above"] = mean, 10 * deviation
+
+
+def means_below_pass_the_normalization(results):
+    mean, deviation = results["changed"]["above"]
+    results["changed"]["above"] = mean + 3, deviation
+
+
 def diagnoses_swapped(results):
     noisy, healthy = results["noisy"]["found"], results["healthy"]["found"]
     results["noisy"]["found"], results["healthy"]["found"] = healthy, noisy
@@ -582,6 +592,8 @@ TWINS = [
     ("dropout", dropout_costs_nothing),
     ("batch_norm", normalization_does_not_help),
     ("batch_norm", shift_by_the_moving_mean),
+    ("batch_norm", weights_below_pass_the_normalization),
+    ("batch_norm", means_below_pass_the_normalization),
     ("preprocessing", divided_by_the_eigenvalue),
     ("preprocessing", scaling_saves_nothing),
     ("monitoring", diagnoses_swapped),
