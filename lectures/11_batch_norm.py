@@ -133,7 +133,7 @@ def run(config):
     model, x = models["with BatchNorm"], train.x[:100]
     error_at(model, 0.1, config, train, test, seed=0)
     layer = next(each for each in model.layers if isinstance(each, BatchNorm))
-    results = {"rates": rates, "errors": errors, "chosen": [np.array(layer.beta), np.abs(layer.gamma)]}
+    results = {"rates": rates, "errors": errors, "chosen": [layer.beta.numpy(), np.abs(layer.gamma.numpy())]}
     results |= {"trained": received(model, x, 1, 0), "changed": received(model, x, 10, 3)}
     return {**results, "undo": undone(model, x)}
 

@@ -16,6 +16,7 @@ import click
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy import optimize
 from support.cases import mostly_slow
 
 from tf_kit import lectures, plotting
@@ -59,6 +60,8 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "machines",
     "centered_outputs",
     "local_minima",
+    "regret",
+    "subcategories",
     "gradient_flow",
     "preprocessing",
 }
@@ -474,6 +477,78 @@ def more_units_do_not_help(results):
     results["errors"]["two more"] = results["errors"]["as many as needed"]
 
 
+def corrections_do_not_matter(results):
+    for early_or_final in ("early", "final"):
+        found = results[early_or_final]
+        found[0.999, "uncorrected"] = found[0.999, "corrected"]
+
+
+def first_steps_are_smaller(results):
+    """As if f(t) of the paper's β₂ were that of the slide's."""
+    results["factor"][0.999] = results["factor"][0.9]
+
+
+def learning_needs_corrections(results):
+    results["final"][0.9, "uncorrected"] = 2 * results["final"][0.9, "uncorrected"]
+
+
+def transfer_brings_nothing(results):
+    results["errors"]["all weights tuned"][:, 0] = results["errors"]["random weights"][:, 0]
+
+
+def transfer_tells_subkinds_apart(results):
+    results["errors"]["all weights tuned"][:, 1] /= 2
+
+
+def kept_layers_tell_subkinds_apart(results):
+    results["errors"]["hidden layers kept"] = results["errors"]["random weights"]
+
+
+def sharing_brings_nothing(results):
+    results["errors"]["two networks"] = results["errors"]["all weights tuned"]
+
+
+def regret_exceeds_its_bound(results):
+    for bound in results["bound"].values():
+        bound /= 5
+
+
+def regret_grows_with_the_rounds(results):
+    """As if the regret per round stayed as it is."""
+    rounds = results["marks"] / results["marks"][-1]
+    for regret in results["regret"].values():
+        regret[:] = regret[-1] * rounds[:, None, None]
+
+
+def sgd_has_as_little_regret(results):
+    regret = results["regret"]
+    regret["different frequencies", "SGD, ε/√t"] = regret["different frequencies", "AdaGrad"]
+
+
+def rare_features_do_not_matter(results):
+    """As if AdaGrad won with equal frequencies too."""
+    regret = results["regret"]
+    regret["equal frequencies", "AdaGrad"] = 0.8 * regret["equal frequencies", "AdaGrad"]
+
+
+def larger_sets_cost_sgd_more(results):
+    counts = results["gradients"]["SGD"]
+    counts[-1] = 10 * counts[-2]
+
+
+def a_pass_over_large_sets_costs_no_more(results):
+    counts = results["gradients"]["gradient descent"]
+    counts[-1] = counts[-2]
+
+
+def a_thousand_examples_are_enough(results):
+    results["gradients"]["SGD"][0] = results["gradients"]["SGD"][1]
+
+
+def small_sets_err_less_than_in_theory(results):
+    results["final"][0] /= 2
+
+
 def leaky_units_die(results):
     results["dead"]["leaky ReLU"] = results["dead"]["ReLU"]
 
@@ -631,6 +706,10 @@ TWINS = [
     ("growing", growing_is_worthless),
     ("growing", a_line_needs_hidden_units),
     ("letters", mirror_images_preserve_labels),
+    ("subcategories", transfer_brings_nothing),
+    ("subcategories", transfer_tells_subkinds_apart),
+    ("subcategories", kept_layers_tell_subkinds_apart),
+    ("subcategories", sharing_brings_nothing),
     ("other_domain", letters_teach_nothing),
     ("other_domain", noise_teaches_nothing),
     ("other_domain", passes_do_not_matter),
@@ -641,6 +720,17 @@ TWINS = [
     ("centered_outputs", another_function_at_the_start),
     ("local_minima", saddles_instead_of_minima),
     ("local_minima", more_units_do_not_help),
+    ("bias_correction", corrections_do_not_matter),
+    ("bias_correction", first_steps_are_smaller),
+    ("bias_correction", learning_needs_corrections),
+    ("regret", regret_exceeds_its_bound),
+    ("regret", regret_grows_with_the_rounds),
+    ("regret", sgd_has_as_little_regret),
+    ("regret", rare_features_do_not_matter),
+    ("large_sets", larger_sets_cost_sgd_more),
+    ("large_sets", a_pass_over_large_sets_costs_no_more),
+    ("large_sets", a_thousand_examples_are_enough),
+    ("large_sets", small_sets_err_less_than_in_theory),
 ]
 
 
@@ -882,6 +972,32 @@ def test_error_without_data_is_that_of_many_examples_and_has_its_gradient():
     twelve = np.broadcast_to(v, (12, 2, 3))
     numeric = (demo.error(w + moved, twelve) - demo.error(w - moved, twelve)) / 2e-6
     np.testing.assert_allclose(demo.gradient(w, v).ravel(), numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_expected_risk_is_the_mean_cost_of_many_examples():
+    module = module_of(lectures.find("large_sets"))
+    population = module.Population(dataclasses.replace(module.Config.quick(), largest=400_000, features=5))
+    for theta in (np.zeros(5), population.teacher / population.deviations, np.arange(-2.0, 3.0)):
+        z = population.x @ theta
+        costs = np.logaddexp(0, z) - population.y * z
+        bound = 5 * costs.std() / np.sqrt(len(costs)) + 1e-12
+        np.testing.assert_allclose(population.risk(theta), costs.mean(), atol=bound)
+    assert population.lowest == pytest.approx(population.risk(population.teacher / population.deviations))
+
+
+def test_loss_of_the_best_fixed_parameters_is_that_of_a_solver():
+    """The oracle minimizes the loss within the box from a random start."""
+    module = module_of(lectures.find("regret"))
+    x, y = module.draw("different frequencies", module.Config(rounds=200, features=12, streams=2))
+    for each, label, found in zip(x, y, module.lowest("different frequencies", x, y), strict=True):
+        start = np.random.default_rng(0).uniform(-1, 1, size=12)
+        least = optimize.minimize(
+            lambda theta, signed: np.logaddexp(0, -signed @ theta).sum(),
+            start,
+            args=(each * label[:, None],),
+            bounds=[(-1, 1)] * 12,
+        ).fun
+        assert least - 0.011 < found < least + 1e-6
 
 
 def test_first_cell_installs_what_it_is_told_or_tells_what_to_do():
