@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tf_kit import optimizers
+from tf_kit.errors import InputError
 
 OPTIMIZERS = [name for name in optimizers.__all__ if hasattr(getattr(optimizers, name), "update_step")]
 
@@ -25,6 +26,28 @@ def test_bfloat16_weights_have_single_precision_moments():
     optimizer = optimizers.Adam(0.5)
     optimizer.apply([keras.ops.convert_to_tensor([1e-3, -2e-3], "bfloat16")], [weights])
     assert [float(w) for w in weights.numpy()] == [0.5, 2.5]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_gradients_that_do_not_fit_the_variables_are_refused(name, fused):
+    """Arithmetic would broadcast the smaller ones in silence, and Keras leaves variables without a gradient out."""
+    weights = [keras.Variable(np.ones(shape), name="w") for shape in ((3, 4), (4,))]
+    cases = {
+        "one gradient, or None, for each.*1 gradients for 2": [np.ones((3, 4))],
+        r"shapes of the variables.*\(4,\) for the variable w \(3, 4\)": [np.ones(4), np.ones(4)],
+        r"shapes of the variables.*\(1, 4\) for": [np.ones((1, 4)), np.ones(4)],
+        r"shapes of the variables.*\(4, 1\) for the variable w \(4,\)": [None, np.ones((4, 1))],
+        r"shapes of the variables.*\(\) for": [np.ones((3, 4)), np.ones(())],
+    }
+    optimizer = getattr(optimizers, name)(0.1, fused=fused)
+    for message, gradients in cases.items():
+        given = [each if each is None else keras.ops.array(each, "float32") for each in gradients]
+        with pytest.raises(InputError, match=message) as refused:
+            optimizer.apply(given, weights)
+        assert "\n" not in str(refused.value)
+    for each in weights:
+        np.testing.assert_array_equal(each, np.ones(each.shape))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit import keras_internals
-from tf_kit.checks import count, number
+from tf_kit.checks import count, number, refuse
 from tf_kit.typing import Tensor
 
 LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
@@ -113,9 +113,31 @@ class Optimizer(keras_internals.ChosenUpdateStep, keras.optimizers.Optimizer):
         """Update the variables, after summing the repeated rows in the gradient of an embedding.
 
         Clipping and squaring must see the sum, not the single rows.
+
+        Raises:
+            InputError: there are more or fewer gradients than variables, or a gradient has another shape than its
+                variable, to which arithmetic would broadcast it.
         """
         dense = [ops.add(gradient, 0) if hasattr(gradient, "indices") else gradient for gradient in grads]
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+            self._check_gradients(dense, trainable_variables)
         super().apply(dense, trainable_variables)
+
+    def _check_gradients(self, gradients, variables):
+        subject = f"{type(self).__name__}.apply.grads"
+        if len(gradients) != len(variables):
+            received = f"{len(gradients)} gradients for {len(variables)} variables"
+            refuse(subject, "hold one gradient, or None, for each variable", received)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            shape = getattr(gradient, "shape", None)
+            if shape is None or getattr(shape, "rank", 0) is None:  # no gradient, or of an unknown shape
+                continue
+            given, wanted = tuple(shape), tuple(variable.shape)
+            sides = zip(given, wanted, strict=False)
+            if len(given) != len(wanted) or any(side not in (None, other) for side, other in sides):
+                requirement = "have the shapes of the variables"
+                refuse(subject, requirement, f"a gradient {given} for the variable {variable.path} {wanted}")
 
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
         """With `use_ema`, set each of some weights to its own average, as at the end of `fit`."""
