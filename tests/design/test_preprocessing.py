@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from support.cases import mostly_slow
 from support.layer import check_layer
 from support.twins import use_wrong_twin
+from training.test_fit_contract import Table
 
 from tf_kit.design import PCAWhitening, Standardize, ZCAWhitening, condition_number, preprocessing
 from tf_kit.design.preprocessing import batches
@@ -241,6 +242,8 @@ def test_stream_of_any_kind_equals_array(tmp_path):
         "pydataset": Sequence(),
         "memory map": np.load(tmp_path / "x.npy", mmap_mode="r"),
         "tensor": ops.convert_to_tensor(x),
+        "table": Table(x),
+        "pieces of a table": (Table(x[i : i + 50]) for i in range(0, 300, 50)),
     }
     expected = ZCAWhitening().adapt(x)
     for name, stream in streams.items():

@@ -245,7 +245,7 @@ def test_tables_count_as_the_arrays_of_their_values(name):
     for each in (given, tables):
         model = made(name)
         history = model.fit(*each, **options, validation_data=each).history
-        evaluated = model.evaluate(*each, verbose=0)
+        evaluated = [model.evaluate(*each, verbose=0), float(np.sum(model.predict(each[0], verbose=0)))]
         found.append((weights_of(model), history, evaluated, model.train_on_batch(*each)))
     np.testing.assert_array_equal(found[1][0], found[0][0])
     assert found[1][1:] == found[0][1:]
@@ -325,6 +325,34 @@ def test_weights_of_examples_count_without_targets(name):
         found.append((weights_of(model), history))
     check_equal(found[0], fitted(name, x=batches))
     assert np.abs(found[0][0] - found[1][0]).max() > 1e-5
+
+
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("DenoisingAutoencoder",)))
+def test_weights_of_examples_are_split_with_the_examples(name):
+    """The weights of those that are held out count in the validation."""
+    given, weights = arrays(name), np.linspace(0, 2, len(examples(name)[0])).astype("float32")
+    places = (given.get("y"),) if "Classifier" in name else (None,)
+    held_out = tuple(each if each is None else each[KEPT:] for each in (given["x"], *places, weights))
+    how = {"batch_size": 5, "epochs": 2}
+    split = fitted(name, **given, sample_weight=weights, validation_split=0.3, **how)
+    spelled = {**arrays(name, KEPT), "sample_weight": weights[:KEPT], "validation_data": held_out}
+    check_equal(split, fitted(name, **spelled, **how))
+
+
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("persistent RBM", "BYOL")))
+def test_batches_without_examples_are_left_out(name):
+    """As a data set whose batches are filtered has them: their means are NaN, and their steps move the weights."""
+    parts = tuple(each[:0] for each in examples(name))
+    none = tf.data.Dataset.from_tensors(parts if len(parts) > 1 else parts[0])
+    full = batches(name, 0, KEPT, 5)
+    found = []
+    for each in (full, none.concatenate(full).concatenate(none)):
+        model = made(name)
+        history = model.fit(each, epochs=2, validation_data=each, verbose=0).history
+        history["evaluated"] = model.evaluate(each, verbose=0)
+        found.append((weights_of(model), history, int(model.optimizer.iterations)))
+    check_equal(found[1], found[0])
+    assert found[1][2] == found[0][2]
 
 
 @pytest.mark.slow

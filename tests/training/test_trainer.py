@@ -174,7 +174,7 @@ def test_fit_in_a_graph():
         (check_weights_and_history, "place.total_float + penalty", "place.total_float"),
         (check_weights_and_history, "mean + sums[-1]", "mean + 2 * sums[-1]"),
         (check_weights_and_history, "(mean, sample_weight=place.total_float)", "(mean)"),
-        (check_weights_and_history, "sums[i] / place.total_float", "sums[i]"),
+        (check_weights_and_history, "sums[i] / size", "sums[i]"),
         (check_order, "shuffle=shuffle,", "shuffle=True,"),
         (check_order, "seed=self.seed,\n", "seed=0,\n"),
         (check_example_weights, '**values, "loss": values["loss"] *', '**values, "loss": values["loss"] +'),

@@ -235,6 +235,18 @@ def is_sparse(x: Any) -> bool:
     return hasattr(x, "toarray")
 
 
+def values_of(x: Any) -> Any:
+    """Return the values of a table, as of pandas or polars, as an array; anything else as it is.
+
+    The columns of a table may have several types, so that it has none itself.
+
+    Example:
+        >>> values_of(5)
+        5
+    """
+    return x.to_numpy() if hasattr(x, "to_numpy") else x
+
+
 def refuse_masked(subject: str, x: Any) -> None:
     """Raise `InputError` for a NumPy masked array, whose hidden entries would be taken for data."""
     if np.ma.isMaskedArray(x) and np.ma.is_masked(x):

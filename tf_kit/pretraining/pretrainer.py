@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tf_kit.checks import refuse
+from tf_kit.data.splits import values_of
 from tf_kit.networks.inspection import last_layer
 from tf_kit.networks.stages import HEAD
 from tf_kit.options import Options
@@ -19,7 +20,6 @@ from tf_kit.training.inputs import (
     check_range,
     check_size,
     is_array,
-    values_of,
 )
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.data.splits import OF_SPARSE, is_sparse, refuse_masked
+from tf_kit.data.splits import OF_SPARSE, is_sparse, refuse_masked, values_of
 from tf_kit.networks.inspection import all_layers
 from tf_kit.registration import require_tensorflow
 from tf_kit.typing import ArrayLike, Dataset, Tensor
@@ -36,18 +36,6 @@ def is_array(x: Any) -> TypeGuard[ArrayLike]:
     """
     is_other = isinstance(x, tf.RaggedTensor) or is_sparse(x)
     return hasattr(x, "shape") and hasattr(x, "__getitem__") and not is_other
-
-
-def values_of(x: Any) -> Any:
-    """Return the values of a table, as of pandas or polars, as an array; anything else as it is.
-
-    The columns of a table may have several types, so that it has none itself.
-
-    Example:
-        >>> values_of(5)
-        5
-    """
-    return x.to_numpy() if hasattr(x, "to_numpy") else x
 
 
 def _remedy(x, other):
@@ -212,10 +200,27 @@ def _is_single(spec, images):
     return shape.rank < (2 if images else 1) or (images and looks_like_image)
 
 
+def without_empty_batches(dataset: Dataset) -> Dataset:
+    """Leave out batches without examples, whose means are NaN and whose step would move the weights all the same.
+
+    Example:
+        >>> batches = tf.data.Dataset.range(6).batch(4).map(lambda x: x[x < 4])
+        >>> [len(batch) for batch in batches], [len(batch) for batch in without_empty_batches(batches)]
+        ([4, 0], [4])
+    """
+    if isinstance(dataset, tf.distribute.DistributedDataset):
+        return dataset
+    spec = dataset.element_spec
+    shape = (spec[0] if isinstance(spec, tuple) else spec).shape
+    if not shape.rank or shape[0]:  # no batches, or all of one size
+        return dataset
+    return dataset.filter(lambda x, *others: tf.shape(x)[0] > 0)
+
+
 def first_examples(dataset: Dataset, count: int = 1) -> tuple[Tensor, Tensor | None]:
     """Return the first `count` examples of a data set of batches as (x, y); y is None if it has no targets."""
     check_data_set("x", dataset, count, "steps")
-    for batch in dataset.take(1):
+    for batch in without_empty_batches(dataset).take(1):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
         return x[:count], None if y is None else y[:count]
     refuse("x", "hold at least one batch", "an empty data set")

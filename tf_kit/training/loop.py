@@ -97,7 +97,7 @@ class Batches:
         if logs is not None:
             return step + self.model.steps_per_execution - 1, logs
         self._iterator = None
-        if self.num_steps is None:
+        if not self._holds_all_epochs:  # of an unknown number of batches, or with empty ones among them
             self.num_steps = step
         else:
             warnings.warn(

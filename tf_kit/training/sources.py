@@ -12,7 +12,7 @@ import keras
 from tf_kit import data
 from tf_kit.checks import refuse
 from tf_kit.training import arguments, loop, workers
-from tf_kit.training.inputs import is_array
+from tf_kit.training.inputs import is_array, without_empty_batches
 from tf_kit.training.resident import Resident, fits_on_device
 from tf_kit.typing import Dataset
 
@@ -69,7 +69,7 @@ def of_data_set(
     """
     # Counted before workers share it: where it ends, they would take a step without examples.
     size = arguments.num_batches(dataset, None)
-    shared = workers.in_order(trainer.distribute_strategy, dataset)
+    shared = workers.in_order(trainer.distribute_strategy, without_empty_batches(dataset))
 
     def make(first_epoch: int, first_step: int) -> Dataset:
         passed, together = first_epoch - initial_epoch, trainer.steps_per_execution

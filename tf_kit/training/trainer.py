@@ -191,6 +191,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 arrays, validation_data = arguments.split(arrays, validation_split)
                 if class_weight is not None and validation_data is not None:
                     validation_data = validation_data[:2]  # the weights of classes count in training only
+                if validation_data is not None and not self.takes_targets:
+                    # A method without targets has a placeholder between x and the weights.
+                    validation_data = (validation_data[0], None, *validation_data[2:])
             keras_internals.assert_compiled(self, "fit")
             self.prepare_from(*arrays[:2])
             num_steps: int | None = sources.steps_per_epoch(len(arrays[0]), size, steps_per_epoch)
@@ -439,8 +442,9 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         real = place.total_float.dtype
         own = [*(ops.sum(ops.cast(values[name], real)) for name in names), ops.cast(penalty, real)]
         sums = sum_over_replicas(ops.stack(own))
+        size = ops.maximum(place.total_float, 1)  # of a batch without examples the sums are 0
         for i, name in enumerate(names):
-            mean = sums[i] / place.total_float  # (1)
+            mean = sums[i] / size  # (1)
             if name == "loss":
                 mean = mean + sums[-1]
             self._means.by_name[name].update_state(mean, sample_weight=place.total_float)

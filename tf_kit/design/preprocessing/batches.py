@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from tf_kit.checks import refuse
-from tf_kit.data.splits import refuse_masked
+from tf_kit.data.splits import refuse_masked, values_of
 from tf_kit.typing import ArrayLike, Dataset
 
 CHUNK_BYTES = 32 * 2**20  # size of the pieces in which an array or memory map is read
@@ -39,6 +39,7 @@ def batches(
 
 def pieces(subject: str, data: ArrayLike | Dataset | keras.utils.PyDataset | Iterable) -> Iterator[ArrayLike]:
     """Return an iterator over the batches of `data`, or over pieces of an array."""
+    data = values_of(data)  # a table would be read as the names of its columns
     _refuse_names_and_gaps(subject, data)
     if hasattr(data, "shape") and hasattr(data, "dtype"):  # NumPy, memory map, HDF5, tensor
         if len(data.shape) < 2:
