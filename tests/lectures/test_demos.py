@@ -26,7 +26,7 @@ from tf_kit.lectures import index
 from tf_kit.lectures.performance import carry_out
 
 DEMOS = lectures.demos()
-LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` runs these
+LONG = {  # some seconds of one core at quick size, so `pytest -m slow` runs these
     "perceptron",
     "activations",
     "losses",
@@ -60,7 +60,9 @@ LONG = {  # five seconds of one core or more at quick size, so `pytest -m slow` 
     "machines",
     "centered_outputs",
     "local_minima",
+    "bias_correction",
     "regret",
+    "large_sets",
     "subcategories",
     "gradient_flow",
     "preprocessing",

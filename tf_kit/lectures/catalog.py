@@ -6,6 +6,7 @@ import ast
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib.util
 import sys
 from collections.abc import Iterable
@@ -172,4 +173,11 @@ def moving(demo: Demo, kind: str) -> None:
 
 
 def _tree(path):
+    """The syntax tree of a file, which is read again when the file has changed."""
+    about = path.stat()
+    return _parsed(path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache
+def _parsed(path, *_):
     return ast.parse(path.read_text(encoding="utf-8"))
