@@ -64,6 +64,7 @@ LONG = {  # some seconds of one core at quick size, so `pytest -m slow` runs the
     "regret",
     "large_sets",
     "subcategories",
+    "network_size",
     "gradient_flow",
     "preprocessing",
 }
@@ -494,6 +495,24 @@ def learning_needs_corrections(results):
     results["final"][0.9, "uncorrected"] = 2 * results["final"][0.9, "uncorrected"]
 
 
+def two_units_serve_for_every_function(results):
+    results["errors"]["three waves"] = results["errors"]["one wave"]
+
+
+def one_unit_too_many_does_no_harm(results):
+    for errors in results["errors"].values():
+        errors[0] = errors[0].min()
+
+
+def penalty_brings_nothing(results):
+    for name, errors in results["errors"].items():
+        results["penalized"][name] = errors[:, -1]
+
+
+def many_examples_help_two_units(results):
+    results["errors"]["three waves"][-1, 1] /= 10
+
+
 def transfer_brings_nothing(results):
     results["errors"]["all weights tuned"][:, 0] = results["errors"]["random weights"][:, 0]
 
@@ -708,6 +727,10 @@ TWINS = [
     ("growing", growing_is_worthless),
     ("growing", a_line_needs_hidden_units),
     ("letters", mirror_images_preserve_labels),
+    ("network_size", two_units_serve_for_every_function),
+    ("network_size", one_unit_too_many_does_no_harm),
+    ("network_size", penalty_brings_nothing),
+    ("network_size", many_examples_help_two_units),
     ("subcategories", transfer_brings_nothing),
     ("subcategories", transfer_tells_subkinds_apart),
     ("subcategories", kept_layers_tell_subkinds_apart),

@@ -25,8 +25,8 @@ COMMAND = [sys.executable, "-c", "from tf_kit.cli import main; main()", "quiz"]
 
 def test_eight_review_questions_and_others_on_every_demo():
     assert len(quiz.questions("review")) == 8
-    assert len(QUESTIONS) == 68
-    assert len({each.name for each in QUESTIONS}) == len({each.ask for each in QUESTIONS}) == 68
+    assert len(QUESTIONS) == 69
+    assert len({each.name for each in QUESTIONS}) == len({each.ask for each in QUESTIONS}) == 69
     assert {each.topic for each in QUESTIONS} == {demo.topic for demo in lectures.demos()}
 
 
@@ -126,7 +126,7 @@ def test_interruption_ends_with_the_points():
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert out.endswith("0 of 0 points; 68 not asked.\n")
+    assert out.endswith("0 of 0 points; 69 not asked.\n")
 
 
 def test_terminal():
