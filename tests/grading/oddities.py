@@ -17,6 +17,8 @@ CHECK, CHECK_2 = 'check("leaky")', 'check("descent")'
 MARK = "# exercise: leaky\n"
 COUNTING = LEAKY.replace("    return", "    global calls\n    calls += 1\n    return")
 PAIR = BODY + "(x, np.where(x > 0, x, slope * x))"
+SUM = BODY + "np.where(x > sum([0.0, 0.0]), x, slope * x)"
+RESHAPED = BODY + "(lambda x: ops.where(x > 0, x, slope * x).reshape(x.shape))(ops.convert_to_tensor(x))"
 GUARD = BODY + "np.where(x > table['edge'], x, slope * x)"
 
 
@@ -419,4 +421,90 @@ NOTEBOOKS = {
         "        climb(self, -gradient, variable, learning_rate)",
         CHECK_2,
     ],
+    # a name of Python's own that is bound below
+    "sum below": [IMPORTS, MARK + SUM, CHECK, "sum = 0\nfor i in range(3):\n    sum += i"],
+    "sum below a helper": [
+        *(IMPORTS, "def edge():\n    return sum([0.0])"),
+        *(MARK + BODY + "np.where(x > edge(), x, slope * x)", CHECK, "sum = 3"),
+    ],
+    "max below by a loop": leaky(
+        answer=BODY + "np.where(x > float(max(0, -1)), x, slope * x)",
+        after=["for min, max in [(1, 2)]:\n    pass"],
+    ),
+    "sum deleted above": leaky("sum = 0", "del sum", answer=SUM),
+    "a name of a star import that is bound below": leaky(
+        "from numpy import *", answer=BODY + "where(x > 0, x, slope * x)", after=["where = 3"]
+    ),
+    "a helper below, with a star import": [
+        *(IMPORTS, "from math import *", MARK + BODY + "np.where(x > helper(), x, slope * x)"),
+        *("def helper():\n    return 0.0", CHECK),
+    ],
+    # options of libraries
+    "methods of arrays for tensors": leaky(
+        "import tensorflow as tf\ntf.experimental.numpy.experimental_enable_numpy_behavior()", answer=RESHAPED
+    ),
+    "methods of arrays for tensors, the older way": leaky(
+        "from tensorflow.python.ops.numpy_ops import np_config\nnp_config.enable_numpy_behavior()",
+        answer=RESHAPED,
+    ),
+    "methods of arrays for tensors, by a function": leaky(
+        "import tensorflow as tf\ndef begin():\n    tf.experimental.numpy.experimental_enable_numpy_behavior()",
+        "begin()",
+        answer=RESHAPED,
+    ),
+    "the limit of recursion": using(
+        "deep(6000)",
+        "import sys\nsys.setrecursionlimit(20_000)\ndef deep(n):\n    return deep(n - 1) if n else 0.0",
+    ),
+    "an option that is an attribute": using(
+        "1 - (decimal.getcontext().prec == 50)", "import decimal\ndecimal.getcontext().prec = 50"
+    ),
+    "a seed that a function sets": using(
+        "(abs(first - 0.32383276) > 1e-6)",
+        "import random\nSEED = 7\ndef seed_all(seed):\n    random.seed(seed)\n    np.random.seed(seed)",
+        "seed_all(SEED)",
+        "first = random.random()",
+    ),
+    "a folder on the path": leaky(
+        "import os, sys\nos.makedirs('made_3', exist_ok=True)\nsys.path.insert(0, 'made_3')",
+        "%%writefile made_3/mine_8.py\nimport numpy as np\n\n" + LEAKY,
+        answer="import mine_8\n" + BODY + "mine_8.leaky_relu(x, slope)",
+    ),
+    "the garbage is collected": leaky(
+        "import gc\ngc.collect()",
+        "def begin():\n    global edge\n    edge = 0.0",
+        "begin()",
+        answer=BODY + "np.where(x > edge, x, slope * x)",
+    ),
+    # modules
+    "two parts of a library": leaky(
+        "import wsgiref.util",
+        "import wsgiref.headers",
+        answer=BODY + "np.where(wsgiref.util.FileWrapper and x > 0, x, slope * x)",
+    ),
+    "the answer in a module": leaky(
+        "%%writefile mine_9.py\nimport numpy as np\n\n" + LEAKY, answer="from mine_9 import leaky_relu"
+    ),
+    "the answer in a module, all of it imported": leaky(
+        "%%writefile mine_10.py\nimport numpy as np\n\n" + LEAKY, answer="from mine_10 import *"
+    ),
+    "subclasses that their base keeps": leaky(
+        "class Base:\n    known = []\n    def __init_subclass__(cls):\n        Base.known.append(cls)",
+        "class Mine(Base):\n    edge = 0.0",
+        answer=BODY + "np.where(x > Base.known[0].edge, x, slope * x)",
+    ),
+    # the check by another name, in a function, in the middle of a cell
+    "a check by another name": [
+        IMPORTS.replace("check", "points, check as test"),
+        *(MARK + BODY + "x", LEAKY, 'test("leaky")', DESCENT, 'test("descent")'),
+    ],
+    "a check in a function": [IMPORTS, f"def test():\n    {CHECK}", MARK + BODY + "x", LEAKY, "test()"],
+    "a check in a function, then an experiment": [
+        *(IMPORTS, f"def test():\n    {CHECK}", LEAKY, "test()", BODY + "x")
+    ],
+    "checks by map": [
+        *(IMPORTS, MARK + LEAKY, DESCENT, "list(map(check, ['leaky', 'descent']))", BODY + "x", CLIMB)
+    ],
+    "an experiment below the check in its cell": [IMPORTS, f"{MARK}{LEAKY}\n{CHECK}\n{BODY}x"],
+    "two versions and checks in a cell": [IMPORTS, f"{MARK}{BODY}x\n{CHECK}\n{LEAKY}\n{CHECK}"],
 }

@@ -176,6 +176,8 @@ def test_gradescope_reads_the_score():
         ("García Márquez,Gabriel\nVargas Llosa,Mario\n", ["García Márquez, Gabriel", "Vargas Llosa, Mario"]),
         ("Opiskelija;Numero\nAda Lovelace;4711\nAlan Turing;4712\n", WHOLE),
         ("Ada Lovelace;n/a\nAlan Turing;4712\n", WHOLE),
+        ("姓名,学号\n李小龙,4711\n王芳,4712\n", ["李小龙", "王芳"]),
+        ("Nome,Sobrenome,Matrícula\nAda,Silva,4711\n", ["Ada Silva"]),
         ("4711\n4712\n", ["4711", "4712"]),
     ],
 )
@@ -385,6 +387,9 @@ def test_student_in_several_rows_counts_once(tmp_path):
         ("Ana Maria Garcia Lopez", "garcialopezanamaria"),
         ("Søren Bjørk", "bjorksoren"),
         ("Łukasz Żółć", "Lukasz Zolc"),
+        ("Jürgen Müller", "mueller_juergen"),
+        ("Müller, Ju\u0308rgen", "Juergen Mueller"),
+        ("Joerg Mueller", "müllerjörg"),
     ],
 )
 def test_name_of_several_words_is_found_as_systems_write_it(tmp_path, listed, submitted):

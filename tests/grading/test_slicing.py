@@ -269,3 +269,62 @@ def test_cell_of_many_notebooks_is_split_once_and_its_statements_stay_apart():
         == ["only_in_this_test = 1", "import os", "import sys"]
     )
     assert not set(first) & set(second)
+
+
+def test_names_of_python_itself_are_not_looked_for_below():
+    code = code_of("def f(): return sum([2]) + g()", CHECK, "sum = 0", "def g(): return 1").code
+    assert "sum = 0" not in code
+    assert value_of(code) == 3
+
+
+def test_code_below_a_check_in_its_cell_does_not_count():
+    assert value_of(code_of(f"{MARK}{RIGHT}\n{CHECK}\n{WRONG}").code) == 2
+
+
+@pytest.mark.parametrize(
+    ("above", "call"),
+    [
+        ("from tf_kit.grading import points, check as test", 'test("f")'),
+        (f"def test():\n    {CHECK}", "test()"),
+        ("from tf_kit.grading import check", 'list(map(check, ["f"]))'),
+    ],
+)
+def test_check_is_found_by_what_it_calls(above, call):
+    assert value_of(code_of(above, MARK + WRONG, RIGHT, call, WRONG).code) == 2
+
+
+def test_import_of_a_part_of_a_library_keeps_the_other_parts():
+    code = code_of("import wsgiref.util", "import wsgiref.headers", "def f(): return wsgiref.util, 2").code
+    assert "import wsgiref.util\n" in code
+    assert "import wsgiref.headers\n" in code
+
+
+@pytest.mark.parametrize("names", ["f", "*"])
+def test_import_from_a_module_of_the_notebook_is_an_answer(names):
+    found = code_of(f"%%writefile own.py\n{RIGHT}", f"from own import {names}", STUB)
+    assert not found.status
+    assert RIGHT in found.code
+    assert code_of(f"from numpy import {names}", STUB).status == "missing"
+
+
+@pytest.mark.parametrize(
+    ("option", "taken"),
+    [
+        ("np.random.seed(SEED)", True),
+        ("begin()", True),
+        ("decimal.getcontext().prec = 50", True),
+        ("train()", False),
+        ("np.save('x', train())", False),
+        ("sys.exit(0)", False),
+        ("gc.collect()", False),
+        ("plt.show()", False),
+    ],
+)
+def test_wider_slice_sets_the_options_of_libraries(option, taken):
+    imports = "import numpy as np, decimal, sys, gc, matplotlib.pyplot as plt\nSEED = 1"
+    begin = (
+        "def begin():\n    np.random.seed(SEED)\n\ndef train():\n    begin()\n    return [np.ones(9)] * 10**9"
+    )
+    answer = code_of(imports, begin, option, "edge = 2", "def f(): return edge")
+    assert option not in answer.code
+    assert any(option in code for code in answer.others) == taken

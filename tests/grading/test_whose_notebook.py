@@ -198,6 +198,14 @@ LAYOUTS = {
         "bob, lab1/ada, lab2/ada",
     ),
     "folders that were handed out": (["class/ada/deep/x.ipynb", "class/bob/deep/x.ipynb"], "ada, bob"),
+    "folders that were handed out, further down": (
+        ["ada/Documents/ml/x.ipynb", "bob/Documents/ml/x.ipynb", "bob/Documents/ml/data/x.csv"],
+        "ada, bob",
+    ),
+    "sections, each with a folder of the class": (
+        [f"{day}/lab2/{who}/x.ipynb" for day in ("monday", "friday") for who in (f"{day}ada", f"{day}bob")],
+        "fridayada, fridaybob, mondayada, mondaybob",
+    ),
     "sections of folders": (
         ["section1/ada/x.ipynb", "section1/bob.pdf", "section2/ada/x.ipynb"],
         "bob.pdf, section1/ada, section2/ada",

@@ -43,6 +43,8 @@ _HANDLES = {
     *("f_back", "f_globals", "f_locals", "tb_frame", "gi_frame", "cr_frame", "_ih", "_oh"),
 }
 _INTERNAL = ("keras.src", "keras.api", "tensorflow.python", "tensorflow.raw_ops", "tensorflow.compat")
+# Switches methods such as `reshape` of tensors on, in the words of older error messages of TensorFlow.
+_HARMLESS = {f"tensorflow.python.ops.numpy_ops.np_config{each}" for each in ("", ".enable_numpy_behavior")}
 _KIT = "tf_kit"
 
 
@@ -88,6 +90,16 @@ def summary(exercise: Exercise, code: str) -> str:
     """Write the first findings in an answer as one line; "" if there are none."""
     found = findings(code, exercise.forbids, exercise.allows, exercise.bases, exercise.kit)
     return "; ".join(found[:3])
+
+
+def is_detour(module: str) -> bool:
+    """Whether a module is one that no answer may name.
+
+    Example:
+        >>> is_detour("gc"), is_detour("random")
+        (True, False)
+    """
+    return any(_inside(detour, module.split(".")[0]) for detour in _DETOURS if not detour.startswith("sys."))
 
 
 class _Reader(ast.NodeVisitor):
@@ -236,6 +248,8 @@ class _Reader(ast.NodeVisitor):
             if _inside(name, forbidden):
                 self.found.append(f"`{name}` does the work of this exercise, which you must write yourself")
                 return
+        if name in _HARMLESS:
+            return
         if self._forbids and any(_inside(name, internal) for internal in _INTERNAL):
             self.found.append(
                 f"`{name}` is internal to the library and not allowed in an answer; use its public names"

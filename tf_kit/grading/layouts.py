@@ -260,12 +260,21 @@ class Owners:
         if len(used) == 1 and not self._is_place(used[0][-1]):
             alike = any(s != folder and (*s, used[0][-1]) in self._tree for s in siblings)
             if self._tree[folder][1] or (
-                alike and self._notebooks(used[0])
+                alike and self._leads_to_notebooks(used[0])
             ):  # a repository, or folders handed out
                 return bool(_SECTION.match(folder[-1])) or self._is_place(folder[-1])
         return not any(plain(each[-1]).casefold() in self._labs for each in inner) and not all(
             self._is_place(each[-1]) for each in used
         )
+
+    def _leads_to_notebooks(self, folder):
+        """Whether notebooks are in a folder, or in the one folder that is in it, and so on."""
+        for _ in range(_DEEPEST):
+            inner = [(*folder, name) for name in self._tree[folder][0] if self._below((*folder, name))]
+            if self._notebooks(folder) or len(inner) != 1:
+                break
+            folder = inner[0]
+        return bool(self._notebooks(folder))
 
     def _is_class(self, folder):
         """Whether a folder holds works of several students, by its contents alone."""

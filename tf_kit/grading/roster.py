@@ -12,6 +12,7 @@ import dataclasses
 import io
 import itertools
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from tf_kit.grading.submissions import Submission, Survey
 
 LARGEST_FILE = 16 << 20
 _TITLES = {"dr", "prof", "herr", "frau", "mr", "mrs", "ms", "bsc", "msc", "phd"}  # no part of a name
+_TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 _DELIMITERS = ";\t|,"  # a comma may be part of a name
 _SAMPLE = 200  # rows by which the delimiter is found
 _MARKS_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -331,11 +333,20 @@ def absent(listed: Sequence[Listed], found: Sequence[Submission]) -> list[Listed
 def _spellings(name):
     """Spell a name as systems do, without case, accents and spaces: as it stands, and with the last name first.
 
+    Where a letter has a spelling of two letters, as "ue" for "ü", both count.
+
     Example:
         >>> sorted(_spellings("Ada Lovelace")) == sorted(_spellings("Lovelace, Ada"))
         True
+        >>> sorted(_spellings("Müller") & {"muller", "mueller"})
+        ['mueller', 'muller']
     """
-    last, comma, first = plain(name).partition(",")
+    whole = unicodedata.normalize("NFC", name).casefold()
+    return _orders(plain(whole)) | _orders(plain(whole.translate(_TWO_LETTERS)))
+
+
+def _orders(name):
+    last, comma, first = name.partition(",")
     if comma:
         parts = _words(first), _words(last)
     else:

@@ -52,6 +52,7 @@ _LAST: tuple[str, ...] = (
     "Familienname",
     "Nom de famille",
 )
+_LAST += ("Sobrenome", "Sobrenomes", "Apelido", "Apelidos")  # next to the "Nome" that Italian has too
 _LAST += ("Apellidos", "Apellido", "Apellido(s)", "Cognome", "Cognomi")
 _WHOLE_OR_PART = (
     "Name",
@@ -148,7 +149,8 @@ _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 _NAME = re.compile(r"(?=.*[^\W\d_])[^\d@_/=<>{}#%]+")
 # Letters that Unicode does not split into a letter and its accent.
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
-_WORD = re.compile(r"[^\W\d_]{3}")
+_IDEOGRAPHS = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}"  # two are a word or a name
+_WORD = re.compile(rf"[^\W\d_]{{3}}|{_IDEOGRAPHS}")
 _MOST = 0.9  # of the cells of a column that must look like what it is taken for
 
 Rows = Sequence[Sequence[str]]
@@ -301,7 +303,8 @@ def _tells_apart(cells):
 
 
 def _are_whole(cells):
-    return sum(len(cell.split()) > 1 for cell in cells) >= _MOST * len(cells)
+    whole = [cell for cell in cells if len(cell.split()) > 1 or re.match(_IDEOGRAPHS, cell)]
+    return len(whole) >= _MOST * len(cells)
 
 
 def worksheet_column(heading: str) -> str:

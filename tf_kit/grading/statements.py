@@ -7,9 +7,9 @@ import dataclasses
 import functools
 import re
 import symtable
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from tf_kit.grading import ipython
+from tf_kit.grading import ipython, preparations
 
 _BY_STRING = re.compile(r"\b(?:globals|locals|vars|get_ipython)\b")
 LONGEST_REMEMBERED = 4_000  # characters of a cell whose statements are kept for the next notebook
@@ -66,7 +66,6 @@ _WRITING = {
     *("save", "savez", "savez_compressed", "savetxt", "savefig", "save_weights", "tofile", "to_csv"),
     *("dump", "write", "write_text", "write_bytes", "copy", "copyfile", "rename"),
 }
-_MAKING_FOLDERS = ("mkdir", "makedirs", "MakeDirs")
 # Functions that change their first argument.
 _FILLING = {
     *(
@@ -128,8 +127,10 @@ class Statement:
 
     @functools.cached_property
     def only_defines(self) -> bool:
-        """Whether it defines a function or a class and does nothing else, as a decorator might."""
-        return self.defines and not getattr(self.node, "decorator_list", ())
+        """Whether it defines a function or a class and does nothing else, as a decorator or a base class might."""
+        return self.defines and not any(
+            getattr(self.node, each, ()) for each in ("decorator_list", "bases", "keywords")
+        )
 
     @functools.cached_property
     def file(self) -> tuple[str, str] | None:
@@ -141,9 +142,12 @@ class Statement:
         """Whether it makes folders when it runs, as `Path("out").mkdir()` does, or sets an environment variable."""
         if self.node is None or self.only_defines:
             return False
-        if "environ" in self.text and _sets_variable(self.node):
-            return True
-        return any(name in self.text for name in _MAKING_FOLDERS) and _makes_folders(self.node)
+        return preparations.prepares(self.node, self.text)
+
+    @functools.cached_property
+    def sets(self) -> tuple[str, frozenset[str]] | None:
+        """The library whose option it may set, with the names in the values, as in `preparations.option`."""
+        return None if self.node is None else preparations.option(self.node)
 
     @functools.cached_property
     def files(self) -> frozenset[str]:
@@ -160,24 +164,34 @@ class Statement:
         calls = (n for n in ast.walk(self.node) if isinstance(n, ast.Call))
         return self.files if any(_called(call) in _WRITING for call in calls) else frozenset()
 
-    @functools.cached_property
-    def checks(self) -> frozenset[tuple[str, str]]:
-        """Calls of `check` and `points` as (function, id of the exercise), with the id "" where all may be meant."""
-        if self.node is None or not any(name in self.text for name in JUDGES):
+    def checks(self, judges: Sequence[str] = JUDGES) -> frozenset[tuple[str, str]]:
+        """Calls of `check` and `points` as (function, id of the exercise), with the id "" where all may be meant.
+
+        Args:
+            judges: names of the functions.
+        """
+        if self.node is None or not any(name in self.text for name in judges):
             return frozenset()
         calls = [node for node in ast.walk(self.node) if isinstance(node, ast.Call)]
-        return frozenset((_called(call), _exercise(call)) for call in calls if _called(call) in JUDGES)
+        found = {(_called(call), _exercise(call)) for call in calls if _called(call) in judges}
+        given = {
+            each.id for call in calls for each in call.args if isinstance(each, ast.Name)
+        }  # map(check, …)
+        return frozenset(found | {(name, "") for name in given.intersection(judges)})
 
     def replaces(self, name: str) -> bool:
         """Whether it binds a name always and anew, so that what the name was bound to before no longer counts.
 
         A function or a class replaces the name that it is defined under, but not those that its body declares `global`.
+        `import a.b` adds to the `a` of `import a.c`.
         """
         if self.defines:
             return getattr(self.node, "name", "") == name
         if isinstance(self.node, ast.AnnAssign):
             return self.node.value is not None
-        return self.imports or isinstance(self.node, ast.Assign)
+        if isinstance(self.node, ast.Import):
+            return not re.match(r"import \S+\.\S+$", self.text)
+        return self.imports or isinstance(self.node, ast.Assign | ast.ImportFrom)
 
 
 def statements(source: str, cell: int = 0, magics: bool = True) -> list[Statement]:
@@ -325,21 +339,6 @@ def _touched(node):
         elif isinstance(inner, ast.Call):
             names.update(_changed_by(inner))
     return frozenset(name for name in names if name)
-
-
-def _makes_folders(node):
-    """Whether a statement makes folders; of a loop, all of its body must, since a training may do it on the way."""
-    if isinstance(node, ast.For | ast.While | ast.With):
-        return all(map(_makes_folders, node.body))
-    return any(isinstance(n, ast.Call) and _called(n) in _MAKING_FOLDERS for n in ast.walk(node))
-
-
-def _sets_variable(node):
-    """Whether a statement is `os.environ["NAME"] = "a constant"`."""
-    targets = [getattr(each, "value", None) for each in getattr(node, "targets", ())]
-    return isinstance(getattr(node, "value", None), ast.Constant) and any(
-        getattr(each, "attr", getattr(each, "id", "")) == "environ" for each in targets
-    )
 
 
 def _called(call):
