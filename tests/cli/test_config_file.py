@@ -81,6 +81,8 @@ def test_typed_flag_overrides_the_file_in_one_line(called):
     )
     assert (options["epochs"], options["labels"]) == (12, 5)
     assert err == "tf-kit: --epochs 12 overrides epochs = 30 of run.toml\n"
+    _, err = called('run = "r"\n', "finetune", "--config", "run.toml", "other")
+    assert err == "tf-kit: RUN other overrides run = r of run.toml\n"
 
 
 REFUSED = {

@@ -205,6 +205,26 @@ def check_line(err, named, text):
     assert not re.search(r"\b[a-z_]+=", typed), "a Python argument"
 
 
+@pytest.mark.parametrize(
+    ("command", "named", "remedy"),
+    [
+        ("predict", "new.npy", "Add images."),
+        ("finetune", "--data", "Add images."),
+        ("pretrain", "--data", "Add images; `--unlabeled` takes all."),
+    ],
+)
+def test_flags_that_a_command_does_not_have_are_not_named(command, named, remedy):
+    found = cli.cli.commands[command]
+    if isinstance(found, click.Group):
+        found = found.get_command(click.Context(found), "simclr")
+    typed = "Add images; `--unlabeled` takes all"
+    given = {"subject": "new.npy", "requirement": "hold images", "received": "none"}
+    line = refusals.as_typed(InputError("…", **given, flag="--data", typed_remedy=typed), found)
+    assert line == f"`{named}` must hold images. Received: none. {remedy}"
+    only = InputError("…", **given, flag="--data", typed_remedy="`--unlabeled` takes all")
+    assert refusals.as_typed(only, found).endswith("takes all." if command == "pretrain" else "none.")
+
+
 def test_table_of_mistakes_covers_every_command():
     first = {arguments[0] for arguments, *_ in MISTAKES}
     assert first >= set(cli.cli.commands)

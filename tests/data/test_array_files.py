@@ -168,6 +168,9 @@ def test_names_of_classes(save):
         (GREY[:, 0] // 130, "no value above 1 where bytes are divided by 255"),
         (GREY * 0, "no value above 0 where white is 255"),
         (GREY / 2550, ""),
+        (GREY // 17 / 1.0, "no value above 15 where white is 255"),
+        (GREY.astype("int64") // 17, "no value above 15 where white is 255"),
+        (GREY / 2.55, ""),
     ],
 )
 def test_scale_that_makes_all_images_dark_is_noted(x, note, save):
@@ -178,6 +181,14 @@ def test_scale_that_makes_all_images_dark_is_noted(x, note, save):
         data.load(path)
         next(iter(data.stream(path, batch_size=4)))
     assert [note in str(each.message) for each in caught] == ([True] * 2 if note else [])
+
+
+def test_arrays_of_one_scale_may_have_several_types_and_black_images(save):
+    images = {"x_train": GREY, "x_val": GREY * 0.0, "x_test": GREY.astype("float32"), "x_unlabeled": GREY[:0]}
+    train, val, test = data.load(save(**images))
+    np.testing.assert_array_equal(train.all_x[..., 0], GREY / np.float32(255))
+    np.testing.assert_array_equal(test.all_x, train.all_x)
+    assert not val.all_x.any()
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16"])
@@ -283,7 +294,28 @@ REFUSED = [
     ({"x": GREY[:0]}, "at least one example"),
     ({"x": CLASSES}, r"images \(n, h, w\) or \(n, h, w, c\), or vectors \(n, d\). Received: shape \(40,\)"),
     ({"x": np.zeros((40, 5, 6, 7))}, "images of 1 or 3 channels"),
-    ({"x": GREY - 300.0}, r"values in \[0, 1\], or from 0 to 255. Received: .*values from -300"),
+    (
+        {"x": GREY - 300.0},
+        r"mine.npz` must .*values in \[0, 1\], or from 0 to 255. Received: values from -300",
+    ),
+    (
+        {"x": GREY / 250},
+        r"known scale. Received: values from 0 to 1.0[12].* Clip the values to 1 if 1 is white",
+    ),
+    (
+        {"x": np.where(GREY == 255, np.nextafter(np.float32(1), np.float32(2)), GREY / np.float32(255))},
+        "known scale. Received: values from 0 to 1.00000012",
+    ),
+    *(
+        ({"x_train": GREY, "x_test": other}, rf"all its {noun} at one scale.* Received: {received}")
+        for other, noun, received in (
+            ((GREY / 255).astype("float32"), "images", "arrays with values up to 1 and up to 255"),
+            ((GREY / 510).astype("float32"), "images", "arrays with values up to 0.5 and up to 255"),
+            (GREY.astype("uint16") * 257, "examples", "uint8, uint16"),
+        )
+    ),
+    ({"x_train": GREY / 1.0, "x_val": GREY / 255, "x_test": GREY}, "all its images at one scale"),
+    ({"x_train": GREY[:, 0], "x_test": GREY[:, 0] / 255}, "all its examples at one scale.* uint8, float64"),
     ({"x": np.where(GREY > 250, np.inf, GREY)}, "NaN or infinity in"),
     ({"x": GREY + 1j}, "examples of real numbers. Received: complex128"),
     ({"x": np.full((40, 3), "a")}, "examples of real numbers. Received: <U1"),

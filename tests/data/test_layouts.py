@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_kit.data import folder, load
+from tf_kit.data import array_files, folder, load
 from tf_kit.data.labels_file import class_names, read_labels
 from tf_kit.data.layout import lay_out
 from tf_kit.data.listing import list_files
@@ -158,7 +158,7 @@ REFUSED = [
     ("a tree by date", ["2023/01/*.png 6", "2024/02/*.png 6"], {}, "`unlabeled=True` takes all"),
     ("days", ["2024-01-31/*.png 6", "2024-02-01/*.png 6"], {}, "Dates are no classes"),
     ("folds", ["fold1/a/*.png 3", "fold1/b/*.png 3", "fold2/a/*.png 3"], {}, "Folds and other portions are no"),
-    ("batches", ["Batch_1/*.png 6", "batch-2/*.png 6"], {}, "`labels_file=…` a CSV file"),
+    ("batches", ["Batch_1/*.png 6", "batch-2/*.png 6"], {}, "`labels_file=…` takes a CSV file"),
     ("val and test without train", ["val/cat/*.png 6", "val/dog/*.png 6", "test/cat/*.png 6"], {},
      "the subfolders test, val. Parts for validation and test are no classes"),
     ("val and test without train below the classes", ["cat/val/*.png 6", "cat/test/*.png 6", "dog/val/*.png 6",
@@ -328,14 +328,62 @@ def read(make, tmp_path):
         ("train/dog/x.png/x.png", None),
         ("train/y.png", None),
         ("og/x.png", None),
+        ("dog/gru\u0308n.png", "dog/gr\u00fcn.png"),
+        ("gru\u0308n", "dog/gr\u00fcn.png"),
+        ("caf\u00e9/q.png", "cafe\u0301/q.png"),
+        ("pets/caf\u00e9/q", "cafe\u0301/q.png"),
+        ("cafe/q.png", None),
     ],
 )
 def test_row_labels_the_image_whose_folders_it_names(name, image, read):
     images = ["dog/x.png", "train/cat/y.png", "z.png", "a/train/w.png", "b/test/w.png", "v.png"]
-    images += ["u.png", "a/test/dog/u.png"]
+    images += ["u.png", "a/test/dog/u.png", "dog/gr\u00fcn.png", "cafe\u0301/q.png"]
     labels, found = read(images, "file,label", "v.png,cat", f"{name},elk")
     assert labels == {"v.png": "cat"} | ({image: "elk"} if image else {})
     assert found.missing == (() if image else (name,))
+
+
+def test_names_that_differ_only_in_their_encoding_are_ambiguous(read):
+    with pytest.raises(InputError, match="in row 2, the name of 2 images"):
+        read(["caf\u00e9.png", "cafe\u0301.png"], "file,label", "caf\u00e9.png,cat")
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (("Cat", "cat", "dog"), "Cat and cat"),
+        (("caf\u00e9", "cafe\u0301"), "cafe\u0301 and caf\u00e9"),
+        (("big-cat", "BIG-cat", "Big-cat"), "BIG-cat and Big-cat and big-cat"),
+        (("0", "0.0", "1", "1.0"), "0 and 0.0, 1 and 1.0"),
+        (("A", "a"), ""),
+        (("1", "10", "1.5"), ""),
+        (("cafe", "caf\u00e9"), ""),
+    ],
+)
+def test_classes_that_read_alike_are_named(names, alike, make, tmp_path):
+    note = [f"classes that read alike: {alike}"] if alike else []
+    root = make(*(f"{name}/*.png 3" for name in names))
+    assert list(lay_out(list_files(root)).notes) == note
+    (tmp_path / "flat").mkdir()
+    rows = ["file,label"]
+    for i, file in enumerate(list_files(root).files):
+        shutil.copy(file, tmp_path / "flat" / f"{i}.png")
+        rows.append(f"{i}.png,{file.parent.name}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert list(lay_out(list_files(tmp_path / "flat"), labels_file=tmp_path / "labels.csv").notes) == note
+    np.savez(tmp_path / "xy.npz", x=np.eye(9), y=np.array(names)[np.arange(9) % len(names)])
+    assert list(array_files.read(tmp_path / "xy.npz").notes) == note
+
+
+@pytest.mark.parametrize(
+    "write", [np.save, lambda path, y: path.write_bytes("file,label\n".encode("utf-16-le"))]
+)
+def test_labels_file_that_is_no_text_is_refused(write, make, tmp_path):
+    write(tmp_path / "y.npy", np.arange(12))
+    with pytest.raises(
+        InputError, match=r"be a CSV file. Received: .*y.npy, which is no text. Save the table"
+    ):
+        load(str(make("*.png 12")), labels_file=tmp_path / "y.npy")
 
 
 def test_quotes_may_follow_a_space(read):

@@ -98,6 +98,21 @@ def test_whole_numbers_of_unknown_range_are_refused(low, high, tmp_path):
         pictures.decode(tmp_path / "a.tiff", (2, 2, 1))
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "received"),
+    [
+        (-1, 1, r"in \[0, 65535\]. Received: pixels from -1.0 to 1.0"),
+        (0, 70000, "pixels from 0.0 to 70,000.0"),
+        (0, 1.02, "of a known scale, up to 1, 255 or 65535. Received: pixels from 0 to 1.0"),
+        (0, np.nextafter(np.float32(1), np.float32(2)), "known scale.* from 0 to 1.00000012"),
+    ],
+)
+def test_real_numbers_of_unknown_range_are_refused(low, high, received, tmp_path):
+    Image.fromarray(np.array([[low, high], [0.5, 0.25]], "float32")).save(tmp_path / "a.tiff")
+    with pytest.raises(InputError, match=received):
+        pictures.decode(tmp_path / "a.tiff", (2, 2, 1))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_text_is_cleaned_whatever_the_encoding_of_file_names(encoding):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "1" if encoding == "utf-8" else "0"}

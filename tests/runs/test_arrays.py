@@ -72,6 +72,19 @@ def test_fine_tuning_needs_labels_and_other_examples(place, tmp_path):
         finetune_run(place / "run", data="digits", labels_file=place / "y.npy", **tune)
 
 
+def test_what_is_unusual_about_arrays_is_said_by_every_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("xy.npz", x=X // 17, y=Y, ids=Y)
+    note = "xy.npz: arrays passed over: ids; no value above 15 where white is 255"
+    with pytest.warns(UserWarning, match=note):
+        find_images("predict.pictures", "xy.npz", shape=(6, 5, 1))
+    pretrain(name="xy.npz", out="run", **PRETRAINING)
+    capsys.readouterr()
+    for given in ({}, {"data": "xy.npz", "test_on_seen": True}):
+        finetune_run("run", epochs=1, out=f"tuned{len(given)}", **given)
+        assert capsys.readouterr().err.count(note) == 1
+
+
 @pytest.mark.slow
 def test_fine_tuned_classifier_names_the_rows_of_new_arrays(place, tmp_path):
     finetune_run(place / "run", data=str(place / "labelled.npz"), epochs=1, out=tmp_path / "tuned")

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from tf_kit.cli import flags
-from tf_kit.cli.refusals import Command
-from tf_kit.options import flag_of, text_of
+from tf_kit.cli.refusals import Command, flags_by_argument
+from tf_kit.options import text_of
 
 _GIVEN = "tf_kit.cli.config"  # place in the context of the file's name and its values
 ABOUT = ("command", "method")  # keys that name the command itself
@@ -28,8 +28,8 @@ class ConfiguredCommand(Command):
         for name, text in given.items():
             source = ctx.get_parameter_source(name)
             if source is click.core.ParameterSource.COMMANDLINE:
-                typed = text_of(ctx.params.get(name))
-                click.echo(f"tf-kit: {flag_of(name)} {typed} overrides {name} = {text} of {path}", err=True)
+                typed, flag = text_of(ctx.params.get(name)), flags_by_argument(ctx.command)[name]
+                click.echo(f"tf-kit: {flag} {typed} overrides {name} = {text} of {path}", err=True)
         return rest
 
 

@@ -51,6 +51,9 @@ class Group(click.Group):
 def as_typed(error: InputError, command: click.Command) -> str:
     """Write an error as one line that names the flag that was typed, its value, and a remedy that can be typed.
 
+    An error with a flag that the command does not have, such as one about a file that `predict` reads, names its
+    subject.
+
     Args:
         error: the refusal, which names a Python argument.
         command: the command that was typed.
@@ -65,13 +68,28 @@ def as_typed(error: InputError, command: click.Command) -> str:
         return str(error)
     flags = flags_by_argument(command)
     argument = error.subject.rsplit(".", 1)[-1]
-    typed = error.flag or flags.get(argument)
+    is_foreign = (error.flag or "--").startswith("--") and error.flag not in flags.values()
+    typed = flags.get(argument) if is_foreign else error.flag
     if typed:
         flags = {**flags, argument: typed}
     requirement = re.sub(r"'([^']*)'", r"\1", error.requirement) if typed else error.requirement
     line = f"`{typed or error.subject}` must {requirement}. Received: {_received(error.received, flags)}."
-    remedy = error.remedy if error.typed_remedy is None else error.typed_remedy
+    remedy = error.remedy if error.typed_remedy is None else _typable(error.typed_remedy, flags)
     return f"{line} {remedy.rstrip('.')}." if remedy else line
+
+
+def _typable(remedy: str, flags: dict[str, str]) -> str:
+    """Leave out the clauses of a remedy with flags that the command does not have; those of whole commands stay.
+
+    >>> _typable("Add images; without classes: `--unlabeled`", {"data": "--data"})
+    'Add images'
+    >>> _typable("`--unlabeled` takes all; `tf-kit pretrain METHOD --resume` goes on", {})
+    '`tf-kit pretrain METHOD --resume` goes on'
+    """
+    known = {*flags.values(), "--resume"}  # with which another command goes on
+    clauses = [each for each in remedy.split("; ") if set(re.findall(r"`(--[\w-]+)`", each)) <= known]
+    text = "; ".join(clauses)
+    return text if remedy.startswith(text) else text[0].upper() + text[1:]
 
 
 # An option of a run, or an argument at the start: «units=[9], but the run began with [8, 8]», «k=51».

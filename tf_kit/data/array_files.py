@@ -165,8 +165,9 @@ def read(
 
     Examples are grey images (n, h, w), images (n, h, w, c) or (n, c, h, w) of 1 or 3 channels, or vectors (n, d).
     Images are divided by the value of white: the largest of uint8 or uint16, otherwise 1, or 255 if a value exceeds
-    1. A note says if no value comes near it; uint8 or uint16 of only 0 and 1 may mean either, and are refused. Vectors
-    of bytes are divided by 255, which a note says if they are only 0 and 1; others are left as they are. Classes
+    1. A note says if no value comes near 255 or the largest number; uint8 or uint16 of only 0 and 1, and other numbers
+    of which the largest is between 1 and 2, may mean either, and are refused. Vectors of bytes are divided by 255,
+    which a note says if they are only 0 and 1; others are left as they are. All arrays must have one scale. Classes
     are whole numbers or text; a negative number, NaN and "" mean that an example has none, see `without_class`.
 
     Args:
@@ -317,8 +318,11 @@ def _white(path, arrays, notes):
     if not count or 0 in shape:
         refuse(clean(path), "hold at least one example", f"shape {(count, *shape)}", flag="--data")
     kind = np.result_type(*kinds)
-    is_full = kind in (np.uint8, np.uint16)  # white is the largest number
-    low, high = (0.0, 0.0) if is_full or kind == np.bool_ else _range(path, arrays, shape)
+    is_full = kinds <= {np.dtype("uint8"), np.dtype("uint16")}  # white is the largest number
+    ranges = [] if is_full or kind == np.bool_ else _ranges(path, arrays, shape)
+    if len(kinds) > 1 and (is_full or (len(shape) == 1 and np.dtype("uint8") in kinds)):
+        requirement = "hold all its examples at one scale, as numbers of one type"
+        refuse(clean(path), requirement, some(str(each.dtype) for each in arrays), flag="--data")
     if len(shape) == 1:
         if kind == np.uint8 and _largest(arrays, shape, 2) == 1:
             notes.append("no value above 1 where bytes are divided by 255")
@@ -326,16 +330,34 @@ def _white(path, arrays, notes):
     if len(shape) == 3 and not {shape[0], shape[-1]} & {1, 3}:
         refuse(clean(path), "hold images of 1 or 3 channels", f"shape {(count, *shape)}", flag="--data")
     if not is_full:
-        return white_of_values(str(path), low, high)
+        return _white_of_ranges(path, ranges, notes)
     white = white_of_dtype(kind)
     largest = _largest(arrays, shape, white / _DARK)
     if largest == 1:  # which is white in a mask, but black in a photo
         remedy = f'Save x.astype("float32") if 1 is white, (x / {white:g}).astype("float32") if {white:g} is'
         received = f"no value above 1 in {kind}, where white is {white:g}"
         refuse(clean(path), "hold images of a known scale", received, remedy, flag="--data")
-    if largest < white / _DARK:
-        notes.append(f"no value above {largest} where white is {white:g}")
+    _note_dark(largest, white, notes)
     return white
+
+
+def _white_of_ranges(path, ranges, notes):
+    """White of images with values in `ranges`, a pair for each array; it must be the same in each that is not black."""
+    low, high = (of(each) for of, each in zip((min, max), zip((0.0, 0.0), *ranges, strict=True), strict=True))
+    white = white_of_values(str(path), low, high)
+    dim = [each for _, each in ranges if each > 0 and white_of_values(str(path), 0, each) != white]
+    if dim:
+        requirement = "hold all its images at one scale"
+        received = f"arrays with values up to {dim[0]:g} and up to {high:g}"
+        refuse(clean(path), requirement, received, "Divide those in 0 … 255 by 255", flag="--data")
+    if white > 1:
+        _note_dark(high, white, notes)
+    return white
+
+
+def _note_dark(largest, white, notes):
+    if largest < white / _DARK:
+        notes.append(f"no value above {largest:g} where white is {white:g}")
 
 
 def _largest(arrays, shape, enough):
@@ -349,10 +371,11 @@ def _largest(arrays, shape, enough):
     return largest
 
 
-def _range(path, arrays, shape):
-    """Smallest and largest value of all examples as float32; refuse values that are not finite."""
-    low, high, bad, count = np.inf, -np.inf, 0, sum(map(len, arrays))
-    for array in arrays:
+def _ranges(path, arrays, shape):
+    """Smallest and largest value of each array that has examples, as float32; refuse values that are not finite."""
+    found, bad, count = [], 0, sum(map(len, arrays))
+    for array in filter(len, arrays):
+        low, high = np.inf, -np.inf
         for piece in pieces(len(array), shape):
             with np.errstate(over="ignore"):  # what exceeds float32 becomes infinity, which is refused
                 x = np.asarray(array[piece], "float32").reshape(-1, math.prod(shape))
@@ -360,10 +383,11 @@ def _range(path, arrays, shape):
             bad += int((~finite).sum())
             if finite.all():
                 low, high = min(low, float(x.min())), max(high, float(x.max()))
+        found.append((low, high))
     if bad:
         received = f"NaN or infinity in {bad:,} of {count:,} examples"
         refuse(clean(path), "hold numbers that are finite as float32", received, flag="--data")
-    return low, high
+    return found
 
 
 def _with_channels(x):

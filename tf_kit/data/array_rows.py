@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class Row(os.PathLike):
 
 
 def rows(path: Path, shape: tuple[int, ...] | None = None, divisor: float | None = None) -> list[Row]:
-    """List the examples of a file of arrays.
+    """List the examples of a file of arrays; a warning tells what is passed over, or unusual.
 
     Args:
         path: the file.
@@ -66,6 +67,8 @@ def rows(path: Path, shape: tuple[int, ...] | None = None, divisor: float | None
         refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", received, "Save x[None] for one image")
     elif len(found.shape) != 3:
         refuse(clean(path), "hold images (n, h, w) or (n, h, w, c)", f"shape {(len(found), *found.shape)}")
+    if found.warning:
+        warnings.warn(f"{clean(path)}: {found.warning}", stacklevel=2)
     return [Row(found, i) for i in range(len(found))]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import re
+import unicodedata
 from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Protocol
@@ -132,11 +135,13 @@ def _drawn(folder):
 def have_classes(path: Path, known: Set[str], trained: Set[str], notes: list[str]) -> bool:
     """Whether the examples for training have classes; if not, a note says that those of the others are not used.
 
+    Another note names classes that read alike, such as `Cat` and `cat`, which may be one that is written in two ways.
+
     Args:
         path: the folder or file, for messages.
         known: classes of all examples.
         trained: classes of the examples for training.
-        notes: list to which the note is appended.
+        notes: list to which the notes are appended.
 
     Raises:
         InputError: a class has no example for training.
@@ -146,7 +151,25 @@ def have_classes(path: Path, known: Set[str], trained: Set[str], notes: list[str
     elif known - trained:
         received = f"{some(sorted(known - trained))} only for validation or test"
         refuse(clean(path), "have every class in the examples for training", received, flag="--data")
+    if trained:
+        alike = collections.defaultdict(list)
+        for name in sorted(known):
+            alike[_as_read(name)].append(name)
+        pairs = [" and ".join(map(clean, each)) for each in alike.values() if len(each) > 1]
+        if pairs:
+            notes.append(f"classes that read alike: {some(pairs)}")
     return bool(trained)
+
+
+def _as_read(name):
+    """Name of a class without what the eye passes over; letters alone may be classes in both cases.
+
+    >>> [_as_read(each) for each in ("Cat", "big  cat ", "cafe\u0301", "1.0", "1", "A")]
+    ['cat', 'big cat', 'café', '1', '1', 'A']
+    """
+    text = unicodedata.normalize("NFC", " ".join(name.split()))
+    text = re.sub(r"^(\d+)\.0*$", r"\1", text)
+    return text if len(text) == 1 else text.casefold()
 
 
 def summary(found: Divisible, noun: str, shape: str, divided_by: str, notes: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ import collections
 import csv
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -202,6 +203,9 @@ def _rows(path):
         is_there = "a folder" if os.path.isdir(path) else "which does not exist"
         refuse("load.labels_file", "be a CSV file", f"{clean(path)}, {is_there}", flag="--labels-file")
     text, _ = decoded(path.read_bytes())
+    if "\0" in text:  # of a spreadsheet, or a file of arrays
+        received, remedy = f"{clean(path)}, which is no text", "Save the table as CSV in UTF-8"
+        refuse("load.labels_file", "be a CSV file", received, remedy, flag="--labels-file")
     first = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
@@ -235,17 +239,23 @@ def _places(root, files):
     """Map the paths of the images, and the ends of these paths, to the indices of the files.
 
     The ends of `dog/x.png` are itself and `x.png`. All are there without the ending of the file too, as far as they
-    are not the whole path of another.
+    are not the whole path of another. Accents are part of their letters (NFC), as systems write them in two ways.
     """
     paths, ends = collections.defaultdict(list), collections.defaultdict(list)
     for index, file in enumerate(files):
-        relative = file.relative_to(root)
+        relative = Path(_composed(str(file.relative_to(root))))
         for each in {relative, relative.with_suffix("")}:
             paths[each.as_posix()].append(index)
             for end in _ends(each.parts):
                 ends[end].append(index)
-    exact = {name: [index] for index, name in enumerate(names_below(root, files))}
+    exact = collections.defaultdict(list)
+    for index, name in enumerate(names_below(root, files)):
+        exact[_composed(name)].append(index)
     return paths | exact, ends
+
+
+def _composed(name):
+    return unicodedata.normalize("NFC", name)
 
 
 def _ends(parts):
@@ -259,7 +269,7 @@ def _ends(parts):
 
 def _find(path, number, name, places):
     """Index of the image whose path is the name in a row or ends with it, or is the end of it; None without one."""
-    name = name.strip().replace("\\", "/")
+    name = _composed(name.strip().replace("\\", "/"))
     paths, ends = places
     whole, *others = _ends([each for each in name.split("/") if each not in ("", ".", "..")]) or [""]
     found = paths.get(whole) or ends.get(whole) or next((paths[each] for each in others if each in paths), [])

@@ -14,7 +14,9 @@ from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, are_portions, divis
 from tf_kit.data.pictures import clean
 
 _UNTRAINED = "Parts for validation and test"
-_NO_CLASSES = "{} are no classes: {} takes all images without classes, {} a CSV file with the class of each"
+_NO_CLASSES = (
+    "{} are no classes: {} takes a CSV file with the class of each; {} takes all images without classes"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,9 +246,9 @@ def _refuse_no_classes(root, names, kind) -> NoReturn:
         clean(root),
         "have subfolders that are classes",
         f"the subfolders {some(names)}",
-        _NO_CLASSES.format(kind, "`unlabeled=True`", "`labels_file=…`"),
+        _NO_CLASSES.format(kind, "`labels_file=…`", "`unlabeled=True`"),
         flag="--data",
-        typed_remedy=_NO_CLASSES.format(kind, "`--unlabeled`", "`--labels-file`"),
+        typed_remedy=_NO_CLASSES.format(kind, "`--labels-file`", "`--unlabeled`"),
     )
 
 

@@ -260,12 +260,15 @@ def _flat(file, image):
         # White is 65535 in 16 bits; otherwise it is 1 (only of real numbers), 255 or 65535, the smallest that no
         # pixel exceeds. Formats other than TIFF hold 16 bits in mode I.
         whites = (1.0, 255.0) if image.mode == "F" else ()
-        if image.mode == "I" and image.format == "TIFF":
-            whites = (255.0,)
+        if whites or (image.mode == "I" and image.format == "TIFF"):
+            whites = whites or (255.0,)
             low, high = image.getextrema()
+            remedy = "Scale its pixels or remove it from the folder"
             if low < 0 or high > 65535:
-                remedy = "Scale its pixels or remove it from the folder"
                 refuse(clean(file), "hold pixels in [0, 65535]", f"pixels from {low:,} to {high:,}", remedy)
+            if 1 < high < 2 and image.mode == "F":  # of [0, 1] that overshoots, as after a bicubic resize
+                requirement = "hold real pixels of a known scale, up to 1, 255 or 65535"
+                refuse(clean(file), requirement, f"pixels from {low:g} to {high:.9g}", remedy)
         white = next((each for each in whites if values.max() <= each), 65535.0)
         if image.mode.startswith("I;16") and _is_white_zero(image):  # which Pillow inverts in 8 bits only
             values = white - values

@@ -142,7 +142,8 @@ def _own_examples(function, run_folder, pretrained, own, is_folder):
         if is_array_file(pretrained["data"]):
             how.pop("data_dir", None)
             arrays = loading.read_arrays(pretrained["data"], **how)
-            return dataclasses.replace(_of_arrays(f"{function}.data", arrays, None, seed), notes=notes)
+            labelled = _of_arrays(f"{function}.data", arrays, None, seed)
+            return dataclasses.replace(labelled, notes=(*notes, *labelled.notes))
         splits = data.load(pretrained["data"], seed=seed, **how)
         if not splits[0].num_classes:
             training_data.refuse_without_labels(f"{function}.data", pretrained["data"])
@@ -229,7 +230,8 @@ def _of_arrays(subject, found, shape, seed):
         found = dataclasses.replace(found, in_color=True)
     if shape is not None and found.shape != tuple(shape):
         _refuse_shape(subject, found.path, found.shape, tuple(shape))
-    return _examples(found, folder.parts(found, seed))
+    notes = (f"{clean(found.path)}: {found.warning}",) if found.warning else ()
+    return dataclasses.replace(_examples(found, folder.parts(found, seed)), notes=notes)
 
 
 def _without_overlap(subject, labelled):
