@@ -339,7 +339,7 @@ def test_weights_of_examples_are_split_with_the_examples(name):
     check_equal(split, fitted(name, **spelled, **how))
 
 
-@pytest.mark.parametrize("name", mostly_slow(EVERY, ("persistent RBM", "BYOL")))
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("persistent RBM",)))
 def test_batches_without_examples_are_left_out(name):
     """As a data set whose batches are filtered has them: their means are NaN, and their steps move the weights."""
     parts = tuple(each[:0] for each in examples(name))

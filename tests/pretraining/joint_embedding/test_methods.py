@@ -215,7 +215,7 @@ def test_augments_with_a_function_of_keys():
     assert views[:, 0, 0, 0].tolist() == [0, 100, 1, 101, 2, 102, 3, 103, 4, 104, 5, 105]
 
 
-@pytest.mark.parametrize("method", [SimCLR, DINO])
+@pytest.mark.parametrize("method", [SimCLR, pytest.param(DINO, marks=pytest.mark.slow)])
 def test_function_of_keys_gets_floats_in_the_format_of_the_encoder(method):
     """Whatever the format of the data: noise in float32 cannot be added to the float64 that NumPy makes."""
     x = np.round(64 * images(8)) / 64  # exact in half precision
