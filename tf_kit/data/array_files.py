@@ -343,7 +343,7 @@ def _white(path, arrays, notes):
 
 def _white_of_ranges(path, ranges, notes):
     """White of images with values in `ranges`, a pair for each array; it must be the same in each that is not black."""
-    low, high = (of(each) for of, each in zip((min, max), zip((0.0, 0.0), *ranges, strict=True), strict=True))
+    low, high = min([0.0, *(low for low, _ in ranges)]), max([0.0, *(high for _, high in ranges)])
     white = white_of_values(str(path), low, high)
     dim = [each for _, each in ranges if each > 0 and white_of_values(str(path), 0, each) != white]
     if dim:

@@ -21,7 +21,7 @@ class Slice:
         bindings: name -> statements that bind it.
         names: the names.
         end: number of statements above the place.
-        wide: whether to take every statement above that might change an object that the names use, makes folders, or
+        wide: whether to take every statement above that might change an object that the names use, makes folders,
             sets an option of a library, or writes a file that they name.
         changed: number of statements above the place up to which objects may be changed.
     """

@@ -26,10 +26,11 @@ def _makes_folders(node):
     """Whether a statement makes folders; of a loop, all of its body must, since a training may do it on the way."""
     if isinstance(node, ast.For | ast.While | ast.With):
         return all(map(_makes_folders, node.body))
-    return any(_called(n) in _MAKING_FOLDERS for n in ast.walk(node) if isinstance(n, ast.Call))
+    return any(called(n) in _MAKING_FOLDERS for n in ast.walk(node) if isinstance(n, ast.Call))
 
 
-def _called(call):
+def called(call: ast.Call) -> str:
+    """Find the last part of the name that a call calls."""
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 

@@ -10,6 +10,7 @@ import symtable
 from collections.abc import Iterable, Sequence
 
 from tf_kit.grading import ipython, preparations
+from tf_kit.grading.preparations import called
 
 _BY_STRING = re.compile(r"\b(?:globals|locals|vars|get_ipython)\b")
 LONGEST_REMEMBERED = 4_000  # characters of a cell whose statements are kept for the next notebook
@@ -162,7 +163,7 @@ class Statement:
         if self.node is None or self.only_defines or not any(name in self.text for name in _WRITING):
             return frozenset()
         calls = (n for n in ast.walk(self.node) if isinstance(n, ast.Call))
-        return self.files if any(_called(call) in _WRITING for call in calls) else frozenset()
+        return self.files if any(called(call) in _WRITING for call in calls) else frozenset()
 
     def checks(self, judges: Sequence[str] = JUDGES) -> frozenset[tuple[str, str]]:
         """Calls of `check` and `points` as (function, id of the exercise), with the id "" where all may be meant.
@@ -173,7 +174,7 @@ class Statement:
         if self.node is None or not any(name in self.text for name in judges):
             return frozenset()
         calls = [node for node in ast.walk(self.node) if isinstance(node, ast.Call)]
-        found = {(_called(call), _exercise(call)) for call in calls if _called(call) in judges}
+        found = {(called(call), _exercise(call)) for call in calls if called(call) in judges}
         given = {
             each.id for call in calls for each in call.args if isinstance(each, ast.Name)
         }  # map(check, …)
@@ -341,11 +342,6 @@ def _touched(node):
     return frozenset(name for name in names if name)
 
 
-def _called(call):
-    """Find the last part of the name that a call calls."""
-    return getattr(call.func, "attr", getattr(call.func, "id", ""))
-
-
 def _exercise(call):
     """Find the id that `check` or `points` is given; "" if none, or none that can be read."""
     given = [*call.args[:1], *(each.value for each in call.keywords if each.arg in ("id", None))]
@@ -355,7 +351,7 @@ def _exercise(call):
 def _changed_by(call) -> Iterable[str | None]:
     if isinstance(call.func, ast.Attribute) and call.func.attr in _CHANGING:
         yield _root(call.func)
-    if _called(call) in _FILLING and call.args:
+    if called(call) in _FILLING and call.args:
         yield _root(call.args[0])
     for keyword in call.keywords:
         if keyword.arg == "out":
