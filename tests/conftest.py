@@ -79,6 +79,17 @@ def _seed():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _each_epoch_is_saved():
+    """The epochs of a test are short, and a test that kills between two of them means to find the first one saved.
+
+    `runs/test_spacing.py` tests the checkpoints of epochs that are shorter than the time between two of these.
+    """
+    from tf_kit.runs import recording
+
+    recording.SPACING = 0.0
+
+
 @pytest.fixture
 def mnist_dir():
     """Folder with prepared MNIST; the test is skipped where there is none."""

@@ -43,6 +43,7 @@ class StageState:
         stage: name of the stage, or None while nothing is saved.
         stopped: whether a callback has ended the stage, after whichever epoch.
         awaits_best: whether the first validation, which measures `keep_best`, may come in a later epoch.
+        recorded: epoch and step of the last checkpoint, which may be earlier than `epoch` and `step`.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class StageState:
         self.stopped: bool = state.get("stopped", False)
         self.awaits_best = False
         self._files: dict[str, str] = state.get("files", {})
+        self.recorded = self.epoch, self.step
+        self._best_arrays: dict[str, np.ndarray] | None = None  # of the best epoch, until the next checkpoint
         if keep_best:
             self.best_epoch = self._best()  # the stage may have begun with another metric
 
@@ -101,8 +104,17 @@ class StageState:
         if self.best_epoch is not None:
             load_variables(model, self._file(self.best_epoch))
 
-    def save(self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float]) -> None:
-        """Record a finished epoch: its variables, its metrics, whether it is the best so far, and `stopped`."""
+    def save(
+        self, model: keras.Model, stage: str, epoch: int, logs: Mapping[str, float], write: bool = True
+    ) -> None:
+        """Record a finished epoch: its variables, its metrics, whether it is the best so far, and `stopped`.
+
+        Args:
+            model, stage: the model that is trained, and the name of the stage.
+            epoch: number of finished epochs.
+            logs: metrics of the last one.
+            write: whether to write a checkpoint. Otherwise the epoch is part of the next one. Defaults to True.
+        """
         for name in [*self.history, *(name for name in logs if name not in self.history)]:
             values = self.history.setdefault(name, [None] * (epoch - 1))
             values.append(finite(float(logs[name])) if name in logs else None)
@@ -110,7 +122,10 @@ class StageState:
             self._check_measured(logs)
             self.best_epoch = self._best()
         self.epoch, self.step, self.seconds = epoch, 0, 0.0
-        self._write(model, stage)
+        if write:
+            self._write(model, stage)
+        elif self.best_epoch == epoch:
+            self._best_arrays = _arrays(model)
 
     def save_within(self, model: keras.Model, stage: str, step: int, seconds: float) -> None:
         """Record an unfinished epoch after `step` steps that took `seconds`, with the sums of the metrics."""
@@ -126,12 +141,16 @@ class StageState:
     def _write(self, model, stage):
         path = self._file(self.epoch, self.step)
         save_variables(model, path, with_metrics=self.step > 0)
-        best = None if self.best_epoch is None else self._file(self.best_epoch).name
         files = {path.name: checksum(path)}
-        if best is not None and best != path.name:
-            files[best] = self._files[best]
-        self._files = files
+        best = path if self.best_epoch is None else self._file(self.best_epoch)
+        if best != path:
+            if best.name not in self._files and self._best_arrays is not None:
+                _write_arrays(self._best_arrays, best)
+                self._files[best.name] = checksum(best)
+            files[best.name] = self._files[best.name]
+        self._files, self._best_arrays = files, None
         self._record(stage)
+        self.recorded = self.epoch, self.step
 
     def _record(self, stage):
         """Write `state.json`, and remove the files of arrays that neither record names."""
@@ -229,9 +248,17 @@ def save_variables(model: keras.Model, path: str | Path, with_metrics: bool = Fa
         path: path of the `.npz` file.
         with_metrics: whether to write the sums of the metrics too, for an unfinished epoch. Defaults to False.
     """
-    arrays = {f"arr_{i}": _array(variable) for i, variable in enumerate(_variables(model))}
+    arrays = _arrays(model)
     if with_metrics:
         arrays |= {f"metric_{i}": _array(each) for i, each in enumerate(model.metrics_variables)}
+    _write_arrays(arrays, path)
+
+
+def _arrays(model):
+    return {f"arr_{i}": _array(variable) for i, variable in enumerate(_variables(model))}
+
+
+def _write_arrays(arrays, path):
     with replacing(path) as unfinished, unfinished.open("wb") as file:
         np.savez(file, **arrays)
 

@@ -73,9 +73,10 @@ class Guard(keras.callbacks.Callback):
 
     def _stop(self, found, steps):
         kept = "no checkpoint was written before"
-        if self.state.begun:
-            within = f", step {self.state.step} of epoch {self.state.epoch + 1}" if self.state.step else ""
-            kept = f"the checkpoint of epoch {self.state.epoch}{within} is kept"
+        epoch, step = self.state.recorded
+        if epoch or step:
+            within = f", step {step} of epoch {epoch + 1}" if step else ""
+            kept = f"the checkpoint of epoch {epoch}{within} is kept"
         rate = learning_rate_of(self.model)
         here = f" (here {rate:.3g})" if rate else ""
         raise TrainingDiverged(
@@ -105,7 +106,8 @@ def first_variable_gone_wrong(model: keras.Model, most: float = math.inf) -> str
     trained = {id(variable) for variable in model.trainable_variables}
     # The layers of the encoder come first, in the order in which the data pass them.
     encoder = getattr(model, "encoder", None)
-    for variable in [*(() if encoder is None else encoder.variables), *model.variables]:
+    ordered = [*(() if encoder is None else encoder.variables), *model.variables]
+    for variable in {id(variable): variable for variable in ordered}.values():
         if not keras.backend.is_float_dtype(variable.dtype):
             continue
         values = variable.numpy().astype("float32", copy=False)

@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from tf_kit.runs.run import Run
 
 
+SPACING = 1.0  # seconds between the checkpoints of epochs that are shorter than that
+
+
 class Recorder(keras.callbacks.Callback):
-    """Save and log each epoch, with its duration in seconds, and save within an epoch when it is time.
+    """Log each epoch, with its duration in seconds, and save at its end, or within it when it is time.
+
+    An epoch that ends within a second of the last checkpoint is not saved by itself, unless it is the last: a file on
+    the disk may cost more than such an epoch.
 
     Args:
         run: the run.
@@ -79,10 +85,19 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         logs = {"seconds": time.perf_counter() - self._began, **scalars(logs or {})}
         self._state.stopped = self.model.stop_training
-        self._state.save(self.model, self._stage, epoch + 1, logs)
-        self._run.write_history()
+        due = self._ends(epoch + 1)
+        self._state.save(self.model, self._stage, epoch + 1, logs, write=due)
         self._events.write(epoch + 1, logs)
-        self._after_saving(f"epoch {epoch + 1}")
+        if due:
+            self._run.write_history()
+            self._after_saving(f"epoch {epoch + 1}")
+
+    def _ends(self, epoch):
+        """Return whether a checkpoint is written at the end of an epoch, counted from 1."""
+        last = self.model.stop_training or epoch == self.params.get("epochs")
+        if last or workers.several() or self._interruption.received is not None:  # several have no common clock
+            return True
+        return time.perf_counter() - self._saved >= min(SPACING, self._run.checkpoint_seconds)
 
     def _after_saving(self, moment):
         self._saved = time.perf_counter()

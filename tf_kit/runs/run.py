@@ -253,9 +253,10 @@ class Run:
     ) -> dict[str, Any]:
         """Train a model as `model.fit` does, save after every epoch, and continue where a killed run stopped.
 
-        A stage that the run has finished, or that a callback has stopped, is not trained again: its weights are
-        loaded. A stage that was interrupted continues after its last finished epoch, with the weights, optimizer
-        state, random numbers and data order that it would have had.
+        Epochs that are shorter than a second are saved about once a second, and at the end of the stage. A stage that
+        the run has finished, or that a callback has stopped, is not trained again: its weights are loaded. A stage that
+        was interrupted continues after the last epoch that was saved, with the weights, optimizer state, random numbers
+        and data order that it would have had.
 
         Args:
             model: compiled `training.Trainer`.
