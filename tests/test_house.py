@@ -28,6 +28,7 @@ FOUNDATION = {
     "folders",
     "keras_internals",
     "lazy",
+    "lean_keras",
     "markup",
     "options",
     "ownership",
@@ -106,7 +107,7 @@ def test_matplotlib_is_imported_where_figures_are_drawn():
         for path in PACKAGE.rglob("*.py")
         if re.search(r"^\s*(import|from) matplotlib", path.read_text(encoding="utf-8"), re.M)
     }
-    with_one_caller = {"grading/class_figure.py", "experiments/pretraining_table.py", "experiments/depth.py"}
+    with_one_caller = {"grading/class_figure.py", "experiments/table_figure.py", "experiments/depth.py"}
     with_one_caller |= {"experiments/function_space.py"}
     with_one_caller |= {"runs/maps.py", "runs/mistakes.py"}
     assert {path for path in seen if not path.startswith("plotting/")} <= with_one_caller

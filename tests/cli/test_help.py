@@ -89,6 +89,14 @@ def seconds_of_children():
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.parametrize("names", [("data", "list"), ("lecture", "list"), ("lecture", "slides")], ids=" ".join)
+def test_lists_import_nothing_heavy_but_numpy(names):
+    code = f"from tf_kit.cli import cli; import sys; cli({list(names)}, standalone_mode=False)\n"
+    code += f"print(sorted(sys.modules.keys() & {HEAVY - {'numpy'}}))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
+
+
 def test_importing_the_package_is_light():
     code = f"import sys, tf_kit; print(sorted(sys.modules.keys() & {HEAVY}))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tf_kit import pretraining
 from tf_kit.errors import InputError
-from tf_kit.experiments import format_table, pretraining_table, run_table
+from tf_kit.experiments import format_table, pretraining_table, run_table, table_figure
 
 TINY = {"units": 8, "layers": 2, "epochs": 2, "pretrain_epochs": 1, "batch_size": 128}
 
@@ -187,7 +187,7 @@ def test_table_on_mnist(mnist_dir, tmp_path):
 
 def test_figure_shows_seeds_means_and_published_errors():
     errors = [[2.0, 4.0], [1.0, 1.5]]
-    (axes,) = pretraining_table.errors_by_system(["deep", "shallow"], errors, [2.4, 1.9], "digits").axes
+    (axes,) = table_figure.errors_by_system(["deep", "shallow"], errors, [2.4, 1.9], "digits").axes
     assert axes.get_title() == "digits"
     assert [bar.get_width() for bar in axes.patches] == [3.0, 1.25]
     lines = [line.get_xdata().tolist() for line in axes.get_lines()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import gc
 import io
 import os
 import re
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 
 import click
 
-from tf_kit import __version__
+from tf_kit import __version__, lean_keras
 from tf_kit.cli import streams
 from tf_kit.cli.classification import finetune, probe
 from tf_kit.cli.data import data
@@ -75,8 +76,10 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not be installed here
     streams.open_closed()
+    lean_keras.hide()
     with streams.error_not_relied_on(), streams.warnings_in_one_line(), _stopped_by_signals():
         status = _run()
+    gc.freeze()  # else Python would look through all of TensorFlow for garbage before it ends, for a second
     sys.exit(status)
 
 

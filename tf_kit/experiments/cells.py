@@ -186,7 +186,11 @@ def _start(jobs):
     environment = {**os.environ, **dict.fromkeys(names, threads), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "MPLBACKEND": "agg"}
     return subprocess.Popen(
-        [sys.executable, "-c", f"from {__name__} import main; main()"],
+        [
+            sys.executable,
+            "-c",
+            f"from tf_kit import lean_keras; lean_keras.hide(); from {__name__} import main; main()",
+        ],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

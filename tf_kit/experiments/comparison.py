@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import stats
 
 from tf_kit import networks
 from tf_kit.checks import refuse
@@ -67,6 +66,8 @@ def paired_difference(one: Sequence[float], other: Sequence[float], level: float
     mean, n = float(np.mean(differences)), len(differences)
     if n == 1:
         return Difference(round(mean, 4), None, None)
+    from scipy import stats  # half a second, which only a finished table needs
+
     half = float(stats.t.ppf((1 + level) / 2, n - 1) * np.std(differences, ddof=1) / np.sqrt(n))  # (1)
     return Difference(round(mean, 4), round(mean - half, 4), round(mean + half, 4))
 

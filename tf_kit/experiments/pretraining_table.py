@@ -16,11 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
-from tf_kit import plotting
 from tf_kit.checks import choice, count
 from tf_kit.data.splits import Split
 from tf_kit.experiments.cells import Cells, Loading, number_of_jobs, recorded_results
@@ -31,7 +28,6 @@ from tf_kit.experiments.tuning import changed, forget_models, given, mean_and_st
 from tf_kit.pretraining import Classifier
 from tf_kit.pretraining.methods import find, own_options
 from tf_kit.runs import Run, methods
-from tf_kit.runs.figures import save_figure
 from tf_kit.runs.files import write_text
 from tf_kit.runs.precision import choose as choose_precision
 from tf_kit.runs.progress import Progress
@@ -229,9 +225,17 @@ def run_table(
     # The sum over the cells includes those that an earlier call has trained.
     seconds = [each["seconds"] for results_of_seeds in rows.values() for each in results_of_seeds]
     results["seconds"] = round(sum(seconds), 1)
-    save_figure(_figure(results), run.folder / "figures" / "table.png")
+    _draw(results, run.folder / "figures" / "table.png")
     write_text(run.folder / "table.txt", format_table(results) + "\n")
     return run.finish(results)
+
+
+def _draw(results, path):
+    # Imports matplotlib, which the processes of the cells do not need.
+    from tf_kit.experiments.table_figure import draw_table
+    from tf_kit.runs.figures import save_figure
+
+    save_figure(draw_table(results), path)
 
 
 def _choose_precision(wanted, settings, x, resumed):
@@ -448,50 +452,3 @@ def _cause(systems):
     )
     others = [f"{ratios[name]:.2g} after {_SHORT[name]} pre-training" for name in _SHORT if name in ratios]
     return textwrap.wrap(", ".join([line, *others]) + ".", WIDTH, break_on_hyphens=False)
-
-
-def _figure(results):
-    rows = list(results["systems"].values())
-    paper = [row["paper"]["test"] for row in rows] if all("paper" in row for row in rows) else None
-    return errors_by_system(
-        [row["name"].replace(", ", ",\n") for row in rows],
-        [row["test"]["seeds"] for row in rows],
-        reference=paper,
-        title=f"Pretraining on {results['data']}",
-    )
-
-
-def errors_by_system(
-    names: Sequence[str],
-    errors: Sequence[Sequence[float]],
-    reference: Sequence[float] | None = None,
-    title: str = "",
-) -> Figure:
-    """Draw the test errors of several systems: a dot for each seed, a bar for the mean.
-
-    Args:
-        names: names of the systems.
-        errors: test errors of the seeds of each system, in percent.
-        reference: published error of each system in percent, drawn as a diamond. Defaults to None.
-        title: text above the figure.
-
-    Returns:
-        The figure.
-    """
-    with plt.rc_context(plotting.STYLE):
-        figure, axes = plt.subplots(figsize=(9, 0.75 * len(names) + 1.6), layout="constrained")
-        for row, values in enumerate(errors):
-            axes.barh(row, np.mean(values), height=0.55, color=plotting.COLORS[5], alpha=0.6)
-            offsets = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1)
-            label = "each seed" if row == 0 else None
-            axes.plot(values, row + offsets, "o", color=plotting.COLORS[0], label=label)
-            axes.text(1.0, row, f"{np.mean(values):.2f} %", va="center", transform=axes.get_yaxis_transform())
-        if reference is not None:
-            axes.plot(reference, range(len(names)), "D", color=plotting.COLORS[1], label="Bengio et al. 2007")
-        axes.set_yticks(range(len(names)), names)
-        axes.invert_yaxis()
-        largest = max(np.max(errors), *(reference if reference is not None else [0]))
-        axes.set_xlim(0, 1.05 * largest or 1)
-        axes.set(xlabel="test error, %", title=title)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 if len(names) > 3 else -0.3), ncol=2)
-        return figure

@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-from sklearn.neighbors import KNeighborsClassifier
 
 from tf_kit.checks import count, refuse
 from tf_kit.data.overlap import refuse_overlap
@@ -110,5 +109,7 @@ def check_splits(function: str, **splits: Any) -> None:
 def share_of_votes_right(encoder: keras.layers.Layer, train: Any, test: Any, k: int) -> float:
     """Compute `knn_accuracy` of splits that have already been checked."""
     known, queries = (represent(encoder, split.x).reshape(len(split.x), -1) for split in (train, test))
+    from sklearn.neighbors import KNeighborsClassifier  # half a second, which fine-tuning need not wait for
+
     neighbors = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(known, train.y)
     return float(neighbors.score(queries, test.y))

@@ -95,7 +95,9 @@ class Recorder(keras.callbacks.Callback):
     def _ends(self, epoch):
         """Return whether a checkpoint is written at the end of an epoch, counted from 1."""
         last = self.model.stop_training or epoch == self.params.get("epochs")
-        if last or workers.several() or self._interruption.received is not None:  # several have no common clock
+        if (
+            last or workers.several() or self._interruption.received is not None
+        ):  # several have no common clock
             return True
         return time.perf_counter() - self._saved >= min(SPACING, self._run.checkpoint_seconds)
 

@@ -1,0 +1,62 @@
+"""Import of Keras without libraries that it loads where they are installed and can do without.
+
+They take two fifths of the time of `import tensorflow`, which imports Keras. Only processes that belong to the kit do
+this: the command line, the processes of a table, and those of the grader. What needs such a library imports it itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from types import ModuleType
+
+LIBRARIES = ("IPython", "matplotlib", "scipy", "sklearn")
+
+
+class _Hidden(importlib.abc.MetaPathFinder):
+    """Finder that hides libraries from the modules of Keras and TensorFlow that look for them when they are loaded."""
+
+    def __init__(self, libraries: Collection[str]) -> None:
+        self._libraries = frozenset(libraries)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name in self._libraries and _is_asked_by_keras():
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None
+
+
+def _is_asked_by_keras():
+    frame = sys._getframe(2)
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_name != "<module>":  # a function that needs the library finds it
+        return False
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("keras", "tensorflow")
+
+
+def hide(libraries: Collection[str] = LIBRARIES) -> None:
+    """Hide libraries from Keras and TensorFlow from now on, if they are not imported yet.
+
+    A function of Keras that looked for one of them when Keras was imported, such as `keras.visualization` and the
+    wrappers of scikit-learn, then reports that it is not installed.
+
+    Args:
+        libraries: names of the libraries. Defaults to all of `LIBRARIES`.
+    """
+    sys.meta_path.insert(0, _Hidden(libraries))
+
+
+@contextlib.contextmanager
+def hidden(libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
+    """Within this context, `hide` libraries."""
+    hide(libraries)
+    finder = sys.meta_path[0]
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
