@@ -95,10 +95,8 @@ class Recorder(keras.callbacks.Callback):
     def _ends(self, epoch):
         """Return whether a checkpoint is written at the end of an epoch, counted from 1."""
         last = self.model.stop_training or epoch == self.params.get("epochs")
-        if (
-            last or workers.several() or self._interruption.received is not None
-        ):  # several have no common clock
-            return True
+        if last or self._interruption.received is not None or workers.several():
+            return True  # several workers have no common clock
         return time.perf_counter() - self._saved >= min(SPACING, self._run.checkpoint_seconds)
 
     def _after_saving(self, moment):
