@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_kit import lean_keras
 from tf_kit.grading.sandbox import confinement, memory
 
 SHOW_OUTPUT = "TF_KIT_ZYGOTE_OUTPUT"  # environment variable by which a developer keeps output and tracebacks
@@ -37,8 +38,7 @@ ENVIRONMENT = {  # oneDNN rewrites graphs, for which it searches all registered 
 }
 
 
-# Libraries that Keras loads without need, which takes a third of the start: name -> module to load once an answer
-# names the library.
+# The libraries that Keras loads without need: name -> module to load once an answer names the library.
 LATE = {
     "IPython": "IPython.display",
     "matplotlib": "matplotlib.pyplot",
@@ -61,7 +61,9 @@ def main(settings: dict[str, Any]) -> None:
     control = socket.socket(fileno=settings["control"])
     _discard_output()
     late = _late(settings["forbids"], settings["common"])
-    _import_without(late)
+    with lean_keras.hidden(late):
+        importlib.import_module("keras")
+        importlib.import_module("tensorflow")
     from tf_kit.grading.sandbox import child, doors, operations, prohibitions, seeds
 
     for name in settings["forbids"]:
@@ -112,16 +114,6 @@ def _late(forbids, common):
     that part. One that all exercises forbid is never loaded, and its files are hidden.
     """
     return {name for name in LATE if name not in forbids or name in common}
-
-
-def _import_without(late):
-    """Import Keras and TensorFlow, while the libraries that Keras looks for and can do without are not found."""
-    for name in late:
-        sys.modules[name] = None
-    importlib.import_module("keras")
-    importlib.import_module("tensorflow")
-    for name in late:
-        del sys.modules[name]
 
 
 def _folders(library):
