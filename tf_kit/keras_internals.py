@@ -623,6 +623,51 @@ def launched(kernel: Any, arguments: Sequence[Any]) -> Any:
     return tf.nest.pack_sequence_as(made.structured_outputs, operation.outputs)
 
 
+class _Untuned(threading.local):
+    depth = 0  # number of contexts that this thread is in
+
+
+_untuned = _Untuned()
+_apply_debug_options: Any = None  # TensorFlow's own
+
+
+@contextlib.contextmanager
+def untuned_data_sets() -> Iterator[None]:
+    """Within this context, let iterators over data sets of TensorFlow do without the thread that tunes them.
+
+    Replaces `DatasetV2._apply_debug_options`, through which every new iterator passes its data set, by a method that
+    also sets the option `autotune.enabled` to False, unless the data set has a choice of its own. Of the iterators of a
+    distributed data set, one for each device and one for all, only the last one takes the options of the data set.
+
+    That thread sleeps for up to a minute at a time, the longer the more time has passed. An iterator that ends wakes it
+    before it notes that it ends, so the thread may go to sleep again, and the process waits for it. Under a strategy
+    this happens at the end of every third training. The parallel calls of `AUTOTUNE` are then as many as there are
+    threads, and its buffers grow as before.
+    """
+    from tensorflow.python.data.ops import dataset_ops
+
+    global _apply_debug_options
+    if _apply_debug_options is None:
+        _apply_debug_options = dataset_ops.DatasetV2._apply_debug_options
+        dataset_ops.DatasetV2._apply_debug_options = _untuned_options
+    _untuned.depth += 1
+    try:
+        yield
+    finally:
+        _untuned.depth -= 1
+
+
+def _untuned_options(dataset):
+    import tensorflow as tf
+
+    dataset = _apply_debug_options(dataset)
+    if not _untuned.depth or dataset.options().autotune.enabled is not None:
+        return dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 _traced = itertools.count(1)
 FUNCTIONS_KEPT = 16
 

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/starts.py [--rounds 7]
 
-Each round imports TensorFlow in a new process, then types the commands. `first step` is the time until the first step of
-training is done, with the tracing of its graph: the one epoch is one minibatch of all digits, and is saved when it ends.
-`end` is the time until the process has ended, figures included. Medians and their range, in seconds.
+Each round imports TensorFlow in a new process, then types the commands. `first step` is the time until the first step
+of training is done, with the tracing of its graph: the one epoch is one minibatch of all digits, and is saved when it
+ends. `end` is the time until the process has ended, figures included. Medians and their range, in seconds.
 """
 
 import argparse

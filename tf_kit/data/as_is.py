@@ -64,6 +64,8 @@ def _decoded(files, places, shape, put) -> Iterator[int]:
     """
     import tensorflow as tf
 
+    from tf_kit import keras_internals
+
     def decode(content):
         # Decodes PNG as well. The slow, exact cosine transform is that of Pillow.
         return tf.io.decode_jpeg(content, shape[2], dct_method="INTEGER_ACCURATE")
@@ -77,7 +79,9 @@ def _decoded(files, places, shape, put) -> Iterator[int]:
     for some, contents in _pieces(files, batches):
         images = tf.data.Dataset.from_tensor_slices((some, tf.constant(contents, tf.string, some.shape)))
         images = images.map(decode_batch, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
-        for decoded, pixels in images.as_numpy_iterator():
+        with keras_internals.untuned_data_sets():
+            decoding = images.as_numpy_iterator()
+        for decoded, pixels in decoding:
             put(decoded, pixels)
             yield from decoded.tolist()
 

@@ -180,4 +180,5 @@ def _options():
     # The graph optimizer would serialize the arrays and read them back, for no gain.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.autotune.enabled = False  # the end of an iterator may wait for its thread for a minute
     return options

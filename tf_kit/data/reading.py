@@ -41,6 +41,8 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
     """
     import tensorflow as tf
 
+    from tf_kit import keras_internals
+
     builder, info = open_prepared(folder)
     shape = _shape(info, image_size)
     check_memory(info.name, sum(info.examples.values()), shape)
@@ -52,7 +54,7 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
         x, y, start = np.empty((n, *shape), "float32"), np.empty(n, "int64"), 0
         examples = _examples(builder, info, part).map(_formed(info, image_size), tf.data.AUTOTUNE)
         kind = examples.element_spec[0].dtype.as_numpy_dtype
-        with reading(folder):
+        with reading(folder), keras_internals.untuned_data_sets():
             for images, classes in examples.batch(500).prefetch(2).as_numpy_iterator():
                 stop = start + len(classes)
                 np.divide(images, white_of_dtype(kind), out=x[start:stop])
@@ -122,6 +124,7 @@ def batches(
     stream = stream.apply(tf.data.experimental.assert_cardinality(steps))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.autotune.enabled = False  # the end of an iterator may wait for its thread for a minute
     return stream.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tf_kit import keras_internals
 from tf_kit.checks import refuse
 from tf_kit.data.splits import OF_SPARSE, is_sparse, refuse_masked, values_of
 from tf_kit.networks.inspection import all_layers
@@ -217,6 +218,7 @@ def without_empty_batches(dataset: Dataset) -> Dataset:
     return dataset.filter(lambda x, *others: tf.shape(x)[0] > 0)
 
 
+@keras_internals.untuned_data_sets()
 def first_examples(dataset: Dataset, count: int = 1) -> tuple[Tensor, Tensor | None]:
     """Return the first `count` examples of a data set of batches as (x, y); y is None if it has no targets."""
     check_data_set("x", dataset, count, "steps")

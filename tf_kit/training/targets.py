@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tf_kit import keras_internals
 from tf_kit.checks import refuse
 from tf_kit.training import arguments, inputs
 from tf_kit.training.inputs import first_examples, is_array
@@ -61,6 +62,7 @@ def check_data_set(trainer: Trainer, subject: str, dataset: Any) -> None:
         _refuse_unused(trainer, subject, pair)
 
 
+@keras_internals.untuned_data_sets()
 def _first_of(dataset: Dataset) -> Any:
     return next(iter(dataset.take(1)), None)
 

@@ -140,6 +140,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     def _compiled_metrics(self):
         return keras_internals.compiled_metrics(self) if self.compiled else None
 
+    @keras_internals.untuned_data_sets()
     def fit(
         self,
         x: ArrayLike | Dataset = None,
@@ -265,6 +266,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         """Return whether targets are those that the method makes of `x` by itself, which it accepts then."""
         return False
 
+    @keras_internals.untuned_data_sets()
     def evaluate(
         self,
         x: ArrayLike | Dataset = None,
@@ -320,6 +322,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 return_dict=return_dict,
             )
 
+    @keras_internals.untuned_data_sets()
     def predict(
         self,
         x: ArrayLike | Dataset,
@@ -331,7 +334,10 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         """Compute the outputs of the model for `x`, as `keras.Model.predict`."""
         if is_array(x) and tuple(x.shape[:1]) == (0,):
             refuse("predict.x", "hold at least one example", f"x.shape={tuple(x.shape)}")
-        return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+        with keras_internals.untuned_data_sets():
+            return super().predict(
+                x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
+            )
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Save the model in a `.keras` file, as `keras.Model.save`; Keras could not load an `.h5` file of it."""
