@@ -89,7 +89,9 @@ def seconds_of_children():
     return used.ru_utime + used.ru_stime
 
 
-@pytest.mark.parametrize("names", [("data", "list"), ("lecture", "list"), ("lecture", "slides")], ids=" ".join)
+@pytest.mark.parametrize(
+    "names", [("data", "list"), ("lecture", "list"), ("lecture", "slides")], ids=" ".join
+)
 def test_lists_import_nothing_heavy_but_numpy(names):
     code = f"from tf_kit.cli import cli; import sys; cli({list(names)}, standalone_mode=False)\n"
     code += f"print(sorted(sys.modules.keys() & {HEAVY - {'numpy'}}))"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_kit.data.pictures import Head
+from tf_kit.data.untuned import untuned
 
 _MODES = {1: "L", 3: "RGB"}  # channels → mode of Pillow
 _FORMATS = ("JPEG", "PNG")  # which TensorFlow decodes to the same bytes
@@ -64,8 +65,6 @@ def _decoded(files, places, shape, put) -> Iterator[int]:
     """
     import tensorflow as tf
 
-    from tf_kit import keras_internals
-
     def decode(content):
         # Decodes PNG as well. The slow, exact cosine transform is that of Pillow.
         return tf.io.decode_jpeg(content, shape[2], dct_method="INTEGER_ACCURATE")
@@ -79,9 +78,7 @@ def _decoded(files, places, shape, put) -> Iterator[int]:
     for some, contents in _pieces(files, batches):
         images = tf.data.Dataset.from_tensor_slices((some, tf.constant(contents, tf.string, some.shape)))
         images = images.map(decode_batch, tf.data.AUTOTUNE).ignore_errors().prefetch(tf.data.AUTOTUNE)
-        with keras_internals.untuned_data_sets():
-            decoding = images.as_numpy_iterator()
-        for decoded, pixels in decoding:
+        for decoded, pixels in untuned(images).as_numpy_iterator():
             put(decoded, pixels)
             yield from decoded.tolist()
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from tf_kit.checks import count, refuse
 from tf_kit.data.sharing import Share
+from tf_kit.data.untuned import untuned
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 _STREAM = 0x5F10  # makes these random numbers differ from others that are drawn from (seed, epoch)
@@ -106,7 +107,7 @@ def minibatches(
     batches = tf.data.Dataset.zip(indices, held).map(take, num_parallel_calls=tf.data.AUTOTUNE)
     length = ((epochs - first_epoch) * steps - first_step) * (1 if share is None else share.count)
     batches = batches.apply(tf.data.experimental.assert_cardinality(length))
-    return batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
+    return untuned(batches.with_options(_options()).prefetch(tf.data.AUTOTUNE))
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
@@ -180,5 +181,4 @@ def _options():
     # The graph optimizer would serialize the arrays and read them back, for no gain.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    options.autotune.enabled = False  # the end of an iterator may wait for its thread for a minute
     return options

@@ -15,6 +15,7 @@ from tf_kit.data import prepared
 from tf_kit.data.batches import draw_order
 from tf_kit.data.memory import memory_bytes
 from tf_kit.data.splits import Split
+from tf_kit.data.untuned import untuned
 from tf_kit.data.white import white_of_dtype, white_of_values
 from tf_kit.typing import Dataset
 
@@ -41,8 +42,6 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
     """
     import tensorflow as tf
 
-    from tf_kit import keras_internals
-
     builder, info = open_prepared(folder)
     shape = _shape(info, image_size)
     check_memory(info.name, sum(info.examples.values()), shape)
@@ -54,8 +53,8 @@ def read(folder: Path, image_size: tuple[int, int] | None = None) -> tuple[Split
         x, y, start = np.empty((n, *shape), "float32"), np.empty(n, "int64"), 0
         examples = _examples(builder, info, part).map(_formed(info, image_size), tf.data.AUTOTUNE)
         kind = examples.element_spec[0].dtype.as_numpy_dtype
-        with reading(folder), keras_internals.untuned_data_sets():
-            for images, classes in examples.batch(500).prefetch(2).as_numpy_iterator():
+        with reading(folder):
+            for images, classes in untuned(examples.batch(500).prefetch(2)).as_numpy_iterator():
                 stop = start + len(classes)
                 np.divide(images, white_of_dtype(kind), out=x[start:stop])
                 y[start:stop], start = classes, stop
@@ -124,8 +123,7 @@ def batches(
     stream = stream.apply(tf.data.experimental.assert_cardinality(steps))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    options.autotune.enabled = False  # the end of an iterator may wait for its thread for a minute
-    return stream.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return untuned(stream.with_options(options).prefetch(tf.data.AUTOTUNE))
 
 
 def open_prepared(folder: Path) -> "tuple[tfds.core.DatasetBuilder, prepared.Prepared]":
