@@ -636,7 +636,7 @@ def untuned_data_sets() -> Iterator[None]:
     """Within this context, let iterators over data sets of TensorFlow do without the thread that tunes them.
 
     Replaces `DatasetV2._apply_debug_options`, through which every new iterator passes its data set, by a method that
-    also sets the option `autotune.enabled` to False, unless the data set has a choice of its own. Of the iterators of a
+    also sets the option `autotune.enabled` to False, unless the data set sets that option. Of the iterators of a
     distributed data set, one for each device and one for all, only the last one takes the options of the data set.
 
     That thread sleeps for up to a minute at a time, the longer the more time has passed. An iterator that ends wakes it
