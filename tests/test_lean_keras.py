@@ -46,6 +46,7 @@ def test_part_of_keras_that_needs_one_says_so(lean):
     assert "requires `scikit-learn` to be installed" in " ".join(lean[2:-1])
 
 
+@pytest.mark.slow
 def test_one_that_is_loaded_already_is_not_hidden():
     (wrappers,) = prints("""
         import sklearn
@@ -56,6 +57,7 @@ def test_one_that_is_loaded_already_is_not_hidden():
     assert "sklearn" in wrappers, "a process that has scikit-learn has its wrappers"
 
 
+@pytest.mark.slow
 def test_module_that_keras_does_not_own_finds_them_while_keras_is_imported(tmp_path):
     (tmp_path / "other.py").write_text("import scipy\n")
     found = prints(f"""
@@ -70,6 +72,7 @@ def test_module_that_keras_does_not_own_finds_them_while_keras_is_imported(tmp_p
     assert found == ["scipy 1", "True"]
 
 
+@pytest.mark.slow
 def test_function_of_keras_that_needs_a_library_later_finds_it():
     found = prints("""
         lean_keras.hide(["json_of_a_test"])

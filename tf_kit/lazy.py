@@ -19,6 +19,9 @@ def lazily(package: str, names: Mapping[str, Sequence[str]]) -> tuple[Callable, 
     Returns:
         The two functions, and the sorted names.
     """
+    taken = sorted(name for module, group in names.items() for name in group if module == f"{package}.{name}")
+    if taken:  # the import of such a module would put it in the place of the name
+        raise ValueError(f"{package} cannot offer names of its modules lazily: {', '.join(taken)}")
     home = {name: module for module, group in names.items() for name in group}
     modules = {module.rsplit(".", 1)[-1]: module for module, group in names.items() if not group}
     everything = sorted({*home, *modules})

@@ -29,7 +29,7 @@ from tf_kit.experiments import run_label_efficiency, run_table
 from tf_kit.optimizers import Adam
 from tf_kit.pretraining import SimCLR
 from tf_kit.pretraining.methods import METHODS
-from tf_kit.runs import Run, checkpoint, classification, pretraining, save_model
+from tf_kit.runs import Run, checkpoint, classification, figures, pretraining, save_model
 from tf_kit.runs.progress import Progress
 from tf_kit.training import resident, strategy
 
@@ -132,7 +132,7 @@ def in_a_fork(train, folder, last=None, half=False, replicas=1):
                 Run.__init__, checkpoint_seconds=0.0
             )  # a checkpoint after each piece
             resident._FIRST, resident._GROWTH = 3, 1
-            pretraining.draw_results = Run.draw = lambda *arguments: None  # figures take most of the time
+            figures.draw_results = Run.draw = lambda *arguments: None  # figures take most of the time
             with strategy("mirrored" if replicas > 1 else "none", replicas if replicas > 1 else None).scope():
                 train(folder)
             counted.write_text(str(flushes.count))

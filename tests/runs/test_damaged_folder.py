@@ -8,7 +8,7 @@ from cli.typed import run_main
 from PIL import Image
 from runs.damage import OF_FILES, OF_FOLDERS, empty, make_foreign, make_unreadable, put_a_folder, remove
 
-from tf_kit.runs import Run, classification, pretraining, report
+from tf_kit.runs import Run, classification, figures, pretraining, report
 
 pytestmark = pytest.mark.slow
 
@@ -109,13 +109,13 @@ class Commands:
 
     def __init__(self, place, copies, monkeypatch, capsys):
         self.place, self.copies, self.typing = place, copies, (monkeypatch, capsys)
-        self.drawing = Run.draw, pretraining.draw_results
+        self.drawing = Run.draw, figures.draw_results
 
     def draws(self, wanted):
         """Choose whether figures are drawn, which takes most of the time."""
         patch = self.typing[0]
         patch.setattr(Run, "draw", self.drawing[0] if wanted else lambda *arguments: None)
-        patch.setattr(pretraining, "draw_results", self.drawing[1] if wanted else lambda *arguments: None)
+        patch.setattr(figures, "draw_results", self.drawing[1] if wanted else lambda *arguments: None)
 
     def type(self, command, damage, patterns):
         """Return exit status and lines of standard error; 0 where a training would begin; None without such a file."""

@@ -66,15 +66,13 @@ def spy_on_checkpoints(monkeypatch):
     return written
 
 
-@pytest.mark.parametrize(
-    ("spacing", "keep_best"),
-    [
-        ("every epoch", "val_accuracy"),
-        ("every third", "val_accuracy"),
-        ("the last only", "val_accuracy"),
-        ("every third", None),
-    ],
-)
+CASES = [
+    *((spacing, "val_accuracy") for spacing in ("every third", "every epoch", "the last only")),
+    ("every third", None),
+]
+
+
+@pytest.mark.parametrize(("spacing", "keep_best"), mostly_slow(CASES, 1))
 def test_result_does_not_depend_on_the_number_of_checkpoints(
     spacing, keep_best, seconds, tmp_path, monkeypatch
 ):
@@ -91,7 +89,7 @@ def test_result_does_not_depend_on_the_number_of_checkpoints(
 
 
 KILLS = {f"{spacing}, file {n}": (spacing, n) for spacing in SPACINGS for n in (1, 2, 3, 5, 7, 9, 11)}
-QUICK = ("every third", 5), ("the last only", 2)
+QUICK = (("every third", 5),)
 
 
 @pytest.mark.parametrize(("spacing", "files"), mostly_slow(KILLS.values(), QUICK), ids=KILLS)

@@ -22,7 +22,6 @@ from tf_kit.pretraining.run_options import (
 )
 from tf_kit.runs import config_file, methods, report
 from tf_kit.runs.encoders import encoder_options, make_encoder
-from tf_kit.runs.figures import draw_results
 from tf_kit.runs.files import save_model
 from tf_kit.runs.inputs import write_inputs
 from tf_kit.runs.precision import choose
@@ -237,8 +236,11 @@ def pretrain_into(
     trained = methods.train(method, encoder, x, train.y, fit=fit, seed=seed, num_examples=n, **training)
     save_model(encoder, run.folder / "encoder.keras")
     shape = train.shown.shape[1:]
+    # Imports matplotlib, for which a training need not wait.
+    from tf_kit.runs import figures
+
     run.draw(encoder if draws_filters else None, shape)
-    draw_results(run.folder / "figures", trained, train.shown)
+    figures.draw_results(run.folder / "figures", trained, train.shown)
 
 
 def _chosen(method, options, reading, labels):
