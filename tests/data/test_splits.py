@@ -117,8 +117,10 @@ def test_unusable_arrays_are_refused(x, y, options, message):
     assert "\n" not in str(caught.value)
 
 
-def test_checked_images_are_float32_with_a_channel():
-    x, y = check_images(np.ones((2, 3, 3), "uint8"), [0, 1], num_classes=2, interval=(0, 1))
+@pytest.mark.parametrize("classes", [[0, 1], [[0], [1]]], ids=["(n,)", "(n, 1)"])
+def test_checked_images_are_float32_with_a_channel(classes):
+    x, y = check_images(np.ones((2, 3, 3), "uint8"), classes, num_classes=2, interval=(0, 1))
+    assert y.tolist() == [0, 1]
     assert (x.shape, x.dtype, y.dtype) == ((2, 3, 3, 1), np.float32, np.int64)
 
 

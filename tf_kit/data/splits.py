@@ -258,7 +258,7 @@ def check_classes(y: ArrayLike, n: int, num_classes: int | None = None, name: st
     """Check that `y` holds one class for each of n examples, whole numbers from 0, and convert it to int64.
 
     Args:
-        y: classes (n,).
+        y: classes (n,), or a column (n, 1) of them, as Keras's data sets have.
         n: number of examples.
         num_classes: the classes must be below it; None allows any. Defaults to None.
         name: name of the examples in the message. Defaults to "x".
@@ -277,6 +277,8 @@ def check_classes(y: ArrayLike, n: int, num_classes: int | None = None, name: st
     name = f"{name}: y"
     refuse_masked(name, y)
     y = np.asarray(y)
+    if y.shape == (n, 1):
+        y = y[:, 0]
     if y.shape != (n,):
         one_hot = y.ndim == 2 and len(y) == n and y.dtype.kind in "buif" and bool((y.sum(-1) == 1).all())
         received = f"shape {y.shape}{', one-hot vectors' if one_hot else ''}"

@@ -111,5 +111,6 @@ def share_of_votes_right(encoder: keras.layers.Layer, train: Any, test: Any, k: 
     known, queries = (represent(encoder, split.x).reshape(len(split.x), -1) for split in (train, test))
     from sklearn.neighbors import KNeighborsClassifier  # half a second, which fine-tuning need not wait for
 
-    neighbors = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(known, train.y)
-    return float(neighbors.score(queries, test.y))
+    classes, right = (check_classes(split.y, len(split.x)) for split in (train, test))
+    neighbors = KNeighborsClassifier(n_neighbors=k, metric="cosine", algorithm="brute").fit(known, classes)
+    return float(neighbors.score(queries, right))
