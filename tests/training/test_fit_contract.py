@@ -284,6 +284,27 @@ def test_argument_is_refused_in_one_line(case):
         np.testing.assert_array_equal(weights_of(model), before)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([X[0], X[1]], "np.stack"),
+        ([X], "np.stack"),
+        (X.tolist(), "np.stack"),
+        ({"x": X}, "one array"),
+        (None, "NoneType"),
+    ],
+    ids=["rows", "one array", "numbers", "dict", "None"],
+)
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_evaluate_and_predict_refuse_what_fit_refuses(method, given, message):
+    model = classifier()
+    with pytest.raises(
+        InputError, match=rf"`{method}\.x` must be an array or a tf\.data\.Dataset.*{message}"
+    ) as refused:
+        getattr(model, method)(given, **({"y": Y} if method == "evaluate" else {}), verbose=0)
+    assert "\n" not in str(refused.value)
+
+
 def test_predict_refuses_an_empty_array():
     with pytest.raises(InputError, match=r"predict\.x` must hold at least one example.*\(0, 5\)"):
         classifier().predict(X[:0], verbose=0)

@@ -334,6 +334,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         """Compute the outputs of the model for `x`, as `keras.Model.predict`."""
         if is_array(x) and tuple(x.shape[:1]) == (0,):
             refuse("predict.x", "hold at least one example", f"x.shape={tuple(x.shape)}")
+        if x is None or isinstance(x, (list, tuple, dict, str)):  # Keras takes generators too
+            arguments.check_data_set("predict.x", x, steps, "steps")
         with keras_internals.untuned_data_sets():
             return super().predict(
                 x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
