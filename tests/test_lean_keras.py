@@ -21,6 +21,9 @@ def lean():
     """What a process with hidden libraries says: those that Keras has loaded, and what finds them afterwards."""
     return prints("""
         lean_keras.hide()
+        before = len(sys.meta_path)
+        lean_keras.hide()
+        assert len(sys.meta_path) == before, "a second call does nothing"
         import keras, tensorflow
         print(sorted(sys.modules.keys() & set(lean_keras.LIBRARIES)))
         import IPython, matplotlib.pyplot, scipy.stats, sklearn.linear_model

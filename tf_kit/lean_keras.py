@@ -40,7 +40,7 @@ def _is_asked_by_keras():
 
 
 def hide(libraries: Collection[str] = LIBRARIES) -> None:
-    """Hide libraries from Keras and TensorFlow from now on, if they are not imported yet.
+    """Hide libraries from Keras and TensorFlow from now on, if they are not imported yet. A second call does nothing.
 
     A function of Keras that looked for one of them when Keras was imported, such as `keras.visualization` and the
     wrappers of scikit-learn, then reports that it is not installed.
@@ -48,14 +48,15 @@ def hide(libraries: Collection[str] = LIBRARIES) -> None:
     Args:
         libraries: names of the libraries. Defaults to all of `LIBRARIES`.
     """
-    sys.meta_path.insert(0, _Hidden(libraries))
+    if not any(isinstance(each, _Hidden) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Hidden(libraries))
 
 
 @contextlib.contextmanager
 def hidden(libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
     """Within this context, `hide` libraries."""
-    hide(libraries)
-    finder = sys.meta_path[0]
+    finder = _Hidden(libraries)
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
