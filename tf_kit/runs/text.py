@@ -95,6 +95,8 @@ def pretrain_text(
     config_file.write_config(run.folder, settings)
     if found.summary:
         run.progress.print(f"{name}: {found.summary}")
+    for line in _unknown({"validation": val, "test": test}):
+        run.progress.print(f"{name}: {line}")
     if why:
         run.progress.print(why)
     with precision(used):
@@ -123,6 +125,16 @@ def pretrain_text(
             "test": _tested(model, train, test),
         },
     )
+
+
+def _unknown(parts):
+    """Return a line about each part of a text with characters that the training text lacks."""
+    for part, text in parts.items():
+        if count := np.count_nonzero(text.x == text.unknown):
+            yield (
+                f"{count:,} of {text.x.size:,} characters of the {part} text do not occur in the training text; "
+                "they are never hidden, so no accuracy counts them"
+            )
 
 
 def _tested(model, train, test):
