@@ -102,10 +102,10 @@ def test_killed_run_keeps_the_same_epoch(runs, tmp_path, monkeypatch):
     results, out = runs["best:rankme"]
     save = checkpoint.StageState.save
 
-    def kill_in_the_fourth(self, model, stage, epoch, logs):
+    def kill_in_the_fourth(self, model, stage, epoch, logs, **options):
         if epoch == 4:
             raise Killed
-        save(self, model, stage, epoch, logs)
+        save(self, model, stage, epoch, logs, **options)
 
     options = {"keep": "best:rankme", "monitor_every": 1, "learning_rate": 0.1}
     monkeypatch.setattr(checkpoint.StageState, "save", kill_in_the_fourth)

@@ -58,10 +58,10 @@ def test_killed_run_ends_with_the_same_weights(flat, tmp_path, monkeypatch):
     expected = pretrain("masked", flat, tmp_path / "whole")
     save = checkpoint.StageState.save
 
-    def kill_in_the_third(self, model, stage, epoch, logs):
+    def kill_in_the_third(self, model, stage, epoch, logs, **options):
         if epoch == 3:
             raise Killed
-        save(self, model, stage, epoch, logs)
+        save(self, model, stage, epoch, logs, **options)
 
     monkeypatch.setattr(checkpoint.StageState, "save", kill_in_the_third)
     with pytest.raises(Killed):

@@ -136,8 +136,8 @@ def test_two_replicas_give_the_results_of_one_device(tmp_path, monkeypatch):
 
     save = StageState.save
 
-    def save_then_stop(self, model, stage, epoch, logs):
-        save(self, model, stage, epoch, logs)
+    def save_then_stop(self, model, stage, epoch, logs, **options):
+        save(self, model, stage, epoch, logs, **options)
         if (stage, epoch) == ("layer 2", 2):
             raise KeyboardInterrupt
 
