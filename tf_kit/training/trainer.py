@@ -336,10 +336,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
             refuse("predict.x", "hold at least one example", f"x.shape={tuple(x.shape)}")
         if x is None or isinstance(x, (list, tuple, dict, str)):  # Keras takes generators too
             arguments.check_data_set("predict.x", x, steps, "steps")
-        with keras_internals.untuned_data_sets():
-            return super().predict(
-                x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
-            )
+        return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Save the model in a `.keras` file, as `keras.Model.save`; Keras could not load an `.h5` file of it."""
