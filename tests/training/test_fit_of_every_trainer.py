@@ -104,6 +104,41 @@ def test_validation_data_and_initial_epoch_count(name, tmp_path):
         check_equal((again[0], {}), (weights, {}))
 
 
+@pytest.mark.parametrize("name", mostly_slow(EVERY, ("DenoisingAutoencoder", "MaskedTokens", "Classifier")))
+def test_a_pydataset_counts_as_the_data_set_of_its_batches(name):
+    found = []
+    for form in (Batches, lambda *parts: tf.data.Dataset.from_generator(Batches(*parts), **signature(parts))):
+        model, (x, *y) = made(name), examples(name)
+        train, held_out = form(*(each[:KEPT] for each in (x, *y))), form(*(each[KEPT:] for each in (x, *y)))
+        history = model.fit(train, epochs=2, validation_data=held_out, verbose=0).history
+        measured = model.evaluate(held_out, verbose=0, return_dict=True)
+        found.append((weights_of(model), history | {f"test {each}": [measured[each]] for each in measured}))
+    check_equal(*found)
+
+
+class Batches(keras.utils.PyDataset):
+    """Minibatches of 5 as Keras's own data sets hold them; called, an iterator over them."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = parts
+
+    def __len__(self):
+        return -(-len(self.parts[0]) // 5)
+
+    def __getitem__(self, index):
+        batch = tuple(each[5 * index : 5 * index + 5] for each in self.parts)
+        return batch if len(batch) > 1 else batch[0]
+
+    def __call__(self):
+        return (self[index] for index in range(len(self)))
+
+
+def signature(parts):
+    specs = tuple(tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in parts)
+    return {"output_signature": specs if len(specs) > 1 else specs[0]}
+
+
 class Interrupt(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 1:

@@ -19,6 +19,7 @@ from tf_kit.pretraining.autoencoder import DenoisingAutoencoder
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.pretraining.rbm import RBM
 from tf_kit.training.classifier import Classifier
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import check_arrays, check_data_set, first_examples, is_array
 from tf_kit.training.representation import represent
 from tf_kit.typing import ArrayLike, Dataset
@@ -103,6 +104,7 @@ def pretrain_greedily(
     """
     stages = dense_stages(encoder)
     epochs_of_layer = _epochs_per_stage(epochs, len(stages))
+    x = converted("pretrain_greedily.x", x)
     sample = x(0, 1, seed) if callable(x) else x
     _check_block(block, sample, y)
     if is_array(x):

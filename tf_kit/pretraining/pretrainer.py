@@ -7,11 +7,11 @@ import keras
 import numpy as np
 
 from tf_kit.checks import refuse
-from tf_kit.data.splits import values_of
 from tf_kit.networks.inspection import last_layer
 from tf_kit.networks.stages import HEAD
 from tf_kit.options import Options
 from tf_kit.training import targets
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import (
     SCALED,
     InputRange,
@@ -105,12 +105,12 @@ class Pretrainer(Trainer):
             check_range(f"{type(self).__name__}.{method}.x", x, allowed)
 
     def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        x = values_of(x)
+        x = converted(f"{type(self).__name__}.fit.x", x)
         self.check_inputs("fit", x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
-        x = values_of(x)
+        x = converted(f"{type(self).__name__}.evaluate.x", x)
         self.check_inputs("evaluate", x)
         return super().evaluate(x, *args, **kwargs)
 

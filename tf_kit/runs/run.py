@@ -53,6 +53,7 @@ from tf_kit.runs.progress import Progress
 from tf_kit.runs.recorded_options import as_json, with_defaults, with_whole_path
 from tf_kit.runs.recording import Events, Recorder
 from tf_kit.training import agreement, workers
+from tf_kit.training.converted import converted
 from tf_kit.training.loop import is_due
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset
@@ -288,6 +289,7 @@ class Run:
             InputError: an argument is not as above, the checkpoint belongs to another model or stage, or a stage that
                 has begun is to end with weights that were not kept.
         """
+        x = converted("Run.fit.x", x)
         choice("Run.fit.best_is", best_is, (None, "largest", "smallest"))
         if keep_best is not None and not isinstance(keep_best, str):
             received = f"keep_best={keep_best!r}"

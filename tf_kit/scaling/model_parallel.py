@@ -17,6 +17,7 @@ import tensorflow as tf
 from tf_kit.checks import refuse
 from tf_kit.keras_internals import mask_of, with_mask
 from tf_kit.scaling.traffic import balanced_cuts
+from tf_kit.training.converted import converted
 from tf_kit.typing import Tensor
 
 
@@ -116,6 +117,7 @@ class Split(keras.Model):
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Train like `keras.Model.fit`, after creating weights and slots, which a traced step would put anywhere."""
+        x = converted("Split.fit.x", x)
         if not self.built:
             x_spec = keras.utils.unpack_x_y_sample_weight(getattr(x, "element_spec", x))[0]
             self.build((None, *x_spec.shape[1:]))

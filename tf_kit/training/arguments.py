@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_kit.checks import count, number, refuse
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import check_arrays, check_data_set, is_array
 from tf_kit.typing import ArrayLike, Dataset
 
@@ -205,6 +206,7 @@ def validation_of(given: Any, num_steps: int | None, check: Callable[..., Arrays
         num_steps: argument `validation_steps`.
         check: function that checks arrays, with the arguments of `check_examples`.
     """
+    given = converted("fit.validation_data", given)
     if is_array(given):
         given = (given,)
     if isinstance(given, (tuple, list)) and 0 < len(given) <= 3 and is_array(given[0]):

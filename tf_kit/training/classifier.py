@@ -15,6 +15,7 @@ from tf_kit.networks.inspection import build_on, freeze_parts, intercepted, last
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.compiled import check_compiled, check_loss_of_labels, loss_of_each
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import check_one_input, check_shape
 from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
@@ -187,6 +188,7 @@ class Classifier(Trainer):
     def fit(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
+        x = converted("fit.x", x)
         self.check_targets("fit", x, y)
         with self._naming_bad_labels("fit"):
             return super().fit(x, y, *args, **kwargs)
@@ -194,6 +196,7 @@ class Classifier(Trainer):
     def evaluate(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> Any:
+        x = converted("evaluate.x", x)
         self.check_targets("evaluate", x, y)
         with self._naming_bad_labels("evaluate"):
             return super().evaluate(x, y, *args, **kwargs)

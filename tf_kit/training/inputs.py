@@ -167,7 +167,8 @@ def check_data_set(subject: str, dataset: Any, num_steps: int | None, steps_name
         return dataset
     if not isinstance(dataset, tf.data.Dataset):
         remedy = _remedy(dataset, "tf.data.Dataset.from_generator makes a data set of a generator")
-        refuse(subject, "be an array or a tf.data.Dataset of batches", type(dataset).__name__, remedy)
+        requirement = "be an array, or a tf.data.Dataset or keras.utils.PyDataset of batches"
+        refuse(subject, requirement, type(dataset).__name__, remedy)
     spec = dataset.element_spec
     parts = spec if isinstance(spec, tuple) else (spec,)
     if not (0 < len(parts) <= 3 and all(isinstance(each, tf.TensorSpec) for each in parts)):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_kit.networks.inspection import build_on, call_with
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import is_array
 from tf_kit.typing import ArrayLike, Dataset
 
@@ -23,13 +24,14 @@ def represent(
     Args:
         layer: layer or model f; for arrays also a function with an argument `training`. A data set is mapped with the
             weights that f has at this call.
-        x: array (n, …) or `tf.data.Dataset` of batches.
+        x: array (n, …), or `tf.data.Dataset` or `keras.utils.PyDataset` of batches.
         cache: file that keeps the output of a data set, so that f runs once for each example. Defaults to None.
         batch_size: number of examples to process at a time, for arrays. Defaults to 1024.
 
     Returns:
         f(x), float32. A data set of (x, y, …) becomes one of (f(x), y, …).
     """
+    x = converted("represent.x", x)
     if is_array(x):
         parts = [
             ops.convert_to_numpy(ops.cast(layer(x[i : i + batch_size], training=False), "float32"))

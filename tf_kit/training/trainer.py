@@ -16,6 +16,7 @@ from tf_kit.randomness.step import ExampleRandom
 from tf_kit.replicas import GlobalBatch, gather, sum_over_replicas
 from tf_kit.training import arguments, loop, preparation, sources, steps, targets, workers
 from tf_kit.training.compiled import check_compiled
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.training.resident import TracedPieces
 from tf_kit.typing import ArrayLike, Dataset, Tensor
@@ -135,6 +136,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
     def prepare_from(self, x: ArrayLike | Dataset, y: ArrayLike | None = None) -> None:
         """Call `prepare` with the first example of arrays or of a data set."""
+        x = converted("prepare_from.x", x)
         self.prepare(*((x[:1], y[:1] if y is not None else None) if is_array(x) else first_examples(x)))
 
     def _compiled_metrics(self):
@@ -165,7 +167,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
 
         Arrays are shuffled by seed and epoch, unless `shuffle` is False. The batches of a data set keep their order;
         with `steps_per_epoch` its first batch is that of the epoch `initial_epoch`, as in `data.minibatches`, and if it
-        ends, the next epoch reads it anew.
+        ends, the next epoch reads it anew. A `keras.utils.PyDataset` is read as the data set of its batches, see
+        `tf_kit.training.converted`.
         On one device, many steps on arrays run as one graph, see `tf_kit.training.loop`; the results are the same.
 
         Args:
@@ -173,7 +176,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
                 out. Defaults to 0.
         """
         preparation.check_scope(self)
-        strategy = self.distribute_strategy
+        x, strategy = converted("fit.x", x), self.distribute_strategy
         epochs, size = count("fit.epochs", epochs, at_least=0), 0
         initial_epoch = count("fit.initial_epoch", initial_epoch, at_least=0)
         initial_step = count("fit.initial_step", initial_step, at_least=0)
@@ -282,7 +285,7 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
         keras_internals.assert_compiled(self, "evaluate")
         metrics, strategy = self._compiled_metrics(), self.distribute_strategy
         arguments.check_counts("evaluate", batch_size=batch_size, steps=steps)
-        given = x
+        given = x = converted("evaluate.x", x)
         if is_array(x):
             given = targets.check_examples(self, "evaluate", x, y, sample_weight)
             x, y, sample_weight = (*given, None, None)[:3]

@@ -14,6 +14,7 @@ from tf_kit.networks.transformer import TokenEncoder
 from tf_kit.pretraining.method_options import MaskedTokensOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import first_examples, is_array
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
@@ -154,10 +155,12 @@ class MaskedTokens(Pretrainer):
         return {"loss": mean_over(chosen, losses), "accuracy": mean_over(chosen, right)}, None  # (2)
 
     def fit(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        x = converted("MaskedTokens.fit.x", x)
         self._check_tokens("fit", x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: ArrayLike | Dataset = None, *args: Any, **kwargs: Any) -> Any:
+        x = converted("MaskedTokens.evaluate.x", x)
         self._check_tokens("evaluate", x)
         return super().evaluate(x, *args, **kwargs)
 

@@ -16,6 +16,7 @@ from tf_kit.checks import number, refuse
 from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import all_layers, last_layer
 from tf_kit.networks.losses import cross_entropy, one_hot
+from tf_kit.training.converted import converted
 from tf_kit.training.inputs import first_examples
 from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
@@ -163,10 +164,12 @@ class Distiller(Trainer):
         super().compile(optimizer, **kwargs)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        x = converted("fit.x", x)
         self.check_targets("fit", x, y)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        x = converted("evaluate.x", x)
         self.check_targets("evaluate", x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
