@@ -55,7 +55,7 @@ def test_every_command_is_listed():
     assert {("pretrain", name) for name in METHODS} <= set(COMMANDS)
 
 
-def test_help_imports_nothing_heavy_and_is_quick():
+def test_help_imports_nothing_heavy_and_is_quick(start_of_click):
     """Of every command, in one process, by the processor's time, which other work does not lengthen."""
     code = (
         "import sys, time\n"
@@ -70,18 +70,31 @@ def test_help_imports_nothing_heavy_and_is_quick():
     assert shown.splitlines()[-1] == "[]"
     seconds = [float(each) for each in re.findall(r"^seconds (.*)", shown, re.M)]
     assert len(seconds) == len(COMMANDS)
-    assert max(seconds) < 0.25
+    assert max(seconds) < 5 * start_of_click
 
 
 @pytest.mark.parametrize("names", [(), ("pretrain", "simclr"), ("lecture", "01")], ids=" ".join)
-def test_help_answers_in_half_a_second(names):
-    """Of the processor's time, with the start of Python."""
+def test_help_answers_at_once(names, start_of_click):
+    """Half a second or less, of which Python and click take a good part: their time is the unit on any machine."""
+    assert processor_seconds(lambda: type_command(*names, "--help")) < 9 * start_of_click
+
+
+@pytest.fixture(scope="module")
+def start_of_click():
+    """Seconds of the processor for the start of Python with the library that reads command lines."""
+    return processor_seconds(
+        lambda: subprocess.run([sys.executable, "-c", "import click"], capture_output=True)
+    )
+
+
+def processor_seconds(run):
+    """Seconds that a command takes in its process, the least of three times."""
     seconds = []
     for _ in range(3):
         began = seconds_of_children()
-        assert type_command(*names, "--help").returncode == 0
+        assert run().returncode == 0
         seconds.append(seconds_of_children() - began)
-    assert min(seconds) < 0.5
+    return min(seconds)
 
 
 def seconds_of_children():

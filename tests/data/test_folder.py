@@ -1,9 +1,11 @@
 """Folders of images: their classes, their division, reading, streaming, and errors."""
 
 import gc
+import re
 
 import numpy as np
 import pytest
+from cli.typed import run_main
 from PIL import Image
 
 from tf_kit.data import folder, load, stream
@@ -188,7 +190,8 @@ def test_file_that_is_not_an_image_is_named(flat):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["readme.txt"], "must hold images"),
+        (["readme.txt"], "must hold images.*pretrain tokens` learns from texts"),
+        (["readme.md"], "must hold images.*1 .md\\.$"),
         (["a.png", "cat/b.png"], "either images or one subfolder"),
         (["train/a.png", "test/b.png"], "at least two images, one each for training and validation"),
         (["cat/a.png", "cat/b.png", "cat/c.png"], "two classes or more"),
@@ -200,10 +203,31 @@ def test_unusable_folders_are_refused_in_one_line(files, message, tmp_path):
     for name in files:
         path = tmp_path / "here" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("text") if name.endswith("txt") else write(path, picture(0))
+        path.write_text("text") if name.startswith("readme") else write(path, picture(0))
     with pytest.raises(ValueError, match=message) as caught:
         load(str(tmp_path / "here"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("photos.zip", "Unpack it, and give the folder"),
+        ("photos.tar.GZ", "Unpack it, and give the folder"),
+        ("poem.txt", "pretrain tokens` learns from texts"),
+        ("a.png", "Give the folder, .*, not one of its files"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_is_refused_with_what_to_give(
+    name, remedy, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"{name}', a file\. .*{remedy}") as caught:
+        load(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+    status, _, said = run_main(monkeypatch, capsys, "data", "check", tmp_path / name)
+    assert status == 2
+    assert re.search(remedy, said)
 
 
 def test_arguments_that_a_folder_does_not_take_are_refused(flat, tmp_path):

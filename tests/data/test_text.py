@@ -43,7 +43,7 @@ def test_text_of_tiny_shakespeare(mnist_dir):
 @pytest.mark.parametrize(
     ("content", "given", "message"),
     [
-        ("short", {}, "at least 64 characters in each split. Received: 4 characters in train"),
+        ("short", {}, "at least 64 characters in each split. Received: 4 characters in train; 5 characters"),
         ("text" * 500, {"length": 1}, "length=1"),
         (None, {}, "a text file, a folder of texts, or a text set that is prepared. Received: 'nothing'"),
     ],

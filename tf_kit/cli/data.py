@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from tf_kit.checks import refuse
@@ -74,9 +76,13 @@ def check_data(folder: str, unlabeled: bool, labels_file: str | None, exact: boo
     from tf_kit.data import check
     from tf_kit.data.array_files import is_array_file
     from tf_kit.data.folder import is_folder
+    from tf_kit.data.listing import instead_of_file
 
     if not is_folder(folder) and not is_array_file(folder):
-        refuse("check.path", "be a folder of images, or a file .npy or .npz", folder, flag="FOLDER")
+        exists = os.path.exists(folder)
+        received = f"{folder}, a file" if exists else f"{folder}, which does not exist"
+        remedy = instead_of_file(folder) if exists else ""
+        refuse("check.path", "be a folder of images, or a file .npy or .npz", received, remedy, flag="FOLDER")
     report = check(folder, unlabeled=unlabeled, labels_file=labels_file, near=not exact)
     click.echo(report.to_json() if as_json else report)
     if not report.is_usable:

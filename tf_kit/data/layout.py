@@ -280,7 +280,8 @@ def _refuse_empty(listing) -> NoReturn:
     received = "a folder without images"
     if listing.passed or listing.links:
         received += f"; {counted(listing.passed, listing.links)}"
-    refuse(clean(listing.path), "hold images (png, jpg, webp, tiff, …)", received, flag="--data")
+    remedy = "`tf-kit pretrain tokens` learns from texts" if ".txt" in listing.passed else ""
+    refuse(clean(listing.path), "hold images (png, jpg, webp, tiff, …)", received, remedy, flag="--data")
 
 
 def refuse_one_class(root: Path, name: str) -> NoReturn:

@@ -53,6 +53,7 @@ _WRITTEN = (
     ({"map.png", "projector_config.pbtxt"}, "of a map"),
 )
 HEIC = (".heic", ".heif", ".hif")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _SHOWN = 4  # kinds or names in a message
 
 
@@ -208,3 +209,19 @@ def some(names) -> str:
     names = list(names)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(map(clean, names[:_SHOWN])) + more
+
+
+def instead_of_file(path: str | Path) -> str:
+    """Return what to give in place of a file that is neither a folder of images nor an array.
+
+    Example:
+        >>> instead_of_file("photos.zip"), instead_of_file("poem.txt")
+        ('Unpack it, and give the folder', '`tf-kit pretrain tokens` learns from texts')
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending in _ARCHIVES:
+        return "Unpack it, and give the folder"
+    if ending == ".txt":
+        return "`tf-kit pretrain tokens` learns from texts"
+    return f"Give the folder, {clean(path.parent)}, not one of its files; arrays are in .npy or .npz"

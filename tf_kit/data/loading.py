@@ -14,6 +14,7 @@ from tf_kit.checks import choice, count, refuse
 from tf_kit.data import array_files, fetch, folder, prepared, reading
 from tf_kit.data.batches import minibatches
 from tf_kit.data.catalogue import BUILT_IN
+from tf_kit.data.listing import instead_of_file
 from tf_kit.data.splits import Split, withhold
 from tf_kit.typing import Dataset
 
@@ -291,7 +292,7 @@ def is_folder(name: str, data_dir: str | Path | None = None) -> bool:
         return prepared.find(name, data_dir) is None
     path = Path(name).expanduser()
     if os.path.exists(path):
-        remedy = f"Give the folder, {path.parent}, not one of its files; arrays are in .npy or .npz"
+        remedy = instead_of_file(path)
         refuse("load.name", "be a data set or a folder of images", f"{name!r}, a file", remedy, flag="--data")
     is_link = os.path.islink(path)
     is_path = name.startswith(("/", "~", "./", "../")) or path.suffix in array_files.ENDINGS

@@ -98,7 +98,7 @@ def cut(name: str, found: TextFiles, length: int) -> tuple[Text, Text, Text]:
             refuse(
                 name,
                 f"hold at least {length} characters in each split",
-                f"{len(text):,} characters in {split}",
+                f"{len(text):,} characters in {split}" + (f"; {found.summary}" if found.files else ""),
                 "Lower `length`",
                 flag="--data",
                 typed_remedy="Lower `--length`",

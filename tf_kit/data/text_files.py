@@ -69,7 +69,7 @@ def read(path: str | Path) -> TextFiles:
             received = f"a file with control characters, read as {encoding}"
             refuse(clean(path), "be text", received, "Save it as plain text in UTF-8", flag="--data")
         notes = [] if encoding == "UTF-8" else [f"read as {encoding}"]
-        summary = "; ".join([f"{len(text):,} characters", *notes])
+        summary = "; ".join([_counted(len(text), "character"), *notes])
         return TextFiles(path, _drawn([text, "", ""]), (path,), summary)
     return _read_folder(path)
 
@@ -106,12 +106,16 @@ def _read_folder(path):
     parts = _drawn(["\n".join(each) for each in texts])
     divided = ", ".join(f"{name} {len(each):,}" for name, each in zip(PARTS, parts, strict=True))
     found = [
-        f"{len(files):,} text{'s' * (len(files) != 1)}, {sum(map(len, parts)):,} characters",
+        f"{_counted(len(files), 'text')}, {_counted(sum(map(len, parts)), 'character')}",
         f"divided by its folders and files: {divided}" if named is not None else "",
         *(f"{n:,} read as {name}" for name, n in sorted(encodings.items()) if name != "UTF-8"),
         left_out,
     ]
     return TextFiles(path, parts, tuple(files), "; ".join(filter(None, found)))
+
+
+def _counted(n, noun):
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _depth(places):
