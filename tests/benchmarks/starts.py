@@ -19,6 +19,8 @@ IMPORT = [sys.executable, "-c", "import tensorflow"]
 KIT = [sys.executable, "-c", "from tf_kit.cli import main; main()"]
 ONE_STEP = ["--epochs", "1", "--batch-size", "1197"]
 COMMANDS = {
+    "tf-kit --help": ["--help"],
+    "tf-kit lecture 01 --help": ["lecture", "01", "--help"],
     "tf-kit pretrain simclr": ["pretrain", "simclr", *ONE_STEP, "--monitor-every", "0"],
     "tf-kit pretrain denoising": ["pretrain", "denoising", *ONE_STEP, "--units", "64"],
     "tf-kit data list": ["data", "list"],

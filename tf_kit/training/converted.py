@@ -37,7 +37,7 @@ def converted(subject: str, x: Any) -> Any:
         ...         return 2
         ...     def __getitem__(self, index):
         ...         return np.full((3, 1), index, "float32")
-        >>> [batch.numpy()[:, 0].tolist() for batch in converted("fit.x", Halves())]
+        >>> [x.numpy()[:, 0].tolist() for (x,) in converted("fit.x", Halves())]
         [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
     return _data_set(subject, x) if isinstance(x, keras.utils.PyDataset) else values_of(x)

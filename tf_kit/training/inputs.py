@@ -166,7 +166,8 @@ def check_data_set(subject: str, dataset: Any, num_steps: int | None, steps_name
     if isinstance(dataset, tf.distribute.DistributedDataset):
         return dataset
     if not isinstance(dataset, tf.data.Dataset):
-        remedy = _remedy(dataset, "tf.data.Dataset.from_generator makes a data set of a generator")
+        generates = "tf.data.Dataset.from_generator makes a data set of a generator"
+        remedy = _remedy(dataset, generates if hasattr(dataset, "__iter__") else "")
         requirement = "be an array, or a tf.data.Dataset or keras.utils.PyDataset of batches"
         refuse(subject, requirement, type(dataset).__name__, remedy)
     spec = dataset.element_spec
