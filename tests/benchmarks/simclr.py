@@ -107,10 +107,12 @@ def contestants(kind, x, batch):
         encoder = encoders.make_encoder(shape, **encoders.encoder_options("simclr", None, shape, {}))
         return encoder, pretraining.projection_head()
 
-    kit = pretraining.SimCLR(
-        *networks_for(), augment=regularization.preset(kind, strong=True), temperature=TEMPERATURE
+    kit, without_views = (
+        pretraining.SimCLR(*networks_for(), augment=augment, temperature=TEMPERATURE)
+        for augment in (regularization.preset(kind, strong=True), None)
     )
-    kit.compile(keras.optimizers.Adam(0.001))
+    for model in (kit, without_views):
+        model.compile(keras.optimizers.Adam(0.001))
     shuffled = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x)).batch(batch, drop_remainder=True)
     in_step = PlainSimCLR(*networks_for(), augment=keras_views(kind))
     in_pipeline, augment = PlainSimCLR(*networks_for()), keras_views(kind)
@@ -122,6 +124,9 @@ def contestants(kind, x, batch):
         model.compile(keras.optimizers.Adam(0.001))
     found = {
         "tf_kit": functools.partial(kit.fit, x, batch_size=batch, verbose=0),
+        "tf_kit, the networks without views": functools.partial(
+            without_views.fit, x, batch_size=batch, verbose=0
+        ),
         "Keras, augmented in the step": functools.partial(in_step.fit, shuffled.prefetch(2), verbose=0),
         "Keras, augmented in tf.data": functools.partial(in_pipeline.fit, mapped, verbose=0),
     }
