@@ -12,6 +12,7 @@ import functools
 import gc
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from types import ModuleType
@@ -28,25 +29,28 @@ class _Hidden(importlib.abc.MetaPathFinder):
 
     def __init__(self, libraries: Collection[str]) -> None:
         self._libraries = frozenset(libraries)
+        self._inside = False
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if name in self._libraries and _is_asked_by_keras():
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        if name in _SLOW:
-            return _without_collection(importlib.machinery.PathFinder.find_spec(name, path, target))
-        return None
-
-
-def _without_collection(spec):
-    """Let the loader of a module work without the search for garbage."""
-    if spec is not None and spec.loader is not None:
-        spec.loader.exec_module = functools.partial(_execute, spec.loader.exec_module)
-    return spec
+        if name not in _SLOW or self._inside:
+            return None
+        self._inside = True  # another finder finds it
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._inside = False
+        if spec is not None and spec.loader is not None:
+            execute = functools.partial(_execute, spec.loader.exec_module)
+            spec.loader.exec_module = execute  # type: ignore[method-assign]
+        return spec
 
 
 def _execute(execute, module):
+    """Execute a module without the search for garbage."""
     collects = gc.isenabled()
     gc.disable()
     try:

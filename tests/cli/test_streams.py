@@ -65,3 +65,11 @@ def test_backend_of_a_notebook_that_is_not_installed_here_is_not_used(monkeypatc
     code = f"import sys; sys.argv = ['tf-kit', 'lecture', 'nosuch']\ntry:\n    {MAIN}\nexcept SystemExit:\n    pass\n"
     code += "import matplotlib; assert matplotlib.get_backend().lower() == 'agg'"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+
+
+@pytest.mark.slow
+def test_commands_run_on_tensorflow_whatever_a_shell_chooses(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "no_backend")
+    code = f"import sys; sys.argv = ['tf-kit', 'lecture', 'nosuch']\ntry:\n    {MAIN}\nexcept SystemExit:\n    pass\n"
+    code += "import keras; assert keras.backend.backend() == 'tensorflow'"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)

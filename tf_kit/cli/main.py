@@ -74,6 +74,7 @@ class _Terminated(KeyboardInterrupt):
 def main() -> None:
     """Run the command; a mistake of the user gives one line and exit status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a shell or Keras's own file of settings chooses
     os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not be installed here
     streams.open_closed()
     lean_keras.hide()
