@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tf_kit.errors import InputError
 from tf_kit.grading import labs, submissions
 from tf_kit.grading.record import Result
 
@@ -30,7 +31,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> LabFile | 
     submission = parent.config.getoption("--submission")
     if submission and file_path.suffix == ".ipynb" and file_path.parent.name == "notebooks":
         name = parent.config.getoption("--lab")
-        lab = labs.find(name) if name else labs.of_notebook(Path(submission))
+        try:
+            lab = labs.find(name) if name else labs.of_notebook(Path(submission))
+        except InputError as error:
+            raise pytest.UsageError(str(error)) from None
         if file_path.stem == lab.name:
             return LabFile.from_parent(parent, path=file_path, lab=lab)
     return None

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -104,7 +105,7 @@ def test_input_error_is_one_line_and_status_2(arguments, expected, monkeypatch, 
         "lab release optimizers",
         "lab new circles",
         "lab grade optimizers ada.ipynb",
-        "lab gradescope optimizers",
+        "lab gradescope optimizers --install tf-kit",
         "quiz --notebook",
     ],
 )
@@ -130,9 +131,14 @@ def test_place_that_cannot_be_a_folder_is_refused_with_the_reason(
 
 def test_autograder_is_not_written_over_a_link_or_left_half(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    Path("dangling").symlink_to("nowhere")
-    status, _, err = run_main(monkeypatch, capsys, "gradescope", "optimizers", "--out", "dangling")
-    assert (status, "must be a file that does not exist. Received: 'dangling'" in err) == (2, True)
+    Path("dangling.zip").symlink_to("nowhere")
+    for out, message in {
+        "dangling.zip": "must be a file that does not exist. Received: 'dangling.zip'",
+        "folder": "must be a file that ends in .zip. Received: 'folder'",
+    }.items():
+        arguments = ("gradescope", "optimizers", "--out", out, "--install", "tf-kit")
+        status, _, err = run_main(monkeypatch, capsys, *arguments)
+        assert (status, message in err) == (2, True)
     Path("kit.whl").write_bytes(b"x")
 
     def full(*arguments):
@@ -142,7 +148,17 @@ def test_autograder_is_not_written_over_a_link_or_left_half(monkeypatch, capsys,
     arguments = ("gradescope", "optimizers", "--out", "a.zip", "--install", "kit.whl")
     status, _, err = run_main(monkeypatch, capsys, *arguments)
     assert (status, "'a.zip': No space left on device" in err) == (2, True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "kit.whl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling.zip", "kit.whl"]
+
+
+def test_autograder_does_not_install_a_package_that_nobody_named(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "a.zip"
+    status, _, err = run_main(monkeypatch, capsys, "gradescope", "optimizers", "--out", out)
+    assert (status, "`--install` must be given" in err, out.exists()) == (2, True, False)
+    monkeypatch.setattr("tf_kit.first_cell._repository", lambda: "tf-kit @ git+https://git.example.org/kit")
+    assert run_main(monkeypatch, capsys, "gradescope", "optimizers", "--out", out)[0] == 0
+    with zipfile.ZipFile(out) as archive:
+        assert b"install --quiet 'tf-kit @ git+https://git.example.org/kit'" in archive.read("setup.sh")
 
 
 @pytest.mark.parametrize("name", ["a", "class", "a" * 42, "Circles", "a-b", "../x", "été", ""])

@@ -109,3 +109,29 @@ def test_grader_gives_what_check_gave(checked, tmp_path):
             if results[id].points != points:
                 wrong[name, id] = (points, results[id])
     assert not wrong
+
+
+@pytest.mark.slow
+def test_cells_count_in_the_order_in_which_they_were_executed(tmp_path):
+    """A right answer below, executed before the check above it was executed again."""
+    cells = [oddities.IMPORTS, oddities.MARK + oddities.BODY + "x", oddities.CHECK, oddities.LEAKY]
+    orders = {
+        "ada": (1, 2, 4, 3),
+        "bob": (1, 2, 3, 4),
+        "cyd": (None,) * 4,
+        "dan": (1, 2, 9, None),
+        "eva": (7, 8, 8, 8),
+    }
+    for name, order in orders.items():
+        made = [
+            {"cell_type": "code", "source": cell, "execution_count": count}
+            for cell, count in zip(cells, order, strict=True)
+        ]
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": made}))
+    with grader.Grader(LAB, secret="a secret of the course", allow_unsandboxed=True) as judge_:
+        judge_.ready()
+        found = {
+            each.student: each.results[0].points for each in judge_.grade(submissions.find([tmp_path], LAB))
+        }
+    assert found.pop("ada") == LAB.exercises["leaky"].points
+    assert set(found.values()) == {0}

@@ -158,7 +158,7 @@ def release(
 @flags.text(
     "--install",
     "Package that Gradescope installs: a name, a URL, git+https://…, or a wheel, which the file then holds",
-    "tf-kit",
+    default_text="the repository's address in pyproject.toml",
 )
 @flags.text(
     "--course-secret",
@@ -167,16 +167,23 @@ def release(
     envvar="TF_KIT_COURSE_SECRET",
 )
 @click.option("--visible-only", is_flag=True, help="Grade without hidden cases.")
-def gradescope(name: str, out: str, install: str, course_secret: str | None, visible_only: bool) -> None:
+def gradescope(
+    name: str, out: str, install: str | None, course_secret: str | None, visible_only: bool
+) -> None:
     """Write the autograder of lab NAME for Gradescope, which grades each submission there as `tf-kit lab grade` does.
 
     The file holds the secret of the hidden cases: upload it, and do not hand it out.
     """
     import secrets
 
+    from tf_kit.first_cell import address
     from tf_kit.grading import gradescope as autograder
     from tf_kit.grading import labs
 
+    install = address(install or "")
+    if not install:
+        remedy = "`pip wheel --no-deps .` in a checkout of the kit makes a wheel, which the file then holds"
+        refuse("--install", "be given, since pyproject.toml has no address of a repository", "none", remedy)
     secret = None if visible_only else course_secret or secrets.token_hex(16)
     click.echo(f"{autograder.write(labs.find(name), out, install, secret)}")
 

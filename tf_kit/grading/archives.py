@@ -84,7 +84,7 @@ def read(path: Path) -> bytes:
         Damaged: there is no such file, or it cannot be read.
     """
     outer, names = _outermost(path)
-    if not names:
+    if not names or not outer.is_file():
         raise Damaged("there is no such file")
     status = outer.stat()
     on_disk = outer, status.st_mtime_ns, status.st_size

@@ -82,6 +82,8 @@ def write(lab: Lab, path: str | Path, requirement: str, secret: str | None) -> P
         received = f"{requirement!r}, which does not exist"
         refuse("requirement", "be a wheel that exists, a name or a URL", received, flag="--install")
     install = shlex.quote(f"./{wheel.name}" if inside else requirement)
+    if path.suffix.lower() != ".zip":
+        refuse("path", "be a file that ends in .zip", f"{str(path)!r}", flag="--out")
     if os.path.lexists(path):
         refuse("path", "be a file that does not exist", f"{str(path)!r}", "Choose another name", flag="--out")
     folders.make(path.parent, "be a file in a folder that can be written")

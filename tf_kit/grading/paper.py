@@ -11,7 +11,7 @@ from tf_kit.grading.exercise import Exercise
 from tf_kit.grading.judge import Failure, Verdict
 from tf_kit.grading.record import Grade, Result
 from tf_kit.grading.sandbox.processes import Job, Request, may_share
-from tf_kit.grading.slicing import UNCHANGED, Answer, Notebook
+from tf_kit.grading.slicing import UNCHANGED, Answer, Cell, Notebook, in_order_of_execution
 
 if TYPE_CHECKING:
     from tf_kit.grading.grader import Grader
@@ -45,6 +45,7 @@ class Paper:
         self._answers: dict[str, Answer] = {}  # as they were cut out
         self._wider: dict[str, list[str]] = {}  # id -> wider slices to try
         self._best: dict[str, tuple[Any, ...]] = {}  # id -> outcome of the best slice so far
+        self._executed: list[Cell] | None = None  # cells in another order than that of the notebook
         self._shared: list[str] = []
         self._own: list[str] = []
         self._groups: list[list[str]] = []
@@ -69,6 +70,7 @@ class Paper:
                 raise reading.Unreadable(submission.note)
             cells = reading.read(submission.path)
             notebook = Notebook(cells, self._lab.stubs)
+            self._executed = in_order_of_execution(cells)
         except reading.Unreadable as error:
             self._give_up("missing", str(error))
             return
@@ -204,8 +206,16 @@ class Paper:
         if id not in self._wider:
             exercise = self._lab.exercises[id]
             allowed = [o for o in self._answers[id].others if not delegation.summary(exercise, o)]
-            self._wider[id] = allowed[:MOST_SLICES]
+            found = [*allowed[:MOST_SLICES], *self._as_executed(exercise)]
+            self._wider[id] = [each for each in dict.fromkeys(found) if each != self._codes[id]]
         return self._wider[id]
+
+    def _as_executed(self, exercise):
+        """List the answer as `check` saw it, if the cells were executed in another order than they stand in."""
+        if self._executed is None:
+            return []
+        answer = Notebook(self._executed, self._lab.stubs).answer(exercise.id, exercise.defines)
+        return [] if answer.status or delegation.summary(exercise, answer.code) else [answer.code]
 
     def _outcome(self, job):
         """Judge an answer: its points, its status, and a `Result` or what is needed to explain the loss of points."""

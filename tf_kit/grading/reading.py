@@ -107,7 +107,8 @@ def _cell(cell: Mapping[str, Any]) -> Cell:
         match = _MARK.match(line)
         if match:
             marks.append(match[1])
-    return Cell(source, tuple(marks))
+    count = cell.get("execution_count", cell.get("prompt_number"))
+    return Cell(source, tuple(marks), count if type(count) is int else None)
 
 
 def digest(*parts: object) -> str:

@@ -6,7 +6,8 @@ whole and in the order of the notebook, up to the place where `check` judged the
 that place, and is not one of Python's own, is looked for below it, since cells may be run in any order.
 
 The definition that was bound last before `check` ran is the one that `check` measured, in whichever cell it stands.
-Definitions below the last `check` do not count. Where there is no `check`, the marked cell counts.
+Definitions below the last `check` do not count. Where there is no `check`, the marked cell counts. If the cells were
+executed in another order than they stand in, that order is tried last (`in_order_of_execution`).
 
 If such a slice fails, others are tried (`Answer.others`): as the first `check` saw the answer, the marked cell alone,
 with every statement above that might change something that the answer uses, and up to a later `check`.
@@ -38,10 +39,25 @@ class Cell:
     Args:
         source: its text.
         marks: ids of the exercises that it is marked as an answer to.
+        executed: number that Jupyter gave it when it was executed last, or None.
     """
 
     source: str
     marks: tuple[str, ...] = ()
+    executed: int | None = None
+
+
+def in_order_of_execution(cells: Sequence[Cell]) -> list[Cell] | None:
+    """Return the cells in the order in which they were executed, the others behind them; None if they stand so.
+
+    Example:
+        >>> [cell.source for cell in in_order_of_execution([Cell("a", (), 3), Cell("b"), Cell("c", (), 2)])]
+        ['c', 'a', 'b']
+        >>> in_order_of_execution([Cell("a", (), 2), Cell("b", (), 3)])
+    """
+    ordered = sorted(cells, key=lambda cell: (cell.executed is None, cell.executed or 0))
+    numbers = [cell.executed for cell in cells if cell.executed is not None]
+    return None if numbers == sorted(numbers) else ordered
 
 
 @dataclasses.dataclass(frozen=True)
