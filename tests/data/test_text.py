@@ -43,6 +43,13 @@ def test_text_of_tiny_shakespeare(mnist_dir):
 @pytest.mark.parametrize(
     ("content", "given", "message"),
     [
+        (
+            "ab",
+            {},
+            "at least 64 characters in each split. Received: 1 characters in train.* Give a longer text",
+        ),
+        ("", {}, "Received: 0 characters in train; 0 characters. Give a longer text"),
+        ("text" * 20, {}, "Received: 72 characters.*|Received: 4 characters in val.* Lower `length`"),
         ("short", {}, "at least 64 characters in each split. Received: 4 characters in train; 5 characters"),
         ("text" * 500, {"length": 1}, "length=1"),
         (None, {}, "a text file, a folder of texts, or a text set that is prepared. Received: 'nothing'"),

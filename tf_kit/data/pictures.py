@@ -272,7 +272,7 @@ def _flat(file, image):
         white = next((each for each in whites if values.max() <= each), 65535.0)
         if image.mode.startswith("I;16") and _is_white_zero(image):  # which Pillow inverts in 8 bits only
             values = white - values
-        pixels = np.clip(values * (255 / white), 0, 255).astype("uint8")
+        pixels = np.clip(np.rint(values * (255 / white)), 0, 255).astype("uint8")
         image = Image.fromarray(pixels if clear is None else np.where(values == clear, np.uint8(255), pixels))
     if _is_transparent(image):
         image = image.convert("RGBA")

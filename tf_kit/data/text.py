@@ -92,16 +92,16 @@ def cut(name: str, found: TextFiles, length: int) -> tuple[Text, Text, Text]:
     parts = found.parts
     vocabulary = "".join(sorted(set(parts[0])))
     number = {character: i for i, character in enumerate(vocabulary)}
-    splits = []
+    splits, fits = [], min(map(len, parts)) >= 2
     for split, text in zip(("train", "val", "test"), parts, strict=True):
         if len(text) < length:
             refuse(
                 name,
                 f"hold at least {length} characters in each split",
                 f"{len(text):,} characters in {split}" + (f"; {found.summary}" if found.files else ""),
-                "Lower `length`",
+                "Lower `length`" if fits else "Give a longer text",
                 flag="--data",
-                typed_remedy="Lower `--length`",
+                typed_remedy="Lower `--length`" if fits else None,
             )
         whole = len(text) // length * length
         numbers = np.fromiter((number.get(c, len(vocabulary)) for c in text[:whole]), "int32", whole)
