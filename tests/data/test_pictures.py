@@ -105,12 +105,24 @@ def test_whole_numbers_of_unknown_range_are_refused(low, high, tmp_path):
         (0, 70000, "pixels from 0.0 to 70,000.0"),
         (0, 1.02, "of a known scale, up to 1, 255 or 65535. Received: pixels from 0 to 1.0"),
         (0, np.nextafter(np.float32(1), np.float32(2)), "known scale.* from 0 to 1.00000012"),
+        (0, 300, "known scale, up to 1, 255 or 65535. Received: pixels from 0 to 300"),
+        (0, 4095, "known scale.* from 0 to 4095"),
     ],
 )
 def test_real_numbers_of_unknown_range_are_refused(low, high, received, tmp_path):
     Image.fromarray(np.array([[low, high], [0.5, 0.25]], "float32")).save(tmp_path / "a.tiff")
     with pytest.raises(InputError, match=received):
         pictures.decode(tmp_path / "a.tiff", (2, 2, 1))
+
+
+@pytest.mark.parametrize("high", [256, 4095])
+def test_whole_numbers_of_another_scale_are_refused(high, tmp_path):
+    """They would be nearly black next to images of at most 255."""
+    Image.fromarray(np.array([[0, high]], "int32")).save(tmp_path / "a.tiff")
+    with pytest.raises(
+        InputError, match=f"known scale, up to 255 or 65535. Received: pixels from 0 to {high}"
+    ):
+        pictures.decode(tmp_path / "a.tiff", (1, 2, 1))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

@@ -266,8 +266,10 @@ def _flat(file, image):
             remedy = "Scale its pixels or remove it from the folder"
             if low < 0 or high > 65535:
                 refuse(clean(file), "hold pixels in [0, 65535]", f"pixels from {low:,} to {high:,}", remedy)
-            if 1 < high < 2 and image.mode == "F":  # of [0, 1] that overshoots, as after a bicubic resize
-                requirement = "hold real pixels of a known scale, up to 1, 255 or 65535"
+            # Of [0, 1] or [0, 255] that overshoots, as after a bicubic resize, or of 10 or 12 bits.
+            if (1 < high < 2 and image.mode == "F") or 255 < high < 4096:
+                known = "1, 255" if image.mode == "F" else "255"
+                requirement = f"hold real or 32-bit pixels of a known scale, up to {known} or 65535"
                 refuse(clean(file), requirement, f"pixels from {low:g} to {high:.9g}", remedy)
         white = next((each for each in whites if values.max() <= each), 65535.0)
         if image.mode.startswith("I;16") and _is_white_zero(image):  # which Pillow inverts in 8 bits only
