@@ -3,10 +3,12 @@
 import itertools
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cli.typed import type_command
 
 from tf_kit import cli, lectures
 from tf_kit.errors import InputError
@@ -339,3 +341,14 @@ def test_demos_of_the_repository_are_found():
     found = lectures.demos()
     assert [demo.number for demo in found] == sorted({demo.number for demo in found})
     assert {"perceptron", "dropout", "greedy"} <= {demo.topic for demo in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["1", "2"])
+def test_claim_counts_where_python_leaves_assertions_out(level, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONOPTIMIZE", level)
+    done = type_command("lecture", "optimizers", "--steps", "1", cwd=tmp_path)
+    assert (done.returncode, "the claim does not hold" in done.stderr) == (1, True)
+    program = [sys.executable, str(lectures.find("optimizers").path), "--steps", "1"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "without -O" in done.stderr) == (1, True)

@@ -245,7 +245,8 @@ def test_label_that_is_no_class_gives_nan(label):
 def test_targets_of_another_shape_are_refused(loss, y):
     shape = str(y.shape).replace("(", r"\(").replace(")", r"\)")
     message = (
-        rf"`{type(loss).__name__}.y_true` must have one target for each output. Received: targets {shape}"
+        rf"`{type(loss).__name__}.y_true` must have one target for each (output|example). "
+        rf"Received: targets {shape} for outputs \({Z.shape[0]}, {Z.shape[1]}\)"
     )
     with pytest.raises(ValueError, match=message):
         loss(y, Z)

@@ -47,3 +47,15 @@ def test_wrong_twin(check, right, wrong):
 def test_refusals(shape, message):
     with pytest.raises(ValueError, match=message):
         patches.patchify(np.zeros(shape), 2)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 12), (2, 4, 6), (4, 12), (3, 2, 12)])
+def test_patches_of_other_images_are_refused(shape):
+    with pytest.raises(ValueError, match=r"shape \(n, 4, 12\) for images of shape \(4, 4, 3\)"):
+        patches.unpatchify(np.zeros(shape), (4, 4, 3), 2)
+
+
+@pytest.mark.parametrize("patch_size", [0, -2, 1.5])
+def test_sizes_of_no_patch_are_refused(patch_size):
+    with pytest.raises(ValueError, match=f"patch_size={patch_size}"):
+        patches.patchify(np.zeros((2, 4, 4, 1)), patch_size)

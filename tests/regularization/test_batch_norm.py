@@ -186,7 +186,7 @@ def test_keeps_the_layer_contract(shape):
         *(
             (
                 lambda shape=shape: BatchNorm()(np.ones((4, 6, 3)), training=True, mask=np.ones(shape, bool)),
-                rf"mask of shape \({shape[0]}, {shape[1]}\) with inputs",
+                rf"mask of shape \({shape[0]}, {shape[1]}\) with inputs of shape \(4, 6, 3\)",
             )
             for shape in ((4, 1), (1, 6), (2, 6), (4, 3))  # the first two would be broadcast
         ),

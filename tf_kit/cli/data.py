@@ -36,7 +36,7 @@ def list_data(data_dir: str | None) -> None:
 
 @data.command("get", short_help="Download and prepare the data set NAME.")
 @click.argument("name")
-@flags.DATA_DIR
+@flags.NEW_DATA_DIR
 def get_data(name: str, data_dir: str | None) -> None:
     """Download and prepare the data set NAME of tensorflow-datasets."""
     flags.import_tensorflow()
@@ -49,7 +49,7 @@ def get_data(name: str, data_dir: str | None) -> None:
 @data.command("import", short_help="Prepare the data set NAME from its raw files.")
 @click.argument("name")
 @click.argument("folder", type=flags.Place())
-@flags.DATA_DIR
+@flags.NEW_DATA_DIR
 def import_data(name: str, folder: str, data_dir: str | None) -> None:
     """Prepare the data set NAME from its original raw files in FOLDER, without a network."""
     flags.import_tensorflow()

@@ -152,13 +152,18 @@ def _positive(text, kind):
     return found if all(0 < each < float("inf") for each in found) else ()
 
 
-DATA_DIR = text(
-    "--data-dir",
-    "Folder of prepared tensorflow-datasets sets",
-    default_text="TFDS_DATA_DIR, then ~/tensorflow_datasets",
-    type=Place(file_okay=False),
-    metavar="FOLDER",
-)
+def _data_dir(exists: bool) -> Callable:
+    return text(
+        "--data-dir",
+        "Folder of prepared tensorflow-datasets sets",
+        default_text="TFDS_DATA_DIR, then ~/tensorflow_datasets",
+        type=Place(exists=exists, file_okay=False),
+        metavar="FOLDER",
+    )
+
+
+DATA_DIR = _data_dir(exists=True)
+NEW_DATA_DIR = _data_dir(exists=False)  # of the commands that prepare a set, and make its folder
 DATA = text(
     "--data",
     "Data set (`tf-kit data list` shows some), folder of images, in subfolders if they have classes, or .npy or .npz",

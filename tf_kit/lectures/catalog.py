@@ -89,7 +89,8 @@ def load(demo: Demo) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up here
-    spec.loader.exec_module(module)
+    # With its assertions, which `python -O` leaves out, and its docstring.
+    exec(compile(demo.path.read_bytes(), str(demo.path), "exec", dont_inherit=True, optimize=0), vars(module))
     return module
 
 

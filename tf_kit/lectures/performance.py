@@ -124,6 +124,8 @@ def main(namespace: Mapping[str, Any]) -> None:
         namespace: `globals()` of the demo.
     """
     module = sys.modules[namespace["__name__"]]
+    if not __debug__:
+        sys.exit("A demo asserts its answer: run Python without -O and PYTHONOPTIMIZE")
     if "ipykernel" in sys.modules:
         module.__file__ = namespace.get("__file__", f"{namespace['TITLE'].lower().replace(' ', '_')}.py")
         try:  # a reader who changes a parameter gets an answer, not a traceback

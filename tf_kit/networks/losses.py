@@ -228,7 +228,7 @@ class SoftmaxCrossEntropy(keras.losses.Loss):
         log_softmax = z - ops.logsumexp(z, axis=-1, keepdims=True)
         if len(y_true.shape) == len(z.shape) and y_true.shape[-1] == num_classes:
             return cross_entropy(y_true, log_softmax)  # (2): (n, …, K) -> (n, …)
-        labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., 0])
+        labels = _aligned("SoftmaxCrossEntropy.y_true", y_true, z[..., 0], tuple(z.shape))
         y, known = one_hot(labels, num_classes, z.dtype)
         losses = cross_entropy(y, log_softmax)  # (2): (n, …, K) -> (n, …)
         return ops.where(known, losses, float("nan"))
@@ -318,8 +318,11 @@ def cost(model: keras.Model, x: ArrayLike, y: ArrayLike, loss: keras.losses.Loss
     return loss(ops.convert_to_tensor(y), outputs) + l2_penalty(matrices, l2)  # (1)
 
 
-def _aligned(subject, y_true, y_pred):
-    """Return `y_true` in the shape of `y_pred`; (n,) and (n, 1) count as equal, and nothing else is broadcast."""
+def _aligned(subject, y_true, y_pred, outputs=None):
+    """Return `y_true` in the shape of `y_pred`; (n,) and (n, 1) count as equal, and nothing else is broadcast.
+
+    `outputs` is the shape of the model's outputs, if `y_pred` is a part of them.
+    """
     given, wanted = tuple(y_true.shape), tuple(y_pred.shape)
     if len(given) == len(wanted) - 1 and wanted[-1] == 1:
         y_true = ops.expand_dims(y_true, -1)
@@ -327,8 +330,7 @@ def _aligned(subject, y_true, y_pred):
         y_true = ops.squeeze(y_true, -1)
     sides = zip(y_true.shape, wanted, strict=False)
     if len(y_true.shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
-        received = f"targets {given} for outputs {wanted}"
-        refuse(
-            subject, "have one target for each output", received, "keras.ops.one_hot converts labels to rows"
-        )
+        received = f"targets {given} for outputs {outputs or wanted}"
+        remedy = "" if outputs else "keras.ops.one_hot converts labels to rows"
+        refuse(subject, f"have one target for each {'example' if outputs else 'output'}", received, remedy)
     return y_true

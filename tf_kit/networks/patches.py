@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from tf_kit.checks import refuse
+from tf_kit.checks import count, refuse
 from tf_kit.typing import ArrayLike, Tensor
 
 
@@ -46,6 +46,9 @@ def unpatchify(patches: ArrayLike, image_shape: tuple[int, int, int], patch_size
     Returns:
         Tensor (n, h, w, c).
 
+    Raises:
+        ValueError: the patches do not cover the image exactly, or `patches` has another number or size of them.
+
     Example:
         >>> import numpy as np
         >>> x = np.arange(32.0).reshape(2, 4, 4, 1)
@@ -54,6 +57,11 @@ def unpatchify(patches: ArrayLike, image_shape: tuple[int, int, int], patch_size
     """
     rows, columns = grid_shape((None, *image_shape), patch_size)
     s, channels = patch_size, image_shape[-1]
+    given, wanted = tuple(patches.shape), (None, rows * columns, s * s * channels)
+    sides = zip(given, wanted, strict=False)
+    if len(given) != 3 or any(None not in pair and pair[0] != pair[1] for pair in sides):
+        requirement = f"have shape (n, {wanted[1]}, {wanted[2]}) for images of shape {tuple(image_shape)}"
+        refuse("unpatchify.patches", requirement, f"shape {given}")
     x = ops.reshape(patches, (-1, rows, columns, s, s, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # (n, rows, s, columns, s, c)
     return ops.reshape(x, (-1, rows * s, columns * s, channels))
@@ -65,6 +73,7 @@ def grid_shape(shape: tuple[int | None, ...], patch_size: int) -> tuple[int, int
     Raises:
         ValueError: the shape is another one, or the patches do not cover the image exactly.
     """
+    count("patches.patch_size", patch_size)
     if len(shape) != 4:
         refuse("patches.images", "have shape (n, height, width, channels)", f"shape={tuple(shape)}")
     _, height, width, _ = shape

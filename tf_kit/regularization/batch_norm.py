@@ -134,12 +134,13 @@ class BatchNorm(keras.layers.Layer):
 
     def _origin(self, x, mask):
         """Return the mean of the global batch as a constant, and the number of its entries."""
+        total = self._sum(self._unmasked(x, mask))
         if mask is None:
             counted = ops.cast(ops.size(x), x.dtype) / x.shape[self._feature_axis]
         else:
             entries = ops.ones_like(ops.take(x, [0], axis=self._feature_axis))
             counted = ops.sum(self._unmasked(entries, mask))
-        total, counted = sum_over_replicas([self._sum(self._unmasked(x, mask)), counted])
+        total, counted = sum_over_replicas([total, counted])
         return ops.stop_gradient(total / ops.maximum(counted, 1)), counted
 
     def _unmasked(self, x, mask):

@@ -335,3 +335,10 @@ def test_layers_without_weights_may_be_shared():
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2], [[0], [1]]])
+def test_other_numbers_of_labels_are_refused(labels):
+    """One label would count for all examples."""
+    with pytest.raises(InputError, match=r"one label for each example.*logits of shape \(7, 5\)"):
+        distillation_loss(np.array(labels), np.ones((7, 5)), np.ones((7, 5)))

@@ -92,6 +92,12 @@ def _one_hot(labels, logits):
     if len(labels.shape) == 2 and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, -1)
     if len(labels.shape) == 1:
+        counts = {side for side in (labels.shape[0], logits.shape[0]) if side is not None}
+        if len(counts) > 1:
+            received = (
+                f"labels of shape {tuple(labels.shape)} with student logits of shape {tuple(logits.shape)}"
+            )
+            refuse("distillation_loss.labels", "have one label for each example", received)
         rows, known = one_hot(labels, num_classes, logits.dtype)
         return ops.where(known[:, None], rows, float("nan"))  # a row of zeros would cost nothing
     _check_shape("labels", "be classes (n,) or (n, 1), or probabilities (n, K)", labels, logits)
