@@ -186,7 +186,7 @@ def place(tmp_path, monkeypatch):
     write_folders(tmp_path)
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9 " * 300)
     (tmp_path / "noise.bin").write_bytes(bytes(range(256)) * 10)
-    (tmp_path / "short.txt").write_text("abc")
+    (tmp_path / "short.txt").write_text("abc" * 20)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").write_text("precious")
     monkeypatch.chdir(tmp_path)

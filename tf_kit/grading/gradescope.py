@@ -86,6 +86,10 @@ def write(lab: Lab, path: str | Path, requirement: str, secret: str | None) -> P
         refuse("path", "be a file that ends in .zip", f"{str(path)!r}", flag="--out")
     if os.path.lexists(path):
         refuse("path", "be a file that does not exist", f"{str(path)!r}", "Choose another name", flag="--out")
+    if not requirement:
+        rule = "be given, since pyproject.toml has no address of a repository"
+        remedy = "`pip wheel --no-deps .` in a checkout of the kit makes a wheel, which the file then holds"
+        refuse("requirement", rule, "none", remedy, flag="--install")
     folders.make(path.parent, "be a file in a folder that can be written")
     try:
         with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "x", zipfile.ZIP_DEFLATED) as archive:
