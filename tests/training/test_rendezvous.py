@@ -278,8 +278,12 @@ from tf_kit.scaling import strategy
 import tensorflow as tf
 for _ in range(2):
     here = strategy("multiworker")
-sum = here.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(())))
-print("sum", float(sum))
+
+@tf.function  # as a training; TensorFlow's eager sum hangs once in a while on busy cores
+def summed():
+    return here.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(())))
+
+print("sum", float(summed()))
 """
 
 
