@@ -126,3 +126,15 @@ def choice(subject: str, value: Any, allowed: Iterable[Any], remedy: str = "") -
         received = f"{subject.rsplit('.', 1)[-1]}={value!r}"
         refuse(subject, "be one of " + ", ".join(repr(each) for each in allowed), received, remedy)
     return value
+
+
+def same_shape(given: Iterable[int | None], wanted: Iterable[int | None]) -> bool:
+    """Return whether two shapes agree, where None stands for any length of an axis.
+
+    Example:
+        >>> same_shape((2, None), (2, 3)), same_shape((2, 1), (2, 3)), same_shape((2,), (2, 3))
+        (True, False, False)
+    """
+    given, wanted = tuple(given), tuple(wanted)
+    sides = zip(given, wanted, strict=False)
+    return len(given) == len(wanted) and all(a is None or b is None or a == b for a, b in sides)

@@ -23,14 +23,13 @@ class Given(keras.utils.PyDataset):
 
     def __init__(self, batches, length=..., **arguments):
         super().__init__(**arguments)
-        self.batches, self.length, self.ends, self.asked = batches, length, 0, []
+        self.batches, self.length, self.ends = batches, length, 0
 
     @property
     def num_batches(self):
         return len(self.batches) if self.length is ... else self.length
 
     def __getitem__(self, index):
-        self.asked.append(index)
         return self.batches(index) if callable(self.batches) else self.batches[index]
 
     def on_epoch_end(self):

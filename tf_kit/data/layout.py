@@ -9,7 +9,7 @@ import numpy as np
 from tf_kit.checks import refuse
 from tf_kit.data.division import have_classes
 from tf_kit.data.labels_file import class_names, read_labels
-from tf_kit.data.listing import HEIC, Listing, counted, names_below, some
+from tf_kit.data.listing import HEIC, LEARNS_FROM_TEXTS, Listing, counted, names_below, some
 from tf_kit.data.owners import TRAIN, UNLABELLED, are_dates, are_portions, division, is_untrained, part_of
 from tf_kit.data.pictures import clean
 
@@ -280,7 +280,7 @@ def _refuse_empty(listing) -> NoReturn:
     received = "a folder without images"
     if listing.passed or listing.links:
         received += f"; {counted(listing.passed, listing.links)}"
-    remedy = "`tf-kit pretrain tokens` learns from texts" if ".txt" in listing.passed else ""
+    remedy = LEARNS_FROM_TEXTS if ".txt" in listing.passed else ""
     refuse(clean(listing.path), "hold images (png, jpg, webp, tiff, …)", received, remedy, flag="--data")
 
 

@@ -53,6 +53,7 @@ _WRITTEN = (
     ({"map.png", "projector_config.pbtxt"}, "of a map"),
 )
 HEIC = (".heic", ".heif", ".hif")
+LEARNS_FROM_TEXTS = "`tf-kit pretrain tokens` learns from texts"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _SHOWN = 4  # kinds or names in a message
 
@@ -223,5 +224,5 @@ def instead_of_file(path: str | Path) -> str:
     if ending in _ARCHIVES:
         return "Unpack it, and give the folder"
     if ending == ".txt":
-        return "`tf-kit pretrain tokens` learns from texts"
+        return LEARNS_FROM_TEXTS
     return f"Give the folder, {clean(path.parent)}, not one of its files; arrays are in .npy or .npz"

@@ -22,7 +22,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tf_kit.checks import choice, number, refuse
+from tf_kit.checks import choice, number, refuse, same_shape
 from tf_kit.dtypes import widened
 from tf_kit.keras_internals import is_matrix, mask_of
 from tf_kit.networks.activations import ACTIVATIONS
@@ -328,8 +328,7 @@ def _aligned(subject, y_true, y_pred, outputs=None):
         y_true = ops.expand_dims(y_true, -1)
     elif len(given) == len(wanted) + 1 and given[-1] == 1:
         y_true = ops.squeeze(y_true, -1)
-    sides = zip(y_true.shape, wanted, strict=False)
-    if len(y_true.shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
+    if not same_shape(y_true.shape, wanted):
         received = f"targets {given} for outputs {outputs or wanted}"
         remedy = "" if outputs else "keras.ops.one_hot converts labels to rows"
         refuse(subject, f"have one target for each {'example' if outputs else 'output'}", received, remedy)

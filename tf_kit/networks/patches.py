@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from tf_kit.checks import count, refuse
+from tf_kit.checks import count, refuse, same_shape
 from tf_kit.typing import ArrayLike, Tensor
 
 
@@ -58,8 +58,7 @@ def unpatchify(patches: ArrayLike, image_shape: tuple[int, int, int], patch_size
     rows, columns = grid_shape((None, *image_shape), patch_size)
     s, channels = patch_size, image_shape[-1]
     given, wanted = tuple(patches.shape), (None, rows * columns, s * s * channels)
-    sides = zip(given, wanted, strict=False)
-    if len(given) != 3 or any(None not in pair and pair[0] != pair[1] for pair in sides):
+    if not same_shape(given, wanted):
         requirement = f"have shape (n, {wanted[1]}, {wanted[2]}) for images of shape {tuple(image_shape)}"
         refuse("unpatchify.patches", requirement, f"shape {given}")
     x = ops.reshape(patches, (-1, rows, columns, s, s, channels))

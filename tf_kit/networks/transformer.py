@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tf_kit.checks import count, refuse
+from tf_kit.checks import count, refuse, same_shape
 from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import export_signature, freeze_parts
 from tf_kit.networks.patches import grid_shape, patchify
@@ -307,8 +307,7 @@ class PatchEncoder(Blocks):
     def check_images(self, x: Any) -> None:
         """Refuse images of another shape than that for which the built encoder has codes of positions."""
         given = tuple(np.shape(x) if isinstance(x, (list, tuple)) else x.shape)[1:]
-        sides = zip(given, self.image_shape, strict=False)
-        if len(given) != 3 or any(None not in pair and pair[0] != pair[1] for pair in sides):
+        if not same_shape(given, self.image_shape):
             requirement = f"hold images of shape {self.image_shape}, for which the encoder was built"
             remedy = "Resize them, or make another encoder"
             refuse("PatchEncoder.x", requirement, f"images of shape {given}", remedy)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tf_kit.checks import number, refuse
+from tf_kit.checks import number, refuse, same_shape
 from tf_kit.dtypes import as_floats
 from tf_kit.replicas import sum_over_replicas
 from tf_kit.typing import Tensor
@@ -147,8 +147,7 @@ class BatchNorm(keras.layers.Layer):
         if mask is None:
             return x
         wanted = [side for axis, side in enumerate(x.shape) if axis != self._feature_axis]
-        sides = zip(mask.shape, wanted, strict=False)
-        if len(mask.shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
+        if not same_shape(mask.shape, wanted):
             received = f"mask of shape {tuple(mask.shape)} with inputs of shape {tuple(x.shape)}"
             refuse("BatchNorm.mask", "have the shape of the inputs without the feature axis", received)
         return ops.where(ops.expand_dims(mask, self._feature_axis), x, ops.zeros_like(x))

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tf_kit.checks import number, refuse
+from tf_kit.checks import number, refuse, same_shape
 from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import all_layers, last_layer
 from tf_kit.networks.losses import cross_entropy, one_hot
@@ -81,8 +81,7 @@ def _cross_entropy(probabilities, logits):
 
 def _check_shape(name, rule, given, student_logits):
     shape, wanted = tuple(given.shape), tuple(student_logits.shape)
-    sides = zip(shape, wanted, strict=False)
-    if len(shape) != len(wanted) or any(None not in pair and pair[0] != pair[1] for pair in sides):
+    if not same_shape(shape, wanted):
         refuse(f"distillation_loss.{name}", rule, f"shape {shape} with student logits of shape {wanted}")
 
 
@@ -92,8 +91,7 @@ def _one_hot(labels, logits):
     if len(labels.shape) == 2 and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, -1)
     if len(labels.shape) == 1:
-        counts = {side for side in (labels.shape[0], logits.shape[0]) if side is not None}
-        if len(counts) > 1:
+        if not same_shape(labels.shape, logits.shape[:1]):
             received = (
                 f"labels of shape {tuple(labels.shape)} with student logits of shape {tuple(logits.shape)}"
             )
