@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import pytest
-from support.sampling import quarter_of
+from support.sampling import sixth_of
 
 
 def prepared_data_dir():
@@ -36,20 +36,20 @@ LONG_DOCTESTS = {
 
 
 def pytest_addoption(parser):
-    help = "only every fourth slow test; which ones depends on this number, and four in a row have all"
-    parser.addoption("--quarter", type=int, metavar="NUMBER", help=help)
+    help = "only every sixth slow test; which ones depends on this number, and six in a row have all"
+    parser.addoption("--sixth", type=int, metavar="NUMBER", help=help)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark long doctests, leave out what `--quarter` does, and run files of few tests first: these are the long ones,
+    """Mark long doctests, leave out what `--sixth` does, and run files of few tests first: these are the long ones,
     and at the end other processes would wait for them."""
     long_doctests = {config.rootpath / name for name in LONG_DOCTESTS}
     for item in items:
         if item.path in long_doctests:
             item.add_marker("slow")
-    if config.option.quarter is not None:
+    if config.option.sixth is not None:
         slow = [item.nodeid for item in items if item.get_closest_marker("slow")]
-        left_out = set(slow) - set(quarter_of(slow, config.option.quarter))
+        left_out = set(slow) - set(sixth_of(slow, config.option.sixth))
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
         items[:] = [item for item in items if item.nodeid not in left_out]
     tests = collections.Counter(item.path for item in items)

@@ -1,11 +1,11 @@
-"""A quarter of the slow tests, so that four runs together have all; and which cases of a test run."""
+"""A sixth of the slow tests, so that six runs together have all; and which cases of a test run."""
 
 import collections
 import hashlib
 
 
-def quarter_of(tests, number):
-    """Return the tests of run number `number`: every fourth case of each test, and every fourth test without cases.
+def sixth_of(tests, number):
+    """Return the tests of run number `number`: every sixth case of each test, and every sixth test without cases.
 
     Where a test begins depends on its name, or one case of many tests, such as a method of pretraining, would always
     come together.
@@ -21,7 +21,7 @@ def quarter_of(tests, number):
         test
         for name, of_test in cases.items()
         for i, test in enumerate(of_test, start=_hash(name))
-        if (i + number) % 4 == 0
+        if (i + number) % 6 == 0
     ]
 
 
