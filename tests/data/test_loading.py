@@ -219,8 +219,8 @@ def test_available_lists_sets_that_are_not_images(mnist_dir):
         ("digits", {"unlabeled": True}, "left out for data sets.*unlabeled=True for digits"),
         ("two-moons", {}, "Close to it: two_moons"),
         ("../mnist", {}, "'../mnist'"),
-        (Path("mnist"), {}, "a string"),
-        (["mnist"], {}, "a string"),
+        (np.zeros((3, 4)), {}, r"an array of shape \(3, 4\). Arrays need no loading"),
+        (["mnist"], {}, "the name of a data set, or a path"),
         ("tiny_shakespeare", {}, "images with one class each. Received: 'tiny_shakespeare'"),
         ("mnist", {}, "tf-kit data import mnist FOLDER.*TFDS_DATA_DIR"),
     ],
@@ -230,6 +230,13 @@ def test_bad_arguments_are_refused_in_one_line(name, given, message, tmp_path):
         load(name, data_dir=tmp_path, download=False, **given)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_is_its_text():
+    for whole, given in (("digits", Path("digits")), ("xor", Path("xor"))):
+        np.testing.assert_array_equal(load(whole)[0].x, load(given)[0].x)
+    x, _ = next(iter(stream(Path("digits"), batch_size=4)))
+    assert x.shape == (4, 8, 8, 1)
 
 
 def test_digits_are_scaled_to_the_size_of_another_set():

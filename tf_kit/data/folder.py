@@ -14,6 +14,7 @@ import numpy as np
 from tf_kit.checks import choice, refuse
 from tf_kit.data.as_is import decode_as_is, is_as_decoded
 from tf_kit.data.copies import originals, within
+from tf_kit.data.darkness import darkness
 from tf_kit.data.division import Divisible, check_numbers, parts, summary
 from tf_kit.data.fingerprint import Fingerprint, of_images
 from tf_kit.data.heads import heads_and_hashes
@@ -111,7 +112,7 @@ def scan(
     labels_file: str | Path | None = None,
     needs_labels: bool = True,
 ) -> Folder:
-    """List the images of a folder; only the head of each file is read, no pixels.
+    """List the images of a folder; of most only the head is read, no pixels (see `darkness`).
 
     The images are either directly in `path`, or in its subfolders, one per class, at any depth; above or below the
     classes there may be folders for training, validation and test, under any usual name. A subfolder `unlabeled`
@@ -147,7 +148,7 @@ def scan(
     channels = {"grey": 1, "rgb": 3}[color] if color else 1 if grey == len(heads) else 3
     height, width = image_size or _usual_size(np.array([head.size for head in heads]))
     shape = (height, width, channels)
-    notes = [*layout.notes, *_leaks(original, layout.part)]
+    notes = [*layout.notes, *_leaks(original, layout.part), *darkness(layout.files, heads)]
     left_out = "; ".join(filter(None, [counted(listing.passed, listing.links), *notes]))
     folder = Folder(
         path,

@@ -12,6 +12,7 @@ from tf_kit.checks import refuse
 from tf_kit.data import array_files, folder, pictures
 from tf_kit.data.array_files import is_array_file
 from tf_kit.data.copies import first_of, originals
+from tf_kit.data.darkness import darkness
 from tf_kit.data.fingerprint import of_images
 from tf_kit.data.layout import Layout, lay_out
 from tf_kit.data.listing import list_files, names_below, some
@@ -142,6 +143,8 @@ def check(
         except InputError as error:
             refusals.append(_line(error))
     notes += layout.notes if layout else []
+    readable = [file for file, look in zip(listing.files, looks, strict=True) if look[0] is not None]
+    notes += darkness(readable, heads)
     hashes = list(of_images(root, listing.files).entries.values())
     groups = _groups(originals(listing.files, hashes))
     duplicates = [[names[i] for i in group] for group in groups]
@@ -150,11 +153,10 @@ def check(
     )
     if layout is not None:
         notes += _crossing(layout, listing.files, groups)
-    readable = {file for file, look in zip(listing.files, looks, strict=True) if look[0] is not None}
     return Report(
         folder=clean(root),
         images=len(listing.files) - len(damaged),
-        classes=_counts(layout, readable) if layout else {},
+        classes=_counts(layout, set(readable)) if layout else {},
         sizes=_frequent(f"{head.size[0]}×{head.size[1]}" for head in heads),
         modes=_frequent(head.mode for head in heads),
         formats=_frequent(head.format for head in heads),

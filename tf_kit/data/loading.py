@@ -20,7 +20,7 @@ from tf_kit.typing import Dataset
 
 
 def load(
-    name: str,
+    name: str | Path,
     *,
     seed: int = 0,
     labels: int | float | None = None,
@@ -84,7 +84,7 @@ def load(
         >>> load("spirals", n=300, arms=3, noise=0.0)[0]
         Split(200 of shape (2,) in 3 classes)
     """
-    _check_name("load", name)
+    name = _checked_name("load", name)
     seed = count("load.seed", seed, at_least=0)
     if name in BUILT_IN:
         _check_reading(name, color, unlabeled, labels_file)
@@ -111,7 +111,7 @@ def load(
 
 
 def stream(
-    name: str,
+    name: str | Path,
     split: str = "train",
     *,
     batch_size: int,
@@ -162,7 +162,7 @@ def stream(
         (200, 8, 8, 1) int64
         (100, 8, 8, 1) int64
     """
-    _check_name("stream", name)
+    name = _checked_name("stream", name)
     choice("stream.split", split, ("train", "val", "test"))
     seed = count("stream.seed", seed, at_least=0)
     batch_size = count("stream.batch_size", batch_size)
@@ -202,14 +202,20 @@ def _stream(found, split, split_seed, **order):
     return found.batches(part if found.y is None else part[found.y[part] >= 0], **order)
 
 
-def _check_name(function, name):
+def _checked_name(function: str, name: Any) -> str:
+    if isinstance(name, os.PathLike):
+        name = os.fspath(name)
     if not isinstance(name, str):
-        refuse(f"{function}.name", "be a string", f"name={name!r}")
+        shape = getattr(name, "shape", None)
+        received = f"name={name!r}" if shape is None else f"an array of shape {tuple(shape)}"
+        remedy = "" if shape is None else "Arrays need no loading; `numpy.save` makes a file of one"
+        refuse(f"{function}.name", "be the name of a data set, or a path", received, remedy)
     if not name.strip():
         remedy = 'The current folder is "."'
         refuse(
             f"{function}.name", "be a data set or a folder of images", f"name={name!r}", remedy, flag="--data"
         )
+    return name
 
 
 def _check_reading(name, color, unlabeled, labels_file, data_dir=None):
