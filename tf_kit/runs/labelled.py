@@ -24,7 +24,7 @@ from tf_kit.data.pictures import clean
 from tf_kit.runs import recorded_data, training_data
 from tf_kit.runs.examples import Examples
 from tf_kit.runs.inputs import recorded_divisor
-from tf_kit.runs.recorded_division import divide_as_recorded, parts_recorded
+from tf_kit.runs.recorded_division import divide_as_recorded, fitted_files, parts_recorded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,11 @@ def labelled_examples(
         contents = _contents(labelled, place, own.get("data_dir"), own.get("labels_file"))
         return dataclasses.replace(labelled, contents=contents)
     unchecked = _unchecked(pretrained)
-    seen, notes = (set(), [unchecked]) if unchecked else _seen(run_folder, pretrained, own)
+    by_file = _seen_by_file(run_folder, pretrained, place, shape) if unchecked and is_folder else None
+    if by_file is not None:
+        unchecked, (seen, notes) = "", by_file
+    else:
+        seen, notes = (set(), [unchecked]) if unchecked else _seen(run_folder, pretrained, own)
     if not is_folder:
         own_size = own.get("image_size") if name is None else None
         labelled = _of_set(subject, place, shape, data_dir or own.get("data_dir"), labels_file, own_size)
@@ -299,6 +303,29 @@ def _unchecked(pretrained):
     )
 
 
+def _seen_by_file(run_folder, pretrained, place, shape):
+    """Fingerprints of the images of a folder whose files those of a folder that is gone were, and a note.
+
+    None if it is not recorded which files they were.
+    """
+    recorded = recorded_data.read(run_folder)
+    fitted = fitted_files(run_folder, recorded.entries) if recorded and recorded.entries else None
+    if fitted is None or len(shape) != 3:
+        return None
+    found = folder.scan(place, tuple(shape[:2]), color=_color(shape), needs_labels=False)
+    same = [i for i, entry in enumerate(found.contents.entries.values()) if entry in fitted]
+    gone, kind = _gone(pretrained)[0]
+    note = (
+        f"{clean(gone)}, the {kind} of the pretraining, are no longer there, so the files in {clean(place)} are "
+        f"compared with those in its record: {len(same):,} of {len(found):,} were seen"
+    )
+    return set(fingerprints(folder.read_images(found, np.array(same, int)))), [note]
+
+
+def _color(shape):
+    return folder.COLORS[shape[2] == 3]
+
+
 def _seen(run_folder, pretrained, own):
     """Fingerprints of the images that the pretraining was fitted on, and notes.
 
@@ -345,8 +372,7 @@ def _other_folder(function, place, shape, labels_file, seen):
         refuse(
             f"{function}.data", "be a data set as in the pretraining, not a folder", received, flag="--data"
         )
-    color = folder.COLORS[shape[2] == 3]
-    found = folder.scan(place, tuple(shape[:2]), color=color, labels_file=labels_file)
+    found = folder.scan(place, tuple(shape[:2]), color=_color(shape), labels_file=labels_file)
     if not found.class_names:
         training_data.refuse_without_labels(f"{function}.data", place)
     # Images are copies of each other if they have equal pixels at this size, whatever their files.

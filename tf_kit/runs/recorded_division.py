@@ -12,11 +12,14 @@ import numpy as np
 
 from tf_kit.checks import refuse
 from tf_kit.data import folder
+from tf_kit.data.fingerprint import Entries
 from tf_kit.data.folder import Folder
 from tf_kit.data.owners import PARTS
 from tf_kit.runs.files import replacing
 
-RECORD = "images.csv"  # of a run: file, bytes and part of each image of its folder
+RECORD = (
+    "images.csv"  # of a run: file, bytes and part of each image of its folder, and whether it was fitted on
+)
 
 
 def record_division(run_folder: Path, found: Folder) -> None:
@@ -24,14 +27,15 @@ def record_division(run_folder: Path, found: Folder) -> None:
     part = np.zeros(len(found), int)
     for k, indices in enumerate(folder.parts(found, 0)):
         part[indices] = k
+    all_are_fitted = found.y is None and found.part is None
     with (
         replacing(run_folder / RECORD) as path,
         path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["file", "bytes", "part"])
+        writer.writerow(["file", "bytes", "part", "fitted"])
         for (name, (size, _)), k in zip(found.contents.entries.items(), part, strict=True):
-            writer.writerow([name, size, PARTS[k]])
+            writer.writerow([name, size, PARTS[k], "yes" if all_are_fitted or k == 0 else "no"])
 
 
 def divide_as_recorded(
@@ -90,6 +94,24 @@ def parts_recorded(run_folder: Path, found: Folder) -> np.ndarray:
     known = _read_record(run_folder)
     keys = [(name, size) for name, (size, _) in found.contents.entries.items()]
     return np.array([known.get(key, -1) for key in keys])
+
+
+def fitted_files(run_folder: Path, entries: Entries) -> set[tuple[int, str]] | None:
+    """Bytes and hash of each image file that a pretraining was fitted on.
+
+    Args:
+        run_folder: run folder of the pretraining.
+        entries: bytes and hash of each file of its data, from `recorded_data`.
+
+    Returns:
+        A set; None if an older version or another kind of data left no such record.
+    """
+    try:
+        with (run_folder / RECORD).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            fitted = [row["file"] for row in csv.DictReader(file) if row["fitted"] == "yes"]
+        return {tuple(entries[name]) for name in fitted}
+    except (OSError, KeyError, ValueError, csv.Error):
+        return None
 
 
 def _only(found, kept):
