@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,40 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Within this context a folder is filled under the path that it yields, and then gets the name `path`.
+
+    Args:
+        path: path of the folder, where there is nothing yet, or an empty folder.
+
+    Raises:
+        OSError: it cannot be written; then nothing is left of it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with new_folder(f"{folder}/b") as unfinished:
+        ...         _ = (unfinished / "a.txt").write_text("whole")
+        ...     [each.name for each in Path(folder, "b").iterdir()]
+        ['a.txt']
+    """
+    place = Path(os.path.realpath(path))
+    unfinished = place.with_name(f".{place.name[:_LONGEST]}.{os.urandom(4).hex()}{UNFINISHED}")
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        if place.is_dir():
+            place.rmdir()
+        unfinished.replace(place)
+        _flush(place.parent)
+    except BaseException as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -117,6 +117,7 @@ MISTAKES = [
     (["label-efficiency", "--methods", "simclr,moco"], "--methods", "moco"),
     (["label-efficiency", "--methods", "tokens"], "--methods", "tokens"),
     (["label-efficiency", "--labels", "50,few"], "--labels", "few"),
+    (["label-efficiency", "--labels", "²,5"], "--labels", "²"),
     (["label-efficiency", "--labels", "5"], "--labels", "--labels 5"),
     (["label-efficiency", "--labels", "5000"], "--labels", "--labels 5000"),
     (["label-efficiency", "--val-labels", "301"], "--val-labels", "--val-labels 301"),

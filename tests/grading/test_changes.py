@@ -1,6 +1,9 @@
 """What a regrade moved, read from the record of earlier grades."""
 
 import dataclasses
+import errno
+import os
+import shutil
 
 import pytest
 
@@ -75,6 +78,26 @@ def test_reports_before_are_kept_once(tmp_path):
     assert changes.keep_reports(tmp_path) == place
     assert (place / "grades.csv").read_text() == "student\n"
     assert place.name == "before-2026-11-29T020513"
+
+
+def test_reports_of_which_a_copy_failed_are_copied_again(tmp_path, monkeypatch):
+    for name in ("grades.csv", "class.html"):
+        (tmp_path / name).write_text(name)
+    copy, copied = shutil.copy2, []
+
+    def full(source, place):
+        if copied:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        copied.append(copy(source, place))
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        changes.keep_reports(tmp_path)
+    assert caught.value.filename == str(tmp_path / "before-unknown")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["class.html", "grades.csv"]
+    monkeypatch.setattr(shutil, "copy2", copy)
+    place = changes.keep_reports(tmp_path)
+    assert sorted(each.name for each in place.iterdir()) == ["class.html", "grades.csv"]
 
 
 def test_what_changed_is_named():

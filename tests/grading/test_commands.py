@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,14 @@ def test_release(form, monkeypatch, capsys, tmp_path):
         (["grade", "optimizers", "other.ipynb", "--out", "o", "--jobs", "0"], "--jobs"),
         (["grade", "optimizers", "other.ipynb", "--out", "o", "--timeout", "-1"], "--timeout"),
         (["grade", "optimizers", "other.ipynb", "--out", "text.ipynb"], "--out"),
+        (
+            ["grade", "optimizers", "other.ipynb", "--out", "o", "--visible-only", "--course-secret", "s"],
+            "`--course-secret` must be left out with --visible-only",
+        ),
+        (
+            ["gradescope", "optimizers", "--out", "a.zip", "--visible-only", "--course-secret", "s"],
+            "`--course-secret` must be left out with --visible-only",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -221,18 +230,24 @@ def test_check_and_pytest_give_the_same_points_as_grade(monkeypatch, capsys, tmp
     assert result.returncode == 1
 
 
-def test_interrupt_prints_how_to_continue(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_prints_how_to_continue(number, expected, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)  # a test run may ignore them
+
     def interrupted(*_):
-        raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        time.sleep(10)
 
     monkeypatch.setattr("tf_kit.grading.course.grade", interrupted)
     (tmp_path / "submissions").mkdir()
     (tmp_path / "submissions" / "ada.ipynb").write_text("{}")
     arguments = ("grade", "optimizers", str(tmp_path / "submissions"), "--out", str(tmp_path / "out"))
     status, _, words = run_main(monkeypatch, capsys, *arguments)
-    assert status == 130
-    assert "run the same command again" in words
-    assert "--resume" not in words
+    assert status == expected
+    continuation = "run the same command again to continue after the last submission on record"
+    assert words.strip() == f"tf-kit: interrupted; {continuation}"
 
 
 @pytest.mark.slow

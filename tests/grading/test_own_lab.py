@@ -1,5 +1,7 @@
 """A teacher's own lab, outside the repository: made, tested, released, checked, graded, changed, graded again."""
 
+import errno
+import os
 import re
 
 import nbformat
@@ -48,6 +50,21 @@ def test_self_test_finds_what_is_wrong(file, old, new, line, own, tmp_path):
     changed = labs.Lab("", "circles", made.source)  # as a new process reads it
     failed = [text for right, text in selftest.report(changed, sandbox=False) if not right]
     assert any(line in text for text in failed)
+
+
+def test_lab_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(notebook, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notebooks, "write", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            new_lab.create("circles", tmp_path)
+    assert caught.value.filename == str(tmp_path / "circles")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "circles").mkdir()
+    assert new_lab.create("circles", tmp_path).notebook_path.is_file()
+    assert [each.name for each in tmp_path.iterdir()] == ["circles"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 """Record of grades: it survives a crash and recognizes identical submissions."""
 
+import errno
+import os
+
+import pytest
+
 from grading.class_of_students import LAB
 from tf_kit.grading.record import Grade, Record, Result
 from tf_kit.grading.submissions import Submission
@@ -33,3 +38,14 @@ def test_timeout_is_not_transferred_to_other_students(tmp_path):
     record.append(grade("alice", 0, "timeout"), "rules")
     assert record.known(Submission("alice", tmp_path), "alice", "rules") is not None
     assert record.known(Submission("bob", tmp_path), "alice", "rules") is None
+
+
+def test_full_disk_names_the_record(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    record = Record(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        record.append(grade("alice"), "rules")
+    assert caught.value.filename == str(record.path)

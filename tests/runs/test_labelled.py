@@ -154,7 +154,7 @@ def test_files_of_data_that_are_gone_are_known_by_their_content(option, kind, ru
     for file in [*moved.rglob("*.png")]:
         if f"{file.parent.name}/{file.name.removeprefix('of ')}" not in seen:
             file.unlink()
-    with pytest.raises(InputError, match="6 of 6 test examples of .* that the pretraining has seen"):
+    with pytest.raises(InputError, match=r"6 of 6 test examples of .* that the pretraining has seen"):
         find(name=str(moved))
     assert find(name=str(moved), test_on_seen=True).seen == 6
 
@@ -169,7 +169,7 @@ def test_images_without_classes_were_all_fitted_on(run, others, tmp_path):
     rows = (tmp_path / "run" / "images.csv").read_text().splitlines()[1:]
     assert {row.split(",")[2] for row in rows} == {"train", "val", "test"}
     assert all(row.endswith(",yes") for row in rows)
-    with pytest.raises(InputError, match="10 of 10 test examples of .* that the pretraining has seen"):
+    with pytest.raises(InputError, match=r"10 of 10 test examples of .* that the pretraining has seen"):
         finding(tmp_path / "run", "data")(name=str(others))
 
 

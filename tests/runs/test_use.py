@@ -252,6 +252,10 @@ def test_savedmodel_scales_pixels_and_knows_its_classes(run, tmp_path):
     for _ in range(2):
         done = runs.export(run / "finetune-all-seed-0", out=tmp_path / "m")
     assert done.difference <= 1e-5
+    (tmp_path / "link").symlink_to(tmp_path / "m")
+    assert runs.export(run / "finetune-all-seed-0", out=tmp_path / "link").path == tmp_path / "link"
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "m"]
     about = json.loads((tmp_path / "m" / "assets.extra" / "model.json").read_text(encoding="utf-8"))
     assert about["class_names"] == list(NAMES)
     assert about["input"]["color"] == "rgb"
@@ -279,6 +283,22 @@ def test_difference_is_relative_to_the_largest_output_of_an_image(found, differe
         lambda x, training: outputs, (2, 2, 1), lambda path, x: np.array([found] * 4), None, None
     )
     assert measured == pytest.approx(difference)
+
+
+def test_model_is_put_where_a_link_leads_and_into_a_pipe(tmp_path):
+    def put(name):
+        (tmp_path / "unfinished").write_bytes(b"new")
+        exporting._put(tmp_path / "unfinished", tmp_path / name)
+
+    (tmp_path / "target.onnx").write_bytes(b"old")
+    (tmp_path / "link.onnx").symlink_to("target.onnx")
+    put("link.onnx")
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "target.onnx").read_bytes() == b"new"
+    put("/dev/null")
+    assert not os.path.isfile("/dev/null")
+    put("first.onnx")
+    assert (tmp_path / "first.onnx").read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("kind", [OSError, tf.errors.UnknownError])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 import tomllib
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ import click
 
 from tf_kit.cli import flags
 from tf_kit.cli.refusals import Command, flags_by_argument
+from tf_kit.encoding import decoded
 from tf_kit.options import text_of
 
 _GIVEN = "tf_kit.cli.config"  # place in the context of the file's name and its values
@@ -36,11 +38,14 @@ class ConfiguredCommand(Command):
 def read_config(path: str, ctx: click.Context | None = None) -> dict[str, Any]:
     """Read a TOML file of flags; a mistake is a `click.UsageError`."""
     try:
-        with open(path, "rb") as file:
-            return tomllib.loads(file.read().decode("utf-8-sig"))  # Windows writes a byte-order mark
+        with open(os.path.expanduser(path), "rb") as file:
+            text, encoding = decoded(file.read())  # Windows writes UTF-16, or a byte-order mark
+        if not encoding.startswith("UTF"):
+            _refuse("be a TOML file, which is in UTF-8", f"{path} in {encoding}", ctx)
+        return tomllib.loads(text.replace("\r\n", "\n"))
     except OSError as error:
         _refuse("be a file that can be read", f"{path}: {error.strerror}", ctx)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         _refuse("be a TOML file", f"{path}: {str(error).splitlines()[0]}", ctx)
 
 

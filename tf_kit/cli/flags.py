@@ -18,12 +18,15 @@ from tf_kit.options import Parsed, help_text, type_of
 
 
 class Place(click.Path):
-    """A path; an empty one, which a shell variable without a value gives, would mean the working directory."""
+    """A path, whose `~` is the home folder, which no shell replaces in `--out=~/x`.
+
+    An empty one, which a shell variable without a value gives, would mean the working directory.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not os.fspath(value):
             _refuse_empty("be a path", param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 class Word(click.types.StringParamType):
@@ -112,7 +115,7 @@ def label_count(text: str) -> int | float:
         (1000, 0.1)
     """
     try:
-        return int(text) if text.strip().isdigit() else float(text)
+        return int(text) if text.strip().isdecimal() else float(text)
     except ValueError:
         refuse("labels", "be a number of labels or a fraction in (0, 1]", text)
 
@@ -125,7 +128,7 @@ def label_counts(text: str) -> tuple[int | None, ...]:
         (50, 200, None)
     """
     parts = names(text)
-    if not all(part == "all" or part.isdigit() for part in parts):
+    if not all(part == "all" or part.isdecimal() for part in parts):
         refuse("labels", "be whole numbers, or all, separated by commas", text)
     return tuple(None if part == "all" else int(part) for part in parts)
 

@@ -180,6 +180,7 @@ def gradescope(
     from tf_kit.grading import gradescope as autograder
     from tf_kit.grading import labs
 
+    _refuse_contradiction(visible_only)
     secret = None if visible_only else course_secret or secrets.token_hex(16)
     click.echo(f"{autograder.write(labs.find(name), out, address(install or ''), secret)}")
 
@@ -281,12 +282,19 @@ def grade(
         rosters.read(roster)
     if compare:
         changes.grades_of(compare, each)
+    _refuse_contradiction(visible_only)
     secret = None if visible_only else course_secret or course.secret(out, like=compare)
     try:
         course.grade(name, submission, out, jobs, timeout, secret, allow_unsandboxed, roster, compare)
-    except KeyboardInterrupt:
-        click.echo(
-            "tf-kit: interrupted; run the same command again to continue after the last submission on record",
-            err=True,
+    except KeyboardInterrupt as error:
+        error.add_note("run the same command again to continue after the last submission on record")
+        raise
+
+
+def _refuse_contradiction(visible_only: bool) -> None:
+    """Refuse a secret that is typed next to `--visible-only`; that of the environment is there for other commands."""
+    source = click.get_current_context().get_parameter_source("course_secret")
+    if visible_only and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            "`--course-secret` must be left out with --visible-only, which uses no hidden cases."
         )
-        raise click.exceptions.Exit(130) from None

@@ -109,7 +109,7 @@ def _run() -> int:
             status = _fail(f"{error.filename} cannot be used: {error.strerror}")
     except (KeyboardInterrupt, click.Abort) as error:
         atexit.register(_let_signals_end_the_process)
-        click.echo(f"tf-kit: interrupted{_continuation()}", err=True)
+        click.echo(f"tf-kit: interrupted{_continuation(error)}", err=True)
         found = next((each for each in (error, error.__cause__) if isinstance(each, _Terminated)), None)
         status = 128 + (found.args[0] if found else signal.SIGINT)
     except RuntimeError as error:  # of `Path.expanduser`
@@ -164,8 +164,11 @@ def _let_signals_end_the_process() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _continuation() -> str:
-    """Return how to continue the command that was typed, if it has `--resume`."""
+def _continuation(error: BaseException) -> str:
+    """Return how to continue the command that was typed, if it says so or has `--resume`."""
+    notes = [note for each in (error, error.__cause__) for note in getattr(each, "__notes__", [])]
+    if notes:
+        return f"; {notes[0]}"
     words = sys.argv[1:]
     command: click.Command | None = cli
     for word in words:

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tf_kit.checks import refuse
-from tf_kit.data.encoding import decoded
 from tf_kit.data.listing import names_below, some
 from tf_kit.data.missing_labels import without_class
 from tf_kit.data.owners import PARTS, TRAIN, UNLABELLED, part_of
 from tf_kit.data.pictures import clean
+from tf_kit.encoding import decoded
+from tf_kit.tables import separated
 
 _FILE = [
     "file",
@@ -206,14 +207,15 @@ def _rows(path):
     if "\0" in text:  # of a spreadsheet, or a file of arrays
         received, remedy = f"{clean(path)}, which is no text", "Save the table as CSV in UTF-8"
         refuse("load.labels_file", "be a CSV file", received, remedy, flag="--labels-file")
-    first = text.splitlines()[0] if text.strip() else ""
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
+    lines = "\n".join([*text.splitlines(), ""])
+    rows, delimiter = separated(lines)
+    first = lines.count("\n") - rows.count("\n")  # lines above the table
+    reader = csv.reader(rows.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
     try:
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        return [(first + reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:  # a cell above the limit of the module, most often after an open quote
         requirement = f"be a CSV file with cells of at most {csv.field_size_limit():,} characters"
-        received = f"line {reader.line_num}: {error}"
+        received = f"line {first + reader.line_num}: {error}"
         refuse(path, requirement, received, "Close each quote that is opened", flag="--labels-file")
 
 

@@ -12,10 +12,10 @@ import zlib
 from pathlib import Path
 
 from tf_kit.checks import refuse
-from tf_kit.data.encoding import decoded, is_text
 from tf_kit.data.listing import counted, list_files, some
 from tf_kit.data.owners import PARTS, TEST, TRAIN, VAL, division, is_untrained
 from tf_kit.data.pictures import clean
+from tf_kit.encoding import decoded, is_text
 
 _OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)

@@ -14,6 +14,7 @@ from tf_kit.checks import refuse
 from tf_kit.grading import reading
 from tf_kit.grading.labs import Lab
 from tf_kit.grading.record import RECORD, Grade, Record
+from tf_kit.whole_files import new_folder
 
 Key = tuple[str, str]
 
@@ -159,8 +160,8 @@ def keep_reports(folder: str | Path) -> Path:
     place = Path(folder, f"before-{made or 'unknown'}")
     if place.exists():  # kept by a regrade that was interrupted
         return place
-    place.mkdir()
-    for name in KEPT:
-        if Path(folder, name).exists():
-            shutil.copy2(Path(folder, name), place / name)
+    with new_folder(place) as unfinished:
+        for name in KEPT:
+            if Path(folder, name).exists():
+                shutil.copy2(Path(folder, name), unfinished / name)
     return place

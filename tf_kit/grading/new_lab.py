@@ -11,7 +11,7 @@ from pathlib import Path
 from tf_kit import folders
 from tf_kit.checks import refuse
 from tf_kit.grading import labs, notebooks
-from tf_kit.whole_files import write_text
+from tf_kit.whole_files import new_folder, write_text
 
 TEMPLATE = Path(__file__).with_name("lab_template")
 
@@ -48,11 +48,14 @@ def create(name: str, folder: str | Path = ".") -> labs.Lab:
         refuse("name", "be that of a folder without files", f"{str(place)!r}", remedy, flag="NAME")
     title = name.replace("_", " ").capitalize()
     folders.make(folder)
-    for part in (".", "probes", "answers"):
-        written = string.Template((TEMPLATE / part / "source.txt").read_text(encoding="utf-8"))
-        text = written.safe_substitute(name=name, title=title)
-        write_text(place / part / f"{name}.py", text)
+    with new_folder(place) as unfinished:
+        for part in (".", "probes", "answers"):
+            written = string.Template((TEMPLATE / part / "source.txt").read_text(encoding="utf-8"))
+            text = written.safe_substitute(name=name, title=title)
+            write_text(unfinished / part / f"{name}.py", text)
+        lab = labs.at(unfinished / f"{name}.py")
+        assert lab is not None
+        notebooks.write(notebooks.student_notebook(lab), lab.notebook_path)
     lab = labs.at(place)
     assert lab is not None
-    notebooks.write(notebooks.student_notebook(lab), lab.notebook_path)
     return lab

@@ -180,12 +180,15 @@ class Record:
             "results": [dataclasses.asdict(result) for result in grade.results],
         }
         data = (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-        with self.path.open("ab") as file:
-            if file.tell() and not self._ends_whole():
-                file.write(b"\n")
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab") as file:
+                if file.tell() and not self._ends_whole():
+                    file.write(b"\n")
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # that of a write names no file
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._take(entry)
 
     def _ends_whole(self):

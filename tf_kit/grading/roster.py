@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -18,16 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tf_kit.checks import refuse
+from tf_kit.encoding import decoded
 from tf_kit.grading import foreign_text, roster_columns
 from tf_kit.grading.roster_columns import is_worksheet, plain, worksheet_column
 from tf_kit.grading.submissions import Submission, Survey
+from tf_kit.tables import separated
 
 LARGEST_FILE = 16 << 20
 _TITLES = {"dr", "prof", "herr", "frau", "mr", "mrs", "ms", "bsc", "msc", "phd"}  # no part of a name
 _TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
-_DELIMITERS = ";\t|,"  # a comma may be part of a name
-_SAMPLE = 200  # rows by which the delimiter is found
-_MARKS_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # First bytes of files that are no text.
 _BINARY = {
     b"PK\x03\x04": "a spreadsheet or another zipped file",
@@ -81,7 +79,7 @@ def read(path: str | Path) -> list[Listed]:
         data = path.read_bytes()
     except OSError as error:
         refuse("--roster", "be a file with the students of the class", f"{str(path)!r}: {error.strerror}")
-    text = _decoded(data)
+    text, _ = decoded(data)
     binary = next((kind for begin, kind in _BINARY.items() if data.startswith(begin)), "")
     if not binary and "\0" in text[:1000]:
         binary = "a file that is not text"
@@ -96,21 +94,8 @@ def read(path: str | Path) -> list[Listed]:
     return students
 
 
-def _decoded(data):
-    if data[:2] in _MARKS_OF_UTF_16:
-        return data.decode("utf-16", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
 def _table(text, path):
-    text = text.lstrip("\n")
-    # a line by which Excel knows the delimiter
-    separator = re.match(r"(?i)\"?sep=([^\w\n\"])\"?[;,\t|]*\n", text)
-    text = text[separator.end() :] if separator else text
-    delimiter = separator[1] if separator else max(_DELIMITERS, key=lambda each: _share(text, each))
+    text, delimiter = separated(text.lstrip("\n"))
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error:
@@ -136,19 +121,6 @@ def _cell(text):
     text = foreign_text.line(text)
     found = re.fullmatch(r'="(.*)"', text)
     return found[1] if found else text
-
-
-def _share(text, delimiter):
-    """Return the share of rows that have the most frequent number of cells, and whether a delimiter is in the first."""
-    try:
-        rows = list(itertools.islice(csv.reader(io.StringIO(text), delimiter=delimiter), _SAMPLE))
-    except csv.Error:
-        return 0.0, False
-    counts = [len(row) for row in rows if any(cell.strip() for cell in row)]
-    several = [count for count in counts if count > 1]
-    if not several:
-        return 0.0, False
-    return max(map(several.count, set(several))) / len(counts), counts[0] > 1
 
 
 def _students(rows, path):

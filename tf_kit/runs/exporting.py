@@ -8,7 +8,6 @@ import importlib.util
 import json
 import logging
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from tf_kit.errors import InputError, RunStopped
 from tf_kit.runs.files import FULL, may_be_written, write_json
 from tf_kit.runs.saved import Saved, load_saved
 from tf_kit.training.precision import set_precision
+from tf_kit.whole_files import replacing
 
 TOLERANCE = 1e-5  # largest difference between an exported model and that of the run
 _OTHER = "Export to another format"
@@ -116,7 +116,8 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
     _check_place(path, format)
     model = _exportable(saved)
     about = _about(saved)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    beside = Path(os.path.realpath(path)).parent  # the disk of a link is another one, perhaps
+    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{path.name}.") as folder:
         unfinished = Path(folder) / chosen.file
         try:
             _write(model, saved.shape, format, unfinished)
@@ -140,9 +141,7 @@ def export(run: str | Path, format: str = "savedmodel", out: str | Path | None =
                 "Export to another format",
                 flag="--format",
             )
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(unfinished, path)
+        _put(unfinished, path)
     return Exported(path, difference, chosen.runtime or "TensorFlow")
 
 
@@ -173,6 +172,18 @@ def _teach_erfc() -> None:
 
 def _is_installed(name):
     return importlib.util.find_spec(name.replace("-", "_")) is not None
+
+
+def _put(unfinished: Path, path: Path) -> None:
+    """Move an exported model to its place. A link stays, and what is neither file nor folder is written itself."""
+    place = Path(os.path.realpath(path))
+    if place.exists() and not place.is_file() and not place.is_dir():
+        with replacing(place) as written:
+            written.write_bytes(unfinished.read_bytes())
+        return
+    if place.is_dir():
+        os.replace(place, unfinished.with_name("before"))
+    os.replace(unfinished, place)
 
 
 def _check_place(path, format):

@@ -109,7 +109,7 @@ def fitted_files(run_folder: Path, entries: Entries) -> set[tuple[int, str]] | N
     try:
         with (run_folder / RECORD).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             fitted = [row["file"] for row in csv.DictReader(file) if row["fitted"] == "yes"]
-        return {tuple(entries[name]) for name in fitted}
+        return {entries[name] for name in fitted}
     except (OSError, KeyError, ValueError, csv.Error):
         return None
 

@@ -411,7 +411,10 @@ class Run:
                 values = {name: values[epoch] for name, values in history.items()}
                 row = {name: "" if value is None else f"{value:.6g}" for name, value in values.items()}
                 rows.append({"stage": stage, "epoch": epoch + 1, **row})
-        with replacing(self.folder / "history.csv") as path, path.open("w", newline="") as file:
+        with (
+            replacing(self.folder / "history.csv") as path,
+            path.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

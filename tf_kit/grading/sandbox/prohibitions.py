@@ -16,7 +16,7 @@ from typing import Any
 from tf_kit.grading.sandbox import doors, operations
 
 # Modules of the kit that `tf_kit.data` and the packages import. They contain no solution of an exercise.
-FOUNDATION = ("checks", "errors", "lazy", "typing")
+FOUNDATION = ("checks", "encoding", "errors", "lazy", "tables", "typing")
 
 # Python's audit events for actions that no exercise needs.
 EVENTS = {
