@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -250,6 +252,19 @@ def restored_epoch(model: keras.Model) -> int | None:
     Uses `Model._initial_epoch`, which `keras.callbacks.BackupAndRestore` sets and Keras's `fit` reads.
     """
     return model._initial_epoch
+
+
+def restored_step(callbacks: keras.callbacks.CallbackList) -> int:
+    """Return the step of `restored_epoch` with which a callback wants a training to continue.
+
+    Reads the file of a `keras.callbacks.BackupAndRestore` that saves every few steps; Keras's `fit` repeats the steps
+    before it, with the weights after them.
+    """
+    for each in callbacks.callbacks:
+        if isinstance(each, keras.callbacks.BackupAndRestore) and each.save_freq != "epoch":
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                return json.loads(Path(each._training_metadata_path).read_text())["batch"] + 1
+    return 0
 
 
 def set_restored_epoch(model: keras.Model, epoch: int | None) -> None:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tf_kit import networks
+from tf_kit.errors import InputError
 from tf_kit.pretraining import (
     RBM,
     Autoencoder,
@@ -336,3 +337,11 @@ def test_refusals(arguments, message):
     arguments = {"encoder": networks.mlp((5, 4), None), "x": examples()} | arguments
     with pytest.raises(ValueError, match=message):
         pretrain_greedily(**arguments)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "validation_data", "sample_weight", "initial_epoch"])
+def test_arguments_of_fit_are_refused_with_the_way_to_give_them(name):
+    encoder = networks.mlp((4,), num_classes=None)
+    with pytest.raises(InputError, match=rf"Received: {name}\. fit=lambda .*{name}=…, \*\*more\)") as caught:
+        pretrain_greedily(encoder, np.ones((8, 5), "float32"), **{name: [1]})
+    assert "\n" not in str(caught.value)

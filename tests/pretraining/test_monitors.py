@@ -302,3 +302,19 @@ def test_byol_without_teacher_and_predictor_collapses(digits):
 def test_refusals(digits, act, message):
     with pytest.raises(ValueError, match=message):
         act(*digits)
+
+
+@pytest.mark.parametrize("name", ["val_knn_accuracy", "rankme", "feature_deviation"])
+def test_callbacks_of_keras_know_that_larger_is_better(name, digits, tmp_path):
+    train, val = digits
+    small = dataclasses.replace(train, x=train.x[:64], y=train.y[:64])
+    model = SimCLR(networks.mlp((8,), num_classes=None, seed=0), projector=(8,), augment=methods.VIEWS)
+    model.compile(ADAM(0.01))
+    monitors = [KNNMonitor(small, val), CollapseMonitor(small.x)]
+    best = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.weights.h5", monitor=name, save_best_only=True, save_weights_only=True
+    )
+    stop = keras.callbacks.EarlyStopping(name, patience=1)
+    history = model.fit(small.x, epochs=3, verbose=0, callbacks=[*monitors, best, stop]).history[name]
+    assert best.best == max(history)
+    assert stop.best == max(history)

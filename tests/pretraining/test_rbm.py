@@ -236,7 +236,7 @@ def test_formula(check):
         (check_energy, "return -ops.matmul(v, self.visible_bias)", "return ops.matmul(v, self.visible_bias)"),
         (check_free_energy, "ops.softplus(hidden_logits)", "ops.relu(hidden_logits)"),
         (check_free_energy, "- ops.sum(ops.softplus", "+ ops.sum(ops.softplus"),
-        (check_hidden_given_visible, "self._dense.kernel) + self._dense.bias", "self._dense.kernel)"),
+        (check_hidden_given_visible, "self._dense.kernel) + ops.cast(self._dense.bias, self._real)", "self._dense.kernel)"),
         (check_visible_given_hidden, "kernel)) + self.visible_bias", "kernel)) - self.visible_bias"),
         (check_gibbs_step, "uniform((self.num_hidden,)) < ", "uniform((self.num_hidden,)) > "),
         (check_gibbs_step, "uniform((self.num_hidden,)) <", "0.5 <"),
@@ -447,3 +447,22 @@ def test_refusals(arguments, message):
 def test_gaussian_units_have_no_pseudo_likelihood():
     with pytest.raises(ValueError, match="visible='gaussian'"):
         machine(*parameters(), visible="gaussian").pseudo_log_likelihood(tensor(PATTERNS))
+
+
+@pytest.mark.parametrize("options", [{}, {"persistent": True, "num_chains": 8}, {"visible": "gaussian"}])
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+def test_weights_of_half_precision(policy, options, monkeypatch):
+    """They are trained as those of float32, up to their rounding; energies are computed in float32."""
+    x = (np.random.default_rng(0).random((64, 12)) < 0.3).astype("float32")
+    found, before = [], keras.config.dtype_policy()
+    for name in ("float32", policy):
+        try:
+            keras.config.set_dtype_policy(name)
+            model = RBM(8, **options)
+            model.compile(keras.optimizers.SGD(0.1))
+            found.append(model.fit(x, epochs=2, verbose=0).history)
+        finally:
+            keras.config.set_dtype_policy(before)
+        assert model.visible_bias.dtype == "float32"
+    for name, values in found[0].items():
+        np.testing.assert_allclose(found[1][name], values, rtol=0.02, atol=0.02)

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 from oracles import regularization as oracle
 from support.twins import wrong_twin
@@ -271,3 +272,50 @@ def two_outputs():
 def test_refuses_bad_arguments(call, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         call()
+
+
+class InAnyOrder(keras.Model):
+    """A network whose layers are made in another order than they are called."""
+
+    def __init__(self, order, activation=None, after=lambda z: z):
+        super().__init__()
+        parts = {
+            "out": keras.layers.Dense(3, activation),
+            "drop": Dropout(RATE),
+            "flat": keras.layers.Flatten(),
+        }
+        for name in order.split():
+            setattr(self, name, parts[name])
+        self.after = after
+
+    def call(self, x):
+        return self.after(self.out(self.drop(self.flat(x))))
+
+
+@pytest.mark.parametrize("predict", [predict_by_mask_sampling, predict_by_weight_scaling])
+@pytest.mark.parametrize("order", ["flat drop out", "out drop flat", "drop out flat"])
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_order_of_the_layers_of_a_subclass_does_not_matter(predict, order, activation):
+    found = predict(InAnyOrder(order, activation=activation), X)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    logits = predict(InAnyOrder(order, activation=activation), X, from_logits=False).sum(axis=1)
+    assert np.allclose(logits, 1) == (activation == "softmax")
+
+
+@pytest.mark.parametrize("predict", [predict_by_mask_sampling, predict_by_weight_scaling])
+def test_outputs_of_a_function_need_a_word(predict):
+    """Without it those of a softmax would be taken for logits."""
+    model = InAnyOrder("flat drop out", after=ops.softmax)
+    with pytest.raises(ValueError, match=r"not those of one of its layers\. Give from_logits=True"):
+        predict(model, X)
+    np.testing.assert_allclose(predict(model, X, from_logits=False).sum(axis=1), 1, rtol=1e-5)
+    functional = keras.Sequential([keras.Input((5,)), Dropout(RATE), keras.layers.Dense(3)])
+    functional = keras.Model(functional.inputs, ops.softmax(functional.outputs[0]))
+    with pytest.raises(ValueError, match="not those of one of its layers"):
+        predict(functional, X)
+    assert predict(keras.Sequential([softmax_regression()]), X).sum() == pytest.approx(6)
+
+
+def test_data_sets_are_refused():
+    with pytest.raises(ValueError, match="be an array, or a list or dictionary of arrays"):
+        predict_by_mask_sampling(softmax_regression(), tf.data.Dataset.from_tensors(X))

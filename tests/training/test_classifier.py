@@ -8,7 +8,7 @@ from support.twins import wrong_twin
 
 from tf_kit import data, networks
 from tf_kit.errors import InputError
-from tf_kit.pretraining import Autoencoder
+from tf_kit.pretraining import Autoencoder, SimCLR, finetune, linear_probe
 from tf_kit.training import Classifier
 from tf_kit.training import classifier as classifier_module
 
@@ -271,3 +271,83 @@ def test_pretrainer_refuses_a_loss(digits):
     model.compile(optimizer="sgd", loss="mse")
     with pytest.raises(InputError, match="left out"):
         model.fit(digits[0], verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("runs/mine", "Received: str. keras.models.load_model reads a saved one: encoder.keras"),
+        (None, "Received: NoneType. networks.mlp"),
+        (keras.applications.MobileNetV2, r"Received: function. Call MobileNetV2\(…\), which makes one"),
+        (keras.layers.Dense, r"Call Dense\(…\)"),
+    ],
+)
+@pytest.mark.parametrize("make", [Classifier, finetune, linear_probe, SimCLR])
+def test_what_is_no_encoder_is_refused_in_one_line(make, encoder, message):
+    options = {} if make is SimCLR else {"num_classes": 3}
+    with pytest.raises(InputError, match=f"be a Keras layer or model. .*{message}") as caught:
+        make(encoder, **options)
+    assert "\n" not in str(caught.value)
+
+
+METRICS = keras.metrics
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("categorical_accuracy", "take class numbers.*: sparse_categorical_accuracy"),
+        (METRICS.CategoricalAccuracy(), "take class numbers"),
+        (METRICS.categorical_crossentropy, "take class numbers"),
+        ("sparse_categorical_crossentropy", "take logits"),
+        ("crossentropy", "take logits. Received: crossentropy"),
+        (METRICS.SparseCategoricalCrossentropy(), "take logits"),
+        *(
+            (each, r"take class numbers \(n,\) and logits \(n, classes\)")
+            for each in (
+                "mse",
+                "mae",
+                "binary_accuracy",
+                "precision",
+                "AUC",
+                METRICS.F1Score(),
+                METRICS.Mean(),
+            )
+        ),
+        ("nosuch", "name metrics of Keras"),
+        (5, "name metrics of Keras"),
+    ],
+)
+@pytest.mark.parametrize("name", ["metrics", "weighted_metrics"])
+def test_metrics_that_do_not_take_labels_and_logits_are_refused(name, metric, message):
+    with pytest.raises(InputError, match=f"compile.{name}` must {message}") as caught:
+        Classifier(encoder(), 3).compile("sgd", **{name: ["accuracy", metric]})
+    assert "\n" not in str(caught.value)
+
+
+class Steps(METRICS.Metric):
+    """A metric without a complete configuration, which cannot be tried."""
+
+    def __init__(self, start):
+        super().__init__(name="steps")
+        self.total = self.add_weight(name="total", initializer="zeros")
+        self.start = start
+
+    def update_state(self, y, z, sample_weight=None):
+        self.total.assign_add(1.0)
+
+    def result(self):
+        return self.total + self.start
+
+
+def test_metrics_that_take_labels_and_logits_are_reported():
+    top = METRICS.SparseTopKCategoricalAccuracy(2, name="top")
+    cost = METRICS.SparseCategoricalCrossentropy(from_logits=True, name="cost")
+    model = Classifier(encoder(), 3)
+    model.compile(keras.optimizers.SGD(0.0), metrics=["sparse_categorical_accuracy", top, cost, Steps(5)])
+    found = model.fit(examples(), LABELS, batch_size=40, verbose=0).history
+    assert found["steps"] == [6.0]
+    assert found["cost"] == pytest.approx(found["loss"])
+    assert found["sparse_categorical_accuracy"] == found["accuracy"]
+    assert found["top"] >= found["accuracy"]
+    assert float(top.count) == 40, "the trial has not counted"

@@ -654,6 +654,32 @@ def test_backup_continues_with_the_order_of_the_data(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("last", [1, 2, 4, 5, 7, 11])
+@pytest.mark.parametrize("form", ["arrays", "data set"])
+def test_backup_within_an_epoch_repeats_no_minibatch(form, last, tmp_path):
+    """Of 4 steps an epoch, saved every second one; at 4 and 8 the backup stands at the end of an epoch."""
+
+    class Stop(keras.callbacks.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+            if self.steps == last:
+                raise KeyboardInterrupt
+
+    x, y = (X, Y) if form == "arrays" else (tf.data.Dataset.from_tensor_slices((X, Y)).batch(6), None)
+    given = {"epochs": 3, "verbose": 0} | ({"batch_size": 6} if form == "arrays" else {})
+    whole, part, resumed = (classifier(ADAM(0.1)) for _ in range(3))
+    whole.fit(x, y, **given)
+    backup = tmp_path / "backup"
+    with pytest.raises(KeyboardInterrupt):
+        part.fit(x, y, **given, callbacks=[keras.callbacks.BackupAndRestore(backup, save_freq=2), Stop()])
+    resumed.fit(x, y, **given, callbacks=[keras.callbacks.BackupAndRestore(backup, save_freq=2)])
+    assert int(resumed.optimizer.iterations) == 12
+    np.testing.assert_allclose(weights_of(resumed), weights_of(whole), rtol=1e-6)
+
+
+@pytest.mark.slow
 def test_checkpoint_early_stopping_and_termination(tmp_path):
     path = tmp_path / "best.keras"
     model = classifier(SGD(50.0))  # gets worse

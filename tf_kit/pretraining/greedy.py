@@ -107,6 +107,7 @@ def pretrain_greedily(
     x = converted("pretrain_greedily.x", x)
     sample = x(0, 1, seed) if callable(x) else x
     _check_block(block, sample, y)
+    _check_arguments(block, block_arguments)
     if is_array(x):
         x, y = check_arrays("pretrain_greedily", x, y)
         if steps_per_epoch is not None:
@@ -193,6 +194,18 @@ def _check_block(block, x, y):
         refuse(
             "pretrain_greedily.x", "be a data set of (x, y) when block=Supervised", "batches without labels"
         )
+
+
+def _check_arguments(block, given):
+    """Refuse arguments of `fit` among those of a block."""
+    own = inspect.signature(block.__init__).parameters
+    names = inspect.signature(keras.Model.fit).parameters
+    of_fit = [name for name in given if name in names and name not in own]
+    if of_fit:
+        name = of_fit[0]
+        remedy = f"fit=lambda block, x, y, stage, **more: block.fit(x, y, {name}=…, **more) passes it on"
+        requirement = "be given arguments of the blocks; those of `fit` differ from layer to layer"
+        refuse("pretrain_greedily", requirement, name, remedy)
 
 
 def _of_layer(block, depth, arguments):

@@ -48,13 +48,6 @@ class Pretrainer(Trainer):
 
     def __init__(self, encoder: keras.layers.Layer, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
-        if not isinstance(encoder, keras.layers.Layer):
-            refuse(
-                f"{type(self).__name__}.encoder",
-                "be a Keras layer or model",
-                f"{type(encoder).__name__}",
-                "networks.mlp(units, num_classes=None) makes one",
-            )
         check_one_input(f"{type(self).__name__}.encoder", encoder)
         last = last_layer(encoder)
         if last is not encoder and last.name == HEAD:

@@ -149,7 +149,7 @@ class RBM(Pretrainer):
         return ops.reshape(v, (ops.shape(v)[0], self.num_visible))
 
     def _hidden_logits(self, v):
-        return self._product(v, self._dense.kernel) + self._dense.bias
+        return self._product(v, self._dense.kernel) + ops.cast(self._dense.bias, self._real)
 
     def _product(self, a, b):
         """Multiply matrices in the compute dtype (bfloat16 under mixed precision); return `_real`."""
@@ -246,7 +246,8 @@ class RBM(Pretrainer):
         change = chosen * (1 - 2 * v)
         logits = self._hidden_logits(v)
         # Flipping unit i changes the hidden logits by ±W_i, a row of the kernel, so no second product with W is needed.
-        moved = logits + ops.sum(change, -1, keepdims=True) * ops.take(self._dense.kernel, place, axis=0)
+        rows = ops.cast(ops.take(self._dense.kernel, place, axis=0), self._real)
+        moved = logits + ops.sum(change, -1, keepdims=True) * rows
         difference = self._free_energy(v + change, moved) - self._free_energy(v, logits)
         return self.num_visible * ops.log_sigmoid(difference)
 
@@ -289,7 +290,8 @@ class RBM(Pretrainer):
                 weighted = upstream[:, None] * p
                 v_minus_b = rows - visible_bias if self.visible == "gaussian" else rows
                 of_kernel = -self._product(ops.transpose(rows), weighted)
-                return of_kernel, -ops.sum(weighted, axis=0), -ops.matmul(upstream, v_minus_b)  # (8)
+                gradients = of_kernel, -ops.sum(weighted, axis=0), -ops.matmul(upstream, v_minus_b)  # (8)
+                return tuple(ops.cast(g, each.dtype) for g, each in zip(gradients, parameters, strict=True))
 
             return ops.stop_gradient(energies), gradient
 

@@ -14,9 +14,10 @@ from keras import ops
 
 from tf_kit.checks import count, refuse
 from tf_kit.dtypes import as_floats
-from tf_kit.networks.inspection import all_layers, intercepted, last_layer
+from tf_kit.networks.inspection import all_layers, intercepted, observed_calls
 from tf_kit.regularization.dropout import DropConnect, Dropout
 
+_GIVE = "Give from_logits=True to convert the outputs to probabilities, False to leave them"
 _ELEMENTWISE = (Dropout, keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)
 
 
@@ -47,8 +48,8 @@ def predict_by_mask_sampling(
         seed: whole number; the same seed gives the same masks. Defaults to 0.
         from_logits: whether the outputs are logits, which are converted to probabilities (softmax over the last axis,
             or sigmoid for one output) before averaging. Defaults to None: the setting of the compiled loss, False for
-            a loss of Keras without such a setting, such as a squared error; without a compiled loss, whether the last
-            layer is linear.
+            a loss of Keras without such a setting, such as a squared error; without a compiled loss, whether the
+            layer that makes the outputs is linear.
         batch_size: examples per forward pass; affects only memory. Defaults to 256.
 
     Returns:
@@ -75,8 +76,9 @@ def predict_by_mask_sampling(
     seed = count("predict_by_mask_sampling.seed", seed, at_least=0)
     batch_size = count("predict_by_mask_sampling.batch_size", batch_size)
     rows_of_batches = _batches(x, batch_size)
-    _forward(model, x, slice(0, 1))  # builds the model if necessary
+    last = _last_called(model, x)  # this builds the model if necessary
     layers = _dropout_layers(model)
+    from_logits = _ends_in_logits(model, last) if from_logits is None else from_logits
     total = np.zeros(())
     for k in range(num_masks):
         batches = []
@@ -119,13 +121,17 @@ def predict_by_weight_scaling(
     Reference: Goodfellow, Bengio, Courville, 2016, Deep Learning, equations 7.53 to 7.66.
     """
     batch_size = count("predict_by_weight_scaling.batch_size", batch_size)
-    batches = [
-        _probabilities(model, _forward(model, x, rows), from_logits) for rows in _batches(x, batch_size)
-    ]
+    rows_of_batches = _batches(x, batch_size)
+    if from_logits is None:
+        from_logits = _ends_in_logits(model, _last_called(model, x))
+    batches = [_probabilities(model, _forward(model, x, rows), from_logits) for rows in rows_of_batches]
     return np.concatenate(batches)  # (1)
 
 
 def _batches(x, batch_size):
+    other = next((each for each in keras.tree.flatten(x) if not hasattr(each, "shape")), None)
+    if other is not None:
+        refuse("x", "be an array, or a list or dictionary of arrays", f"a {type(other).__name__}")
     lengths = {len(array) for array in keras.tree.flatten(x)}
     if len(lengths) != 1 or 0 in lengths:
         received = f"{' and '.join(map(str, sorted(lengths)))} examples"
@@ -141,20 +147,38 @@ def _forward(model, x, rows):
 
 
 def _probabilities(model, outputs, from_logits):
-    if from_logits is None:
-        from_logits = _ends_in_logits(model)
-    if not hasattr(outputs, "shape"):
-        received = f"model {model.name!r} with {len(outputs)} outputs"
-        refuse("model", "end in one output", received, "Give the part that ends in one of them")
+    _check_one_output(model, outputs)
     if from_logits:
         outputs = ops.sigmoid(outputs) if outputs.shape[-1] == 1 else ops.softmax(outputs)
     return np.asarray(outputs)
 
 
-def _ends_in_logits(model):
+def _check_one_output(model, outputs):
+    if not hasattr(outputs, "shape"):
+        received = f"model {model.name!r} with {len(outputs)} outputs"
+        refuse("model", "end in one output", received, "Give the part that ends in one of them")
+
+
+def _last_called(model, x):
+    """Return the layer whose outputs are those of the model, in whatever order it has its layers, or None."""
+    called = []
+
+    def observe(layer, args, kwargs, outputs, around):
+        called.append((layer, outputs))
+
+    with observed_calls(observe, keras.layers.Layer):
+        outputs = _forward(model, x, slice(0, 1))
+    _check_one_output(model, outputs)
+    return next((layer for layer, found in called if found is outputs), None)
+
+
+def _ends_in_logits(model, last):
     losses = [each for each in keras.tree.flatten(getattr(model, "loss", None)) if each is not None]
-    linear = getattr(last_layer(model), "activation", None) is keras.activations.linear
+    linear = getattr(last, "activation", None) is keras.activations.linear
     if not losses:
+        if last is None or last is model:
+            received = f"model {model.name!r}, whose outputs are not those of one of its layers"
+            refuse("from_logits", "be given for a model without a compiled loss", received, _GIVE)
         return linear
     loss = keras.losses.get(losses[0])
     given = getattr(loss, "keywords", {})  # of a `functools.partial`
@@ -163,8 +187,7 @@ def _ends_in_logits(model):
     formula = getattr(loss, "fn", getattr(loss, "func", loss))
     of = formula if inspect.isroutine(formula) else type(formula)
     if linear and of.__module__.split(".")[0] not in ("keras", "tf_kit"):
-        remedy = "Give from_logits=True to convert the outputs to probabilities, False to leave them"
-        refuse("from_logits", "be given for a loss that does not show it", f"loss {of.__name__}", remedy)
+        refuse("from_logits", "be given for a loss that does not show it", f"loss {of.__name__}", _GIVE)
     return False  # of Keras's losses, those that have no such setting take the outputs as they are
 
 

@@ -14,7 +14,12 @@ from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, intercepted, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
 from tf_kit.randomness.step import ExampleRandom
-from tf_kit.training.compiled import check_compiled, check_loss_of_labels, loss_of_each
+from tf_kit.training.compiled import (
+    check_compiled,
+    check_loss_of_labels,
+    check_metrics_of_labels,
+    loss_of_each,
+)
 from tf_kit.training.converted import converted
 from tf_kit.training.inputs import check_one_input, check_shape
 from tf_kit.training.targets import check_labels
@@ -101,6 +106,8 @@ class Classifier(Trainer):
             )
         if loss is not None:
             check_loss_of_labels(loss, self.num_classes)
+        for name, given in (("metrics", metrics), ("weighted_metrics", kwargs.get("weighted_metrics"))):
+            check_metrics_of_labels(name, given, self.num_classes)
         metrics = _with_accuracy_as(None, metrics, ("accuracy", "acc"))
         if all(each is None for each in keras.tree.flatten(metrics)):
             metrics = None

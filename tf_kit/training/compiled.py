@@ -9,6 +9,12 @@ from keras import ops
 
 from tf_kit.checks import count, refuse
 
+# Measures that Keras computes from class numbers and logits without an error, but as if they were one-hot rows.
+_OF_ONE_HOT = (keras.metrics.CategoricalAccuracy, keras.metrics.CategoricalCrossentropy)
+_FORMULAS_OF_ONE_HOT = (keras.metrics.categorical_accuracy, keras.metrics.categorical_crossentropy)
+_SPARSE_CROSS_ENTROPY = keras.metrics.sparse_categorical_crossentropy
+_RESOLVED = ("accuracy", "acc")  # words that Keras understands by the shapes of labels and outputs
+
 
 def check_compiled(given: Mapping[str, Any]) -> None:
     """Refuse arguments of `keras.Model.compile` that would have no effect, or another one than in Keras.
@@ -55,3 +61,68 @@ def check_loss_of_labels(loss: Any, num_classes: int) -> None:
     remedy = "Leave it out for the cross-entropy; SparseCategoricalCrossentropy(from_logits=True) is one"
     requirement = "give each example a value, from class numbers (n,) and logits (n, classes)"
     refuse("compile.loss", requirement, f"{name}, which fails with {failure}", remedy)
+
+
+def check_metrics_of_labels(name: str, metrics: Any, num_classes: int) -> None:
+    """Refuse measures that do not take class numbers and logits, or take them for something else.
+
+    Each is tried, as a copy, with class numbers (n,) and logits (n, classes).
+
+    Args:
+        name: argument that has them: `"metrics"`.
+        metrics: what was given, as for `keras.Model.compile`.
+        num_classes: number of classes.
+    """
+    subject = f"compile.{name}"
+    for given in keras.tree.flatten(metrics):
+        if given is None or given in _RESOLVED:
+            continue
+        word = (
+            given
+            if isinstance(given, str)
+            else getattr(given, "name", None) or getattr(given, "__name__", "")
+        )
+        if word in ("crossentropy", "ce"):  # which Keras takes for one of probabilities
+            given = keras.metrics.SparseCategoricalCrossentropy()
+        metric = _copied(subject, given)
+        if isinstance(metric, _OF_ONE_HOT) or getattr(metric, "_fn", None) in _FORMULAS_OF_ONE_HOT:
+            remedy = f"Its form for class numbers begins with sparse_ or Sparse: {_sparse(word)}"
+            refuse(subject, "take class numbers", f"{word}, which takes one-hot rows", remedy)
+        if _takes_probabilities(metric):
+            remedy = "Make the metric with from_logits=True; the loss is reported without one"
+            refuse(subject, "take logits", f"{word}, which takes probabilities", remedy)
+        if metric is None:
+            continue
+        n = num_classes + 1
+        try:
+            y = ops.convert_to_tensor(np.arange(n) % num_classes, "int64")
+            metric.update_state(y, ops.zeros((n, num_classes)))
+        except Exception as error:
+            requirement = "take class numbers (n,) and logits (n, classes)"
+            received = f"{word}, which fails with {type(error).__name__}"
+            refuse(subject, requirement, received, "SparseTopKCategoricalAccuracy is one that does")
+
+
+def _copied(subject, given):
+    """Return a metric of the kind that was given, without its state; None if it cannot be copied."""
+    try:
+        found = keras.metrics.get(given)
+    except ValueError:
+        refuse(subject, "name metrics of Keras", f"{given!r}")
+    if not isinstance(found, keras.metrics.Metric):
+        return keras.metrics.MeanMetricWrapper(found, name="tried") if callable(found) else None
+    try:
+        return type(found).from_config(found.get_config())
+    except Exception:  # of a class without a complete `get_config`
+        return None
+
+
+def _takes_probabilities(metric):
+    if getattr(metric, "from_logits", None) is False:
+        return True
+    options = getattr(metric, "_fn_kwargs", {})
+    return getattr(metric, "_fn", None) is _SPARSE_CROSS_ENTROPY and not options.get("from_logits", False)
+
+
+def _sparse(word):
+    return f"sparse_{word}" if word == word.lower() else f"Sparse{word}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -44,12 +45,19 @@ def _remedy(x, other):
 
 
 def check_one_input(subject: str, encoder: keras.layers.Layer) -> None:
-    """Refuse a functional model with several inputs, and layers that continue from the minibatch before.
+    """Refuse what is no layer, a model with several inputs, and layers that continue from the minibatch before.
 
     Args:
         subject: argument that is checked, for the error message.
         encoder: layer or model.
     """
+    if not isinstance(encoder, keras.layers.Layer):
+        remedy = "networks.mlp(units, num_classes=None) makes one"
+        if isinstance(encoder, (str, os.PathLike)):
+            remedy = "keras.models.load_model reads a saved one: encoder.keras in the folder of a run"
+        elif callable(encoder):
+            remedy = f"Call {getattr(encoder, '__name__', 'it')}(…), which makes one"
+        refuse(subject, "be a Keras layer or model", type(encoder).__name__, remedy)
     inputs = getattr(encoder, "inputs", None) or [None]
     if len(inputs) > 1:
         names = ", ".join(each.name for each in inputs)

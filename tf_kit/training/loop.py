@@ -144,7 +144,11 @@ def run_epochs(
     model.stop_training = False
     callbacks.on_train_begin()
     restored = keras_internals.restored_epoch(model)
-    first, step = (initial_epoch, initial_step) if restored is None else (restored, 0)
+    first, step = initial_epoch, initial_step
+    if restored is not None:
+        first, step = restored, keras_internals.restored_step(callbacks)
+        if source.num_steps is not None and step >= source.num_steps:
+            first, step = first + 1, 0
     last_logs: dict[str, Any] | None = None
     if first < epochs:
         source.begin(first, step)
@@ -204,7 +208,8 @@ def _is_epoch(given: Any) -> TypeGuard[int]:
     return isinstance(given, numbers.Integral) and not isinstance(given, bool) and int(given) > 0
 
 
-_RISING = ("accuracy", "val_accuracy")  # reported by trainers, better if larger
+# Reported by trainers and their monitors, better if larger.
+_RISING = ("accuracy", "val_accuracy", "val_knn_accuracy", "rankme", "feature_deviation")
 
 
 def callback_list(

@@ -1,5 +1,6 @@
 """Output of a layer for a whole set of examples."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tf_kit import folders
+from tf_kit.checks import count, refuse
+from tf_kit.data.splits import Split
 from tf_kit.networks.inspection import build_on, call_with
 from tf_kit.training.converted import converted
-from tf_kit.training.inputs import is_array
+from tf_kit.training.inputs import check_data_set, is_array
 from tf_kit.typing import ArrayLike, Dataset
 
 
@@ -24,21 +28,29 @@ def represent(
     Args:
         layer: layer or model f; for arrays also a function with an argument `training`. A data set is mapped with the
             weights that f has at this call.
-        x: array (n, …), or `tf.data.Dataset` or `keras.utils.PyDataset` of batches.
+        x: array (n, …), `Split`, or `tf.data.Dataset` or `keras.utils.PyDataset` of batches.
         cache: file that keeps the output of a data set, so that f runs once for each example. Defaults to None.
         batch_size: number of examples to process at a time, for arrays. Defaults to 1024.
 
     Returns:
         f(x), float32. A data set of (x, y, …) becomes one of (f(x), y, …).
+
+    Raises:
+        InputError: `layer` is none, or `x` is neither an array nor a data set of batches.
     """
-    x = converted("represent.x", x)
+    batch_size = count("represent.batch_size", batch_size)
+    x = converted("represent.x", x.x if isinstance(x, Split) else x)
+    if not callable(layer):
+        remedy = "keras.models.load_model reads a saved one" if isinstance(layer, (str, os.PathLike)) else ""
+        refuse("represent.layer", "be a Keras layer or model", type(layer).__name__, remedy)
     if is_array(x):
         parts = [
             ops.convert_to_numpy(ops.cast(layer(x[i : i + batch_size], training=False), "float32"))
-            for i in range(0, len(x), batch_size)
+            for i in range(0, max(len(x), 1), batch_size)  # of no examples, outputs of shape (0, …)
         ]
         return np.concatenate(parts)
 
+    x = check_data_set("represent.x", x, 1, "steps")
     spec = x.element_spec
     build_on(layer, (spec[0] if isinstance(spec, tuple) else spec).shape)
     with tf.device("CPU"):  # data sets are mapped there and cannot read variables of another device
@@ -53,7 +65,8 @@ def represent(
 
     mapped = x.map(map_batch)
     if cache:
-        mapped = mapped.cache(str(cache))
+        folders.make(Path(cache).expanduser().parent)
+        mapped = mapped.cache(str(Path(cache).expanduser()))
         # Read it to the end: TensorFlow discards a cache file that a reader leaves incomplete.
         mapped.reduce(0, lambda batches, *_: batches + 1)
     return mapped

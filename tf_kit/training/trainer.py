@@ -37,7 +37,8 @@ class Trainer(keras_internals.BuiltBeforeTraining, keras.Model):
     replicas, those of activities are means over B_r, as a loss given to `add_loss` must be too. So neither an uneven
     last batch nor the number of replicas changes a step. Gradients are clipped after the sum (2). Random numbers
     belong to an example, see `ExampleRandom`. Arrays are shuffled in every epoch, in an order that is a function of
-    the seed and the epoch, so `fit(..., initial_epoch=e)` continues as the uninterrupted `fit` would have.
+    the seed and the epoch, so `fit(..., initial_epoch=e)` continues as the uninterrupted `fit` would have. (With an
+    optimizer of `use_ema=True`, as in Keras, the weights after `fit` are the averages, so it continues from these.)
 
     Args:
         seed: whole number that fixes the order of the data and all random numbers of training. Defaults to 0.

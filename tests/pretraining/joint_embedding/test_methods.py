@@ -306,3 +306,24 @@ def test_labels_of_supcon_that_are_not_class_numbers_are_refused_in_one_line(y):
         with pytest.raises(InputError, match=r"`SupCon\.fit\.y` must be whole numbers") as refused:
             act()
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        (lambda x: x, r"Received: <lambda>, which does not take them\. `lambda x, key: f\(x\)` makes one"),
+        ([regularization.AddNoise(0.2)], r"regularization\.compose\(…\) makes one augmentation of several"),
+        ("flip", r"Received: 'flip'\. regularization\.preset"),
+    ],
+)
+def test_what_is_no_augmentation_is_refused(augment, message):
+    with pytest.raises(InputError, match=rf"augmentation or a function \(x, key\)\. .*{message}") as caught:
+        model_of(SimCLR, augment=augment)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "augment", [lambda x, key: x, lambda x, key=None: x, lambda *given: given[0], np.add]
+)
+def test_functions_that_take_keys_are_taken(augment):
+    assert model_of(SimCLR, augment=augment).augment is augment

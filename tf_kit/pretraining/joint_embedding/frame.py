@@ -1,5 +1,6 @@
 """Base classes of joint embedding: two views of each example, their embeddings, and a loss on these."""
 
+import inspect
 import warnings
 from typing import Any
 
@@ -76,8 +77,19 @@ class JointEmbedding(Pretrainer):
             refuse(f"{name}.projector", "be a Keras layer or model, or a tuple of sizes of layers", received)
         if not (augment is None or callable(augment)):
             remedy = "regularization.preset('digits') makes an augmentation"
+            if isinstance(augment, (list, tuple)):
+                remedy = "regularization.compose(…) makes one augmentation of several"
             refuse(f"{name}.augment", "be an augmentation or a function (x, key)", repr(augment), remedy)
         self.projector = projector
+        if not _takes_keys(augment):
+            received = f"{getattr(augment, '__name__', type(augment).__name__)}, which does not take them"
+            remedy = "`lambda x, key: f(x)` makes one of a function without randomness"
+            refuse(
+                f"{name}.augment",
+                "be an augmentation or a function (x, key)",
+                received,
+                remedy,
+            )
         self.augment = augment
         self.options = JointEmbeddingOptions(chunk_size)
         self.chunk_size = self.options.chunk_size
@@ -229,3 +241,16 @@ class BatchObjective(JointEmbedding):
     def loss_of_each(self, z: Tensor, views: Tensor, random: ExampleRandom, training: bool) -> Tensor:
         every = gather(z)
         return ops.broadcast_to(self.loss_of_batch(every[:, 0], every[:, 1]), ops.shape(z)[:1])
+
+
+def _takes_keys(augment):
+    """Whether a function can be called as `augment(x, key)`; True for layers, and where it does not show."""
+    if augment is None or isinstance(augment, keras.layers.Layer):
+        return True
+    try:
+        inspect.signature(augment).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # of a function that is not written in Python
+        pass
+    return True
