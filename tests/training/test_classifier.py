@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from oracles import pretraining as oracle
 from support.twins import wrong_twin
 
@@ -351,3 +352,31 @@ def test_metrics_that_take_labels_and_logits_are_reported():
     assert found["sparse_categorical_accuracy"] == found["accuracy"]
     assert found["top"] >= found["accuracy"]
     assert float(top.count) == 40, "the trial has not counted"
+
+
+TOKENS = np.arange(12).reshape(4, 3) % 7
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            TOKENS - 1,
+            r"contain only the tokens 0 … 6\. Received: tokens from -1 to 5\. Padding is a token too",
+        ),
+        (TOKENS + 1, "contain only the tokens 0 … 6. Received: tokens from 1 to 7"),
+        (TOKENS + 0.5, "contain only the tokens|hold whole numbers, which are tokens. Received: 0.5"),
+        (TOKENS * np.nan, "contain only the tokens"),
+        (tf.data.Dataset.from_tensors((TOKENS - 1, np.zeros(4, int))), "contain only the tokens"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+def test_tokens_are_checked_as_in_pretraining(method, x, message):
+    """An embedding takes −1 for its last row, and 3.9 for 3, without a word."""
+    model = finetune(networks.transformer.TokenEncoder(num_tokens=7, width=4, depth=1, num_heads=1), 2)
+    model.compile("sgd")
+    y = () if isinstance(x, tf.data.Dataset) else (np.zeros(4, int),)
+    if y or method != "train_on_batch":
+        with pytest.raises(InputError, match=message):
+            getattr(model, method)(x, *y)
+    np.testing.assert_equal(model.fit(TOKENS.astype("float32"), np.arange(4) % 2, verbose=0).epoch, [0])

@@ -13,6 +13,7 @@ from tf_kit.checks import count, refuse
 from tf_kit.dtypes import widened
 from tf_kit.networks.inspection import build_on, freeze_parts, intercepted, last_layer, one_vector
 from tf_kit.networks.stages import HEAD
+from tf_kit.networks.transformer import TokenEncoder
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.compiled import (
     check_compiled,
@@ -21,7 +22,7 @@ from tf_kit.training.compiled import (
     loss_of_each,
 )
 from tf_kit.training.converted import converted
-from tf_kit.training.inputs import check_one_input, check_shape
+from tf_kit.training.inputs import check_one_input, check_shape, check_tokens
 from tf_kit.training.targets import check_labels
 from tf_kit.training.trainer import Trainer
 from tf_kit.typing import ArrayLike, Dataset, Tensor
@@ -191,6 +192,8 @@ class Classifier(Trainer):
 
     def check_targets(self, method: str, x: ArrayLike | Dataset, y: ArrayLike | None = None) -> None:
         check_labels(self, method, self.num_classes, x, y)
+        if isinstance(self.encoder, TokenEncoder):
+            check_tokens(f"{type(self).__name__}.{method}.x", self.encoder.num_tokens, x)
 
     def fit(
         self, x: ArrayLike | Dataset = None, y: ArrayLike | None = None, *args: Any, **kwargs: Any

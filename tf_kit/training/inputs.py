@@ -158,6 +158,29 @@ def check_range(subject: str, x: ArrayLike | Dataset, allowed: InputRange | None
         refuse(subject, allowed.requirement, f"values from {low:.4g} to {high:.4g}", allowed.remedy)
 
 
+def check_tokens(subject: str, num_tokens: int, x: ArrayLike | Dataset) -> None:
+    """Refuse sequences with other numbers than 0 … num_tokens − 1; of a data set the first batch is looked at.
+
+    TensorFlow looks up −1 as the last token on some devices, and cuts fractions off.
+
+    Args:
+        subject: argument that is checked, for the error message.
+        num_tokens: number of tokens.
+        x: array, or `tf.data.Dataset` of batches.
+    """
+    if not (is_array(x) or isinstance(x, tf.data.Dataset)):
+        return
+    sample = ops.convert_to_numpy(x if is_array(x) else first_examples(x, count=1024)[0])
+    if not sample.size or sample.dtype.kind not in "iuf":
+        return
+    if not (sample.min() >= 0 and sample.max() <= num_tokens - 1):  # NaN included
+        received = f"tokens from {sample.min()} to {sample.max()}"
+        remedy = "Padding is a token too: TokenEncoder(padding=…) names it" if sample.min() < 0 else ""
+        refuse(subject, f"contain only the tokens 0 … {num_tokens - 1}", received, remedy)
+    if sample.dtype.kind == "f" and (sample != np.round(sample)).any():
+        refuse(subject, "hold whole numbers, which are tokens", f"{sample[sample != np.round(sample)][0]:g}")
+
+
 def check_data_set(subject: str, dataset: Any, num_steps: int | None, steps_name: str) -> Dataset:
     """Return a data set of batches; refuse anything else.
 

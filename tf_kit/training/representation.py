@@ -36,7 +36,7 @@ def represent(
         f(x), float32. A data set of (x, y, …) becomes one of (f(x), y, …).
 
     Raises:
-        InputError: `layer` is none, or `x` is neither an array nor a data set of batches.
+        InputError: `layer` cannot be called, or `x` is neither an array nor a data set of batches.
     """
     batch_size = count("represent.batch_size", batch_size)
     x = converted("represent.x", x.x if isinstance(x, Split) else x)

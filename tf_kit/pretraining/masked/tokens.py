@@ -15,7 +15,7 @@ from tf_kit.pretraining.method_options import MaskedTokensOptions
 from tf_kit.pretraining.pretrainer import Pretrainer
 from tf_kit.randomness.step import ExampleRandom
 from tf_kit.training.converted import converted
-from tf_kit.training.inputs import first_examples, is_array
+from tf_kit.training.inputs import check_tokens, first_examples, is_array
 from tf_kit.typing import ArrayLike, Dataset, Tensor
 
 MASK, RANDOM = 0.8, 0.1  # fractions of the chosen tokens that are masked or replaced; the others are kept
@@ -165,13 +165,10 @@ class MaskedTokens(Pretrainer):
         return super().evaluate(x, *args, **kwargs)
 
     def _check_tokens(self, method, x):
-        x = ops.convert_to_numpy(x if is_array(x) else first_examples(x, count=1024)[0])
-        top = self.encoder.num_tokens - 1
-        if x.dtype.kind not in "iu":
-            refuse(f"MaskedTokens.{method}.x", "be an array of integers", f"dtype={x.dtype}")
-        if x.size and not (x.min() >= 0 and x.max() <= top):
-            received = f"tokens from {x.min()} to {x.max()}"
-            refuse(f"MaskedTokens.{method}.x", f"contain only the tokens 0 … {top}", received)
+        dtype = (x if is_array(x) else first_examples(x)[0]).dtype
+        if np.dtype(keras.backend.standardize_dtype(dtype)).kind not in "iu":
+            refuse(f"MaskedTokens.{method}.x", "be an array of integers", f"dtype={dtype}")
+        check_tokens(f"MaskedTokens.{method}.x", self.encoder.num_tokens, x)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mask_token": self.mask_token, "specials": self.specials}
