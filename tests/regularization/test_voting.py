@@ -319,3 +319,10 @@ def test_outputs_of_a_function_need_a_word(predict):
 def test_data_sets_are_refused():
     with pytest.raises(ValueError, match="be an array, or a list or dictionary of arrays"):
         predict_by_mask_sampling(softmax_regression(), tf.data.Dataset.from_tensors(X))
+
+
+@pytest.mark.parametrize("predict", [predict_by_mask_sampling, predict_by_weight_scaling])
+def test_outputs_that_are_widened_are_those_of_the_last_layer(predict):
+    """As those of a classifier in bfloat16."""
+    model = InAnyOrder("out drop flat", after=lambda z: ops.cast(z, "float64"))
+    np.testing.assert_allclose(predict(model, X).sum(axis=1), 1, rtol=1e-5)

@@ -8,6 +8,7 @@ import numpy as np
 from tf_kit.data.pictures import Head, decode
 
 LOOKED_AT = 16  # images of a folder, at most, evenly spaced
+LONGEST_SIDE = 2048  # pixels, above which an image is scaled down to look at it
 DARK = 255 // 8  # of 255: a brightest pixel below is suspected of another scale, as in files of arrays
 
 
@@ -28,7 +29,9 @@ def darkness(files: Sequence[Path], heads: Sequence[Head]) -> list[str]:
     looked_at = np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int))
     brightest = 0
     for i in looked_at:
-        brightest = max(brightest, int(decode(files[i], (*heads[i].size, 3)).max()))
+        scale = max(1, max(heads[i].size) / LONGEST_SIDE)
+        height, width = (max(1, round(side / scale)) for side in heads[i].size)
+        brightest = max(brightest, int(decode(files[i], (height, width, 3)).max()))
         if brightest >= DARK:
             return []
     some = "" if len(looked_at) == len(files) else f" of the {len(looked_at)} images looked at"

@@ -164,19 +164,29 @@ def _last_called(model, x):
     called = []
 
     def observe(layer, args, kwargs, outputs, around):
-        called.append((layer, outputs))
+        if layer is not model:
+            called.append((layer, outputs))
 
     with observed_calls(observe, keras.layers.Layer):
         outputs = _forward(model, x, slice(0, 1))
     _check_one_output(model, outputs)
-    return next((layer for layer, found in called if found is outputs), None)
+    same = [layer for layer, found in called if found is outputs]
+    # Of a model that widens the outputs of its last layer, they have another dtype and the same values.
+    equal = [layer for layer, found in reversed(called) if _equal(found, outputs)]
+    return next(iter(same or equal), None)
+
+
+def _equal(found, outputs):
+    if getattr(found, "shape", None) != outputs.shape:
+        return False
+    return bool(ops.all(ops.equal(ops.cast(found, outputs.dtype), outputs)))
 
 
 def _ends_in_logits(model, last):
     losses = [each for each in keras.tree.flatten(getattr(model, "loss", None)) if each is not None]
     linear = getattr(last, "activation", None) is keras.activations.linear
     if not losses:
-        if last is None or last is model:
+        if last is None:
             received = f"model {model.name!r}, whose outputs are not those of one of its layers"
             refuse("from_logits", "be given for a model without a compiled loss", received, _GIVE)
         return linear

@@ -92,7 +92,9 @@ def labelled_examples(
         contents = _contents(labelled, place, own.get("data_dir"), own.get("labels_file"))
         return dataclasses.replace(labelled, contents=contents)
     unchecked = _unchecked(pretrained)
-    by_file = _seen_by_file(run_folder, pretrained, place, shape) if unchecked and is_folder else None
+    by_file = (
+        _seen_by_file(run_folder, pretrained, place, shape, labels_file) if unchecked and is_folder else None
+    )
     if by_file is not None:
         unchecked, (seen, notes) = "", by_file
     else:
@@ -303,7 +305,7 @@ def _unchecked(pretrained):
     )
 
 
-def _seen_by_file(run_folder, pretrained, place, shape):
+def _seen_by_file(run_folder, pretrained, place, shape, labels_file):
     """Fingerprints of the images of a folder whose files those of a folder that is gone were, and a note.
 
     None if it is not recorded which files they were.
@@ -312,7 +314,8 @@ def _seen_by_file(run_folder, pretrained, place, shape):
     fitted = fitted_files(run_folder, recorded.entries) if recorded and recorded.entries else None
     if fitted is None or len(shape) != 3:
         return None
-    found = folder.scan(place, tuple(shape[:2]), color=_color(shape), needs_labels=False)
+    how: dict[str, Any] = {"color": _color(shape), "labels_file": labels_file}
+    found = folder.scan(place, tuple(shape[:2]), **how, needs_labels=False)
     same = [i for i, entry in enumerate(found.contents.entries.values()) if entry in fitted]
     gone, kind = _gone(pretrained)[0]
     note = (
