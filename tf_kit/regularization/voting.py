@@ -177,7 +177,8 @@ def _last_called(model, x):
 
 
 def _equal(found, outputs):
-    if getattr(found, "shape", None) != outputs.shape:
+    is_symbolic = isinstance(found, keras.KerasTensor)  # of a call that builds a layer
+    if is_symbolic or getattr(found, "shape", None) != outputs.shape:
         return False
     return bool(ops.all(ops.equal(ops.cast(found, outputs.dtype), outputs)))
 
