@@ -76,7 +76,7 @@ def predict_by_mask_sampling(
     seed = count("predict_by_mask_sampling.seed", seed, at_least=0)
     batch_size = count("predict_by_mask_sampling.batch_size", batch_size)
     rows_of_batches = _batches(x, batch_size)
-    last = _last_called(model, x)  # this builds the model if necessary
+    last = _last_called(model, x)
     layers = _dropout_layers(model)
     from_logits = _ends_in_logits(model, last) if from_logits is None else from_logits
     total = np.zeros(())
@@ -167,6 +167,7 @@ def _last_called(model, x):
         if layer is not model:
             called.append((layer, outputs))
 
+    _forward(model, x, slice(0, 1))  # builds the model if necessary, with calls in a graph
     with observed_calls(observe, keras.layers.Layer):
         outputs = _forward(model, x, slice(0, 1))
     _check_one_output(model, outputs)
@@ -177,8 +178,7 @@ def _last_called(model, x):
 
 
 def _equal(found, outputs):
-    is_symbolic = isinstance(found, keras.KerasTensor)  # of a call that builds a layer
-    if is_symbolic or getattr(found, "shape", None) != outputs.shape:
+    if getattr(found, "shape", None) != outputs.shape:
         return False
     return bool(ops.all(ops.equal(ops.cast(found, outputs.dtype), outputs)))
 
