@@ -39,19 +39,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield path
         return
     place = Path(os.path.realpath(path))
-    drawn = os.urandom(4).hex()  # two threads, or machines with one disk, may have the same process number
-    unfinished = place.with_name(f".{place.stem[:_LONGEST]}.{drawn}{UNFINISHED}{place.suffix}")
-    try:
-        yield unfinished
-        _flush(unfinished)
-        unfinished.replace(place)
-        _flush(place.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+    unfinished = _unfinished(place, place.stem, place.suffix)
+    with naming(path):
+        try:
+            yield unfinished
+            _flush(unfinished)
+            unfinished.replace(place)
+            _flush(place.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -73,19 +71,34 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         ['a.txt']
     """
     place = Path(os.path.realpath(path))
-    unfinished = place.with_name(f".{place.name[:_LONGEST]}.{os.urandom(4).hex()}{UNFINISHED}")
+    unfinished = _unfinished(place, place.name)
+    with naming(path):
+        try:
+            unfinished.mkdir()
+            yield unfinished
+            if place.is_dir():
+                place.rmdir()
+            unfinished.replace(place)
+            _flush(place.parent)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within this context an `OSError` names a path; that of a write names no file, or an unfinished one."""
     try:
-        unfinished.mkdir()
-        yield unfinished
-        if place.is_dir():
-            place.rmdir()
-        unfinished.replace(place)
-        _flush(place.parent)
-    except BaseException as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _unfinished(place, stem, suffix=""):
+    drawn = os.urandom(4).hex()  # two threads, or machines with one disk, may have the same process number
+    return place.with_name(f".{stem[:_LONGEST]}.{drawn}{UNFINISHED}{suffix}")
 
 
 def write_text(path: str | os.PathLike[str], text: str, errors: str = "strict") -> Path:

@@ -717,7 +717,7 @@ def steps(rng):
         # A slope that is positive without the bias too: an answer that forgets it differs from one that climbs.
         case("one example", firing(1)[0], rng.uniform(2.5, 4, size=1)),
     ]
-    # Drawn last: how often depends on the rounding of the processor, and the others must not.
+    # Drawn last: the number of draws depends on how the processor rounds, and the other cases must not.
     return [rounded_up(lambda: case("all examples fire", *firing(4))), *others]
 
 

@@ -42,7 +42,7 @@ def read_config(path: str, ctx: click.Context | None = None) -> dict[str, Any]:
             text, encoding = decoded(file.read())  # Windows writes UTF-16, or a byte-order mark
         if not encoding.startswith("UTF"):
             _refuse("be a TOML file, which is in UTF-8", f"{path} in {encoding}", ctx)
-        return tomllib.loads(text.replace("\r\n", "\n"))
+        return tomllib.loads(text)
     except OSError as error:
         _refuse("be a file that can be read", f"{path}: {error.strerror}", ctx)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -18,7 +18,7 @@ from tf_kit.options import Parsed, help_text, type_of
 
 
 class Place(click.Path):
-    """A path, whose `~` is the home folder, which no shell replaces in `--out=~/x`.
+    """A path. A `~` at its start is the home folder: in `--out=~/x` the shell does not replace it.
 
     An empty one, which a shell variable without a value gives, would mean the working directory.
     """

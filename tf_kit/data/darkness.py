@@ -37,5 +37,5 @@ def darkness(files: Sequence[Path], heads: Sequence[Head]) -> list[str]:
     some = "" if len(looked_at) == len(files) else f" of the {len(looked_at)} images looked at"
     note = f"no pixel{some} is brighter than {brightest} of 255"
     if any(heads[i].mode.startswith("I") for i in looked_at):
-        note += ": white is 65535 in images of 16 bits, so scale those of 10 or 12 bits before"
+        note += ": white is 65535 in images of 16 bits, so scale up those of 10 or 12 bits"
     return [note]

@@ -14,6 +14,7 @@ from typing import Any
 from tf_kit.checks import refuse
 from tf_kit.grading import foreign_text, judge
 from tf_kit.grading.submissions import Submission
+from tf_kit.whole_files import naming
 
 RECORD, SECRET = "grades.jsonl", "course-secret"
 SHORTEST_SECRET = 16  # characters
@@ -180,15 +181,12 @@ class Record:
             "results": [dataclasses.asdict(result) for result in grade.results],
         }
         data = (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-        try:
-            with self.path.open("ab") as file:
-                if file.tell() and not self._ends_whole():
-                    file.write(b"\n")
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:  # that of a write names no file
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        with naming(self.path), self.path.open("ab") as file:
+            if file.tell() and not self._ends_whole():
+                file.write(b"\n")
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         self._take(entry)
 
     def _ends_whole(self):

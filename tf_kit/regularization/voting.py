@@ -57,8 +57,8 @@ def predict_by_mask_sampling(
 
     Raises:
         ValueError: `num_masks` is below 1, x is empty or its arrays differ in length, the model has no
-            dropout layer, it drops inside a recurrent cell, where a mask cannot be set from outside, or its own loss
-            does not show whether the outputs are logits.
+            dropout layer, it drops inside a recurrent cell, where a mask cannot be set from outside, or neither
+            its loss nor its last layer shows whether the outputs are logits.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(3, "softmax")])
@@ -76,9 +76,9 @@ def predict_by_mask_sampling(
     seed = count("predict_by_mask_sampling.seed", seed, at_least=0)
     batch_size = count("predict_by_mask_sampling.batch_size", batch_size)
     rows_of_batches = _batches(x, batch_size)
-    last = _last_called(model, x)
+    _forward(model, x, slice(0, 1))  # builds the model if necessary
     layers = _dropout_layers(model)
-    from_logits = _ends_in_logits(model, last) if from_logits is None else from_logits
+    from_logits = _ends_in_logits(model, x) if from_logits is None else from_logits
     total = np.zeros(())
     for k in range(num_masks):
         batches = []
@@ -122,8 +122,7 @@ def predict_by_weight_scaling(
     """
     batch_size = count("predict_by_weight_scaling.batch_size", batch_size)
     rows_of_batches = _batches(x, batch_size)
-    if from_logits is None:
-        from_logits = _ends_in_logits(model, _last_called(model, x))
+    from_logits = _ends_in_logits(model, x) if from_logits is None else from_logits
     batches = [_probabilities(model, _forward(model, x, rows), from_logits) for rows in rows_of_batches]
     return np.concatenate(batches)  # (1)
 
@@ -183,18 +182,19 @@ def _equal(found, outputs):
     return bool(ops.all(ops.equal(ops.cast(found, outputs.dtype), outputs)))
 
 
-def _ends_in_logits(model, last):
+def _ends_in_logits(model, x):
     losses = [each for each in keras.tree.flatten(getattr(model, "loss", None)) if each is not None]
+    loss = keras.losses.get(losses[0]) if losses else None
+    given = getattr(loss, "keywords", {})  # of a `functools.partial`
+    if hasattr(loss, "from_logits") or "from_logits" in given:
+        return bool(given.get("from_logits", getattr(loss, "from_logits", False)))
+    last = _last_called(model, x)
     linear = getattr(last, "activation", None) is keras.activations.linear
-    if not losses:
+    if loss is None:
         if last is None:
             received = f"model {model.name!r}, whose outputs are not those of one of its layers"
             refuse("from_logits", "be given for a model without a compiled loss", received, _GIVE)
         return linear
-    loss = keras.losses.get(losses[0])
-    given = getattr(loss, "keywords", {})  # of a `functools.partial`
-    if hasattr(loss, "from_logits") or "from_logits" in given:
-        return bool(given.get("from_logits", getattr(loss, "from_logits", False)))
     formula = getattr(loss, "fn", getattr(loss, "func", loss))
     of = formula if inspect.isroutine(formula) else type(formula)
     if linear and of.__module__.split(".")[0] not in ("keras", "tf_kit"):

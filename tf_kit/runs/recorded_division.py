@@ -17,9 +17,8 @@ from tf_kit.data.folder import Folder
 from tf_kit.data.owners import PARTS
 from tf_kit.runs.files import replacing
 
-RECORD = (
-    "images.csv"  # of a run: file, bytes and part of each image of its folder, and whether it was fitted on
-)
+# Of a run: file, bytes and part of each image of its folder, and whether it was fitted on.
+RECORD = "images.csv"
 
 
 def record_division(run_folder: Path, found: Folder) -> None:

@@ -46,21 +46,28 @@ def loss_of_each(loss: Any, y: Any, z: Any) -> Any:
 def check_loss_of_labels(loss: Any, num_classes: int) -> None:
     """Refuse a loss that does not give each example a value from its class and its logits.
 
-    It is tried with class numbers (n,), whole and as floats, and logits (n, classes), for an n at which the shapes
-    cannot be mistaken.
+    It is tried with class numbers (n,), whole and as floats, and logits (n, classes).
     """
-    n = num_classes + 1
-    z = ops.zeros((n, num_classes))
     for dtype in ("int64", "float32"):
         try:
-            loss_of_each(loss, ops.convert_to_tensor(np.arange(n) % num_classes, dtype), z)
+            loss_of_each(loss, *_labels_and_logits(num_classes, dtype))
             return
         except Exception as error:
             failure = type(error).__name__
-    name = getattr(loss, "name", None) or getattr(loss, "__name__", type(loss).__name__)
+    name = _name_of(loss)
     remedy = "Leave it out for the cross-entropy; SparseCategoricalCrossentropy(from_logits=True) is one"
     requirement = "give each example a value, from class numbers (n,) and logits (n, classes)"
     refuse("compile.loss", requirement, f"{name}, which fails with {failure}", remedy)
+
+
+def _labels_and_logits(num_classes, dtype):
+    """Return class numbers (n,) and logits (n, classes), for an n at which the shapes cannot be mistaken."""
+    n = num_classes + 1
+    return ops.convert_to_tensor(np.arange(n) % num_classes, dtype), ops.zeros((n, num_classes))
+
+
+def _name_of(given):
+    return getattr(given, "name", None) or getattr(given, "__name__", type(given).__name__)
 
 
 def check_metrics_of_labels(name: str, metrics: Any, num_classes: int) -> None:
@@ -77,11 +84,7 @@ def check_metrics_of_labels(name: str, metrics: Any, num_classes: int) -> None:
     for given in keras.tree.flatten(metrics):
         if given is None or given in _RESOLVED:
             continue
-        word = (
-            given
-            if isinstance(given, str)
-            else getattr(given, "name", None) or getattr(given, "__name__", "")
-        )
+        word = given if isinstance(given, str) else _name_of(given)
         if word in ("crossentropy", "ce"):  # which Keras takes for one of probabilities
             given = keras.metrics.SparseCategoricalCrossentropy()
         metric = _copied(subject, given)
@@ -93,10 +96,8 @@ def check_metrics_of_labels(name: str, metrics: Any, num_classes: int) -> None:
             refuse(subject, "take logits", f"{word}, which takes probabilities", remedy)
         if metric is None:
             continue
-        n = num_classes + 1
         try:
-            y = ops.convert_to_tensor(np.arange(n) % num_classes, "int64")
-            metric.update_state(y, ops.zeros((n, num_classes)))
+            metric.update_state(*_labels_and_logits(num_classes, "int64"))
         except Exception as error:
             requirement = "take class numbers (n,) and logits (n, classes)"
             received = f"{word}, which fails with {type(error).__name__}"

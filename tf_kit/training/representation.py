@@ -50,7 +50,7 @@ def represent(
         ]
         return np.concatenate(parts)
 
-    x = check_data_set("represent.x", x, 1, "steps")
+    x = check_data_set("represent.x", x, 1, "steps")  # an endless one is mapped as it is read
     spec = x.element_spec
     build_on(layer, (spec[0] if isinstance(spec, tuple) else spec).shape)
     with tf.device("CPU"):  # data sets are mapped there and cannot read variables of another device

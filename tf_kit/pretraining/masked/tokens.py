@@ -165,9 +165,9 @@ class MaskedTokens(Pretrainer):
         return super().evaluate(x, *args, **kwargs)
 
     def _check_tokens(self, method, x):
-        dtype = (x if is_array(x) else first_examples(x)[0]).dtype
-        if np.dtype(keras.backend.standardize_dtype(dtype)).kind not in "iu":
-            refuse(f"MaskedTokens.{method}.x", "be an array of integers", f"dtype={dtype}")
+        x = ops.convert_to_numpy(x if is_array(x) else first_examples(x, count=1024)[0])
+        if x.dtype.kind not in "iu":
+            refuse(f"MaskedTokens.{method}.x", "be an array of integers", f"dtype={x.dtype}")
         check_tokens(f"MaskedTokens.{method}.x", self.encoder.num_tokens, x)
 
     def get_config(self) -> dict[str, Any]:
